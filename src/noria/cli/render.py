@@ -1,0 +1,143 @@
+"""How results and errors look on a terminal. Results go to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from noria.core.errors import NoriaError
+
+MARKS = {"healthy": "[green]●[/]", "unhealthy": "[red]●[/]", "unknown": "[yellow]●[/]"}
+
+
+def show_json(value: Any) -> None:
+    """One JSON document on stdout, for programs."""
+    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def show_error(error: NoriaError, *, as_json: bool) -> None:
+    """An error: three lines on stderr, or one JSON document on stdout."""
+    if as_json:
+        show_json({"error": error.to_dict()})
+        return
+    for line in error.lines():
+        sys.stderr.write(line + "\n")
+
+
+def console() -> Any:
+    """The terminal, for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def show_status(found: Mapping[str, Any]) -> None:
+    """What `noria` and `noria status` print."""
+    out = console()
+    out.print(f"[bold]{found['project']}[/]  [dim]{found['folder']}[/]")
+    out.print(f"\n{MARKS[found['health']['health']]} {_why(found['health'])}")
+    _tables(out, found["tables"])
+    for endpoint in found["endpoints"]:
+        _endpoint(out, endpoint)
+    _sums(out, found["conservation"])
+    out.print(f"\nnext: [bold]{found['next']}[/]")
+
+
+def show_explanation(found: Mapping[str, Any]) -> None:
+    """What `noria explain` prints."""
+    out = console()
+    p, bundle, run = found["prediction"], found["bundle"], found["run"]
+    outcome = "not known yet" if p["outcome"] is None else str(p["outcome"])
+    out.print(f"[bold]{p['value']:.4f}[/]  prediction {p['id']} of endpoint {p['endpoint']} as {p['variant']}")
+    out.print(f"  asked    {p['received_at']} for {p['key'] or 'an unnamed row'}; outcome: {outcome}")
+    released = found["released_by"]
+    out.print(
+        f"  bundle   {bundle['id'][:12]} (verified)" + (f", champion since {released['at'][:10]}: {released['reason']}" if released else "")
+    )
+    out.print(f"  run      {run['id'][:12]}, MLflow {run['mlflow']}, as of {run['as_of']}")
+    out.print(f"  trained  on {run['rows']['went']['training rows']:,} rows, training set {run['training_set'][:12]}")
+    out.print(f"  features definitions {found['definition_hash'][:12]}")
+    for table in found["tables"]:
+        out.print(f"  table    {table['table']} version {table['version']} ({table['rows']:,} rows, {table['digest'][:12]})")
+    grid = _grid("feature", "value", "from", "definition")
+    for f in found["features"]:
+        value = "unknown" if f["value"] is None else f"{f['value']:g}"
+        grid.add_row(f["name"], value, f["view"] or f["table"], f["definition"])
+    out.print(grid)
+
+
+def show_figures(figures: Mapping[str, Any]) -> None:
+    """The figures of a replay, by policy."""
+    out = console()
+    grid = _grid("policy", "log-loss", "AUC", "retrainings", "training")
+    for name, p in figures["policies"].items():
+        grid.add_row(name, f"{p['log_loss']:.4f}", f"{p['auc']:.4f}", str(p["retrainings"]), f"{p['seconds']:.0f} s")
+    out.print(grid)
+
+
+def show_weeks(figures: Mapping[str, Any]) -> None:
+    """The weekly figures of a replay."""
+    grid = _grid("week", "from", "rows", "late", *figures["policies"])
+    for w in figures["weeks"]:
+        losses = [f"{w['log_loss'][name]:.4f}" for name in figures["policies"]]
+        grid.add_row(str(w["week"]), w["start"][:10], f"{w['rows']:,}", f"{w['base_rate']:.3f}", *losses)
+    console().print(grid)
+
+
+def show_decision(policy: str, at: datetime, verb: str, reason: str) -> str:
+    """One decision as a line."""
+    colour = {"promote": "green", "refuse": "red", "train": "blue"}.get(verb, "white")
+    return f"{at:%Y-%m-%d}  {policy:<9}[{colour}]{verb:<8}[/] {reason}"
+
+
+def _tables(out: Any, tables: list[dict[str, Any]]) -> None:
+    grid = _grid("table", "version", "rows", "quarantined")
+    for t in tables:
+        rows = "never ingested" if t["rows"] is None else f"{t['rows']:,}"
+        bad = f"{t['quarantined']:,}" + (f" ({'; '.join(t['reasons'])})" if t["reasons"] else "")
+        grid.add_row(t["name"], "" if t["version"] is None else str(t["version"]), rows, bad)
+    out.print(grid)
+
+
+def _endpoint(out: Any, e: Mapping[str, Any]) -> None:
+    if e["champion"] is None:
+        out.print(f"endpoint [bold]{e['name']}[/]: [yellow]unknown[/], {e['health']['why']}")
+        return
+    out.print(
+        f"endpoint [bold]{e['name']}[/]: champion {e['champion'][:12]} since {e['since'][:10]}, trained as of {e['trained_as_of'][:10]}"
+        + (f"; {e['challenger'][:12]} shadows" if e["challenger"] else "")
+    )
+    for m in e["monitors"]:
+        out.print(f"  {MARKS[m['health']]} {m['monitor']}: {_why(m)}")
+    for d in e["decisions"]:
+        out.print(f"  [dim]{d['time'][:10]}[/] {d['action']:<8} {d['reason']}")
+
+
+def _sums(out: Any, sums: list[dict[str, Any]]) -> None:
+    if not sums:
+        return
+    out.print("\nrows in = rows out")
+    for s in sums:
+        mark = "[green]✓[/]" if s["holds"] else "[red]✗[/]"
+        went = " + ".join(f"{count:,} {name}" for name, count in s["went"].items())
+        out.print(f"  {mark} {s['stage']}: {s['came_in']:,} = {went}")
+
+
+def _why(health: Mapping[str, Any]) -> str:
+    if health["health"] == "healthy":
+        facts = ", ".join(f"{k.replace('_', ' ')} {v:,.6g}" for k, v in health["evidence"].items())
+        return f"healthy ({facts})"
+    return f"{health['health']}: {health.get('cause') or health.get('why')}"
+
+
+def _grid(*columns: str) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for column in columns:
+        grid.add_column(column)
+    return grid

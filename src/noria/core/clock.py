@@ -1,0 +1,123 @@
+"""The only clock. Everything that asks for the time is handed a `Clock`; nothing else in Noria calls `now()`.
+
+`SystemClock` runs live; `ReplayClock` drives the same code over history. All times are UTC-aware.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from noria.core.errors import OurBug, UserMistake
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class BadDuration(UserMistake):
+    """A duration could not be read."""
+
+    code = "NR-102"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(
+            what=f"{text!r} is not a duration",
+            where="durations are a number and a unit",
+            mend="write for example 15m, 3h, 28d or 2w (units: " + ", ".join(_UNITS) + ")",
+        )
+
+
+class Clock(Protocol):
+    """Tells the time, in UTC."""
+
+    def now(self) -> datetime: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251 - the one place
+
+
+class ReplayClock:
+    """A clock that history moves: it stands still until it is advanced, and never goes back."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = require_utc(start)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance_to(self, moment: datetime) -> None:
+        if moment < self._now:
+            raise OurBug(
+                what="a replay clock was asked to go back",
+                where=f"from {self._now:%Y-%m-%d %H:%M} to {moment:%Y-%m-%d %H:%M} UTC",
+                mend="please report this with the command that led here",
+            )
+        self._now = require_utc(moment)
+
+
+class Stopwatch:
+    """Seconds of wall time since it was made; for costs and latencies, never for decisions."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+
+def require_utc(moment: datetime) -> datetime:
+    """The same moment in UTC; a naive time is refused, because guessing its zone is how hours get lost."""
+    if moment.tzinfo is None:
+        raise UserMistake(
+            what=f"the time {moment.isoformat()} has no zone",
+            where="every time in Noria is UTC-aware",
+            mend="add an offset, for example 2013-02-26T05:00:00Z",
+        )
+    return moment.astimezone(UTC)
+
+
+def duration(text: str | timedelta) -> timedelta:
+    """Read `15m`, `3h`, `28d`, `2w`, `500ms`, or sums such as `1d12h`."""
+    if isinstance(text, timedelta):
+        return text
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", text.replace(" ", ""))
+    if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
+        raise BadDuration(text)
+    total = timedelta()
+    for number, unit in parts:
+        total += timedelta(**{_UNITS[unit]: float(number)})
+    return total
+
+
+def in_words(span: timedelta) -> str:
+    """`timedelta(days=1, hours=12)` as `1d12h`: the inverse of `duration` for whole seconds."""
+    seconds = int(span.total_seconds())
+    words = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            words.append(f"{count}{unit}")
+    return "".join(words) or "0s"
+
+
+def microseconds(span: timedelta) -> int:
+    """A duration in whole microseconds."""
+    return span // timedelta(microseconds=1)
+
+
+def since_epoch(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC."""
+    return microseconds(require_utc(moment) - EPOCH)
+
+
+def from_epoch(us: int) -> datetime:
+    """The moment `us` microseconds after 1970-01-01 UTC."""
+    return EPOCH + timedelta(microseconds=us)

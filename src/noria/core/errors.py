@@ -1,0 +1,71 @@
+"""Every error that Noria raises, in one hierarchy, built from facts.
+
+A concrete error lives beside the code that raises it, derives from one of the three families below, carries a stable
+`code` with an entry in `docs/errors.md`, and keeps its facts as attributes. This module alone turns errors into words.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NoriaError(Exception):
+    """What happened, where, and what to do about it; knows its exit code and HTTP status."""
+
+    code = "NR-000"
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, *, what: str, where: str, mend: str) -> None:
+        self.what, self.where, self.mend = what, where, mend
+        super().__init__(f"{what} ({where}); {mend}")
+
+    def to_dict(self) -> dict[str, str]:
+        """The error as programs read it: in `--json` output, in HTTP bodies, in log records."""
+        return {"code": self.code, "what": self.what, "where": self.where, "mend": self.mend}
+
+    def lines(self) -> list[str]:
+        """The error as a person reads it on a terminal."""
+        return [f"error {self.code}: {self.what}", f"  where: {self.where}", f"  mend:  {self.mend}"]
+
+
+class UserMistake(NoriaError):
+    """Something in the project, the command or the request has to change."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class OutsideWorld(NoriaError):
+    """Something around Noria (disk, network, another service) failed; the same call may succeed later."""
+
+    exit_code = 3
+    http_status = 503
+
+
+class OurBug(NoriaError):
+    """A promise that Noria makes to itself was broken."""
+
+    exit_code = 70
+    http_status = 500
+
+
+class MissingExtra(UserMistake):
+    """An optional library is needed and not installed."""
+
+    code = "NR-101"
+
+    def __init__(self, *, library: str, extra: str, needed_for: str) -> None:
+        self.library, self.extra = library, extra
+        super().__init__(
+            what=f"{library} is not installed",
+            where=f"it is needed for {needed_for}",
+            mend=f'run `pip install "noria[{extra}]"`',
+        )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A suffix such as ` (did you mean 'origin'?)`, or the empty string when nothing is near."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

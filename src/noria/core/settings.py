@@ -1,0 +1,127 @@
+"""Configuration in one typed place: `noria.toml` < environment (`NORIA_SERVING_PORT`) < argument.
+
+Unknown keys are refused with the nearest known one. Secrets never stand here.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from noria.core.errors import UserMistake, nearest
+
+FILE_NAME = "noria.toml"
+
+
+class BadSettings(UserMistake):
+    """`noria.toml` or a `NORIA_…` variable can't be used."""
+
+    code = "NR-103"
+
+
+class ProjectSettings(msgspec.Struct, forbid_unknown_fields=True):
+    """Who the project is and which module declares it."""
+
+    name: str
+    module: str
+    seed: int = 0
+
+
+class StoreSettings(msgspec.Struct, forbid_unknown_fields=True):
+    """Where everything lives that outlives a process."""
+
+    folder: str = ".noria"
+
+
+class LoopSettings(msgspec.Struct, forbid_unknown_fields=True):
+    """How often the controller turns, and where its ticks lie on the clock (UTC)."""
+
+    tick: str = "1d"
+    offset: str = "0s"
+
+
+class ReplaySettings(msgspec.Struct, forbid_unknown_fields=True):
+    """The stretch of history that `noria replay` runs over."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
+    """Where `noria serve` listens and how safe its log is (see the durability classes in `docs/serving.md`)."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    durability: Literal["disk", "process"] = "disk"
+    max_batch: int = 128
+    max_body_bytes: int = 4_194_304
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True):
+    """All of a project's settings."""
+
+    project: ProjectSettings
+    stores: StoreSettings = msgspec.field(default_factory=StoreSettings)
+    loop: LoopSettings = msgspec.field(default_factory=LoopSettings)
+    replay: ReplaySettings = msgspec.field(default_factory=ReplaySettings)
+    serving: ServingSettings = msgspec.field(default_factory=ServingSettings)
+
+
+def load_settings(folder: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read `folder`/noria.toml and lay the environment over it. Raises `BadSettings`."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise BadSettings(
+            what="this folder is not a Noria project",
+            where=f"there is no {FILE_NAME} in {folder.resolve()}",
+            mend="run the command in a project folder, or run `noria demo` for one that works",
+        )
+    try:
+        raw = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(what=f"{FILE_NAME} is not valid TOML", where=f"{path}: {error}", mend="correct that line") from error
+    _refuse_unknown(raw, path)
+    for section, key, value in _from_environment(environ):
+        raw.setdefault(section, {})[key] = value
+    try:
+        return msgspec.convert(raw, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadSettings(what="a setting has the wrong type", where=f"{path}: {error}", mend="correct that setting") from error
+
+
+def _sections() -> dict[str, dict[str, Any]]:
+    return {f.name: {g.name: g for g in msgspec.structs.fields(f.type)} for f in msgspec.structs.fields(Settings)}
+
+
+def _refuse_unknown(raw: dict[str, Any], path: Path) -> None:
+    known = _sections()
+    for section, keys in raw.items():
+        if section not in known:
+            raise BadSettings(
+                what=f"unknown section [{section}]{nearest(section, known)}", where=str(path), mend="known: " + ", ".join(known)
+            )
+        if not isinstance(keys, dict):
+            raise BadSettings(what=f"{section!r} must be a section", where=str(path), mend=f"write [{section}] and its keys below")
+        for key in keys:
+            if key not in known[section]:
+                raise BadSettings(
+                    what=f"unknown setting {section}.{key}{nearest(key, known[section])}",
+                    where=str(path),
+                    mend="known: " + ", ".join(known[section]),
+                )
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    found = []
+    for section, keys in _sections().items():
+        for key in keys:
+            variable = f"NORIA_{section}_{key}".upper()
+            if variable in environ:
+                found.append((section, key, environ[variable]))
+    return found

@@ -1,0 +1,11 @@
+"""From raw rows to versioned truth: sources, contracts, tables, ingestion, profiles.
+
+In:  rows from files, with the times at which they happened and were known
+Out: Snapshots (immutable versions of a Table) and Profiles (summaries of distributions)
+"""
+
+from noria.data.contract import Contract
+from noria.data.source import FileSource, Source, files
+from noria.data.table import Snapshot, Table
+
+__all__ = ["Contract", "FileSource", "Snapshot", "Source", "Table", "files"]

@@ -1,0 +1,66 @@
+"""Tables and Snapshots: an ingested source with keys, `event_time`, `known_at` and a contract; and one version of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from noria.data.contract import Contract
+from noria.data.source import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source of facts, as the project declares it.
+
+    key: what one fact is; rows with the same key are versions of it, and the latest version known at a time counts
+    event_time: the column that says when a fact happened (a timestamp with a zone)
+    known_at: the column that says when we could know it; without one, a fact is known when it happens
+    deleted: a boolean column; a version with it set retracts the fact
+    """
+
+    name: str
+    source: Source
+    key: str | tuple[str, ...]
+    event_time: str
+    known_at: str | None = None
+    deleted: str | None = None
+    contract: Contract = field(default_factory=Contract)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.key,) if isinstance(self.key, str) else tuple(self.key)
+
+    @property
+    def known(self) -> str:
+        """The column that says when a fact was known."""
+        return self.known_at or self.event_time
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.event_time, self.known)))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One immutable version of a Table. `digest` names its content: equal digests are equal rows."""
+
+    table: str
+    version: int
+    digest: str
+    rows: int
+
+    def to_dict(self) -> dict[str, str | int]:
+        return {"table": self.table, "version": self.version, "digest": self.digest, "rows": self.rows}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A Snapshot with its rows: what feature views and labels are computed from."""
+
+    table: Table
+    snapshot: Snapshot
+    rows: pa.Table

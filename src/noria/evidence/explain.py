@@ -1,0 +1,103 @@
+"""Explaining a prediction: from its id to the bundle, the run, the feature definitions and the table versions behind it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from noria.core.clock import from_epoch
+from noria.core.errors import UserMistake
+from noria.core.ids import PredictionIds
+from noria.loop.project import Project
+from noria.loop.workspace import Workspace
+from noria.loop.world import Policy, World
+from noria.models.bundle import Bundle
+from noria.release.endpoint import Endpoint
+from noria.serving.log import Predictions, read_log
+from noria.stores import catalog as db
+
+
+class UnknownPrediction(UserMistake):
+    """No log has this prediction id."""
+
+    code = "NR-601"
+    http_status = 404
+
+    def __init__(self, prediction_id: str, why: str) -> None:
+        self.prediction_id = prediction_id
+        super().__init__(
+            what=f"there is no prediction {prediction_id!r}",
+            where=why,
+            mend="take an id from an answer, or from the prediction log",
+        )
+
+
+def explain(project: Project, workspace: Workspace, prediction_id: str) -> dict[str, Any]:
+    """All that stands behind one prediction, as plain data. Raises `UnknownPrediction`."""
+    try:
+        at = from_epoch(PredictionIds.milliseconds(prediction_id) * 1000)
+    except (ValueError, OverflowError) as error:
+        raise UnknownPrediction(prediction_id, "it does not have the form of a prediction id") from error
+    for endpoint in project.endpoints:
+        logged = read_log(workspace.log(endpoint.name), at, at + timedelta(milliseconds=1), workspace.files)
+        if logged is not None and prediction_id in logged.ids:
+            found = logged.where(np.array([i == prediction_id for i in logged.ids], dtype=bool))
+            return _explained(project, workspace, endpoint, found)
+    raise UnknownPrediction(prediction_id, f"nothing was logged under it at {at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found: Predictions) -> dict[str, Any]:
+    world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
+    bundle = world.bundle(found.bundle[0])
+    lineage = bundle.manifest.lineage
+    outcome = world.outcomes.known_at(found.keys, from_epoch(2**53))
+    values = {n: None if np.isnan(v) else float(v) for n, v in zip(bundle.features, found.features[0], strict=True)}
+    return {
+        "prediction": {
+            "id": found.ids[0],
+            "endpoint": endpoint.name,
+            "variant": found.variant[0],
+            "key": found.keys[0],
+            "received_at": from_epoch(int(found.received_us[0])).isoformat(),
+            "value": float(found.prediction[0]),
+            "outcome": None if np.isnan(outcome[0]) else int(outcome[0]),
+        },
+        "bundle": {"id": bundle.id, "path": str(bundle.path), "verified": True, "metrics": bundle.manifest.metrics},
+        "released_by": _released_by(world, bundle.id),
+        "run": {
+            "id": bundle.manifest.run,
+            "mlflow": workspace.tracking.find(bundle.manifest.run),
+            "as_of": lineage["as_of"],
+            "training_set": lineage["training_set"],
+            "rows": lineage["rows"],
+            "trainer_code": lineage["trainer_code"],
+            "parameters": lineage["parameters"],
+            "environment": bundle.manifest.environment,
+        },
+        "features": [{"name": name, "value": value, **_defined(bundle, name)} for name, value in values.items()],
+        "definition_hash": bundle.manifest.definition_hash,
+        "tables": lineage["tables"],
+    }
+
+
+def _released_by(world: World, bundle: str) -> dict[str, Any] | None:
+    """The decision that made the bundle champion; None if it only shadowed."""
+    rows = world.catalog.rows(sa.select(db.decisions).where(db.decisions.c.subject == bundle, db.decisions.c.action == "promote").limit(1))
+    return {"at": from_epoch(rows[0].at).isoformat(), "reason": rows[0].reason} if rows else None
+
+
+def _defined(bundle: Bundle, feature: str) -> dict[str, Any]:
+    """Where a feature comes from, by the definitions sealed in the bundle."""
+    definitions = bundle.manifest.lineage["definitions"]
+    for view in definitions["views"]:
+        if feature in view["aggregate"]:
+            return {"view": view["name"], "table": view["table"], "definition": view["aggregate"][feature]}
+        if feature in view["latest"]:
+            return {"view": view["name"], "table": view["table"], "definition": f"latest within {view['ttl']}"}
+    for name, transform in definitions["request"].items():
+        if feature in transform["features"]:
+            return {"view": None, "table": definitions["spine"], "definition": f"request transform {name}"}
+    return {"view": None, "table": None, "definition": "unknown"}

@@ -1,0 +1,156 @@
+"""The figures of a replay: each policy's losses by week, its decisions and its costs, from the log and the catalog."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from noria.core.clock import from_epoch, since_epoch
+from noria.evaluation.metrics import auc, log_losses
+from noria.loop.observe import CHAMPION, windows_of
+from noria.loop.replay import Span
+from noria.loop.world import World
+from noria.serving.log import Predictions, read_log
+from noria.stores import catalog as db
+
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class PolicyHistory:
+    """What one policy answered over a span, `(rows,)` in order of time, and what became of it (NaN: never known)."""
+
+    name: str
+    answered: Predictions
+    labels: NDArray[np.float64]
+    week: NDArray[np.int64]
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        return log_losses(self.labels, self.answered.prediction)
+
+
+def history(world: World, span: Span) -> PolicyHistory:
+    """All answers of a policy's champions in a span, with every outcome that ever became known."""
+    logged = read_log(world.log_folder, span.start, span.end, world.workspace.files)
+    assert logged is not None, "a finished replay has a log"
+    answered = logged.where(np.array([v == CHAMPION for v in logged.variant], dtype=bool))
+    labels = world.outcomes.known_at(answered.keys, span.end + timedelta(days=3650))
+    week = (answered.received_us - since_epoch(span.start)) // (WEEK // timedelta(microseconds=1))
+    known = ~np.isnan(labels)
+    return PolicyHistory(world.policy.name, answered.where(known), labels[known], week[known])
+
+
+def replay_figures(worlds: Sequence[World], span: Span) -> dict[str, Any]:
+    """The figures of a finished replay, as programs read them (`noria demo --json`)."""
+    past = [history(world, span) for world in worlds]
+    return {
+        "span": {"start": span.start.isoformat(), "end": span.end.isoformat()},
+        "policies": {world.policy.name: _policy(world, h) for world, h in zip(worlds, past, strict=True)},
+        "weeks": _weeks(past, span),
+        "decisions": decisions(worlds[0]),
+        "findings": findings(worlds[0]),
+    }
+
+
+def _policy(world: World, past: PolicyHistory) -> dict[str, Any]:
+    trainings = world.catalog.rows(sa.select(db.candidates).order_by(db.candidates.c.at))
+    promoted = world.catalog.rows(sa.select(db.decisions.c.at).where(db.decisions.c.action == "promote"))
+    return {
+        "log_loss": float(past.losses.mean()),
+        "auc": auc(past.labels, past.answered.prediction),
+        "predictions": len(past.labels),
+        "retrainings": max(0, len(trainings) - 1),
+        "promotions": max(0, len(promoted) - 1),
+        "seconds": sum(t.seconds for t in trainings),
+        "retrained_at": [from_epoch(t.at).isoformat() for t in trainings[1:]],
+        "promoted_at": [from_epoch(p.at).isoformat() for p in promoted[1:]],
+    }
+
+
+def _weeks(past: Sequence[PolicyHistory], span: Span) -> list[dict[str, Any]]:
+    """One row a week; weeks are numbered from the year's first, the span's first week being number 9 in the example."""
+    first = (span.start - span.start.replace(month=1, day=1)) // WEEK + 1
+    rows = []
+    for week in np.unique(past[0].week):
+        inside = past[0].week == week
+        rows.append(
+            {
+                "week": int(first + week),
+                "start": (span.start + int(week) * WEEK).isoformat(),
+                "rows": int(inside.sum()),
+                "base_rate": float(past[0].labels[inside].mean()),
+                "log_loss": {h.name: float(h.losses[h.week == week].mean()) for h in past},
+            }
+        )
+    return rows
+
+
+def decisions(world: World) -> list[dict[str, Any]]:
+    """The journal: every decision with its reason, evidence and outcome, oldest first."""
+    rows = world.catalog.rows(sa.select(db.decisions).order_by(db.decisions.c.sequence))
+    return [
+        {
+            "time": from_epoch(r.at).isoformat(),
+            "action": r.action,
+            "subject": r.subject,
+            "reason": r.reason,
+            "evidence": json.loads(r.evidence),
+            "done": bool(r.done),
+            "outcome": r.outcome,
+        }
+        for r in rows
+    ]
+
+
+def findings(world: World) -> list[dict[str, Any]]:
+    """What the monitors found, oldest first."""
+    rows = world.catalog.rows(sa.select(db.findings).order_by(db.findings.c.opened_at, db.findings.c.key))
+    return [
+        {
+            "opened_at": from_epoch(r.opened_at).isoformat(),
+            "closed_at": None if r.closed_at is None else from_epoch(r.closed_at).isoformat(),
+            "kind": r.kind,
+            "subject": r.subject,
+            "evidence": json.loads(r.evidence),
+        }
+        for r in rows
+    ]
+
+
+def feature_shift(world: World, span: Span) -> dict[str, Any]:
+    """How far each input has moved from what the champion of the time was trained on, week by week.
+
+    Returns {"columns": […], "weeks": […], "shift": `(columns, weeks)`}: the mean rank under the reference minus its mean
+    there, from −0.5 (all values at the reference's low end) to 0.5; null where a week has no value.
+    """
+    bundles = [r.champion for r in world.catalog.rows(sa.select(db.releases.c.champion).distinct())]
+    names: tuple[str, ...] = ()
+    weeks = -(-(span.end - span.start) // WEEK)
+    total: NDArray[np.float64] | None = None
+    count = np.zeros(weeks)
+    for bundle in bundles:
+        reference = world.profile(bundle)
+        names = reference.names
+        middle = np.nanmean(reference.windows[:, :, 0], axis=0)
+        total = np.zeros((len(names), weeks)) if total is None else total
+        for window in windows_of(world, bundle, span.start):
+            if window.role == CHAMPION and window.statistics is not None and window.start < span.end:
+                week = (window.start - span.start) // WEEK
+                total[:, week] += np.nan_to_num(window.statistics[:, 0] - middle)
+                count[week] += 1
+    if total is None:
+        return {"columns": [], "weeks": [], "shift": []}
+    shift = total / np.maximum(count, 1)
+    return {
+        "columns": list(names),
+        "weeks": [(span.start + w * WEEK).isoformat() for w in range(weeks)],
+        "shift": [[float(v) if count[w] else None for w, v in enumerate(row)] for row in shift],
+    }

@@ -1,0 +1,63 @@
+"""A replay and its report: the declared policy beside never retraining and retraining every four weeks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from noria.core.clock import Stopwatch
+from noria.core.ids import canonical_json
+from noria.core.progress import Progress, Tell
+from noria.evidence.figures import feature_shift, replay_figures
+from noria.evidence.report import render_report
+from noria.loop.project import Project
+from noria.loop.replay import Span, Tick, comparison, open_worlds, replay, replay_span
+from noria.loop.workspace import Workspace
+from noria.loop.world import World
+from noria.release.endpoint import Endpoint
+
+WEEK_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A finished replay: its worlds (the declared policy's first), its span, its figures."""
+
+    worlds: list[World]
+    span: Span
+    figures: dict[str, Any]
+
+
+def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell: Tell, weeks: int | None = None) -> Replayed:
+    """Replay an endpoint's policies over the project's span (its first `weeks`), from where they had come to."""
+    worlds = open_worlds(project, workspace, endpoint, comparison(project, endpoint))
+    span = replay_span(project, worlds[0])
+    if weeks is not None:
+        span = Span(span.start, min(span.end, span.start + weeks * WEEK_DAYS * worlds[0].grid.tick))
+    tell(Progress("replay", f"{span.start:%-d %b %Y} to {span.end:%-d %b %Y}, {len(worlds)} policies side by side"))
+    replay(worlds, span, lambda tick: _tell_tick(tell, tick))
+    return Replayed(worlds, span, replay_figures(worlds, span))
+
+
+def write_report(project: Project, workspace: Workspace, replayed: Replayed, watch: Stopwatch) -> dict[str, Any]:
+    """Write `report.html` and `report.json` into the project's folder; returns the figures with their place and cost."""
+    report = workspace.folder / "report.html"
+    figures = {**replayed.figures, "report": str(report), "seconds": watch.seconds}
+    page = render_report(project.settings.project.name, figures, feature_shift(replayed.worlds[0], replayed.span))
+    workspace.files.write(report, page.encode())
+    workspace.files.write(workspace.folder / "report.json", canonical_json(figures).encode())
+    for world in replayed.worlds:
+        world.catalog.close()
+    return figures
+
+
+def replay_and_report(project: Project, workspace: Workspace, endpoint: Endpoint, tell: Tell) -> dict[str, Any]:
+    """Replay and write the report; returns the figures."""
+    watch = Stopwatch()
+    return write_report(project, workspace, run_replay(project, workspace, endpoint, tell), watch)
+
+
+def _tell_tick(tell: Tell, tick: Tick) -> None:
+    tell(Progress("replay", f"{tick.now:%-d %b}", track=tick.policy, share=tick.share))
+    for action in tick.actions:
+        tell(Progress("decision", f"{action.at:%-d %b %Y}  {tick.policy:<9}{action.verb:<8}{action.reason}"))

@@ -1,0 +1,232 @@
+"""The report of a replay: one self-contained HTML page. Aggregates only, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from noria.evidence.charts import Line, Mark, heatmap, line_chart, timeline
+
+LANES = [("train", "trained"), ("shadow", "in shadow"), ("promote", "promoted"), ("refuse", "refused"), ("finding", "findings")]
+VERB = {"train": "trained", "shadow": "put in shadow", "promote": "promoted", "refuse": "refused"}
+STRONG_SHIFT = 0.25
+
+STYLE = Path(__file__).with_name("report.css")
+
+
+def render_report(project: str, figures: Mapping[str, Any], shift: Mapping[str, Any]) -> str:
+    """The whole page, from `replay_figures` and `feature_shift`."""
+    weeks = figures["weeks"]
+    labels = [_day(w["start"]) for w in weeks]
+    return "".join(
+        [
+            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+            f"<title>{escape(project)}: replay</title><style>{STYLE.read_text()}</style></head><body>",
+            _headline(project, figures),
+            _cards(figures["policies"]),
+            _saved(figures, labels),
+            _decision_line(figures, labels),
+            _weekly(figures, labels),
+            _decision_table(figures["decisions"]),
+            _finding_table(figures["findings"]),
+            _drift(shift),
+            _costs(figures),
+            _week_table(weeks),
+            "</body></html>",
+        ]
+    )
+
+
+def share_recovered(policies: Mapping[str, Any]) -> float | None:
+    """The loop's improvement over the static champion, as a share of the calendar's; None where that has none."""
+    best = policies["static"]["log_loss"] - policies["calendar"]["log_loss"]
+    return (policies["static"]["log_loss"] - policies["loop"]["log_loss"]) / best if best > 0 else None
+
+
+def headline(policies: Mapping[str, Any]) -> str:
+    """Whether the loop helped, and what it cost, in one sentence."""
+    loop, calendar, share = policies["loop"], policies["calendar"], share_recovered(policies)
+    trained = f"{loop['retrainings']} retraining{'s' * (loop['retrainings'] != 1)}"
+    if share is None:
+        return f"Retraining every four weeks did not help here; the loop made {trained} (calendar: {calendar['retrainings']})."
+    if share <= 0:
+        return f"The loop did not help: {trained}, and a higher loss than never retraining."
+    return f"The loop made {share:.0%} of the calendar’s improvement with {trained} instead of {calendar['retrainings']}."
+
+
+def _headline(project: str, figures: Mapping[str, Any]) -> str:
+    span, policies = figures["span"], figures["policies"]
+    return (
+        f"<h1>{escape(headline(policies))}</h1>"
+        f'<p class="dim">{escape(project)} · replay of {_day(span["start"], year=True)} to {_day(span["end"], year=True)} · '
+        f"{policies['loop']['predictions']:,} predictions, each from what was known at its time</p>"
+    )
+
+
+def _cards(policies: Mapping[str, Any]) -> str:
+    names = {"loop": "The loop", "calendar": "Every four weeks", "static": "Never retrained"}
+    cards = []
+    for name, title in names.items():
+        p = policies[name]
+        gain = policies["static"]["log_loss"] - p["log_loss"]
+        note = f"{gain:+.4f} gained · " if name != "static" else ""
+        cards.append(
+            f'<div class="card {name}"><span>{title}</span><b>{p["log_loss"]:.4f} log-loss</b>'
+            f"<span>{note}AUC {p['auc']:.3f} · {p['retrainings']} retrainings · {p['seconds']:.0f} s of training</span></div>"
+        )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _saved(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
+    weeks = figures["weeks"]
+    total = sum(w["rows"] for w in weeks)
+    lines = []
+    for name, title in (("calendar", "every four weeks"), ("loop", "the loop")):
+        saved, path = 0.0, []
+        for week in weeks:
+            saved += (week["log_loss"]["static"] - week["log_loss"][name]) * week["rows"] / total
+            path.append(saved)
+        lines.append(Line(title, name, path))
+    lines.append(Line("never retrained", "static", [0.0] * len(weeks)))
+    marks = [m for m in _marks(figures) if m.style in ("promote", "refuse")]
+    return (
+        "<h2>What retraining has saved so far</h2>"
+        '<p class="dim">Log-loss saved against the model that is never retrained, added up over the year (higher is better); '
+        "dashed: the loop put a new champion in place.</p>" + line_chart(lines, labels, digits=3, marks=marks, height=280)
+    )
+
+
+def _decision_line(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
+    return '<h2>When the loop acted</h2><p class="dim">Point at a mark to read why; the evidence is in the table below.</p>' + timeline(
+        _marks(figures), LANES, labels
+    )
+
+
+def _weekly(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
+    titles = (("static", "never retrained"), ("calendar", "every four weeks"), ("loop", "the loop"))
+    lines = [Line(title, name, [w["log_loss"][name] for w in figures["weeks"]]) for name, title in titles]
+    return (
+        "<h2>Log-loss of each week</h2>"
+        '<p class="dim">Lower is better. Bad weeks are bad for every policy (storms, holidays): it is the distance between the '
+        "lines that retraining changes.</p>" + line_chart(lines, labels)
+    )
+
+
+def _marks(figures: Mapping[str, Any]) -> list[Mark]:
+    start, end = (datetime.fromisoformat(figures["span"][k]) for k in ("start", "end"))
+
+    def at(text: str) -> float:
+        return (datetime.fromisoformat(text) - start) / (end - start)
+
+    marks = [
+        Mark(at(d["time"]), d["action"], f"{_day(d['time'])}: {VERB[d['action']]}, because {d['reason']}")
+        for d in figures["decisions"]
+        if datetime.fromisoformat(d["time"]) > start
+    ]
+    return marks + [
+        Mark(at(f["opened_at"]), "finding", f"{_day(f['opened_at'])}: {f['kind']} in {f['subject']}") for f in figures["findings"]
+    ]
+
+
+def _decision_table(decisions: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        f'<tr><td>{_day(d["time"])}</td><td class="tag {d["action"]}">{VERB[d["action"]]}</td>'
+        f"<td>{escape(d['reason'])}</td><td class='dim'>{escape(_evidence(d))}</td><td class='dim'>{escape(d['outcome'])}</td></tr>"
+        for d in decisions
+    ]
+    return (
+        "<h2>Every decision, with its evidence</h2><div class='scroll'><table><tr><th>day</th><th>what</th><th>why</th>"
+        f"<th>evidence</th><th>outcome</th></tr>{''.join(rows)}</table></div>"
+    )
+
+
+def _evidence(decision: Mapping[str, Any]) -> str:
+    """The evidence of a decision in one line."""
+    evidence = decision["evidence"]
+    if "gates" in evidence:
+        return "; ".join(f"{g['outcome']}: {g['why']}" for g in evidence["gates"])
+    if evidence.get("interval"):
+        i = evidence["interval"]
+        return f"daily gain {i['mean']:+.4f}, 90 % confidence sequence {i['lower']:+.4f} to {i['upper']:+.4f}, {i['units']:.0f} days"
+    if "level" in evidence:
+        return f"evidence {evidence['evidence']:,.0f} against a level of {evidence['level']:,.0f} after {evidence.get('windows', '?')} days"
+    if "age_days" in evidence:
+        return f"age {evidence['age_days']:.0f} days"
+    return ""
+
+
+def _finding_table(findings: Sequence[Mapping[str, Any]]) -> str:
+    if not findings:
+        return "<h2>Findings</h2><p class='dim'>The monitors found nothing.</p>"
+    rows = [
+        f"<tr><td>{_day(f['opened_at'])}</td><td>{_day(f['closed_at']) if f['closed_at'] else 'open'}</td>"
+        f"<td>{escape(f['kind'])}</td><td>{escape(f['subject'])}</td><td class='dim'>{escape(_finding_evidence(f['evidence']))}</td></tr>"
+        for f in findings
+    ]
+    return (
+        "<h2>What the monitors found</h2><table><tr><th>opened</th><th>closed</th><th>kind</th><th>in</th><th>evidence</th></tr>"
+        f"{''.join(rows)}</table>"
+    )
+
+
+def _finding_evidence(evidence: Mapping[str, Any]) -> str:
+    if "columns" in evidence:
+        return "moved most: " + ", ".join(f"{name} {shift:+.2f}" for name, shift in evidence["columns"].items())
+    return f"last seven days {evidence['recent']:+.3f}, accepted {evidence['accepted']:+.3f}, tolerance {evidence['tolerance']:g}"
+
+
+def _drift(shift: Mapping[str, Any]) -> str:
+    if not shift["columns"]:
+        return ""
+    strength = [max((abs(v) for v in row if v is not None), default=0.0) for row in shift["shift"]]
+    order = sorted(range(len(strength)), key=lambda i: -strength[i])[:24]
+    rows = [shift["columns"][i] for i in order]
+    return (
+        "<h2>How the inputs have moved</h2>"
+        '<p class="dim">Each week against what the champion of the time was trained on: red where values rank higher, blue where '
+        f"they rank lower (full colour at ±{STRONG_SHIFT}). The {len(rows)} features that moved most; a new champion starts afresh.</p>"
+        + heatmap(rows, [_day(w) for w in shift["weeks"]], [shift["shift"][i] for i in order], most=STRONG_SHIFT)
+    )
+
+
+def _costs(figures: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td>{name}</td><td class='n'>{p['retrainings']}</td><td class='n'>{p['promotions']}</td><td class='n'>{p['seconds']:.1f}</td>"
+        f"<td class='n'>{p['log_loss']:.4f}</td><td class='n'>{p['auc']:.4f}</td></tr>"
+        for name, p in figures["policies"].items()
+    )
+    serving = figures.get("serving")
+    served = (
+        f"<p>Served for real afterwards: {serving['requests']:,} held-back rows over HTTP, {serving['mismatches']} answers that differ "
+        f"from the replay’s, {serving['requests_per_second']:,.0f} requests a second from one client.</p>"
+        if serving
+        else ""
+    )
+    return (
+        "<h2>What it cost</h2><table><tr><th>policy</th><th class='n'>retrainings</th><th class='n'>promotions</th>"
+        f"<th class='n'>seconds of training</th><th class='n'>log-loss</th><th class='n'>AUC</th></tr>{rows}</table>{served}"
+        "<p class='dim'>The loop trains every candidate twice: once without the newest two weeks, to be judged on them, and once on "
+        "everything.</p>"
+    )
+
+
+def _week_table(weeks: Sequence[Mapping[str, Any]]) -> str:
+    rows = "".join(
+        f"<tr><td>{w['week']}</td><td>{_day(w['start'])}</td><td class='n'>{w['rows']:,}</td><td class='n'>{w['base_rate']:.3f}</td>"
+        + "".join(f"<td class='n'>{w['log_loss'][name]:.4f}</td>" for name in ("static", "calendar", "loop"))
+        + "</tr>"
+        for w in weeks
+    )
+    return (
+        "<h2>Week by week</h2><details><summary class='dim'>all figures</summary><table><tr><th>week</th><th>from</th>"
+        "<th class='n'>predictions</th><th class='n'>share late</th><th class='n'>never retrained</th>"
+        f"<th class='n'>every four weeks</th><th class='n'>the loop</th></tr>{rows}</table></details>"
+    )
+
+
+def _day(text: str, *, year: bool = False) -> str:
+    moment = datetime.fromisoformat(text)
+    return f"{moment:%-d %b %Y}" if year else f"{moment:%-d %b}"

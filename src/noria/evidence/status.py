@@ -1,0 +1,159 @@
+"""What a project is doing right now: tables, champion, monitors, the last decisions, the sums, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from noria.core.clock import from_epoch
+from noria.core.conservation import Balance
+from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
+from noria.data.ingest import REASON
+from noria.evidence.figures import decisions, findings
+from noria.loop.observe import current_release, observe
+from noria.loop.project import Project
+from noria.loop.workspace import Workspace
+from noria.loop.world import Policy, World
+from noria.release.endpoint import Endpoint
+from noria.serving.server import SUMS_FILE
+from noria.stores import catalog as db
+
+LAST_DECISIONS = 6
+
+
+def status(project: Project, workspace: Workspace) -> dict[str, Any]:
+    """Everything `noria status` shows, as plain data."""
+    tables = [_table(workspace, t.name) for t in project.tables]
+    ingested = all(t["rows"] is not None for t in tables)
+    endpoints = [_endpoint(project, workspace, e, ingested=ingested) for e in project.endpoints]
+    sums = [*_table_sums(workspace, tables), *_catalog_sums(workspace), *_served_sums(project, workspace)]
+    return {
+        "project": project.settings.project.name,
+        "folder": str(project.folder),
+        "tables": tables,
+        "endpoints": endpoints,
+        "conservation": [s.to_dict() for s in sums],
+        "health": _health_dict(worst([_sums_health(sums), *(_read(e["health"]) for e in endpoints)])),
+        "next": _next(project, ingested=ingested, serving=any(e["champion"] for e in endpoints)),
+    }
+
+
+def _table(workspace: Workspace, name: str) -> dict[str, Any]:
+    version = workspace.tables.latest(name)
+    quarantine = workspace.tables.read_or_none(f"{name}__quarantine")
+    reasons: dict[str, int] = {}
+    if quarantine is not None:
+        for entry in quarantine.column(REASON).value_counts():
+            reasons[str(entry["values"])] = entry["counts"].as_py()
+    return {
+        "name": name,
+        "version": version,
+        "rows": None if version is None else workspace.tables.count(name),
+        "quarantined": sum(reasons.values()),
+        "reasons": reasons,
+    }
+
+
+def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ingested: bool) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"champion": None, "challenger": None, "monitors": [], "decisions": [], "findings": []}
+    if not ingested or not (workspace.own / "catalog.db").exists():
+        return {"name": endpoint.name, **nothing, "health": _health_dict(Unknown("nothing was ever released here"))}
+    world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
+    release = current_release(world)
+    if release is None:
+        return {"name": endpoint.name, **nothing, "health": _health_dict(Unknown("nothing was ever released here"))}
+    now = _newest(world)
+    state = observe(world, now)
+    monitors = [{"monitor": f"performance: {r.tolerance.metric}", **_health_dict(r.health)} for r in state.performance]
+    if state.drift is not None:
+        monitors.append({"monitor": "drift", **_health_dict(state.drift.health)})
+    lineage = world.bundle(release.champion).manifest.lineage
+    return {
+        "name": endpoint.name,
+        "champion": release.champion,
+        "since": release.champion_since.isoformat(),
+        "trained_as_of": lineage["as_of"],
+        "challenger": release.challenger,
+        "observed_at": now.isoformat(),
+        "monitors": monitors,
+        "findings": [f for f in findings(world) if f["closed_at"] is None],
+        "decisions": decisions(world)[-LAST_DECISIONS:],
+        "health": _health_dict(worst(_read(m) for m in monitors)),
+    }
+
+
+def _newest(world: World) -> Any:
+    """The moment up to which the endpoint was observed: its last window's end (history stands still in a replay)."""
+    latest = world.catalog.rows(sa.select(sa.func.max(db.windows.c.start)))[0][0]
+    release = current_release(world)
+    assert release is not None
+    return from_epoch(latest) + world.grid.tick if latest is not None else release.champion_since
+
+
+def _table_sums(workspace: Workspace, tables: list[dict[str, Any]]) -> list[Balance]:
+    sums = []
+    for table in tables:
+        if table["rows"] is not None:
+            for facts in reversed(workspace.tables.history(table["name"])):
+                found = facts["balance"]
+                sums.append(Balance(found["stage"], found["came_in"], found["went"]))
+            stored = sum(s.went["stored"] for s in sums if s.stage == f"ingest {table['name']}")
+            sums.append(Balance(f"table {table['name']}", stored, {"rows now": table["rows"]}))
+    return sums
+
+
+def _catalog_sums(workspace: Workspace) -> list[Balance]:
+    if not (workspace.own / "catalog.db").exists():
+        return []
+    catalog = workspace.catalog()
+    rows = catalog.rows(sa.select(db.balances).order_by(db.balances.c.stage, db.balances.c.subject))
+    return [Balance(f"{r.stage} {r.subject}", r.came_in, json.loads(r.went)) for r in rows]
+
+
+def _served_sums(project: Project, workspace: Workspace) -> list[Balance]:
+    sums = []
+    for endpoint in project.endpoints:
+        for path in sorted(workspace.log(endpoint.name).glob(f"*/{SUMS_FILE}")):
+            found = msgspec.json.decode(path.read_bytes())
+            sums.append(Balance(f"served {found['writer']}", found["rows_answered"], {"logged": found["rows_logged"]}))
+    return sums
+
+
+def _sums_health(sums: list[Balance]) -> Health:
+    broken = [s for s in sums if not s.holds]
+    if broken:
+        return Unhealthy(f"rows are missing: {broken[0].stage} took {broken[0].came_in:,} and accounts for {broken[0].accounted:,}")
+    return Healthy({"sums": len(sums)}) if sums else Unknown("no row was counted yet")
+
+
+def _health_dict(health: Health) -> dict[str, Any]:
+    match health:
+        case Healthy(evidence=evidence):
+            return {"health": word(health), "evidence": dict(evidence)}
+        case Unhealthy(cause=cause):
+            return {"health": word(health), "cause": cause}
+        case Unknown(why=why):
+            return {"health": word(health), "why": why}
+
+
+def _read(found: dict[str, Any]) -> Health:
+    inner = found if isinstance(found.get("health"), str) else found["health"]
+    match inner["health"]:
+        case "healthy":
+            return Healthy(inner["evidence"])
+        case "unhealthy":
+            return Unhealthy(inner["cause"])
+        case _:
+            return Unknown(inner["why"])
+
+
+def _next(project: Project, *, ingested: bool, serving: bool) -> str:
+    """The next useful command."""
+    if not ingested:
+        return "noria ingest"
+    if not serving:
+        return "noria train" if project.settings.replay.start is None else "noria replay"
+    return f"noria serve {project.endpoints[0].name}"

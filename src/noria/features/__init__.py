@@ -1,0 +1,23 @@
+"""Features: one definition, correct in event time and known time, for training, replay and serving alike.
+
+In:  Facts (a Snapshot with its rows) and a spine of (keys, time)
+Out: for every spine row, in its order, the values that were known at its time; TrainingSets with lineage
+"""
+
+from noria.features.feature_set import FeatureSet, request_transform
+from noria.features.label import Label
+from noria.features.view import Aggregate, FeatureView, count, maximum, mean, minimum, std, total
+
+__all__ = [
+    "Aggregate",
+    "FeatureSet",
+    "FeatureView",
+    "Label",
+    "count",
+    "maximum",
+    "mean",
+    "minimum",
+    "request_transform",
+    "std",
+    "total",
+]

@@ -1,0 +1,65 @@
+"""Labels: the truth that a model learns to predict, which becomes known later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.clock import duration, since_epoch
+from noria.core.conservation import Balance
+from noria.core.sql import connect, quoted
+from noria.data.table import Facts, Table
+from noria.features.compile import KNOWN, SUPERSEDED, key_sql, versions_sql
+
+
+@dataclass(frozen=True)
+class Label:
+    """A column of a table with the spine's key: 1 where it equals `positive`, else 0.
+
+    matures: how long after a prediction its outcome is certain to be known; a window is judged only then
+    """
+
+    table: Table
+    column: str
+    positive: int | str = 1
+    matures: str = "0s"
+
+    @property
+    def maturity(self) -> timedelta:
+        return duration(self.matures)
+
+
+class Outcomes:
+    """The outcomes of a label, as they were known at any time."""
+
+    def __init__(self, facts: Facts, label: Label) -> None:
+        self._con = connect()
+        self._con.register("raw", facts.rows)
+        self._con.execute(
+            f"CREATE TABLE outcomes AS SELECT {key_sql(label.table)} AS key, "
+            f"({quoted(label.column)} = $positive)::INT AS label, {KNOWN}, {SUPERSEDED} "
+            f"FROM ({versions_sql(facts.table, 'raw')})",
+            {"positive": label.positive},
+        )
+        self._con.unregister("raw")
+
+    def known_at(self, keys: Sequence[str | None], moment: datetime) -> NDArray[np.float64]:
+        """The label of each key (in order, `(keys,)` in {0, 1}) as known at `moment`; NaN where nothing was known."""
+        import pyarrow as pa
+
+        wanted = pa.table({"key": pa.array(keys, pa.string()), "place": pa.array(range(len(keys)), pa.int64())})
+        self._con.register("wanted", wanted)
+        us = since_epoch(moment)
+        found = self._con.sql(
+            f"SELECT w.place, o.label FROM wanted w LEFT JOIN outcomes o ON o.key = w.key "
+            f"AND o.{KNOWN} <= make_timestamptz({us}) "
+            f"AND (o.{SUPERSEDED} IS NULL OR o.{SUPERSEDED} > make_timestamptz({us})) ORDER BY w.place"
+        ).to_arrow_table()
+        self._con.unregister("wanted")
+        Balance("outcomes", len(keys), {"looked up": found.num_rows}).checked()
+        labels: NDArray[np.float64] = found.column("label").cast(pa.float64()).to_numpy()
+        return labels

@@ -1,0 +1,134 @@
+"""Offline features: the rows of a feature set over any stretch of time, computed once per week of spine and kept.
+
+A week's rows depend only on the definitions and on the content of the tables, so they are stored under the hash of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from noria.core.clock import EPOCH, require_utc, since_epoch
+from noria.core.conservation import Balance
+from noria.core.files import Files
+from noria.core.ids import digest
+from noria.core.sql import connect, quoted
+from noria.data.ingest import NotIngested
+from noria.data.table import Facts, Snapshot
+from noria.features.compile import AT, EVENT, KEY, KNOWN, SUPERSEDED, key_sql, versions_sql
+from noria.features.feature_set import FeatureSet
+from noria.features.point_in_time import PointInTime
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK = timedelta(days=7)
+
+
+class OfflineFeatures:
+    """The rows of one feature set, from one version of each table."""
+
+    def __init__(self, feature_set: FeatureSet, facts: Sequence[Facts], cache: Path, files: Files) -> None:
+        self.feature_set = feature_set
+        self.snapshots: tuple[Snapshot, ...] = tuple(f.snapshot for f in facts)
+        self._facts = {f.table.name: f for f in facts}
+        self._cache, self._files = cache, files
+        self._inputs = [feature_set.definition_hash(), *sorted(s.digest for s in self.snapshots)]
+        self._engine: PointInTime | None = None
+        self._chunks: dict[datetime, pa.Table] = {}
+
+    def rows(self, start: datetime, end: datetime) -> pa.Table:
+        """Every spine row with a prediction time in [start, end), by prediction time and key.
+
+        Columns: the spine's own, `_at` (prediction time, UTC), `_key` (the fact's key as one text), and the features as
+        float32 (null where unknown).
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        parts = []
+        for chunk_start in _chunk_starts(start, end):
+            chunk = self._chunk(chunk_start)
+            at = chunk.column(AT)
+            if chunk_start < start or chunk_start + CHUNK > end:
+                chunk = chunk.filter(pc.and_(pc.greater_equal(at, _scalar(start, at)), pc.less(at, _scalar(end, at))))
+            parts.append(chunk)
+        return pa.concat_tables(parts).combine_chunks() if parts else self._chunk(_floor(start)).slice(0, 0)
+
+    def first(self) -> datetime:
+        """The earliest prediction time there can be: that of the spine's first fact."""
+        import pyarrow.compute as pc
+
+        spine = self.feature_set.spine
+        earliest = pc.min(self._facts[spine.name].rows.column(spine.event_time)).as_py()
+        if earliest is None:
+            raise NotIngested(spine.name)
+        return require_utc(earliest) - self.feature_set.lead_time
+
+    def _chunk(self, start: datetime) -> pa.Table:
+        if start not in self._chunks:
+            self._chunks[start] = self._load_or_compute(start)
+        return self._chunks[start]
+
+    def _load_or_compute(self, start: datetime) -> pa.Table:
+        import pyarrow as pa
+
+        path = self._cache / f"{digest([*self._inputs, start])}.arrow"
+        if self._files.exists(path):
+            return pa.ipc.open_file(pa.py_buffer(self._files.read(path))).read_all()
+        table = self._compute(start, start + CHUNK)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        self._files.make_folder(self._cache)
+        self._files.write(path, sink.getvalue().to_pybytes())
+        return table
+
+    def _compute(self, start: datetime, end: datetime) -> pa.Table:
+        import pyarrow as pa
+
+        if self._engine is None:
+            self._engine = PointInTime([self._facts[t.name] for t in self.feature_set.tables])
+        spine = self._spine(start, end)
+        values = self._engine.join(spine, self.feature_set.views)
+        columns = {name: spine.column(name) for name in spine.column_names}
+        columns |= {name: values.column(name).cast(pa.float32(), safe=False) for name in values.column_names}
+        for transform in self.feature_set.request:
+            columns |= {name: pa.array(v, pa.float32(), from_pandas=True) for name, v in transform(spine).items()}
+        table = pa.table(columns).combine_chunks()
+        Balance("features", spine.num_rows, {"rows": table.num_rows}).checked()
+        return table
+
+    def _spine(self, start: datetime, end: datetime) -> pa.Table:
+        """The spine's facts as they were known at their prediction times, which lie in [start, end)."""
+        spine = self.feature_set.spine
+        lead = self.feature_set.lead_time // timedelta(microseconds=1)
+        keys = ", ".join(quoted(k) for k in spine.keys)
+        with connect() as con:
+            con.register("raw", self._facts[spine.name].rows)
+            return con.sql(f"""
+                SELECT * EXCLUDE ({EVENT}, {KNOWN}, {SUPERSEDED}) FROM (
+                    SELECT *, {EVENT} - INTERVAL {lead} MICROSECOND AS {AT}, {key_sql(spine)} AS {KEY}
+                    FROM ({versions_sql(spine, "raw")}))
+                WHERE {AT} >= make_timestamptz({since_epoch(start)}) AND {AT} < make_timestamptz({since_epoch(end)})
+                    AND {KNOWN} <= {AT} AND ({SUPERSEDED} IS NULL OR {SUPERSEDED} > {AT})
+                ORDER BY {AT}, {keys}""").to_arrow_table()
+
+
+def _floor(moment: datetime) -> datetime:
+    return EPOCH + (moment - EPOCH) // CHUNK * CHUNK
+
+
+def _chunk_starts(start: datetime, end: datetime) -> Iterator[datetime]:
+    at = _floor(start)
+    while at < end:
+        yield at
+        at += CHUNK
+
+
+def _scalar(moment: datetime, like: pa.ChunkedArray) -> pa.Scalar:
+    import pyarrow as pa
+
+    return pa.scalar(moment, like.type)

@@ -1,0 +1,116 @@
+"""Training sets: spine rows with their features and the outcomes known by then, with lineage and a content hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.conservation import Balance
+from noria.core.errors import UserMistake
+from noria.core.ids import digest
+from noria.features.compile import AT, KEY
+from noria.features.label import Label, Outcomes
+from noria.features.offline import OfflineFeatures
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class NothingToTrainOn(UserMistake):
+    """No spine row in the period has a known outcome."""
+
+    code = "NR-220"
+
+    def __init__(self, *, start: datetime, as_of: datetime, spine_rows: int) -> None:
+        self.start, self.as_of, self.spine_rows = start, as_of, spine_rows
+        super().__init__(
+            what="there is nothing to train on",
+            where=f"of {spine_rows:,} spine rows from {start:%Y-%m-%d} to {as_of:%Y-%m-%d}, none has a known outcome",
+            mend="ingest more data, or train from an earlier start or at a later time",
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a trainer gets: features `(rows, features)` float32 (NaN where unknown), labels `(rows,)` float64 in {0, 1}."""
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.float64]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A spine joined point-in-time to a feature set and a label, as known at `as_of`. `id` is its content hash."""
+
+    id: str
+    rows: pa.Table
+    features: tuple[str, ...]
+    labels: NDArray[np.float64]
+    at: NDArray[np.datetime64]
+    as_of: datetime
+    balance: Balance
+    lineage: dict[str, Any]
+
+    def dataset(self, keep: NDArray[np.bool_] | None = None) -> Dataset:
+        """The rows as arrays, or those rows where `keep` is true."""
+        x, y = feature_matrix(self.rows, self.features), self.labels
+        return Dataset(x, y, self.features) if keep is None else Dataset(x[keep], y[keep], self.features)
+
+
+def feature_matrix(rows: pa.Table, features: tuple[str, ...]) -> NDArray[np.float32]:
+    """Columns of an Arrow table as `(rows, features)` float32, NaN where null."""
+    if rows.num_rows == 0:
+        return np.empty((0, len(features)), np.float32)
+    columns = [rows.column(f).combine_chunks().to_numpy(zero_copy_only=False) for f in features]
+    return np.ascontiguousarray(np.column_stack(columns).astype(np.float32, copy=False))
+
+
+def build_training_set(offline: OfflineFeatures, label: Label, outcomes: Outcomes, *, start: datetime, as_of: datetime) -> TrainingSet:
+    """Every spine row predicted in [start, as_of − maturity) whose outcome was known at `as_of`.
+
+    Rows younger than the label's maturity are left out whole: of them only the quick outcomes are known, and a model
+    trained on those learns that everything ends well. Raises `NothingToTrainOn`.
+    """
+    spine = offline.rows(start, as_of)
+    cut = np.datetime64((as_of - label.maturity).replace(tzinfo=None), "us")
+    at = spine.column(AT).to_numpy().astype("datetime64[us]")
+    labels = outcomes.known_at(spine.column(KEY).to_pylist(), as_of)
+    young, unlabelled = at >= cut, np.isnan(labels)
+    kept = ~young & ~unlabelled
+    balance = Balance(
+        "training set",
+        spine.num_rows,
+        {"training rows": int(kept.sum()), "too young": int(young.sum()), "no outcome": int((unlabelled & ~young).sum())},
+    ).checked()
+    if not kept.any():
+        raise NothingToTrainOn(start=start, as_of=as_of, spine_rows=spine.num_rows)
+    import pyarrow as pa
+
+    rows = spine.filter(pa.array(kept))
+    features = offline.feature_set.features
+    x = feature_matrix(rows, features)
+    return TrainingSet(
+        id=digest([digest(x.tobytes()), digest(labels[kept].tobytes()), list(features)]),
+        rows=rows,
+        features=features,
+        labels=labels[kept],
+        at=at[kept],
+        as_of=as_of,
+        balance=balance,
+        lineage={
+            "feature_set": offline.feature_set.name,
+            "definition_hash": offline.feature_set.definition_hash(),
+            "tables": [s.to_dict() for s in offline.snapshots],
+            "label": {"table": label.table.name, "column": label.column, "positive": label.positive},
+            "start": start.isoformat(),
+            "as_of": as_of.isoformat(),
+        },
+    )

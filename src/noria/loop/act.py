@@ -1,0 +1,143 @@
+"""Acting: each action is written down, carried out, and marked done together with what it changed.
+
+Every action is idempotent: its key is unique in the journal, what it makes is named by its content, and what it changes in
+the catalog happens in the one transaction that marks it done. So a controller that dies between any two lines goes on by
+doing the unfinished action again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from noria.core.clock import from_epoch, since_epoch
+from noria.core.ids import canonical_json, short
+from noria.loop.candidate import make_candidate
+from noria.loop.observe import current_release
+from noria.loop.state import Action
+from noria.loop.world import World
+from noria.models.registry import CHALLENGER, CHAMPION
+from noria.stores import catalog as db
+
+
+def journal(world: World, action: Action) -> None:
+    """Write the decision down, durably, before anything comes of it."""
+    with world.catalog.transaction() as c:
+        if c.scalar(sa.select(db.decisions.c.sequence).where(db.decisions.c.key == action.key)) is None:
+            c.execute(
+                sa.insert(db.decisions).values(
+                    key=action.key,
+                    endpoint=action.endpoint,
+                    at=since_epoch(action.at),
+                    action=action.verb,
+                    subject=action.subject,
+                    reason=action.reason,
+                    evidence=canonical_json(dict(action.evidence)),
+                    done=False,
+                    outcome="",
+                )
+            )
+
+
+def unfinished(world: World) -> list[Action]:
+    """Decisions that were written down and not seen through."""
+    rows = world.catalog.rows(
+        sa.select(db.decisions)
+        .where(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.done.is_(False))
+        .order_by(db.decisions.c.sequence)
+    )
+    return [Action(r.action, r.endpoint, from_epoch(r.at), r.subject, r.reason, json.loads(r.evidence)) for r in rows]
+
+
+def perform(world: World, action: Action) -> None:
+    """Carry out one journalled action."""
+    match action.verb:
+        case "train":
+            _train(world, action)
+        case "shadow":
+            champion = _champion(world)
+            _release(world, action, champion, action.subject, f"{short(action.subject)} shadows {short(champion)}")
+        case "promote":
+            _release(world, action, action.subject, None, f"{short(action.subject)} is the champion")
+        case "refuse":
+            _refuse(world, action)
+
+
+def _train(world: World, action: Action) -> None:
+    release = current_release(world)
+    candidate = make_candidate(world, action.at, release.champion if release else None)
+    rows = candidate.detail["rows"]
+    with world.catalog.transaction() as c:
+        c.execute(
+            sa.insert(db.candidates).values(
+                decision=action.key,
+                endpoint=action.endpoint,
+                at=since_epoch(action.at),
+                bundle=candidate.bundle,
+                run=candidate.run,
+                passed=candidate.passed,
+                detail=canonical_json(candidate.detail),
+                seconds=candidate.seconds,
+            )
+        )
+        db.add_balance(c, "training set", short(candidate.detail["training_set"]), rows["came_in"], rows["went"])
+        _done(c, action, f"candidate {short(candidate.bundle)} from {rows['went']['training rows']:,} rows")
+
+
+def _release(world: World, action: Action, champion: str, challenger: str | None, outcome: str) -> None:
+    with world.catalog.transaction() as c:
+        c.execute(
+            sa.insert(db.releases).values(
+                decision=action.key,
+                endpoint=action.endpoint,
+                at=since_epoch(action.at),
+                champion=champion,
+                challenger=challenger,
+            )
+        )
+        if action.verb == "promote":  # a new champion is a new reference: what was found about the old one is over
+            still_open = sa.and_(db.findings.c.endpoint == action.endpoint, db.findings.c.closed_at.is_(None))
+            c.execute(sa.update(db.findings).where(still_open).values(closed_at=since_epoch(action.at)))
+        _done(c, action, outcome)
+    if world.workspace.replay is None:
+        _set_aliases(world, champion, challenger)
+
+
+def _refuse(world: World, action: Action) -> None:
+    release = current_release(world)
+    if release is not None and release.challenger == action.subject:
+        _release(world, action, release.champion, None, f"{short(action.subject)} is dropped")
+        return
+    with world.catalog.transaction() as c:
+        _done(c, action, f"{short(action.subject)} is not released")
+
+
+def _set_aliases(world: World, champion: str, challenger: str | None) -> None:
+    """Let the registry say what the catalog says; the catalog is the truth."""
+    tracking, name = world.workspace.tracking, world.endpoint.model.name
+    versions = {v.bundle: v.version for v in tracking.versions(name)}
+    tracking.set_alias(name, CHAMPION, versions[champion])
+    if challenger is not None:
+        tracking.set_alias(name, CHALLENGER, versions[challenger])
+
+
+def _champion(world: World) -> str:
+    release = current_release(world)
+    assert release is not None, "a shadow needs a champion"
+    return release.champion
+
+
+def _done(c: sa.Connection, action: Action, outcome: str) -> None:
+    c.execute(sa.update(db.decisions).where(db.decisions.c.key == action.key).values(done=True, outcome=outcome))
+
+
+def note_findings(world: World, found: list[dict[str, Any]]) -> None:
+    """Open findings that are not open yet."""
+    if not found:
+        return
+    with world.catalog.transaction() as c:
+        for finding in found:
+            if c.scalar(sa.select(db.findings.c.key).where(db.findings.c.key == finding["key"])) is None:
+                c.execute(sa.insert(db.findings).values(**finding))

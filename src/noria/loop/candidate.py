@@ -1,0 +1,242 @@
+"""Making a candidate: build the training set, fit, judge, seal, track. The same inputs give the same bundle, made once."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.ids import canonical_json, digest, short
+from noria.data.profile import profile
+from noria.evaluation.gates import Evaluation, Verdict, all_passed
+from noria.evaluation.metrics import ROW_LOSSES, auc
+from noria.features.training_set import TrainingSet, build_training_set, feature_matrix
+from noria.loop.world import World
+from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
+from noria.models.model import Model
+from noria.monitoring.windows import by_window
+from noria.training.fit import Fitted, fit_candidate
+
+SAMPLE_ROWS = 32
+LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "duckdb", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A sealed candidate. `detail` is what later decisions read: gates, gains by day, accepted performance, rows."""
+
+    bundle: str
+    run: str
+    passed: bool
+    detail: dict[str, Any]
+    seconds: float
+
+
+def make_candidate(world: World, as_of: datetime, champion: str | None) -> Candidate:
+    """The candidate that training at `as_of` gives, judged against the champion. Made once, then found again."""
+    model = world.endpoint.model
+    training_set = build_training_set(world.offline, model.label, world.outcomes, start=world.offline.first(), as_of=as_of)
+    with_probe = world.policy.gated or champion is None
+    run = run_id(world, training_set, champion if with_probe else None, with_probe)
+    record = world.workspace.runs / f"{run}.json"
+    if world.workspace.files.exists(record):
+        return Candidate(**json.loads(world.workspace.files.read(record)))
+    fitted = fit_candidate(model, training_set, world.randomness, with_probe=with_probe)
+    evaluation = _evaluate(world, training_set, fitted, champion)
+    verdicts = [gate.judge(evaluation) for gate in model.gates] if with_probe else []  # type: ignore[attr-defined]
+    candidate = _seal(world, training_set, fitted, evaluation, verdicts, run)
+    _track(world, candidate, training_set)
+    world.workspace.files.make_folder(record.parent)
+    world.workspace.files.write(record, canonical_json(vars(candidate)).encode())
+    return candidate
+
+
+def run_id(world: World, training_set: TrainingSet, champion: str | None, with_probe: bool) -> str:
+    """The run's id: the hash of everything that could change its result."""
+    model = world.endpoint.model
+    return digest(
+        {
+            "model": model.name,
+            "training_set": training_set.id,
+            "as_of": training_set.as_of,
+            "definitions": world.offline.feature_set.definition_hash(),
+            "code": model.trainer.code_hash(),
+            "parameters": model.trainer.parameters(),
+            "holdout": model.holdout if with_probe else None,
+            "champion": champion,
+            "gates": [repr(g) for g in model.gates],
+            "seed": world.randomness.root,
+            "environment": environment(),
+        }
+    )
+
+
+def environment() -> dict[str, str]:
+    """The versions that a model's digits depend on."""
+    found = {"python": platform.python_version(), "noria": version("noria")}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except ModuleNotFoundError:
+            continue
+    return found
+
+
+def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion: str | None) -> Evaluation:
+    """The probe against the champion on the holdout, but for rows that the champion may have seen."""
+    judged = fitted.holdout.copy()
+    if champion is not None:
+        trained = datetime.fromisoformat(world.bundle(champion).manifest.lineage["as_of"])
+        judged &= training_set.at >= np.datetime64(trained.replace(tzinfo=None), "us")
+    rows = training_set.rows.filter(_mask(judged))
+    features = feature_matrix(rows, training_set.features)
+    return Evaluation(
+        labels=training_set.labels[judged],
+        candidate=fitted.probe[judged[fitted.holdout]],
+        champion=None if champion is None else world.model(champion).predict(features),
+        unit=_windows(world, training_set.at[judged]),
+        slices={name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(world.endpoint.model)},
+    )
+
+
+def _seal(
+    world: World,
+    training_set: TrainingSet,
+    fitted: Fitted,
+    evaluation: Evaluation,
+    verdicts: list[Verdict],
+    run: str,
+) -> Candidate:
+    model, offline = world.endpoint.model, world.offline
+    data = training_set.dataset()
+    metrics = _metrics(evaluation)
+    reference = profile(
+        (*training_set.features, "prediction"),
+        np.column_stack([data.features, fitted.in_sample]),
+        _windows(world, training_set.at),
+    )
+    step = max(1, len(data) // SAMPLE_ROWS)
+    sample_rows = data.features[::step][:SAMPLE_ROWS]
+    sample = {
+        "features": [[None if np.isnan(v) else float(v) for v in row] for row in sample_rows],
+        "predictions": fitted.in_sample[::step][:SAMPLE_ROWS].tolist(),
+    }
+    manifest = Manifest(
+        format=1,
+        name=model.name,
+        runtime="onnx",
+        features=list(training_set.features),
+        feature_set=offline.feature_set.name,
+        definition_hash=offline.feature_set.definition_hash(),
+        run=run,
+        lineage={
+            **training_set.lineage,
+            "training_set": training_set.id,
+            "trainer_code": model.trainer.code_hash(),
+            "parameters": model.trainer.parameters(),
+            "rows": training_set.balance.to_dict(),
+            "definitions": offline.feature_set.definition(),
+        },
+        metrics=metrics,
+        environment=environment(),
+        files={},
+    )
+    contents = {
+        MODEL_FILE: fitted.model,
+        PROFILE_FILE: reference.to_json(),
+        SAMPLE_FILE: json.dumps(sample).encode(),
+        CARD_FILE: _card(manifest, verdicts).encode(),
+    }
+    bundle = write_bundle(world.workspace.bundles, manifest, contents, world.workspace.files)
+    open_bundle(bundle.path, world.workspace.files)
+    windows = by_window(evaluation.labels, evaluation.candidate, evaluation.unit)
+    detail = {
+        "gates": [v.to_dict() for v in verdicts],
+        "gains": {metric: evaluation.improvement_by_unit(metric).tolist() for metric in ROW_LOSSES},
+        "accepted": [w.to_dict() for w in windows],
+        "metrics": metrics,
+        "rows": training_set.balance.to_dict(),
+        "training_set": training_set.id,
+    }
+    return Candidate(bundle.id, run, all_passed(verdicts), detail, fitted.seconds)
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, Any]:
+    """The holdout's figures: the probe's, and the champion's where there is one; empty without a holdout."""
+    if len(evaluation.labels) == 0:
+        return {}
+    labels = evaluation.labels
+    found: dict[str, Any] = {"holdout_rows": len(labels), "holdout_positives": float(labels.mean())}
+    for who, predictions in (("candidate", evaluation.candidate), ("champion", evaluation.champion)):
+        if predictions is not None:
+            losses = {name: float(loss(labels, predictions).mean()) for name, loss in ROW_LOSSES.items()}
+            found[who] = {**losses, "auc": auc(labels, predictions)}
+    return found
+
+
+def _track(world: World, candidate: Candidate, training_set: TrainingSet) -> None:
+    """The run and the version in the registry; writing them again changes nothing."""
+    tracking, bundle = world.workspace.tracking, world.bundle(candidate.bundle)
+    numbers = {f"{who}_{name}": v for who, m in candidate.detail["metrics"].items() if isinstance(m, dict) for name, v in m.items()}
+    tracking.log_run(
+        candidate.run,
+        at=training_set.as_of,
+        parameters={**bundle.manifest.lineage["parameters"], "rows": len(training_set.labels), "as_of": training_set.as_of},
+        metrics={**{k: v for k, v in numbers.items() if np.isfinite(v)}, "training_seconds": candidate.seconds},
+        tags={"noria.bundle": candidate.bundle, "noria.training_set": training_set.id},
+    )
+    tracking.register(world.endpoint.model.name, bundle, candidate.run)
+
+
+def _card(manifest: Manifest, verdicts: list[Verdict]) -> str:
+    lineage, metrics = manifest.lineage, manifest.metrics
+    tables = "\n".join(f"- {t['table']} version {t['version']} ({t['rows']:,} rows, {short(t['digest'])})" for t in lineage["tables"])
+    figures = "\n".join(
+        f"- {who}: " + ", ".join(f"{k} {v:.4f}" for k, v in values.items()) for who, values in metrics.items() if isinstance(values, dict)
+    )
+    gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
+    return f"""# {manifest.name}
+
+Trained at {lineage["as_of"]} on {lineage["rows"]["went"]["training rows"]:,} rows since {lineage["start"]};
+target: `{lineage["label"]["table"]}.{lineage["label"]["column"]}` = {lineage["label"]["positive"]}.
+
+## Data
+
+{tables}
+
+Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(manifest.features)} features:
+{", ".join(manifest.features)}.
+
+## Judged on the holdout
+
+{figures or "not judged"}
+
+{gates or "no gates"}
+
+## Limits
+
+Probabilities are calibrated on the past; how they hold up is what the endpoint's monitor watches.
+"""
+
+
+def _windows(world: World, at: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """The number of the grid's window that each time lies in."""
+    grid = world.grid
+    us = at.astype("datetime64[us]").astype(np.int64) - grid.offset // timedelta(microseconds=1)
+    return np.asarray(us // (grid.tick // timedelta(microseconds=1)), dtype=np.int64)
+
+
+def _slice_columns(model: Model) -> list[str]:
+    return sorted({column for gate in model.gates for column in getattr(gate, "over", ())})
+
+
+def _mask(keep: NDArray[np.bool_]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(keep)

@@ -1,0 +1,89 @@
+"""What to do next, from what is known. Pure: no clock, no disk, no network; the same state gives the same actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from noria.core.clock import in_words
+from noria.core.ids import short
+from noria.loop.retrain import Drift, Regression, Stale, Trigger
+from noria.loop.state import Action, State, Verb
+from noria.release.rollout import Immediate
+
+
+def decide(state: State) -> list[Action]:
+    """The next step of the endpoint's life: at most one, since every step changes the state.
+
+    A candidate that waits comes first, then a shadow that can be decided, then reasons to train.
+    """
+    for policy in (release_candidate, conclude_shadow, train_first, retrain):
+        actions = list(policy(state))
+        if actions:
+            return actions
+    return []
+
+
+def release_candidate(state: State) -> Iterator[Action]:
+    """A candidate that passed its gates shadows (or serves at once); one that did not is refused."""
+    if state.pending is None:
+        return
+    bundle, evidence = state.pending.bundle, {"gates": state.pending.gates}
+    if state.gated and not state.pending.passed:
+        blocking = next(g for g in state.pending.gates if g["outcome"] != "passed")
+        yield _action(state, "refuse", bundle, f"gate {blocking['outcome']}: {blocking['gate']}", evidence)
+    elif state.champion is None:
+        yield _action(state, "promote", bundle, "the first model", evidence)
+    elif isinstance(state.rollout, Immediate):
+        yield _action(state, "promote", bundle, "this policy releases at once", evidence)
+    else:
+        yield _action(state, "shadow", bundle, "all gates passed", evidence)
+
+
+def conclude_shadow(state: State) -> Iterator[Action]:
+    """Promote or refuse the challenger once its shadow says so."""
+    if state.challenger is None or state.shadow is None or state.shadow.verdict == "wait":
+        return
+    yield _action(state, state.shadow.verdict, state.challenger, state.shadow.why, state.shadow.to_dict())
+
+
+def train_first(state: State) -> Iterator[Action]:
+    """Without a champion there is nothing to serve."""
+    if state.champion is None and state.tried_at is None:
+        yield _action(state, "train", "first", "there is no champion yet", {})
+
+
+def retrain(state: State) -> Iterator[Action]:
+    """The first trigger that speaks, unless a challenger is on its way or the last training is too recent."""
+    if state.retrain is None or state.tried_at is None or state.challenger is not None:
+        return
+    if state.now - state.tried_at < state.retrain.pause:
+        return
+    for trigger in state.retrain.when:
+        spoken = _speaks(trigger, state)
+        if spoken is not None:
+            reason, evidence = spoken
+            yield _action(state, "train", short(state.champion or "none"), reason, evidence)
+            return
+
+
+def _speaks(trigger: Trigger, state: State) -> tuple[str, dict[str, Any]] | None:
+    """The trigger's reason and evidence if it has one, else None."""
+    match trigger:
+        case Stale(after=after):
+            age = state.now - (state.champion_trained_at or state.now)
+            if age >= after:
+                return f"stale: trained {in_words(age)} ago", {"age_days": age.total_seconds() / 86_400}
+        case Regression():
+            for reading in state.performance:
+                if reading.alarming:
+                    move = reading.recent - reading.accepted
+                    return f"regression: {reading.tolerance.metric} moved by {move:+.3f}", reading.to_dict()
+        case Drift():
+            if state.drift is not None and state.drift.alarming:
+                return f"drift: {state.drift.leading(-1)[0][0]} moved most", state.drift.to_dict(-1)
+    return None
+
+
+def _action(state: State, verb: Verb, subject: str, reason: str, evidence: Mapping[str, Any]) -> Action:
+    return Action(verb, state.endpoint, state.now, subject, reason, evidence)

@@ -1,0 +1,237 @@
+"""Observing: the prediction log and the outcomes become windows in the catalog, and the catalog becomes a State."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from noria.core.clock import from_epoch, since_epoch
+from noria.core.ids import canonical_json
+from noria.loop.state import Pending, State
+from noria.loop.world import World
+from noria.monitoring.drift import DriftReading, read_drift
+from noria.monitoring.performance import PerformanceReading, read_performance
+from noria.monitoring.windows import Performance, Window, measure
+from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
+from noria.serving.log import Predictions, read_log
+from noria.statistics.e_detector import level_for
+from noria.stores import catalog as db
+
+YEAR = timedelta(days=365)
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+@dataclass(frozen=True)
+class Release:
+    """Who answers and who shadows, since when."""
+
+    champion: str
+    champion_since: datetime
+    challenger: str | None
+    challenger_since: datetime
+
+
+def measure_windows(world: World, now: datetime) -> None:
+    """Record every window that has closed, and the performance of every window whose outcomes are now due."""
+    release = current_release(world)
+    if release is None or not world.watched:
+        return
+    tick, name = world.grid.tick, world.endpoint.name
+    measured = world.catalog.progress(f"windows/{name}") or world.grid.floor(release.champion_since)
+    closed = [measured + i * tick for i in range((world.grid.floor(now) - measured) // tick)]
+    due = world.catalog.rows(
+        sa.select(db.windows.c.start)
+        .where(db.windows.c.endpoint == name, db.windows.c.performance.is_(None))
+        .where(db.windows.c.start <= since_epoch(now - world.endpoint.model.label.maturity - tick))
+        .distinct()
+        .order_by(db.windows.c.start)
+    )
+    fresh = [row for start in closed for row in _closed_window(world, start)]
+    matured = [row for found in due for row in _matured_window(world, from_epoch(found.start), now)]
+    with world.catalog.transaction() as c:
+        if fresh:
+            c.execute(sa.insert(db.windows), fresh)
+        for start, bundle, performance in matured:
+            same = sa.and_(db.windows.c.endpoint == name, db.windows.c.start == start, db.windows.c.bundle == bundle)
+            c.execute(sa.update(db.windows).where(same).values(performance=performance))
+        db.set_progress(c, f"windows/{name}", measured + len(closed) * tick)
+
+
+def observe(world: World, now: datetime) -> State:
+    """The endpoint's state at `now`, from the catalog alone."""
+    release = current_release(world)
+    tried = world.catalog.rows(
+        sa.select(sa.func.max(db.decisions.c.at)).where(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.action == "train")
+    )[0][0]
+    return State(
+        now=now,
+        endpoint=world.endpoint.name,
+        rollout=world.policy.rollout,
+        retrain=world.policy.retrain,
+        gated=world.policy.gated,
+        champion=release.champion if release else None,
+        champion_trained_at=_trained_at(world, release.champion) if release else None,
+        tried_at=None if tried is None else from_epoch(tried),
+        pending=_pending(world),
+        challenger=release.challenger if release else None,
+        shadow=_shadow(world, release, now) if release else None,
+        performance=tuple(_performance(world, release)) if release else (),
+        drift=_drift(world, release) if release else None,
+    )
+
+
+def current_release(world: World) -> Release | None:
+    """Who answers now; None before the first promotion."""
+    return latest_release(world.catalog, world.endpoint.name)
+
+
+def latest_release(catalog: db.Catalog, endpoint: str) -> Release | None:
+    """The newest release of an endpoint in a catalog; None before the first promotion."""
+    rows = catalog.rows(sa.select(db.releases).where(db.releases.c.endpoint == endpoint).order_by(db.releases.c.sequence.desc()))
+    if not rows:
+        return None
+    latest = since = rows[0]
+    for row in rows:
+        if row.champion != latest.champion:
+            break
+        since = row
+    return Release(latest.champion, from_epoch(since.at), latest.challenger, from_epoch(latest.at))
+
+
+def _trained_at(world: World, bundle: str) -> datetime:
+    return datetime.fromisoformat(world.bundle(bundle).manifest.lineage["as_of"])
+
+
+def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
+    """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all."""
+    logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
+    common = {"endpoint": world.endpoint.name, "start": since_epoch(start), "performance": None}
+    if logged is None:
+        release = current_release(world)
+        assert release is not None
+        return [{**common, "bundle": release.champion, "role": CHAMPION, "rows": 0, "statistics": None}]
+    found = []
+    for role, bundle in sorted(set(zip(logged.variant, logged.bundle, strict=True))):
+        rows = logged.of(bundle)
+        statistics = _statistics(world, bundle, rows) if role == CHAMPION and world.monitor is not None else None
+        found.append({**common, "bundle": bundle, "role": role, "rows": len(rows), "statistics": statistics})
+    return found
+
+
+def _statistics(world: World, bundle: str, rows: Predictions) -> str:
+    values = np.column_stack([rows.features, rows.prediction])
+    statistics = world.profile(bundle).statistics(values)
+    return canonical_json([[None if np.isnan(v) else float(v) for v in column] for column in statistics])
+
+
+def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[int, str, str]]:
+    logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
+    if logged is None:
+        return []
+    found = []
+    for bundle in sorted(set(logged.bundle)):
+        rows = logged.of(bundle)
+        performance = measure(world.outcomes.known_at(rows.keys, now), rows.prediction)
+        found.append((since_epoch(start), bundle, canonical_json(performance.to_dict())))
+    return found
+
+
+def windows_of(world: World, bundle: str, since: datetime) -> list[Window]:
+    """The recorded windows of one bundle, in time order."""
+    rows = world.catalog.rows(
+        sa.select(db.windows)
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.bundle == bundle)
+        .where(db.windows.c.start >= since_epoch(since))
+        .order_by(db.windows.c.start)
+    )
+    return [
+        Window(
+            from_epoch(r.start),
+            r.bundle,
+            r.role,
+            r.rows,
+            None if r.statistics is None else np.array(json.loads(r.statistics), dtype=np.float64),
+            None if r.performance is None else Performance(**json.loads(r.performance)),
+        )
+        for r in rows
+    ]
+
+
+def candidate_detail(world: World, bundle: str) -> dict[str, Any]:
+    """What was found out about a bundle when it was a candidate."""
+    rows = world.catalog.rows(
+        sa.select(db.candidates.c.detail)
+        .where(db.candidates.c.endpoint == world.endpoint.name, db.candidates.c.bundle == bundle)
+        .order_by(db.candidates.c.at.desc())
+    )
+    detail: dict[str, Any] = json.loads(rows[0].detail) if rows else {}
+    return detail
+
+
+def _performance(world: World, release: Release) -> list[PerformanceReading]:
+    monitor = world.monitor
+    if monitor is None:
+        return []
+    accepted = [Performance(**w) for w in candidate_detail(world, release.champion).get("accepted", [])]
+    since = [w.performance for w in windows_of(world, release.champion, release.champion_since) if w.performance]
+    level = level_for(alarms_per_year=monitor.performance_budget, windows_per_year=YEAR / world.grid.tick)
+    return [read_performance(tolerance, accepted, since, level) for tolerance in monitor.performance]
+
+
+def _drift(world: World, release: Release) -> DriftReading | None:
+    monitor = world.monitor
+    if monitor is None:
+        return None
+    level = level_for(alarms_per_year=monitor.drift_budget, windows_per_year=YEAR / world.grid.tick)
+    since = [w for w in windows_of(world, release.champion, release.champion_since) if w.role == CHAMPION]
+    return read_drift(world.profile(release.champion), since, level)
+
+
+def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | None:
+    plan = world.policy.rollout
+    if release.challenger is None or not isinstance(plan, Rollout):
+        return None
+    gains = shadow_gains(world, release, plan.metric)
+    before = np.array(candidate_detail(world, release.challenger).get("gains", {}).get(plan.metric, []), dtype=np.float64)
+    lasted = now - release.challenger_since
+    waited_out = lasted >= plan.longest + world.endpoint.model.label.maturity + world.grid.tick
+    return judge_shadow(plan, gains, before, len(gains) * world.grid.tick, waited_out=waited_out)
+
+
+def shadow_gains(world: World, release: Release, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The challenger's gain over the champion on the same requests, one value per judged window."""
+    assert release.challenger is not None
+    champion = {w.start: w.performance for w in windows_of(world, release.champion, release.challenger_since)}
+    gains = []
+    for window in windows_of(world, release.challenger, release.challenger_since):
+        before, after = champion.get(window.start), window.performance
+        if before is not None and after is not None and before.rows and after.rows:
+            gains.append(before.value(metric) - after.value(metric))
+    return np.array(gains, dtype=np.float64)
+
+
+def _pending(world: World) -> Pending | None:
+    """The newest candidate, unless something was already decided about it."""
+    rows = world.catalog.rows(
+        sa.select(db.candidates)
+        .where(db.candidates.c.endpoint == world.endpoint.name)
+        .order_by(db.candidates.c.at.desc(), db.candidates.c.decision.desc())
+        .limit(1)
+    )
+    if not rows:
+        return None
+    settled = world.catalog.rows(
+        sa.select(db.decisions.c.sequence).where(
+            db.decisions.c.endpoint == world.endpoint.name,
+            db.decisions.c.subject == rows[0].bundle,
+            db.decisions.c.at >= rows[0].at,
+        )
+    )
+    if settled:
+        return None
+    return Pending(rows[0].bundle, rows[0].passed, json.loads(rows[0].detail)["gates"])

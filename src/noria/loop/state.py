@@ -1,0 +1,66 @@
+"""What is known about an endpoint at one moment, and what may be done about it: plain values, nothing that acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from noria.core.clock import since_epoch
+from noria.loop.retrain import Retrain
+from noria.monitoring.drift import DriftReading
+from noria.monitoring.performance import PerformanceReading
+from noria.release.rollout import Immediate, Rollout, ShadowVerdict
+
+Verb = Literal["train", "shadow", "promote", "refuse"]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A candidate that was trained and judged, and about which nothing has been decided yet."""
+
+    bundle: str
+    passed: bool
+    gates: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class State:
+    """An endpoint as seen at `now`.
+
+    champion: the bundle that answers; None before the first
+    champion_trained_at: up to when the champion knows the world
+    tried_at: when a training was last decided on, whatever came of it; None before the first
+    challenger: the bundle that shadows; shadow: what its shadow says now
+    """
+
+    now: datetime
+    endpoint: str
+    rollout: Rollout | Immediate
+    retrain: Retrain | None
+    gated: bool
+    champion: str | None
+    champion_trained_at: datetime | None
+    tried_at: datetime | None
+    pending: Pending | None
+    challenger: str | None
+    shadow: ShadowVerdict | None
+    performance: tuple[PerformanceReading, ...] = ()
+    drift: DriftReading | None = None
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing to do, and why. `key` is its idempotency key: an action is done once, however often it is tried."""
+
+    verb: Verb
+    endpoint: str
+    at: datetime
+    subject: str
+    reason: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return f"{self.endpoint}/{since_epoch(self.at)}/{self.verb}/{self.subject}"

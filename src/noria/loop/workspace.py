@@ -1,0 +1,85 @@
+"""Where a project's stores lie: the one place that knows the folders.
+
+    <project>/.noria/
+        tables/                Delta tables
+        objects/bundles/<id>/  bundles          objects/runs/<id>.json  what a training gave
+        features/              offline features, by content
+        mlflow.db              runs and registry
+        catalog.db             what the loop knows     log/<endpoint>/<writer>/  predictions
+        replays/<name>/        a catalog and a log of its own for every policy that is replayed beside the main one
+
+Tables, objects, features and runs are shared by all replays, because they are named by their content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from noria.core.files import Files, LocalFiles
+from noria.core.settings import Settings
+from noria.stores.tables import DeltaTables
+
+if TYPE_CHECKING:
+    from noria.pipelines.tracking import MlflowTracking
+    from noria.stores.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The stores of one project (or of one replay of it)."""
+
+    folder: Path
+    settings: Settings
+    files: Files
+    replay: str | None = None
+
+    @staticmethod
+    def of(folder: Path, settings: Settings, files: Files | None = None) -> Workspace:
+        return Workspace(folder.resolve(), settings, files or LocalFiles())
+
+    def beside(self, replay: str) -> Workspace:
+        """The same project with a catalog and a prediction log of its own."""
+        return replace(self, replay=replay)
+
+    @property
+    def root(self) -> Path:
+        return self.folder / self.settings.stores.folder
+
+    @property
+    def own(self) -> Path:
+        """Where this workspace's own history lies."""
+        return self.root if self.replay is None else self.root / "replays" / self.replay
+
+    @property
+    def bundles(self) -> Path:
+        return self.root / "objects" / "bundles"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "objects" / "runs"
+
+    @property
+    def features(self) -> Path:
+        return self.root / "features"
+
+    @cached_property
+    def tables(self) -> DeltaTables:
+        return DeltaTables(self.root / "tables")
+
+    def log(self, endpoint: str) -> Path:
+        return self.own / "log" / endpoint
+
+    def catalog(self) -> Catalog:
+        from noria.stores.catalog import Catalog
+
+        return Catalog(self.own / "catalog.db")
+
+    @cached_property
+    def tracking(self) -> MlflowTracking:
+        from noria.pipelines.tracking import MlflowTracking
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        return MlflowTracking(f"sqlite:///{self.root / 'mlflow.db'}", self.root / "mlflow", self.settings.project.name)

@@ -1,0 +1,127 @@
+"""The world of one endpoint under one policy: its declarations, its stores, and what has been opened of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from noria.core.clock import EPOCH, duration
+from noria.core.randomness import Randomness
+from noria.data.ingest import facts
+from noria.data.profile import Profile
+from noria.features.label import Outcomes
+from noria.features.offline import OfflineFeatures
+from noria.loop.project import Project
+from noria.loop.retrain import Retrain
+from noria.loop.workspace import Workspace
+from noria.models.bundle import PROFILE_FILE, Bundle, open_bundle
+from noria.models.runtime import OnnxModel
+from noria.monitoring.monitor import Monitor
+from noria.release.endpoint import Endpoint
+from noria.release.rollout import Immediate, Rollout
+from noria.stores.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How an endpoint is renewed. A project declares one; a replay compares it with others."""
+
+    name: str
+    retrain: Retrain | None
+    rollout: Rollout | Immediate
+    gated: bool = True
+
+    @staticmethod
+    def declared(project: Project, endpoint: Endpoint) -> Policy:
+        return Policy("loop", project.retrain(endpoint), endpoint.release)
+
+
+@dataclass
+class Grid:
+    """The ticks of the controller: windows of traffic begin and end on them."""
+
+    tick: timedelta
+    offset: timedelta
+
+    def floor(self, moment: datetime) -> datetime:
+        """The last tick at or before a moment."""
+        return EPOCH + (moment - EPOCH - self.offset) // self.tick * self.tick + self.offset
+
+    def ceiling(self, moment: datetime) -> datetime:
+        floor = self.floor(moment)
+        return floor if floor == moment else floor + self.tick
+
+
+@dataclass
+class World:
+    """One endpoint under one policy."""
+
+    project: Project
+    workspace: Workspace
+    endpoint: Endpoint
+    policy: Policy
+    catalog: Catalog
+    offline: OfflineFeatures
+    outcomes: Outcomes
+    _bundles: dict[str, Bundle] = field(default_factory=dict)
+    _models: dict[str, OnnxModel] = field(default_factory=dict)
+    _profiles: dict[str, Profile] = field(default_factory=dict)
+
+    @staticmethod
+    def open(project: Project, workspace: Workspace, endpoint: Endpoint, policy: Policy, shared: World | None = None) -> World:
+        """Open the stores; `shared` lends the facts it has read already (they are the same for every policy)."""
+        if shared is None:
+            offline, outcomes = open_facts(workspace, endpoint)
+        else:
+            offline, outcomes = shared.offline, shared.outcomes
+        catalog = workspace.catalog()
+        return World(project, workspace, endpoint, policy, catalog, offline, outcomes)
+
+    @property
+    def monitor(self) -> Monitor | None:
+        return self.project.monitor(self.endpoint) if self.policy.gated else None
+
+    @property
+    def watched(self) -> bool:
+        """Whether anything reads this endpoint's windows: a monitor, or a rollout that compares losses."""
+        return self.monitor is not None or isinstance(self.policy.rollout, Rollout)
+
+    @cached_property
+    def grid(self) -> Grid:
+        loop = self.project.settings.loop
+        return Grid(duration(loop.tick), duration(loop.offset))
+
+    @property
+    def randomness(self) -> Randomness:
+        return Randomness(self.project.settings.project.seed)
+
+    @property
+    def log_folder(self) -> Path:
+        return self.workspace.log(self.endpoint.name)
+
+    def bundle(self, bundle_id: str) -> Bundle:
+        """A bundle, verified when it is first opened."""
+        if bundle_id not in self._bundles:
+            self._bundles[bundle_id] = open_bundle(self.workspace.bundles / bundle_id, self.workspace.files)
+        return self._bundles[bundle_id]
+
+    def model(self, bundle_id: str) -> OnnxModel:
+        if bundle_id not in self._models:
+            self._models[bundle_id] = OnnxModel.of(self.bundle(bundle_id))
+        return self._models[bundle_id]
+
+    def profile(self, bundle_id: str) -> Profile:
+        if bundle_id not in self._profiles:
+            path = self.bundle(bundle_id).file(PROFILE_FILE)
+            self._profiles[bundle_id] = Profile.from_json(self.workspace.files.read(path))
+        return self._profiles[bundle_id]
+
+
+def open_facts(workspace: Workspace, endpoint: Endpoint) -> tuple[OfflineFeatures, Outcomes]:
+    """The current version of every table the endpoint's model reads. Raises `NotIngested`."""
+    model = endpoint.model
+    known = [facts(table, workspace.tables) for table in model.features.tables]
+    offline = OfflineFeatures(model.features, known, workspace.features, workspace.files)
+    return offline, Outcomes(facts(model.label.table, workspace.tables), model.label)

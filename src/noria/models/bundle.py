@@ -1,0 +1,121 @@
+"""Bundles: the immutable, content-addressed folder that is all that crosses from training to serving.
+
+    bundle.json      the manifest; the bundle's id is the SHA-256 of these bytes
+    model/           the model, as ONNX
+    profile/         the reference distribution of every feature and of the score
+    sample/          requests and their answers, for warm-up and as a contract
+    MODEL_CARD.md    what a person should know
+
+Every file's hash stands in the manifest and is checked when a bundle is opened: a changed byte is refused. Nothing in a
+bundle is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from noria.core.errors import UserMistake
+from noria.core.files import Files
+from noria.core.ids import canonical_json, digest, short
+
+MANIFEST = "bundle.json"
+MODEL_FILE = "model/model.onnx"
+PROFILE_FILE = "profile/profile.json"
+SAMPLE_FILE = "sample/requests.json"
+CARD_FILE = "MODEL_CARD.md"
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """What `bundle.json` says."""
+
+    format: int
+    name: str
+    runtime: str
+    features: list[str]
+    feature_set: str
+    definition_hash: str
+    run: str
+    lineage: dict[str, Any]
+    metrics: dict[str, Any]
+    environment: dict[str, str]
+    files: dict[str, str]
+
+
+class DamagedBundle(UserMistake):
+    """A bundle is not what its id says."""
+
+    code = "NR-301"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(
+            what=f"bundle {short(path.name)} is damaged: {reason}",
+            where=str(path),
+            mend="restore it from a backup, or train again; it was not loaded",
+        )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened, verified bundle."""
+
+    id: str
+    path: Path
+    manifest: Manifest
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The model's inputs in their order, all float32, null allowed."""
+        return tuple(self.manifest.features)
+
+    def file(self, name: str) -> Path:
+        return self.path / name
+
+
+def write_bundle(root: Path, manifest: Manifest, contents: Mapping[str, bytes], files: Files) -> Bundle:
+    """Seal `contents` (path inside the bundle → bytes) under `root`/<id>. The same content gives the same bundle."""
+    manifest = msgspec.structs.replace(manifest, files={name: digest(data) for name, data in sorted(contents.items())})
+    text = canonical_json(msgspec.to_builtins(manifest)).encode()
+    bundle_id = digest(text)
+    target = root / bundle_id
+    if not files.exists(target):
+        partial = root / f".{bundle_id}.partial"
+        for name, data in {**contents, MANIFEST: text}.items():
+            files.make_folder((partial / name).parent)
+            files.write(partial / name, data)
+        files.rename(partial, target)
+    return Bundle(bundle_id, target, manifest)
+
+
+def open_bundle(path: Path, files: Files) -> Bundle:
+    """Open and verify the bundle at `path`. Raises `DamagedBundle`."""
+    try:
+        text = files.read(path / MANIFEST)
+    except FileNotFoundError as error:
+        raise DamagedBundle(path, f"there is no {MANIFEST}") from error
+    if digest(text) != path.name:
+        raise DamagedBundle(path, f"{MANIFEST} does not have the hash that names the bundle")
+    try:
+        manifest = msgspec.json.decode(text, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise DamagedBundle(path, f"{MANIFEST} is of another format ({error})") from error
+    for name, expected in manifest.files.items():
+        try:
+            found = digest(files.read(path / name))
+        except FileNotFoundError as error:
+            raise DamagedBundle(path, f"{name} is missing") from error
+        if found != expected:
+            raise DamagedBundle(path, f"{name} has changed")
+    return Bundle(path.name, path, manifest)
+
+
+def sample_of(bundle: Bundle, files: Files) -> dict[str, Any]:
+    """The bundle's sample: `{"features": [[…]], "predictions": […]}`; null where a feature is unknown."""
+    sample: dict[str, Any] = json.loads(files.read(bundle.file(SAMPLE_FILE)))
+    return sample

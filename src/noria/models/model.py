@@ -1,0 +1,46 @@
+"""The declaration of a model: what it reads, what it learns, how it is trained, what a candidate must show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+from noria.core.clock import duration
+from noria.features.feature_set import FeatureSet
+from noria.features.label import Label
+
+
+class Trains(Protocol):
+    """A trainer, as a model needs it; the one way to make one is `nr.trainer`."""
+
+    def code_hash(self) -> str: ...
+    def parameters(self) -> dict[str, Any]: ...
+
+
+class Judges(Protocol):
+    """A gate, as a model needs it; gates are made in `noria.evaluation`."""
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Model:
+    """A name in the registry and everything that makes its versions.
+
+    holdout: the newest stretch of labelled data, on which a candidate of the same recipe, trained without it, is judged
+    against the champion; the candidate that goes on is then trained on everything
+    """
+
+    name: str
+    features: FeatureSet
+    label: Label
+    trainer: Trains
+    gates: Sequence[Judges] = ()
+    holdout: str = "14d"
+
+    @property
+    def holdout_span(self) -> timedelta:
+        return duration(self.holdout)

@@ -1,0 +1,9 @@
+"""Monitoring: windows of predictions and outcomes, detectors on them, findings with evidence.
+
+In:  the prediction log and the outcomes, cut into windows
+Out: Findings within a stated budget of false alarms; a monitor that saw nothing is unknown, never well
+"""
+
+from noria.monitoring.monitor import Monitor, Tolerance
+
+__all__ = ["Monitor", "Tolerance"]

@@ -1,0 +1,61 @@
+"""The declaration of a monitor: what is watched, and how many false alarms a year a team will stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from noria.core.errors import UserMistake, nearest
+from noria.evaluation.metrics import ROW_LOSSES
+
+CALIBRATION = "calibration"
+
+# How the budget of false alarms is shared between the lanes (performance pages; drift informs).
+PERFORMANCE_SHARE, DRIFT_SHARE = 0.6, 0.4
+
+
+class Named(Protocol):
+    """Anything with a name: an endpoint, which is declared further down the stream."""
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How much worse a metric may get before it is an alarm.
+
+    log_loss, brier: the mean loss of a window above the loss the champion was accepted with
+    calibration: the distance between the share of positives and the mean prediction of a window, either way
+    """
+
+    metric: str
+    by: float
+
+    def __post_init__(self) -> None:
+        known = [CALIBRATION, *ROW_LOSSES]
+        if self.metric not in known:
+            raise UserMistake(
+                what=f"{self.metric!r} can't be watched{nearest(self.metric, known)}",
+                where="nr.Tolerance",
+                mend="use one of " + ", ".join(known),
+            )
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """Watches an endpoint's inputs (drift) and, as outcomes arrive, its performance."""
+
+    endpoint: Named
+    false_alarms_per_year: float = 2.0
+    performance: Sequence[Tolerance] = ()
+
+    @property
+    def performance_budget(self) -> float:
+        """False alarms a year that each tolerance may raise."""
+        return PERFORMANCE_SHARE * self.false_alarms_per_year / max(1, len(self.performance))
+
+    @property
+    def drift_budget(self) -> float:
+        return DRIFT_SHARE * self.false_alarms_per_year

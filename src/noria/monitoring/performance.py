@@ -1,0 +1,98 @@
+"""The performance monitor: has the champion become worse than the tolerance allows?
+
+The unit of evidence is the window, since rows of one day share their weather. A window's value minus the tolerance is
+scored against the spread of such values so far (the accepted holdout's and the windows since), by Student's t, and the
+scores accumulate as an e-detector over all possible starts of the decay (`noria.statistics.e_detector`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.health import Health, Healthy, Unhealthy, Unknown
+from noria.monitoring.monitor import CALIBRATION, Tolerance
+from noria.monitoring.windows import Performance
+from noria.statistics.e_detector import ONE_SIDED, normal_scores, shiryaev_roberts
+
+Floats = NDArray[np.float64]
+
+LEAST_PAST = 5  # windows without which a spread says nothing
+
+
+@dataclass(frozen=True)
+class PerformanceReading:
+    """What the monitor sees of one metric: the evidence after each window, against the level at which it alarms."""
+
+    tolerance: Tolerance
+    accepted: float
+    values: Floats
+    evidence: Floats
+    level: float
+
+    @property
+    def alarmed_at(self) -> int | None:
+        """The first window with evidence at or above the level."""
+        over = np.flatnonzero(self.evidence >= self.level)
+        return int(over[0]) if len(over) else None
+
+    @property
+    def alarming(self) -> bool:
+        """Whether the evidence stands at or above the level now: decay that has passed by itself is no reason to act."""
+        return len(self.evidence) > 0 and bool(self.evidence[-1] >= self.level)
+
+    @property
+    def health(self) -> Health:
+        if len(self.values) == 0:
+            return Unknown(f"no window with outcomes yet to judge {self.tolerance.metric} by")
+        if self.alarming:
+            return Unhealthy(f"{self.tolerance.metric} is {self.recent - self.accepted:+.3f} from where it was accepted")
+        return Healthy({"windows": len(self.values), "evidence": float(self.evidence[-1]), "level": self.level})
+
+    @property
+    def recent(self) -> float:
+        """The mean of the last seven windows."""
+        return float(self.values[-7:].mean())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The evidence a decision is stored with."""
+        return {
+            "metric": self.tolerance.metric,
+            "tolerance": self.tolerance.by,
+            "accepted": self.accepted,
+            "recent": self.recent,
+            "windows": len(self.values),
+            "evidence": float(self.evidence[-1]),
+            "level": self.level,
+        }
+
+
+def read_performance(
+    tolerance: Tolerance, accepted: Sequence[Performance], since: Sequence[Performance], level: float
+) -> PerformanceReading:
+    """Judge the windows `since` the champion went live against those it was `accepted` on. Windows without rows are skipped."""
+    past = np.array([p.value(tolerance.metric) for p in accepted if p.rows])
+    values = np.array([p.value(tolerance.metric) for p in since if p.rows])
+    centre = 0.0 if tolerance.metric == CALIBRATION or len(past) == 0 else float(past.mean())
+    signs = (1.0, -1.0) if tolerance.metric == CALIBRATION else (1.0,)
+    scores = np.column_stack([_scores(sign * (values - centre), sign * (past - centre), tolerance.by) for sign in signs])
+    evidence = shiryaev_roberts(scores, ONE_SIDED).mean(axis=1) if len(values) else np.empty(0)
+    return PerformanceReading(tolerance, centre, values, evidence, level)
+
+
+def _scores(values: Floats, past: Floats, by: float) -> Floats:
+    """Normal scores of `values − by`, each scaled by the spread of all windows before it (clipped at three spreads)."""
+    seen = list(past - past.mean()) if len(past) > 1 else []
+    scores = np.full(len(values), np.nan)
+    for i, value in enumerate(values):
+        if len(seen) >= LEAST_PAST:
+            degrees = len(seen) - 1
+            sd = float(np.sqrt(np.square(seen).sum() / degrees))
+            scores[i] = normal_scores(np.array((value - by) / max(sd, 1e-6)), degrees)
+            value = float(np.clip(value, -3 * sd, 3 * sd))
+        seen.append(value)
+    return scores

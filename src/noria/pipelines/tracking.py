@@ -1,0 +1,100 @@
+"""Runs and registry in MLflow on SQLite, in this process: no server is started.
+
+MLflow is taken because every tool of the field reads it. Only its client API is used, and no model is ever loaded
+through it: a registered version's source is a bundle, which Noria verifies itself. Importing it takes seconds, so it is
+imported when the first run is tracked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from noria.models.bundle import Bundle
+from noria.models.registry import ModelVersion
+
+RUN_TAG, BUNDLE_TAG = "noria.run", "noria.bundle"
+
+
+class MlflowTracking:
+    """Runs and model versions, found again by Noria's own deterministic run id, so that repeating a write adds nothing."""
+
+    def __init__(self, uri: str, artifacts: Path, experiment: str) -> None:
+        self.uri, self._artifacts, self._experiment = uri, artifacts, experiment
+
+    def log_run(
+        self, run: str, *, at: datetime, parameters: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]
+    ) -> str:
+        """Track a finished run under Noria's run id; returns MLflow's own id."""
+        found = self.find(run)
+        if found is not None:
+            return found
+        ms = int(at.timestamp() * 1000)
+        info = self._client.create_run(self._experiment_id, start_time=ms, run_name=run[:12], tags={**tags, RUN_TAG: run})
+        from mlflow.entities import Metric, Param
+
+        self._client.log_batch(
+            info.info.run_id,
+            metrics=[Metric(key, float(value), ms, 0) for key, value in metrics.items()],
+            params=[Param(key, str(value)) for key, value in parameters.items()],
+        )
+        self._client.set_terminated(info.info.run_id, end_time=ms)
+        return str(info.info.run_id)
+
+    def find(self, run: str) -> str | None:
+        """MLflow's own id of a run; None if it was never tracked."""
+        found = self._client.search_runs([self._experiment_id], f"tags.`{RUN_TAG}` = '{run}'", max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    def register(self, name: str, bundle: Bundle, run: str) -> ModelVersion:
+        for version in self.versions(name):
+            if version.bundle == bundle.id:
+                return version
+        self._ensure_model(name)
+        made = self._client.create_model_version(
+            name, source=bundle.path.as_uri(), run_id=self.find(run), tags={BUNDLE_TAG: bundle.id, RUN_TAG: run}
+        )
+        return ModelVersion(name, int(made.version), bundle.id)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        self._client.set_registered_model_alias(name, alias, str(version))
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        found = self._client.search_model_versions(f"name = '{name}'")
+        return sorted((ModelVersion(name, int(v.version), v.tags[BUNDLE_TAG]) for v in found), key=lambda v: v.version)
+
+    def alias(self, name: str, alias: str) -> ModelVersion | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._client.get_model_version_by_alias(name, alias)
+        except MlflowException:  # its way to say that there is none
+            return None
+        return ModelVersion(name, int(found.version), found.tags[BUNDLE_TAG])
+
+    @cached_property
+    def _client(self) -> Any:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("DO_NOT_TRACK", "true")
+        import logging
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        found = self._client.get_experiment_by_name(self._experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self._client.create_experiment(self._experiment, artifact_location=self._artifacts.as_uri()))
+
+    def _ensure_model(self, name: str) -> None:
+        if not self._client.search_registered_models(f"name = '{name}'"):
+            self._client.create_registered_model(name)

@@ -1,0 +1,269 @@
+"""The words on the wire: requests into feature rows, predictions into answers. Pure functions; no sockets here.
+
+Two protocols reach the same rows:
+
+- Open Inference Protocol v2 (https://github.com/kserve/open-inference-protocol): one tensor per feature, shape `[n]`, or
+  one tensor named `features`, shape `[n, features]`; `null` where a value is unknown
+- plain JSON: `{"rows": [{feature: number or null, …}, …], "keys": ["…", …]}`
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.errors import NoriaError, UserMistake, nearest
+from noria.models.bundle import Bundle
+
+MOST_ROWS = 10_000
+NUMBERS = {"FP32", "FP64", "FP16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"}
+
+
+class BadRequest(UserMistake):
+    """A request that can't be answered as it is."""
+
+    code = "NR-510"
+    http_status = 400
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks for: features `(rows, features)` float32 (NaN where unknown) and a key per row, or None."""
+
+    features: NDArray[np.float32]
+    keys: list[str | None]
+    request_id: str | None = None
+
+
+class _Tensor(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: Any
+    parameters: dict[str, Any] | None = None
+
+
+class _InferRequest(msgspec.Struct):
+    inputs: list[_Tensor]
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    outputs: list[dict[str, Any]] | None = None
+
+
+class Signature:
+    """A bundle's inputs, as decoders: made once, used for every request."""
+
+    def __init__(self, features: Sequence[str]) -> None:
+        self.features = tuple(features)
+        self._place = {name: i for i, name in enumerate(self.features)}
+        fields = [(f"f{i}", float | None) for i in range(len(self.features))]
+        row = msgspec.defstruct(
+            "Row",
+            fields,
+            rename={f"f{i}": n for i, n in enumerate(self.features)},
+            forbid_unknown_fields=True,
+            array_like=False,
+        )
+        fields_of_body: list[tuple[str, Any] | tuple[str, Any, Any]] = [
+            ("rows", list.__class_getitem__(row)),
+            ("keys", list[str | None] | None, None),
+        ]
+        body = msgspec.defstruct("Rows", fields_of_body, forbid_unknown_fields=True)
+        self._plain: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
+        self._v2 = msgspec.json.Decoder(_InferRequest)
+
+    def plain(self, body: bytes) -> Asked:
+        """A plain JSON request. Raises `BadRequest`."""
+        try:
+            asked = self._plain.decode(body)
+        except msgspec.ValidationError as error:
+            raise self._explained(str(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _malformed(error) from error
+        rows = [msgspec.structs.astuple(r) for r in asked.rows]
+        _check_rows(len(rows))
+        keys = asked.keys if asked.keys is not None else [None] * len(rows)
+        if len(keys) != len(rows):
+            raise BadRequest(what=f"{len(keys)} keys for {len(rows)} rows", where="keys", mend="send one key per row, or none at all")
+        return Asked(np.array(rows, dtype=np.float64).astype(np.float32), keys)
+
+    def v2(self, body: bytes) -> Asked:
+        """An Open Inference Protocol v2 request. Raises `BadRequest`."""
+        try:
+            asked = self._v2.decode(body)
+        except msgspec.ValidationError as error:
+            raise BadRequest(
+                what="the request is not of the protocol", where=str(error), mend="see the Open Inference Protocol, version 2"
+            ) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _malformed(error) from error
+        features = self._tensors(asked.inputs)
+        keys = (asked.parameters or {}).get("keys", [None] * len(features))
+        if not isinstance(keys, list) or len(keys) != len(features) or not all(k is None or isinstance(k, str) for k in keys):
+            raise BadRequest(what="keys must be one text per row", where="parameters.keys", mend="send one key per row, or none at all")
+        return Asked(features, keys, asked.id)
+
+    def _tensors(self, inputs: list[_Tensor]) -> NDArray[np.float32]:
+        if len(inputs) == 1 and inputs[0].name == "features":
+            tensor = inputs[0]
+            if len(tensor.shape) != 2 or tensor.shape[1] != len(self.features):
+                raise _bad_shape(tensor, f"[n, {len(self.features)}]")
+            return _values(tensor).reshape(tensor.shape)
+        columns: dict[str, NDArray[np.float32]] = {}
+        for tensor in inputs:
+            if tensor.name not in self._place:
+                raise self._unknown(tensor.name)
+            if tensor.name in columns:
+                raise BadRequest(what=f"input {tensor.name!r} is given twice", where="inputs", mend="send it once")
+            if not (len(tensor.shape) == 1 or (len(tensor.shape) == 2 and tensor.shape[1] == 1)):
+                raise _bad_shape(tensor, "[n]")
+            columns[tensor.name] = _values(tensor)
+        for name in self.features:
+            if name not in columns:
+                raise self._missing(name)
+        lengths = {len(c) for c in columns.values()}
+        if len(lengths) != 1:
+            raise BadRequest(
+                what="the inputs have different numbers of rows",
+                where=f"inputs: {sorted(lengths)}",
+                mend="send equally long inputs",
+            )
+        return np.column_stack([columns[name] for name in self.features])
+
+    def _explained(self, text: str) -> BadRequest:
+        """The decoder's complaint in the user's words."""
+        if found := re.search(r"missing required field `(.+?)`(?: - at `(.+?)`)?", text):
+            return self._missing(found[1], found[2]) if found[1] in self._place else _shape_of_plain(text)
+        if found := re.search(r"unknown field `(.+?)`(?: - at `(.+?)`)?", text):
+            return self._unknown(found[1], found[2]) if found[2] else _shape_of_plain(text)
+        if found := re.search(r"Expected `float \| null`, got `(.+?)` - at `(.+?)`", text):
+            return BadRequest(
+                what=f"a feature must be a number or null, not {found[1]}",
+                where=found[2],
+                mend="send a number, or null where it is unknown",
+            )
+        return _shape_of_plain(text)
+
+    def _missing(self, name: str, where: str | None = None) -> BadRequest:
+        return BadRequest(
+            what=f"feature {name!r} is missing",
+            where=where or "inputs",
+            mend="send every feature; null where a value is unknown",
+        )
+
+    def _unknown(self, name: str, where: str | None = None) -> BadRequest:
+        return BadRequest(
+            what=f"there is no feature {name!r}{nearest(name, self.features)}",
+            where=where or "inputs",
+            mend="the model's features are " + ", ".join(self.features),
+        )
+
+
+def _shape_of_plain(text: str) -> BadRequest:
+    return BadRequest(
+        what="the body is not a plain request", where=text, mend='send {"rows": [{feature: number or null, …}], "keys": ["…"]}'
+    )
+
+
+def _malformed(error: Exception) -> BadRequest:
+    return BadRequest(what="the body is not valid JSON", where=str(error), mend="send UTF-8 encoded JSON")
+
+
+def _bad_shape(tensor: _Tensor, expected: str) -> BadRequest:
+    return BadRequest(what=f"input {tensor.name!r} has shape {tensor.shape}", where="inputs", mend=f"send shape {expected}")
+
+
+def _check_rows(rows: int) -> None:
+    if rows == 0:
+        raise BadRequest(what="there is no row to predict", where="the body", mend="send at least one row")
+    if rows > MOST_ROWS:
+        raise BadRequest(
+            what=f"{rows:,} rows are too many for one request",
+            where="the body",
+            mend=f"send at most {MOST_ROWS:,} rows at a time",
+        )
+
+
+def _values(tensor: _Tensor) -> NDArray[np.float32]:
+    """A tensor's data, flat. Raises `BadRequest` when it is not numbers of the stated shape."""
+    if tensor.datatype not in NUMBERS:
+        raise BadRequest(
+            what=f"input {tensor.name!r} has datatype {tensor.datatype!r}{nearest(tensor.datatype, NUMBERS)}",
+            where="inputs",
+            mend="send FP32 or FP64",
+        )
+    flat = _flat(tensor.data)
+    rows = tensor.shape[0] if tensor.shape else 0
+    _check_rows(rows)
+    if min(tensor.shape) < 0 or len(flat) != int(np.prod(tensor.shape)):
+        raise BadRequest(
+            what=f"input {tensor.name!r} has {len(flat)} values for shape {tensor.shape}",
+            where="inputs",
+            mend="make them agree",
+        )
+    for value in flat:
+        if not (value is None or isinstance(value, int | float)):
+            raise BadRequest(
+                what=f"input {tensor.name!r} holds {type(value).__name__} {value!r}"[:200],
+                where="inputs",
+                mend="send numbers, or null where unknown",
+            )
+    try:
+        return np.array(flat, dtype=np.float64).astype(np.float32)
+    except OverflowError as error:
+        raise BadRequest(what=f"input {tensor.name!r} holds a number too large", where="inputs", mend="send float32 values") from error
+
+
+def _flat(data: Any) -> list[Any]:
+    if not isinstance(data, list):
+        return [data]
+    if data and isinstance(data[0], list):
+        return [value for part in data for value in (part if isinstance(part, list) else [part])]
+    return data
+
+
+def plain_answer(bundle: Bundle, predictions: NDArray[np.float64], ids: list[str]) -> bytes:
+    """The plain answer: predictions and prediction ids in the order of the rows."""
+    return msgspec.json.encode({"model": bundle.manifest.name, "bundle": bundle.id, "predictions": predictions.tolist(), "ids": ids})
+
+
+def v2_answer(bundle: Bundle, predictions: NDArray[np.float64], ids: list[str], request_id: str | None) -> bytes:
+    """The protocol's answer; the prediction ids are a second output."""
+    answer: dict[str, Any] = {
+        "model_name": bundle.manifest.name,
+        "model_version": bundle.id,
+        "outputs": [
+            {"name": "prediction", "datatype": "FP64", "shape": [len(ids)], "data": predictions.tolist()},
+            {"name": "prediction_id", "datatype": "BYTES", "shape": [len(ids)], "data": ids},
+        ],
+    }
+    if request_id is not None:
+        answer["id"] = request_id
+    return msgspec.json.encode(answer)
+
+
+def v2_metadata(bundle: Bundle, name: str) -> bytes:
+    """The protocol's model metadata."""
+    return msgspec.json.encode(
+        {
+            "name": name,
+            "versions": [bundle.id],
+            "platform": "onnx",
+            "inputs": [{"name": f, "datatype": "FP32", "shape": [-1]} for f in bundle.features],
+            "outputs": [
+                {"name": "prediction", "datatype": "FP64", "shape": [-1]},
+                {"name": "prediction_id", "datatype": "BYTES", "shape": [-1]},
+            ],
+        }
+    )
+
+
+def error_answer(error: NoriaError) -> bytes:
+    """An error's body: the protocol's `error` text, and the facts."""
+    return msgspec.json.encode({"error": error.what, **error.to_dict()})

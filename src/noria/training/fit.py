@@ -1,0 +1,85 @@
+"""Fitting a candidate: a probe, trained without the holdout, to judge the recipe; and the final model, trained on all.
+
+Judging the final model itself would need data it has not seen, and leaving the newest weeks out of it costs more than
+they can teach about it (on the flights year, a quarter of what retraining gains). So the probe is judged by the gates, and
+the final model by its shadow on live traffic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.clock import Stopwatch
+from noria.core.errors import UserMistake
+from noria.core.randomness import Randomness
+from noria.features.training_set import TrainingSet
+from noria.models.export import to_onnx
+from noria.models.model import Model
+from noria.models.runtime import OnnxModel
+from noria.training.trainer import Trainer
+
+PARITY_ROWS = 2_000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained candidate, as ONNX, and what its probe said about the holdout.
+
+    holdout: `(rows of the training set,)` true where the probe did not train; probe: its predictions there
+    in_sample: the final model's predictions on the whole training set
+    seconds: wall time of the trainings (the probe's included)
+    """
+
+    model: bytes
+    holdout: NDArray[np.bool_]
+    probe: NDArray[np.float64]
+    in_sample: NDArray[np.float64]
+    seconds: float
+
+
+def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomness, *, with_probe: bool) -> Fitted:
+    """Train a candidate for `model`. Raises `TrainerFailed`, `CannotExport` or a complaint about too little data."""
+    watch = Stopwatch()
+    trainer = _trainer(model)
+    seed = randomness.seed(f"train:{model.name}")
+    newest = training_set.at.max()
+    holdout = training_set.at > newest - np.timedelta64(int(model.holdout_span.total_seconds()), "s")
+    probe = np.empty(0)
+    if with_probe:
+        _require_rows(model, training_set, holdout)
+        fitted = _as_onnx(trainer(training_set.dataset(~holdout), seed=seed), training_set)
+        probe = OnnxModel(fitted, threads=2).predict(training_set.dataset(holdout).features)
+    else:
+        holdout = np.zeros(len(training_set.labels), dtype=bool)
+    final = _as_onnx(trainer(training_set.dataset(), seed=seed), training_set)
+    in_sample = OnnxModel(final, threads=2).predict(training_set.dataset().features)
+    return Fitted(final, holdout, probe, in_sample, watch.seconds)
+
+
+def _as_onnx(fitted: Any, training_set: TrainingSet) -> bytes:
+    features = training_set.dataset().features
+    step = max(1, len(features) // PARITY_ROWS)
+    return to_onnx(fitted, features=features.shape[1], check=features[::step])
+
+
+def _trainer(model: Model) -> Trainer:
+    if not isinstance(model.trainer, Trainer):
+        raise UserMistake(
+            what=f"the trainer of model {model.name!r} is a plain function",
+            where="nr.Model(trainer=…)",
+            mend="put `@nr.trainer` above the function",
+        )
+    return model.trainer
+
+
+def _require_rows(model: Model, training_set: TrainingSet, holdout: NDArray[np.bool_]) -> None:
+    if holdout.all() or len(np.unique(training_set.labels[~holdout])) < 2:
+        raise UserMistake(
+            what="there is too little history to train and judge a candidate",
+            where=f"{len(holdout):,} labelled rows, of which {int(holdout.sum()):,} lie in the holdout of {model.holdout}",
+            mend="train later, ingest more history, or shorten the model's holdout",
+        )
