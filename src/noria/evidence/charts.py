@@ -6,6 +6,7 @@ that a report needs (lines, marks on a time line, a heat map) are short.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -24,11 +25,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """A moment on the x axis: a fraction of its length, a style, and the text shown on hovering."""
+    """A moment on the x axis: a fraction of its length, a style, the text shown on hovering, and a caption."""
 
     at: float
     style: str
     title: str
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,16 @@ class Frame:
         return self.top + (1 - share) * self.height
 
 
-def line_chart(lines: Sequence[Line], labels: Sequence[str], *, height: int = 260, digits: int = 2, marks: Sequence[Mark] = ()) -> str:
+def line_chart(lines: Sequence[Line], labels: Sequence[str], *, height: int = 260, marks: Sequence[Mark] = ()) -> str:
     """Lines over evenly spaced places; the first and every fourth label is written, marks are vertical rules."""
-    frame = Frame(52, 14, WIDTH - 52 - 120, height - 14 - 30)
+    top = 30 if marks else 14  # marks are named above the plot
+    frame = Frame(52, top, WIDTH - 52 - 120, height - top - 30)
     low, high = _range([v for line in lines for v in line.values if v is not None])
-    parts = [_grid(frame, low, high, digits), _labels(frame, labels)]
+    parts = [_grid(frame, low, high, _step(low, high)), _labels(frame, labels)]
     parts += [
         f'<line class="mark {m.style}" x1="{frame.x(m.at):.1f}" x2="{frame.x(m.at):.1f}" y1="{frame.top}" '
         f'y2="{frame.top + frame.height}"><title>{escape(m.title)}</title></line>'
+        f'<text class="caption" text-anchor="middle" x="{frame.x(m.at):.1f}" y="{frame.top - 6}">{escape(m.caption)}</text>'
         for m in marks
     ]
     ends = []
@@ -67,7 +71,7 @@ def line_chart(lines: Sequence[Line], labels: Sequence[str], *, height: int = 26
         for (x, y), label, value in zip(points, labels, [v for v in line.values if v is not None], strict=False):
             parts.append(
                 f'<circle class="dot {line.style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">'
-                f"<title>{escape(line.name)}, {escape(label)}: {value:.{digits + 2}f}</title></circle>"
+                f"<title>{escape(line.name)}, {escape(label)}: {value:.4f}</title></circle>"
             )
         if points:
             ends.append((points[-1][1], line))
@@ -117,15 +121,22 @@ def _svg(height: float, parts: Sequence[str]) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img">{"".join(parts)}</svg>'
 
 
-def _grid(frame: Frame, low: float, high: float, digits: int) -> str:
+def _grid(frame: Frame, low: float, high: float, step: float) -> str:
+    """Horizontal lines at round values."""
     parts = []
-    for i in range(5):
-        share = i / 4
-        y = frame.y(share)
+    digits = max(0, -math.floor(math.log10(step)))
+    for i in range(math.ceil(low / step), math.floor(high / step) + 1):
+        y = frame.y((i * step - low) / (high - low))
         parts.append(f'<line class="grid" x1="{frame.left}" x2="{frame.x(1):.0f}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        text = f"{low + share * (high - low):.{digits}f}"
-        parts.append(f'<text class="axis" text-anchor="end" x="{frame.left - 8}" y="{y + 4:.1f}">{text}</text>')
+        parts.append(f'<text class="axis" text-anchor="end" x="{frame.left - 8}" y="{y + 4:.1f}">{i * step:.{digits}f}</text>')
     return "".join(parts)
+
+
+def _step(low: float, high: float) -> float:
+    """A round step that cuts a range into three to seven parts."""
+    raw = (high - low) / 5
+    power: float = 10 ** math.floor(math.log10(raw))
+    return next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw)
 
 
 def _labels(frame: Frame, labels: Sequence[str], *, centred: bool = False) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from noria.evidence.charts import Line, Mark, heatmap, line_chart, timeline
 
-LANES = [("train", "trained"), ("shadow", "in shadow"), ("promote", "promoted"), ("refuse", "refused"), ("finding", "findings")]
+LANES = (("train", "trained"), ("shadow", "in shadow"), ("promote", "promoted"), ("refuse", "refused"), ("finding", "findings"))
 VERB = {"train": "trained", "shadow": "put in shadow", "promote": "promoted", "refuse": "refused"}
 STRONG_SHIFT = 0.25
 
@@ -95,7 +95,8 @@ def _saved(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
     return (
         "<h2>What retraining has saved so far</h2>"
         '<p class="dim">Log-loss saved against the model that is never retrained, added up over the year (higher is better); '
-        "dashed: the loop put a new champion in place.</p>" + line_chart(lines, labels, digits=3, marks=marks, height=280)
+        "dashed: the loop put a new champion in place, and why it had been trained.</p>"
+        + line_chart(lines, labels, marks=marks, height=290)
     )
 
 
@@ -121,11 +122,13 @@ def _marks(figures: Mapping[str, Any]) -> list[Mark]:
     def at(text: str) -> float:
         return (datetime.fromisoformat(text) - start) / (end - start)
 
-    marks = [
-        Mark(at(d["time"]), d["action"], f"{_day(d['time'])}: {VERB[d['action']]}, because {d['reason']}")
-        for d in figures["decisions"]
-        if datetime.fromisoformat(d["time"]) > start
-    ]
+    marks, cause = [], ""
+    for d in figures["decisions"]:
+        if d["action"] == "train":
+            cause = d["reason"].split(":")[0]
+        if datetime.fromisoformat(d["time"]) > start:
+            title = f"{_day(d['time'])}: {VERB[d['action']]}, because {d['reason']}"
+            marks.append(Mark(at(d["time"]), d["action"], title, cause if d["action"] == "promote" else d["action"]))
     return marks + [
         Mark(at(f["opened_at"]), "finding", f"{_day(f['opened_at'])}: {f['kind']} in {f['subject']}") for f in figures["findings"]
     ]
@@ -133,7 +136,7 @@ def _marks(figures: Mapping[str, Any]) -> list[Mark]:
 
 def _decision_table(decisions: Sequence[Mapping[str, Any]]) -> str:
     rows = [
-        f'<tr><td>{_day(d["time"])}</td><td class="tag {d["action"]}">{VERB[d["action"]]}</td>'
+        f'<tr><td class="day">{_day(d["time"])}</td><td class="tag {d["action"]}">{VERB[d["action"]]}</td>'
         f"<td>{escape(d['reason'])}</td><td class='dim'>{escape(_evidence(d))}</td><td class='dim'>{escape(d['outcome'])}</td></tr>"
         for d in decisions
     ]
@@ -162,7 +165,7 @@ def _finding_table(findings: Sequence[Mapping[str, Any]]) -> str:
     if not findings:
         return "<h2>Findings</h2><p class='dim'>The monitors found nothing.</p>"
     rows = [
-        f"<tr><td>{_day(f['opened_at'])}</td><td>{_day(f['closed_at']) if f['closed_at'] else 'open'}</td>"
+        f"<tr><td class='day'>{_day(f['opened_at'])}</td><td class='day'>{_day(f['closed_at']) if f['closed_at'] else 'open'}</td>"
         f"<td>{escape(f['kind'])}</td><td>{escape(f['subject'])}</td><td class='dim'>{escape(_finding_evidence(f['evidence']))}</td></tr>"
         for f in findings
     ]
