@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from projects import write_project
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}

@@ -31,7 +31,7 @@ start = 2024-02-10T00:00:00Z
 end = 2024-03-28T00:00:00Z
 """
 
-MODULE = '''
+MODULE = """
 import lightgbm
 import pyarrow.compute as pc
 
@@ -71,7 +71,7 @@ model = nr.Model("returns", features, label=nr.Label(returns, "returned", mature
 endpoint = nr.Endpoint("returns", model, release=nr.Rollout(shadow="2d", at_most="8d", margin=0.1))
 monitor = nr.Monitor(endpoint, false_alarms_per_year=6, performance=[nr.Tolerance("log_loss", by=0.05)])
 retrain = nr.Retrain(model, when=[nr.regression(), nr.stale("60d")], cooldown="7d")
-'''
+"""
 
 
 def write_project(folder: Path, module: str = MODULE, settings: str = SETTINGS) -> Path:

@@ -59,10 +59,10 @@ TABLES = {
             scheduled_departure - {PUBLISHED} AS published_at
         FROM flights ORDER BY scheduled_departure, flight_id""",
     "departures": """
-        SELECT flight_id, carrier, origin, dest, dep_delay::DOUBLE AS dep_delay, actual_departure
+        SELECT flight_id, carrier, origin, dest, dep_delay, actual_departure
         FROM flights WHERE actual_departure IS NOT NULL ORDER BY actual_departure, flight_id""",
     "arrivals": f"""
-        SELECT flight_id, carrier, origin, dest, arr_delay::DOUBLE AS arr_delay,
+        SELECT flight_id, carrier, origin, dest, arr_delay,
             (arr_delay IS NULL OR arr_delay > 15)::INT AS late,
             coalesce(actual_arrival, scheduled_departure + {GIVEN_UP}) AS ended_at
         FROM flights ORDER BY ended_at, flight_id""",

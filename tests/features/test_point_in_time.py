@@ -110,9 +110,7 @@ def oracle(rows: list[dict[str, Any]], city: str | None, minute: int, freshness:
 
 @settings(max_examples=120, deadline=None)
 @given(events, spines, st.sampled_from([None, "15m", "7m"]))
-def test_every_value_is_what_was_known_at_its_time(
-    rows: list[dict[str, Any]], spine: list[dict[str, Any]], freshness: str | None
-) -> None:
+def test_every_value_is_what_was_known_at_its_time(rows: list[dict[str, Any]], spine: list[dict[str, Any]], freshness: str | None) -> None:
     found = join(rows, spine, view(freshness))
     assert len(found) == len(spine)
     for asked, got in zip(spine, found, strict=True):
@@ -124,7 +122,9 @@ def test_every_value_is_what_was_known_at_its_time(
 @settings(max_examples=60, deadline=None)
 @given(events, spines, st.integers(0, 300), st.randoms(use_true_random=False))
 def test_what_is_known_later_changes_nothing_before(rows: list[dict[str, Any]], spine: list[dict[str, Any]], cut: int, random: Any) -> None:
-    garbage = [{**r, "value": 99.0, "city": random.choice(["ams", "ber"]), "at": random.randrange(300)} if r["known"] > cut else r for r in rows]
+    garbage = [
+        {**r, "value": 99.0, "city": random.choice(["ams", "ber"]), "at": random.randrange(300)} if r["known"] > cut else r for r in rows
+    ]
     before = [s for s in spine if s["_at"] <= cut]
     assert join(rows, before, view("15m")) == join(garbage, before, view("15m"))
 

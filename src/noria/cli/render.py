@@ -31,7 +31,7 @@ def console() -> Any:
     """The terminal, for results."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=True)
 
 
 def show_status(found: Mapping[str, Any]) -> None:

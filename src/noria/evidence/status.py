@@ -36,7 +36,7 @@ def status(project: Project, workspace: Workspace) -> dict[str, Any]:
         "tables": tables,
         "endpoints": endpoints,
         "conservation": [s.to_dict() for s in sums],
-        "health": _health_dict(worst([_sums_health(sums), *(_read(e["health"]) for e in endpoints)])),
+        "health": _health_dict(_overall(sums, endpoints)),
         "next": _next(project, ingested=ingested, serving=any(e["champion"] for e in endpoints)),
     }
 
@@ -120,6 +120,12 @@ def _served_sums(project: Project, workspace: Workspace) -> list[Balance]:
             found = msgspec.json.decode(path.read_bytes())
             sums.append(Balance(f"served {found['writer']}", found["rows_answered"], {"logged": found["rows_logged"]}))
     return sums
+
+
+def _overall(sums: list[Balance], endpoints: list[dict[str, Any]]) -> Health:
+    """The whole project's health: its sums' and its endpoints'."""
+    whole = worst([_sums_health(sums), *(_read(e["health"]) for e in endpoints)])
+    return Healthy({"sums that hold": len(sums), "healthy endpoints": len(endpoints)}) if isinstance(whole, Healthy) else whole
 
 
 def _sums_health(sums: list[Balance]) -> Health:

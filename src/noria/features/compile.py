@@ -41,16 +41,16 @@ def key_sql(table: Table) -> str:
     return "concat_ws('|', " + ", ".join(f"{quoted(k)}::VARCHAR" for k in table.keys) + ")"
 
 
-def view_sql(view: FeatureView, versions: str, spine: str) -> str:
+def view_sql(view: FeatureView, versions: str, spine: str, whole: frozenset[str] = frozenset()) -> str:
     """One row per spine row (`_order`, and the view's values), from relations of versions and spine rows.
 
-    Spine rows of equal entity and tick are computed once.
+    Spine rows of equal entity and tick are computed once. `whole` are the aggregates' expressions of integer type.
     """
     keys = [quoted(e) for e in view.entities]
     tick = _floored(f"s.{AT}", view.freshness)
     same = " AND ".join(f"v.{k} = q.{k}" for k in keys)
     back = " AND ".join(f"a.{k} IS NOT DISTINCT FROM s.{k}" for k in keys)
-    values = [f"{_aggregate(a, view.table)} AS {quoted(name)}" for name, a in view.aggregate.items()]
+    values = [f"{_aggregate(a, view.table, exact=a.expression in whole)} AS {quoted(name)}" for name, a in view.aggregate.items()]
     values += [f"{_latest(column, view)} AS {quoted(column)}" for column in view.latest]
     key_list = ", ".join(f"q.{k}" for k in keys)
     return f"""
@@ -67,18 +67,20 @@ def view_sql(view: FeatureView, versions: str, spine: str) -> str:
         ORDER BY s.{ORDER}"""
 
 
-def _aggregate(a: Aggregate, table: Table) -> str:
+def _aggregate(a: Aggregate, table: Table, *, exact: bool) -> str:
     inside = f"FILTER (WHERE v.{EVENT} > q._t - {_interval(a.window)})"
-    # Sums of floats depend on their order; a fixed order makes equal facts give equal digits.
-    order = f"ORDER BY v.{EVENT}, v.{KNOWN}, " + ", ".join(f"v.{quoted(k)}" for k in table.keys)
+    # Sums of floats depend on their order; a fixed order makes equal facts give equal digits. Whole numbers are summed
+    # exactly in any order, and five times faster without one.
+    order = "" if exact else f"ORDER BY v.{EVENT}, v.{KNOWN}, " + ", ".join(f"v.{quoted(k)}" for k in table.keys)
+    number = f"({a.expression})" if exact else f"({a.expression})::DOUBLE"
     match a.kind:
         case "count":
             counted = f"v.{EVENT}" if a.expression == "*" else f"({a.expression})"
             return f"count({counted}) {inside}"
         case "mean":
-            return f"avg(({a.expression})::DOUBLE {order}) {inside}"
+            return f"avg({number} {order}) {inside}"
         case "sum":
-            return f"sum(({a.expression})::DOUBLE {order}) {inside}"
+            return f"(sum({number} {order}) {inside})::DOUBLE"
         case "std":
             return f"stddev_samp(({a.expression})::DOUBLE {order}) {inside}"
         case _:

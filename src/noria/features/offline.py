@@ -10,14 +10,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from noria.core.clock import EPOCH, require_utc, since_epoch
+from noria.core.clock import EPOCH, require_utc
 from noria.core.conservation import Balance
 from noria.core.files import Files
 from noria.core.ids import digest
-from noria.core.sql import connect, quoted
 from noria.data.ingest import NotIngested
 from noria.data.table import Facts, Snapshot
-from noria.features.compile import AT, EVENT, KEY, KNOWN, SUPERSEDED, key_sql, versions_sql
+from noria.features.compile import AT
 from noria.features.feature_set import FeatureSet
 from noria.features.point_in_time import PointInTime
 
@@ -91,7 +90,7 @@ class OfflineFeatures:
 
         if self._engine is None:
             self._engine = PointInTime([self._facts[t.name] for t in self.feature_set.tables])
-        spine = self._spine(start, end)
+        spine = self._engine.spine(self.feature_set.spine, self.feature_set.lead_time, start, end)
         values = self._engine.join(spine, self.feature_set.views)
         columns = {name: spine.column(name) for name in spine.column_names}
         columns |= {name: values.column(name).cast(pa.float32(), safe=False) for name in values.column_names}
@@ -100,21 +99,6 @@ class OfflineFeatures:
         table = pa.table(columns).combine_chunks()
         Balance("features", spine.num_rows, {"rows": table.num_rows}).checked()
         return table
-
-    def _spine(self, start: datetime, end: datetime) -> pa.Table:
-        """The spine's facts as they were known at their prediction times, which lie in [start, end)."""
-        spine = self.feature_set.spine
-        lead = self.feature_set.lead_time // timedelta(microseconds=1)
-        keys = ", ".join(quoted(k) for k in spine.keys)
-        with connect() as con:
-            con.register("raw", self._facts[spine.name].rows)
-            return con.sql(f"""
-                SELECT * EXCLUDE ({EVENT}, {KNOWN}, {SUPERSEDED}) FROM (
-                    SELECT *, {EVENT} - INTERVAL {lead} MICROSECOND AS {AT}, {key_sql(spine)} AS {KEY}
-                    FROM ({versions_sql(spine, "raw")}))
-                WHERE {AT} >= make_timestamptz({since_epoch(start)}) AND {AT} < make_timestamptz({since_epoch(end)})
-                    AND {KNOWN} <= {AT} AND ({SUPERSEDED} IS NULL OR {SUPERSEDED} > {AT})
-                ORDER BY {AT}, {keys}""").to_arrow_table()
 
 
 def _floor(moment: datetime) -> datetime:

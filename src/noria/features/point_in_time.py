@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from noria.core.clock import duration, microseconds
+from noria.core.clock import duration, microseconds, since_epoch
 from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.sql import connect, quoted
 from noria.data.contract import UnknownColumn
-from noria.data.table import Facts
-from noria.features.compile import AT, EVENT, KNOWN, ORDER, SPINE, versions_sql, view_sql
+from noria.data.table import Facts, Table
+from noria.features.compile import AT, EVENT, KEY, KNOWN, ORDER, SPINE, SUPERSEDED, key_sql, versions_sql, view_sql
 from noria.features.view import FeatureView
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 
 
 class ViewFailed(UserMistake):
@@ -49,6 +53,20 @@ class PointInTime:
             self._con.unregister("raw")
             self._columns[name] = fact.rows.column_names
 
+    def spine(self, table: Table, lead: timedelta, start: datetime, end: datetime) -> pa.Table:
+        """The facts to predict, `lead` before they happen, for prediction times in [start, end), as known at those times.
+
+        The table's columns, `_at` (prediction time) and `_key` (the key as one text), in order of time and key.
+        """
+        keys = ", ".join(quoted(k) for k in table.keys)
+        return self._con.sql(f"""
+            SELECT * EXCLUDE ({EVENT}, {KNOWN}, {SUPERSEDED}) FROM (
+                SELECT *, {EVENT} - INTERVAL {microseconds(lead)} MICROSECOND AS {AT}, {key_sql(table)} AS {KEY}
+                FROM {quoted(table.name)})
+            WHERE {AT} >= make_timestamptz({since_epoch(start)}) AND {AT} < make_timestamptz({since_epoch(end)})
+                AND {KNOWN} <= {AT} AND ({SUPERSEDED} IS NULL OR {SUPERSEDED} > {AT})
+            ORDER BY {AT}, {keys}""").to_arrow_table()
+
     def join(self, spine: pa.Table, views: Sequence[FeatureView]) -> pa.Table:
         """The values of `views` at each row's `_at`, as columns in the order of the views; one row per spine row.
 
@@ -71,9 +89,18 @@ class PointInTime:
         import duckdb
 
         try:
-            return self._con.sql(view_sql(view, self._recent(view), SPINE)).to_arrow_table()
+            return self._con.sql(view_sql(view, self._recent(view), SPINE, self._whole(view))).to_arrow_table()
         except duckdb.Error as error:
             raise ViewFailed(view.name, str(error)) from error
+
+    def _whole(self, view: FeatureView) -> frozenset[str]:
+        """The expressions of a view's sums and means that are whole numbers."""
+        asked = sorted({a.expression for a in view.aggregate.values() if a.kind in ("mean", "sum")})
+        if not asked:
+            return frozenset()
+        columns = ", ".join(f"({expression}) AS c{i}" for i, expression in enumerate(asked))
+        kinds = self._con.sql(f"SELECT {columns} FROM {quoted(view.table.name)} v LIMIT 0").types
+        return frozenset(e for e, kind in zip(asked, kinds, strict=True) if str(kind) in WHOLE)
 
     def _recent(self, view: FeatureView) -> str:
         """The versions that could matter to any spine row: a cut that keeps the join small, and changes no value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,9 +60,14 @@ class TrainingSet:
     balance: Balance
     lineage: dict[str, Any]
 
+    @cached_property
+    def matrix(self) -> NDArray[np.float32]:
+        """The features of every row, `(rows, features)`."""
+        return feature_matrix(self.rows, self.features)
+
     def dataset(self, keep: NDArray[np.bool_] | None = None) -> Dataset:
         """The rows as arrays, or those rows where `keep` is true."""
-        x, y = feature_matrix(self.rows, self.features), self.labels
+        x, y = self.matrix, self.labels
         return Dataset(x, y, self.features) if keep is None else Dataset(x[keep], y[keep], self.features)
 
 

@@ -29,6 +29,7 @@ REASONS = {
     503: "Service Unavailable",
 }
 MOST_HEADER_BYTES = 32_768
+LINGER_SECONDS = 2.0
 MOST_WAITING = 256  # pipelined requests of one connection that may wait for answers
 
 
@@ -88,6 +89,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Reply] = deque()
         self._request, self._body, self._size, self._header_bytes = Request(), list[bytes](), 0, 0
         self._refused = False
+        self._half_closed = False
         self._paused = False
 
     # --- asyncio ---
@@ -110,6 +112,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not self._refused:
                 self._refuse(BadRequest(what="this is not HTTP/1.1", where=str(error), mend="send a valid request"))
+
+    def eof_received(self) -> bool:
+        """The client will send no more; what it asked for is still answered. Returns whether the connection stays open."""
+        self._half_closed = True
+        return bool(self._waiting)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -166,18 +173,33 @@ class Connection(asyncio.Protocol):
             assert reply.data is not None
             if self._transport is not None:
                 self._transport.write(reply.data)
-                if not reply.keep_alive:
-                    self._transport.close()
-                    self._transport = None
+                if not reply.keep_alive and not self._refused:
+                    self._close()
+        if not self._waiting and self._refused:
+            self._linger()
+        elif not self._waiting and self._half_closed:
+            self._close()
         if self._transport is not None and not self._paused and len(self._waiting) <= MOST_WAITING:
             self._transport.resume_reading()
 
     def drain(self) -> bool:
         """Close if nothing waits for an answer; returns whether it is closed."""
-        if not self._waiting and self._transport is not None:
+        if not self._waiting:
+            self._close()
+        return self._transport is None
+
+    def _close(self) -> None:
+        if self._transport is not None:
             self._transport.close()
             self._transport = None
-        return self._transport is None
+
+    def _linger(self) -> None:
+        """Close without a reset: a client that is still sending would lose the answer if its bytes stayed unread."""
+        if self._transport is not None and not self._half_closed:
+            self._transport.write_eof()
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close)
+        else:
+            self._close()
 
     def _count_header(self, size: int) -> None:
         self._header_bytes += size
