@@ -93,7 +93,11 @@ def test_training_before_anything_was_ingested_says_what_to_run(shop: Path) -> N
 
 
 def test_a_trainer_that_raises_leaves_nothing_registered(shop: Path) -> None:
-    module = (shop / "shop.py").read_text().replace("    return lightgbm.train", "    raise RuntimeError('out of luck')\n    return lightgbm.train")
+    module = (
+        (shop / "shop.py")
+        .read_text()
+        .replace("    return lightgbm.train", "    raise RuntimeError('out of luck')\n    return lightgbm.train")
+    )
     (shop / "shop.py").write_text(module)
     assert noria("ingest", folder=shop).returncode == 0
     refused(noria("train", folder=shop), "NR-310", "out of luck", "shop.py")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faults import FailingFiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faults import FailingFiles
 from noria.core.files import LocalFiles
 from noria.models.bundle import Bundle, DamagedBundle, Manifest, open_bundle, write_bundle
 

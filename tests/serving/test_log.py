@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults import FailingFiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faults import FailingFiles
 from noria.core.clock import since_epoch
 from noria.core.files import LocalFiles
 from noria.core.ids import PredictionIds

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from projects import write_project
 
 ROW = {"visits_6h": 3.0, "seconds_6h": 40.5, "seconds": None, "price": 12.0, "twice": 24.0}

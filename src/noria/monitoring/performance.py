@@ -85,14 +85,18 @@ def read_performance(
 
 
 def _scores(values: Floats, past: Floats, by: float) -> Floats:
-    """Normal scores of `values − by`, each scaled by the spread of all windows before it (clipped at three spreads)."""
-    seen = list(past - past.mean()) if len(past) > 1 else []
+    """Normal scores of `values − by`, each scaled by the spread of all windows before it.
+
+    The spread is pooled from the deviations of the past and of the windows since, each about its own mean: a level that
+    has moved must not pass for a spread that has grown, or the monitor would learn to overlook what it is for.
+    """
     scores = np.full(len(values), np.nan)
+    squares_before, count_before = (float(((past - past.mean()) ** 2).sum()), len(past) - 1) if len(past) > 1 else (0.0, 0)
     for i, value in enumerate(values):
-        if len(seen) >= LEAST_PAST:
-            degrees = len(seen) - 1
-            sd = float(np.sqrt(np.square(seen).sum() / degrees))
-            scores[i] = normal_scores(np.array((value - by) / max(sd, 1e-6)), degrees)
-            value = float(np.clip(value, -3 * sd, 3 * sd))
-        seen.append(value)
+        since = values[:i]
+        squares = squares_before + (float(((since - since.mean()) ** 2).sum()) if i > 1 else 0.0)
+        degrees = count_before + max(0, i - 1)
+        if degrees >= LEAST_PAST - 1:
+            sd = max(float(np.sqrt(squares / degrees)), 1e-6)
+            scores[i] = normal_scores(np.array((value - by) / sd), degrees)
     return scores

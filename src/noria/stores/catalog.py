@@ -160,7 +160,9 @@ class Catalog:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
-            raise CatalogBusy(self.path, lock.read().strip()) from error
+            holder = lock.read().strip()
+            lock.close()
+            raise CatalogBusy(self.path, holder) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

@@ -1,0 +1,114 @@
+"""Ingestion: each row exactly once, the bad ones in quarantine, nothing half-written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import noria as nr
+from noria.core.conservation import Balance, RowsLost
+from noria.data.ingest import REASON, NotIngested, SchemaChanged, current, facts, ingest
+from noria.stores.tables import DeltaTables
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+TABLE = nr.Table(
+    "events",
+    nr.files("*.parquet"),
+    key="id",
+    event_time="at",
+    contract=nr.Contract(not_null=["value"], between={"value": (0, 100)}, one_of={"city": ["ams", "ber"]}),
+)
+
+
+def rows(start: int, count: int, **columns: Any) -> pa.Table:
+    values = {
+        "id": pa.array([f"e{i}" for i in range(start, start + count)], pa.string()),
+        "city": pa.array(["ams"] * count, pa.string()),
+        "value": pa.array([float(i % 50) for i in range(start, start + count)], pa.float64()),
+        "at": pa.array([START + timedelta(minutes=i) for i in range(start, start + count)], pa.timestamp("us", tz="UTC")),
+        **columns,
+    }
+    return pa.table(values)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DeltaTables:
+    return DeltaTables(tmp_path / "tables")
+
+
+def test_new_rows_are_added_and_old_ones_are_not_added_twice(tmp_path: Path, store: DeltaTables) -> None:
+    pq.write_table(rows(0, 10), tmp_path / "a.parquet")
+    first = ingest(TABLE, store, tmp_path)
+    assert (first.snapshot.version, first.snapshot.rows) == (0, 10)
+    assert ingest(TABLE, store, tmp_path).snapshot == first.snapshot
+    pq.write_table(rows(5, 10), tmp_path / "b.parquet")
+    second = ingest(TABLE, store, tmp_path)
+    assert second.balance.went == {"stored": 5, "repeated": 15, "quarantined": 0}
+    assert second.balance.holds
+    assert (second.snapshot.version, second.snapshot.rows) == (1, 15)
+    assert facts(TABLE, store).rows.num_rows == 15
+    assert store.read("events", 0).num_rows == 10
+
+
+def test_bad_rows_go_into_quarantine_with_the_reason_once(tmp_path: Path, store: DeltaTables) -> None:
+    bad = rows(0, 6, value=pa.array([1.0, None, 500.0, 2.0, 3.0, 4.0]), city=pa.array(["ams", "ams", "ams", "cph", "ber", None]))
+    bad = bad.set_column(0, "id", pa.array(["a", "b", "c", "d", None, "f"], pa.string()))
+    pq.write_table(bad, tmp_path / "a.parquet")
+    done = ingest(TABLE, store, tmp_path)
+    assert done.balance.went == {"stored": 2, "repeated": 0, "quarantined": 4}
+    assert done.reasons == {
+        "value is null": 1,
+        "value is outside 0 to 100": 1,
+        "city is not an allowed value": 1,
+        "id is null": 1,
+    }
+    ingest(TABLE, store, tmp_path)
+    quarantine = store.read_or_none("events__quarantine")
+    assert quarantine is not None
+    assert quarantine.num_rows == 4
+    assert set(quarantine.column(REASON).to_pylist()) == set(done.reasons)
+
+
+def test_equal_content_has_an_equal_digest_whatever_the_files_order(tmp_path: Path) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    for folder in (whole, halves):
+        folder.mkdir()
+    table = rows(0, 20)
+    pq.write_table(table, whole / "a.parquet")
+    pq.write_table(table.slice(10), halves / "a.parquet")
+    pq.write_table(table.slice(0, 10), halves / "b.parquet")
+    one, two = DeltaTables(whole / "t"), DeltaTables(halves / "t")
+    assert ingest(TABLE, one, whole).snapshot.digest == ingest(TABLE, two, halves).snapshot.digest
+
+
+def test_a_dropped_or_retyped_column_is_refused_and_nothing_is_stored(tmp_path: Path, store: DeltaTables) -> None:
+    pq.write_table(rows(0, 5), tmp_path / "a.parquet")
+    before = ingest(TABLE, store, tmp_path).snapshot
+    pq.write_table(rows(5, 5, value=pa.array([1, 2, 3, 4, 5], pa.int64())), tmp_path / "a.parquet")
+    with pytest.raises(SchemaChanged, match="value was double, is int64"):
+        ingest(TABLE, store, tmp_path)
+    assert current(TABLE, store) == before
+
+
+def test_a_table_that_was_never_ingested_says_so(store: DeltaTables) -> None:
+    with pytest.raises(NotIngested, match="noria ingest"):
+        facts(TABLE, store)
+
+
+def test_csv_and_json_lines_are_read_too(tmp_path: Path, store: DeltaTables) -> None:
+    (tmp_path / "a.csv").write_text("id,city,value,at\nx,ams,1.5,2024-01-01T00:00:00Z\n")
+    (tmp_path / "b.jsonl").write_text('{"id": "y", "city": "ber", "value": 2.5, "at": "2024-01-01T00:00:00Z"}\n')
+    for pattern, name in (("*.csv", "csv"), ("*.jsonl", "json")):
+        table = nr.Table(name, nr.files(pattern), key="id", event_time="at")
+        found = table.source.read(tmp_path)
+        assert found.column("value").to_pylist() in ([1.5], [2.5])
+
+
+def test_a_sum_that_does_not_add_up_stops_everything() -> None:
+    with pytest.raises(RowsLost, match="10 rows came in, 9 are accounted for"):
+        Balance("stage", 10, {"stored": 7, "quarantined": 2}).checked()

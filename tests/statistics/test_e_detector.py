@@ -1,0 +1,101 @@
+"""The detectors keep their budget on streams in which nothing changes, and see what they are for. Levels are stated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from noria.monitoring.monitor import CALIBRATION, Tolerance
+from noria.monitoring.performance import read_performance
+from noria.monitoring.windows import Performance
+from noria.statistics.e_detector import drift_scores, learn_spread, level_for, normal_scores, shiryaev_roberts
+
+YEARS = 120
+BUDGET = 2.0
+
+
+def upper_bound(alarms: int, years: float) -> float:
+    """The upper 95 % Poisson bound of a rate."""
+    return float(chi2.ppf(0.95, 2 * (alarms + 1)) / 2 / years)
+
+
+def count_alarms(path: np.ndarray, level: float) -> int:
+    return int((path >= level).any())
+
+
+@pytest.mark.parametrize("kind", ["normal", "t5", "autocorrelated"])
+def test_drift_alarms_stay_within_the_budget_when_nothing_changes(kind: str) -> None:
+    rng = np.random.default_rng(4)
+    level = level_for(alarms_per_year=BUDGET, windows_per_year=365)
+    alarms = 0
+    for _ in range(YEARS):
+        noise = rng.standard_t(5, (425, 20)) / np.sqrt(5 / 3) if kind == "t5" else rng.normal(size=(425, 20))
+        if kind == "autocorrelated":
+            for i in range(1, len(noise)):
+                noise[i] = 0.5 * noise[i - 1] + np.sqrt(1 - 0.25) * noise[i]
+        values = 0.5 + 0.02 * noise
+        past = learn_spread(values[:60])
+        scores = drift_scores(values[60:], past, np.full(20, 0.02))
+        alarms += count_alarms(shiryaev_roberts(scores).mean(axis=1), level)
+    assert upper_bound(alarms, YEARS) <= BUDGET
+
+
+def test_a_shift_of_a_fifth_of_the_ranks_is_seen_within_three_windows() -> None:
+    rng = np.random.default_rng(5)
+    level = level_for(alarms_per_year=BUDGET, windows_per_year=365)
+    seen = 0
+    for _ in range(100):
+        values = 0.5 + 0.02 * rng.normal(size=(63, 20))
+        values[60:, 3] += 0.2
+        scores = drift_scores(values[60:], learn_spread(values[:60]), np.full(20, 0.02))
+        seen += count_alarms(shiryaev_roberts(scores).mean(axis=1), level)
+    assert seen >= 98
+
+
+def windows(bias: np.ndarray, rng: np.random.Generator) -> list[Performance]:
+    values = bias + 0.08 * rng.normal(size=len(bias))
+    return [Performance(500, 0, 0.3 + v, 0.3, {"log_loss": 0.5 + v, "brier": 0.2 + v}) for v in values]
+
+
+@pytest.mark.parametrize("metric", [CALIBRATION, "log_loss"])
+def test_performance_alarms_stay_within_the_budget_at_the_edge_of_the_tolerance(metric: str) -> None:
+    """The worst case of the null: half the tolerance is used up all year, and the spread is learnt from fourteen days."""
+    rng = np.random.default_rng(6)
+    tolerance, level = Tolerance(metric, by=0.03), level_for(alarms_per_year=BUDGET, windows_per_year=365)
+    alarms = 0
+    for _ in range(YEARS):
+        reading = read_performance(tolerance, windows(np.zeros(14), rng), windows(np.full(365, 0.015), rng), level)
+        alarms += reading.alarmed_at is not None
+    assert upper_bound(alarms, YEARS) <= BUDGET
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_lost_calibration_is_seen_in_both_directions(sign: int) -> None:
+    rng = np.random.default_rng(7)
+    level = level_for(alarms_per_year=BUDGET, windows_per_year=365)
+    reading = read_performance(Tolerance(CALIBRATION, by=0.03), windows(np.zeros(14), rng), windows(np.full(30, sign * 0.15), rng), level)
+    assert reading.alarming
+    assert reading.alarmed_at is not None
+    assert reading.alarmed_at <= 12
+
+
+def test_no_window_and_empty_windows_are_unknown_not_well() -> None:
+    tolerance = Tolerance("log_loss", by=0.03)
+    nothing = Performance(0, 10, float("nan"), float("nan"), {})
+    for since in ([], [nothing] * 5):
+        reading = read_performance(tolerance, [], since, 100)
+        assert type(reading.health).__name__ == "Unknown"
+
+
+def test_scores_are_symmetric_and_finite_far_out() -> None:
+    z = np.array([-80.0, -1.0, 0.0, 1.0, 80.0])
+    u = normal_scores(z, 5.0)
+    assert np.isfinite(u).all()
+    assert np.allclose(u, -u[::-1])
+
+
+def test_windows_without_a_value_change_nothing() -> None:
+    scores = np.array([[1.0], [np.nan], [1.0]])
+    path = shiryaev_roberts(scores)
+    assert path[1] == path[0]
