@@ -100,7 +100,7 @@ def test_a_table_that_was_never_ingested_says_so(store: DeltaTables) -> None:
         facts(TABLE, store)
 
 
-def test_csv_and_json_lines_are_read_too(tmp_path: Path, store: DeltaTables) -> None:
+def test_csv_and_json_lines_are_read_too(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,city,value,at\nx,ams,1.5,2024-01-01T00:00:00Z\n")
     (tmp_path / "b.jsonl").write_text('{"id": "y", "city": "ber", "value": 2.5, "at": "2024-01-01T00:00:00Z"}\n')
     for pattern, name in (("*.csv", "csv"), ("*.jsonl", "json")):

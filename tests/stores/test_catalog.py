@@ -68,8 +68,13 @@ def test_a_controller_that_was_overtaken_writes_nothing(tmp_path: Path) -> None:
 def test_a_transaction_that_raises_leaves_nothing(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "catalog.db")
     catalog.take_lease()
-    with pytest.raises(RuntimeError), catalog.transaction() as c:
-        add_balance(c, "stage", "x", 1, {"done": 1})
-        raise RuntimeError
+
+    def fail() -> None:
+        with catalog.transaction() as c:
+            add_balance(c, "stage", "x", 1, {"done": 1})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert catalog.rows(sa.select(db.balances)) == []
     catalog.close()

@@ -33,6 +33,7 @@ class NoriaError(Exception):
 class UserMistake(NoriaError):
     """Something in the project, the command or the request has to change."""
 
+    code = "NR-001"
     exit_code = 2
     http_status = 400
 
@@ -40,6 +41,7 @@ class UserMistake(NoriaError):
 class OutsideWorld(NoriaError):
     """Something around Noria (disk, network, another service) failed; the same call may succeed later."""
 
+    code = "NR-002"
     exit_code = 3
     http_status = 503
 
@@ -47,6 +49,7 @@ class OutsideWorld(NoriaError):
 class OurBug(NoriaError):
     """A promise that Noria makes to itself was broken."""
 
+    code = "NR-003"
     exit_code = 70
     http_status = 500
 

@@ -82,10 +82,10 @@ class MlflowTracking:
         os.environ.setdefault("DO_NOT_TRACK", "true")
         import logging
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        for name in ("mlflow", "mlflow.store.db.utils", "alembic"):  # it announces each table that it makes
+            logging.getLogger(name).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     @cached_property

@@ -1,0 +1,59 @@
+"""The report: self-contained, small, and in words that fit the figures, with much data and with little."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from noria.evidence.charts import Line, heatmap, line_chart
+from noria.evidence.report import headline, render_report
+
+
+def policy(loss: float, retrainings: int) -> dict[str, Any]:
+    return {"log_loss": loss, "auc": 0.7, "predictions": 100, "retrainings": retrainings, "promotions": retrainings, "seconds": 1.0}
+
+
+def figures(weeks: int) -> dict[str, Any]:
+    losses = {"static": 0.5, "calendar": 0.45, "loop": 0.46}
+    return {
+        "span": {"start": "2024-01-01T00:00:00+00:00", "end": "2024-12-30T00:00:00+00:00"},
+        "policies": {"loop": policy(0.46, 2), "calendar": policy(0.45, 10), "static": policy(0.5, 0)},
+        "weeks": [
+            {"week": w, "start": "2024-01-01T00:00:00+00:00", "rows": 10, "base_rate": 0.2, "log_loss": losses} for w in range(1, weeks + 1)
+        ],
+        "decisions": [
+            {"time": "2024-03-01T00:00:00+00:00", "action": "train", "reason": "<script>x</script>", "evidence": {}, "outcome": "o"},
+            {"time": "2024-03-02T00:00:00+00:00", "action": "promote", "reason": "r", "evidence": {"interval": None}, "outcome": "o"},
+        ],
+        "findings": [],
+        "serving": {"requests": 1, "mismatches": 0, "requests_per_second": 1.0},
+    }
+
+
+@pytest.mark.parametrize("weeks", [1, 2, 44, 520])
+def test_a_report_is_whole_small_and_safe(weeks: int) -> None:
+    shift = {"columns": ["a"] * 60, "weeks": ["2024-01-01T00:00:00+00:00"] * weeks, "shift": [[0.1] * (weeks - 1) + [None]] * 60}
+    page = render_report("p<q", figures(weeks), shift)
+    assert not re.search(r"(src|href|url)\s*[=(]|https?://|@import|<script", page)
+    assert "&lt;script&gt;" in page
+    assert "NaN" not in page
+    assert "nan" not in re.sub(r"[a-z]*nan[a-z]+|[a-z]+nan", "", page)
+    assert weeks > 100 or len(page) < 300_000
+
+
+@pytest.mark.parametrize(
+    ("loop", "words"),
+    [(0.46, "made 80% of the calendar’s improvement with 2 retrainings instead of 10"), (0.52, "did not help")],
+)
+def test_the_headline_says_whether_it_helped(loop: float, words: str) -> None:
+    policies = {"loop": policy(loop, 2), "calendar": policy(0.45, 10), "static": policy(0.5, 0)}
+    assert words in headline(policies)
+    assert "did not help here" in headline({**policies, "calendar": policy(0.6, 10)})
+
+
+def test_charts_of_nothing_and_of_constants_are_drawn() -> None:
+    assert "svg" in line_chart([Line("a", "loop", [])], [])
+    assert "svg" in line_chart([Line("a", "loop", [1.0, 1.0, None])], ["x", "y", "z"])
+    assert "svg" in heatmap([], [], [], most=1.0)

@@ -1,0 +1,121 @@
+"""Decisions are a pure function of the state: each rule alone, and what no state may lead to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+import noria as nr
+from noria.loop.decide import decide
+from noria.loop.retrain import Retrain
+from noria.loop.state import Pending, State
+from noria.monitoring.monitor import Tolerance
+from noria.monitoring.performance import PerformanceReading
+from noria.release.rollout import Immediate, Rollout, ShadowVerdict
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+MODEL: Any = object()
+PASSED = [{"gate": "g", "outcome": "passed", "why": "w"}]
+
+
+def reading(evidence: float) -> PerformanceReading:
+    return PerformanceReading(Tolerance("log_loss", by=0.1), 0.5, np.array([0.9]), np.array([evidence]), 100.0)
+
+
+def state(**changes: Any) -> State:
+    base = State(
+        now=NOW,
+        endpoint="e",
+        rollout=Rollout(),
+        retrain=Retrain(MODEL, [nr.regression(), nr.stale("60d")], cooldown="7d"),
+        gated=True,
+        champion="champion",
+        champion_trained_at=NOW - timedelta(days=30),
+        tried_at=NOW - timedelta(days=30),
+        pending=None,
+        challenger=None,
+        shadow=None,
+    )
+    return replace(base, **changes)
+
+
+def verbs(s: State) -> list[tuple[str, str]]:
+    return [(a.verb, a.reason) for a in decide(s)]
+
+
+def test_nothing_is_done_while_all_is_well() -> None:
+    assert decide(state(performance=(reading(99.0),))) == []
+
+
+def test_without_a_champion_one_is_trained_once() -> None:
+    first = state(champion=None, champion_trained_at=None, tried_at=None)
+    assert verbs(first) == [("train", "there is no champion yet")]
+    assert decide(replace(first, tried_at=NOW)) == []
+
+
+def test_a_regression_retrains_with_its_evidence() -> None:
+    (action,) = decide(state(performance=(reading(100.0),)))
+    assert (action.verb, action.reason) == ("train", "regression: log_loss moved by +0.400")
+    assert action.evidence["level"] == 100.0
+
+
+def test_age_is_the_champions_and_the_cooldown_is_the_last_attempts() -> None:
+    old = {"champion_trained_at": NOW - timedelta(days=60)}
+    assert verbs(state(**old, tried_at=NOW - timedelta(days=8))) == [("train", "stale: trained 60d ago")]
+    assert decide(state(**old, tried_at=NOW - timedelta(days=6))) == []
+    assert decide(state(performance=(reading(1e9),), tried_at=NOW - timedelta(days=6))) == []
+
+
+def test_nothing_is_trained_while_a_challenger_is_on_its_way() -> None:
+    assert decide(state(challenger="c", shadow=ShadowVerdict("wait", "w", None), performance=(reading(1e9),))) == []
+
+
+def test_a_candidate_that_passed_shadows_or_serves_at_once_as_the_plan_says() -> None:
+    waiting = Pending("new", True, PASSED)
+    assert verbs(state(pending=waiting)) == [("shadow", "all gates passed")]
+    assert verbs(state(pending=waiting, rollout=Immediate())) == [("promote", "this policy releases at once")]
+    assert verbs(state(pending=waiting, champion=None)) == [("promote", "the first model")]
+
+
+def test_a_gate_that_failed_or_is_unknown_refuses() -> None:
+    for outcome in ("failed", "unknown"):
+        gates = [*PASSED, {"gate": "slice", "outcome": outcome, "why": "w"}]
+        assert verbs(state(pending=Pending("new", False, gates))) == [("refuse", f"gate {outcome}: slice")]
+        first = state(pending=Pending("new", False, gates), champion=None)
+        assert verbs(first) == [("refuse", f"gate {outcome}: slice")]
+
+
+def test_a_shadow_ends_as_its_verdict_says() -> None:
+    for verdict in ("promote", "refuse"):
+        (action,) = decide(state(challenger="c", shadow=ShadowVerdict(verdict, "because", None)))  # type: ignore[arg-type]
+        assert (action.verb, action.subject, action.reason) == (verdict, "c", "because")
+
+
+states = st.builds(
+    state,
+    champion=st.sampled_from([None, "champion"]),
+    champion_trained_at=st.sampled_from([NOW - timedelta(days=d) for d in (0, 30, 90)]),
+    tried_at=st.sampled_from([None, NOW, NOW - timedelta(days=90)]),
+    pending=st.sampled_from([None, Pending("new", True, PASSED), Pending("new", False, [{"gate": "g", "outcome": "unknown", "why": ""}])]),
+    challenger=st.sampled_from([None, "c"]),
+    shadow=st.sampled_from([None, *(ShadowVerdict(v, "w", None) for v in ("promote", "refuse", "wait"))]),
+    performance=st.sampled_from([(), (reading(0.0),), (reading(1e9),)]),
+    gated=st.booleans(),
+)
+
+
+@given(states)
+def test_the_same_state_gives_the_same_single_step_and_nothing_unproven_is_released(s: State) -> None:
+    actions = decide(s)
+    assert actions == decide(s)
+    assert len(actions) <= 1
+    for action in actions:
+        if action.verb in ("promote", "shadow") and s.gated and s.pending is not None:
+            assert s.pending.passed
+        if action.verb == "train":
+            assert s.challenger is None or s.champion is None

@@ -1,0 +1,60 @@
+"""The shadow's verdict: promoted when certainly not worse, refused on harm, and refused when it never became clear."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+import noria as nr
+from noria.core.errors import UserMistake
+from noria.release.rollout import Rollout, judge_shadow
+
+PLAN = Rollout(shadow="3d", at_most="10d", margin=0.02)
+RNG = np.random.default_rng(3)
+BEFORE = 0.01 * RNG.normal(size=14)
+DAY = timedelta(days=1)
+
+
+def verdict(gains: list[float], *, waited_out: bool = False, before: np.ndarray = BEFORE) -> str:
+    return judge_shadow(PLAN, np.array(gains), before, len(gains) * DAY, waited_out=waited_out).verdict
+
+
+def test_a_clear_gain_is_promoted_but_not_before_the_shortest_shadow() -> None:
+    assert verdict([0.05, 0.05]) == "wait"
+    assert verdict([0.05, 0.05, 0.05]) == "promote"
+
+
+def test_harm_is_refused_at_once() -> None:
+    assert verdict([-0.2, -0.2]) == "refuse"
+
+
+def test_what_stays_unclear_is_refused_in_the_end() -> None:
+    wild = 0.3 * RNG.normal(size=14)
+    assert verdict([0.1, -0.1, 0.05], before=wild) == "wait"
+    assert verdict([0.1, -0.1, 0.05], before=wild, waited_out=True) == "refuse"
+
+
+def test_no_outcomes_never_promote() -> None:
+    assert verdict([]) == "wait"
+    assert verdict([], waited_out=True) == "refuse"
+    assert verdict([0.5], before=np.empty(0), waited_out=True) == "refuse"
+
+
+def test_a_challenger_that_is_worse_by_the_margin_is_rarely_promoted() -> None:
+    """Level 10 %: daily gains around −margin, looked at daily for ten days."""
+    rng = np.random.default_rng(9)
+    promoted = 0
+    for _ in range(1000):
+        gains = -PLAN.margin + 0.01 * rng.standard_t(5, 10)
+        before = 0.01 * rng.standard_t(5, 14)
+        verdicts = [judge_shadow(PLAN, gains[:n], before, n * DAY, waited_out=n == 10).verdict for n in range(1, 11)]
+        promoted += next(v for v in verdicts if v != "wait") == "promote"
+    assert promoted / 1000 <= PLAN.alpha
+
+
+def test_a_plan_that_can_never_decide_is_refused() -> None:
+    for wrong in ({"shadow": "9d", "at_most": "3d"}, {"margin": 0.0}, {"alpha": 1.5}, {"metric": "speed"}):
+        with pytest.raises(UserMistake):
+            nr.Rollout(**wrong)  # type: ignore[arg-type]
