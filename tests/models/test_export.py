@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lightgbm
 import numpy as np
+import onnx
 import pytest
 
 from noria.models.export import CannotExport, to_onnx
@@ -45,3 +46,16 @@ def test_rows_answer_the_same_alone_and_in_a_batch() -> None:
     together = exported.predict(x[:200])
     assert together.tolist() == [exported.predict(row[None])[0] for row in x[:200]]
     assert exported.predict(x[:0]).shape == (0,)
+
+
+def test_a_model_has_the_same_bytes_in_whatever_order_its_converter_listed_the_operator_sets() -> None:
+    """A bundle is named by its bytes, and a converter's order changes from process to process with its hash seed."""
+    model, x = booster(500)
+    exported = to_onnx(model, features=6, check=x)
+    shuffled = onnx.load_from_string(exported)
+    operator_sets = list(shuffled.opset_import)[::-1]
+    del shuffled.opset_import[:]
+    shuffled.opset_import.extend(operator_sets)
+    assert len(operator_sets) > 1
+    assert shuffled.SerializeToString(deterministic=True) != exported
+    assert to_onnx(shuffled, features=6, check=x) == exported

@@ -31,6 +31,9 @@ class Files(Protocol):
     def rename(self, source: Path, target: Path) -> None:
         """Give a file or a folder its final name, durably."""
 
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is not there is no error."""
+
     def list(self, folder: Path, pattern: str = "*") -> list[Path]: ...
     def exists(self, path: Path) -> bool: ...
     def make_folder(self, path: Path) -> None: ...
@@ -83,6 +86,9 @@ class LocalFiles:
     def rename(self, source: Path, target: Path) -> None:
         source.replace(target)
         sync_folder(target.parent)
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
 
     def list(self, folder: Path, pattern: str = "*") -> list[Path]:
         return sorted(folder.glob(pattern))

@@ -87,6 +87,8 @@ def _train(world: World, action: Action) -> None:
 
 
 def _release(world: World, action: Action, champion: str, challenger: str | None, outcome: str) -> None:
+    if world.workspace.replay is None:
+        _set_aliases(world, champion, challenger)
     with world.catalog.transaction() as c:
         c.execute(
             sa.insert(db.releases).values(
@@ -101,8 +103,6 @@ def _release(world: World, action: Action, champion: str, challenger: str | None
             still_open = sa.and_(db.findings.c.endpoint == action.endpoint, db.findings.c.closed_at.is_(None))
             c.execute(sa.update(db.findings).where(still_open).values(closed_at=since_epoch(action.at)))
         _done(c, action, outcome)
-    if world.workspace.replay is None:
-        _set_aliases(world, champion, challenger)
 
 
 def _refuse(world: World, action: Action) -> None:
@@ -115,11 +115,14 @@ def _refuse(world: World, action: Action) -> None:
 
 
 def _set_aliases(world: World, champion: str, challenger: str | None) -> None:
-    """Let the registry say what the catalog says; the catalog is the truth."""
+    """Let the registry say what the catalog is about to say, before the action counts as done: else a kill between the two
+    would leave it wrong for good. The catalog is the truth."""
     tracking, name = world.workspace.tracking, world.endpoint.model.name
     versions = {v.bundle: v.version for v in tracking.versions(name)}
     tracking.set_alias(name, CHAMPION, versions[champion])
-    if challenger is not None:
+    if challenger is None:
+        tracking.drop_alias(name, CHALLENGER)
+    else:
         tracking.set_alias(name, CHALLENGER, versions[challenger])
 
 

@@ -81,5 +81,4 @@ class Workspace:
     def tracking(self) -> MlflowTracking:
         from noria.pipelines.tracking import MlflowTracking
 
-        self.root.mkdir(parents=True, exist_ok=True)
-        return MlflowTracking(f"sqlite:///{self.root / 'mlflow.db'}", self.root / "mlflow", self.settings.project.name)
+        return MlflowTracking(self.root / "mlflow.db", self.root / "mlflow", self.settings.project.name, self.files)

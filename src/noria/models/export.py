@@ -38,7 +38,7 @@ def to_onnx(fitted: Any, *, features: int, check: NDArray[np.float32]) -> bytes:
         _check_parity(model, check, expected)
         return model
     if type(fitted).__name__ == "ModelProto":
-        return bytes(fitted.SerializeToString(deterministic=True))
+        return _canonical_bytes(fitted)
     raise CannotExport(f"{type(fitted).__module__}.{type(fitted).__name__}")
 
 
@@ -51,6 +51,18 @@ def _from_lightgbm(booster: Any, features: int) -> bytes:
     booster = _with_float32_thresholds(booster)
     shape = [("features", FloatTensorType([None, features]))]
     model = convert_lightgbm(booster, initial_types=shape, zipmap=False, target_opset=OPSET, name="model")
+    return _canonical_bytes(model)
+
+
+def _canonical_bytes(model: Any) -> bytes:
+    """The bytes of an ONNX model, the same in every process.
+
+    Converters collect operator sets in a Python set, whose order changes from process to process with its hash seed; a
+    bundle is named by its bytes, so equal models must have equal ones.
+    """
+    operator_sets = sorted(model.opset_import, key=lambda s: s.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(operator_sets)
     return bytes(model.SerializeToString(deterministic=True))
 
 

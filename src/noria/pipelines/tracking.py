@@ -14,41 +14,48 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from noria.core.files import Files
 from noria.models.bundle import Bundle
 from noria.models.registry import ModelVersion
 
 RUN_TAG, BUNDLE_TAG = "noria.run", "noria.bundle"
+FINISHED = "FINISHED"
 
 
 class MlflowTracking:
     """Runs and model versions, found again by Noria's own deterministic run id, so that repeating a write adds nothing."""
 
-    def __init__(self, uri: str, artifacts: Path, experiment: str) -> None:
-        self.uri, self._artifacts, self._experiment = uri, artifacts, experiment
+    def __init__(self, database: Path, artifacts: Path, experiment: str, files: Files) -> None:
+        self._database, self._artifacts, self._experiment, self._files = database, artifacts, experiment, files
 
     def log_run(
         self, run: str, *, at: datetime, parameters: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> str:
-        """Track a finished run under Noria's run id; returns MLflow's own id."""
-        found = self.find(run)
-        if found is not None:
-            return found
-        ms = int(at.timestamp() * 1000)
-        info = self._client.create_run(self._experiment_id, start_time=ms, run_name=run[:12], tags={**tags, RUN_TAG: run})
+        """Track a finished run under Noria's run id; returns MLflow's own id. A run that was cut short is completed."""
         from mlflow.entities import Metric, Param
 
-        self._client.log_batch(
-            info.info.run_id,
-            metrics=[Metric(key, float(value), ms, 0) for key, value in metrics.items()],
-            params=[Param(key, str(value)) for key, value in parameters.items()],
+        ms = int(at.timestamp() * 1000)
+        found = self._find(run) or self._client.create_run(
+            self._experiment_id, start_time=ms, run_name=run[:12], tags={**tags, RUN_TAG: run}
         )
-        self._client.set_terminated(info.info.run_id, end_time=ms)
-        return str(info.info.run_id)
+        mlflow_id = str(found.info.run_id)
+        if found.info.status != FINISHED:
+            self._client.log_batch(
+                mlflow_id,
+                metrics=[Metric(key, float(value), ms, 0) for key, value in metrics.items()],
+                params=[Param(key, str(value)) for key, value in parameters.items()],
+            )
+            self._client.set_terminated(mlflow_id, FINISHED, end_time=ms)
+        return mlflow_id
 
     def find(self, run: str) -> str | None:
         """MLflow's own id of a run; None if it was never tracked."""
+        found = self._find(run)
+        return None if found is None else str(found.info.run_id)
+
+    def _find(self, run: str) -> Any:
         found = self._client.search_runs([self._experiment_id], f"tags.`{RUN_TAG}` = '{run}'", max_results=1)
-        return str(found[0].info.run_id) if found else None
+        return found[0] if found else None
 
     def register(self, name: str, bundle: Bundle, run: str) -> ModelVersion:
         for version in self.versions(name):
@@ -62,6 +69,10 @@ class MlflowTracking:
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         self._client.set_registered_model_alias(name, alias, str(version))
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        if self.alias(name, alias) is not None:
+            self._client.delete_registered_model_alias(name, alias)
 
     def versions(self, name: str) -> list[ModelVersion]:
         found = self._client.search_model_versions(f"name = '{name}'")
@@ -82,11 +93,20 @@ class MlflowTracking:
         os.environ.setdefault("DO_NOT_TRACK", "true")
         import logging
 
-        from mlflow import MlflowClient
-
         for name in ("mlflow", "mlflow.store.db.utils", "alembic"):  # it announces each table that it makes
             logging.getLogger(name).setLevel(logging.WARNING)
-        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        if not self._files.exists(self._database):
+            self._create_database()
+        return _client_of(self._database)
+
+    def _create_database(self) -> None:
+        """Make the database whole or not at all: MLflow's first migration is many transactions, and one that was cut
+        short can neither be finished nor opened."""
+        partial = self._database.with_name(f".{self._database.name}.partial")
+        self._files.make_folder(partial.parent)
+        self._files.remove(partial)
+        _client_of(partial).search_experiments(max_results=1)
+        self._files.rename(partial, self._database)
 
     @cached_property
     def _experiment_id(self) -> str:
@@ -98,3 +118,10 @@ class MlflowTracking:
     def _ensure_model(self, name: str) -> None:
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
+
+
+def _client_of(database: Path) -> Any:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{database}"
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
