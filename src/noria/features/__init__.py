@@ -6,7 +6,20 @@ Out: for every spine row, in its order, the values that were known at its time; 
 
 from noria.features.feature_set import FeatureSet, request_transform
 from noria.features.label import Label
-from noria.features.view import Aggregate, FeatureView, count, maximum, mean, minimum, std, total
+from noria.features.view import (
+    Aggregate,
+    FeatureView,
+    count,
+    distinct,
+    first,
+    last,
+    maximum,
+    mean,
+    minimum,
+    quantile,
+    std,
+    total,
+)
 
 __all__ = [
     "Aggregate",
@@ -14,9 +27,13 @@ __all__ = [
     "FeatureView",
     "Label",
     "count",
+    "distinct",
+    "first",
+    "last",
     "maximum",
     "mean",
     "minimum",
+    "quantile",
     "request_transform",
     "std",
     "total",

@@ -13,7 +13,8 @@ from noria.core.clock import duration, since_epoch
 from noria.core.conservation import Balance
 from noria.core.sql import connect, quoted
 from noria.data.table import Facts, Table
-from noria.features.compile import KNOWN, SUPERSEDED, key_sql, versions_sql
+from noria.features.compile import key_sql
+from noria.features.versions import versions_of
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,21 @@ class Outcomes:
     """The outcomes of a label, as they were known at any time."""
 
     def __init__(self, facts: Facts, label: Label) -> None:
+        import pyarrow as pa
+
         self._con = connect()
-        self._con.register("raw", facts.rows)
+        versions = versions_of(facts, self._con)
+        known = {"_known": pa.array(versions.known, pa.int64()), "_superseded": pa.array(versions.superseded, pa.int64())}
+        rows = versions.rows
+        for name, values in known.items():
+            rows = rows.append_column(name, values)
+        self._con.register("versions", rows)
         self._con.execute(
-            f"CREATE TABLE outcomes AS SELECT {key_sql(label.table)} AS key, "
-            f"({quoted(label.column)} = $positive)::INT AS label, {KNOWN}, {SUPERSEDED} "
-            f"FROM ({versions_sql(facts.table, 'raw')})",
+            f"CREATE TABLE outcomes AS SELECT {key_sql(label.table.keys)} AS key, "
+            f"({quoted(label.column)} = $positive)::INT AS label, _known, _superseded FROM versions",
             {"positive": label.positive},
         )
-        self._con.unregister("raw")
+        self._con.unregister("versions")
 
     def known_at(self, keys: Sequence[str | None], moment: datetime) -> NDArray[np.float64]:
         """The label of each key (in order, `(keys,)` in {0, 1}) as known at `moment`; NaN where nothing was known."""
@@ -56,8 +63,7 @@ class Outcomes:
         us = since_epoch(moment)
         found = self._con.sql(
             f"SELECT w.place, o.label FROM wanted w LEFT JOIN outcomes o ON o.key = w.key "
-            f"AND o.{KNOWN} <= make_timestamptz({us}) "
-            f"AND (o.{SUPERSEDED} IS NULL OR o.{SUPERSEDED} > make_timestamptz({us})) ORDER BY w.place"
+            f"AND o._known <= {us} AND o._superseded > {us} ORDER BY w.place"
         ).to_arrow_table()
         self._con.unregister("wanted")
         Balance("outcomes", len(keys), {"looked up": found.num_rows}).checked()

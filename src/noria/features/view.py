@@ -14,6 +14,7 @@ from typing import Any
 
 from noria.core.clock import duration, in_words
 from noria.core.errors import UserMistake
+from noria.core.sql import quoted
 from noria.data.table import Table
 
 
@@ -24,9 +25,11 @@ class Aggregate:
     kind: str
     expression: str
     window: timedelta
+    share: float | None = None
 
     def describe(self) -> str:
-        return f"{self.kind}({self.expression}) over {in_words(self.window)}"
+        what = self.expression if self.share is None else f"{self.expression}, {self.share:g}"
+        return f"{self.kind}({what}) over {in_words(self.window)}"
 
 
 def count(expression: str = "*", *, window: str) -> Aggregate:
@@ -45,7 +48,8 @@ def total(expression: str, *, window: str) -> Aggregate:
 
 
 def std(expression: str, *, window: str) -> Aggregate:
-    """The sample standard deviation of an expression over the window; null below two facts."""
+    """The sample standard deviation of an expression over the window; null below two facts (digits beyond the twelfth may
+    differ between engines)."""
     return Aggregate("std", expression, duration(window))
 
 
@@ -59,23 +63,49 @@ def maximum(expression: str, *, window: str) -> Aggregate:
     return Aggregate("max", expression, duration(window))
 
 
+def first(expression: str, *, window: str) -> Aggregate:
+    """The value of the earliest fact in the window that has one; null when none has."""
+    return Aggregate("first", expression, duration(window))
+
+
+def last(expression: str, *, window: str) -> Aggregate:
+    """The value of the latest fact in the window that has one; null when none has."""
+    return Aggregate("last", expression, duration(window))
+
+
+def distinct(expression: str, *, window: str) -> Aggregate:
+    """How many different values lie in the window; 0 when there is no fact."""
+    return Aggregate("distinct", expression, duration(window))
+
+
+def quantile(expression: str, share: float, *, window: str) -> Aggregate:
+    """The value below which `share` (0 to 1) of the window lies, interpolated linearly; null when there is no fact."""
+    if not 0 <= share <= 1:
+        raise UserMistake(what=f"{share:g} is not a share", where="nr.quantile", mend="give a number from 0 to 1, such as 0.95")
+    return Aggregate("quantile", expression, duration(window), float(share))
+
+
 @dataclass(frozen=True)
 class FeatureView:
     """Values per entity, from one table.
 
     entity: the key column or columns, present in the table and in the spine
     aggregate: feature name → aggregate
-    latest: columns whose latest known value is a feature; needs `ttl`
-    freshness: how often a store would be refreshed; times are floored to these ticks
+    latest: columns whose latest known value is a feature, or feature name → SQL expression over the latest row; needs `ttl`
+    freshness: how often a store is refreshed; times are floored to these ticks
+    ttl: the age at which a latest value no longer counts
+    owner, description: for people, in the catalogue
     """
 
     name: str
     table: Table
     entity: str | tuple[str, ...]
     aggregate: Mapping[str, Aggregate] = field(default_factory=dict)
-    latest: Sequence[str] = ()
+    latest: Sequence[str] | Mapping[str, str] = ()
     freshness: str | None = None
     ttl: str | None = None
+    owner: str | None = None
+    description: str = ""
 
     def __post_init__(self) -> None:
         if not self.aggregate and not self.latest:
@@ -95,10 +125,20 @@ class FeatureView:
         return (*self.aggregate, *self.latest)
 
     @property
+    def latest_expressions(self) -> dict[str, str]:
+        """The latest values: feature name → SQL over the table's columns."""
+        return dict(self.latest) if isinstance(self.latest, Mapping) else {column: quoted(column) for column in self.latest}
+
+    @property
+    def latest_reach(self) -> timedelta:
+        """How far back a fact can still count as the latest."""
+        return duration(self.ttl or "0s")
+
+    @property
     def reach(self) -> timedelta:
         """How far back a fact can still count."""
         spans = [a.window for a in self.aggregate.values()]
-        return max([*spans, *([duration(self.ttl)] if self.ttl and self.latest else [])])
+        return max([*spans, *([self.latest_reach] if self.latest else [])])
 
     def definition(self) -> dict[str, Any]:
         """The view as plain data: what its definition hash is made of."""
@@ -111,7 +151,7 @@ class FeatureView:
             "deleted": self.table.deleted,
             "entity": self.entities,
             "aggregate": {name: a.describe() for name, a in self.aggregate.items()},
-            "latest": list(self.latest),
+            "latest": dict(self.latest) if isinstance(self.latest, Mapping) else list(self.latest),
             "freshness": self.freshness,
             "ttl": self.ttl,
         }
