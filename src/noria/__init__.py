@@ -2,7 +2,7 @@
 
 `import noria as nr` gives the nouns of a project, loaded when they are first used:
 
-    nr.Table, nr.files, nr.Contract            facts, and when they are known
+    nr.Table, nr.files, nr.sql, nr.stream, …   facts, and when they are known
     nr.FeatureView, nr.mean, nr.count, …       values as of a time
     nr.FeatureSet, nr.request_transform        what a model reads
     nr.Label, nr.Model, nr.trainer             what it learns
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noria.core.errors import NoriaError
-    from noria.data import Contract, Table, files
+    from noria.data import Contract, Table, files, sql, stream
     from noria.evaluation import beats_champion, no_slice_worse
     from noria.features import (
         FeatureSet,
@@ -47,7 +47,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "noria.core.errors": ["NoriaError"],
-    "noria.data": ["Contract", "Table", "files"],
+    "noria.data": ["Contract", "Table", "files", "sql", "stream"],
     "noria.evaluation": ["beats_champion", "no_slice_worse"],
     "noria.features": [
         "FeatureSet",
@@ -102,8 +102,10 @@ __all__ = [
     "quantile",
     "regression",
     "request_transform",
+    "sql",
     "stale",
     "std",
+    "stream",
     "total",
     "trainer",
 ]

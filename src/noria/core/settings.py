@@ -37,6 +37,7 @@ class StoreSettings(msgspec.Struct, forbid_unknown_fields=True):
     """Where everything lives that outlives a process."""
 
     folder: str = ".noria"
+    online: str = "lmdb"
 
 
 class LoopSettings(msgspec.Struct, forbid_unknown_fields=True):

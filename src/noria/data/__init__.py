@@ -5,7 +5,7 @@ Out: Snapshots (immutable versions of a Table) and Profiles (summaries of distri
 """
 
 from noria.data.contract import Contract
-from noria.data.source import FileSource, Source, files
+from noria.data.source import FileSource, Source, SqlSource, StreamSource, files, sql, stream
 from noria.data.table import Snapshot, Table
 
-__all__ = ["Contract", "FileSource", "Snapshot", "Source", "Table", "files"]
+__all__ = ["Contract", "FileSource", "Snapshot", "Source", "SqlSource", "StreamSource", "Table", "files", "sql", "stream"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from noria.core.clock import since_epoch
+from noria.core.ids import digest
 from noria.data.contract import Contract
 from noria.data.source import Source
 
@@ -52,6 +56,15 @@ class Snapshot:
     version: int
     digest: str
     rows: int
+    weeks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def digest_before(self, moment: datetime) -> str:
+        """A name for all that was known before a moment: it changes only when a batch arrives with something of that time.
+
+        `weeks` has, by the week of a batch's earliest known time, the chained digests of such batches; so whole weeks count.
+        """
+        last = since_epoch(moment)
+        return digest({week: chain for week, chain in self.weeks.items() if int(week) < last})
 
     def to_dict(self) -> dict[str, str | int]:
         return {"table": self.table, "version": self.version, "digest": self.digest, "rows": self.rows}

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from noria.core.clock import from_epoch
 from noria.core.conservation import Balance
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
-from noria.data.ingest import REASON
+from noria.data.ingest import REASON, quarantine_of
+from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
 from noria.loop.observe import current_release, observe
 from noria.loop.project import Project
@@ -26,7 +27,7 @@ LAST_DECISIONS = 6
 
 def status(project: Project, workspace: Workspace) -> dict[str, Any]:
     """Everything `noria status` shows, as plain data."""
-    tables = [_table(workspace, t.name) for t in project.tables]
+    tables = [_table(workspace, t) for t in project.tables]
     ingested = all(t["rows"] is not None for t in tables)
     endpoints = [_endpoint(project, workspace, e, ingested=ingested) for e in project.endpoints]
     sums = [*_table_sums(workspace, tables), *_catalog_sums(workspace), *_served_sums(project, workspace)]
@@ -41,9 +42,10 @@ def status(project: Project, workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _table(workspace: Workspace, name: str) -> dict[str, Any]:
+def _table(workspace: Workspace, table: Table) -> dict[str, Any]:
+    name = table.name
     version = workspace.tables.latest(name)
-    quarantine = workspace.tables.read_or_none(f"{name}__quarantine")
+    quarantine = workspace.tables.read_or_none(quarantine_of(table))
     reasons: dict[str, int] = {}
     if quarantine is not None:
         for entry in quarantine.column(REASON).value_counts():
@@ -97,11 +99,9 @@ def _table_sums(workspace: Workspace, tables: list[dict[str, Any]]) -> list[Bala
     sums = []
     for table in tables:
         if table["rows"] is not None:
-            for facts in reversed(workspace.tables.history(table["name"])):
-                found = facts["balance"]
-                sums.append(Balance(found["stage"], found["came_in"], found["went"]))
-            stored = sum(s.went["stored"] for s in sums if s.stage == f"ingest {table['name']}")
-            sums.append(Balance(f"table {table['name']}", stored, {"rows now": table["rows"]}))
+            found = workspace.tables.details(table["name"])["balance"]
+            sums.append(Balance(found["stage"], found["came_in"], found["went"]))
+            sums.append(Balance(f"table {table['name']}", found["went"]["stored"], {"rows now": table["rows"]}))
     return sums
 
 

@@ -1,6 +1,7 @@
 """Offline features: the rows of a feature set over any stretch of time, computed once per week of spine and kept.
 
-A week's rows depend only on the definitions and on the content of the tables, so they are stored under the hash of both.
+A week's rows depend only on the definitions and on what the tables hold of the time before its end, so they are stored under
+the hash of both: a late batch recomputes the weeks that it reaches, and no other.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class OfflineFeatures:
         self.snapshots: tuple[Snapshot, ...] = tuple(f.snapshot for f in facts)
         self._facts = {f.table.name: f for f in facts}
         self._cache, self._files = cache, files
-        self._inputs = [feature_set.definition_hash(), *sorted(s.digest for s in self.snapshots)]
+        self._definition = feature_set.definition_hash()
         self._engine: PointInTime | None = None
         self._chunks: dict[datetime, pa.Table] = {}
 
@@ -74,7 +75,7 @@ class OfflineFeatures:
     def _load_or_compute(self, start: datetime) -> pa.Table:
         import pyarrow as pa
 
-        path = self._cache / f"{digest([*self._inputs, start])}.arrow"
+        path = self._cache / f"{self._name(start)}.arrow"
         if self._files.exists(path):
             return pa.ipc.open_file(pa.py_buffer(self._files.read(path))).read_all()
         table = self._compute(start, start + CHUNK)
@@ -84,6 +85,11 @@ class OfflineFeatures:
         self._files.make_folder(self._cache)
         self._files.write(path, sink.getvalue().to_pybytes())
         return table
+
+    def _name(self, start: datetime) -> str:
+        """The chunk's name: a hash of all that can change it. A batch that became known after it leaves it as it is."""
+        known = {s.table: s.digest_before(start + CHUNK) for s in self.snapshots}
+        return digest([self._definition, known, start])
 
     def _compute(self, start: datetime, end: datetime) -> pa.Table:
         import pyarrow as pa

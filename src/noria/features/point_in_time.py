@@ -19,7 +19,7 @@ from noria.data.contract import UnknownColumn
 from noria.data.table import Facts, Table
 from noria.features import compile
 from noria.features.compile import AT, KEY, Relations
-from noria.features.versions import Microseconds, Versions, microseconds_of, versions_of
+from noria.features.versions import NEVER, Microseconds, Versions, microseconds_of, versions_of
 from noria.features.view import FeatureView
 
 if TYPE_CHECKING:
@@ -103,6 +103,19 @@ class PointInTime:
                 Balance(f"join {view.name}", spine.num_rows, {"rows": len(values[name])}).checked()
             columns |= {name: values[name] for name in view.features}
         return pa.table(columns)
+
+    def versions(self, table: str) -> Versions:
+        """The versions of a table that the values come from."""
+        return self._versions[table]
+
+    def latest_event(self, spine: pa.Table, view: FeatureView) -> Microseconds:
+        """When the fact happened that gives each row its latest values (microseconds), `NEVER` where there is none."""
+        asked = self._ask(view, spine)
+        self._con.register(QUERIES, asked.queries)
+        versions = self._versions[view.table.name]
+        rank = self._latest_rank(view, versions, asked.queries)
+        place = rank if asked.query_of is None else rank[asked.query_of]
+        return np.where(place >= 0, versions.event[place], NEVER) if len(versions) else np.full(spine.num_rows, NEVER)
 
     def _values(self, view: FeatureView, spine: pa.Table) -> dict[str, pa.ChunkedArray]:
         import duckdb

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from noria.core.errors import UserMistake, nearest
 from noria.core.settings import Settings, load_settings
 from noria.data.table import Table
+from noria.features.view import FeatureView
 from noria.loop.retrain import Retrain
 from noria.monitoring.monitor import Monitor
 from noria.release.endpoint import Endpoint
@@ -60,6 +61,7 @@ class Project:
     folder: Path
     settings: Settings
     tables: tuple[Table, ...]
+    views: tuple[FeatureView, ...]
     endpoints: tuple[Endpoint, ...]
     monitors: tuple[Monitor, ...]
     retrains: tuple[Retrain, ...]
@@ -72,6 +74,18 @@ class Project:
             if endpoint.name == name:
                 return endpoint
         raise UnknownName("endpoint", name or "(none given)", (e.name for e in self.endpoints))
+
+    def table(self, name: str) -> Table:
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise UnknownName("table", name, (t.name for t in self.tables))
+
+    def view(self, name: str) -> FeatureView:
+        for view in self.views:
+            if view.name == name:
+                return view
+        raise UnknownName("feature view", name, (v.name for v in self.views))
 
     def monitor(self, endpoint: Endpoint) -> Monitor | None:
         return next((m for m in self.monitors if m.endpoint.name == endpoint.name), None)
@@ -90,7 +104,9 @@ def load_project(folder: Path) -> Project:
     for endpoint in endpoints:
         model = endpoint.model
         named |= {t.name: t for t in (*model.features.tables, model.label.table)}
-    return Project(folder, settings, tuple(named.values()), endpoints, _of(Monitor, nouns), _of(Retrain, nouns))
+    views = {v.name: v for v in (*_of(FeatureView, nouns), *(v for e in endpoints for v in e.model.features.views))}
+    named |= {v.table.name: v.table for v in views.values()}
+    return Project(folder, settings, tuple(named.values()), tuple(views.values()), endpoints, _of(Monitor, nouns), _of(Retrain, nouns))
 
 
 def _import(folder: Path, module: str) -> Any:

@@ -4,6 +4,7 @@
         tables/                Delta tables
         objects/bundles/<id>/  bundles          objects/runs/<id>.json  what a training gave
         features/              offline features, by content
+        online/                the newest values of every entity
         mlflow.db              runs and registry
         catalog.db             what the loop knows     log/<endpoint>/<writer>/  predictions
         replays/<name>/        a catalog and a log of its own for every policy that is replayed beside the main one
@@ -25,6 +26,7 @@ from noria.stores.tables import DeltaTables
 if TYPE_CHECKING:
     from noria.pipelines.tracking import MlflowTracking
     from noria.stores.catalog import Catalog
+    from noria.stores.online import OnlineStore
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,14 @@ class Workspace:
 
     @cached_property
     def tables(self) -> DeltaTables:
-        return DeltaTables(self.root / "tables")
+        return DeltaTables(self.root / "tables", self.files)
+
+    def online(self) -> OnlineStore:
+        """The online store that the settings name."""
+        from noria.data.source import from_environment
+        from noria.stores.online import open_online
+
+        return open_online(from_environment(self.settings.stores.online), self.root / "online")
 
     def log(self, endpoint: str) -> Path:
         return self.own / "log" / endpoint

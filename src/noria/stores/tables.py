@@ -1,15 +1,27 @@
 """Versioned tables on Delta Lake: each append is one atomic version, with its facts in the same commit.
 
 `deltalake` is taken because it writes an open format that Spark and DuckDB read, without a JVM or a server.
+
+    <root>/<table>/            a Delta table
+    <root>/<table>/_sums.log   SHA-256 of every data file, log entry and checkpoint, one line each, written after its commit
+
+Parquet as written has no checksums and a flipped bit can read as another number, so every file is checked against its sum
+before it is first read by a process. A file without a sum (a kill between commit and sum) gets one then.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noria.core.errors import OutsideWorld
+from noria.core.files import Files, LocalFiles
 from noria.core.ids import digest
 from noria.core.sql import connect
 
@@ -18,40 +30,103 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _FACTS = "noria"
+_LOG = "_delta_log"
+_SUMS = "_sums.log"
+_SETTINGS = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
+MANY_FILES = 100  # small files beyond which an append is followed by a compaction
+
+
+class DamagedTable(OutsideWorld):
+    """A file of a table is not what was written."""
+
+    code = "NR-209"
+
+    def __init__(self, table: str, path: Path, reason: str) -> None:
+        self.table, self.path = table, path
+        super().__init__(
+            what=f"table {table!r} is damaged: {reason}",
+            where=str(path),
+            mend="restore the file from a backup; nothing of it was used",
+        )
 
 
 class DeltaTables:
     """All tables of a project, one Delta table per folder below `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, files: Files | None = None) -> None:
         self.root = root
+        self._files = files or LocalFiles()
+        self._checked: dict[Path, tuple[int, int]] = {}
 
     def names(self) -> list[str]:
-        return sorted(p.parent.name for p in self.root.glob("*/_delta_log"))
+        return sorted(p.parent.name for p in self.root.glob(f"*/{_LOG}"))
 
     def latest(self, name: str) -> int | None:
         """The newest version's number, or None if the table was never written."""
         table = self._open(name)
         return None if table is None else int(table.version())
 
+    def version_at(self, name: str, moment: datetime) -> int | None:
+        """The version that was the newest at a moment; None if there was none yet."""
+        table = self._open(name)
+        if table is None:
+            return None
+        ms = int(moment.timestamp() * 1000)
+        return max((int(c["version"]) for c in table.history() if c["timestamp"] <= ms), default=None)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[None]:
+        """While inside, no other process of this machine writes the table: what is read and then appended belongs together."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / f".{name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def append(self, name: str, rows: pa.Table, facts: Mapping[str, Any]) -> int:
-        """Add rows as the next version, with `facts` (JSON) in the same commit. Returns the version's number."""
+        """Add rows as the next version, with `facts` (JSON) in the same commit. Returns the version's number.
+
+        Columns that the table lacks are added to it.
+        """
         from deltalake import CommitProperties, write_deltalake
 
         self.root.mkdir(parents=True, exist_ok=True)
         commit = CommitProperties(custom_metadata={_FACTS: json.dumps(facts, sort_keys=True)})
-        write_deltalake(str(self.root / name), rows, mode="append", commit_properties=commit)
-        version = self.latest(name)
-        assert version is not None
-        return version
+        new = self._open(name) is None
+        write_deltalake(
+            str(self.root / name),
+            rows,
+            mode="append",
+            schema_mode=None if new else "merge",
+            configuration=_SETTINGS if new else None,
+            commit_properties=commit,
+        )
+        return self._after_commit(name)
 
-    def read(self, name: str, version: int) -> pa.Table:
-        """All rows of a version, in a fixed order."""
+    def replace(self, name: str, rows: pa.Table, facts: Mapping[str, Any]) -> int:
+        """Make `rows` the whole content, as the next version; earlier versions stay readable."""
+        from deltalake import CommitProperties, write_deltalake
+
+        commit = CommitProperties(custom_metadata={_FACTS: json.dumps(facts, sort_keys=True)})
+        write_deltalake(str(self.root / name), rows, mode="overwrite", commit_properties=commit)
+        return self._after_commit(name)
+
+    def read(self, name: str, version: int, *, known: tuple[str, Any, Any] | None = None) -> pa.Table:
+        """All rows of a version, in a fixed order; with `known` = (time column, first, last), those in that closed range.
+
+        Raises `DamagedTable` if a file that it reads is not what was written.
+        """
         import pyarrow as pa
-        from deltalake import DeltaTable
+        import pyarrow.dataset as ds
 
-        table = DeltaTable(str(self.root / name), version=version)
-        rows = pa.table(table.to_pyarrow_table())
+        table = self._open(name, version)
+        assert table is not None, name
+        self._check(name, table)
+        dataset = table.to_pyarrow_dataset()
+        chosen = None if known is None else (ds.field(known[0]) >= known[1]) & (ds.field(known[0]) <= known[2])
+        try:
+            rows = pa.table(dataset.to_table(filter=chosen))
+        except (OSError, pa.ArrowException) as error:
+            raise DamagedTable(name, self.root / name, str(error).splitlines()[0]) from error
         with connect() as con:
             con.register("rows", rows)
             return con.sql("SELECT * FROM rows ORDER BY ALL").to_arrow_table()
@@ -60,29 +135,155 @@ class DeltaTables:
         version = self.latest(name)
         return None if version is None else self.read(name, version)
 
-    def details(self, name: str) -> dict[str, Any]:
-        """The facts stored with the newest append."""
+    def schema(self, name: str) -> pa.Schema | None:
+        """The columns of the newest version; None if the table was never written."""
         table = self._open(name)
-        for commit in table.history() if table is not None else []:
-            if _FACTS in commit:
-                found: dict[str, Any] = json.loads(commit[_FACTS])
-                return found
-        return {}
+        return None if table is None else table.to_pyarrow_dataset().schema
 
-    def history(self, name: str) -> list[dict[str, Any]]:
-        """The facts of every append, newest first."""
-        table = self._open(name)
-        return [json.loads(c[_FACTS]) for c in (table.history() if table is not None else []) if _FACTS in c]
+    def details(self, name: str, version: int | None = None) -> dict[str, Any]:
+        """The facts stored with the newest append (up to a version); what maintains a table has none of its own."""
+        table = self._open(name, version)
+        for limit in (8, 64, None):
+            for commit in table.history(limit) if table is not None else []:
+                if _FACTS in commit and (version is None or int(commit["version"]) <= version):
+                    found: dict[str, Any] = json.loads(commit[_FACTS])
+                    return found
+        return {}
 
     def count(self, name: str) -> int:
         """Rows in the newest version, from the log alone."""
         table = self._open(name)
-        return 0 if table is None else sum(table.get_add_actions(flatten=True)["num_records"].to_pylist())
+        return 0 if table is None else sum(_actions(table)["num_records"].to_pylist())
 
-    def _open(self, name: str) -> DeltaTable | None:
+    # --- maintenance ---
+
+    def compact(self, name: str) -> int:
+        """Join small files into large ones, as a version of its own; returns how many files were joined."""
+        table = self._open(name)
+        if table is None:
+            return 0
+        self._check(name, table)
+        done = table.optimize.compact()
+        self._after_commit(name, may_compact=False)
+        return int(done["numFilesRemoved"])
+
+    def retain(self, name: str, keep: Sequence[int], younger_than: timedelta) -> int:
+        """Remove files that only old versions need; versions in `keep` and all younger ones stay. Returns how many."""
+        table = self._open(name)
+        if table is None:
+            return 0
+        there = [v for v in keep if v <= int(table.version())]
+        hours = int(younger_than.total_seconds() // 3600)
+        return len(table.vacuum(hours, dry_run=False, enforce_retention_duration=False, keep_versions=there or None))
+
+    def verify(self, name: str) -> int:
+        """Check every file of the newest version anew; returns how many. Raises `DamagedTable`."""
+        self._checked = {path: mark for path, mark in self._checked.items() if name not in path.parts}
+        table = self._open(name)
+        return 0 if table is None else self._check(name, table)
+
+    def _after_commit(self, name: str, *, may_compact: bool = True) -> int:
+        table = self._open(name)
+        assert table is not None, name
+        if int(table.version()) % 100 == 99:
+            table.create_checkpoint()
+        self._write_sums(name, table)
+        if may_compact and _actions(table).num_rows > MANY_FILES:
+            self.compact(name)
+        version = self.latest(name)
+        assert version is not None
+        return version
+
+    # --- sums ---
+
+    def _check(self, name: str, table: DeltaTable) -> int:
+        """Compare every file that a version consists of with its sum."""
+        folder = self.root / name
+        known = self._sums(name)
+        missing = []
+        files = [*_log_files(folder), *(folder / path for path in _paths(table))]
+        for path in files:
+            try:
+                found = path.stat()
+                mark = (found.st_size, found.st_mtime_ns)
+                if self._checked.get(path) == mark:
+                    continue
+                relative = str(path.relative_to(folder))
+                if relative not in known:
+                    missing.append(path)
+                    continue
+                if known[relative] != _sha256(path):
+                    raise DamagedTable(name, path, "its content is not what was written")
+            except FileNotFoundError as error:
+                raise DamagedTable(name, path, "the file is gone") from error
+            self._checked[path] = mark
+        if missing:
+            self._append_sums(name, missing)
+        return len(files)
+
+    def _write_sums(self, name: str, table: DeltaTable) -> None:
+        """Sums for the files of the newest commit."""
+        folder, known = self.root / name, self._sums(name)
+        fresh = [p for p in (*_log_files(folder), *(folder / path for path in _paths(table))) if str(p.relative_to(folder)) not in known]
+        self._append_sums(name, fresh)
+
+    def _append_sums(self, name: str, paths: Sequence[Path]) -> None:
+        folder = self.root / name
+        lines = "".join(f"{_sha256(path)} {path.relative_to(folder)}\n" for path in paths)
+        if not lines:
+            return
+        log = self._files.append(folder / _SUMS)
+        try:
+            log.write(lines.encode())
+            log.sync()
+        finally:
+            log.close()
+
+    def _sums(self, name: str) -> dict[str, str]:
+        path = self.root / name / _SUMS
+        if not self._files.exists(path):
+            return {}
+        whole = self._files.read(path).decode("utf-8", "replace").split("\n")[:-1]  # a line that was torn has no end
+        return {path: total for total, _, path in (line.partition(" ") for line in whole)}
+
+    def _open(self, name: str, version: int | None = None) -> DeltaTable | None:
         from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
 
-        return DeltaTable(str(self.root / name)) if (self.root / name / "_delta_log").is_dir() else None
+        if not (self.root / name / _LOG).is_dir():
+            return None
+        try:
+            return DeltaTable(str(self.root / name), version=version)
+        except (DeltaError, OSError, ValueError) as error:
+            self._check_log(name)
+            raise DamagedTable(name, self.root / name / _LOG, str(error).splitlines()[0]) from error
+
+    def _check_log(self, name: str) -> None:
+        known = self._sums(name)
+        for path in _log_files(self.root / name):
+            if known.get(str(path.relative_to(self.root / name)), "") not in ("", _sha256(path)):
+                raise DamagedTable(name, path, "its content is not what was written")
+
+
+def _actions(table: DeltaTable) -> Any:
+    """The files of a version, as Arrow: path, size, number of records, …"""
+    return table.get_add_actions(flatten=True)
+
+
+def _paths(table: DeltaTable) -> list[str]:
+    return [str(p) for p in _actions(table)["path"].to_pylist()]
+
+
+def _log_files(folder: Path) -> list[Path]:
+    """The log entries and checkpoints that opening the table reads: from its last checkpoint on."""
+    entries = sorted(p for p in (folder / _LOG).glob("*") if p.suffix in (".json", ".parquet") and not p.name.startswith("_"))
+    checkpoints = [p.name[:20] for p in entries if p.suffix == ".parquet"]
+    return [p for p in entries if not checkpoints or p.name[:20] >= checkpoints[-1]]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_digest(rows: pa.Table) -> str:

@@ -1,0 +1,18 @@
+"""Adapters by name: an outside system's module is imported when it is first used, and says which extra it needs."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from noria.core.errors import MissingExtra
+
+
+def adapter(module: str, *, extra: str, needed_for: str) -> ModuleType:
+    """The module `noria.integrations.<module>`. Raises `MissingExtra` when a library that it needs is not installed."""
+    try:
+        return importlib.import_module(f"noria.integrations.{module}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("noria"):
+            raise
+        raise MissingExtra(library=error.name, extra=extra, needed_for=needed_for) from error

@@ -1,0 +1,221 @@
+"""Online features: the newest values of every entity, from the online store, the same as offline to the last bit.
+
+    key    = view / definition (8 hex digits) / entity's keys as text
+    record = CRC-32 of key and rest (4) · tick (8) · expires (8) · a float32 per value, NaN where unknown
+
+`tick` is the moment the values are for; from `expires` on the view's latest values no longer count (its ttl), exactly as
+offline. A record whose checksum does not fit is refused, never served.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.clock import duration, from_epoch, microseconds, since_epoch
+from noria.core.errors import OutsideWorld
+from noria.core.ids import digest
+from noria.features.feature_set import FeatureSet
+from noria.features.view import FeatureView
+from noria.stores.online import OnlineStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = NDArray[np.float32]
+
+SEPARATOR = "\x1f"
+STATE = b"/state"
+_HEAD = 4  # bytes of the checksum
+
+
+class DamagedRecord(OutsideWorld):
+    """A record of the online store is not what was written."""
+
+    code = "NR-231"
+
+    def __init__(self, view: str, key: str) -> None:
+        self.view, self.key = view, key
+        super().__init__(
+            what=f"the online values of {view!r} are damaged",
+            where=f"entity {key!r}: the checksum does not fit; they were not served",
+            mend="make them anew from the tables: `noria materialize --fresh`",
+        )
+
+
+class NotMaterialized(OutsideWorld):
+    """A view's values were asked for before they were ever put into the online store."""
+
+    code = "NR-232"
+
+    def __init__(self, view: str) -> None:
+        self.view = view
+        super().__init__(
+            what=f"view {view!r} is not in the online store",
+            where="it was never materialised, or its definition has changed since",
+            mend="run `noria materialize`",
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one view's records look: its keys' prefix, and the types of its record."""
+
+    view: FeatureView
+
+    @property
+    def prefix(self) -> bytes:
+        return f"{self.view.name}/{digest(self.view.definition())[:8]}/".encode()
+
+    @property
+    def record(self) -> np.dtype[Any]:
+        values = ("values", "<f4", (len(self.view.features),))
+        return np.dtype([("sum", "<u4"), ("tick", "<i8"), ("expires", "<i8"), values])
+
+    @property
+    def state_key(self) -> bytes:
+        return b"state/" + self.prefix
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a lookup found: `values` `(entities, features)`, NaN where unknown; `tick` and `expires` `(entities,)`, 0 for no record."""
+
+    values: Floats
+    tick: NDArray[np.int64]
+    expires: NDArray[np.int64]
+
+
+class OnlineFeatures:
+    """The online values of several views. One call reads all views of all entities."""
+
+    def __init__(self, store: OnlineStore, views: Sequence[FeatureView]) -> None:
+        self._store = store
+        self._layouts = [Layout(view) for view in views]
+        self._parts = [(layout, layout.prefix, layout.record) for layout in self._layouts]
+
+    def read(self, keys: Sequence[Sequence[bytes | None]], at: datetime) -> list[Looked]:
+        """For each view, the values of its entities at a moment; `keys` has, for each view, each entity's key (None: unknown).
+
+        Raises `DamagedRecord`.
+        """
+        wanted = [prefix + key for (_, prefix, _), asked in zip(self._parts, keys, strict=True) for key in asked if key is not None]
+        found = self._store.read(wanted)
+        checked, place = list[Looked](), 0
+        us = since_epoch(at)
+        for (layout, _, record), asked in zip(self._parts, keys, strict=True):
+            there = [i for i, key in enumerate(asked) if key is not None]
+            end = place + len(there)
+            checked.append(_decoded(layout, record, len(asked), there, wanted[place:end], found[place:end], us))
+            place = end
+        return checked
+
+    def lookup(self, spine: pa.Table, at: datetime) -> dict[str, Floats]:
+        """The features of the views for rows that have their entities' columns, as of a moment: name → `(rows,)`."""
+        keys = [entity_keys([spine.column(e) for e in layout.view.entities]) for layout in self._layouts]
+        found: dict[str, Floats] = {}
+        for layout, looked in zip(self._layouts, self.read(keys, at), strict=True):
+            found |= {name: looked.values[:, i] for i, name in enumerate(layout.view.features)}
+        return found
+
+    def state(self, view: FeatureView) -> dict[str, Any] | None:
+        """How far a view was materialised, from which version of its table; None if it never was."""
+        [found] = self._store.read([Layout(view).state_key])
+        return None if found is None else json.loads(found)
+
+
+def online_rows(features: FeatureSet, online: OnlineFeatures, spine: pa.Table, at: datetime) -> Floats:
+    """What a model reads for rows of the spine at a moment, `(rows, features)`: online values, and request transforms."""
+    columns: dict[str, Floats] = online.lookup(spine, at)
+    for transform in features.request:
+        columns |= transform(spine)
+    return (
+        np.column_stack([columns[name] for name in features.features])
+        if spine.num_rows
+        else np.empty((0, len(features.features)), np.float32)
+    )
+
+
+def entity_keys(columns: Sequence[pa.ChunkedArray | pa.Array]) -> list[bytes | None]:
+    """The keys of entities as the store names them, None where a part is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = [column if pa.types.is_string(column.type) else column.cast(pa.string()) for column in columns]
+    if len(texts) > 1:
+        escaped = [pc.replace_substring(pc.replace_substring(t, "\\", "\\\\"), SEPARATOR, "\\u") for t in texts]
+        texts = [pc.binary_join_element_wise(*escaped, SEPARATOR)]
+    return [None if text is None else text.encode() for text in texts[0].to_pylist()]
+
+
+def encoded(layout: Layout, keys: Sequence[bytes], tick: int, expires: NDArray[np.int64], values: Floats) -> list[tuple[bytes, bytes]]:
+    """Records of entities as (key, bytes)."""
+    rows = np.empty(len(keys), layout.record)
+    rows["tick"], rows["expires"], rows["values"] = tick, expires, values
+    size, data, prefix, checksum = layout.record.itemsize, rows.tobytes(), layout.prefix, zlib.crc32
+    records = []
+    for i, key in enumerate(keys):
+        body = data[i * size + _HEAD : (i + 1) * size]
+        name = prefix + key
+        records.append((name, checksum(body, checksum(name)).to_bytes(4, "little") + body))
+    return records
+
+
+def _decoded(
+    layout: Layout,
+    record: np.dtype[Any],
+    count: int,
+    there: Sequence[int],
+    keys: Sequence[bytes],
+    found: Sequence[bytes | None],
+    at: int,
+) -> Looked:
+    values = np.full((count, len(layout.view.features)), np.nan, np.float32)
+    ticks, expires = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    checksum, size, places, whole = zlib.crc32, record.itemsize, list[int](), list[bytes]()
+    for place, key, data in zip(there, keys, found, strict=True):
+        if data is None:
+            continue
+        if len(data) != size or checksum(data[_HEAD:], checksum(key)) != int.from_bytes(data[:_HEAD], "little"):
+            raise DamagedRecord(layout.view.name, key.rpartition(b"/")[2].decode("utf-8", "replace"))
+        places.append(place)
+        whole.append(data)
+    if whole:
+        rows = np.frombuffer(b"".join(whole), record)
+        values[places], ticks[places], expires[places] = rows["values"], rows["tick"], rows["expires"]
+        if layout.view.latest:
+            tick = floored(layout.view, at)
+            over = np.flatnonzero(rows["expires"] <= tick)
+            if len(over):
+                values[np.ix_(np.asarray(places)[over], np.arange(len(layout.view.aggregate), values.shape[1]))] = np.nan
+    if len(whole) < count and layout.view.aggregate:
+        _without_facts(layout.view, values, ticks)
+    return Looked(values, ticks, expires)
+
+
+def _without_facts(view: FeatureView, values: Floats, ticks: NDArray[np.int64]) -> None:
+    """An entity of which nothing is known has counts of 0, as offline."""
+    for i, aggregate in enumerate(view.aggregate.values()):
+        if aggregate.kind in ("count", "distinct"):
+            values[ticks == 0, i] = 0.0
+
+
+def floored(view: FeatureView, at: int) -> int:
+    """A moment (microseconds) floored to the view's last tick."""
+    return at if view.freshness is None else at - at % microseconds(duration(view.freshness))
+
+
+def state_record(layout: Layout, state: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    return layout.state_key, json.dumps(dict(state), sort_keys=True).encode()
+
+
+def through(state: Mapping[str, Any]) -> datetime:
+    """The moment up to which a state says its view was materialised."""
+    return from_epoch(int(state["through"]))

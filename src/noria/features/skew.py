@@ -1,0 +1,151 @@
+"""Skew: do the features that were served equal those that the definitions give for the same moment?
+
+Equal means equal as float32, unknown and unknown included. What differs was served from a store that had fallen behind, by
+code that was not the definition, or by a caller that computed features of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.clock import from_epoch
+from noria.core.sql import connect
+from noria.features.compile import AT, KEY, key_sql
+from noria.features.feature_set import FeatureSet
+from noria.features.materialize import as_float32
+from noria.features.point_in_time import PointInTime
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Served:
+    """Features as they were served: `values` `(rows, features)`, asked for at `at` (microseconds UTC), for a fact's key."""
+
+    keys: Sequence[str | None]
+    at: NDArray[np.int64]
+    values: Floats
+
+
+@dataclass(frozen=True)
+class FeatureSkew:
+    """How one feature differs: `differing` of `rows`, and the first example."""
+
+    feature: str
+    view: str | None
+    rows: int
+    differing: int
+    example: dict[str, Any] | None
+
+    @property
+    def share(self) -> float:
+        return self.differing / self.rows if self.rows else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "feature": self.feature,
+            "view": self.view,
+            "rows": self.rows,
+            "differing": self.differing,
+            "share": self.share,
+            "example": self.example,
+        }
+
+
+@dataclass(frozen=True)
+class Skew:
+    """The skew of every feature of a set; `unknown_keys` of the served rows name no fact of the spine."""
+
+    rows: int
+    unknown_keys: int
+    features: tuple[FeatureSkew, ...]
+
+    @property
+    def worst(self) -> FeatureSkew | None:
+        differing = [f for f in self.features if f.differing]
+        return max(differing, key=lambda f: f.share) if differing else None
+
+    def by_view(self) -> dict[str, float]:
+        """The largest share of differing values of each view (request transforms under `request`)."""
+        shares: dict[str, float] = {}
+        for f in self.features:
+            view = f.view or "request"
+            shares[view] = max(shares.get(view, 0.0), f.share)
+        return shares
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "unknown_keys": self.unknown_keys,
+            "views": self.by_view(),
+            "features": [f.to_dict() for f in self.features],
+        }
+
+
+def measure_skew(features: FeatureSet, engine: PointInTime, served: Served) -> Skew:
+    """Recompute the features of served rows from the tables, as known at their times, and compare."""
+    spine = _spine(features, engine, served)
+    place = spine.column("_place").to_numpy()
+    expected = recomputed(features, engine, spine.drop_columns(["_place"]))
+    got = served.values[place]
+    differs = (got != expected) & ~(np.isnan(got) & np.isnan(expected))
+    home = {name: view.name for view in features.views for name in view.features}
+    found = []
+    for i, name in enumerate(features.features):
+        first = int(np.argmax(differs[:, i])) if differs[:, i].any() else None
+        example = None if first is None else _example(served, int(place[first]), got[first, i], expected[first, i])
+        found.append(FeatureSkew(name, home.get(name), len(place), int(differs[:, i].sum()), example))
+    return Skew(len(place), len(served.keys) - len(place), tuple(found))
+
+
+def recomputed(features: FeatureSet, engine: PointInTime, spine: pa.Table) -> Floats:
+    """The features of spine rows at their `_at`, `(rows, features)` float32, as training computes them."""
+    columns: dict[str, Floats] = {}
+    values = engine.join(spine, features.views)
+    columns |= {name: as_float32(values.column(name)) for name in values.column_names}
+    for transform in features.request:
+        columns |= transform(spine)
+    return np.column_stack([columns[name] for name in features.features])
+
+
+def _spine(features: FeatureSet, engine: PointInTime, served: Served) -> pa.Table:
+    """The spine's fact of each served key as known when it was served, with `_at`, and `_place` among the served rows."""
+    import pyarrow as pa
+
+    versions = engine.versions(features.spine.name)
+    known = {"_known": pa.array(versions.known, pa.int64()), "_superseded": pa.array(versions.superseded, pa.int64())}
+    rows = versions.rows
+    for name, values in known.items():
+        rows = rows.append_column(name, values)
+    asked = pa.table(
+        {
+            KEY: pa.array(list(served.keys), pa.string()),
+            AT: pa.array(served.at, pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+            "_place": pa.array(np.arange(len(served.keys)), pa.int64()),
+        }
+    )
+    with connect() as con:
+        con.register("versions", rows)
+        con.register("asked", asked)
+        return con.sql(
+            f"SELECT v.* EXCLUDE (_known, _superseded, {KEY}), a.* FROM asked a JOIN (SELECT *, {key_sql(features.spine.keys)} AS {KEY} "
+            f"FROM versions) v ON v.{KEY} = a.{KEY} AND v._known <= epoch_us(a.{AT}) AND v._superseded > epoch_us(a.{AT}) ORDER BY _place"
+        ).to_arrow_table()
+
+
+def _example(served: Served, place: int, got: np.float32, expected: np.float32) -> dict[str, Any]:
+    moment: datetime = from_epoch(int(served.at[place]))
+    return {"key": served.keys[place], "at": moment.isoformat(), "served": _number(got), "offline": _number(expected)}
+
+
+def _number(value: np.float32) -> float | None:
+    return None if np.isnan(value) else float(value)
