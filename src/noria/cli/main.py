@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,15 +83,29 @@ def demo(
 
 
 @app.command()
-def check(project: Folder = HERE, json: Json = False) -> None:
-    """Try the project without doing anything: settings, module, declarations, sources."""
+def check(
+    project: Folder = HERE,
+    suggest: Annotated[
+        str | None, typer.Option("--suggest", envvar="NORIA_SUGGEST", help="Propose a contract for this table, from its data.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Try the project without doing anything: settings, module, declarations, sources, feature views on the engine."""
     from noria.cli.render import console, show_json
+    from noria.data.ingest import check_source
+    from noria.features.check import check_views
 
-    found, _ = _open(project)
-    for table in found.tables:
-        from noria.data.ingest import check_source
+    found, workspace = _open(project)
+    if suggest is not None:
+        from noria.data.suggest import as_python
+        from noria.data.suggest import suggest as suggested
 
-        check_source(table, found.folder)
+        table = found.table(suggest)
+        declaration = as_python(suggested(table, check_source(table, found.folder)))
+        show_json({"table": table.name, "contract": declaration}) if json else console().print(declaration, markup=False)
+        return
+    rows = {table.name: check_source(table, found.folder) for table in found.tables}
+    check_views(found.views, rows, workspace.settings.stores.engine)
     result = {
         "project": found.settings.project.name,
         "tables": [t.name for t in found.tables],
@@ -106,19 +121,116 @@ def check(project: Folder = HERE, json: Json = False) -> None:
 
 
 @app.command()
-def ingest(project: Folder = HERE, json: Json = False) -> None:
+def ingest(
+    project: Folder = HERE,
+    replay_quarantine: Annotated[
+        bool,
+        typer.Option(
+            "--replay-quarantine", envvar="NORIA_REPLAY_QUARANTINE", help="Judge the quarantined rows by the contract as it is now."
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Bring every table up to date with its source; bad rows go into quarantine with the reason."""
-    from noria.cli.render import console, show_json
+    from noria.cli.render import show_ingested, show_json
     from noria.data.ingest import ingest as ingest_table
+    from noria.data.ingest import replay_quarantine as replay
 
     found, workspace = _open(project)
-    done = [ingest_table(table, workspace.tables, found.folder) for table in found.tables]
+    if replay_quarantine:
+        done = [replay(table, workspace.tables) for table in found.tables]
+    else:
+        done = [ingest_table(table, workspace.tables, found.folder) for table in found.tables]
+    if json:
+        show_json([d.to_dict() for d in done])
+    else:
+        show_ingested(done)
+    if any(d.unreadable for d in done):
+        raise typer.Exit(2)
+
+
+@app.command()
+def materialize(
+    view: Annotated[str | None, typer.Argument(envvar="NORIA_VIEW", help="The feature view; all of them if left out.")] = None,
+    project: Folder = HERE,
+    at: Annotated[
+        datetime | None, typer.Option("--at", envvar="NORIA_AT", help="The moment (UTC) to bring them to; now if left out.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", envvar="NORIA_FRESH", help="Make them anew from the tables.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring the online store up to date: what has changed since the last time, and what late rows have changed before it."""
+    from noria.cli.progress import watching
+    from noria.cli.render import console, show_json
+    from noria.core.clock import SystemClock
+    from noria.loop.materialization import materialize as materialize_views
+
+    found, workspace = _open(project)
+    moment = SystemClock().now() if at is None else at.replace(tzinfo=UTC)
+    with watching(quiet=json) as tell:
+        done = materialize_views(workspace, [found.view(view)] if view else found.views, moment, tell, fresh=fresh)
     if json:
         show_json([d.to_dict() for d in done])
         return
     for d in done:
-        went = ", ".join(f"{count:,} {name}" for name, count in d.balance.went.items())
-        console().print(f"{d.snapshot.table}: {d.balance.came_in:,} rows read = {went}; version {d.snapshot.version}")
+        console().print(
+            f"{d.view}: {d.changed:,} entities changed, {d.mended:,} mended after late rows; through {d.through:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+@app.command()
+def push(
+    table: Annotated[str, typer.Argument(envvar="NORIA_TABLE", help="The table that the rows belong to.")],
+    file: Annotated[Path, typer.Argument(envvar="NORIA_FILE", help="Rows as Parquet, CSV or JSON lines.")],
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Add rows to a table and count them at once: the views that read it are brought to this moment."""
+    from noria.cli.progress import watching
+    from noria.cli.render import show_ingested, show_json
+    from noria.core.clock import SystemClock
+    from noria.loop.materialization import push_file
+
+    found, workspace = _open(project)
+    with watching(quiet=json) as tell:
+        ingested, done = push_file(found, workspace, table, file, SystemClock(), tell)
+    if json:
+        show_json({"ingested": ingested.to_dict(), "materialized": [d.to_dict() for d in done]})
+    else:
+        show_ingested([ingested])
+
+
+@app.command()
+def features(project: Folder = HERE, json: Json = False) -> None:
+    """The feature catalogue: views with owners, statistics, freshness, and who reads them."""
+    from noria.cli.render import show_catalogue, show_json
+    from noria.evidence.catalogue import feature_catalogue
+
+    found = feature_catalogue(*_open(project))
+    if json:
+        show_json(found)
+    else:
+        show_catalogue(found)
+
+
+@app.command()
+def skew(
+    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    project: Folder = HERE,
+    since: Annotated[str, typer.Option("--since", envvar="NORIA_SINCE", help="How much of the newest log to look at, such as 7d.")] = "7d",
+    json: Json = False,
+) -> None:
+    """Recompute the features of logged predictions offline, and report per feature the share that differs."""
+    from noria.cli.render import show_json, show_skew
+    from noria.core.clock import SystemClock, duration
+    from noria.evidence.skew import endpoint_skew
+
+    found, workspace = _open(project)
+    result = endpoint_skew(workspace, found.endpoint(endpoint), SystemClock().now(), duration(since))
+    if json:
+        show_json(result.to_dict())
+    else:
+        show_skew(result)
 
 
 @app.command()

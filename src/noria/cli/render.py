@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import NoriaError
+
+if TYPE_CHECKING:
+    from noria.data.ingest import Ingested
+    from noria.features.skew import Skew
 
 MARKS = {"healthy": "[green]●[/]", "unhealthy": "[red]●[/]", "unknown": "[yellow]●[/]"}
 
@@ -67,6 +71,70 @@ def show_explanation(found: Mapping[str, Any]) -> None:
         value = "unknown" if f["value"] is None else f"{f['value']:g}"
         grid.add_row(f["name"], value, f["view"] or f["table"], f["definition"])
     out.print(grid)
+
+
+def show_ingested(done: Sequence[Ingested]) -> None:
+    """What became of the rows of each table."""
+    out = console()
+    for d in done:
+        went = ", ".join(f"{count:,} {name}" for name, count in d.balance.went.items())
+        out.print(f"{d.snapshot.table}: {d.balance.came_in:,} rows read = {went}; version {d.snapshot.version}")
+        for reason, rows in d.reasons.items():
+            out.print(f"  [yellow]quarantined[/] {rows:,}: {reason}")
+        for reason, rows in d.warnings.items():
+            out.print(f"  [yellow]warning[/] {reason} ({rows:,} rows)")
+        for path, reason in d.unreadable.items():
+            out.print(f"  [red]unreadable[/] {path}: {reason}")
+
+
+def show_skew(skew: Skew) -> None:
+    """What `noria skew` prints."""
+    out = console()
+    unknown = f"; {skew.unknown_keys:,} more name no fact of the spine" if skew.unknown_keys else ""
+    out.print(f"{skew.rows:,} logged predictions recomputed{unknown}")
+    differing = sorted((f for f in skew.features if f.differing), key=lambda f: -f.share)
+    if not differing:
+        out.print("[green]●[/] every feature equals its offline value" if skew.rows else "[yellow]●[/] unknown: nothing could be compared")
+        return
+    for view, share in sorted(skew.by_view().items(), key=lambda pair: -pair[1]):
+        if share:
+            out.print(f"[red]●[/] {view}: up to {share:.2%} of its values differ")
+    grid = _grid("feature", "view", "differ", "share", "example", "served", "offline")
+    for f in differing:
+        e = f.example or {}
+        grid.add_row(
+            f.feature,
+            f.view or "request",
+            f"{f.differing:,}",
+            f"{f.share:.2%}",
+            str(e.get("key")),
+            _value(e.get("served")),
+            _value(e.get("offline")),
+        )
+    out.print(grid)
+
+
+def show_catalogue(views: Sequence[Mapping[str, Any]]) -> None:
+    """What `noria features` prints."""
+    out = console()
+    for view in views:
+        readers = ", ".join(view["read_by"]) or "[yellow]nobody: unused[/]"
+        out.print(f"[bold]{view['view']}[/]  by {', '.join(view['entity'])} from {view['table']}; read by {readers}")
+        if view["description"] or view["owner"]:
+            out.print(f"  {view['description']}" + (f" [dim](owner: {view['owner']})[/]" if view["owner"] else ""))
+        online = view["online"]
+        state = "not materialised" if online["through"] is None else f"online through {online['through'][:16]}"
+        stale = f", [yellow]{online['stale']:,} entities stale[/]" if online["stale"] else ""
+        out.print(f"  [dim]freshness {view['freshness'] or 'at once'}, ttl {view['ttl'] or 'none'}; {state}[/]{stale}")
+        grid = _grid("feature", "definition", "null", "least", "median", "greatest")
+        for f in view["features"]:
+            share = "" if f["null_share"] is None else f"{f['null_share']:.1%}"
+            grid.add_row(f["feature"], f["definition"], share, *(_value(f[k], "") for k in ("least", "median", "greatest")))
+        out.print(grid)
+
+
+def _value(number: float | None, unknown: str = "unknown") -> str:
+    return unknown if number is None else f"{number:g}"
 
 
 def show_figures(figures: Mapping[str, Any]) -> None:

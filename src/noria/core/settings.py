@@ -38,6 +38,7 @@ class StoreSettings(msgspec.Struct, forbid_unknown_fields=True):
 
     folder: str = ".noria"
     online: str = "lmdb"
+    engine: Literal["duckdb", "spark"] = "duckdb"
 
 
 class LoopSettings(msgspec.Struct, forbid_unknown_fields=True):

@@ -211,9 +211,9 @@ class PointInTime:
             t = asked.queries.column("_t").to_numpy()
             oldest, newest = int(t.min()) - microseconds(view.reach), int(t.max())
             versions = f"(SELECT * FROM {name} WHERE _event > {oldest} AND _enter <= {newest})"
-        return Relations(versions, QUERIES, self._whole_expressions(view))
+        return Relations(versions, QUERIES, self.whole_expressions(view))
 
-    def _whole_expressions(self, view: FeatureView) -> frozenset[str]:
+    def whole_expressions(self, view: FeatureView) -> frozenset[str]:
         """The expressions of a view's sums and means that are whole numbers."""
         asked = sorted({a.expression for a in view.aggregate.values() if a.kind in ("mean", "sum")})
         if not asked:

@@ -1,0 +1,94 @@
+"""The feature catalogue: every view with its owner, its freshness, its statistics, and who reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from noria.core.clock import in_words
+from noria.core.errors import NoriaError
+from noria.data.profile import Profile
+from noria.features.materialize import Materializer
+from noria.features.online import OnlineFeatures, through
+from noria.features.view import FeatureView
+from noria.loop.observe import latest_release
+from noria.loop.project import Project
+from noria.loop.workspace import Workspace
+from noria.models.bundle import PROFILE_FILE, open_bundle
+from noria.release.endpoint import Endpoint
+
+
+def feature_catalogue(project: Project, workspace: Workspace) -> list[dict[str, Any]]:
+    """Every view as plain data: what it is, what its values look like to the champions that read it, whether it is used."""
+    profiles = {endpoint.name: _profile(workspace, endpoint) for endpoint in project.endpoints}
+    with closing(workspace.online()) as store:
+        online = OnlineFeatures(store, project.views)
+        materializer = Materializer(store, workspace.tables)
+        return [_view(view, project.endpoints, profiles, _online(view, online, materializer)) for view in project.views]
+
+
+def _view(view: FeatureView, endpoints: Sequence[Endpoint], profiles: dict[str, Profile | None], online: dict[str, Any]) -> dict[str, Any]:
+    readers = [e.name for e in endpoints if view.name in {v.name for v in e.model.features.views}]
+    profile = next((p for name in readers if (p := profiles[name]) is not None), None)
+    definition = view.definition()
+    return {
+        "view": view.name,
+        "description": view.description,
+        "owner": view.owner,
+        "table": view.table.name,
+        "entity": list(view.entities),
+        "freshness": view.freshness,
+        "ttl": view.ttl,
+        "reach": in_words(view.reach),
+        "read_by": readers,
+        "used": bool(readers),
+        "online": online,
+        "features": [
+            {
+                "feature": name,
+                "definition": definition["aggregate"].get(name, f"latest {view.latest_expressions.get(name, '')}"),
+                **_statistics(profile, name),
+            }
+            for name in view.features
+        ],
+    }
+
+
+def _statistics(profile: Profile | None, feature: str) -> dict[str, Any]:
+    """What the feature looked like in the champion's training set."""
+    column = next((c for c in profile.columns if c.name == feature), None) if profile is not None else None
+    if column is None:
+        return {"rows": None, "null_share": None, "least": None, "median": None, "greatest": None}
+    rows = int(column.counts.sum()) + column.nulls
+    median = float(column.edges[len(column.edges) // 2]) if len(column.edges) else None
+    return {
+        "rows": rows,
+        "null_share": column.nulls / rows if rows else None,
+        "least": column.least,
+        "median": median,
+        "greatest": column.greatest,
+    }
+
+
+def _online(view: FeatureView, online: OnlineFeatures, materializer: Materializer) -> dict[str, Any]:
+    """How far the view is materialised, and how many entities are stale because rows came late since."""
+    state = online.state(view)
+    if state is None:
+        return {"through": None, "stale": None}
+    try:
+        stale = materializer.stale(view)
+    except NoriaError as error:
+        return {"through": through(state).isoformat(), "stale": None, "why": error.what}
+    return {"through": through(state).isoformat(), "stale": 0 if stale is None else stale.num_rows}
+
+
+def _profile(workspace: Workspace, endpoint: Endpoint) -> Profile | None:
+    if not (workspace.own / "catalog.db").exists():
+        return None
+    with closing(workspace.catalog()) as catalog:
+        release = latest_release(catalog, endpoint.name)
+    if release is None:
+        return None
+    bundle = open_bundle(workspace.bundles / release.champion, workspace.files)
+    return Profile.from_json(workspace.files.read(bundle.file(PROFILE_FILE)))

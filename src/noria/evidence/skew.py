@@ -1,0 +1,55 @@
+"""Skew of an endpoint: the features of its logged predictions against those that the definitions give."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from noria.core.clock import from_epoch
+from noria.core.errors import UserMistake
+from noria.data.ingest import facts
+from noria.features.point_in_time import PointInTime
+from noria.features.skew import Served, Skew, measure_skew
+from noria.loop.workspace import Workspace
+from noria.release.endpoint import Endpoint
+from noria.serving.log import Predictions, read_log
+
+RECENT = timedelta(days=7)
+CHAMPION = "champion"
+
+
+class NothingLogged(UserMistake):
+    """No prediction of an endpoint is logged in the period that was asked for."""
+
+    code = "NR-602"
+
+    def __init__(self, endpoint: str, start: datetime, end: datetime) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            what=f"no prediction of endpoint {endpoint!r} is logged there",
+            where=f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
+            mend="choose another period with --since, or serve some requests",
+        )
+
+
+def endpoint_skew(workspace: Workspace, endpoint: Endpoint, until: datetime, period: timedelta = RECENT) -> Skew:
+    """The skew of what an endpoint's champions were served in the last `period` of the log before `until`.
+
+    Raises `NothingLogged`. Predictions without a key can't be recomputed and count as unknown keys.
+    """
+    logged = latest_logged(workspace, endpoint, until, period)
+    features = endpoint.model.features
+    engine = PointInTime([facts(table, workspace.tables) for table in features.tables])
+    return measure_skew(features, engine, Served(logged.keys, logged.received_us, logged.features))
+
+
+def latest_logged(workspace: Workspace, endpoint: Endpoint, until: datetime, period: timedelta) -> Predictions:
+    """The champions' predictions in the last `period` of the log before `until`."""
+    everything = read_log(workspace.log(endpoint.name), from_epoch(0), until, workspace.files)
+    if everything is None:
+        raise NothingLogged(endpoint.name, until - period, until)
+    newest = int(everything.received_us.max())
+    recent = everything.received_us > newest - period // timedelta(microseconds=1)
+    chosen = np.array([v == CHAMPION for v in everything.variant], dtype=bool) & recent
+    return everything.where(chosen)

@@ -1,0 +1,65 @@
+"""The project's views in the online store: brought to a moment, and brought to it at once when an application pushes rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from noria.core.clock import Clock
+from noria.core.errors import UserMistake
+from noria.core.progress import Progress, Tell
+from noria.data.ingest import Ingested, push
+from noria.data.source import FileSource
+from noria.features.materialize import Materialized, Materializer
+from noria.features.view import FeatureView
+from noria.loop.project import Project
+from noria.loop.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def materialize(workspace: Workspace, views: Sequence[FeatureView], at: datetime, tell: Tell, *, fresh: bool = False) -> list[Materialized]:
+    """Bring views to a moment in the online store; `fresh` makes them anew. Raises `NotIngested` or `OnlineStoreFailed`."""
+    with closing(workspace.online()) as store:
+        materializer = Materializer(store, workspace.tables)
+        done = []
+        for i, view in enumerate(views):
+            if fresh:
+                materializer.forget(view)
+            done.append(materializer.run(view, at))
+            tell(
+                Progress(
+                    "materialize", f"{view.name}: {done[-1].changed:,} changed, {done[-1].mended:,} mended", share=(i + 1) / len(views)
+                )
+            )
+        return done
+
+
+def push_file(
+    project: Project, workspace: Workspace, table: str, path: Path, clock: Clock, tell: Tell
+) -> tuple[Ingested, list[Materialized]]:
+    """Add a file's rows to a table and bring the views that read it to this moment."""
+    batch = FileSource(str(path.resolve())).read(path.parent, None)
+    assert batch is not None
+    if batch.raw:
+        raise UserMistake(
+            what=f"{len(batch.raw)} lines of {path.name!r} are no rows",
+            where=f"{batch.raw[0].place}: {batch.raw[0].reason}",
+            mend="mend them",
+        )
+    return push_rows(project, workspace, table, batch.rows, clock, tell)
+
+
+def push_rows(
+    project: Project, workspace: Workspace, table: str, rows: pa.Table, clock: Clock, tell: Tell
+) -> tuple[Ingested, list[Materialized]]:
+    """Add rows to a table and bring the views that read it to this moment: those without `freshness` count the rows at once,
+    the others from their next tick on, as in training."""
+    target = project.table(table)
+    ingested = push(target, workspace.tables, rows, clock)
+    views = [view for view in project.views if view.table.name == target.name]
+    return ingested, materialize(workspace, views, clock.now(), tell)
