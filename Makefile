@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 AREA ?=
 DEMO ?= demo
@@ -12,12 +13,18 @@ DEMO ?= demo
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
-$(READY): pyproject.toml constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+$(RUNS): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'
+	$(INSTALL) '.[demo]'
 	@touch $@
 
-demo: $(READY) ## the whole loop on a year of real flights, and a report (three minutes)
+$(READY): $(RUNS)
+	$(INSTALL) '.[demo,dev]'
+	@touch $@
+
+demo: $(RUNS) ## the whole loop on a year of real flights, and a report (three minutes)
 	$(BIN)/noria demo $(DEMO)
 
 test: $(READY) ## every test

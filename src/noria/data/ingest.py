@@ -279,9 +279,9 @@ def _judge(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> _Jud
 
 
 def _first_broken(con: duckdb.DuckDBPyConnection, rule: Rule, place: int) -> str:
-    found = con.sql(f"SELECT * EXCLUDE ({quoted(REASON)}, _flags) FROM judged WHERE _flags[{place + 1}] LIMIT 1")
-    [row] = found.fetchall()
-    return f"{rule.name}; first bad row: " + ", ".join(f"{name}={value}" for name, value in zip(found.columns, row, strict=True))[:300]
+    found = con.sql(f"SELECT * EXCLUDE ({quoted(REASON)}, _flags) FROM judged WHERE _flags[{place + 1}] LIMIT 1").to_arrow_table()
+    [row] = found.to_pylist()
+    return f"{rule.name}; first bad row: " + ", ".join(f"{name}={value}" for name, value in row.items())[:300]
 
 
 def _check_batch(table: Table, rows: pa.Table, now: datetime) -> dict[str, int]:

@@ -57,6 +57,7 @@ class DeltaTables:
         self.root = root
         self._files = files or LocalFiles()
         self._checked: dict[Path, tuple[int, int]] = {}
+        self._known_sums: dict[str, tuple[int, dict[str, str]]] = {}
 
     def names(self) -> list[str]:
         return sorted(p.parent.name for p in self.root.glob(f"*/{_LOG}"))
@@ -142,13 +143,23 @@ class DeltaTables:
 
     def details(self, name: str, version: int | None = None) -> dict[str, Any]:
         """The facts stored with the newest append (up to a version); what maintains a table has none of its own."""
-        table = self._open(name, version)
-        for limit in (8, 64, None):
-            for commit in table.history(limit) if table is not None else []:
-                if _FACTS in commit and (version is None or int(commit["version"]) <= version):
-                    found: dict[str, Any] = json.loads(commit[_FACTS])
-                    return found
+        newest = self.latest(name) if version is None else version
+        for entry in range(-1 if newest is None else newest, -1, -1):
+            found = self._facts_of(name, entry)
+            if found is not None:
+                return found
         return {}
+
+    def _facts_of(self, name: str, version: int) -> dict[str, Any] | None:
+        """The facts in one log entry, read from the entry itself: a table's history is read from its end, and can be long."""
+        path = self.root / name / _LOG / f"{version:020d}.json"
+        self._check_entry(name, path)
+        try:
+            actions = [json.loads(line) for line in self._files.read(path).splitlines() if line]
+            commit: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
+            return dict(json.loads(commit[_FACTS])) if _FACTS in commit else None
+        except (OSError, ValueError, TypeError) as error:
+            raise DamagedTable(name, path, f"its log entry can't be read ({error})") from error
 
     def count(self, name: str) -> int:
         """Rows in the newest version, from the log alone."""
@@ -240,11 +251,20 @@ class DeltaTables:
             log.close()
 
     def _sums(self, name: str) -> dict[str, str]:
+        """Sums by path. Lines that were read already are not read again: the file only grows."""
         path = self.root / name / _SUMS
         if not self._files.exists(path):
             return {}
-        whole = self._files.read(path).decode("utf-8", "replace").split("\n")[:-1]  # a line that was torn has no end
-        return {path: total for total, _, path in (line.partition(" ") for line in whole)}
+        data = self._files.read(path)
+        done, known = self._known_sums.get(name, (0, {}))
+        if len(data) < done:
+            done, known = 0, {}
+        end = data.rfind(b"\n") + 1  # a line that was torn has no end
+        for line in data[done:end].decode("utf-8", "replace").splitlines():
+            total, _, relative = line.partition(" ")
+            known[relative] = total
+        self._known_sums[name] = (end, known)
+        return known
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable | None:
         from deltalake import DeltaTable
@@ -259,10 +279,13 @@ class DeltaTables:
             raise DamagedTable(name, self.root / name / _LOG, str(error).splitlines()[0]) from error
 
     def _check_log(self, name: str) -> None:
-        known = self._sums(name)
         for path in _log_files(self.root / name):
-            if known.get(str(path.relative_to(self.root / name)), "") not in ("", _sha256(path)):
-                raise DamagedTable(name, path, "its content is not what was written")
+            self._check_entry(name, path)
+
+    def _check_entry(self, name: str, path: Path) -> None:
+        known = self._sums(name).get(str(path.relative_to(self.root / name)))
+        if known is not None and path.exists() and known != _sha256(path):
+            raise DamagedTable(name, path, "its content is not what was written")
 
 
 def _actions(table: DeltaTable) -> Any:
