@@ -201,6 +201,25 @@ def push(
 
 
 @app.command()
+def tidy(
+    project: Folder = HERE,
+    older_than: Annotated[str, typer.Option("--older-than", envvar="NORIA_OLDER_THAN", help="Remove versions older than this.")] = "30d",
+    json: Json = False,
+) -> None:
+    """Join the tables' small files, and remove old versions, but for those that a bundle was made from."""
+    from noria.cli.render import console, show_json
+    from noria.core.clock import duration
+    from noria.loop.tidying import tidy as tidied
+
+    done = tidied(*_open(project), duration(older_than))
+    if json:
+        show_json([d.to_dict() for d in done])
+        return
+    for d in done:
+        console().print(f"{d.table}: {d.joined:,} files joined, {d.removed:,} removed; bundles keep versions {d.kept_versions or 'none'}")
+
+
+@app.command()
 def features(project: Folder = HERE, json: Json = False) -> None:
     """The feature catalogue: views with owners, statistics, freshness, and who reads them."""
     from noria.cli.render import show_catalogue, show_json

@@ -114,10 +114,10 @@ def show_skew(skew: Skew) -> None:
     out.print(grid)
 
 
-def show_catalogue(views: Sequence[Mapping[str, Any]]) -> None:
+def show_catalogue(found: Mapping[str, Any]) -> None:
     """What `noria features` prints."""
     out = console()
-    for view in views:
+    for view in found["views"]:
         readers = ", ".join(view["read_by"]) or "[yellow]nobody: unused[/]"
         out.print(f"[bold]{view['view']}[/]  by {', '.join(view['entity'])} from {view['table']}; read by {readers}")
         if view["description"] or view["owner"]:
@@ -131,6 +131,9 @@ def show_catalogue(views: Sequence[Mapping[str, Any]]) -> None:
             share = "" if f["null_share"] is None else f"{f['null_share']:.1%}"
             grid.add_row(f["feature"], f["definition"], share, *(_value(f[k], "") for k in ("least", "median", "greatest")))
         out.print(grid)
+    for made in found["training_sets"]:
+        if made["changed"]:
+            out.print(f"[yellow]●[/] training set {made['training_set'][:12]} as of {made['as_of'][:10]} would differ now: rows came late")
 
 
 def _value(number: float | None, unknown: str = "unknown") -> str:

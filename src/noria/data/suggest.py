@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from noria.core.sql import connect, quoted
 from noria.data.contract import Contract
+from noria.data.summary import NumberSummary, TextSummary, summarise
 from noria.data.table import Table
 
 if TYPE_CHECKING:
@@ -21,18 +20,12 @@ def suggest(table: Table, rows: pa.Table) -> Contract:
 
     Keys and times have rules of their own, whatever the contract says, and are left out.
     """
-    import pyarrow as pa
-
-    columns = [f for f in rows.schema if f.name not in (*table.keys, *table.times)]
-    with connect() as con:
-        con.register("rows", rows)
-        not_null = [f.name for f in columns if rows.num_rows and rows.column(f.name).null_count == 0]
-        between = {f.name: _range(con, f.name) for f in columns if pa.types.is_floating(f.type) or pa.types.is_integer(f.type)}
-        one_of = {f.name: _values(con, f.name, rows.num_rows) for f in columns if pa.types.is_string(f.type)}
+    columns = [c for c in rows.column_names if c not in (*table.keys, *table.times)]
+    seen = summarise(rows.select(columns))
     return Contract(
-        not_null=not_null,
-        between={name: found for name, found in between.items() if found is not None},
-        one_of={name: found for name, found in one_of.items() if found},
+        not_null=[c for c in columns if rows.num_rows and rows.column(c).null_count == 0],
+        between={c: bounds for c, s in seen.items() if isinstance(s, NumberSummary) and (bounds := _range(s)) is not None},
+        one_of={c: values for c, s in seen.items() if isinstance(s, TextSummary) and (values := _values(s))},
     )
 
 
@@ -48,16 +41,14 @@ def as_python(contract: Contract) -> str:
     return "\n".join(["nr.Contract(", *parts, ")"]).replace("'", '"')
 
 
-def _range(con: Any, column: str) -> tuple[float, float] | None:
-    name = quoted(column)
-    [(low, high)] = con.sql(f"SELECT min({name}::DOUBLE), max({name}::DOUBLE) FROM rows WHERE isfinite({name}::DOUBLE)").fetchall()
-    if low is None:
+def _range(seen: NumberSummary) -> tuple[float, float] | None:
+    if seen.least is None or seen.greatest is None:
         return None
-    room = (high - low) * ROOM
-    return (low if low >= 0 > low - room else low - room), high + room
+    room = (seen.greatest - seen.least) * ROOM
+    low = seen.least - room
+    return (seen.least if seen.least >= 0 > low else low), seen.greatest + room
 
 
-def _values(con: Any, column: str, rows: int) -> Sequence[str]:
-    name = quoted(column)
-    found = con.sql(f"SELECT DISTINCT {name} FROM rows WHERE {name} IS NOT NULL ORDER BY 1 LIMIT {MOST_VALUES + 1}").fetchall()
-    return [value for (value,) in found] if len(found) <= min(MOST_VALUES, rows // 10) else []
+def _values(seen: TextSummary) -> list[str]:
+    few = seen.lost == 0 and len(seen.values) <= min(MOST_VALUES, seen.rows // 10)
+    return list(seen.values) if few else []

@@ -9,6 +9,7 @@ from typing import Any
 from noria.core.clock import in_words
 from noria.core.errors import NoriaError
 from noria.data.profile import Profile
+from noria.evidence.training_sets import training_sets
 from noria.features.materialize import Materializer
 from noria.features.online import OnlineFeatures, through
 from noria.features.view import FeatureView
@@ -19,13 +20,15 @@ from noria.models.bundle import PROFILE_FILE, open_bundle
 from noria.release.endpoint import Endpoint
 
 
-def feature_catalogue(project: Project, workspace: Workspace) -> list[dict[str, Any]]:
-    """Every view as plain data: what it is, what its values look like to the champions that read it, whether it is used."""
+def feature_catalogue(project: Project, workspace: Workspace) -> dict[str, Any]:
+    """Every view as plain data: what it is, what its values look like to the champions that read it, whether it is used; and
+    every training set, with whether rows that came late would change it."""
     profiles = {endpoint.name: _profile(workspace, endpoint) for endpoint in project.endpoints}
     with closing(workspace.online()) as store:
         online = OnlineFeatures(store, project.views)
         materializer = Materializer(store, workspace.tables)
-        return [_view(view, project.endpoints, profiles, _online(view, online, materializer)) for view in project.views]
+        views = [_view(view, project.endpoints, profiles, _online(view, online, materializer)) for view in project.views]
+    return {"views": views, "training_sets": [made.to_dict() for made in training_sets(project, workspace)]}
 
 
 def _view(view: FeatureView, endpoints: Sequence[Endpoint], profiles: dict[str, Profile | None], online: dict[str, Any]) -> dict[str, Any]:
@@ -60,14 +63,14 @@ def _statistics(profile: Profile | None, feature: str) -> dict[str, Any]:
     column = next((c for c in profile.columns if c.name == feature), None) if profile is not None else None
     if column is None:
         return {"rows": None, "null_share": None, "least": None, "median": None, "greatest": None}
-    rows = int(column.counts.sum()) + column.nulls
-    median = float(column.edges[len(column.edges) // 2]) if len(column.edges) else None
+    seen = column.summary
+    median = float(seen.edges[len(seen.edges) // 2]) if len(seen.edges) else None
     return {
-        "rows": rows,
-        "null_share": column.nulls / rows if rows else None,
-        "least": column.least,
+        "rows": seen.rows,
+        "null_share": seen.nulls / seen.rows if seen.rows else None,
+        "least": seen.least,
         "median": median,
-        "greatest": column.greatest,
+        "greatest": seen.greatest,
     }
 
 

@@ -176,6 +176,8 @@ def _finding_table(findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _finding_evidence(evidence: Mapping[str, Any]) -> str:
+    if "views" in evidence:
+        return "share that differs: " + ", ".join(f"{view} {share:.1%}" for view, share in evidence["views"].items() if share)
     if "columns" in evidence:
         return "moved most: " + ", ".join(f"{name} {shift:+.2f}" for name, shift in evidence["columns"].items())
     return f"last seven days {evidence['recent']:+.3f}, accepted {evidence['accepted']:+.3f}, tolerance {evidence['tolerance']:g}"

@@ -72,6 +72,8 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
     monitors = [{"monitor": f"performance: {r.tolerance.metric}", **_health_dict(r.health)} for r in state.performance]
     if state.drift is not None:
         monitors.append({"monitor": "drift", **_health_dict(state.drift.health)})
+    if state.skew is not None:
+        monitors.append({"monitor": "skew", **_health_dict(state.skew.health)})
     lineage = world.bundle(release.champion).manifest.lineage
     return {
         "name": endpoint.name,

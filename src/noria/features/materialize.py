@@ -64,13 +64,14 @@ class Materializer:
         stale = self.stale(view)
         if state is None:  # never, or under another definition, whose records nobody reads any more
             self.forget(view)
+        if state is not None and tick <= done and state["digest"] == read.snapshot.digest:
+            return Materialized(view.name, at, 0, 0)
         tick = max(tick, done)
         changed = _changed(view, engine.versions(view.table.name), done, tick)
-        mended = 0 if stale is None else stale.num_rows
         self._write(layout, engine, _union(changed, stale), tick)
         new_state = {"through": tick, "version": read.snapshot.version, "digest": read.snapshot.digest}
         self._store.write([state_record(layout, new_state)])
-        return Materialized(view.name, at, changed.num_rows, mended)
+        return Materialized(view.name, at, changed.num_rows, 0 if stale is None else stale.num_rows)
 
     def forget(self, view: FeatureView) -> None:
         """Remove everything that the store has of a view, under whatever definition."""
@@ -156,11 +157,9 @@ def _late(view: FeatureView, tables: DeltaTables, read: Facts, version: int, thr
 
 
 def _entities(view: FeatureView, rows: pa.Table) -> pa.Table:
-    columns = ", ".join(quoted(e) for e in view.entities)
-    known = " AND ".join(f"{quoted(e)} IS NOT NULL" for e in view.entities)
-    with connect() as con:
-        con.register("rows", rows.select(list(view.entities)))
-        return con.sql(f"SELECT DISTINCT {columns} FROM rows WHERE {known} ORDER BY ALL").to_arrow_table()
+    """The distinct entities of rows, in order; a key that is null names none."""
+    distinct = rows.select(list(view.entities)).group_by(list(view.entities)).aggregate([]).drop_null()
+    return distinct.sort_by([(entity, "ascending") for entity in view.entities])
 
 
 def _union(one: pa.Table, other: pa.Table | None) -> pa.Table:

@@ -67,6 +67,13 @@ class OfflineFeatures:
             raise NotIngested(spine.name)
         return require_utc(earliest) - self.feature_set.lead_time
 
+    @property
+    def engine(self) -> PointInTime:
+        """The join over all tables of the set."""
+        if self._engine is None:
+            self._engine = PointInTime([self._facts[t.name] for t in self.feature_set.tables])
+        return self._engine
+
     def _chunk(self, start: datetime) -> pa.Table:
         if start not in self._chunks:
             self._chunks[start] = self._load_or_compute(start)
@@ -94,10 +101,8 @@ class OfflineFeatures:
     def _compute(self, start: datetime, end: datetime) -> pa.Table:
         import pyarrow as pa
 
-        if self._engine is None:
-            self._engine = PointInTime([self._facts[t.name] for t in self.feature_set.tables])
-        spine = self._engine.spine(self.feature_set.spine, self.feature_set.lead_time, start, end)
-        values = self._engine.join(spine, self.feature_set.views)
+        spine = self.engine.spine(self.feature_set.spine, self.feature_set.lead_time, start, end)
+        values = self.engine.join(spine, self.feature_set.views)
         columns = {name: spine.column(name) for name in spine.column_names}
         columns |= {name: values.column(name).cast(pa.float32(), safe=False) for name in values.column_names}
         for transform in self.feature_set.request:

@@ -63,6 +63,8 @@ def findings(state: State) -> list[dict[str, Any]]:
     if state.drift is not None and state.drift.alarmed_at is not None:
         at = state.drift.alarmed_at
         found.append(_finding(state, "drift", state.drift.leading(at)[0][0], state.drift.to_dict(at)))
+    if state.skew is not None and state.skew.alarming:
+        found.append(_finding(state, "skew", state.skew.subject, state.skew.to_dict()))
     return found
 
 

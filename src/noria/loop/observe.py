@@ -12,10 +12,12 @@ import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.ids import canonical_json
+from noria.features.skew import Served, measure_skew
 from noria.loop.state import Pending, State
 from noria.loop.world import World
 from noria.monitoring.drift import DriftReading, read_drift
 from noria.monitoring.performance import PerformanceReading, read_performance
+from noria.monitoring.skew import SkewReading
 from noria.monitoring.windows import Performance, Window, measure
 from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
 from noria.serving.log import Predictions, read_log
@@ -82,6 +84,7 @@ def observe(world: World, now: datetime) -> State:
         shadow=_shadow(world, release, now) if release else None,
         performance=tuple(_performance(world, release)) if release else (),
         drift=_drift(world, release) if release else None,
+        skew=_skew(world, now) if release else None,
     )
 
 
@@ -190,6 +193,20 @@ def _drift(world: World, release: Release) -> DriftReading | None:
     level = level_for(alarms_per_year=monitor.drift_budget, windows_per_year=YEAR / world.grid.tick)
     since = [w for w in windows_of(world, release.champion, release.champion_since) if w.role == CHAMPION]
     return read_drift(world.profile(release.champion), since, level)
+
+
+def _skew(world: World, now: datetime) -> SkewReading | None:
+    """The skew of the window that closed last."""
+    monitor = world.monitor
+    if monitor is None or monitor.skew is None:
+        return None
+    end = world.grid.floor(now)
+    logged = read_log(world.log_folder, end - world.grid.tick, end, world.workspace.files)
+    if logged is None:
+        return SkewReading(monitor.skew, None)
+    champions = logged.where(np.array([v == CHAMPION for v in logged.variant], dtype=bool))
+    served = Served(champions.keys, champions.received_us, champions.features)
+    return SkewReading(monitor.skew, measure_skew(world.offline.feature_set, world.offline.engine, served))
 
 
 def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | None:

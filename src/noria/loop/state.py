@@ -11,6 +11,7 @@ from noria.core.clock import since_epoch
 from noria.loop.retrain import Retrain
 from noria.monitoring.drift import DriftReading
 from noria.monitoring.performance import PerformanceReading
+from noria.monitoring.skew import SkewReading
 from noria.release.rollout import Immediate, Rollout, ShadowVerdict
 
 Verb = Literal["train", "shadow", "promote", "refuse"]
@@ -48,6 +49,7 @@ class State:
     shadow: ShadowVerdict | None
     performance: tuple[PerformanceReading, ...] = ()
     drift: DriftReading | None = None
+    skew: SkewReading | None = None
 
 
 @dataclass(frozen=True)

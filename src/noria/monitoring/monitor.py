@@ -45,11 +45,15 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Monitor:
-    """Watches an endpoint's inputs (drift) and, as outcomes arrive, its performance."""
+    """Watches an endpoint's inputs (drift) and, as outcomes arrive, its performance.
+
+    skew: the largest share of a feature's served values that may differ from what its definition gives; None: not watched
+    """
 
     endpoint: Named
     false_alarms_per_year: float = 2.0
     performance: Sequence[Tolerance] = ()
+    skew: float | None = None
 
     @property
     def performance_budget(self) -> float:

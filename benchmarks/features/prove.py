@@ -1,0 +1,260 @@
+"""Data and features: point-in-time joins and the online store beside what they are built on and beside Feast; online equals
+offline on the flights; nothing lost, doubled or silently wrong when processes are killed and bits flip.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import duckdb
+import lmdb
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.features import flights
+from benchmarks.features.events import FEATURES, LATEST, SPAN, START, TABLE, events, facts, spine
+from benchmarks.figure import Figure, Proof
+from benchmarks.peers import peer_python
+from noria.core.clock import from_epoch
+from noria.core.errors import NoriaError
+from noria.data.ingest import push
+from noria.features.materialize import Materializer
+from noria.features.online import Layout, OnlineFeatures
+from noria.features.point_in_time import PointInTime
+from noria.stores.online import LmdbStore
+from noria.stores.tables import DeltaTables
+
+HERE = Path(__file__).parent
+ROWS = 1_000_000
+FEAST = ("feast[duckdb]==0.67.0", "setuptools<81")
+
+
+def prove() -> Proof:
+    yield from joins()
+    yield from large_join()
+    yield from online()
+    yield from small_appends()
+    yield from bit_rot()
+    yield from crashes()
+    with tempfile.TemporaryDirectory() as scratch:
+        yield from flights.prove(Path(scratch))
+
+
+def _seconds(work: Callable[[], Any], times: int = 5) -> float:
+    work()
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return median(found)
+
+
+# --- joins --------------------------------------------------------------------------------------------------------------
+
+
+def joins() -> Proof:
+    asked = spine(ROWS)
+    ours = 0.0
+    for name, table, goal in (
+        ("join_in_order", events(ROWS), 1.7),
+        ("join_late_and_corrected", events(ROWS, late=0.05, corrected=0.025), 3.3),
+    ):
+        known = facts(table)
+        mine = _seconds(lambda known=known: PointInTime([known]).join(asked, [LATEST]))  # type: ignore[misc]
+        bare = _seconds(lambda table=table: _bare_asof(table, asked))  # type: ignore[misc]
+        yield f"# {name}: {mine:.3f} s, DuckDB's bare ASOF join {bare:.3f} s"
+        yield Figure(name, mine / bare, "times the bare ASOF join", "<=", goal)
+        ours = ours or mine
+    yield from _feast(ours)
+
+
+def _bare_asof(table: pa.Table, asked: pa.Table) -> pa.Table:
+    columns = ", ".join(f"f.{name}" for name in FEATURES)
+    with duckdb.connect() as con:
+        con.register("facts", table)
+        con.register("spine", asked)
+        return con.sql(
+            f"SELECT s.entity, s._at, {columns} FROM spine s ASOF LEFT JOIN facts f ON s.entity = f.entity AND s._at >= f.happened"
+        ).to_arrow_table()
+
+
+def _feast(ours: float) -> Proof:
+    python = peer_python("feast", FEAST)
+    if python is None:
+        yield "# feast can't be installed here: not compared"
+        return
+    done = subprocess.run([str(python), str(HERE / "peer_feast.py"), str(ROWS)], capture_output=True, text=True, timeout=900, check=False)
+    if done.returncode != 0:
+        yield f"# feast did not run: {done.stderr.strip().splitlines()[-1:]}"
+        return
+    found = json.loads(done.stdout.splitlines()[-1])
+    yield f"# feast (DuckDB offline store): {found['seconds']:.1f} s, {found['rows']:,} of {ROWS:,} rows; ours {ours:.3f} s"
+    yield Figure("join_against_feast", found["seconds"] / ours, "times as fast as Feast", ">=", 10)
+
+
+def large_join() -> Proof:
+    """Ten million by ten million, in a process of its own whose peak memory is measured."""
+    code = (
+        "from benchmarks.features.events import *; from noria.features.point_in_time import PointInTime; import time;"
+        "f, s = facts(events(10_000_000, late=0.05, entities=500_000)), spine(10_000_000, entities=500_000); t = time.perf_counter();"
+        "n = PointInTime([f]).join(s, [LATEST]).num_rows; assert n == 10_000_000; print(time.perf_counter() - t)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    seconds = float(process.stdout.read() or "inf")
+    _, status, usage = os.wait4(process.pid, 0)
+    yield f"# 10M x 10M x 10 features, 5 % late: {seconds:.1f} s, data included in the memory"
+    yield Figure("large_join_memory", usage.ru_maxrss / 1e6 if status == 0 else float("inf"), "GB", "<=", 8)
+
+
+# --- online -------------------------------------------------------------------------------------------------------------
+
+
+def online() -> Proof:
+    count = 300_000
+    rng = np.random.default_rng(2)
+    table = events(count).set_column(0, "entity", pa.array(np.arange(count)))
+    with tempfile.TemporaryDirectory() as scratch:
+        tables, store = DeltaTables(Path(scratch) / "tables"), LmdbStore(Path(scratch) / "online")
+        push(TABLE, tables, table)
+        at = from_epoch(START + SPAN)
+        materializer = Materializer(store, tables)
+        materializer.stale(LATEST)
+        start = time.perf_counter()
+        done = materializer.run(LATEST, at)
+        seconds = time.perf_counter() - start
+        yield Figure("materialise", done.changed / seconds, "rows/s (table read included)", ">=", 200_000)
+        features, prefix = OnlineFeatures(store, [LATEST]), Layout(LATEST).prefix
+        asked = [[str(int(n)).encode() for n in rng.integers(0, count, 100)] for _ in range(3000)]
+        mine, bare = [], []
+        environment: lmdb.Environment = store._env
+        for keys in asked:
+            start = time.perf_counter()
+            features.read([keys], at)
+            mine.append(time.perf_counter() - start)
+            names = [prefix + key for key in keys]
+            start = time.perf_counter()
+            with environment.begin() as reading:
+                [reading.get(name) for name in names]
+            bare.append(time.perf_counter() - start)
+        store.close()
+    yield f"# 100 entities x 10 features: {1e3 * median(mine):.3f} ms, bare LMDB {1e3 * median(bare):.3f} ms"
+    yield Figure("multi_get", 1e3 * median(mine), "ms", "<", 0.2)
+    yield Figure("multi_get_against_lmdb", median(mine) / median(bare), "times bare LMDB", "<=", 3)
+
+
+def small_appends() -> Proof:
+    """Ten thousand one-row appends beside the same rows in one: reading may not crawl."""
+    with tempfile.TemporaryDirectory() as scratch:
+        store = DeltaTables(Path(scratch))
+        row = events(1)
+        start = time.perf_counter()
+        for i in range(10_000):
+            store.append("many", row, {"i": i})
+        yield f"# 10,000 one-row appends: {time.perf_counter() - start:.0f} s"
+        store.append("one", events(10_000), {})
+        many, one = (_seconds(lambda n=n: DeltaTables(Path(scratch)).read_or_none(n), 3) for n in ("many", "one"))  # type: ignore[misc]
+        yield f"# reading them: {many:.3f} s, the same in one append {one:.3f} s"
+        yield Figure("read_after_small_appends", many, "s", "<=", 1.0)
+        yield Figure("rows_after_small_appends", store.count("many"), "", "=", 10_000)
+
+
+# --- faults -------------------------------------------------------------------------------------------------------------
+
+
+def bit_rot() -> Proof:
+    """Flips and truncations of the files of a table and of an online store: other values served, or damage not noticed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        tables, store = DeltaTables(folder / "whole" / "tables"), LmdbStore(folder / "whole" / "online")
+        push(TABLE, tables, events(2_000, entities=50))
+        push(TABLE, tables, events(2_500, entities=50))
+        Materializer(store, tables).run(LATEST, from_epoch(START + SPAN))
+        store.close()
+        expected = _contents(folder / "whole")
+        files = sorted(p for p in (folder / "whole").rglob("*") if p.is_file() and p.name not in ("lock.mdb", ".facts.lock"))
+        wrong = refused = harmless = crashed = 0
+        rng = random.Random(7)
+        for i in range(2_500):
+            damaged = folder / "damaged"
+            shutil.copytree(folder / "whole", damaged)
+            _damage(damaged / rng.choice(files).relative_to(folder / "whole"), rng, truncate=i % 5 == 0)
+            answer = _contents_in_child(damaged)
+            wrong += answer not in ("refused", "crashed", expected)
+            refused, harmless, crashed = refused + (answer == "refused"), harmless + (answer == expected), crashed + (answer == "crashed")
+            shutil.rmtree(damaged)
+        yield f"# bit rot, 2,000 flips and 500 truncations: {refused} refused, {harmless} without effect, {crashed} crashed the reader"
+        yield Figure("bit_rot_wrong_values_served", wrong, "", "=", 0)
+
+
+def _contents(folder: Path) -> str:
+    """Everything a table and an online store serve, as a hash; or that they refuse."""
+    import hashlib
+
+    try:
+        tables = DeltaTables(folder / "tables")
+        rows = tables.read_or_none("facts")
+        assert rows is not None
+        served = hashlib.sha256(repr(rows.to_pydict()).encode())
+        store = LmdbStore(folder / "online")
+        features = OnlineFeatures(store, [LATEST])
+        served.update(repr(features.state(LATEST)).encode())
+        keys = [str(i).encode() for i in range(50)]
+        served.update(features.read([keys], from_epoch(START + SPAN))[0].values.tobytes())
+        store.close()
+        return served.hexdigest()
+    except NoriaError:
+        return "refused"
+
+
+def _contents_in_child(folder: Path) -> str:
+    """The same, in a forked child: a damaged tree may crash its reader, which is noticed, but not here."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        try:
+            os.write(write, _contents(folder).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer or "crashed"
+
+
+def _damage(path: Path, rng: random.Random, *, truncate: bool) -> None:
+    data = bytearray(path.read_bytes())
+    if truncate:
+        data = data[: rng.randrange(max(1, len(data)))]
+    elif data:
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def crashes() -> Proof:
+    """SIGKILL at random moments of ingest, materialise and compaction, each rerun three times, against an undisturbed twin."""
+    for stage in ("ingest", "materialize", "compact"):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.features.crash", stage, "100"], capture_output=True, text=True, check=False
+        )
+        found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"differing": float("inf"), "kills": 0, "lost": 0}
+        if done.returncode:
+            yield f"# {stage}: {done.stderr.strip()[-300:]}"
+        yield Figure(f"kills_during_{stage}", found["kills"], "", ">=", 100)
+        yield Figure(f"killed_{stage}_differing", found["differing"], "", "=", 0)
+        yield Figure(f"killed_{stage}_rows_unaccounted", found["lost"], "", "=", 0)

@@ -1,0 +1,146 @@
+"""The commands of data and features on the small project: the store is filled, late rows are mended, skew is named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+END = "2024-03-28T00:00:00"
+
+
+def noria(folder: Path, *arguments: str, code: int = 0) -> Any:
+    done = subprocess.run([sys.executable, "-m", "noria", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout) if "--json" in arguments else done.stdout
+
+
+def late_visit(folder: Path, known: datetime) -> Path:
+    """One more visit in Berlin, half an hour before the end."""
+    at = datetime.fromisoformat(END).replace(tzinfo=UTC) - timedelta(minutes=30)
+    row = {"visit_id": ["late"], "city": ["ber"], "seconds": [5000.0]}
+    moments = {name: pa.array([moment], pa.timestamp("us", tz="UTC")) for name, moment in (("at", at), ("known_at", known))}
+    path = folder / "late.parquet"
+    pq.write_table(pa.table({**row, **moments}), path)
+    return path
+
+
+@pytest.fixture
+def materialized(shop: Path) -> Path:
+    noria(shop, "ingest")
+    done = noria(shop, "materialize", "--at", END, "--json")
+    assert [(d["view"], d["changed"], d["mended"]) for d in done] == [("by_city", 3, 0), ("last_visit", 3, 0)]
+    return shop
+
+
+def test_the_store_is_filled_once_and_mended_after_a_late_row(materialized: Path) -> None:
+    again = noria(materialized, "materialize", "--at", END, "--json")
+    assert [(d["changed"], d["mended"]) for d in again] == [(0, 0), (0, 0)]
+    known = datetime.fromisoformat(END).replace(tzinfo=UTC) - timedelta(minutes=20)
+    rows = pa.concat_tables([pq.read_table(materialized / "data" / "visits.parquet"), pq.read_table(late_visit(materialized, known))])
+    pq.write_table(rows, materialized / "data" / "visits.parquet")
+    noria(materialized, "ingest")
+    assert [v["online"]["stale"] for v in noria(materialized, "features", "--json")["views"]] == [1, 1]
+    mended = noria(materialized, "materialize", "--at", END, "--json")
+    assert [(d["changed"], d["mended"]) for d in mended] == [(0, 1), (0, 1)]
+    assert [v["online"]["stale"] for v in noria(materialized, "features", "--json")["views"]] == [0, 0]
+
+
+def test_pushed_rows_count_at_once(materialized: Path) -> None:
+    known = datetime.fromisoformat(END).replace(tzinfo=UTC) - timedelta(minutes=20)
+    done = noria(materialized, "push", "visits", str(late_visit(materialized, known)), "--json")
+    assert done["ingested"]["balance"]["went"]["stored"] == 1
+    assert {d["view"] for d in done["materialized"]} == {"by_city", "last_visit"}
+    noria(materialized, "push", "visitors", str(materialized / "late.parquet"), code=2)
+
+
+def test_the_catalogue_says_who_reads_what(materialized: Path) -> None:
+    module = (materialized / "shop.py").read_text()
+    more = 'idle = nr.FeatureView("idle", visits, entity="city", aggregate={"x": nr.count(window="1h")}, owner="nobody")\n'
+    (materialized / "shop.py").write_text(module + more)
+    found = noria(materialized, "features", "--json")
+    used = {v["view"]: v["used"] for v in found["views"]}
+    assert used == {"by_city": True, "last_visit": True, "idle": False}
+    text = noria(materialized, "features")
+    assert "nobody: unused" in text
+    assert "online through 2024-03-28" in text
+
+
+def test_a_late_batch_names_the_training_sets_that_it_changes(shop: Path) -> None:
+    noria(shop, "ingest")
+    noria(shop, "replay", "--json")
+    before = noria(shop, "features", "--json")["training_sets"]
+    assert len(before) >= 2
+    assert not any(made["changed"] for made in before)
+    visits = pq.read_table(shop / "data" / "visits.parquet")
+    first = visits.filter(pa.compute.equal(visits.column("city"), "ams")).slice(1000, 1)
+    changed = first.set_column(2, "seconds", pa.array([1e6])).set_column(0, "visit_id", pa.array(["backdated"]))
+    reached = changed.column("known_at")[0].as_py().isoformat()
+    pq.write_table(changed, shop / "backdated.parquet")
+    noria(shop, "push", "visits", str(shop / "backdated.parquet"))
+    after = {made["as_of"]: made["changed"] for made in noria(shop, "features", "--json")["training_sets"]}
+    assert {as_of: as_of > reached for as_of in after} == after
+    assert True in after.values()
+
+
+def test_skew_is_measured_on_what_was_served(shop: Path) -> None:
+    noria(shop, "ingest")
+    noria(shop, "skew", code=2)
+    noria(shop, "replay", "--json")
+    found = noria(shop, "skew", "--since", "3d", "--json")
+    assert found["rows"] > 150
+    assert found["views"] == {"by_city": 0.0, "last_visit": 0.0, "request": 0.0}
+    assert "every feature equals its offline value" in noria(shop, "skew", "--since", "3d")
+    module = (shop / "shop.py").read_text()
+    (shop / "shop.py").write_text(module.replace("multiply(values, 2.0)", "multiply(values, 2.5)"))
+    found = noria(shop, "skew", "--since", "3d", "--json")
+    assert found["views"]["request"] == 1.0
+    assert found["views"]["by_city"] == 0.0
+    [twice] = [f for f in found["features"] if f["feature"] == "twice"]
+    assert twice["example"]["offline"] == pytest.approx(1.25 * twice["example"]["served"], rel=1e-6)
+
+
+def test_a_monitor_turns_skew_into_a_finding(shop: Path) -> None:
+    noria(shop, "ingest")
+    module = (shop / "shop.py").read_text().replace("false_alarms_per_year=6,", "false_alarms_per_year=6, skew=0.01,")
+    (shop / "shop.py").write_text(module)
+    noria(shop, "replay", "--json")
+    healthy = noria(shop, "status", "--json")["endpoints"][0]["monitors"]
+    assert {m["monitor"]: m["health"] for m in healthy}["skew"] == "healthy"
+    (shop / "shop.py").write_text(module.replace("multiply(values, 2.0)", "multiply(values, 2.5)"))
+    ill = {m["monitor"]: m for m in noria(shop, "status", "--json")["endpoints"][0]["monitors"]}
+    assert ill["skew"]["health"] == "unhealthy"
+    assert "twice (request)" in ill["skew"]["cause"]
+
+
+def test_tidying_keeps_the_versions_that_bundles_were_made_from(shop: Path) -> None:
+    noria(shop, "ingest")
+    noria(shop, "train")
+    known = datetime.fromisoformat(END).replace(tzinfo=UTC)
+    noria(shop, "push", "visits", str(late_visit(shop, known)))
+    done = {d["table"]: d for d in noria(shop, "tidy", "--older-than", "0s", "--json")}
+    assert done["visits"]["kept_versions"] == [0]
+    assert done["visits"]["joined"] == 2
+    assert noria(shop, "status", "--json")["health"]["health"] != "unhealthy"
+
+
+def test_a_contract_is_suggested_from_the_data(shop: Path) -> None:
+    text = noria(shop, "check", "--suggest", "orders")
+    assert text.startswith("nr.Contract(")
+    assert '"city": ["ams", "ber", "cph"]' in text
+
+
+def test_a_view_that_the_engine_refuses_is_named_by_check(shop: Path) -> None:
+    module = (shop / "shop.py").read_text().replace('nr.mean("seconds"', 'nr.mean("no_such(seconds)"')
+    (shop / "shop.py").write_text(module)
+    done = subprocess.run([sys.executable, "-m", "noria", "check"], cwd=shop, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error NR-211")
+    assert "by_city" in done.stderr
