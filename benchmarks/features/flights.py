@@ -130,15 +130,9 @@ def backfill(project: Project, workspace: Workspace) -> Proof:
     view = project.view("sky")
     with closing(workspace.online()) as store:
         yield Figure("backfill_marks_online_values", float(Materializer(store, workspace.tables).stale(view) is not None), "", "=", 0)
-    newest = facts(weather, workspace.tables).rows.filter(
-        pc.and_(
-            pc.equal(pc.field("origin"), "JFK"),
-            pc.and_(
-                pc.greater(pc.field("observed_at"), pa.scalar(MONTH[1] - timedelta(hours=3))),
-                pc.less(pc.field("observed_at"), pa.scalar(MONTH[1] - timedelta(minutes=30))),
-            ),
-        )
-    )
+    observed = pc.field("observed_at")
+    recent = (observed > pa.scalar(MONTH[1] - timedelta(hours=3))) & (observed < pa.scalar(MONTH[1] - timedelta(minutes=30)))
+    newest = facts(weather, workspace.tables).rows.filter((pc.field("origin") == "JFK") & recent)
     lied = newest.set_column(newest.column_names.index("temp"), "temp", pc.add(newest.column("temp"), 30.0))
     earlier = pc.add(lied.column("reported_at"), pa.scalar(timedelta(seconds=1)))
     push(weather, workspace.tables, lied.set_column(lied.column_names.index("reported_at"), "reported_at", earlier))

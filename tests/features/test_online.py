@@ -118,6 +118,23 @@ def test_a_record_that_was_changed_is_never_served(tmp_path: Path, place: int) -
         served(store, {"city": "ams", "_at": 20}, [asked])
 
 
+def test_a_record_that_went_missing_is_noticed_when_the_store_is_verified(tmp_path: Path) -> None:
+    tables, store = DeltaTables(tmp_path / "t"), LmdbStore(tmp_path / "o")
+    push(TABLE, tables, arrow([{"id": c, "part": 1, "city": c, "value": 1.0, "at": 1, "known": 1} for c in ("ams", "ber")]))
+    asked = view(None)
+    for minute in (20, 100):
+        Materializer(store, tables).run(asked, moment(minute))
+    features = OnlineFeatures(store, [asked])
+    assert features.verify() == 2
+    [(_, record), (missing, _)] = list(store.scan(Layout(asked).prefix))
+    store.drop(missing)
+    with pytest.raises(DamagedRecord, match="1 of 2 are missing"):
+        features.verify()
+    store.write([(missing, record)])
+    with pytest.raises(DamagedRecord, match="ber"):
+        features.verify()
+
+
 def test_composite_keys_that_look_alike_are_kept_apart() -> None:
     one = entity_keys([pa.array(["a\x1fb", "a", "a\\", None]), pa.array(["c", "b\x1fc", "u", "x"])])
     assert one[3] is None

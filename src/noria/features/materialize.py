@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import xor
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,20 +60,20 @@ class Materializer:
     def run(self, view: FeatureView, at: datetime) -> Materialized:
         """Bring a view to its last tick at or before `at`."""
         layout = Layout(view)
-        tick = floored(view, since_epoch(at))
         read, engine = self._engine(view)
         state = OnlineFeatures(self._store, [view]).state(view)
-        done = -NEVER if state is None else int(state["through"])
-        stale = self.stale(view)
         if state is None:  # never, or under another definition, whose records nobody reads any more
             self.forget(view)
-        if state is not None and tick <= done and state["digest"] == read.snapshot.digest:
+            state = {"through": -NEVER, "version": None, "digest": "", "entities": 0, "keys": 0}
+        done = int(state["through"])
+        tick = max(floored(view, since_epoch(at)), done)
+        if tick == done and state["digest"] == read.snapshot.digest:
             return Materialized(view.name, at, 0, 0)
-        tick = max(tick, done)
+        stale = self.stale(view)
         changed = _changed(view, engine.versions(view.table.name), done, tick)
-        self._write(layout, engine, _union(changed, stale), tick)
-        new_state = {"through": tick, "version": read.snapshot.version, "digest": read.snapshot.digest}
-        self._store.write([state_record(layout, new_state)])
+        state = self._write(layout, engine, _union(changed, stale), tick, state)
+        moved = {"through": tick, "version": read.snapshot.version, "digest": read.snapshot.digest}
+        self._store.write([state_record(layout, {**state, **moved})])
         return Materialized(view.name, at, changed.num_rows, 0 if stale is None else stale.num_rows)
 
     def forget(self, view: FeatureView) -> None:
@@ -86,7 +89,7 @@ class Materializer:
         import pyarrow as pa
 
         state = OnlineFeatures(self._store, [view]).state(view)
-        if state is None or state["digest"] == current(view.table, self._tables).digest:
+        if state is None or state["version"] is None or state["digest"] == current(view.table, self._tables).digest:
             return None
         read, engine = self._engine(view)
         late = _late(view, self._tables, read, int(state["version"]), int(state["through"]))
@@ -107,10 +110,17 @@ class Materializer:
         [looked] = OnlineFeatures(self._store, [view]).read([keys], from_epoch(tick))
         return looked.values, looked.expires
 
-    def _write(self, layout: Layout, engine: PointInTime, entities: pa.Table, tick: int) -> None:
+    def _write(self, layout: Layout, engine: PointInTime, entities: pa.Table, tick: int, state: dict[str, Any]) -> dict[str, Any]:
+        """Write entities' values at a tick; returns the state with the records that are new counted, as each write stored it."""
         for start in range(0, entities.num_rows, AT_ONCE):
             keys, expires, values = _computed(layout, engine, entities.slice(start, AT_ONCE), tick)
-            self._store.write(encoded(layout, keys, tick, expires, values))
+            records = encoded(layout, keys, tick, expires, values)
+            there = self._store.read([name for name, _ in records])
+            new = [name for (name, _), found in zip(records, there, strict=True) if found is None]
+            total = reduce(xor, map(crc32, new), int(state["keys"]))
+            state = {**state, "entities": int(state["entities"]) + len(new), "keys": total}
+            self._store.write([*records, state_record(layout, state)])
+        return state
 
     def _engine(self, view: FeatureView) -> tuple[Facts, PointInTime]:
         name = view.table.name

@@ -14,6 +14,7 @@ from noria.core.progress import Progress, Tell
 from noria.data.ingest import Ingested, push
 from noria.data.source import FileSource
 from noria.features.materialize import Materialized, Materializer
+from noria.features.online import OnlineFeatures
 from noria.features.view import FeatureView
 from noria.loop.project import Project
 from noria.loop.workspace import Workspace
@@ -30,6 +31,7 @@ def materialize(workspace: Workspace, views: Sequence[FeatureView], at: datetime
         for i, view in enumerate(views):
             if fresh:
                 materializer.forget(view)
+            OnlineFeatures(store, [view]).verify()
             done.append(materializer.run(view, at))
             tell(
                 Progress(
