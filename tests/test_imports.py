@@ -23,6 +23,10 @@ HEAVY = (
     "sqlalchemy",
     "scipy",
     "onnxruntime",
+    "lmdb",
+    "fsspec",
+    "redis",
+    "pyspark",
     "numpy",
 )
 

@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from noria.core.clock import from_epoch
 from noria.core.errors import UserMistake
 from noria.data.ingest import facts
 from noria.features.point_in_time import PointInTime
 from noria.features.skew import Served, Skew, measure_skew
 from noria.loop.workspace import Workspace
 from noria.release.endpoint import Endpoint
-from noria.serving.log import Predictions, read_log
+from noria.serving.log import SPAN, Predictions, read_log
 
 RECENT = timedelta(days=7)
 CHAMPION = "champion"
@@ -46,10 +45,14 @@ def endpoint_skew(workspace: Workspace, endpoint: Endpoint, until: datetime, per
 
 def latest_logged(workspace: Workspace, endpoint: Endpoint, until: datetime, period: timedelta) -> Predictions:
     """The champions' predictions in the last `period` of the log before `until`."""
-    everything = read_log(workspace.log(endpoint.name), from_epoch(0), until, workspace.files)
-    if everything is None:
+    folder = workspace.log(endpoint.name)
+    days = [path.name[:10] for path in workspace.files.list(folder, "*/*.seg")]
+    if not days:
         raise NothingLogged(endpoint.name, until - period, until)
-    newest = int(everything.received_us.max())
-    recent = everything.received_us > newest - period // timedelta(microseconds=1)
-    chosen = np.array([v == CHAMPION for v in everything.variant], dtype=bool) & recent
-    return everything.where(chosen)
+    last = datetime.fromisoformat(f"{max(days)}T00:00:00+00:00") + SPAN  # a segment is named by the day of its first row
+    logged = read_log(folder, last - SPAN - period, min(last + SPAN, until), workspace.files)
+    if logged is None:
+        raise NothingLogged(endpoint.name, until - period, until)
+    newest = int(logged.received_us.max())
+    recent = logged.received_us > newest - period // timedelta(microseconds=1)
+    return logged.where(np.array([v == CHAMPION for v in logged.variant], dtype=bool) & recent)

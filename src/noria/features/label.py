@@ -38,15 +38,8 @@ class Outcomes:
     """The outcomes of a label, as they were known at any time."""
 
     def __init__(self, facts: Facts, label: Label) -> None:
-        import pyarrow as pa
-
         self._con = connect()
-        versions = versions_of(facts, self._con)
-        known = {"_known": pa.array(versions.known, pa.int64()), "_superseded": pa.array(versions.superseded, pa.int64())}
-        rows = versions.rows
-        for name, values in known.items():
-            rows = rows.append_column(name, values)
-        self._con.register("versions", rows)
+        self._con.register("versions", versions_of(facts, self._con).relation)
         self._con.execute(
             f"CREATE TABLE outcomes AS SELECT {key_sql(label.table.keys)} AS key, "
             f"({quoted(label.column)} = $positive)::INT AS label, _known, _superseded FROM versions",

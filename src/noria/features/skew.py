@@ -121,11 +121,6 @@ def _spine(features: FeatureSet, engine: PointInTime, served: Served) -> pa.Tabl
     """The spine's fact of each served key as known when it was served, with `_at`, and `_place` among the served rows."""
     import pyarrow as pa
 
-    versions = engine.versions(features.spine.name)
-    known = {"_known": pa.array(versions.known, pa.int64()), "_superseded": pa.array(versions.superseded, pa.int64())}
-    rows = versions.rows
-    for name, values in known.items():
-        rows = rows.append_column(name, values)
     asked = pa.table(
         {
             KEY: pa.array(list(served.keys), pa.string()),
@@ -133,11 +128,12 @@ def _spine(features: FeatureSet, engine: PointInTime, served: Served) -> pa.Tabl
             "_place": pa.array(np.arange(len(served.keys)), pa.int64()),
         }
     )
+    added = "_event, _known, _enter, _superseded, _rank"
     with connect() as con:
-        con.register("versions", rows)
+        con.register("versions", engine.versions(features.spine.name).relation)
         con.register("asked", asked)
         return con.sql(
-            f"SELECT v.* EXCLUDE (_known, _superseded, {KEY}), a.* FROM asked a JOIN (SELECT *, {key_sql(features.spine.keys)} AS {KEY} "
+            f"SELECT v.* EXCLUDE ({added}, {KEY}), a.* FROM asked a JOIN (SELECT *, {key_sql(features.spine.keys)} AS {KEY} "
             f"FROM versions) v ON v.{KEY} = a.{KEY} AND v._known <= epoch_us(a.{AT}) AND v._superseded > epoch_us(a.{AT}) ORDER BY _place"
         ).to_arrow_table()
 

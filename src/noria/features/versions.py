@@ -55,10 +55,11 @@ class Versions:
 
     @cached_property
     def relation(self) -> pa.Table:
-        """The rows with `_event`, `_enter`, `_superseded` and `_rank` (all BIGINT), as the compiled SQL reads them."""
+        """The rows with `_event`, `_known`, `_enter`, `_superseded` and `_rank` (all BIGINT), as SQL reads them."""
         import pyarrow as pa
 
-        columns = {"_event": self.event, "_enter": self.enter, "_superseded": self.superseded, "_rank": np.arange(len(self))}
+        columns = {"_event": self.event, "_known": self.known, "_enter": self.enter, "_superseded": self.superseded}
+        columns["_rank"] = np.arange(len(self))
         found = self.rows
         for name, values in columns.items():
             found = found.append_column(name, pa.array(values, pa.int64()))

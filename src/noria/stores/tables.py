@@ -92,7 +92,7 @@ class DeltaTables:
 
         self.root.mkdir(parents=True, exist_ok=True)
         commit = CommitProperties(custom_metadata={_FACTS: json.dumps(facts, sort_keys=True)})
-        new = self._open(name) is None
+        new = not (self.root / name / _LOG).is_dir()
         write_deltalake(
             str(self.root / name),
             rows,
@@ -199,8 +199,9 @@ class DeltaTables:
         if int(table.version()) % 100 == 99:
             table.create_checkpoint()
         self._write_sums(name, table)
-        if may_compact and _actions(table).num_rows > MANY_FILES:
-            self.compact(name)
+        if not may_compact or _actions(table).num_rows <= MANY_FILES:
+            return int(table.version())
+        self.compact(name)
         version = self.latest(name)
         assert version is not None
         return version
@@ -212,7 +213,7 @@ class DeltaTables:
         folder = self.root / name
         known = self._sums(name)
         missing = []
-        files = [*_log_files(folder), *(folder / path for path in _paths(table))]
+        files = [*_log_files(folder, int(table.version())), *(folder / path for path in _paths(table))]
         for path in files:
             try:
                 found = path.stat()
@@ -235,7 +236,8 @@ class DeltaTables:
     def _write_sums(self, name: str, table: DeltaTable) -> None:
         """Sums for the files of the newest commit."""
         folder, known = self.root / name, self._sums(name)
-        fresh = [p for p in (*_log_files(folder), *(folder / path for path in _paths(table))) if str(p.relative_to(folder)) not in known]
+        files = [*_log_files(folder, int(table.version())), *(folder / path for path in _paths(table))]
+        fresh = [path for path in files if str(path.relative_to(folder)) not in known]
         self._append_sums(name, fresh)
 
     def _append_sums(self, name: str, paths: Sequence[Path]) -> None:
@@ -279,7 +281,7 @@ class DeltaTables:
             raise DamagedTable(name, self.root / name / _LOG, str(error).splitlines()[0]) from error
 
     def _check_log(self, name: str) -> None:
-        for path in _log_files(self.root / name):
+        for path in sorted((self.root / name / _LOG).glob("[0-9]*")):
             self._check_entry(name, path)
 
     def _check_entry(self, name: str, path: Path) -> None:
@@ -297,11 +299,26 @@ def _paths(table: DeltaTable) -> list[str]:
     return [str(p) for p in _actions(table)["path"].to_pylist()]
 
 
-def _log_files(folder: Path) -> list[Path]:
-    """The log entries and checkpoints that opening the table reads: from its last checkpoint on."""
-    entries = sorted(p for p in (folder / _LOG).glob("*") if p.suffix in (".json", ".parquet") and not p.name.startswith("_"))
-    checkpoints = [p.name[:20] for p in entries if p.suffix == ".parquet"]
-    return [p for p in entries if not checkpoints or p.name[:20] >= checkpoints[-1]]
+def _log_files(folder: Path, version: int) -> list[Path]:
+    """The log entries and the checkpoint that opening a version reads: from the last checkpoint on. They are named, not
+    listed, since a table with ten thousand versions has as many entries."""
+    log = folder / _LOG
+    start = _last_checkpoint(log)
+    if start is None or start > version:
+        older = [int(p.name[:20]) for p in log.glob("*.checkpoint.parquet")]
+        start = max((v for v in older if v <= version), default=None)
+    entries = [log / f"{v:020d}.json" for v in range(start or 0, version + 1)]
+    return entries if start is None else [log / f"{start:020d}.checkpoint.parquet", *entries]
+
+
+def _last_checkpoint(log: Path) -> int | None:
+    """The version of the newest checkpoint, as the log's own hint says; None where the hint is missing or unreadable."""
+    try:
+        hint = json.loads((log / "_last_checkpoint").read_bytes())
+        version = int(hint["version"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return version if (log / f"{version:020d}.checkpoint.parquet").exists() else None
 
 
 def _sha256(path: Path) -> str:
