@@ -17,7 +17,7 @@ import noria as nr
 from events import SCHEMA, TABLE, events, moment, spine_of, spines, view
 from noria.data.ingest import facts, push
 from noria.features.materialize import Materializer, as_float32
-from noria.features.online import DamagedRecord, Layout, OnlineFeatures, entity_keys
+from noria.features.online import DamagedRecord, Layout, NotMaterialized, OnlineFeatures, entity_keys
 from noria.features.point_in_time import PointInTime
 from noria.stores.online import LmdbStore, OnlineStore
 from noria.stores.tables import DeltaTables
@@ -133,6 +133,14 @@ def test_a_record_that_went_missing_is_noticed_when_the_store_is_verified(tmp_pa
     store.write([(missing, record)])
     with pytest.raises(DamagedRecord, match="ber"):
         features.verify()
+
+
+def test_a_view_that_was_never_materialised_is_not_served_as_if_nothing_were_known(tmp_path: Path) -> None:
+    store = LmdbStore(tmp_path / "o")
+    with pytest.raises(NotMaterialized, match="noria materialize"):
+        served(store, {"city": "ams", "_at": 20}, [view(None)])
+    with pytest.raises(NotMaterialized):
+        OnlineFeatures(store, [view(None)]).verify()
 
 
 def test_composite_keys_that_look_alike_are_kept_apart() -> None:

@@ -100,12 +100,16 @@ class OnlineFeatures:
         self._store = store
         self._layouts = [Layout(view) for view in views]
         self._parts = [(layout, layout.prefix, layout.record) for layout in self._layouts]
+        self._materialized = False
 
     def read(self, keys: Sequence[Sequence[bytes | None]], at: datetime) -> list[Looked]:
         """For each view, the values of its entities at a moment; `keys` has, for each view, each entity's key (None: unknown).
 
-        Raises `DamagedRecord`.
+        Raises `DamagedRecord`, and `NotMaterialized` for a view that the store knows nothing of: an entity without a record is
+        then no entity of which nothing is known.
         """
+        if not self._materialized:
+            self._require_states()
         wanted = [prefix + key for (_, prefix, _), asked in zip(self._parts, keys, strict=True) for key in asked if key is not None]
         found = self._store.read(wanted)
         checked, place = list[Looked](), 0
@@ -125,6 +129,13 @@ class OnlineFeatures:
             found |= {name: looked.values[:, i] for i, name in enumerate(layout.view.features)}
         return found
 
+    def _require_states(self) -> None:
+        """Raise `NotMaterialized` unless every view was materialised under its present definition."""
+        for layout in self._layouts:
+            if self.state(layout.view) is None:
+                raise NotMaterialized(layout.view.name)
+        self._materialized = True
+
     def verify(self) -> int:
         """Check every record of the views, and that none is missing; returns how many there are. Raises `DamagedRecord`.
 
@@ -134,12 +145,14 @@ class OnlineFeatures:
         seen = 0
         for layout, prefix, record in self._parts:
             state = self.state(layout.view)
+            if state is None:
+                raise NotMaterialized(layout.view.name)
             count, total = 0, 0
             for key, data in self._store.scan(prefix):
                 if len(data) != record.itemsize or zlib.crc32(data[_HEAD:], zlib.crc32(key)) != int.from_bytes(data[:_HEAD], "little"):
                     raise DamagedRecord(layout.view.name, key.rpartition(b"/")[2].decode("utf-8", "replace"))
                 count, total = count + 1, total ^ zlib.crc32(key)
-            if state is not None and (count, total) != (state["entities"], state["keys"]):
+            if (count, total) != (state["entities"], state["keys"]):
                 raise DamagedRecord(layout.view.name, f"{abs(count - state['entities'])} of {state['entities']:,} are missing or too many")
             seen += count
         return seen

@@ -31,7 +31,9 @@ def materialize(workspace: Workspace, views: Sequence[FeatureView], at: datetime
         for i, view in enumerate(views):
             if fresh:
                 materializer.forget(view)
-            OnlineFeatures(store, [view]).verify()
+            online = OnlineFeatures(store, [view])
+            if online.state(view) is not None:
+                online.verify()
             done.append(materializer.run(view, at))
             tell(
                 Progress(
