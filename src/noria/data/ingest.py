@@ -64,7 +64,7 @@ class Ingested:
     """What one ingestion did: `balance` says where every row that was read went.
 
     reasons: why rows went into quarantine; warnings: what broke a rule whose policy is to warn; unreadable: files that could
-    not be read (they are tried again next time); known_from: the earliest known time among the rows that are new
+    not be read (they are tried again next time)
     """
 
     snapshot: Snapshot
@@ -72,7 +72,6 @@ class Ingested:
     reasons: dict[str, int]
     warnings: dict[str, int] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    known_from: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -199,8 +198,7 @@ def _store(table: Table, store: DeltaTables, batch: Batch, now: datetime) -> Ing
     before = store.details(table.name)
     if new.num_rows or version is None or before.get("watermark") != batch.watermark:
         store.append(table.name, new, _facts(table, before, new, balance, batch.watermark))
-    known_from = _known_from(table, new)
-    return Ingested(current(table, store), balance, reasons, warnings, batch.unreadable, known_from)
+    return Ingested(current(table, store), balance, reasons, warnings, batch.unreadable)
 
 
 def _facts(table: Table, before: Mapping[str, Any], new: pa.Table, balance: Balance, watermark: Watermark) -> dict[str, Any]:

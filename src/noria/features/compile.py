@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from noria.core.clock import duration, microseconds
+from noria.core.clock import microseconds
 from noria.core.sql import quoted
 from noria.features.view import Aggregate, FeatureView
 
@@ -266,14 +266,6 @@ def latest_sql(view: FeatureView, of: Relations, *, in_order: bool) -> str:
 
 
 # --- times and keys -----------------------------------------------------------------------------------------------------
-
-
-def floored_sql(time: str, freshness: str | None) -> str:
-    """A time in microseconds, floored to the last tick."""
-    if freshness is None:
-        return time
-    step = microseconds(duration(freshness))
-    return f"{time} - (({time} % {step}) + {step}) % {step}"
 
 
 def key_sql(keys: Sequence[str]) -> str:

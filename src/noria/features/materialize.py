@@ -8,7 +8,6 @@ tables, and the state moves last: a run that was killed is simply run again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -205,8 +204,3 @@ def as_float32(column: pa.ChunkedArray) -> NDArray[np.float32]:
     import pyarrow as pa
 
     return np.asarray(column.cast(pa.float32(), safe=False).to_numpy(), dtype=np.float32)
-
-
-def views_of(sets: Sequence[Any]) -> list[FeatureView]:
-    """The distinct views of feature sets, by name."""
-    return list({view.name: view for feature_set in sets for view in feature_set.views}.values())

@@ -109,7 +109,9 @@ class OnlineFeatures:
         then no entity of which nothing is known.
         """
         if not self._materialized:
-            self._require_states()
+            for layout in self._layouts:
+                self._require_state(layout.view)
+            self._materialized = True
         wanted = [prefix + key for (_, prefix, _), asked in zip(self._parts, keys, strict=True) for key in asked if key is not None]
         found = self._store.read(wanted)
         checked, place = list[Looked](), 0
@@ -129,12 +131,12 @@ class OnlineFeatures:
             found |= {name: looked.values[:, i] for i, name in enumerate(layout.view.features)}
         return found
 
-    def _require_states(self) -> None:
-        """Raise `NotMaterialized` unless every view was materialised under its present definition."""
-        for layout in self._layouts:
-            if self.state(layout.view) is None:
-                raise NotMaterialized(layout.view.name)
-        self._materialized = True
+    def _require_state(self, view: FeatureView) -> dict[str, Any]:
+        """The state of a view. Raises `NotMaterialized` unless it was materialised under its present definition."""
+        state = self.state(view)
+        if state is None:
+            raise NotMaterialized(view.name)
+        return state
 
     def verify(self) -> int:
         """Check every record of the views, and that none is missing; returns how many there are. Raises `DamagedRecord`.
@@ -144,13 +146,10 @@ class OnlineFeatures:
         """
         seen = 0
         for layout, prefix, record in self._parts:
-            state = self.state(layout.view)
-            if state is None:
-                raise NotMaterialized(layout.view.name)
+            state = self._require_state(layout.view)
             count, total = 0, 0
             for key, data in self._store.scan(prefix):
-                if len(data) != record.itemsize or zlib.crc32(data[_HEAD:], zlib.crc32(key)) != int.from_bytes(data[:_HEAD], "little"):
-                    raise DamagedRecord(layout.view.name, key.rpartition(b"/")[2].decode("utf-8", "replace"))
+                _check_record(layout.view, record.itemsize, key, data)
                 count, total = count + 1, total ^ zlib.crc32(key)
             if (count, total) != (state["entities"], state["keys"]):
                 raise DamagedRecord(layout.view.name, f"{abs(count - state['entities'])} of {state['entities']:,} are missing or too many")
@@ -221,12 +220,11 @@ def _decoded(
 ) -> Looked:
     values = np.full((count, len(layout.view.features)), np.nan, np.float32)
     ticks, expires = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    checksum, size, places, whole = zlib.crc32, record.itemsize, list[int](), list[bytes]()
+    size, places, whole = record.itemsize, list[int](), list[bytes]()
     for place, key, data in zip(there, keys, found, strict=True):
         if data is None:
             continue
-        if len(data) != size or checksum(data[_HEAD:], checksum(key)) != int.from_bytes(data[:_HEAD], "little"):
-            raise DamagedRecord(layout.view.name, key.rpartition(b"/")[2].decode("utf-8", "replace"))
+        _check_record(layout.view, size, key, data)
         places.append(place)
         whole.append(data)
     if whole:
@@ -240,6 +238,12 @@ def _decoded(
     if len(whole) < count and layout.view.aggregate:
         _without_facts(layout.view, values, ticks)
     return Looked(values, ticks, expires)
+
+
+def _check_record(view: FeatureView, size: int, key: bytes, data: bytes) -> None:
+    """Raise `DamagedRecord` unless a record is what was written under its key."""
+    if len(data) != size or zlib.crc32(data[_HEAD:], zlib.crc32(key)) != int.from_bytes(data[:_HEAD], "little"):
+        raise DamagedRecord(view.name, key.rpartition(b"/")[2].decode("utf-8", "replace"))
 
 
 def _without_facts(view: FeatureView, values: Floats, ticks: NDArray[np.int64]) -> None:

@@ -187,12 +187,6 @@ class DeltaTables:
         hours = int(younger_than.total_seconds() // 3600)
         return len(table.vacuum(hours, dry_run=False, enforce_retention_duration=False, keep_versions=there or None))
 
-    def verify(self, name: str) -> int:
-        """Check every file of the newest version anew; returns how many. Raises `DamagedTable`."""
-        self._checked = {path: mark for path, mark in self._checked.items() if name not in path.parts}
-        table = self._open(name)
-        return 0 if table is None else self._check(name, table)
-
     def _after_commit(self, name: str, *, may_compact: bool = True) -> int:
         table = self._open(name)
         assert table is not None, name
@@ -208,7 +202,7 @@ class DeltaTables:
 
     # --- sums ---
 
-    def _check(self, name: str, table: DeltaTable) -> int:
+    def _check(self, name: str, table: DeltaTable) -> None:
         """Compare every file that a version consists of with its sum."""
         folder = self.root / name
         known = self._sums(name)
@@ -231,7 +225,6 @@ class DeltaTables:
             self._checked[path] = mark
         if missing:
             self._append_sums(name, missing)
-        return len(files)
 
     def _write_sums(self, name: str, table: DeltaTable) -> None:
         """Sums for the files of the newest commit."""
