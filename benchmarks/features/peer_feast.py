@@ -1,6 +1,6 @@
 """Feast's DuckDB offline store on the same work; runs in Feast's own environment. Prints {"seconds", "rows"} as JSON.
 
-python peer_feast.py ROWS
+python peer_feast.py ROWS ENTITIES
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-ROWS, ENTITIES = int(sys.argv[1]), 50_000
+ROWS, ENTITIES = int(sys.argv[1]), int(sys.argv[2])
 START, SPAN = pd.Timestamp("2023-11-14T22:13:20Z"), 90 * 86_400 * 1_000_000
 FEATURES = [f"v{i}" for i in range(10)]
 

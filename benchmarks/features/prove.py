@@ -63,7 +63,6 @@ def _seconds(work: Callable[[], Any], times: int = 5) -> float:
 
 def joins() -> Proof:
     asked = spine(ROWS)
-    ours = 0.0
     for name, table, goal in (
         ("join_in_order", events(ROWS), 1.7),
         ("join_late_and_corrected", events(ROWS, late=0.05, corrected=0.025), 3.3),
@@ -73,8 +72,7 @@ def joins() -> Proof:
         bare = _seconds(lambda table=table: _bare_asof(table, asked))  # type: ignore[misc]
         yield f"# {name}: {mine:.3f} s, DuckDB's bare ASOF join {bare:.3f} s"
         yield Figure(name, mine / bare, "times the bare ASOF join", "<=", goal)
-        ours = ours or mine
-    yield from _feast(ours)
+    yield from _against_feast()
 
 
 def _bare_asof(table: pa.Table, asked: pa.Table) -> pa.Table:
@@ -87,18 +85,24 @@ def _bare_asof(table: pa.Table, asked: pa.Table) -> pa.Table:
         ).to_arrow_table()
 
 
-def _feast(ours: float) -> Proof:
+def _against_feast() -> Proof:
+    """Feast joins every fact within the TTL, then drops all but the newest: its work grows with the facts of an entity, ours does not."""
     python = peer_python("feast", FEAST)
     if python is None:
         yield "# feast can't be installed here: not compared"
         return
-    done = subprocess.run([str(python), str(HERE / "peer_feast.py"), str(ROWS)], capture_output=True, text=True, timeout=900, check=False)
-    if done.returncode != 0:
-        yield f"# feast did not run: {done.stderr.strip().splitlines()[-1:]}"
-        return
-    found = json.loads(done.stdout.splitlines()[-1])
-    yield f"# feast (DuckDB offline store): {found['seconds']:.1f} s, {found['rows']:,} of {ROWS:,} rows; ours {ours:.3f} s"
-    yield Figure("join_against_feast", found["seconds"] / ours, "times as fast as Feast", ">=", 10)
+    for entities in (50_000, 10_000):
+        known, asked = facts(events(ROWS, entities=entities)), spine(ROWS, entities=entities)
+        ours = _seconds(lambda known=known, asked=asked: PointInTime([known]).join(asked, [LATEST]))  # type: ignore[misc]
+        peer = [str(python), str(HERE / "peer_feast.py"), str(ROWS), str(entities)]
+        done = subprocess.run(peer, capture_output=True, text=True, timeout=900, check=False)
+        if done.returncode != 0:
+            yield f"# feast did not run: {done.stderr.strip().splitlines()[-1:]}"
+            return
+        found = json.loads(done.stdout.splitlines()[-1])
+        ratio = found["seconds"] / ours
+        yield f"# {ROWS // entities} facts an entity: Feast (DuckDB) {found['seconds']:.1f} s, {found['rows']:,} rows; ours {ours:.3f} s: {ratio:.1f}x"
+    yield Figure("join_against_feast", ratio, f"times as fast as Feast at {ROWS // entities} facts an entity", ">=", 10)
 
 
 def large_join() -> Proof:

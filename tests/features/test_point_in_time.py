@@ -143,6 +143,12 @@ def test_views_that_cannot_be_computed_are_refused_when_declared() -> None:
         nr.FeatureView("v", TABLE, entity="city")
     with pytest.raises(BadView, match="ttl"):
         nr.FeatureView("v", TABLE, entity="city", latest=["value"])
+    first = nr.FeatureView("first", TABLE, entity="city", latest=["value"], ttl="1h")
+    with pytest.raises(BadView, match="views read tables only"):  # so no chain of views can lead back to where it began
+        nr.FeatureView("second", first, entity="city", latest=["value"], ttl="1h")  # type: ignore[arg-type]
+    circle = nr.FeatureView("circle", TABLE, entity="city", latest={"x": "y + 1", "y": "x + 1"}, ttl="1h")
+    with pytest.raises(nr.NoriaError, match="circle"):
+        join([], [{"city": "ams", "_at": 0}], circle)
     twice = nr.FeatureView("v", TABLE, entity="city", aggregate={"x": nr.count(window="1h")})
     with pytest.raises(nr.NoriaError, match="twice"):
         FeatureSet("f", TABLE, [twice, twice])
