@@ -108,7 +108,7 @@ def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any
     off = sum(
         not abs(got - expected) <= TOLERANCE for (_, got), expected in zip(answers, [*rows.prediction, *rows.prediction], strict=True)
     )
-    logged = count_logged(world, where["writer"], {i for i, _ in answers})
+    logged = count_logged(world, where["writers"], {i for i, _ in answers})
     return {
         "requests": len(answers),
         "mismatches": off,
@@ -147,10 +147,10 @@ def ask(host: str, port: int, endpoint: str, features: tuple[str, ...], rows: Pr
     return answers
 
 
-def count_logged(world: World, writer: str, ids: set[str]) -> int:
-    """How many of these predictions one server's log holds."""
+def count_logged(world: World, writers: list[str], ids: set[str]) -> int:
+    """How many of these predictions the logs of these writers hold."""
     files = world.workspace.files
-    segments = files.list(world.log_folder / writer, "*.seg")
+    segments = [path for writer in writers for path in files.list(world.log_folder / writer, "*.seg")]
     return sum(i in ids for path in segments for rows in read_segment(path, files) for i in rows.ids)
 
 

@@ -310,33 +310,37 @@ def serve(
     project: Folder = HERE,
     host: Annotated[str | None, typer.Option("--host", envvar="NORIA_SERVING_HOST", help="Where to listen.")] = None,
     port: Annotated[int | None, typer.Option("--port", envvar="NORIA_SERVING_PORT", help="Which port; 0 takes a free one.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", envvar="NORIA_SERVING_WORKERS", min=1, help="How many processes answer.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Serve an endpoint's champion over HTTP (Open Inference Protocol v2 and plain JSON) until stopped."""
-    from noria.cli.render import console, show_json
-    from noria.loop.live import open_server
-    from noria.serving.server import Listening, run_server
+    """Serve the endpoints' champions over HTTP (Open Inference Protocol v2 and plain JSON) until stopped."""
+    from json import dumps
+
+    from noria.cli.render import console, show_json, show_serving
+    from noria.loop.live import open_supervisor, with_overrides
+    from noria.serving.supervisor import Listening, run_supervisor
 
     found, workspace = _open(project)
-    server = open_server(found, workspace, found.endpoint(endpoint), host=host, port=port)
+    endpoints = [found.endpoint(endpoint)] if endpoint else found.endpoints
+    settings = with_overrides(found.settings.serving, host=host, port=port, workers=workers)
+    supervisor = open_supervisor(workspace, endpoints, settings)
 
     def started(where: Listening) -> None:
+        begun = {**where.to_dict(), **supervisor.serving()}
         if json:
-            import json as text
-
-            typer.echo(text.dumps({"host": where.host, "port": where.port, "url": where.url, **server.identity}))
+            typer.echo(dumps(begun))
             sys.stdout.flush()
-            return
-        console().print(f"serving [bold]{server.identity['endpoint']}[/] ({server.described}) on {where.url}; Ctrl-C stops it")
-        console().print(
-            f"  POST {where.url}/predict/{server.identity['endpoint']}\n  POST {where.url}/v2/models/{server.identity['endpoint']}/infer"
-        )
+        else:
+            show_serving(begun)
 
-    balance = run_server(server, started)
+    balances = run_supervisor(supervisor, started)
     if json:
-        show_json({"stopped": True, "balance": balance.to_dict()})
-    else:
-        console().print(f"stopped: {balance.came_in:,} rows answered = {balance.accounted:,} logged")
+        show_json({"stopped": True, "balances": [balance.to_dict() for balance in balances]})
+        return
+    for balance in balances:
+        console().print(f"stopped: {balance.stage}: {balance.came_in:,} rows answered = {balance.accounted:,} logged")
 
 
 @app.command()

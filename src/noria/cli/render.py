@@ -212,3 +212,13 @@ def _grid(*columns: str) -> Any:
     for column in columns:
         grid.add_column(column)
     return grid
+
+
+def show_serving(begun: dict[str, Any]) -> None:
+    """What `noria serve` serves, and where."""
+    out = console()
+    workers = len(begun["writers"])
+    out.print(f"serving on [bold]{begun['url']}[/] with {workers} worker{'s' * (workers > 1)}; Ctrl-C stops it")
+    for name, bundle in begun["endpoints"].items():
+        out.print(f"  POST {begun['url']}/predict/{name}   [dim]bundle {bundle[:12]}[/]")
+    out.print(f"  [dim]GET  {begun['admin_url']}/status, /metrics, /v2/health/ready[/]")

@@ -16,6 +16,7 @@ class NoriaError(Exception):
     code = "NR-000"
     exit_code = 1
     http_status = 500
+    retry_after: int | None = None  # seconds after which asking again makes sense, told to HTTP clients
 
     def __init__(self, *, what: str, where: str, mend: str) -> None:
         self.what, self.where, self.mend = what, where, mend

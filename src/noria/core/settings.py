@@ -56,13 +56,21 @@ class ReplaySettings(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
-    """Where `noria serve` listens and how safe its log is (see the durability classes in `docs/serving.md`)."""
+    """Where `noria serve` listens, how safe its log is, and its limits (all explained in `docs/serving.md`).
+
+    budget_ms: what waiting and scoring may take; batches are sized by it, and what would wait longer is refused
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
+    admin_port: int = 0
+    workers: int = 1
     durability: Literal["disk", "process"] = "disk"
     max_batch: int = 128
+    budget_ms: float = 50.0
     max_body_bytes: int = 4_194_304
+    request_seconds: float = 20.0
+    idle_seconds: float = 75.0
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):

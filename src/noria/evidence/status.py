@@ -19,7 +19,7 @@ from noria.loop.project import Project
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.release.endpoint import Endpoint
-from noria.serving.server import SUMS_FILE
+from noria.serving.plane import SUMS_FILE
 from noria.stores import catalog as db
 
 LAST_DECISIONS = 6
@@ -120,7 +120,7 @@ def _served_sums(project: Project, workspace: Workspace) -> list[Balance]:
     for endpoint in project.endpoints:
         for path in sorted(workspace.log(endpoint.name).glob(f"*/{SUMS_FILE}")):
             found = msgspec.json.decode(path.read_bytes())
-            sums.append(Balance(f"served {found['writer']}", found["rows_answered"], {"logged": found["rows_logged"]}))
+            sums.append(Balance(f"served {found['writer']}", found["answered"], {"logged": found["logged"]}))
     return sums
 
 

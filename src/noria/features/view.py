@@ -108,8 +108,9 @@ class FeatureView:
     description: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.table, Table):  # what reads no view can't read itself, in however many steps
-            read = f"view {self.table.name!r}" if isinstance(self.table, FeatureView) else type(self.table).__name__
+        table: Any = self.table
+        if not isinstance(table, Table):  # what reads no view can't read itself, in however many steps
+            read = f"view {table.name!r}" if isinstance(table, FeatureView) else type(table).__name__
             raise BadView(self.name, f"it reads {read}, not a table", "views read tables only; ingest the values into a table of their own")
         if not self.aggregate and not self.latest:
             raise BadView(self.name, "it declares no value", "give it aggregate={…} or latest=[…]")

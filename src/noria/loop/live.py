@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import closing
+
 import msgspec
 
 from noria.core.clock import SystemClock
 from noria.core.errors import UserMistake
 from noria.core.settings import ServingSettings
-from noria.loop.observe import latest_release
-from noria.loop.project import Project
+from noria.loop.observe import Release, latest_release
 from noria.loop.workspace import Workspace
-from noria.models.bundle import open_bundle
 from noria.release.endpoint import Endpoint
-from noria.serving.server import Server
+from noria.serving.supervisor import Supervisor
+from noria.serving.worker import Serve
 
 
 class NothingToServe(UserMistake):
@@ -29,19 +31,28 @@ class NothingToServe(UserMistake):
         )
 
 
-def open_server(project: Project, workspace: Workspace, endpoint: Endpoint, *, host: str | None, port: int | None) -> Server:
-    """A server for the endpoint's champion, not started yet. Raises `NothingToServe` or `DamagedBundle`."""
-    catalog = workspace.catalog()
-    release = latest_release(catalog, endpoint.name)
-    catalog.close()
-    if release is None:
-        raise NothingToServe(endpoint.name)
-    bundle = open_bundle(workspace.bundles / release.champion, workspace.files)
-    settings = with_overrides(project.settings.serving, host, port)
-    return Server(endpoint.name, bundle, workspace.log(endpoint.name), settings, SystemClock(), workspace.files)
+def open_supervisor(workspace: Workspace, endpoints: Sequence[Endpoint], settings: ServingSettings) -> Supervisor:
+    """A server for the endpoints' champions, and for the challengers that shadow them, as the catalog says from moment to moment.
+
+    Raises `NothingToServe` when none of them has a champion yet.
+    """
+
+    def targets() -> list[Serve]:
+        with closing(workspace.catalog()) as catalog:
+            releases = {endpoint.name: latest_release(catalog, endpoint.name) for endpoint in endpoints}
+        return [_serve(workspace, name, release) for name, release in releases.items() if release is not None]
+
+    if not targets():
+        raise NothingToServe(endpoints[0].name)
+    return Supervisor(targets, settings, SystemClock())
 
 
-def with_overrides(settings: ServingSettings, host: str | None, port: int | None) -> ServingSettings:
+def _serve(workspace: Workspace, endpoint: str, release: Release) -> Serve:
+    shadow = str(workspace.bundles / release.challenger) if release.challenger else None
+    return Serve(endpoint, str(workspace.bundles / release.champion), shadow, str(workspace.log(endpoint)))
+
+
+def with_overrides(settings: ServingSettings, **given: str | int | None) -> ServingSettings:
     """Settings with what the command line says in place."""
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(settings, **given)

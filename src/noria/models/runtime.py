@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.errors import UserMistake
+from noria.core.errors import OutsideWorld, UserMistake
 from noria.models.bundle import MODEL_FILE, Bundle
 
 QUIET = 3  # ONNX Runtime warns per call about shapes of exported trees below this level
@@ -38,11 +38,29 @@ class OnnxModel:
         return OnnxModel(bundle.file(MODEL_FILE).read_bytes(), threads=threads)
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Scores of rows. Raises `ModelFailed`."""
         if len(features) == 0:
             return np.empty(0)
-        (scores,) = self._session.run([self._output], {self._input: features})
+        try:
+            (scores,) = self._session.run([self._output], {self._input: features})
+        except Exception as error:  # the library's own exceptions share no narrower base; re-raised with its words
+            raise ModelFailed(str(error)) from error
         scores = np.asarray(scores, dtype=np.float64)
         return scores if scores.ndim == 1 else scores[:, -1]
+
+
+class ModelFailed(OutsideWorld):
+    """A model gave no answer."""
+
+    code = "NR-304"
+    http_status = 500
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            what="the model gave no answer",
+            where=reason.strip().splitlines()[0] if reason.strip() else "no reason was given",
+            mend="send the row again; if it fails again, the model can't answer it",
+        )
 
 
 class UnloadableModel(UserMistake):

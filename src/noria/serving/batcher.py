@@ -1,168 +1,319 @@
 """Micro-batches: the rows of all requests that are waiting go through the model together, then into the log, then out.
 
-The event loop scores; one writer thread appends and syncs. While it syncs one batch, the next ones gather behind it and
-share the following sync (group commit), so that durability costs latency, not throughput.
+Nothing waits for a batch to fill: while one batch is scored, the next requests arrive, and they are the next batch (ADR
+0010). So an idle server answers at once, and a busy one joins as much as it must.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import Clock, Stopwatch, since_epoch
-from noria.core.errors import NoriaError
-from noria.core.ids import PredictionIds
+from noria.core.errors import NoriaError, OutsideWorld
+from noria.core.ids import PredictionIds, short
+from noria.models.runtime import ModelFailed
+from noria.serving.commit import GroupCommit
+from noria.serving.deployment import Deployment
 from noria.serving.log import LogFailed, PredictionLog, Predictions
-from noria.serving.protocols import Asked
+from noria.serving.metrics import Measures
+from noria.serving.protocols import Asked, BadRequest, feature_matrix
 
 logger = logging.getLogger("noria.serving")
 
+CHAMPION, CHALLENGER = "champion", "challenger"
 
-class Scores(Protocol):
-    """A model, as the batcher needs it."""
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]: ...
+class Overloaded(OutsideWorld):
+    """More requests wait than can be answered in time."""
+
+    code = "NR-520"
+    retry_after = 1
+
+    def __init__(self, waiting: int, seconds: float) -> None:
+        super().__init__(
+            what="the server has more to do than it can do in time",
+            where=f"{waiting} rows wait, which is {1e3 * seconds:.0f} ms of work",
+            mend="try again in a moment, or run more workers (serving.workers)",
+        )
 
 
 @dataclass(frozen=True)
-class Answered:
-    """The answer to one request: a prediction and an id per row."""
+class Route:
+    """Who answers an endpoint's requests, and who scores them unseen."""
 
-    predictions: NDArray[np.float64]
-    ids: list[str]
+    champion: Deployment
+    shadow: Deployment | None = None
+
+
+class Answered:
+    """The answer to one request: a prediction and an id per row, and who gave it."""
+
+    __slots__ = ("deployment", "ids", "predictions")
+
+    def __init__(self, deployment: Deployment, predictions: list[float], ids: list[str]) -> None:
+        self.deployment, self.predictions, self.ids = deployment, predictions, ids
 
 
 Deliver = Callable[[Answered | NoriaError], None]
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    asked: Asked
-    deliver: Deliver
-    received_us: int
-    watch: Stopwatch
+_Waiting = tuple[Asked, Deliver]
 
 
 @dataclass
 class Counts:
-    """What the batcher has done; `answered` and `logged` count rows and must agree when nothing is under way."""
+    """What a batcher has done, in rows but for `requests`. asked = answered + failed + what is under way."""
 
     requests: int = 0
+    asked: int = 0
     answered: int = 0
     logged: int = 0
     failed: int = 0
+    rejected: int = 0
+    shadowed: int = 0
     batches: int = 0
 
 
+class Pace:
+    """What a batch costs, from what batches did cost: seconds = fixed + each × rows, both fitted with a fading memory."""
+
+    FADE = 0.98
+
+    def __init__(self) -> None:
+        self._weight = self._x = self._xx = self._y = self._xy = 0.0
+
+    def saw(self, rows: int, seconds: float) -> None:
+        fade = self.FADE
+        self._weight = fade * self._weight + 1
+        self._x = fade * self._x + rows
+        self._xx = fade * self._xx + rows * rows
+        self._y = fade * self._y + seconds
+        self._xy = fade * self._xy + rows * seconds
+
+    def fit(self) -> tuple[float, float]:
+        """Fixed seconds of a batch, and seconds of each row, by least squares; zeros before anything was seen."""
+        if not self._weight:
+            return 0.0, 0.0
+        at_most = self._y / self._x
+        spread = self._weight * self._xx - self._x * self._x
+        each = (self._weight * self._xy - self._x * self._y) / spread if spread > 1e-9 * self._xx * self._weight else at_most
+        each = min(max(each, 0.0), at_most)
+        return (self._y - each * self._x) / self._weight, each
+
+    def rows_within(self, seconds: float, most: int) -> int:
+        """How many rows one batch may have to take no longer than `seconds`, at least 1 and at most `most`."""
+        fixed, each = self.fit()
+        return most if each == 0 else int(min(max((seconds - fixed) / each, 1), most))
+
+
 class Batcher:
-    """Joins requests for one bundle. Used from one event loop; `stop` waits for what is under way."""
+    """Joins the requests of one endpoint. Used from one event loop.
+
+    budget_seconds: what waiting and scoring may take; batches are kept to a quarter of it, and what would wait longer is refused
+    """
+
+    SETTLE = 64  # batches between two looks at the pace
 
     def __init__(
-        self, model: Scores, bundle: str, log: PredictionLog, ids: PredictionIds, clock: Clock, *, durable: bool, most_rows: int
+        self,
+        route: Route,
+        log: PredictionLog,
+        ids: PredictionIds,
+        commit: GroupCommit,
+        clock: Clock,
+        measures: Measures,
+        *,
+        most_rows: int,
+        budget_seconds: float,
     ) -> None:
-        self._model, self._bundle, self._log, self._ids, self._clock = model, bundle, log, ids, clock
-        self._durable, self._most_rows = durable, most_rows
+        self.route = route
+        self._log, self._ids, self._commit, self._clock, self._measures = log, ids, commit, clock, measures
+        self._most_rows, self._budget = most_rows, budget_seconds
+        self._batch_rows, self._capacity = most_rows, 1 << 30
+        self._pace = Pace()
         self._gathered: list[_Waiting] = []
-        self._scheduled = False
+        self._rows = 0
+        self._received_us, self._watch = 0, Stopwatch()
         self._loop = asyncio.get_running_loop()
-        self._to_write: queue.SimpleQueue[tuple[list[_Waiting], Predictions] | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write, name="prediction-log", daemon=True)
-        self._writer.start()
         self.counts = Counts()
         self.failed: LogFailed | None = None
 
     def ask(self, asked: Asked, deliver: Deliver) -> None:
-        """Have a request answered; `deliver` is called once, on the event loop."""
+        """Have a request answered; `deliver` is called once, on the event loop. Raises `Overloaded` or `LogFailed`."""
+        rows = len(asked)
         self.counts.requests += 1
+        self.counts.asked += rows
         if self.failed is not None:
-            deliver(self.failed)
-            return
-        self._gathered.append(_Waiting(asked, deliver, since_epoch(self._clock.now()), Stopwatch()))
-        if not self._scheduled:
-            self._scheduled = True
+            self.counts.failed += rows
+            raise self.failed
+        if self._rows + rows > self._capacity and self._rows:
+            self.counts.failed += rows
+            self.counts.rejected += rows
+            raise Overloaded(self._rows, self._budget)
+        if not self._gathered:
+            # requests read from sockets in one turn of the loop share a time: it is the first's, so latencies are never too low
+            self._received_us, self._watch = since_epoch(self._clock.now()), Stopwatch()
             self._loop.call_soon(self._score)
+        self._gathered.append((asked, deliver))
+        self._rows += rows
 
-    async def stop(self) -> None:
-        """Write what is under way, then end the writer."""
-        while self._gathered:
-            await asyncio.sleep(0)
-        self._to_write.put(None)
-        await asyncio.to_thread(self._writer.join)
+    @property
+    def idle(self) -> bool:
+        return not self._gathered and self.counts.asked == self.counts.answered + self.counts.failed
+
+    def swap(self, route: Route) -> None:
+        """Serve by another route from now on. What was decoded for the one before is scored by it first."""
+        self._score()
+        self.route = route
 
     def _score(self) -> None:
-        """Score what has gathered, at most `most_rows` rows at a time (a larger request goes alone)."""
-        self._scheduled = False
-        gathered, self._gathered = self._gathered, []
+        """Score what has gathered, at most so many rows at a time (a larger request goes alone)."""
+        if not self._gathered:
+            return
+        gathered, self._gathered, self._rows = self._gathered, [], 0
+        if len(gathered) <= self._batch_rows and sum(len(asked) for asked, _ in gathered) <= self._batch_rows:
+            self._score_batch(gathered)
+            return
         batch: list[_Waiting] = []
         rows = 0
         for waiting in gathered:
-            size = len(waiting.asked.features)
-            if batch and rows + size > self._most_rows:
+            size = len(waiting[0])
+            if batch and rows + size > self._batch_rows:
                 self._score_batch(batch)
                 batch, rows = [], 0
             batch.append(waiting)
             rows += size
-        if batch:
-            self._score_batch(batch)
+        self._score_batch(batch)
 
     def _score_batch(self, batch: list[_Waiting]) -> None:
-        features = np.concatenate([w.asked.features for w in batch]) if len(batch) > 1 else batch[0].asked.features
-        predictions = self._model.predict(features)
-        received = np.repeat([w.received_us for w in batch], [len(w.asked.features) for w in batch])
-        rows = Predictions(
-            ids=self._ids.take((received // 1000).tolist()),
-            keys=[key for w in batch for key in w.asked.keys],
-            variant=["champion"] * len(features),
-            bundle=[self._bundle] * len(features),
-            received_us=received,
-            latency_us=np.repeat(np.array([int(w.watch.seconds * 1e6) for w in batch], np.int32), [len(w.asked.features) for w in batch]),
+        route = self.route  # one route for the whole batch: what changes it comes between batches
+        watch = Stopwatch()
+        features = feature_matrix([asked for asked, _ in batch])
+        if np.isinf(features).any():
+            self._each_alone(batch, route, features)
+            return
+        try:
+            predictions = _answers(route.champion, features)
+        except ModelFailed as error:
+            logger.warning("a batch of %d rows failed, and is tried request by request: %s", len(features), error)
+            self._each_alone(batch, route, features)
+            return
+        seconds = watch.seconds
+        self._settle(len(features), seconds)
+        self._measures.scored(len(features), seconds)
+        self._record(batch, route, features, predictions)
+
+    def _each_alone(self, batch: Sequence[_Waiting], route: Route, features: NDArray[np.float32]) -> None:
+        """A bad row fails alone: its batch's other requests are scored one by one."""
+        for waiting, rows in zip(batch, _parts(features, batch), strict=True):
+            if np.isinf(rows).any():
+                self._fail([waiting], BadRequest(what="a feature is too large", where="the body", mend="send numbers within float32"))
+                continue
+            try:
+                predictions = _answers(route.champion, rows)
+            except ModelFailed as error:
+                logger.error("bundle %s: %s", short(route.champion.bundle.id), error)
+                self._fail([waiting], error)
+            else:
+                self._record([waiting], route, rows, predictions)
+
+    def _record(self, batch: Sequence[_Waiting], route: Route, features: NDArray[np.float32], predictions: NDArray[np.float64]) -> None:
+        """Log a scored batch, and let its answers go once the log is safe."""
+        received_us, watch = self._received_us, self._watch
+        rows = self._logged_rows(CHAMPION, route.champion, batch, features, predictions, received_us, int(1e6 * watch.seconds))
+        self.counts.batches += 1
+        try:
+            self._log.append(rows)
+        except LogFailed as error:
+            self._stop(batch, error)
+            return
+
+        def done(failure: LogFailed | None) -> None:
+            if failure is not None:
+                self._stop(batch, failure)
+                return
+            self._deliver(batch, route.champion, rows)
+            self._measures.answered(len(rows), watch.seconds)
+
+        self._commit.after(self._log, done)
+        if route.shadow is not None:
+            self._shadow(route.shadow, batch, features, received_us)
+
+    def _deliver(self, batch: Sequence[_Waiting], deployment: Deployment, rows: Predictions) -> None:
+        self.counts.logged += len(rows)
+        self.counts.answered += len(rows)
+        predictions, ids = rows.prediction.tolist(), rows.ids
+        at = 0
+        for asked, deliver in batch:
+            end = at + len(asked)
+            deliver(Answered(deployment, predictions[at:end], ids[at:end]))
+            at = end
+
+    def _shadow(self, shadow: Deployment, batch: Sequence[_Waiting], features: NDArray[np.float32], received_us: int) -> None:
+        """Score the same rows unseen. What goes wrong here is logged and changes no answer."""
+        watch = Stopwatch()
+        try:
+            predictions = _answers(shadow, features)
+            self._log.append(self._logged_rows(CHALLENGER, shadow, batch, features, predictions, received_us, int(1e6 * watch.seconds)))
+        except (ModelFailed, LogFailed) as error:
+            logger.error("the shadow %s: %s", short(shadow.bundle.id), error)
+            return
+        self.counts.shadowed += len(features)
+
+    def _logged_rows(
+        self,
+        variant: str,
+        deployment: Deployment,
+        batch: Sequence[_Waiting],
+        features: NDArray[np.float32],
+        predictions: NDArray[np.float64],
+        received_us: int,
+        latency_us: int,
+    ) -> Predictions:
+        count = len(features)
+        return Predictions(
+            ids=self._ids.take([received_us // 1000] * count),
+            keys=[key for asked, _ in batch for key in asked.keys],
+            variant=[variant] * count,
+            bundle=[deployment.bundle.id] * count,
+            received_us=np.full(count, received_us, np.int64),
+            latency_us=np.full(count, latency_us, np.int32),
             features=features,
             prediction=predictions,
         )
-        self.counts.batches += 1
-        self._to_write.put((batch, rows))
 
-    def _write(self) -> None:
-        """The writer thread: append everything that waits, sync once, then let the answers go."""
-        going_on = True
-        while going_on:
-            work = [self._to_write.get()]
-            while not self._to_write.empty():
-                work.append(self._to_write.get())
-            batches = [item for item in work if item is not None]
-            going_on = len(batches) == len(work)
-            try:
-                for _, rows in batches:
-                    self._log.append(rows)
-                if self._durable and batches:
-                    self._log.sync()
-            except LogFailed as error:
-                logger.error("%s", error)
-                self._loop.call_soon_threadsafe(self._fail, batches, error)
-            else:
-                self._loop.call_soon_threadsafe(self._deliver, batches)
+    def _settle(self, rows: int, seconds: float) -> None:
+        """Learn what batches cost, and from that how large they may be and how much may wait."""
+        self._pace.saw(rows, seconds)
+        if self.counts.batches % self.SETTLE == self.SETTLE - 1:
+            fixed, each = self._pace.fit()
+            self._batch_rows = self._pace.rows_within(self._budget / 4, self._most_rows)
+            whole = fixed + each * self._batch_rows
+            self._capacity = max(int(self._budget / whole * self._batch_rows), 2 * self._batch_rows) if whole else 1 << 30
 
-    def _deliver(self, batches: list[tuple[list[_Waiting], Predictions]]) -> None:
-        for batch, rows in batches:
-            self.counts.logged += len(rows)
-            at = 0
-            for waiting in batch:
-                end = at + len(waiting.asked.features)
-                self.counts.answered += end - at
-                waiting.deliver(Answered(rows.prediction[at:end], rows.ids[at:end]))
-                at = end
+    def _fail(self, batch: Sequence[_Waiting], error: NoriaError) -> None:
+        for asked, deliver in batch:
+            self.counts.failed += len(asked)
+            deliver(error)
 
-    def _fail(self, batches: list[tuple[list[_Waiting], Predictions]], error: LogFailed) -> None:
+    def _stop(self, batch: Sequence[_Waiting], error: LogFailed) -> None:
+        """The log can't be written: refuse this batch and everything after it."""
         self.failed = error
-        for batch, rows in batches:
-            self.counts.failed += len(rows)
-            for waiting in batch:
-                waiting.deliver(error)
+        self._fail(batch, error)
+
+
+def _answers(deployment: Deployment, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """A finite score for every row. Raises `ModelFailed`."""
+    predictions = deployment.model.predict(features)
+    if predictions.shape != (len(features),) or not np.isfinite(predictions).all():
+        raise ModelFailed(f"it answered {predictions.shape} for {len(features)} rows, or what is no number")
+    return predictions
+
+
+def _parts(features: NDArray[np.float32], batch: Sequence[_Waiting]) -> list[NDArray[np.float32]]:
+    """The rows of each request of a batch."""
+    return np.split(features, np.cumsum([len(asked) for asked, _ in batch])[:-1])

@@ -1,14 +1,16 @@
 """HTTP/1.1 on an asyncio protocol: bytes in, requests out; answers in, bytes out, in the order of the requests.
 
-`httptools` (Node's parser) is taken because a parser of outside input is nothing to write oneself.
+`httptools` (Node's parser) is taken because a parser of outside input is nothing to write oneself. A client that keeps its
+connection sends the same head again and again: a head that httptools has once read is known by its bytes from then on, with
+what it was resolved to, and only a whole request that fits in what was received goes that way. Everything else is parsed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import httptools
@@ -16,35 +18,48 @@ import httptools
 from noria.core.errors import NoriaError, OurBug
 from noria.serving.protocols import BadRequest, error_answer
 
+logger = logging.getLogger("noria.serving")
+
 REASONS = {
     200: "OK",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     413: "Content Too Large",
     421: "Misdirected Request",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
+    504: "Gateway Timeout",
 }
+JSON = "application/json"
 MOST_HEADER_BYTES = 32_768
 LINGER_SECONDS = 2.0
 MOST_WAITING = 256  # pipelined requests of one connection that may wait for answers
+KNOWN_HEAD_BYTES = 2_048
+MOST_KNOWN_HEADS = 4_096
 
 
-@dataclass
-class Request:
-    """One parsed request."""
+class Head:
+    """A request without its body. Header names are lower case."""
 
-    method: str = ""
-    target: bytes = b""
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytes = b""
+    __slots__ = ("headers", "keep_alive", "method", "target")
+
+    def __init__(self) -> None:
+        self.method, self.target, self.keep_alive = "", b"", True
+        self.headers: dict[bytes, bytes] = {}
 
     @property
     def path(self) -> str:
         return self.target.split(b"?", 1)[0].decode("latin-1")
+
+    def header(self, name: bytes) -> str:
+        """A header's value; empty if it was not sent."""
+        return self.headers.get(name, b"").decode("latin-1")
 
 
 class Reply:
@@ -56,17 +71,41 @@ class Reply:
         self._connection, self.keep_alive = connection, keep_alive
         self.data: bytes | None = None
 
-    def send(self, status: int, body: bytes, content_type: str = "application/json") -> None:
-        connection = "" if self.keep_alive else "connection: close\r\n"
-        head = f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-type: {content_type}\r\n{connection}content-length: {len(body)}\r\n\r\n"
+    def send(self, status: int, body: bytes, content_type: str = JSON, headers: str = "") -> None:
+        """`headers` are further header lines, each with its line end."""
+        if not self.keep_alive:
+            headers += "connection: close\r\n"
+        head = f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-type: {content_type}\r\n{headers}content-length: {len(body)}\r\n\r\n"
         self.data = head.encode("latin-1") + body
         self._connection.flush()
 
     def fail(self, error: NoriaError) -> None:
-        self.send(error.http_status if error.http_status in REASONS else 500, error_answer(error))
+        status = error.http_status if error.http_status in REASONS else 500
+        retry = f"retry-after: {error.retry_after}\r\n" if error.retry_after is not None else ""
+        self.send(status, error_answer(error), JSON, retry)
 
 
-Handle = Callable[[Request, Reply], None]
+Answer = Callable[[bytes, Reply], None]
+Resolve = Callable[[Head], Answer]
+
+
+class KnownHeads:
+    """Heads that were parsed before, by their bytes: how long a body they announce, and what answers it."""
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, tuple[int, Answer]] = {}
+        self.get = self._heads.get
+
+    def remember(self, head: bytes, length: int, answer: Answer) -> None:
+        if len(head) > KNOWN_HEAD_BYTES:
+            return
+        if len(self._heads) >= MOST_KNOWN_HEADS:
+            self._heads.clear()
+        self._heads[head] = length, answer
+
+    def forget(self) -> None:
+        """What heads resolve to has changed."""
+        self._heads.clear()
 
 
 class TooLarge(BadRequest):
@@ -79,18 +118,32 @@ class TooLarge(BadRequest):
         super().__init__(what="the request is too large", where=f"the limit is {limit:,} bytes", mend="send fewer rows at a time")
 
 
+class TooSlow(BadRequest):
+    """A request that did not arrive in time."""
+
+    code = "NR-518"
+    http_status = 408
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(what="the request took too long to arrive", where=f"the limit is {limit:g} s", mend="send it in one go")
+
+
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, handle: Handle, open_connections: set[Connection], most_body_bytes: int) -> None:
-        self._handle, self._open, self._most_body = handle, open_connections, most_body_bytes
+    def __init__(self, resolve: Resolve, known: KnownHeads, open_connections: set[Connection], most_body_bytes: int) -> None:
+        self._resolve, self._known, self._open, self._most_body = resolve, known, open_connections, most_body_bytes
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[Reply] = deque()
-        self._request, self._body, self._size, self._header_bytes = Request(), list[bytes](), 0, 0
+        self._head, self._body, self._size, self._header_bytes = Head(), list[bytes](), 0, 0
+        self._in_message = False  # httptools is between a message's first byte and its last
+        self._raw = b""  # the bytes received with a message's first byte
         self._refused = False
         self._half_closed = False
-        self._paused = False
+        self._paused = False  # the client does not read what it is sent
+        self._choked = False  # the client sends faster than it is answered
+        self._taken, self._seen, self._since = 0, (0, False), 0.0
 
     # --- asyncio ---
 
@@ -105,13 +158,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(BadRequest(what="upgrades are not spoken here", where="the request", mend="send plain HTTP/1.1"))
-        except httptools.HttpParserError as error:
-            if not self._refused:
-                self._refuse(BadRequest(what="this is not HTTP/1.1", where=str(error), mend="send a valid request"))
+        while data and not self._in_message:
+            end = data.find(b"\r\n\r\n") + 4
+            known = self._known.get(data[:end])
+            if known is None or len(data) < end + known[0]:
+                break
+            body_end = end + known[0]
+            self._take(known[1], data[end:body_end], True)
+            data = data[body_end:]
+        if data:
+            self._feed(data)
 
     def eof_received(self) -> bool:
         """The client will send no more; what it asked for is still answered. Returns whether the connection stays open."""
@@ -125,24 +181,35 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        if self._transport:
+        if self._transport and not self._choked:
             self._transport.resume_reading()
 
     # --- httptools ---
 
+    def _feed(self, data: bytes) -> None:
+        self._raw = b"" if self._in_message else data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(BadRequest(what="upgrades are not spoken here", where="the request", mend="send plain HTTP/1.1"))
+        except httptools.HttpParserError as error:
+            if not self._refused:
+                self._refuse(BadRequest(what="this is not HTTP/1.1", where=str(error), mend="send a valid request"))
+
     def on_message_begin(self) -> None:
-        self._request, self._body, self._size, self._header_bytes = Request(), [], 0, 0
+        self._in_message = True
+        self._head, self._body, self._size, self._header_bytes = Head(), [], 0, 0
 
     def on_url(self, url: bytes) -> None:
         self._count_header(len(url))
-        self._request.target += url
+        self._head.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_header(len(name) + len(value))
-        self._request.headers[name.lower()] = value
+        self._head.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        if self._request.headers.get(b"expect", b"").lower() == b"100-continue" and self._transport and not self._waiting:
+        if self._head.headers.get(b"expect", b"").lower() == b"100-continue" and self._transport and not self._waiting:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -153,40 +220,85 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        self._request.method = self._parser.get_method().decode("latin-1")
-        self._request.body = b"".join(self._body)
-        reply = Reply(self, self._parser.should_keep_alive())
-        self._waiting.append(reply)
-        if len(self._waiting) > MOST_WAITING and self._transport:
-            self._transport.pause_reading()
+        self._in_message = False
+        raw, self._raw = self._raw, b""  # only the first message of what was received begins where that begins
+        if self._refused:
+            return
+        head, body = self._head, b"".join(self._body)
+        head.method = self._parser.get_method().decode("latin-1")
+        head.keep_alive = self._parser.should_keep_alive()
         try:
-            self._handle(self._request, reply)
+            answer = self._resolve(head)
         except NoriaError as error:
+            reply = Reply(self, head.keep_alive)
+            self._waiting.append(reply)
             reply.fail(error)
+            return
+        if head.keep_alive and body and raw:
+            self._remember(head, raw, body, answer)
+        self._take(answer, body, head.keep_alive)
+
+    def _remember(self, head: Head, raw: bytes, body: bytes, answer: Answer) -> None:
+        """Know this head again, if it stood whole before its body, whose length it gives, and asks for nothing else."""
+        end = raw.find(b"\r\n\r\n") + 4
+        plain = b"transfer-encoding" not in head.headers and b"expect" not in head.headers
+        if plain and head.headers.get(b"content-length") == str(len(body)).encode() and raw[end : end + len(body)] == body:
+            self._known.remember(raw[:end], len(body), answer)
 
     # --- answers ---
 
+    def _take(self, answer: Answer, body: bytes, keep_alive: bool) -> None:
+        reply = Reply(self, keep_alive)
+        self._waiting.append(reply)
+        self._taken += 1
+        if len(self._waiting) > MOST_WAITING and self._transport:
+            self._choked = True
+            self._transport.pause_reading()
+        try:
+            answer(body, reply)
+        except NoriaError as error:
+            reply.fail(error)
+        except Exception as error:  # a fault of ours answers 500; it never takes the connection's other requests with it
+            logger.exception("while answering a request")
+            reply.fail(bug(error))
+
     def flush(self) -> None:
         """Write every answer whose turn has come."""
-        while self._waiting and self._waiting[0].data is not None:
-            reply = self._waiting.popleft()
-            assert reply.data is not None
+        waiting = self._waiting
+        while waiting and waiting[0].data is not None:
+            reply = waiting.popleft()
             if self._transport is not None:
+                assert reply.data is not None
                 self._transport.write(reply.data)
                 if not reply.keep_alive and not self._refused:
                     self._close()
-        if not self._waiting and self._refused:
+        if not waiting and self._refused:
             self._linger()
-        elif not self._waiting and self._half_closed:
+        elif not waiting and self._half_closed:
             self._close()
-        if self._transport is not None and not self._paused and len(self._waiting) <= MOST_WAITING:
-            self._transport.resume_reading()
+        elif self._choked and len(waiting) <= MOST_WAITING:
+            self._choked = False
+            if self._transport is not None and not self._paused:
+                self._transport.resume_reading()
 
     def drain(self) -> bool:
         """Close if nothing waits for an answer; returns whether it is closed."""
         if not self._waiting:
             self._close()
         return self._transport is None
+
+    def sweep(self, now: float, request_seconds: float, idle_seconds: float) -> None:
+        """Called now and then: close what has stood still for too long, whether in the middle of a request, idle, or unread."""
+        state = (self._taken, self._in_message)
+        if state != self._seen or (self._waiting and not self._paused):
+            self._seen, self._since = state, now
+        still = now - self._since
+        if self._paused and still > request_seconds and self._transport is not None:
+            self._transport.abort()
+        elif self._in_message and still > request_seconds and not self._refused:
+            self._refuse(TooSlow(request_seconds))
+        elif not self._in_message and still > idle_seconds:
+            self.drain()
 
     def _close(self) -> None:
         if self._transport is not None:

@@ -1,6 +1,6 @@
 """The prediction log: one Arrow row per prediction, in checksummed frames, on disk before the answer leaves.
 
-    segment  = magic, frame of the Arrow schema, frame, frame, …
+    segment  = magic, frame of the Arrow schema, frame, frame, …           (payloads are Arrow IPC messages)
     frame    = marker (4) · payload length (4) · CRC-32 of sequence and payload (4) · sequence (8) · payload
 
 A torn tail (a crash in the middle of a write) is dropped and counted when the segment is opened again. Damage before the
@@ -11,10 +11,12 @@ what the disk holds is no longer known.
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,11 +30,12 @@ from noria.core.files import AppendFile, Files
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAGIC = b"NRLOG001"
+MAGIC = b"NRLOG002"
 MARKER = b"\xf1NRF"
 HEAD = struct.Struct("<4sIIQ")
 SEGMENT_BYTES = 64 * 1024 * 1024
 SPAN = timedelta(days=1)
+DAY_US = 86_400_000_000
 
 
 class DamagedLog(OutsideWorld):
@@ -108,8 +111,8 @@ def log_schema(features: int) -> pa.Schema:
         [
             ("id", pa.string()),
             ("key", pa.string()),
-            ("variant", pa.dictionary(pa.int8(), pa.string())),
-            ("bundle", pa.dictionary(pa.int8(), pa.string())),
+            ("variant", pa.run_end_encoded(pa.int32(), pa.string())),
+            ("bundle", pa.run_end_encoded(pa.int32(), pa.string())),
             ("received_us", pa.int64()),
             ("latency_us", pa.int32()),
             ("features", pa.list_(pa.float32(), features)),
@@ -122,11 +125,12 @@ class PredictionLog:
     """One writer's log of one endpoint: a folder of segments, named by the day of their first prediction (UTC)."""
 
     def __init__(self, folder: Path, writer: str, files: Files) -> None:
-        self._folder, self._writer, self._files = folder / writer, writer, files
+        self._folder, self._files = folder / writer, files
         self._segment: AppendFile | None = None
         self._path, self._day, self._width = self._folder, "", -1
         self._sequence = 0
         self._failed: LogFailed | None = None
+        self._syncing = threading.Lock()  # one thread appends, another may sync; a segment is not closed under it
         self.dropped_bytes = 0
         files.make_folder(self._folder)
 
@@ -134,7 +138,7 @@ class PredictionLog:
         """Write rows as one frame. They are durable after `sync`. Raises `LogFailed`."""
         if self._failed:
             raise self._failed
-        day = f"{from_epoch(int(rows.received_us[0])):%Y-%m-%d}"
+        day = _day(int(rows.received_us[0]) // DAY_US)
         try:
             if self._segment is None or not self._fits(day, rows):
                 self._open(day, rows.features.shape[1])
@@ -147,6 +151,10 @@ class PredictionLog:
 
     def sync(self) -> None:
         """Make everything appended so far survive a power cut. Raises `LogFailed`, then for ever."""
+        with self._syncing:
+            self._sync()
+
+    def _sync(self) -> None:
         if self._failed:
             raise self._failed
         try:
@@ -155,6 +163,11 @@ class PredictionLog:
         except OSError as error:
             self._failed = LogFailed(self._path, str(error))
             raise self._failed from error
+
+    @property
+    def folder(self) -> Path:
+        """Where this writer's segments lie."""
+        return self._folder
 
     def last_received(self) -> datetime | None:
         """When the newest logged prediction was received; None if there is none."""
@@ -175,8 +188,9 @@ class PredictionLog:
         return day == self._day and rows.features.shape[1] == self._width and self._segment.size() <= SEGMENT_BYTES
 
     def _open(self, day: str, width: int) -> None:
-        self.sync()  # what the segment before holds may not have been
-        self.close()
+        with self._syncing:
+            self._sync()  # what the segment before holds may not have been
+            self.close()
         taken = self._files.list(self._folder, f"{day}.*.seg")
         fresh = not taken or self._day == day or self._width_of(taken[-1]) != width
         number = len(taken) if fresh else len(taken) - 1
@@ -226,52 +240,76 @@ def read_segment(path: Path, files: Files, low: int = 0, high: int = 2**63 - 1) 
         return
     schema = pa.ipc.read_schema(pa.py_buffer(frames[0][1]))
     for _, payload in frames[1:]:
-        table = pa.ipc.open_stream(pa.py_buffer(payload)).read_all()
-        received = table.column("received_us").to_numpy()
-        keep = (received >= low) & (received < high)
+        rows = decode(payload, schema)
+        keep = (rows.received_us >= low) & (rows.received_us < high)
         if keep.any():
-            yield decode(table if keep.all() else table.filter(pa.array(keep)), schema)
+            yield rows if keep.all() else rows.where(keep)
 
 
 def encode(rows: Predictions) -> bytes:
-    """Rows as the payload of one frame."""
+    """Rows as the payload of one frame: a record batch without its schema, which the segment's first frame holds."""
     import pyarrow as pa
 
-    width = rows.features.shape[1]
-    text = pa.dictionary(pa.int8(), pa.string())
     columns = [
         pa.array(rows.ids, pa.string()),
         pa.array(rows.keys, pa.string()),
-        pa.array(rows.variant, pa.string()).dictionary_encode().cast(text),
-        pa.array(rows.bundle, pa.string()).dictionary_encode().cast(text),
+        _runs(rows.variant),
+        _runs(rows.bundle),
         pa.array(rows.received_us, pa.int64()),
         pa.array(rows.latency_us, pa.int32()),
-        pa.FixedSizeListArray.from_arrays(pa.array(rows.features.reshape(-1), pa.float32()), width),
+        pa.FixedSizeListArray.from_arrays(pa.array(rows.features.reshape(-1)), rows.features.shape[1]),
         pa.array(rows.prediction, pa.float64()),
     ]
-    sink = pa.BufferOutputStream()
-    batch = pa.record_batch(columns, schema=log_schema(width))
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
+    payload: bytes = pa.RecordBatch.from_arrays(columns, schema=_schema(rows.features.shape[1])).serialize().to_pybytes()
+    return payload
 
 
-def decode(table: pa.Table, schema: pa.Schema) -> Predictions:
-    """Rows of one frame, as read from disk. Raises when they are not of the segment's schema."""
-    if not table.schema.equals(schema):
-        table = table.cast(schema)
+def decode(payload: bytes, schema: pa.Schema) -> Predictions:
+    """Rows of one frame, as read from disk."""
+    import pyarrow as pa
+
+    batch = pa.ipc.read_record_batch(pa.py_buffer(payload), schema)
     width = schema.field("features").type.list_size
-    features = table.column("features").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return Predictions(
-        table.column("id").to_pylist(),
-        table.column("key").to_pylist(),
-        table.column("variant").to_pylist(),
-        table.column("bundle").to_pylist(),
-        table.column("received_us").to_numpy(),
-        table.column("latency_us").to_numpy(),
-        features.astype(np.float32, copy=False).reshape(-1, width),
-        table.column("prediction").to_numpy(),
+        batch.column("id").to_pylist(),
+        batch.column("key").to_pylist(),
+        _unrolled(batch.column("variant")),
+        _unrolled(batch.column("bundle")),
+        batch.column("received_us").to_numpy(),
+        batch.column("latency_us").to_numpy(),
+        batch.column("features").flatten().to_numpy().reshape(-1, width),
+        batch.column("prediction").to_numpy(),
     )
+
+
+@lru_cache(maxsize=4)
+def _day(number: int) -> str:
+    return f"{from_epoch(number * DAY_US):%Y-%m-%d}"
+
+
+@cache
+def _schema(features: int) -> pa.Schema:
+    return log_schema(features)
+
+
+def _runs(values: Sequence[str]) -> pa.Array:
+    """Run-end encoding: a frame is mostly of one variant and one bundle."""
+    import pyarrow as pa
+
+    if values[0] == values[-1] and values.count(values[0]) == len(values):
+        ends, texts = [len(values)], [values[0]]
+    else:
+        starts = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
+        ends, texts = [*starts[1:], len(values)], [values[i] for i in starts]
+    return pa.RunEndEncodedArray.from_arrays(pa.array(ends, pa.int32()), pa.array(texts, pa.string()))
+
+
+def _unrolled(column: pa.Array) -> list[str]:
+    texts, start = list[str](), 0
+    for end, text in zip(column.run_ends.to_pylist(), column.values.to_pylist(), strict=True):
+        texts += [text] * (end - start)
+        start = end
+    return texts
 
 
 def _frame(sequence: int, payload: bytes) -> bytes:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from noria.core.errors import NoriaError, UserMistake, nearest
@@ -32,13 +32,30 @@ class BadRequest(UserMistake):
     http_status = 400
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a request asks for: features `(rows, features)` float32 (NaN where unknown) and a key per row, or None."""
+Row = tuple[float | None, ...]
 
-    features: NDArray[np.float32]
-    keys: list[str | None]
-    request_id: str | None = None
+
+class Asked:
+    """What a request asks for: rows of features (None or NaN where unknown) and a key per row, or None.
+
+    Rows stay as they were decoded until a batch is made: one conversion for many requests.
+    """
+
+    __slots__ = ("keys", "request_id", "rows")
+
+    def __init__(self, rows: list[Row] | NDArray[np.float32], keys: list[str | None], request_id: str | None = None) -> None:
+        self.rows, self.keys, self.request_id = rows, keys, request_id
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def feature_matrix(asked: Sequence[Asked]) -> NDArray[np.float32]:
+    """The rows of requests, `(rows, features)`; a number beyond float32 is infinite."""
+    with np.errstate(over="ignore"):
+        if all(type(a.rows) is list for a in asked):
+            return np.array([row for a in asked for row in a.rows], dtype=np.float32)
+        return np.concatenate([np.asarray(a.rows, dtype=np.float32) for a in asked])
 
 
 class _Tensor(msgspec.Struct):
@@ -86,12 +103,15 @@ class Signature:
             raise self._explained(str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(error) from error
-        rows = [msgspec.structs.astuple(r) for r in asked.rows]
-        _check_rows(len(rows))
-        keys = asked.keys if asked.keys is not None else [None] * len(rows)
-        if len(keys) != len(rows):
+        rows = [astuple(row) for row in asked.rows]
+        if len(rows) != 1:
+            _check_rows(len(rows))
+        keys = asked.keys
+        if keys is None:
+            keys = [None] * len(rows)
+        elif len(keys) != len(rows):
             raise BadRequest(what=f"{len(keys)} keys for {len(rows)} rows", where="keys", mend="send one key per row, or none at all")
-        return Asked(np.array(rows, dtype=np.float64).astype(np.float32), keys)
+        return Asked(rows, keys)
 
     def v2(self, body: bytes) -> Asked:
         """An Open Inference Protocol v2 request. Raises `BadRequest`."""
@@ -228,18 +248,18 @@ def _flat(data: Any) -> list[Any]:
     return data
 
 
-def plain_answer(bundle: Bundle, predictions: NDArray[np.float64], ids: list[str]) -> bytes:
+def plain_answer(bundle: Bundle, predictions: list[float], ids: list[str]) -> bytes:
     """The plain answer: predictions and prediction ids in the order of the rows."""
-    return msgspec.json.encode({"model": bundle.manifest.name, "bundle": bundle.id, "predictions": predictions.tolist(), "ids": ids})
+    return msgspec.json.encode({"model": bundle.manifest.name, "bundle": bundle.id, "predictions": predictions, "ids": ids})
 
 
-def v2_answer(bundle: Bundle, predictions: NDArray[np.float64], ids: list[str], request_id: str | None) -> bytes:
+def v2_answer(bundle: Bundle, predictions: list[float], ids: list[str], request_id: str | None) -> bytes:
     """The protocol's answer; the prediction ids are a second output."""
     answer: dict[str, Any] = {
         "model_name": bundle.manifest.name,
         "model_version": bundle.id,
         "outputs": [
-            {"name": "prediction", "datatype": "FP64", "shape": [len(ids)], "data": predictions.tolist()},
+            {"name": "prediction", "datatype": "FP64", "shape": [len(ids)], "data": predictions},
             {"name": "prediction_id", "datatype": "BYTES", "shape": [len(ids)], "data": ids},
         ],
     }

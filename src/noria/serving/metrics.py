@@ -1,0 +1,105 @@
+"""What a worker measures while it serves, cheap enough for every batch; and the same as Prometheus reads it.
+
+A batch is one observation with the weight of its rows: all of them waited and were scored together.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Histogram:
+    """Counts between fixed upper bounds, and the sum."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds, self.counts, self.total = bounds, [0] * (len(bounds) + 1), 0.0
+
+    def add(self, value: float, weight: int = 1) -> None:
+        self.counts[bisect_left(self.bounds, value)] += weight
+        self.total += value * weight
+
+    def quantile(self, share: float) -> float:
+        """An upper bound of the quantile; infinite beyond the last bound, 0 when there is nothing."""
+        wanted, seen = share * sum(self.counts), 0
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            seen += count
+            if seen >= wanted:
+                return bound if seen else 0.0
+        return 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"counts": self.counts, "total": self.total}
+
+
+class Measures:
+    """One endpoint's latencies and batch sizes in one worker."""
+
+    def __init__(self) -> None:
+        self.answer_seconds, self.score_seconds, self.batch_rows = Histogram(SECONDS), Histogram(SECONDS), Histogram(ROWS)
+
+    def scored(self, rows: int, seconds: float) -> None:
+        self.score_seconds.add(seconds)
+        self.batch_rows.add(rows)
+
+    def answered(self, rows: int, seconds: float) -> None:
+        self.answer_seconds.add(seconds, rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name).to_dict() for name in ("answer_seconds", "score_seconds", "batch_rows")}
+
+
+HISTOGRAMS = {
+    "answer_seconds": ("noria_answer_seconds", "From the request's arrival to its answer, a row", SECONDS),
+    "score_seconds": ("noria_score_seconds", "The model's time for a batch", SECONDS),
+    "batch_rows": ("noria_batch_rows", "Rows that went through the model together", ROWS),
+}
+COUNTERS = {
+    "requests": "Requests for predictions",
+    "asked": "Rows that predictions were asked for",
+    "answered": "Rows that were answered",
+    "logged": "Answered rows that are in the prediction log",
+    "failed": "Rows that were refused or that the model failed on",
+    "rejected": "Rows that were refused because too much waited",
+    "shadowed": "Rows that a challenger scored unseen",
+    "batches": "Batches that went through the model",
+}
+
+
+def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
+    """The states of workers (by worker: what `DataPlane.state` gives) as metrics of the official client."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    labels = ["endpoint", "worker"]
+    endpoints = [(worker, e) for worker, state in workers.items() for e in state["endpoints"]]
+    for name, words in COUNTERS.items():
+        counter = CounterMetricFamily(f"noria_{name}", words, labels=labels)
+        for worker, e in endpoints:
+            counter.add_metric([e["endpoint"], worker], e["counts"][name])
+        yield counter
+    for name, (metric, words, bounds) in HISTOGRAMS.items():
+        histogram = HistogramMetricFamily(metric, words, labels=labels)
+        for worker, e in endpoints:
+            measured, seen, buckets = e["measures"][name], 0, []
+            for bound, count in zip((*bounds, "+Inf"), measured["counts"], strict=True):
+                seen += count
+                buckets.append((str(bound), seen))
+            histogram.add_metric([e["endpoint"], worker], buckets, measured["total"])
+        yield histogram
+    served = GaugeMetricFamily("noria_bundle", "1 for the bundle that an endpoint's champion is", labels=[*labels, "bundle"])
+    for worker, e in endpoints:
+        served.add_metric([e["endpoint"], worker, e["bundle"]], 1)
+    yield served
+    ready = GaugeMetricFamily("noria_ready", "Whether a worker answers its golden rows", labels=["worker"])
+    for worker, state in workers.items():
+        ready.add_metric([worker], state["health"] == "healthy")
+    yield ready

@@ -1,0 +1,334 @@
+"""The supervisor: starts the workers, watches their signs of life, restarts those that end or stand still, and tells them
+what to serve. It answers no predictions itself; its own port (`noria.serving.admin`) tells how all of them are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from noria.core.clock import Clock
+from noria.core.conservation import Balance
+from noria.core.errors import NoriaError, OutsideWorld, UserMistake
+from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
+from noria.core.settings import ServingSettings
+from noria.serving.plane import LOOPBACK
+from noria.serving.worker import Beat, Begin, Serve, Stop, listener
+
+logger = logging.getLogger("noria.serving")
+
+SILENT_SECONDS = 2.0  # a worker that gives no sign of life for so long stands still
+BEGIN_SECONDS = 60.0
+STOP_SECONDS = 10.0
+LOOK_SECONDS = 1.0  # how often the targets are looked at
+FASTEST_RESTART_SECONDS = 0.1
+SLOWEST_RESTART_SECONDS = 10.0
+
+Targets = Callable[[], Sequence[Serve]]
+
+
+class PortInUse(UserMistake):
+    """Another program listens where the server should."""
+
+    code = "NR-512"
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        super().__init__(
+            what=f"port {port} is in use",
+            where=f"on {host}",
+            mend="stop the program that listens there, or choose another with --port (0 takes a free one)",
+        )
+
+
+class OpenToTheWorld(UserMistake):
+    """The server was asked to listen beyond this machine, which it can't protect yet."""
+
+    code = "NR-513"
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            what=f"serving on {host} would be open to everyone",
+            where="there is no authentication on this server yet",
+            mend="listen on 127.0.0.1 and put an authenticating proxy in front",
+        )
+
+
+class WorkerFailed(OutsideWorld):
+    """A worker could not begin to serve."""
+
+    code = "NR-522"
+
+    def __init__(self, facts: dict[str, str]) -> None:
+        super().__init__(what=facts["what"], where=facts["where"], mend=facts["mend"])
+        self.code = facts["code"]
+        self.exit_code = UserMistake.exit_code
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server can be reached."""
+
+    host: str
+    port: int
+    admin_port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{self.host}:{self.admin_port}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"host": self.host, "port": self.port, "url": self.url, "admin_url": self.admin_url}
+
+
+@dataclass
+class _Worker:
+    """What the supervisor knows of one worker."""
+
+    index: int
+    starts: int = 0
+    process: asyncio.subprocess.Process | None = None
+    out: asyncio.StreamWriter | None = None
+    state: dict[str, Any] | None = None
+    last_beat: float = 0.0
+    told: dict[str, Serve] = field(default_factory=dict)
+    failed: dict[str, str] | None = None
+    stopped: bool = False
+
+
+class Supervisor:
+    """Serves what `targets` says, asked again every second, on as many workers as the settings say.
+
+    When `targets` raises, the workers go on with what they were last told, and the health says why.
+    """
+
+    def __init__(self, targets: Targets, settings: ServingSettings, clock: Clock) -> None:
+        if settings.host not in LOOPBACK:
+            raise OpenToTheWorld(settings.host)
+        self._targets, self._settings, self._clock = targets, settings, clock
+        self._workers = [_Worker(index) for index in range(settings.workers)]
+        self._wanted: dict[str, Serve] = {}
+        self._blind: str | None = None
+        self._stopping = False
+        self._reserved: list[socket.socket] = []
+        self.where = Listening(settings.host, settings.port, settings.admin_port)
+
+    async def serve(self, started: Callable[[Listening], None]) -> list[Balance]:
+        """Serve until SIGTERM or SIGINT; returns the sums of rows by endpoint. `started` is called once all workers are ready."""
+        loop = asyncio.get_running_loop()
+        self._reserve()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        self._wanted = {t.endpoint: t for t in self._targets()}
+        keepers = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
+        from noria.serving.admin import admin_server  # while the workers begin
+
+        admin = admin_server(self)
+        tasks = [asyncio.create_task(work) for work in (self._look(), self._watch(), admin.serve([self._reserved[1]]))]
+        try:
+            await self._all_ready(keepers)
+            started(self.where)
+            await stop.wait()
+        finally:
+            self._stopping = True
+            await self._stop_workers(keepers)
+            admin.should_exit = True
+            for task in tasks[:2]:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for sock in self._reserved:
+                sock.close()
+        return self.balances()
+
+    # --- what people ask ---
+
+    @property
+    def health(self) -> Health:
+        """Healthy when every worker has lately said that its endpoints answer their golden rows."""
+        return worst(self._worker_health(worker) for worker in self._workers)
+
+    @property
+    def degraded(self) -> list[str]:
+        """What does not work as it should though predictions are answered."""
+        troubles = [f"{e['endpoint']}: {e['trouble']}" for s in self.states().values() for e in s["endpoints"] if e["trouble"]]
+        return sorted({*troubles, *([f"what to serve can't be looked up: {self._blind}"] if self._blind else [])})
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """The last state of every worker that has given one, by the worker's number."""
+        return {str(w.index): w.state for w in self._workers if w.state is not None}
+
+    def serving(self) -> dict[str, Any]:
+        """Endpoint → bundle, and the names under which the workers log."""
+        states = self.states().values()
+        return {
+            "endpoints": {e["endpoint"]: e["bundle"] for state in states for e in state["endpoints"]},
+            "writers": [state["writer"] for state in states],
+        }
+
+    def balances(self) -> list[Balance]:
+        """Rows answered against rows logged, by endpoint, of all workers' last words."""
+        sums: dict[str, list[int]] = {}
+        for state in self.states().values():
+            for e in state["endpoints"]:
+                both = sums.setdefault(e["endpoint"], [0, 0])
+                both[0] += e["counts"]["answered"]
+                both[1] += e["counts"]["logged"]
+        return [Balance(f"serve {name}", answered, {"logged": logged}) for name, (answered, logged) in sums.items()]
+
+    @property
+    def restarts(self) -> int:
+        return sum(max(worker.starts - 1, 0) for worker in self._workers)
+
+    def _worker_health(self, worker: _Worker) -> Health:
+        if worker.state is None or worker.process is None:
+            return Unknown(f"worker {worker.index} is starting")
+        silent = asyncio.get_running_loop().time() - worker.last_beat
+        if silent > SILENT_SECONDS / 2:
+            return Unhealthy(f"worker {worker.index} has given no sign of life for {silent:.1f} s")
+        if worker.state["health"] != "healthy":
+            return Unhealthy(f"worker {worker.index}: {worker.state['why']}")
+        return Healthy({"worker": worker.index})
+
+    # --- workers ---
+
+    def _reserve(self) -> None:
+        """Hold the addresses, so that all workers get the same port and no other program does."""
+        host, port = self._settings.host, self._settings.port
+        try:
+            if port:  # SO_REUSEPORT would let two servers of one user share a port unnoticed
+                with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as alone:
+                    alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    alone.bind((host, port))
+            self._reserved.append(listener(host, port))
+            port = self._settings.admin_port
+            self._reserved.append(listener(host, port, shared=False))
+        except OSError as error:
+            raise PortInUse(host, port) from error
+        self.where = Listening(host, *(sock.getsockname()[1] for sock in self._reserved))
+
+    async def _all_ready(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for every worker's first state. Raises why one could not begin."""
+        async with asyncio.timeout(BEGIN_SECONDS):
+            while any(worker.state is None for worker in self._workers):
+                for worker in self._workers:
+                    if worker.failed is not None:
+                        raise WorkerFailed(worker.failed)
+                for keeper in keepers:
+                    if keeper.done():
+                        keeper.result()
+                await asyncio.sleep(0.005)
+
+    async def _keep(self, worker: _Worker) -> None:
+        """Start a worker, and again whenever it ends, more slowly each time it could not even begin."""
+        pause = FASTEST_RESTART_SECONDS
+        while not self._stopping:
+            worker.state, worker.stopped = None, False
+            await self._run(worker)
+            if self._stopping or (worker.failed is not None and worker.starts == 1):
+                return
+            lived = worker.state is not None
+            pause = FASTEST_RESTART_SECONDS if lived else min(2 * pause, SLOWEST_RESTART_SECONDS)
+            logger.error("worker %d ended; it is started again", worker.index)
+            worker.state = None
+            await asyncio.sleep(pause)
+
+    async def _run(self, worker: _Worker) -> None:
+        """One life of a worker: from its process's start to its end."""
+        mine, its = socket.socketpair()
+        worker.starts += 1
+        try:
+            worker.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "noria.serving.worker", str(its.fileno()), pass_fds=[its.fileno()]
+            )
+        finally:
+            its.close()
+        reader, worker.out = await asyncio.open_connection(sock=mine, limit=1 << 24)
+        worker.told = dict(self._wanted)
+        writer = f"w{self._clock.now():%Y%m%d%H%M%S%f}x{worker.index}"
+        begin = Begin(writer, self.where.host, self.where.port, self._settings, list(self._wanted.values()))
+        try:
+            worker.out.write(msgspec.json.encode(begin) + b"\n")
+            while line := await reader.readline():
+                self._heard(worker, msgspec.json.decode(line, type=Beat))
+        except ConnectionError:
+            pass  # it ended; what its process says of it follows
+        finally:
+            worker.out.close()
+            worker.out = None
+            await worker.process.wait()
+            worker.process = None
+
+    def _heard(self, worker: _Worker, beat: Beat) -> None:
+        worker.last_beat = asyncio.get_running_loop().time()
+        worker.failed, worker.stopped = beat.failed, beat.stopped
+        if beat.state is not None:
+            worker.state = beat.state
+        self._tell(worker)
+
+    def _tell(self, worker: _Worker) -> None:
+        """Order what a worker was not yet told."""
+        for endpoint, target in self._wanted.items():
+            if worker.out is not None and worker.told.get(endpoint) != target:
+                worker.out.write(msgspec.json.encode(target) + b"\n")
+                worker.told[endpoint] = target
+
+    async def _look(self) -> None:
+        """Look again and again at what should be served; when that can't be seen, everything stays as it is."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                found = await asyncio.to_thread(self._targets)
+            except NoriaError as error:
+                self._blind = error.what
+            except Exception as error:  # a store's own exceptions share no base; serving goes on, and says so
+                logger.warning("what to serve can't be looked up: %s", error, exc_info=True)
+                self._blind = f"{type(error).__name__}: {error}"
+            else:
+                self._blind = None
+                self._wanted = {t.endpoint: t for t in found}
+                for worker in self._workers:
+                    self._tell(worker)
+
+    async def _watch(self) -> None:
+        """End workers that stand still; they are started again as if they had died."""
+        while True:
+            await asyncio.sleep(0.1)
+            now = asyncio.get_running_loop().time()
+            for worker in self._workers:
+                if worker.state is not None and worker.process is not None and now - worker.last_beat > SILENT_SECONDS:
+                    logger.error("worker %d gives no sign of life; it is ended", worker.index)
+                    with suppress(ProcessLookupError):
+                        worker.process.kill()
+
+    async def _stop_workers(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+        for worker in self._workers:
+            if worker.out is not None:
+                with suppress(ConnectionError):
+                    worker.out.write(msgspec.json.encode(Stop()) + b"\n")
+        _, late = await asyncio.wait(keepers, timeout=STOP_SECONDS)
+        for worker in self._workers:
+            if worker.process is not None:
+                with suppress(ProcessLookupError):
+                    worker.process.kill()
+        if late:
+            await asyncio.wait(late, timeout=STOP_SECONDS)
+
+
+def run_supervisor(supervisor: Supervisor, started: Callable[[Listening], None]) -> list[Balance]:
+    """Serve until told to stop."""
+    return asyncio.run(supervisor.serve(started))

@@ -1,0 +1,167 @@
+"""A worker: one process of the data plane, single-threaded but for the log's sync. Started and watched by the supervisor.
+
+It speaks with the supervisor over a socket whose number is its argument: JSON lines, `Order`s in, its state out, several times
+a second. When the supervisor is gone, it stops taking requests, answers what it has, and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from noria.core.clock import SystemClock
+from noria.core.errors import NoriaError
+from noria.core.files import LocalFiles
+from noria.core.settings import ServingSettings
+from noria.serving.plane import DataPlane, Target
+
+logger = logging.getLogger("noria.serving")
+
+BEAT_SECONDS = 0.25
+PROBE_SECONDS = 1.0
+BACKLOG = 2048
+
+
+class Serve(msgspec.Struct, tag="serve"):
+    """Serve these bundles (folders) under an endpoint's name."""
+
+    endpoint: str
+    champion: str
+    shadow: str | None
+    log: str
+
+
+class Begin(msgspec.Struct, tag="begin"):
+    """The first order: who you are, where to listen, and what to serve at first."""
+
+    writer: str
+    host: str
+    port: int
+    settings: ServingSettings
+    targets: list[Serve]
+
+
+class Stop(msgspec.Struct, tag="stop"):
+    """Answer what you have, and end."""
+
+
+Order = Begin | Serve | Stop
+
+
+class Beat(msgspec.Struct):
+    """A sign of life: what the worker does, as `DataPlane.state` says it; or, once, why it could not begin."""
+
+    state: dict[str, Any] | None = None
+    failed: dict[str, str] | None = None
+    stopped: bool = False
+
+
+def listener(host: str, port: int, *, shared: bool = True) -> socket.socket:
+    """A socket on an address; on one that the workers share, the kernel spreads new connections among those who listen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class Worker:
+    """Runs a data plane by the supervisor's orders."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        reader, self._out = await asyncio.open_connection(sock=self._channel)
+        begin = self._orders.decode(await reader.readline())
+        assert isinstance(begin, Begin)
+        for number in (signal.SIGTERM, signal.SIGINT):  # the supervisor gets the terminal's Ctrl-C too, and says when to stop
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+        self._plane = DataPlane(begin.writer, begin.settings, SystemClock(), LocalFiles())
+        try:
+            for order in begin.targets:
+                await self._plane.serve(_target(order))
+        except NoriaError as error:
+            self._say(Beat(failed=error.to_dict()))
+            await self._out.drain()
+            return
+        sock = listener(begin.host, begin.port)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+        server = await asyncio.get_running_loop().create_server(self._plane.connection, sock=sock)
+        tasks = [asyncio.create_task(work) for work in (self._beat(), self._probe(), self._follow(reader))]
+        await self._stop.wait()
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await self._plane.drain()
+        self._say(Beat(state=self._plane.state(), stopped=True))
+        await self._out.drain()
+
+    async def _follow(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while line := await reader.readline():
+                order = self._orders.decode(line)
+                if isinstance(order, Stop):
+                    break
+                if isinstance(order, Serve):
+                    await self._serve(order)
+        except ConnectionError:
+            logger.warning("the supervisor is gone")
+        finally:
+            self._stop.set()
+
+    async def _serve(self, order: Serve) -> None:
+        try:
+            await self._plane.serve(_target(order))
+        except NoriaError as error:
+            logger.error("%s", error)
+
+    async def _beat(self) -> None:
+        while True:
+            self._say(Beat(state=self._plane.state()))
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _probe(self) -> None:
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            self._plane.sweep()
+            await self._plane.probe()
+
+    def _say(self, beat: Beat) -> None:
+        if not self._out.is_closing():
+            self._out.write(msgspec.json.encode(beat) + b"\n")
+
+
+def _target(order: Serve) -> Target:
+    return Target(order.endpoint, Path(order.champion), Path(order.shadow) if order.shadow else None, Path(order.log))
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    worker_run = Worker(socket.socket(fileno=int(sys.argv[1]))).run
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(worker_run())
+    else:
+        uvloop.run(worker_run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Workers that die, stand still or are told to serve something else, while requests come in."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers import FEATURES, Standalone, make_bundle, onnx_model, soon
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> list[Any]:
+    return [make_bundle(tmp_path / "bundles", plus) for plus in (0.0, 100.0)]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Any]:
+    servers: list[Standalone] = []
+
+    def begin(*arguments: Any, **settings: Any) -> Standalone:
+        servers.append(Standalone(tmp_path / f"server{len(servers)}", *arguments, **settings))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.kill()
+
+
+class Asking(threading.Thread):
+    """A client that keeps its connection and asks until told to stop; keeps every answer."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.port, self.answers, self.failures = port, list[tuple[float, Any]](), list[str]()
+        self.value, self.going = 0.0, True
+
+    def run(self) -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            try:
+                while self.going:
+                    self.ask(connection)
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+
+    def ask(self, connection: http.client.HTTPConnection) -> None:
+        self.value += 1
+        connection.request("POST", "/predict/small", json.dumps({"rows": [dict(zip(FEATURES, (self.value, 0.0), strict=True))]}))
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        if response.status != 200:
+            self.failures.append(f"{response.status} {answer}")
+        else:
+            self.answers.append((self.value, answer))
+
+    def stop(self) -> None:
+        self.going = False
+        self.join(10)
+
+
+def test_a_killed_worker_is_back_and_the_others_did_not_notice(bundles: list[Any], start: Any) -> None:
+    server = start(bundles[0].path, workers=2)
+    clients = [Asking(server.where["port"]) for _ in range(12)]
+    for client in clients:
+        client.start()
+    soon(lambda: all(client.answers for client in clients))
+    first, second = server.workers()
+    os.kill(first, signal.SIGKILL)
+    soon(lambda: server.admin("/v2/health/ready")[0] == 503, 2)
+    back = soon(lambda: server.admin("/v2/health/ready")[0] == 200, 2)
+    assert back < 2
+    assert second in server.workers()
+    for client in clients:
+        client.stop()
+    undisturbed = [client for client in clients if not client.failures]
+    assert 0 < len(undisturbed) < len(clients)  # the kernel gave some connections to each
+    assert all(len(client.answers) > 10 for client in undisturbed)
+    ids = {i for client in clients for _, answer in client.answers for i in answer["ids"]}
+    assert ids <= set(server.logged())
+
+
+def test_a_worker_that_stands_still_is_told_of_and_replaced(bundles: list[Any], start: Any) -> None:
+    server = start(bundles[0].path)
+    assert server.admin("/v2/health/ready")[0] == 200
+    (worker,) = server.workers()
+    os.kill(worker, signal.SIGSTOP)
+    assert soon(lambda: server.admin("/v2/health/ready")[0] == 503, 2) < 2
+    assert soon(lambda: server.admin("/v2/health/ready")[0] == 200, 5) < 5
+    assert server.ask()[0] == 200
+    assert server.workers() != [worker]
+
+
+def test_bundles_are_swapped_without_a_failed_or_mixed_answer(bundles: list[Any], start: Any) -> None:
+    server = start(bundles[0].path)
+    clients = [Asking(server.where["port"]) for _ in range(4)]
+    for client in clients:
+        client.start()
+    for turn in range(4):
+        wanted = bundles[(turn + 1) % 2]
+        server.aim(wanted.path)
+        soon(lambda wanted=wanted: server.http("GET", "/v2/models/small")[1]["versions"] == [wanted.id])
+    for client in clients:
+        client.stop()
+    plus = {bundles[0].id: 0.0, bundles[1].id: 100.0}
+    logged = server.logged()
+    answers = [pair for client in clients for pair in client.answers]
+    assert not [failure for client in clients for failure in client.failures]
+    assert {answer["bundle"] for _, answer in answers} == set(plus)
+    for value, answer in answers:
+        assert answer["predictions"] == [value + plus[answer["bundle"]]]
+        assert logged[answer["ids"][0]] == ("champion", answer["bundle"], value + plus[answer["bundle"]])
+    (balance,) = server.stop()
+    assert balance["holds"]
+    assert balance["came_in"] >= len(answers)
+
+
+def test_a_shadow_scores_unseen(bundles: list[Any], start: Any) -> None:
+    server = start(bundles[0].path, bundles[1].path)
+    status, answer = server.ask([(5.0, 0.0)])
+    assert (status, answer["predictions"]) == (200, [5.0])
+    soon(lambda: len(server.logged()) == 2)
+    assert sorted(server.logged().values()) == [("challenger", bundles[1].id, 105.0), ("champion", bundles[0].id, 5.0)]
+
+
+def damaged(bundle: Path) -> Path:
+    model = bundle / "model" / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(bytes(data))
+    return bundle
+
+
+BAD = {
+    "a changed byte": lambda root: damaged(make_bundle(root, 1.0).path),
+    "no such folder": lambda root: root / ("0" * 64),
+    "not a model": lambda root: make_bundle(root, model=b"garbage", predictions=[0.0, 0.0]).path,
+    "another input's width": lambda root: make_bundle(root, model=onnx_model(width=3), predictions=[0.0, 0.0]).path,
+    "other answers than sealed": lambda root: make_bundle(root, 2.0, predictions=[0.0, 0.0]).path,
+    "answers that are no numbers": lambda root: make_bundle(root, float("nan"), predictions=[0.0, 0.0]).path,
+}
+
+
+def test_a_bundle_that_cannot_be_served_leaves_the_one_before_and_is_told(bundles: list[Any], start: Any, tmp_path: Path) -> None:
+    server = start(bundles[0].path)
+    for number, (kind, make) in enumerate(BAD.items()):
+        server.aim(make(tmp_path / f"bad{number}"))
+        assert soon(lambda: server.admin("/v2/health/ready")[1]["degraded"], 5) < 5, kind
+        status, answer = server.ask([(3.0, 0.0)])
+        assert (status, answer["bundle"], answer["predictions"]) == (200, bundles[0].id, [3.0]), kind
+        server.aim(bundles[0].path)
+        soon(lambda: not server.admin("/v2/health/ready")[1]["degraded"])
+
+
+def test_without_its_catalog_it_goes_on_and_says_so(bundles: list[Any], start: Any) -> None:
+    server = start(bundles[0].path)
+    (server.folder / "targets.json").unlink()
+    soon(lambda: "FileNotFoundError" in str(server.admin("/v2/health/ready")[1]["degraded"]))
+    assert server.ask()[0] == 200
+    server.aim(bundles[1].path)
+    soon(lambda: server.ask([(1.0, 0.0)])[1]["predictions"] == [101.0])
+    assert server.admin("/v2/health/ready")[1]["degraded"] == []
+
+
+def test_a_full_disk_is_told_within_two_seconds(bundles: list[Any], start: Any) -> None:
+    server = start(bundles[0].path)
+    assert server.ask()[0] == 200
+    (folder,) = (server.folder / "log").glob("w*")
+    folder.chmod(0o500)
+    if os.access(folder, os.W_OK):  # root writes anywhere: a folder in the probe's place stops it as well
+        (folder / ".probe").unlink()
+        (folder / ".probe").mkdir()
+        (folder / ".probe" / "x").touch()
+    try:
+        assert soon(lambda: server.admin("/v2/health/ready")[0] == 503, 2) < 2
+        assert server.http("GET", "/v2/health/ready")[0] == 503
+    finally:
+        folder.chmod(0o700)
+
+
+def test_what_the_supervisor_leaves_behind_ends(bundles: list[Any], start: Any) -> None:
+    server = start(bundles[0].path, workers=2)
+    workers = server.workers()
+    server.process.kill()
+    server.process.communicate()
+    soon(
+        lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers)
+    )
+
+
+def test_prometheus_reads_what_was_done(bundles: list[Any], start: Any) -> None:
+    server = start(bundles[0].path)
+    for _ in range(5):
+        server.ask([(1.0, 1.0), (2.0, 2.0)])
+    time.sleep(0.6)
+    status, text = server.admin("/metrics")
+    assert status == 200
+    assert 'noria_answered_total{endpoint="small",worker="0"} 10.0' in text
+    assert 'noria_answer_seconds_count{endpoint="small",worker="0"} 10.0' in text
+    assert 'noria_ready{worker="0"} 1.0' in text
