@@ -39,6 +39,7 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 SUMS_FILE = "served.json"
 PROBE_FILE = ".probe"
 DRAIN_SECONDS = 5.0
+BINARY = "application/octet-stream"
 
 
 class NotHere(BadRequest):
@@ -165,22 +166,22 @@ class DataPlane:
         """What answers a request, judged by its head alone."""
         self._check_origin(head)
         path = head.path.rstrip("/")
-        routes = self._routes(path.split("/")[1:])
+        routes = self._routes(path.split("/")[1:], head)
         if not routes:
             raise NotHere(what="there is nothing here", where=head.path, mend="use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2")
         if head.method not in routes:
             raise WrongMethod(what=f"{head.method} is not for this path", where=head.path, mend="use " + ", ".join(sorted(routes)))
         return routes[head.method]
 
-    def _routes(self, parts: list[str]) -> Mapping[str, Answer]:
+    def _routes(self, parts: list[str], head: Head) -> Mapping[str, Answer]:
         """Method → what answers it, for one path."""
         match parts:
             case ["predict", name]:
                 return {"POST": partial(self._plain, self._endpoint(name))}
             case ["v2", "models", name, "infer"]:
-                return {"POST": partial(self._v2, self._endpoint(name))}
+                return {"POST": partial(self._v2, self._endpoint(name), _json_length(head))}
             case ["v2", "models", name, "versions", bundle, "infer"]:
-                return {"POST": partial(self._v2, self._endpoint(name, bundle))}
+                return {"POST": partial(self._v2, self._endpoint(name, bundle), _json_length(head))}
             case ["v2", "models", name] | ["v2", "models", name, "versions", _]:
                 return {"GET": self._told(partial(self._metadata, self._endpoint(name)))}
             case ["v2", "models", name, "ready"] | ["v2", "models", name, "versions", _, "ready"]:
@@ -222,14 +223,18 @@ class DataPlane:
 
         batcher.ask(batcher.route.champion.signature.plain(body), deliver)
 
-    def _v2(self, served: _Served, body: bytes, reply: Reply) -> None:
-        asked: Asked = served.batcher.route.champion.signature.v2(body)
+    def _v2(self, served: _Served, json_length: int | None, body: bytes, reply: Reply) -> None:
+        asked: Asked = served.batcher.route.champion.signature.v2(body, json_length)
 
         def deliver(answer: Answered | NoriaError) -> None:
-            if isinstance(answer, Answered):
-                reply.send(200, v2_answer(answer.deployment.bundle, answer.predictions, answer.ids, asked.request_id))
-            else:
+            if not isinstance(answer, Answered):
                 reply.fail(answer)
+                return
+            data, length = v2_answer(answer.deployment.bundle, answer.predictions, answer.ids, asked)
+            if length is None:
+                reply.send(200, data)
+            else:
+                reply.send(200, data, BINARY, f"inference-header-content-length: {length}\r\n")
 
         served.batcher.ask(asked, deliver)
 
@@ -330,6 +335,16 @@ class DataPlane:
             served.log.close()
             sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}
             self._files.write(served.log.folder / SUMS_FILE, msgspec.json.encode(sums))
+
+
+def _json_length(head: Head) -> int | None:
+    """How many bytes of a v2 body are JSON, where binary tensors follow; None where all are."""
+    text = head.header(b"inference-header-content-length")
+    if not text:
+        return None
+    if not text.isdigit():
+        raise BadRequest(what=f"{text!r} is not a length", where="header Inference-Header-Content-Length", mend="send a number of bytes")
+    return int(text)
 
 
 def _require_healthy(health: Health) -> None:

@@ -3,14 +3,16 @@
 Two protocols reach the same rows:
 
 - Open Inference Protocol v2 (https://github.com/kserve/open-inference-protocol): one tensor per feature, shape `[n]`, or
-  one tensor named `features`, shape `[n, features]`; `null` where a value is unknown
+  one tensor named `features`, shape `[n, features]`; `null` where a value is unknown. Tensors may be binary, by the protocol's
+  binary tensor data extension: after the JSON, in the order of the inputs; NaN where a value is unknown
 - plain JSON: `{"rows": [{feature: number or null, …}, …], "keys": ["…", …]}`
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +24,21 @@ from noria.core.errors import NoriaError, UserMistake, nearest
 from noria.models.bundle import Bundle
 
 MOST_ROWS = 10_000
-NUMBERS = {"FP32", "FP64", "FP16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"}
+NUMBERS = {
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+    "INT8": "<i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "UINT8": "<u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "BOOL": "?",
+}
+OUTPUTS = ("prediction", "prediction_id")
 
 
 class BadRequest(UserMistake):
@@ -33,6 +49,7 @@ class BadRequest(UserMistake):
 
 
 Row = tuple[float | None, ...]
+ALL_OUTPUTS = dict.fromkeys(OUTPUTS, False)
 
 
 class Asked:
@@ -41,10 +58,17 @@ class Asked:
     Rows stay as they were decoded until a batch is made: one conversion for many requests.
     """
 
-    __slots__ = ("keys", "request_id", "rows")
+    __slots__ = ("keys", "request_id", "rows", "wanted")
 
-    def __init__(self, rows: list[Row] | NDArray[np.float32], keys: list[str | None], request_id: str | None = None) -> None:
-        self.rows, self.keys, self.request_id = rows, keys, request_id
+    def __init__(
+        self,
+        rows: list[Row] | NDArray[np.float32],
+        keys: list[str | None],
+        request_id: str | None = None,
+        wanted: Mapping[str, bool] = ALL_OUTPUTS,
+    ) -> None:
+        """`wanted`: the outputs that are asked for, and whether each as bytes."""
+        self.rows, self.keys, self.request_id, self.wanted = rows, keys, request_id, wanted
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -58,19 +82,27 @@ def feature_matrix(asked: Sequence[Asked]) -> NDArray[np.float32]:
         return np.concatenate([np.asarray(a.rows, dtype=np.float32) for a in asked])
 
 
-class _Tensor(msgspec.Struct):
+class Tensor(msgspec.Struct):
+    """An input: its values in `data`, or in `raw` as little-endian bytes."""
+
     name: str
     shape: list[int]
     datatype: str
-    data: Any
+    data: Any = None
+    parameters: dict[str, Any] | None = None
+    raw: bytes | None = None
+
+
+class _Output(msgspec.Struct):
+    name: str
     parameters: dict[str, Any] | None = None
 
 
 class _InferRequest(msgspec.Struct):
-    inputs: list[_Tensor]
+    inputs: list[Tensor]
     id: str | None = None
     parameters: dict[str, Any] | None = None
-    outputs: list[dict[str, Any]] | None = None
+    outputs: list[_Output] | None = None
 
 
 class Signature:
@@ -113,23 +145,33 @@ class Signature:
             raise BadRequest(what=f"{len(keys)} keys for {len(rows)} rows", where="keys", mend="send one key per row, or none at all")
         return Asked(rows, keys)
 
-    def v2(self, body: bytes) -> Asked:
-        """An Open Inference Protocol v2 request. Raises `BadRequest`."""
+    def v2(self, body: bytes, json_length: int | None = None) -> Asked:
+        """An Open Inference Protocol v2 request; binary tensors follow after `json_length` bytes. Raises `BadRequest`."""
         try:
-            asked = self._v2.decode(body)
+            asked = self._v2.decode(body if json_length is None else body[:json_length])
         except msgspec.ValidationError as error:
             raise BadRequest(
                 what="the request is not of the protocol", where=str(error), mend="see the Open Inference Protocol, version 2"
             ) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(error) from error
-        features = self._tensors(asked.inputs)
-        keys = (asked.parameters or {}).get("keys", [None] * len(features))
+        for tensor in asked.inputs:
+            tensor.raw = None  # never from JSON
+        if json_length is not None:
+            _cut_binary(asked.inputs, body[json_length:])
+        wanted = ALL_OUTPUTS if asked.outputs is None and not asked.parameters else _wanted(asked)
+        return self.tensors(asked.inputs, (asked.parameters or {}).get("keys"), asked.id, wanted)
+
+    def tensors(self, inputs: list[Tensor], keys: Any, request_id: str | None, wanted: Mapping[str, bool] = ALL_OUTPUTS) -> Asked:
+        """What a request's tensors and keys ask for. Raises `BadRequest`."""
+        features = self._tensors(inputs)
+        if keys is None:
+            keys = [None] * len(features)
         if not isinstance(keys, list) or len(keys) != len(features) or not all(k is None or isinstance(k, str) for k in keys):
             raise BadRequest(what="keys must be one text per row", where="parameters.keys", mend="send one key per row, or none at all")
-        return Asked(features, keys, asked.id)
+        return Asked(features, keys, request_id, wanted)
 
-    def _tensors(self, inputs: list[_Tensor]) -> NDArray[np.float32]:
+    def _tensors(self, inputs: list[Tensor]) -> NDArray[np.float32]:
         if len(inputs) == 1 and inputs[0].name == "features":
             tensor = inputs[0]
             if len(tensor.shape) != 2 or tensor.shape[1] != len(self.features):
@@ -195,7 +237,7 @@ def _malformed(error: Exception) -> BadRequest:
     return BadRequest(what="the body is not valid JSON", where=str(error), mend="send UTF-8 encoded JSON")
 
 
-def _bad_shape(tensor: _Tensor, expected: str) -> BadRequest:
+def _bad_shape(tensor: Tensor, expected: str) -> BadRequest:
     return BadRequest(what=f"input {tensor.name!r} has shape {tensor.shape}", where="inputs", mend=f"send shape {expected}")
 
 
@@ -210,7 +252,7 @@ def _check_rows(rows: int) -> None:
         )
 
 
-def _values(tensor: _Tensor) -> NDArray[np.float32]:
+def _values(tensor: Tensor) -> NDArray[np.float32]:
     """A tensor's data, flat. Raises `BadRequest` when it is not numbers of the stated shape."""
     if tensor.datatype not in NUMBERS:
         raise BadRequest(
@@ -218,10 +260,14 @@ def _values(tensor: _Tensor) -> NDArray[np.float32]:
             where="inputs",
             mend="send FP32 or FP64",
         )
-    flat = _flat(tensor.data)
     rows = tensor.shape[0] if tensor.shape else 0
     _check_rows(rows)
-    if min(tensor.shape) < 0 or len(flat) != int(np.prod(tensor.shape)):
+    if min(tensor.shape) < 0:
+        raise _bad_shape(tensor, "sizes of 0 or more")
+    if tensor.raw is not None:
+        return _from_bytes(tensor)
+    flat = _flat(tensor.data)
+    if len(flat) != math.prod(tensor.shape):
         raise BadRequest(
             what=f"input {tensor.name!r} has {len(flat)} values for shape {tensor.shape}",
             where="inputs",
@@ -240,6 +286,54 @@ def _values(tensor: _Tensor) -> NDArray[np.float32]:
         raise BadRequest(what=f"input {tensor.name!r} holds a number too large", where="inputs", mend="send float32 values") from error
 
 
+def _from_bytes(tensor: Tensor) -> NDArray[np.float32]:
+    assert tensor.raw is not None
+    kind = np.dtype(NUMBERS[tensor.datatype])
+    if len(tensor.raw) != math.prod(tensor.shape) * kind.itemsize:
+        raise BadRequest(
+            what=f"input {tensor.name!r} has {len(tensor.raw)} bytes for shape {tensor.shape} of {tensor.datatype}",
+            where="inputs",
+            mend="make them agree",
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.frombuffer(tensor.raw, kind).astype(np.float32)
+
+
+def _cut_binary(inputs: Sequence[Tensor], binary: bytes) -> None:
+    """Give each input that announces `binary_data_size` its bytes."""
+    at = 0
+    for tensor in inputs:
+        size = (tensor.parameters or {}).get("binary_data_size")
+        if size is None:
+            continue
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(binary) - at:
+            raise BadRequest(
+                what=f"input {tensor.name!r} announces {size!r} bytes",
+                where=f"{len(binary) - at} bytes are left after the JSON",
+                mend="make binary_data_size and the body agree",
+            )
+        tensor.raw = binary[at : at + size]
+        at += size
+    if at != len(binary):
+        what = f"{len(binary) - at} bytes belong to no input"
+        raise BadRequest(what=what, where="the body", mend="announce every tensor's binary_data_size")
+
+
+def _wanted(asked: _InferRequest) -> Mapping[str, bool]:
+    """The outputs that a request asks for, and whether as bytes."""
+    binary = bool((asked.parameters or {}).get("binary_data_output", False))
+    if not asked.outputs:
+        return dict.fromkeys(OUTPUTS, binary)
+    for output in asked.outputs:
+        if output.name not in OUTPUTS:
+            raise BadRequest(
+                what=f"there is no output {output.name!r}{nearest(output.name, OUTPUTS)}",
+                where="outputs",
+                mend="outputs: " + ", ".join(OUTPUTS),
+            )
+    return {output.name: bool((output.parameters or {}).get("binary_data", binary)) for output in asked.outputs}
+
+
 def _flat(data: Any) -> list[Any]:
     if not isinstance(data, list):
         return [data]
@@ -253,19 +347,31 @@ def plain_answer(bundle: Bundle, predictions: list[float], ids: list[str]) -> by
     return msgspec.json.encode({"model": bundle.manifest.name, "bundle": bundle.id, "predictions": predictions, "ids": ids})
 
 
-def v2_answer(bundle: Bundle, predictions: list[float], ids: list[str], request_id: str | None) -> bytes:
-    """The protocol's answer; the prediction ids are a second output."""
-    answer: dict[str, Any] = {
-        "model_name": bundle.manifest.name,
-        "model_version": bundle.id,
-        "outputs": [
-            {"name": "prediction", "datatype": "FP64", "shape": [len(ids)], "data": predictions},
-            {"name": "prediction_id", "datatype": "BYTES", "shape": [len(ids)], "data": ids},
-        ],
-    }
-    if request_id is not None:
-        answer["id"] = request_id
-    return msgspec.json.encode(answer)
+def v2_answer(bundle: Bundle, predictions: list[float], ids: list[str], asked: Asked) -> tuple[bytes, int | None]:
+    """The protocol's answer, the prediction ids as a second output; and the length of its JSON where bytes follow it."""
+    values: dict[str, tuple[str, list[Any]]] = {"prediction": ("FP64", predictions), "prediction_id": ("BYTES", ids)}
+    outputs, binary = [], []
+    for name, as_bytes in asked.wanted.items():
+        datatype, data = values[name]
+        output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [len(ids)]}
+        if as_bytes:
+            binary.append(raw_values(datatype, data))
+            output["parameters"] = {"binary_data_size": len(binary[-1])}
+        else:
+            output["data"] = data
+        outputs.append(output)
+    answer: dict[str, Any] = {"model_name": bundle.manifest.name, "model_version": bundle.id, "outputs": outputs}
+    if asked.request_id is not None:
+        answer["id"] = asked.request_id
+    head = msgspec.json.encode(answer)
+    return (head, None) if not binary else (b"".join([head, *binary]), len(head))
+
+
+def raw_values(datatype: str, data: Sequence[Any]) -> bytes:
+    """Values as the protocol's bytes: numbers little-endian, texts with their length before them."""
+    if datatype == "BYTES":
+        return b"".join(len(text).to_bytes(4, "little") + text for text in (value.encode() for value in data))
+    return np.array(data, NUMBERS[datatype]).tobytes()
 
 
 def v2_metadata(bundle: Bundle, name: str) -> bytes:
