@@ -29,15 +29,15 @@ from noria.features.online import OnlineFeatures
 from noria.stores.online import LmdbStore
 from noria.stores.tables import DeltaTables
 
-ENTITIES = 50
+ENTITIES = 400  # enough for a tree with branches
 PARTS = ("snapshot", "rows", "state", "values")
 LOCKS = ("lock.mdb", ".facts.lock")
 
 
 def prepare(folder: Path) -> None:
     tables, store = DeltaTables(folder / "tables"), LmdbStore(folder / "online")
-    push(TABLE, tables, events(2_000, entities=ENTITIES))
-    push(TABLE, tables, events(2_500, entities=ENTITIES))
+    push(TABLE, tables, events(4_000, entities=ENTITIES))
+    push(TABLE, tables, events(4_500, entities=ENTITIES))
     Materializer(store, tables).run(LATEST, from_epoch(START + SPAN))
     store.close()
 

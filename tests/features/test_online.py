@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -133,6 +134,38 @@ def test_a_record_that_went_missing_is_noticed_when_the_store_is_verified(tmp_pa
     store.write([(missing, record)])
     with pytest.raises(DamagedRecord, match="ber"):
         features.verify()
+
+
+def test_a_branch_of_the_tree_that_leads_astray_is_noticed_when_the_store_is_verified(tmp_path: Path) -> None:
+    """A flip in a branch's key leaves every record for a scan to see, and hides some from lookups."""
+    tables, store = DeltaTables(tmp_path / "t"), LmdbStore(tmp_path / "o")
+    cities = [f"c{i:03d}" for i in range(400)]
+    push(TABLE, tables, arrow([{"id": c, "part": 1, "city": c, "value": 1.0, "at": 1, "known": 1} for c in cities]))
+    asked = view(None)
+    Materializer(store, tables).run(asked, moment(20))
+    store.close()
+    whole = (tmp_path / "o" / "data.mdb").read_bytes()
+    branches = [page for page in range(0, len(whole), 4096) if whole[page + 10] & 1]
+    prefix = Layout(asked).prefix
+    keys = [page + place.end() for page in branches for place in re.finditer(re.escape(prefix), whole[page : page + 4096])]
+    refused = 0
+    for number, place in enumerate(keys):
+        damaged = bytearray(whole)
+        damaged[place + 1] ^= 4
+        folder = tmp_path / f"damaged{number}"
+        folder.mkdir()
+        (folder / "data.mdb").write_bytes(damaged)
+        found = LmdbStore(folder)
+        try:
+            features = OnlineFeatures(found, [asked])
+            features.verify()
+            [looked] = features.read([[c.encode() for c in cities]], moment(20))
+            assert (looked.tick > 0).all()
+        except DamagedRecord:
+            refused += 1
+        finally:
+            found.close()
+    assert refused >= len(branches) > 0
 
 
 def test_a_view_that_was_never_materialised_is_not_served_as_if_nothing_were_known(tmp_path: Path) -> None:

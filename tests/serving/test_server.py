@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import signal
 import socket
 import subprocess
@@ -227,9 +228,54 @@ def test_a_worker_loads_nothing_of_training() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def logged(folder: Path, writers: list[str]) -> set[str]:
+def rows_logged(folder: Path, writers: list[str]) -> dict[str, Any]:
+    """Prediction id → the features as they were logged."""
     from noria.core.files import LocalFiles
     from noria.serving.log import read_segment
 
     paths = [path for writer in writers for path in folder.glob(f".noria/log/returns/{writer}/*.seg")]
-    return {i for path in paths for rows in read_segment(path, LocalFiles()) for i in rows.ids}
+    return {i: row for path in paths for rows in read_segment(path, LocalFiles()) for i, row in zip(rows.ids, rows.features, strict=True)}
+
+
+def logged(folder: Path, writers: list[str]) -> set[str]:
+    return set(rows_logged(folder, writers))
+
+
+def test_features_are_looked_up_as_training_joined_them(trained: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "shop"
+    shutil.copytree(trained, copy)
+    entity = {"city": "ams", "price": 12.0}
+    running = Running(copy)
+    try:
+        status, answer = running.ask("POST", "/predict/returns/entities", {"entities": [entity]})
+        assert (status, answer["code"]) == (409, "NR-523")
+        assert "noria materialize" in answer["where"] or "not in the online store" in answer["where"]
+    finally:
+        running.kill()
+    noria = [sys.executable, "-m", "noria"]
+    subprocess.run([*noria, "materialize", "--json", "--at", "2024-03-20T12:00:00"], cwd=copy, check=True, stdout=subprocess.DEVNULL)
+    running = Running(copy)
+    try:
+        two = {"entities": [entity, {**entity, "city": "nowhere"}], "keys": ["k1", "k2"]}
+        status, answer = running.ask("POST", "/predict/returns/entities", two)
+        assert status == 200
+        first, second = (rows_logged(copy, running.where["writers"])[i] for i in answer["ids"])
+        assert first[0] > 0  # visits of the last six hours in that city
+        assert first[3:].tolist() == second[3:].tolist() == [12.0, 24.0]
+        assert second[0] == 0.0
+        assert math.isnan(second[1])
+        for body, words in (
+            ({"entities": [{"price": 1.0}]}, "city"),
+            ({"entities": [{**entity, "colour": 1}]}, "colour"),
+            ({"entities": [{**entity, "price": "dear"}]}, "Expected"),
+            ({"entities": []}, "0 entities"),
+            ({"entities": [entity], "keys": []}, "0 keys"),
+            ({"rows": [ROW]}, "entities"),
+        ):
+            status, answer = running.ask("POST", "/predict/returns/entities", body)
+            assert (status, answer["code"]) == (400, "NR-240"), body
+            assert words in answer["what"] + answer["where"]
+    finally:
+        running.kill()

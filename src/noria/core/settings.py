@@ -69,6 +69,8 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_batch: int = 128
     budget_ms: float = 50.0
     max_body_bytes: int = 4_194_304
+    most_feature_age_seconds: float = 3600.0
+    stale_features: Literal["answer", "refuse"] = "answer"
     request_seconds: float = 20.0
     idle_seconds: float = 75.0
 

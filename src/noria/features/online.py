@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,16 +142,19 @@ class OnlineFeatures:
     def verify(self) -> int:
         """Check every record of the views, and that none is missing; returns how many there are. Raises `DamagedRecord`.
 
-        A flipped bit in the store's own tree can hide a record, which a lookup can't tell from one that never was: so a
-        reader that is to serve for long verifies once, when it opens the store.
+        A flipped bit in the store's own tree can hide a record, from a scan or from a lookup alone, and a lookup can't tell it
+        from one that never was: so a reader that is to serve for long verifies once, when it opens the store.
         """
         seen = 0
         for layout, prefix, record in self._parts:
             state = self._require_state(layout.view)
             count, total = 0, 0
-            for key, data in self._store.scan(prefix):
-                _check_record(layout.view, record.itemsize, key, data)
-                count, total = count + 1, total ^ zlib.crc32(key)
+            for some in _chunks(self._store.scan(prefix)):
+                for (key, data), looked_up in zip(some, self._store.read([key for key, _ in some]), strict=True):
+                    _check_record(layout.view, record.itemsize, key, data)
+                    if looked_up != data:
+                        raise DamagedRecord(layout.view.name, f"{key!r} is there and can't be found by its key")
+                    count, total = count + 1, total ^ zlib.crc32(key)
             if (count, total) != (state["entities"], state["keys"]):
                 raise DamagedRecord(layout.view.name, f"{abs(count - state['entities'])} of {state['entities']:,} are missing or too many")
             seen += count
@@ -244,6 +248,12 @@ def _check_record(view: FeatureView, size: int, key: bytes, data: bytes) -> None
     """Raise `DamagedRecord` unless a record is what was written under its key."""
     if len(data) != size or zlib.crc32(data[_HEAD:], zlib.crc32(key)) != int.from_bytes(data[:_HEAD], "little"):
         raise DamagedRecord(view.name, key.rpartition(b"/")[2].decode("utf-8", "replace"))
+
+
+def _chunks(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    records = iter(records)
+    while some := list(islice(records, 1000)):
+        yield some
 
 
 def _without_facts(view: FeatureView, values: Floats, ticks: NDArray[np.int64]) -> None:

@@ -44,7 +44,7 @@ def open_supervisor(workspace: Workspace, endpoints: Sequence[Endpoint], setting
 
     if not targets():
         raise NothingToServe(endpoints[0].name)
-    return Supervisor(targets, settings, SystemClock())
+    return Supervisor(targets, settings, SystemClock(), ("noria.loop.live_worker", str(workspace.folder)))
 
 
 def _serve(workspace: Workspace, endpoint: str, release: Release) -> Serve:

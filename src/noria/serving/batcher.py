@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.clock import Clock, Stopwatch, since_epoch
+from noria.core.clock import Clock, Stopwatch, from_epoch, since_epoch
 from noria.core.errors import NoriaError, OutsideWorld
 from noria.core.ids import PredictionIds, short
 from noria.models.runtime import ModelFailed
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
 from noria.serving.log import LogFailed, PredictionLog, Predictions
+from noria.serving.lookup import Lookup
 from noria.serving.metrics import Measures
 from noria.serving.protocols import Asked, BadRequest, feature_matrix
 
@@ -49,6 +50,7 @@ class Route:
 
     champion: Deployment
     shadow: Deployment | None = None
+    lookup: Lookup | None = None
 
 
 class Answered:
@@ -192,6 +194,10 @@ class Batcher:
     def _score_batch(self, batch: list[_Waiting]) -> None:
         route = self.route  # one route for the whole batch: what changes it comes between batches
         watch = Stopwatch()
+        if any(asked.entities is not None for asked, _ in batch):
+            batch = self._look_up(batch, route)
+            if not batch:
+                return
         features = feature_matrix([asked for asked, _ in batch])
         if np.isinf(features).any():
             self._each_alone(batch, route, features)
@@ -206,6 +212,28 @@ class Batcher:
         self._settle(len(features), seconds)
         self._measures.scored(len(features), seconds)
         self._record(batch, route, features, predictions)
+
+    def _look_up(self, batch: list[_Waiting], route: Route) -> list[_Waiting]:
+        """Get the features of entities, of the whole batch in one call; returns the requests that have theirs. The others are failed."""
+        asking = [waiting for waiting in batch if waiting[0].entities is not None]
+        failed: set[int] = set()
+        try:
+            self._fill(asking, route)
+        except NoriaError:  # one damaged record or bad value fails alone
+            for waiting in asking:
+                try:
+                    self._fill([waiting], route)
+                except NoriaError as error:
+                    self._fail([waiting], error)
+                    failed.add(id(waiting))
+        return [waiting for waiting in batch if id(waiting) not in failed]
+
+    def _fill(self, asking: Sequence[_Waiting], route: Route) -> None:
+        assert route.lookup is not None
+        entities = [entity for asked, _ in asking for entity in asked.entities or ()]
+        features = route.lookup.features(entities, from_epoch(self._received_us))
+        for (asked, _), rows in zip(asking, _parts(features, asking), strict=True):
+            asked.rows, asked.entities = rows, None
 
     def _each_alone(self, batch: Sequence[_Waiting], route: Route, features: NDArray[np.float32]) -> None:
         """A bad row fails alone: its batch's other requests are scored one by one."""

@@ -1,7 +1,8 @@
 """The data plane of one process: endpoints, their routes, and what answers which path.
 
 POST /v2/models/<endpoint>[/versions/<bundle>]/infer   Open Inference Protocol v2
-POST /predict/<endpoint>                               plain JSON
+POST /predict/<endpoint>                               plain JSON, features sent by the caller
+POST /predict/<endpoint>/entities                      plain JSON, features looked up in the online store
 GET  /v2/models/<endpoint>[/ready]                     metadata, readiness
 GET  /v2/health/live, /v2/health/ready, /v2
 GET  /status                                           counts, and whether answered = logged
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,11 +28,12 @@ from noria.core.files import Files
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
 from noria.core.ids import PredictionIds
 from noria.core.settings import ServingSettings
-from noria.serving.batcher import Answered, Batcher, Route
+from noria.serving.batcher import Answered, Batcher, Deliver, Route
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
 from noria.serving.http import Answer, Connection, Head, KnownHeads, Reply
 from noria.serving.log import LogFailed, PredictionLog
+from noria.serving.lookup import Lookup, NoLookup, OpenLookup, StaleFeatures
 from noria.serving.metrics import Measures
 from noria.serving.protocols import Asked, BadRequest, plain_answer, v2_answer, v2_metadata
 
@@ -39,6 +41,7 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 SUMS_FILE = "served.json"
 PROBE_FILE = ".probe"
 DRAIN_SECONDS = 5.0
+LOOK_AGAIN = 10  # probes between two tries to get at features that were not there
 BINARY = "application/octet-stream"
 
 
@@ -92,14 +95,18 @@ class _Served:
     batcher: Batcher
     measures: Measures
     health: Health
+    no_lookup: str
     trouble: str | None = None
+    trouble_of_features: str | None = None
+    feature_age: float | None = None
+    probes: int = 0
 
 
 class DataPlane:
     """Answers requests for any number of endpoints. Lives on one event loop; `writer` names its logs."""
 
-    def __init__(self, writer: str, settings: ServingSettings, clock: Clock, files: Files) -> None:
-        self._writer, self._settings, self._clock, self._files = writer, settings, clock, files
+    def __init__(self, writer: str, settings: ServingSettings, clock: Clock, files: Files, open_lookup: OpenLookup | None = None) -> None:
+        self._writer, self._settings, self._clock, self._files, self._open_lookup = writer, settings, clock, files, open_lookup
         self._served: dict[str, _Served] = {}
         self._commit = GroupCommit(durable=settings.durability == "disk")
         self._known = KnownHeads()
@@ -120,17 +127,17 @@ class DataPlane:
         """
         served = self._served.get(target.endpoint)
         try:
-            route = await asyncio.to_thread(self._open, target, served.batcher.route if served else None)
+            route, no_lookup = await asyncio.to_thread(self._open, target, served.batcher.route if served else None)
         except NoriaError as error:
             if served is None:
                 raise
             served.trouble = f"{error.what} ({error.where})"
             return
         if served is None:
-            self._served[target.endpoint] = self._begin(target, route)
+            self._served[target.endpoint] = self._begin(target, route, no_lookup)
         else:
             served.batcher.swap(route)
-            served.target, served.trouble = target, None
+            served.target, served.trouble, served.no_lookup = target, None, no_lookup
         self._known.forget()
         await self.probe()
 
@@ -138,15 +145,28 @@ class DataPlane:
         served = self._served.get(endpoint)
         return served.target if served else None
 
-    def _open(self, target: Target, now: Route | None) -> Route:
-        """The route to a target; deployments that are open already stay as they are."""
+    def _open(self, target: Target, now: Route | None) -> tuple[Route, str]:
+        """The route to a target, and why it has no lookup; deployments that are open already stay as they are."""
         there = {d.bundle.path: d for d in (now.champion, now.shadow) if d is not None} if now else {}
         champion = there.get(target.champion) or Deployment.open(target.champion, self._files)
-        if target.shadow is None:
-            return Route(champion)
-        return Route(champion, there.get(target.shadow) or Deployment.open(target.shadow, self._files))
+        shadow = None if target.shadow is None else there.get(target.shadow) or Deployment.open(target.shadow, self._files)
+        lookup, why = self._lookup(target.endpoint, champion)
+        return Route(champion, shadow, lookup), why
 
-    def _begin(self, target: Target, route: Route) -> _Served:
+    def _lookup(self, endpoint: str, champion: Deployment) -> tuple[Lookup | None, str]:
+        """The endpoint's lookup, if it has just the definitions that its champion was trained with; otherwise why not."""
+        if self._open_lookup is None:
+            return None, "this server was started without a project"
+        try:
+            lookup = self._open_lookup(endpoint)
+            if lookup.definition_hash != champion.bundle.manifest.definition_hash:
+                return None, "the project's feature definitions are not those that the model was trained with"
+            lookup.verify()
+        except NoriaError as error:
+            return None, f"{error.what} ({error.where})"
+        return lookup, ""
+
+    def _begin(self, target: Target, route: Route, no_lookup: str) -> _Served:
         log, measures = PredictionLog(target.log, self._writer, self._files), Measures()
         batcher = Batcher(
             route,
@@ -158,7 +178,7 @@ class DataPlane:
             most_rows=self._settings.max_batch,
             budget_seconds=self._settings.budget_ms / 1e3,
         )
-        return _Served(target, log, batcher, measures, Unknown("its golden rows have not been answered yet"))
+        return _Served(target, log, batcher, measures, Unknown("its golden rows have not been answered yet"), no_lookup)
 
     # --- requests ---
 
@@ -178,6 +198,8 @@ class DataPlane:
         match parts:
             case ["predict", name]:
                 return {"POST": partial(self._plain, self._endpoint(name))}
+            case ["predict", name, "entities"]:
+                return {"POST": partial(self._entities, self._endpoint(name))}
             case ["v2", "models", name, "infer"]:
                 return {"POST": partial(self._v2, self._endpoint(name), _json_length(head))}
             case ["v2", "models", name, "versions", bundle, "infer"]:
@@ -214,14 +236,16 @@ class DataPlane:
 
     def _plain(self, served: _Served, body: bytes, reply: Reply) -> None:
         batcher = served.batcher
+        batcher.ask(batcher.route.champion.signature.plain(body), _plain_answers(reply))
 
-        def deliver(answer: Answered | NoriaError) -> None:
-            if isinstance(answer, Answered):
-                reply.send(200, plain_answer(answer.deployment.bundle, answer.predictions, answer.ids))
-            else:
-                reply.fail(answer)
-
-        batcher.ask(batcher.route.champion.signature.plain(body), deliver)
+    def _entities(self, served: _Served, body: bytes, reply: Reply) -> None:
+        lookup = served.batcher.route.lookup
+        if lookup is None:
+            raise NoLookup(served.target.endpoint, served.no_lookup)
+        allowed = self._settings.most_feature_age_seconds
+        if served.feature_age is not None and served.feature_age > allowed and self._settings.stale_features == "refuse":
+            raise StaleFeatures(served.feature_age, allowed)
+        served.batcher.ask(Asked.by_entities(*lookup.decode(body)), _plain_answers(reply))
 
     def _v2(self, served: _Served, json_length: int | None, body: bytes, reply: Reply) -> None:
         asked: Asked = served.batcher.route.champion.signature.v2(body, json_length)
@@ -270,6 +294,30 @@ class DataPlane:
         """Look whether each endpoint would answer: its golden rows through decoder and model, and a byte through the log's disk."""
         for served in list(self._served.values()):
             served.health = await self._probed(served)
+            if served.batcher.route.lookup is not None:
+                await self._look_at_features(served, served.batcher.route.lookup)
+            elif self._open_lookup is not None:
+                await self._look_again(served)
+
+    async def _look_at_features(self, served: _Served, lookup: Lookup) -> None:
+        allowed = self._settings.most_feature_age_seconds
+        try:
+            served.feature_age = lookup.age_seconds(self._clock.now())
+        except NoriaError as error:
+            served.trouble_of_features = f"{error.what} ({error.where})"
+            return
+        too_old = served.feature_age > allowed
+        served.trouble_of_features = str(StaleFeatures(served.feature_age, allowed).what) if too_old else None
+
+    async def _look_again(self, served: _Served) -> None:
+        """Features that could not be looked up may have been materialised since."""
+        served.probes += 1
+        if served.probes % LOOK_AGAIN:
+            return
+        route = served.batcher.route
+        lookup, served.no_lookup = await asyncio.to_thread(self._lookup, served.target.endpoint, route.champion)
+        if lookup is not None and served.batcher.route is route:
+            served.batcher.swap(replace(route, lookup=lookup))
 
     async def _probed(self, served: _Served) -> Health:
         if served.batcher.failed is not None:
@@ -308,7 +356,9 @@ class DataPlane:
             "bundle": route.champion.bundle.id,
             "shadow": route.shadow.bundle.id if route.shadow else None,
             "health": word(served.health),
-            "trouble": served.trouble,
+            "trouble": "; ".join(filter(None, (served.trouble, served.trouble_of_features))) or None,
+            "feature_age_seconds": served.feature_age,
+            "no_lookup": served.no_lookup or None,
             "counts": asdict(served.batcher.counts),
             "conserved": self._balance(name, served).holds,
             "measures": served.measures.to_dict(),
@@ -335,6 +385,16 @@ class DataPlane:
             served.log.close()
             sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}
             self._files.write(served.log.folder / SUMS_FILE, msgspec.json.encode(sums))
+
+
+def _plain_answers(reply: Reply) -> Deliver:
+    def deliver(answer: Answered | NoriaError) -> None:
+        if isinstance(answer, Answered):
+            reply.send(200, plain_answer(answer.deployment.bundle, answer.predictions, answer.ids))
+        else:
+            reply.fail(answer)
+
+    return deliver
 
 
 def _json_length(head: Head) -> int | None:

@@ -58,7 +58,7 @@ class Asked:
     Rows stay as they were decoded until a batch is made: one conversion for many requests.
     """
 
-    __slots__ = ("keys", "request_id", "rows", "wanted")
+    __slots__ = ("entities", "keys", "request_id", "rows", "wanted")
 
     def __init__(
         self,
@@ -67,11 +67,18 @@ class Asked:
         request_id: str | None = None,
         wanted: Mapping[str, bool] = ALL_OUTPUTS,
     ) -> None:
-        """`wanted`: the outputs that are asked for, and whether each as bytes."""
+        """`wanted`: the outputs that are asked for, and whether each as bytes; `entities`: what the rows are yet to be looked up by."""
         self.rows, self.keys, self.request_id, self.wanted = rows, keys, request_id, wanted
+        self.entities: list[tuple[Any, ...]] | None = None
+
+    @staticmethod
+    def by_entities(entities: list[tuple[Any, ...]], keys: list[str | None]) -> Asked:
+        asked = Asked([], keys)
+        asked.entities = entities
+        return asked
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows if self.entities is None else self.entities)
 
 
 def feature_matrix(asked: Sequence[Asked]) -> NDArray[np.float32]:

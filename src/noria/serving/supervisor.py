@@ -116,10 +116,13 @@ class Supervisor:
     When `targets` raises, the workers go on with what they were last told, and the health says why.
     """
 
-    def __init__(self, targets: Targets, settings: ServingSettings, clock: Clock) -> None:
+    def __init__(
+        self, targets: Targets, settings: ServingSettings, clock: Clock, worker: Sequence[str] = ("noria.serving.worker",)
+    ) -> None:
+        """`worker`: the module that a worker runs, and its arguments; the number of its socket is added."""
         if settings.host not in LOOPBACK:
             raise OpenToTheWorld(settings.host)
-        self._targets, self._settings, self._clock = targets, settings, clock
+        self._targets, self._settings, self._clock, self._command = targets, settings, clock, worker
         self._workers = [_Worker(index) for index in range(settings.workers)]
         self._wanted: dict[str, Serve] = {}
         self._blind: str | None = None
@@ -253,7 +256,7 @@ class Supervisor:
         worker.starts += 1
         try:
             worker.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "noria.serving.worker", str(its.fileno()), pass_fds=[its.fileno()]
+                sys.executable, "-m", *self._command, str(its.fileno()), pass_fds=[its.fileno()]
             )
         finally:
             its.close()

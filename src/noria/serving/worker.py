@@ -20,6 +20,7 @@ from noria.core.clock import SystemClock
 from noria.core.errors import NoriaError
 from noria.core.files import LocalFiles
 from noria.core.settings import ServingSettings
+from noria.serving.lookup import OpenLookup
 from noria.serving.plane import DataPlane, Target
 
 logger = logging.getLogger("noria.serving")
@@ -81,8 +82,8 @@ def listener(host: str, port: int, *, shared: bool = True) -> socket.socket:
 class Worker:
     """Runs a data plane by the supervisor's orders."""
 
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
+    def __init__(self, channel: socket.socket, open_lookup: OpenLookup | None = None) -> None:
+        self._channel, self._open_lookup = channel, open_lookup
         self._orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
         self._stop = asyncio.Event()
 
@@ -92,7 +93,7 @@ class Worker:
         assert isinstance(begin, Begin)
         for number in (signal.SIGTERM, signal.SIGINT):  # the supervisor gets the terminal's Ctrl-C too, and says when to stop
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-        self._plane = DataPlane(begin.writer, begin.settings, SystemClock(), LocalFiles())
+        self._plane = DataPlane(begin.writer, begin.settings, SystemClock(), LocalFiles(), self._open_lookup)
         try:
             for order in begin.targets:
                 await self._plane.serve(_target(order))
@@ -152,16 +153,17 @@ def _target(order: Serve) -> Target:
     return Target(order.endpoint, Path(order.champion), Path(order.shadow) if order.shadow else None, Path(order.log))
 
 
-def main() -> None:
+def run_worker(channel: int, open_lookup: OpenLookup | None = None) -> None:
+    """Work by the orders of the supervisor at the other end of a socket, until it says stop or is gone."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    worker_run = Worker(socket.socket(fileno=int(sys.argv[1]))).run
+    work = Worker(socket.socket(fileno=channel), open_lookup).run
     try:
         import uvloop
     except ImportError:
-        asyncio.run(worker_run())
+        asyncio.run(work())
     else:
-        uvloop.run(worker_run())
+        uvloop.run(work())
 
 
 if __name__ == "__main__":
-    main()
+    run_worker(int(sys.argv[1]))

@@ -1,0 +1,152 @@
+"""Features for requests that name entities: what a request carries, joined with the online store, as training joined it.
+
+A request carries columns of the spine: the keys of every view's entities, and what the request transforms read. Which those are
+is found once, by trying the transforms on an empty spine without each column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from msgspec.structs import astuple
+from numpy.typing import NDArray
+
+from noria.core.clock import since_epoch
+from noria.core.errors import NoriaError, UserMistake
+from noria.features.feature_set import FeatureSet
+from noria.features.online import OnlineFeatures, online_rows, through
+from noria.stores.online import OnlineStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Entity = tuple[Any, ...]
+MOST_ENTITIES = 10_000
+
+
+class BadEntity(UserMistake):
+    """A request for entities that can't be answered as it is."""
+
+    code = "NR-240"
+
+
+class EntityLookup:
+    """Feature rows of one feature set for entities, from an online store.
+
+    spine: the schema of the spine's table; `columns` are those of it that a request carries, all of them required, null allowed
+    """
+
+    def __init__(self, features: FeatureSet, store: OnlineStore, spine: pa.Schema) -> None:
+        self._features, self._online = features, OnlineFeatures(store, features.views)
+        self.definition_hash = features.definition_hash()
+        self.columns = _carried(features, spine)
+        self._schema = _part(spine, self.columns)
+        fields: list[tuple[str, Any]] = [(f"c{i}", _python_type(field.type) | None) for i, field in enumerate(self._schema)]
+        rename = {f"c{i}": name for i, name in enumerate(self.columns)}
+        entity = msgspec.defstruct("Entity", fields, rename=rename, forbid_unknown_fields=True)
+        body: list[tuple[str, Any] | tuple[str, Any, Any]] = [
+            ("entities", list.__class_getitem__(entity)),
+            ("keys", list[str | None] | None, None),
+        ]
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Entities", body, forbid_unknown_fields=True))
+
+    def decode(self, body: bytes) -> tuple[list[Entity], list[str | None]]:
+        """The entities of a request, as tuples in the order of `columns`, and a key for each, or None. Raises `BadEntity`."""
+        try:
+            asked = self._decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadEntity(what="the entities can't be read", where=str(error), mend=f"send {self._example}") from error
+        entities = [astuple(entity) for entity in asked.entities]
+        if not 0 < len(entities) <= MOST_ENTITIES:
+            raise BadEntity(what=f"{len(entities):,} entities", where="entities", mend=f"send 1 to {MOST_ENTITIES:,} at a time")
+        keys = asked.keys if asked.keys is not None else [None] * len(entities)
+        if len(keys) != len(entities):
+            what = f"{len(keys)} keys for {len(entities)} entities"
+            raise BadEntity(what=what, where="keys", mend="send one key for each, or none at all")
+        return entities, keys
+
+    def features(self, entities: Sequence[Entity], at: datetime) -> NDArray[np.float32]:
+        """`(entities, features)` as of a moment (UTC), NaN where unknown.
+
+        Raises `NotMaterialized`, `DamagedRecord` or `OnlineStoreFailed`.
+        """
+        import pyarrow as pa
+
+        columns = [_column(values, field.type) for values, field in zip(zip(*entities, strict=True), self._schema, strict=True)]
+        return online_rows(self._features, self._online, pa.Table.from_arrays(columns, schema=self._schema), at)
+
+    def age_seconds(self, now: datetime) -> float:
+        """How old the oldest of the views is in the store. Raises as `features` does."""
+        states = [self._online.state(view) for view in self._features.views]
+        ages = [float("inf") if state is None else (since_epoch(now) - since_epoch(through(state))) / 1e6 for state in states]
+        return max(ages, default=0.0)
+
+    def verify(self) -> None:
+        """Check every record of the views. Raises `NotMaterialized` or `DamagedRecord`."""
+        self._online.verify()
+
+    @property
+    def _example(self) -> str:
+        columns = ", ".join(f'"{field.name}": {field.type}' for field in self._schema)
+        return f'{{"entities": [{{{columns}}}]}}'
+
+
+def _carried(features: FeatureSet, spine: pa.Schema) -> tuple[str, ...]:
+    """The spine's columns that entities and transforms read, in the spine's order."""
+    entities = {name for view in features.views for name in view.entities}
+    return tuple(name for name in spine.names if name in entities or _is_read(features, spine, name))
+
+
+def _is_read(features: FeatureSet, spine: pa.Schema, column: str) -> bool:
+    """Whether a request transform can't do without a column."""
+    without = _part(spine, [name for name in spine.names if name != column]).empty_table()
+    for transform in features.request:
+        try:
+            transform(without)
+        except NoriaError:
+            raise
+        except Exception:  # whatever the user's function raises: it wants the column  # noqa: BLE001
+            return True
+    return False
+
+
+def _part(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([schema.field(name) for name in names])
+
+
+def _python_type(kind: pa.DataType) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_boolean(kind):
+        return bool
+    if pa.types.is_integer(kind):
+        return int
+    if pa.types.is_floating(kind):
+        return float
+    if pa.types.is_timestamp(kind):
+        return datetime
+    if pa.types.is_date(kind):
+        import datetime as dates
+
+        return dates.date
+    return str
+
+
+def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind):
+        for value in values:
+            if value is not None and value.tzinfo is None:
+                raise BadEntity(what=f"the time {value.isoformat()} has no zone", where="entities", mend="add an offset, such as Z")
+        values = [None if value is None else value.astimezone(UTC) for value in values]
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise BadEntity(what=f"a value is no {kind}", where=str(error), mend="send values of the table's types") from error

@@ -1,0 +1,40 @@
+"""A worker that knows the project: it looks features up in the online store. `python -m noria.loop.live_worker PROJECT SOCKET`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from noria.features.lookup import EntityLookup
+from noria.serving.worker import run_worker
+
+if TYPE_CHECKING:
+    from noria.stores.online import OnlineStore
+
+
+class ProjectLookups:
+    """Opens lookups as the project in a folder declares them at that moment; all share one store."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._store: OnlineStore | None = None
+
+    def __call__(self, endpoint: str) -> EntityLookup:
+        from noria.data.ingest import NotIngested
+        from noria.loop.project import load_project
+        from noria.loop.workspace import Workspace
+
+        project = load_project(self._folder)
+        workspace = Workspace.of(self._folder, project.settings)
+        features = project.endpoint(endpoint).model.features
+        spine = workspace.tables.schema(features.spine.name)
+        if spine is None:
+            raise NotIngested(features.spine.name)
+        if self._store is None:
+            self._store = workspace.online()
+        return EntityLookup(features, self._store, spine)
+
+
+if __name__ == "__main__":
+    run_worker(int(sys.argv[2]), ProjectLookups(Path(sys.argv[1])))

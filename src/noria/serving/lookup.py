@@ -1,0 +1,56 @@
+"""The port through which a worker gets features for entities. `noria.features.lookup.EntityLookup` is what implements it; who
+knows the project (`noria.loop.live_worker`) hands it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.errors import OutsideWorld, UserMistake
+
+
+class Lookup(Protocol):
+    """Features for entities, by one feature set's definition. Its methods raise `NoriaError`."""
+
+    definition_hash: str
+    columns: tuple[str, ...]
+
+    def decode(self, body: bytes) -> tuple[list[tuple[Any, ...]], list[str | None]]: ...
+    def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> NDArray[np.float32]: ...
+    def age_seconds(self, now: datetime) -> float: ...
+    def verify(self) -> None: ...
+
+
+OpenLookup = Callable[[str], Lookup]
+"""The lookup of an endpoint, as the project declares it now."""
+
+
+class NoLookup(UserMistake):
+    """Entities were sent to an endpoint that can't look features up."""
+
+    code = "NR-523"
+    http_status = 409
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        super().__init__(
+            what=f"endpoint {endpoint!r} can't look features up", where=why, mend="send the features themselves to /predict/<endpoint>"
+        )
+
+
+class StaleFeatures(OutsideWorld):
+    """The online store has fallen behind further than is allowed."""
+
+    code = "NR-524"
+    retry_after = 5
+
+    def __init__(self, age: float, allowed: float) -> None:
+        super().__init__(
+            what="the features in the online store are too old",
+            where=f"{age:,.0f} s; serving.most_feature_age_seconds is {allowed:,.0f}",
+            mend="run `noria materialize`",
+        )
