@@ -310,12 +310,15 @@ def serve(
     project: Folder = HERE,
     host: Annotated[str | None, typer.Option("--host", envvar="NORIA_SERVING_HOST", help="Where to listen.")] = None,
     port: Annotated[int | None, typer.Option("--port", envvar="NORIA_SERVING_PORT", help="Which port; 0 takes a free one.")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option("--grpc-port", envvar="NORIA_SERVING_GRPC_PORT", help="A port for gRPC; 0 takes a free one.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", envvar="NORIA_SERVING_WORKERS", min=1, help="How many processes answer.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Serve the endpoints' champions over HTTP (Open Inference Protocol v2 and plain JSON) until stopped."""
+    """Serve the endpoints' champions over HTTP and gRPC (Open Inference Protocol v2 and plain JSON) until stopped."""
     from json import dumps
 
     from noria.cli.render import console, show_json, show_serving
@@ -324,7 +327,7 @@ def serve(
 
     found, workspace = _open(project)
     endpoints = [found.endpoint(endpoint)] if endpoint else found.endpoints
-    settings = with_overrides(found.settings.serving, host=host, port=port, workers=workers)
+    settings = with_overrides(found.settings.serving, host=host, port=port, grpc_port=grpc_port, workers=workers)
     supervisor = open_supervisor(workspace, endpoints, settings)
 
     def started(where: Listening) -> None:

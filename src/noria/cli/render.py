@@ -221,4 +221,6 @@ def show_serving(begun: dict[str, Any]) -> None:
     out.print(f"serving on [bold]{begun['url']}[/] with {workers} worker{'s' * (workers > 1)}; Ctrl-C stops it")
     for name, bundle in begun["endpoints"].items():
         out.print(f"  POST {begun['url']}/predict/{name}   [dim]bundle {bundle[:12]}[/]")
+    if begun["grpc_port"] is not None:
+        out.print(f"  gRPC on {begun['host']}:{begun['grpc_port']}   [dim]inference.GRPCInferenceService, health, reflection[/]")
     out.print(f"  [dim]GET  {begun['admin_url']}/status, /metrics, /v2/health/ready[/]")

@@ -64,6 +64,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: int = 8080
     admin_port: int = 0
+    grpc_port: int | None = None
     workers: int = 1
     durability: Literal["disk", "process"] = "disk"
     max_batch: int = 128

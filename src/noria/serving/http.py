@@ -117,7 +117,7 @@ class TooSlow(BadRequest):
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, resolve: Resolve, known: KnownHeads, open_connections: set[Connection], most_body_bytes: int) -> None:
+    def __init__(self, resolve: Resolve, known: KnownHeads, open_connections: set[Any], most_body_bytes: int) -> None:
         self._resolve, self._known, self._open, self._most_body = resolve, known, open_connections, most_body_bytes
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -32,10 +32,14 @@ from noria.serving.batcher import Answered, Batcher, Deliver, Route
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
 from noria.serving.http import Answer, Connection, Head, KnownHeads, Reply
+from noria.serving.http2 import Http2Connection
 from noria.serving.log import LogFailed, PredictionLog
 from noria.serving.lookup import Lookup, NoLookup, OpenLookup, StaleFeatures
 from noria.serving.metrics import Measures
 from noria.serving.protocols import Asked, BadRequest, plain_answer, v2_answer, v2_metadata
+
+if TYPE_CHECKING:
+    from noria.serving.grpc import GrpcServices
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 SUMS_FILE = "served.json"
@@ -87,7 +91,7 @@ class Target:
 
 
 @dataclass
-class _Served:
+class Served:
     """One endpoint in this process. `trouble` says why it does not serve what it should; what it served before, it still does."""
 
     target: Target
@@ -107,12 +111,21 @@ class DataPlane:
 
     def __init__(self, writer: str, settings: ServingSettings, clock: Clock, files: Files, open_lookup: OpenLookup | None = None) -> None:
         self._writer, self._settings, self._clock, self._files, self._open_lookup = writer, settings, clock, files, open_lookup
-        self._served: dict[str, _Served] = {}
+        self._served: dict[str, Served] = {}
         self._commit = GroupCommit(durable=settings.durability == "disk")
         self._known = KnownHeads()
-        self._connections: set[Connection] = set()
+        self._connections: set[Connection | Http2Connection] = set()
+        self._grpc: GrpcServices | None = None
         self._loop = asyncio.get_running_loop()
         self.draining = False
+
+    def grpc_connection(self) -> Http2Connection:
+        """The protocol of a new connection of gRPC clients."""
+        if self._grpc is None:
+            from noria.serving.grpc import GrpcServices
+
+            self._grpc = GrpcServices(self, self._settings.max_body_bytes)
+        return Http2Connection(self._grpc.resolve, self._connections)
 
     def connection(self) -> Connection:
         """The protocol of a new connection."""
@@ -166,7 +179,7 @@ class DataPlane:
             return None, f"{error.what} ({error.where})"
         return lookup, ""
 
-    def _begin(self, target: Target, route: Route, no_lookup: str) -> _Served:
+    def _begin(self, target: Target, route: Route, no_lookup: str) -> Served:
         log, measures = PredictionLog(target.log, self._writer, self._files), Measures()
         batcher = Batcher(
             route,
@@ -178,7 +191,7 @@ class DataPlane:
             most_rows=self._settings.max_batch,
             budget_seconds=self._settings.budget_ms / 1e3,
         )
-        return _Served(target, log, batcher, measures, Unknown("its golden rows have not been answered yet"), no_lookup)
+        return Served(target, log, batcher, measures, Unknown("its golden rows have not been answered yet"), no_lookup)
 
     # --- requests ---
 
@@ -197,17 +210,17 @@ class DataPlane:
         """Method → what answers it, for one path."""
         match parts:
             case ["predict", name]:
-                return {"POST": partial(self._plain, self._endpoint(name))}
+                return {"POST": partial(self._plain, self.find(name))}
             case ["predict", name, "entities"]:
-                return {"POST": partial(self._entities, self._endpoint(name))}
+                return {"POST": partial(self._entities, self.find(name))}
             case ["v2", "models", name, "infer"]:
-                return {"POST": partial(self._v2, self._endpoint(name), _json_length(head))}
+                return {"POST": partial(self._v2, self.find(name), _json_length(head))}
             case ["v2", "models", name, "versions", bundle, "infer"]:
-                return {"POST": partial(self._v2, self._endpoint(name, bundle), _json_length(head))}
+                return {"POST": partial(self._v2, self.find(name, bundle), _json_length(head))}
             case ["v2", "models", name] | ["v2", "models", name, "versions", _]:
-                return {"GET": self._told(partial(self._metadata, self._endpoint(name)))}
+                return {"GET": self._told(partial(self._metadata, self.find(name)))}
             case ["v2", "models", name, "ready"] | ["v2", "models", name, "versions", _, "ready"]:
-                return {"GET": self._told(partial(self._endpoint_ready, self._endpoint(name)))}
+                return {"GET": self._told(partial(self._endpoint_ready, self.find(name)))}
             case ["v2", "health", "ready"]:
                 return {"GET": self._told(self._ready)}
             case ["v2", "health", "live"]:
@@ -218,7 +231,8 @@ class DataPlane:
                 return {"GET": self._told(lambda: msgspec.json.encode(self.state()))}
         return {}
 
-    def _endpoint(self, name: str, bundle: str | None = None) -> _Served:
+    def find(self, name: str, bundle: str | None = None) -> Served:
+        """The endpoint of that name, with that bundle if one is given. Raises `NotHere`."""
         served = self._served.get(name)
         if served is None:
             raise NotHere(
@@ -234,11 +248,11 @@ class DataPlane:
     def _told(body: Callable[[], bytes]) -> Answer:
         return lambda _, reply: reply.send(200, body())
 
-    def _plain(self, served: _Served, body: bytes, reply: Reply) -> None:
+    def _plain(self, served: Served, body: bytes, reply: Reply) -> None:
         batcher = served.batcher
         batcher.ask(batcher.route.champion.signature.plain(body), _plain_answers(reply))
 
-    def _entities(self, served: _Served, body: bytes, reply: Reply) -> None:
+    def _entities(self, served: Served, body: bytes, reply: Reply) -> None:
         lookup = served.batcher.route.lookup
         if lookup is None:
             raise NoLookup(served.target.endpoint, served.no_lookup)
@@ -247,7 +261,7 @@ class DataPlane:
             raise StaleFeatures(served.feature_age, allowed)
         served.batcher.ask(Asked.by_entities(*lookup.decode(body)), _plain_answers(reply))
 
-    def _v2(self, served: _Served, json_length: int | None, body: bytes, reply: Reply) -> None:
+    def _v2(self, served: Served, json_length: int | None, body: bytes, reply: Reply) -> None:
         asked: Asked = served.batcher.route.champion.signature.v2(body, json_length)
 
         def deliver(answer: Answered | NoriaError) -> None:
@@ -262,14 +276,14 @@ class DataPlane:
 
         served.batcher.ask(asked, deliver)
 
-    def _metadata(self, served: _Served) -> bytes:
+    def _metadata(self, served: Served) -> bytes:
         return v2_metadata(served.batcher.route.champion.bundle, served.target.endpoint)
 
     def _ready(self) -> bytes:
         _require_healthy(self.health)
         return b'{"ready":true}'
 
-    def _endpoint_ready(self, served: _Served) -> bytes:
+    def _endpoint_ready(self, served: Served) -> bytes:
         _require_healthy(served.health)
         return b'{"ready":true}'
 
@@ -298,8 +312,10 @@ class DataPlane:
                 await self._look_at_features(served, served.batcher.route.lookup)
             elif self._open_lookup is not None:
                 await self._look_again(served)
+        if self._grpc is not None:
+            self._grpc.tell()
 
-    async def _look_at_features(self, served: _Served, lookup: Lookup) -> None:
+    async def _look_at_features(self, served: Served, lookup: Lookup) -> None:
         allowed = self._settings.most_feature_age_seconds
         try:
             served.feature_age = lookup.age_seconds(self._clock.now())
@@ -309,7 +325,7 @@ class DataPlane:
         too_old = served.feature_age > allowed
         served.trouble_of_features = str(StaleFeatures(served.feature_age, allowed).what) if too_old else None
 
-    async def _look_again(self, served: _Served) -> None:
+    async def _look_again(self, served: Served) -> None:
         """Features that could not be looked up may have been materialised since."""
         served.probes += 1
         if served.probes % LOOK_AGAIN:
@@ -319,7 +335,7 @@ class DataPlane:
         if lookup is not None and served.batcher.route is route:
             served.batcher.swap(replace(route, lookup=lookup))
 
-    async def _probed(self, served: _Served) -> Health:
+    async def _probed(self, served: Served) -> Health:
         if served.batcher.failed is not None:
             return Unhealthy(str(served.batcher.failed))
         deployment = served.batcher.route.champion
@@ -349,7 +365,7 @@ class DataPlane:
             "endpoints": [self._endpoint_state(name, served) for name, served in self._served.items()],
         }
 
-    def _endpoint_state(self, name: str, served: _Served) -> dict[str, Any]:
+    def _endpoint_state(self, name: str, served: Served) -> dict[str, Any]:
         route = served.batcher.route
         return {
             "endpoint": name,
@@ -364,7 +380,7 @@ class DataPlane:
             "measures": served.measures.to_dict(),
         }
 
-    def _balance(self, name: str, served: _Served) -> Balance:
+    def _balance(self, name: str, served: Served) -> Balance:
         return Balance(f"serve {name}", served.batcher.counts.answered, {"logged": served.batcher.counts.logged})
 
     # --- the end ---
@@ -372,11 +388,13 @@ class DataPlane:
     async def drain(self) -> None:
         """Answer what was asked, then close the connections, the logs and the sums."""
         self.draining = True
+        if self._grpc is not None:
+            self._grpc.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while not self._commit.idle or not all(s.batcher.idle for s in self._served.values()):
                     await asyncio.sleep(0.002)
-                while sum(not c.drain() for c in list(self._connections)):
+                while sum(not connection.drain() for connection in list(self._connections)):
                     await asyncio.sleep(0.005)
         self._commit.close()
         for name, served in self._served.items():

@@ -82,6 +82,7 @@ class Listening:
     host: str
     port: int
     admin_port: int
+    grpc_port: int | None = None
 
     @property
     def url(self) -> str:
@@ -92,7 +93,7 @@ class Listening:
         return f"http://{self.host}:{self.admin_port}"
 
     def to_dict(self) -> dict[str, Any]:
-        return {"host": self.host, "port": self.port, "url": self.url, "admin_url": self.admin_url}
+        return {"host": self.host, "port": self.port, "url": self.url, "admin_url": self.admin_url, "grpc_port": self.grpc_port}
 
 
 @dataclass
@@ -142,7 +143,7 @@ class Supervisor:
         from noria.serving.admin import admin_server  # while the workers begin
 
         admin = admin_server(self)
-        tasks = [asyncio.create_task(work) for work in (self._look(), self._watch(), admin.serve([self._reserved[1]]))]
+        tasks = [asyncio.create_task(work) for work in (self._look(), self._watch(), admin.serve([self._reserved[0]]))]
         try:
             await self._all_ready(keepers)
             started(self.where)
@@ -211,18 +212,21 @@ class Supervisor:
 
     def _reserve(self) -> None:
         """Hold the addresses, so that all workers get the same port and no other program does."""
-        host, port = self._settings.host, self._settings.port
-        try:
+        settings, host = self._settings, self._settings.host
+        shared = [settings.port] if settings.grpc_port is None else [settings.port, settings.grpc_port]
+        for port in shared:
             if port:  # SO_REUSEPORT would let two servers of one user share a port unnoticed
-                with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as alone:
-                    alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    alone.bind((host, port))
-            self._reserved.append(listener(host, port))
-            port = self._settings.admin_port
-            self._reserved.append(listener(host, port, shared=False))
+                self._hold(host, port, shared=False).close()
+        self._reserved = [self._hold(host, settings.admin_port, shared=False), *(self._hold(host, port, shared=True) for port in shared)]
+        admin, *others = (sock.getsockname()[1] for sock in self._reserved)
+        self.where = Listening(host, others[0], admin, others[1] if len(others) > 1 else None)
+
+    @staticmethod
+    def _hold(host: str, port: int, *, shared: bool) -> socket.socket:
+        try:
+            return listener(host, port, shared=shared)
         except OSError as error:
             raise PortInUse(host, port) from error
-        self.where = Listening(host, *(sock.getsockname()[1] for sock in self._reserved))
 
     async def _all_ready(self, keepers: Sequence[asyncio.Task[None]]) -> None:
         """Wait for every worker's first state. Raises why one could not begin."""
@@ -263,7 +267,7 @@ class Supervisor:
         reader, worker.out = await asyncio.open_connection(sock=mine, limit=1 << 24)
         worker.told = dict(self._wanted)
         writer = f"w{self._clock.now():%Y%m%d%H%M%S%f}x{worker.index}"
-        begin = Begin(writer, self.where.host, self.where.port, self._settings, list(self._wanted.values()))
+        begin = Begin(writer, self.where.host, self.where.port, self.where.grpc_port, self._settings, list(self._wanted.values()))
         try:
             worker.out.write(msgspec.json.encode(begin) + b"\n")
             while line := await reader.readline():

@@ -11,6 +11,7 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Begin(msgspec.Struct, tag="begin"):
     writer: str
     host: str
     port: int
+    grpc_port: int | None
     settings: ServingSettings
     targets: list[Serve]
 
@@ -101,13 +103,13 @@ class Worker:
             self._say(Beat(failed=error.to_dict()))
             await self._out.drain()
             return
-        sock = listener(begin.host, begin.port)
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-        server = await asyncio.get_running_loop().create_server(self._plane.connection, sock=sock)
+        servers = [await _listening(begin.host, begin.port, self._plane.connection)]
+        if begin.grpc_port is not None:
+            servers.append(await _listening(begin.host, begin.grpc_port, self._plane.grpc_connection))
         tasks = [asyncio.create_task(work) for work in (self._beat(), self._probe(), self._follow(reader))]
         await self._stop.wait()
-        server.close()
+        for server in servers:
+            server.close()
         for task in tasks:
             task.cancel()
         await self._plane.drain()
@@ -147,6 +149,13 @@ class Worker:
     def _say(self, beat: Beat) -> None:
         if not self._out.is_closing():
             self._out.write(msgspec.json.encode(beat) + b"\n")
+
+
+async def _listening(host: str, port: int, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+    sock = listener(host, port)
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+    return await asyncio.get_running_loop().create_server(protocol, sock=sock)
 
 
 def _target(order: Serve) -> Target:

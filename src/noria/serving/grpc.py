@@ -1,0 +1,466 @@
+"""gRPC on `noria.serving.http2` (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md): the Open Inference Protocol's
+service, health checking and reflection. Requests go through the same signatures, batches and log as those over REST.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from noria.core.errors import NoriaError, OutsideWorld
+from noria.core.health import Healthy
+from noria.serving.batcher import Answered
+from noria.serving.http import TooLarge, bug
+from noria.serving.http2 import Header, Stream, literal
+from noria.serving.messages import (
+    FILES,
+    HEALTH_SERVICE,
+    INFERENCE_METHODS,
+    INFERENCE_SERVICE,
+    REFLECTION_SERVICES,
+    SERVICES,
+    health,
+    inference,
+    reflection,
+)
+from noria.serving.protocols import NUMBERS, OUTPUTS, Asked, BadRequest, Tensor, raw_values
+
+logger = logging.getLogger("noria.serving")
+
+if TYPE_CHECKING:
+    from noria.serving.plane import DataPlane
+
+UNIMPLEMENTED, INTERNAL = 12, 13
+STATUS = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 9, 413: 8, 429: 8, 500: 13, 503: 14, 504: 4}
+HEAD = b"\x88" + b"\x0f\x10\x10application/grpc"  # :status 200 by its index; content-type by its name's index
+TAIL_OK = literal(b"grpc-status", b"0")
+PREFIX = 5  # compressed or not (1), length (4)
+UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
+NOT_FOUND = 5
+
+# the typed contents of a tensor, by its datatype
+CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+
+
+class TooLate(OutsideWorld):
+    """A call's deadline passed before its answer was there."""
+
+    code = "NR-525"
+    http_status = 504
+
+    def __init__(self) -> None:
+        super().__init__(what="the deadline has passed", where="the call's grpc-timeout", mend="ask with more time, or run more workers")
+
+
+class NotOfGrpc(BadRequest):
+    """A call that is not what gRPC or this service understands."""
+
+    code = "NR-526"
+
+
+Handle = Callable[["Call", bytes], None]
+
+
+class Call:
+    """One call: collects the messages of its request and sends the answer. `handle` gets each message, or the only one."""
+
+    __slots__ = ("_body", "_deadline", "_handle", "_limit", "_loop", "_started", "_stream", "_streaming", "open", "watching")
+
+    def __init__(self, stream: Stream, handle: Handle, limit: int, timeout: float | None, *, streaming: bool) -> None:
+        self._stream, self._handle, self._limit, self._streaming = stream, handle, limit, streaming
+        self._loop = asyncio.get_running_loop()
+        self._deadline = None if timeout is None else self._loop.time() + timeout
+        self._body = b""
+        self._started = False
+        self.watching = False
+        self.open = True
+
+    # --- the request ---
+
+    def received(self, data: bytes, *, end: bool) -> None:
+        if not self.open:
+            return
+        self._body = self._body + data if self._body else data
+        try:
+            if len(self._body) > self._limit + PREFIX:
+                raise TooLarge(self._limit)
+            if self._streaming:
+                for message in self._messages():
+                    self._handle(self, message)
+                if end and not self.watching:
+                    self.end()
+            elif end:
+                self._handle(self, self._only_message())
+        except NoriaError as error:
+            self.fail(error)
+        except Exception as error:  # a fault of ours answers INTERNAL; it never takes the connection's other calls with it
+            logger.exception("while answering a call")
+            self.fail(bug(error))
+
+    def cancelled(self) -> None:
+        self.open = False
+
+    def _only_message(self) -> bytes:
+        body = self._body
+        if len(body) < PREFIX or int.from_bytes(body[1:PREFIX], "big") != len(body) - PREFIX:
+            raise NotOfGrpc(what="the call does not hold just one message", where="the body", mend="send one message")
+        _require_plain(body[0])
+        return body[PREFIX:]
+
+    def _messages(self) -> Iterator[bytes]:
+        while len(self._body) >= PREFIX:
+            _require_plain(self._body[0])
+            end = PREFIX + int.from_bytes(self._body[1:PREFIX], "big")
+            if len(self._body) < end:
+                return
+            message, self._body = self._body[PREFIX:end], self._body[end:]
+            yield message
+
+    # --- the answer ---
+
+    def reply(self, message: bytes) -> None:
+        """Answer with the only message there is."""
+        if not self.open:
+            return
+        if self._deadline is not None and self._loop.time() > self._deadline:
+            self.fail(TooLate())
+            return
+        self.open = False
+        self._stream.answer(HEAD, _prefixed(message), TAIL_OK)
+
+    def send(self, message: bytes) -> None:
+        """One message of several."""
+        if not self.open:
+            return
+        if not self._started:
+            self._started = True
+            self._stream.begin(HEAD)
+        self._stream.send(_prefixed(message))
+
+    def end(self) -> None:
+        """No more messages."""
+        if self.open:
+            self.open = False
+            self._stream.finish(TAIL_OK if self._started else HEAD + TAIL_OK)
+
+    def fail(self, error: NoriaError) -> None:
+        if not self.open:
+            return
+        self.open = False
+        status = STATUS.get(error.http_status, INTERNAL)
+        self._finish(status, f"{error.what} ({error.where}); {error.mend} [{error.code}]")
+
+    def unimplemented(self, what: str) -> None:
+        if self.open:
+            self.open = False
+            self._finish(UNIMPLEMENTED, what)
+
+    def _finish(self, status: int, text: str) -> None:
+        message = quote(text[:1000], safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~").encode()
+        tail = literal(b"grpc-status", str(status).encode()) + literal(b"grpc-message", message)
+        self._stream.finish(tail if self._started else HEAD + tail)
+
+
+Factory = Callable[[Stream], Call]
+
+
+class GrpcServices:
+    """The services of a data plane."""
+
+    def __init__(self, plane: DataPlane, most_message: int) -> None:
+        self._plane, self._limit = plane, most_message
+        self._watchers: dict[Call, tuple[str, int]] = {}
+        self._methods: dict[str, tuple[Handle, bool]] = {
+            f"/{INFERENCE_SERVICE}/{name}": (getattr(self, f"_{_snake(name)}"), False) for name in INFERENCE_METHODS
+        }
+        self._methods[f"/{HEALTH_SERVICE}/Check"] = (self._check, False)
+        self._methods[f"/{HEALTH_SERVICE}/Watch"] = (self._watch, True)
+        for service in REFLECTION_SERVICES:
+            self._methods[f"/{service}/ServerReflectionInfo"] = (_Reflection(service), True)
+
+    def resolve(self, headers: Sequence[Header]) -> Factory:
+        """What takes a stream with these headers; told once for all streams whose headers are the same."""
+        found = dict(headers)
+        path = found.get(b":path", b"").decode("latin-1")
+        refusal = _refusal(found)
+        timeout = _timeout(found.get(b"grpc-timeout", b"").decode("latin-1"))
+        method = self._methods.get(path)
+        if refusal is not None or method is None or timeout is _BAD:
+            text = refusal or (f"there is no method {path!r}" if method is None else "grpc-timeout can't be read")
+            return lambda stream: _refused(stream, text, self._limit)
+        handle, streaming = method
+        limit = self._limit
+        return lambda stream: Call(stream, handle, limit, timeout, streaming=streaming)
+
+    def tell(self) -> None:
+        """Tell those who watch a health that has changed. Called after each probe."""
+        for call, (service, told) in list(self._watchers.items()):
+            if not call.open:
+                del self._watchers[call]
+            elif (now := self._status(service)) != told:
+                self._watchers[call] = service, now
+                call.send(health["HealthCheckResponse"](status=now).SerializeToString())
+
+    def stop(self) -> None:
+        """End the calls that would go on for ever."""
+        for call in self._watchers:
+            call.end()
+
+    # --- inference ---
+
+    def _model_infer(self, call: Call, message: bytes) -> None:
+        request = _parsed(_InferRequest, message)
+        served = self._plane.find(request.model_name, request.model_version or None)
+        raw = request.raw_input_contents
+        if raw and len(raw) != len(request.inputs):
+            what = f"{len(raw)} raw contents for {len(request.inputs)} inputs"
+            raise NotOfGrpc(what=what, where="raw_input_contents", mend="send one for each")
+        tensors = [_tensor(tensor, raw[i] if raw else None) for i, tensor in enumerate(request.inputs)]
+        asked = served.batcher.route.champion.signature.tensors(tensors, _keys(request), request.id or None, _wanted(request))
+        name = request.model_name
+
+        def deliver(answer: Answered | NoriaError) -> None:
+            if isinstance(answer, Answered):
+                call.reply(_infer_answer(name, answer, asked, typed=not raw))
+            else:
+                call.fail(answer)
+
+        served.batcher.ask(asked, deliver)
+
+    def _server_live(self, call: Call, message: bytes) -> None:
+        _parsed(inference["ServerLiveRequest"], message)
+        call.reply(inference["ServerLiveResponse"](live=True).SerializeToString())
+
+    def _server_ready(self, call: Call, message: bytes) -> None:
+        _parsed(inference["ServerReadyRequest"], message)
+        call.reply(inference["ServerReadyResponse"](ready=isinstance(self._plane.health, Healthy)).SerializeToString())
+
+    def _model_ready(self, call: Call, message: bytes) -> None:
+        request = _parsed(inference["ModelReadyRequest"], message)
+        served = self._plane.find(request.name, request.version or None)
+        call.reply(inference["ModelReadyResponse"](ready=isinstance(served.health, Healthy)).SerializeToString())
+
+    def _server_metadata(self, call: Call, message: bytes) -> None:
+        _parsed(inference["ServerMetadataRequest"], message)
+        call.reply(inference["ServerMetadataResponse"](name="noria", version=version("noria")).SerializeToString())
+
+    def _model_metadata(self, call: Call, message: bytes) -> None:
+        request = _parsed(inference["ModelMetadataRequest"], message)
+        bundle = self._plane.find(request.name, request.version or None).batcher.route.champion.bundle
+        answer = inference["ModelMetadataResponse"](name=request.name, versions=[bundle.id], platform="onnx")
+        for feature in bundle.features:
+            answer.inputs.add(name=feature, datatype="FP32", shape=[-1])
+        for output, datatype in zip(OUTPUTS, ("FP64", "BYTES"), strict=True):
+            answer.outputs.add(name=output, datatype=datatype, shape=[-1])
+        call.reply(answer.SerializeToString())
+
+    # --- health ---
+
+    def _check(self, call: Call, message: bytes) -> None:
+        service = _parsed(health["HealthCheckRequest"], message).service
+        status = self._status(service)
+        if status == SERVICE_UNKNOWN:
+            raise UnknownService(service)
+        call.reply(health["HealthCheckResponse"](status=status).SerializeToString())
+
+    def _watch(self, call: Call, message: bytes) -> None:
+        service = _parsed(health["HealthCheckRequest"], message).service
+        call.watching = True
+        self._watchers[call] = service, self._status(service)
+        call.send(health["HealthCheckResponse"](status=self._status(service)).SerializeToString())
+
+    def _status(self, service: str) -> int:
+        if service not in ("", *SERVICES):
+            return SERVICE_UNKNOWN
+        return SERVING if isinstance(self._plane.health, Healthy) else NOT_SERVING
+
+
+class _Reflection:
+    """Answers what the server's services and messages are."""
+
+    def __init__(self, service: str) -> None:
+        self._messages = reflection[service]
+
+    def __call__(self, call: Call, message: bytes) -> None:
+        request = _parsed(self._messages["ServerReflectionRequest"], message)
+        answer = self._messages["ServerReflectionResponse"](valid_host=request.host, original_request=request)
+        asked = request.WhichOneof("choice")
+        file = None
+        if asked == "list_services":
+            for service in SERVICES:
+                answer.list_services_response.service.add(name=service)
+        elif asked == "file_by_filename":
+            file = FILES.get(request.file_by_filename)
+        elif asked == "file_containing_symbol":
+            file = FILES.get(_file_of(request.file_containing_symbol))
+        if file is not None:
+            answer.file_descriptor_response.file_descriptor_proto.append(file)
+        elif asked != "list_services":
+            answer.error_response.error_code = NOT_FOUND
+            answer.error_response.error_message = "there is nothing of that name"
+        call.send(answer.SerializeToString())
+
+
+class UnknownService(NotOfGrpc):
+    """Health was asked for a service that is not here."""
+
+    http_status = 404
+
+    def __init__(self, service: str) -> None:
+        super().__init__(what=f"there is no service {service!r}", where="grpc.health.v1.Health", mend="ask for " + ", ".join(SERVICES))
+
+
+_BAD = float("nan")
+_InferRequest = inference["ModelInferRequest"]
+
+
+def _file_of(symbol: str) -> str:
+    """The file that defines a service, a method of one, or a message."""
+    return next((file for service, file in SERVICES.items() if symbol.startswith(service.rpartition(".")[0] + ".")), "")
+
+
+def _refusal(headers: dict[bytes, bytes]) -> str | None:
+    """Why these headers are not a call, if they aren't."""
+    if headers.get(b":method") != b"POST":
+        return "calls are POST requests"
+    if not headers.get(b"content-type", b"").startswith(b"application/grpc"):
+        return "the content-type is not application/grpc"
+    if headers.get(b"grpc-encoding", b"identity") != b"identity":
+        return "compressed messages are not taken"
+    return None
+
+
+def _refused(stream: Stream, text: str, limit: int) -> Call:
+    call = Call(stream, lambda _call, _message: None, limit, None, streaming=False)
+    call.unimplemented(text)
+    return call
+
+
+def _timeout(text: str) -> float | None:
+    """Seconds of a `grpc-timeout`; None if there is none, `_BAD` if it can't be read."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d{1,8})([HMSmun])", text)
+    return int(found[1]) * UNITS[found[2]] if found else _BAD
+
+
+def _require_plain(flag: int) -> None:
+    if flag:
+        raise NotOfGrpc(what="compressed messages are not taken", where="the message's flag", mend="send it as it is")
+
+
+def _prefixed(message: bytes) -> bytes:
+    return b"\x00" + len(message).to_bytes(4, "big") + message
+
+
+def _parsed(kind: Any, message: bytes) -> Any:
+    try:
+        return kind.FromString(message)
+    except DecodeError as error:
+        raise NotOfGrpc(what="the message can't be read", where=str(error), mend="send the protocol's message") from error
+
+
+def _tensor(tensor: Any, raw: bytes | None) -> Tensor:
+    """An input, its values as bytes."""
+    datatype = tensor.datatype
+    if raw is None:
+        if datatype not in CONTENTS:
+            raise NotOfGrpc(what=f"input {tensor.name!r} has datatype {datatype!r}", where="inputs", mend="send FP32 or FP64")
+        try:
+            raw = np.array(getattr(tensor.contents, CONTENTS[datatype]), NUMBERS[datatype]).tobytes()
+        except OverflowError as error:
+            what = f"input {tensor.name!r} holds a number that is no {datatype}"
+            raise NotOfGrpc(what=what, where="inputs", mend="send it as FP64") from error
+    return Tensor(tensor.name, list(tensor.shape), datatype, raw=raw)
+
+
+def _keys(request: Any) -> Any:
+    """The keys of the rows: the parameter `keys`, a JSON list of texts."""
+    if "keys" not in request.parameters:
+        return None
+    try:
+        return msgspec.json.decode(request.parameters["keys"].string_param)
+    except msgspec.DecodeError as error:
+        raise NotOfGrpc(what="keys can't be read", where=str(error), mend='send a JSON list, such as ["a", null]') from error
+
+
+def _wanted(request: Any) -> dict[str, bool]:
+    names = [output.name for output in request.outputs] or OUTPUTS
+    for name in names:
+        if name not in OUTPUTS:
+            raise NotOfGrpc(what=f"there is no output {name!r}", where="outputs", mend="ask for " + " or ".join(OUTPUTS))
+    return dict.fromkeys(names, True)
+
+
+def _infer_answer(name: str, answer: Answered, asked: Asked, *, typed: bool) -> bytes:
+    """The answer's bytes: what is the same for all answers of so many rows is made once; the values follow as fields of their own."""
+    rows = len(answer.ids)
+    values: dict[str, Sequence[Any]] = {"prediction": answer.predictions, "prediction_id": answer.ids}
+    wanted = tuple(asked.wanted)
+    if typed:
+        return _typed_answer(name, answer.deployment.bundle.id, asked.request_id, {n: values[n] for n in wanted})
+    parts = [_answer_head(name, answer.deployment.bundle.id, rows, wanted)]
+    if asked.request_id is not None:
+        text = asked.request_id.encode()
+        parts += (b"\x1a", _varint(len(text)), text)
+    for output in wanted:
+        raw = raw_values("FP64" if output == "prediction" else "BYTES", values[output])
+        parts += (b"\x32", _varint(len(raw)), raw)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=256)
+def _answer_head(name: str, bundle: str, rows: int, wanted: tuple[str, ...]) -> bytes:
+    head = inference["ModelInferResponse"](model_name=name, model_version=bundle)
+    for output in wanted:
+        head.outputs.add(name=output, datatype="FP64" if output == "prediction" else "BYTES", shape=[rows])
+    data: bytes = head.SerializeToString()
+    return data
+
+
+def _typed_answer(name: str, bundle: str, request_id: str | None, values: dict[str, Sequence[Any]]) -> bytes:
+    message = inference["ModelInferResponse"](model_name=name, model_version=bundle, id=request_id or "")
+    for output, data in values.items():
+        if output == "prediction":
+            message.outputs.add(name=output, datatype="FP64", shape=[len(data)]).contents.fp64_contents.extend(data)
+        else:
+            tensor = message.outputs.add(name=output, datatype="BYTES", shape=[len(data)])
+            tensor.contents.bytes_contents.extend([text.encode() for text in data])
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+def _varint(number: int) -> bytes:
+    parts = bytearray()
+    while number >= 128:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
