@@ -98,8 +98,8 @@ class Standalone:
     def http(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         return asked(self.where["port"], method, path, body, headers)
 
-    def admin(self, path: str) -> tuple[int, Any]:
-        return asked(self.admin_port, "GET", path)
+    def admin(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        return asked(self.admin_port, "GET", path, headers=headers)
 
     def workers(self) -> list[int]:
         """Process ids."""

@@ -1,6 +1,7 @@
 """Noria's server on bundles without a project: `python standalone.py TARGETS [setting=value …]`.
 
-TARGETS is a JSON file, read again whenever the supervisor looks: a list of `Serve` orders. Prints where it listens as JSON.
+TARGETS is a JSON file, read again whenever the supervisor looks: a list of `Serve` orders; keys lie beside it. Prints where
+it listens as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from pathlib import Path
 import msgspec
 
 from noria.core.clock import SystemClock
+from noria.core.files import LocalFiles
 from noria.core.settings import ServingSettings
+from noria.serving.access import KeyFile
 from noria.serving.supervisor import Supervisor, run_supervisor
 from noria.serving.worker import Serve
 
@@ -20,6 +23,7 @@ if __name__ == "__main__":
     targets = Path(sys.argv[1])
     given = dict(text.split("=", 1) for text in sys.argv[2:])
     settings = msgspec.convert({"port": 0, **given}, ServingSettings, strict=False)
-    supervisor = Supervisor(lambda: msgspec.json.decode(targets.read_bytes(), type=list[Serve]), settings, SystemClock())
+    keys = KeyFile(targets.parent, LocalFiles()).read
+    supervisor = Supervisor(lambda: msgspec.json.decode(targets.read_bytes(), type=list[Serve]), settings, SystemClock(), keys=keys)
     balances = run_supervisor(supervisor, lambda where: print(json.dumps({**where.to_dict(), **supervisor.serving()}), flush=True))
     print(json.dumps([balance.to_dict() for balance in balances]))

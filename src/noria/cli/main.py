@@ -15,6 +15,7 @@ from noria.core.errors import NoriaError
 if TYPE_CHECKING:
     from noria.loop.project import Project
     from noria.loop.workspace import Workspace
+    from noria.serving.access import KeyFile
 
 app = typer.Typer(
     help="Noria keeps machine-learning models working in production.",
@@ -346,6 +347,57 @@ def serve(
         console().print(f"stopped: {balance.stage}: {balance.came_in:,} rows answered = {balance.accounted:,} logged")
 
 
+key_app = typer.Typer(help="API keys of the server: add, list, revoke.", no_args_is_help=True)
+app.add_typer(key_app, name="key")
+
+
+@key_app.command("add")
+def key_add(
+    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="Whose key it is.")],
+    project: Folder = HERE,
+    role: Annotated[str, typer.Option("--role", envvar="NORIA_KEY_ROLE", help="predict, read or admin.")] = "predict",
+    rate: Annotated[float, typer.Option("--rate", envvar="NORIA_KEY_RATE", min=0, help="Requests a second; 0 is no limit.")] = 0.0,
+    json: Json = False,
+) -> None:
+    """Make a key. Its secret is shown once and kept nowhere; a running server knows it within two seconds."""
+    from noria.cli.render import console, show_json
+    from noria.serving.access import role_of
+
+    secret = _keys(project).add(name, role_of(role), rate)
+    if json:
+        show_json({"name": name, "role": role, "rate": rate, "secret": secret})
+    else:
+        console().print(f"{secret}\n[dim]shown once; send it as `Authorization: Bearer KEY`[/]", soft_wrap=True)
+
+
+@key_app.command("list")
+def key_list(project: Folder = HERE, json: Json = False) -> None:
+    """The keys, without their secrets."""
+    from noria.cli.render import console, show_json
+
+    found = [{"name": key.name, "role": str(key.role), "rate": key.rate} for key in _keys(project).read()]
+    if json:
+        show_json(found)
+        return
+    for key in found:
+        console().print(f"{key['name']}: {key['role']}" + (f", {key['rate']:g} requests a second" if key["rate"] else ""))
+    if not found:
+        console().print("no keys: the server listens on loopback only, and answers everyone there")
+
+
+@key_app.command("revoke")
+def key_revoke(
+    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="Whose key it is.")],
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Forget a key; a running server refuses it within two seconds."""
+    from noria.cli.render import console, show_json
+
+    _keys(project).revoke(name)
+    show_json({"revoked": name}) if json else console().print(f"revoked {name}")
+
+
 @app.command()
 def status(project: Folder = HERE, json: Json = False) -> None:
     """What this project is doing: tables, champion, monitors, decisions, sums, and the next useful command."""
@@ -374,6 +426,15 @@ def explain(
         show_json(found)
     else:
         show_explanation(found)
+
+
+def _keys(folder: Path) -> KeyFile:
+    from noria.core.files import LocalFiles
+    from noria.core.settings import load_settings
+    from noria.serving.access import KeyFile
+
+    settings = load_settings(folder)
+    return KeyFile(folder.resolve() / settings.stores.folder, LocalFiles())
 
 
 def _open(folder: Path) -> tuple[Project, Workspace]:

@@ -13,6 +13,7 @@ from noria.core.settings import ServingSettings
 from noria.loop.observe import Release, latest_release
 from noria.loop.workspace import Workspace
 from noria.release.endpoint import Endpoint
+from noria.serving.access import KeyFile
 from noria.serving.supervisor import Supervisor
 from noria.serving.worker import Serve
 
@@ -44,7 +45,8 @@ def open_supervisor(workspace: Workspace, endpoints: Sequence[Endpoint], setting
 
     if not targets():
         raise NothingToServe(endpoints[0].name)
-    return Supervisor(targets, settings, SystemClock(), ("noria.loop.live_worker", str(workspace.folder)))
+    keys = KeyFile(workspace.root, workspace.files).read
+    return Supervisor(targets, settings, SystemClock(), keys=keys, worker=("noria.loop.live_worker", str(workspace.folder)))
 
 
 def _serve(workspace: Workspace, endpoint: str, release: Release) -> Serve:

@@ -8,7 +8,7 @@ GET /metrics              Prometheus (https://prometheus.io/docs/instrumenting/e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from noria.core.errors import NoriaError
 from noria.core.health import Healthy, Unhealthy, word
+from noria.serving.access import Role, secret_of
 from noria.serving.metrics import collect
-from noria.serving.plane import LOOPBACK
+from noria.serving.rest import LOOPBACK
 
 if TYPE_CHECKING:
     from noria.serving.supervisor import Supervisor
+
+
+Page = Callable[[Request], Awaitable[Response]]
 
 
 def admin_app(supervisor: Supervisor) -> Starlette:
@@ -37,6 +42,19 @@ def admin_app(supervisor: Supervisor) -> Starlette:
     async def ready(_: Request) -> Response:
         state = overview(supervisor)
         return JSONResponse(state, 200 if state["ready"] else 503)
+
+    def readers(page: Page) -> Page:
+        """A page for those whose key may read."""
+
+        async def guarded(request: Request) -> Response:
+            secret = secret_of(request.headers.get("authorization", ""), request.headers.get("x-api-key", ""))
+            try:
+                supervisor.access.require(secret, Role.READ)
+            except NoriaError as error:
+                return JSONResponse(error.to_dict(), error.http_status)
+            return await page(request)
+
+        return guarded
 
     async def status(_: Request) -> Response:
         return JSONResponse({**overview(supervisor), "restarts": supervisor.restarts, "workers": supervisor.states()})
@@ -54,10 +72,10 @@ def admin_app(supervisor: Supervisor) -> Starlette:
             Route("/health/live", live),
             Route("/v2/health/live", live),
             Route("/v2/health/ready", ready),
-            Route("/status", status),
-            Route("/metrics", metrics),
+            Route("/status", readers(status)),
+            Route("/metrics", readers(metrics)),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, supervisor.where.host])],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])] if supervisor.where.host in LOOPBACK else [],
     )
 
 
@@ -85,5 +103,14 @@ class AdminServer(uvicorn.Server):
 
 
 def admin_server(supervisor: Supervisor) -> AdminServer:
-    app = admin_app(supervisor)
-    return AdminServer(uvicorn.Config(app, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=1))
+    settings = supervisor.settings
+    config = uvicorn.Config(
+        admin_app(supervisor),
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+    return AdminServer(config)

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from noria.core.errors import NoriaError, OutsideWorld
 from noria.core.health import Healthy
+from noria.serving.access import Access, Role, secret_of
 from noria.serving.batcher import Answered
 from noria.serving.http import TooLarge, bug
 from noria.serving.http2 import Header, Stream, literal
@@ -42,6 +43,17 @@ if TYPE_CHECKING:
 
 UNIMPLEMENTED, INTERNAL = 12, 13
 STATUS = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 9, 413: 8, 429: 8, 500: 13, 503: 14, 504: 4}
+ROLES = {
+    "ServerLive": None,
+    "ServerReady": None,
+    "ModelReady": None,
+    "ServerMetadata": None,
+    "Check": None,
+    "Watch": None,
+    "ModelMetadata": Role.READ,
+    "ServerReflectionInfo": Role.READ,
+    "ModelInfer": Role.PREDICT,
+}
 HEAD = b"\x88" + b"\x0f\x10\x10application/grpc"  # :status 200 by its index; content-type by its name's index
 TAIL_OK = literal(b"grpc-status", b"0")
 PREFIX = 5  # compressed or not (1), length (4)
@@ -192,6 +204,7 @@ class GrpcServices:
 
     def __init__(self, plane: DataPlane, most_message: int) -> None:
         self._plane, self._limit = plane, most_message
+        self.access = Access([], lambda: 0.0)
         self._watchers: dict[Call, tuple[str, int]] = {}
         self._methods: dict[str, tuple[Handle, bool]] = {
             f"/{INFERENCE_SERVICE}/{name}": (getattr(self, f"_{_snake(name)}"), False) for name in INFERENCE_METHODS
@@ -212,8 +225,18 @@ class GrpcServices:
             text = refusal or (f"there is no method {path!r}" if method is None else "grpc-timeout can't be read")
             return lambda stream: _refused(stream, text, self._limit)
         handle, streaming = method
-        limit = self._limit
-        return lambda stream: Call(stream, handle, limit, timeout, streaming=streaming)
+        secret = secret_of(found.get(b"authorization", b"").decode("latin-1"), found.get(b"x-api-key", b"").decode("latin-1"))
+        role = ROLES[path.rpartition("/")[2]]
+
+        def begin(stream: Stream) -> Call:
+            call = Call(stream, handle, self._limit, timeout, streaming=streaming)
+            try:  # asked of every call: blocks of headers are known for as long as the connection lives, keys are not
+                self.access.spend(self.access.require(secret, role))
+            except NoriaError as error:
+                call.fail(error)
+            return call
+
+        return begin
 
     def tell(self) -> None:
         """Tell those who watch a health that has changed. Called after each probe."""
@@ -327,6 +350,7 @@ class _Reflection:
 class UnknownService(NotOfGrpc):
     """Health was asked for a service that is not here."""
 
+    code = "NR-527"
     http_status = 404
 
     def __init__(self, service: str) -> None:

@@ -1,21 +1,14 @@
-"""The data plane of one process: endpoints, their routes, and what answers which path.
+"""The data plane of one process: the endpoints it serves, what they are at this moment, and how they are.
 
-POST /v2/models/<endpoint>[/versions/<bundle>]/infer   Open Inference Protocol v2
-POST /predict/<endpoint>                               plain JSON, features sent by the caller
-POST /predict/<endpoint>/entities                      plain JSON, features looked up in the online store
-GET  /v2/models/<endpoint>[/ready]                     metadata, readiness
-GET  /v2/health/live, /v2/health/ready, /v2
-GET  /status                                           counts, and whether answered = logged
+`noria.serving.rest` and `noria.serving.grpc` bring the requests.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,61 +16,30 @@ import msgspec
 
 from noria.core.clock import Clock
 from noria.core.conservation import Balance
-from noria.core.errors import NoriaError, OutsideWorld, nearest
+from noria.core.errors import NoriaError, nearest
 from noria.core.files import Files
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
 from noria.core.ids import PredictionIds
 from noria.core.settings import ServingSettings
-from noria.serving.batcher import Answered, Batcher, Deliver, Route
+from noria.serving.access import Access, Key
+from noria.serving.batcher import Batcher, Route
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
-from noria.serving.http import Answer, Connection, Head, KnownHeads, Reply
+from noria.serving.http import Connection, KnownHeads
 from noria.serving.http2 import Http2Connection
 from noria.serving.log import LogFailed, PredictionLog
-from noria.serving.lookup import Lookup, NoLookup, OpenLookup, StaleFeatures
+from noria.serving.lookup import Lookup, OpenLookup, StaleFeatures
 from noria.serving.metrics import Measures
-from noria.serving.protocols import Asked, BadRequest, plain_answer, v2_answer, v2_metadata
+from noria.serving.protocols import NotHere
+from noria.serving.rest import Rest
 
 if TYPE_CHECKING:
     from noria.serving.grpc import GrpcServices
 
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 SUMS_FILE = "served.json"
 PROBE_FILE = ".probe"
 DRAIN_SECONDS = 5.0
 LOOK_AGAIN = 10  # probes between two tries to get at features that were not there
-BINARY = "application/octet-stream"
-
-
-class NotHere(BadRequest):
-    """A path that does not exist."""
-
-    code = "NR-514"
-    http_status = 404
-
-
-class WrongMethod(BadRequest):
-    """A path that exists, asked in the wrong way."""
-
-    code = "NR-515"
-    http_status = 405
-
-
-class WrongHost(BadRequest):
-    """A request that a browser was tricked into sending (DNS rebinding, cross-site)."""
-
-    code = "NR-516"
-    http_status = 421
-
-
-class NotReady(OutsideWorld):
-    """The server is up and can't answer (yet)."""
-
-    code = "NR-517"
-    retry_after = 1
-
-    def __init__(self, why: str) -> None:
-        super().__init__(what="not ready", where=why, mend="try again in a moment; `noria status` says more")
 
 
 @dataclass(frozen=True)
@@ -114,9 +76,11 @@ class DataPlane:
         self._served: dict[str, Served] = {}
         self._commit = GroupCommit(durable=settings.durability == "disk")
         self._known = KnownHeads()
+        self._rest = Rest(self, settings)
         self._connections: set[Connection | Http2Connection] = set()
         self._grpc: GrpcServices | None = None
         self._loop = asyncio.get_running_loop()
+        self._access = Access([], self._loop.time)
         self.draining = False
 
     def grpc_connection(self) -> Http2Connection:
@@ -125,11 +89,19 @@ class DataPlane:
             from noria.serving.grpc import GrpcServices
 
             self._grpc = GrpcServices(self, self._settings.max_body_bytes)
+            self._grpc.access = self._access
         return Http2Connection(self._grpc.resolve, self._connections)
 
     def connection(self) -> Connection:
         """The protocol of a new connection."""
-        return Connection(self._resolve, self._known, self._connections, self._settings.max_body_bytes)
+        return Connection(self._rest.resolve, self._known, self._connections, self._settings.max_body_bytes)
+
+    def admit(self, keys: Sequence[Key], *, guarded: bool) -> None:
+        """Answer those who have one of these keys, from now on; everyone if there are none and never were."""
+        self._access = self._rest.access = Access(keys, self._loop.time, guarded=guarded, share=1 / self._settings.workers)
+        if self._grpc is not None:
+            self._grpc.access = self._access
+        self._known.forget()
 
     # --- what is served ---
 
@@ -193,44 +165,6 @@ class DataPlane:
         )
         return Served(target, log, batcher, measures, Unknown("its golden rows have not been answered yet"), no_lookup)
 
-    # --- requests ---
-
-    def _resolve(self, head: Head) -> Answer:
-        """What answers a request, judged by its head alone."""
-        self._check_origin(head)
-        path = head.path.rstrip("/")
-        routes = self._routes(path.split("/")[1:], head)
-        if not routes:
-            raise NotHere(what="there is nothing here", where=head.path, mend="use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2")
-        if head.method not in routes:
-            raise WrongMethod(what=f"{head.method} is not for this path", where=head.path, mend="use " + ", ".join(sorted(routes)))
-        return routes[head.method]
-
-    def _routes(self, parts: list[str], head: Head) -> Mapping[str, Answer]:
-        """Method → what answers it, for one path."""
-        match parts:
-            case ["predict", name]:
-                return {"POST": partial(self._plain, self.find(name))}
-            case ["predict", name, "entities"]:
-                return {"POST": partial(self._entities, self.find(name))}
-            case ["v2", "models", name, "infer"]:
-                return {"POST": partial(self._v2, self.find(name), _json_length(head))}
-            case ["v2", "models", name, "versions", bundle, "infer"]:
-                return {"POST": partial(self._v2, self.find(name, bundle), _json_length(head))}
-            case ["v2", "models", name] | ["v2", "models", name, "versions", _]:
-                return {"GET": self._told(partial(self._metadata, self.find(name)))}
-            case ["v2", "models", name, "ready"] | ["v2", "models", name, "versions", _, "ready"]:
-                return {"GET": self._told(partial(self._endpoint_ready, self.find(name)))}
-            case ["v2", "health", "ready"]:
-                return {"GET": self._told(self._ready)}
-            case ["v2", "health", "live"]:
-                return {"GET": self._told(lambda: b'{"live":true}')}
-            case ["v2"]:
-                return {"GET": self._told(_server_metadata)}
-            case ["status"]:
-                return {"GET": self._told(lambda: msgspec.json.encode(self.state()))}
-        return {}
-
     def find(self, name: str, bundle: str | None = None) -> Served:
         """The endpoint of that name, with that bundle if one is given. Raises `NotHere`."""
         served = self._served.get(name)
@@ -243,58 +177,6 @@ class DataPlane:
         if bundle is not None and bundle != served.batcher.route.champion.bundle.id:
             raise NotHere(what=f"version {bundle!r} is not served", where="the path", mend="leave the version out, or ask for the metadata")
         return served
-
-    @staticmethod
-    def _told(body: Callable[[], bytes]) -> Answer:
-        return lambda _, reply: reply.send(200, body())
-
-    def _plain(self, served: Served, body: bytes, reply: Reply) -> None:
-        batcher = served.batcher
-        batcher.ask(batcher.route.champion.signature.plain(body), _plain_answers(reply))
-
-    def _entities(self, served: Served, body: bytes, reply: Reply) -> None:
-        lookup = served.batcher.route.lookup
-        if lookup is None:
-            raise NoLookup(served.target.endpoint, served.no_lookup)
-        allowed = self._settings.most_feature_age_seconds
-        if served.feature_age is not None and served.feature_age > allowed and self._settings.stale_features == "refuse":
-            raise StaleFeatures(served.feature_age, allowed)
-        served.batcher.ask(Asked.by_entities(*lookup.decode(body)), _plain_answers(reply))
-
-    def _v2(self, served: Served, json_length: int | None, body: bytes, reply: Reply) -> None:
-        asked: Asked = served.batcher.route.champion.signature.v2(body, json_length)
-
-        def deliver(answer: Answered | NoriaError) -> None:
-            if not isinstance(answer, Answered):
-                reply.fail(answer)
-                return
-            data, length = v2_answer(answer.deployment.bundle, answer.predictions, answer.ids, asked)
-            if length is None:
-                reply.send(200, data)
-            else:
-                reply.send(200, data, BINARY, f"inference-header-content-length: {length}\r\n")
-
-        served.batcher.ask(asked, deliver)
-
-    def _metadata(self, served: Served) -> bytes:
-        return v2_metadata(served.batcher.route.champion.bundle, served.target.endpoint)
-
-    def _ready(self) -> bytes:
-        _require_healthy(self.health)
-        return b'{"ready":true}'
-
-    def _endpoint_ready(self, served: Served) -> bytes:
-        _require_healthy(served.health)
-        return b'{"ready":true}'
-
-    def _check_origin(self, head: Head) -> None:
-        """A page in a browser must not reach a server on loopback: not by rebinding a name, nor from another site."""
-        host = head.header(b"host").rsplit(":", 1)[0].strip("[]")
-        if host and host not in LOOPBACK and host != self._settings.host:
-            raise WrongHost(what=f"this server is not {host!r}", where="header Host", mend=f"ask for {self._settings.host}")
-        origin = head.header(b"origin")
-        if origin and origin.split("://", 1)[-1].rsplit(":", 1)[0].strip("[]") not in LOOPBACK:
-            raise WrongHost(what=f"pages of {origin!r} may not ask here", where="header Origin", mend="ask from a server, not from a page")
 
     # --- health and sums ---
 
@@ -403,32 +285,3 @@ class DataPlane:
             served.log.close()
             sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}
             self._files.write(served.log.folder / SUMS_FILE, msgspec.json.encode(sums))
-
-
-def _plain_answers(reply: Reply) -> Deliver:
-    def deliver(answer: Answered | NoriaError) -> None:
-        if isinstance(answer, Answered):
-            reply.send(200, plain_answer(answer.deployment.bundle, answer.predictions, answer.ids))
-        else:
-            reply.fail(answer)
-
-    return deliver
-
-
-def _json_length(head: Head) -> int | None:
-    """How many bytes of a v2 body are JSON, where binary tensors follow; None where all are."""
-    text = head.header(b"inference-header-content-length")
-    if not text:
-        return None
-    if not text.isdigit():
-        raise BadRequest(what=f"{text!r} is not a length", where="header Inference-Header-Content-Length", mend="send a number of bytes")
-    return int(text)
-
-
-def _require_healthy(health: Health) -> None:
-    if not isinstance(health, Healthy):
-        raise NotReady(health.cause if isinstance(health, Unhealthy) else health.why)
-
-
-def _server_metadata() -> bytes:
-    return msgspec.json.encode({"name": "noria", "version": version("noria"), "extensions": ["binary_tensor_data"]})

@@ -48,6 +48,13 @@ class BadRequest(UserMistake):
     http_status = 400
 
 
+class NotHere(BadRequest):
+    """A path or an endpoint that does not exist."""
+
+    code = "NR-514"
+    http_status = 404
+
+
 Row = tuple[float | None, ...]
 ALL_OUTPUTS = dict.fromkeys(OUTPUTS, False)
 

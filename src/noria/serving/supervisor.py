@@ -21,8 +21,9 @@ from noria.core.conservation import Balance
 from noria.core.errors import NoriaError, OutsideWorld, UserMistake
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
 from noria.core.settings import ServingSettings
-from noria.serving.plane import LOOPBACK
-from noria.serving.worker import Beat, Begin, Serve, Stop, listener
+from noria.serving.access import Access, Key
+from noria.serving.rest import LOOPBACK
+from noria.serving.worker import Admit, Beat, Begin, Serve, Stop, listener, tls
 
 logger = logging.getLogger("noria.serving")
 
@@ -34,6 +35,7 @@ FASTEST_RESTART_SECONDS = 0.1
 SLOWEST_RESTART_SECONDS = 10.0
 
 Targets = Callable[[], Sequence[Serve]]
+Keys = Callable[[], Sequence[Key]]
 
 
 class PortInUse(UserMistake):
@@ -51,17 +53,13 @@ class PortInUse(UserMistake):
 
 
 class OpenToTheWorld(UserMistake):
-    """The server was asked to listen beyond this machine, which it can't protect yet."""
+    """The server was asked to listen beyond this machine without what protects it."""
 
     code = "NR-513"
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, missing: str, mend: str) -> None:
         self.host = host
-        super().__init__(
-            what=f"serving on {host} would be open to everyone",
-            where="there is no authentication on this server yet",
-            mend="listen on 127.0.0.1 and put an authenticating proxy in front",
-        )
+        super().__init__(what=f"serving on {host} would be open to everyone", where=missing, mend=mend)
 
 
 class WorkerFailed(OutsideWorld):
@@ -83,14 +81,15 @@ class Listening:
     port: int
     admin_port: int
     grpc_port: int | None = None
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     @property
     def admin_url(self) -> str:
-        return f"http://{self.host}:{self.admin_port}"
+        return f"{self.scheme}://{self.host}:{self.admin_port}"
 
     def to_dict(self) -> dict[str, Any]:
         return {"host": self.host, "port": self.port, "url": self.url, "admin_url": self.admin_url, "grpc_port": self.grpc_port}
@@ -118,12 +117,24 @@ class Supervisor:
     """
 
     def __init__(
-        self, targets: Targets, settings: ServingSettings, clock: Clock, worker: Sequence[str] = ("noria.serving.worker",)
+        self,
+        targets: Targets,
+        settings: ServingSettings,
+        clock: Clock,
+        *,
+        keys: Keys = list,
+        worker: Sequence[str] = ("noria.serving.worker",),
     ) -> None:
-        """`worker`: the module that a worker runs, and its arguments; the number of its socket is added."""
-        if settings.host not in LOOPBACK:
-            raise OpenToTheWorld(settings.host)
-        self._targets, self._settings, self._clock, self._command = targets, settings, clock, worker
+        """`worker`: the module that a worker runs, and its arguments; the number of its socket is added.
+
+        Raises `OpenToTheWorld` when it would listen beyond loopback without keys or TLS.
+        """
+        self._targets, self.settings, self._clock, self._command = targets, settings, clock, worker
+        self._keys, first = keys, list(keys())
+        _refuse_open(settings, first)
+        tls(settings, "http/1.1")
+        self._admitted = Admit(first, guarded=bool(first))
+        self.access = Access(first, lambda: 0.0)
         self._workers = [_Worker(index) for index in range(settings.workers)]
         self._wanted: dict[str, Serve] = {}
         self._blind: str | None = None
@@ -212,14 +223,15 @@ class Supervisor:
 
     def _reserve(self) -> None:
         """Hold the addresses, so that all workers get the same port and no other program does."""
-        settings, host = self._settings, self._settings.host
+        settings, host = self.settings, self.settings.host
         shared = [settings.port] if settings.grpc_port is None else [settings.port, settings.grpc_port]
         for port in shared:
             if port:  # SO_REUSEPORT would let two servers of one user share a port unnoticed
                 self._hold(host, port, shared=False).close()
         self._reserved = [self._hold(host, settings.admin_port, shared=False), *(self._hold(host, port, shared=True) for port in shared)]
         admin, *others = (sock.getsockname()[1] for sock in self._reserved)
-        self.where = Listening(host, others[0], admin, others[1] if len(others) > 1 else None)
+        scheme = "https" if settings.tls_certificate else "http"
+        self.where = Listening(host, others[0], admin, others[1] if len(others) > 1 else None, scheme)
 
     @staticmethod
     def _hold(host: str, port: int, *, shared: bool) -> socket.socket:
@@ -267,7 +279,8 @@ class Supervisor:
         reader, worker.out = await asyncio.open_connection(sock=mine, limit=1 << 24)
         worker.told = dict(self._wanted)
         writer = f"w{self._clock.now():%Y%m%d%H%M%S%f}x{worker.index}"
-        begin = Begin(writer, self.where.host, self.where.port, self.where.grpc_port, self._settings, list(self._wanted.values()))
+        targets = list(self._wanted.values())
+        begin = Begin(writer, self.where.host, self.where.port, self.where.grpc_port, self.settings, targets, self._admitted)
         try:
             worker.out.write(msgspec.json.encode(begin) + b"\n")
             while line := await reader.readline():
@@ -294,12 +307,23 @@ class Supervisor:
                 worker.out.write(msgspec.json.encode(target) + b"\n")
                 worker.told[endpoint] = target
 
+    def _admit(self, keys: list[Key]) -> None:
+        """Tell the workers of keys that were made or revoked."""
+        admitted = Admit(keys, guarded=self._admitted.guarded or bool(keys))
+        if admitted == self._admitted:
+            return
+        self._admitted = admitted
+        self.access = Access(keys, lambda: 0.0, guarded=admitted.guarded)
+        for worker in self._workers:
+            if worker.out is not None:
+                worker.out.write(msgspec.json.encode(admitted) + b"\n")
+
     async def _look(self) -> None:
         """Look again and again at what should be served; when that can't be seen, everything stays as it is."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                found = await asyncio.to_thread(self._targets)
+                found, keys = await asyncio.to_thread(lambda: (self._targets(), list(self._keys())))
             except NoriaError as error:
                 self._blind = error.what
             except Exception as error:  # a store's own exceptions share no base; serving goes on, and says so
@@ -308,6 +332,7 @@ class Supervisor:
             else:
                 self._blind = None
                 self._wanted = {t.endpoint: t for t in found}
+                self._admit(keys)
                 for worker in self._workers:
                     self._tell(worker)
 
@@ -334,6 +359,16 @@ class Supervisor:
                     worker.process.kill()
         if late:
             await asyncio.wait(late, timeout=STOP_SECONDS)
+
+
+def _refuse_open(settings: ServingSettings, keys: Sequence[Key]) -> None:
+    if settings.host in LOOPBACK:
+        return
+    if not keys:
+        raise OpenToTheWorld(settings.host, "there is no key yet", "make one: `noria key add NAME`")
+    if settings.tls_certificate is None and not settings.behind_tls_proxy:
+        missing = "without TLS, keys and features can be read on the way"
+        raise OpenToTheWorld(settings.host, missing, "set serving.tls_certificate and tls_key; or serving.behind_tls_proxy")
 
 
 def run_supervisor(supervisor: Supervisor, started: Callable[[Listening], None]) -> list[Balance]:

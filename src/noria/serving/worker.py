@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import Any
 import msgspec
 
 from noria.core.clock import SystemClock
-from noria.core.errors import NoriaError
+from noria.core.errors import NoriaError, UserMistake
 from noria.core.files import LocalFiles
 from noria.core.settings import ServingSettings
+from noria.serving.access import Key
 from noria.serving.lookup import OpenLookup
 from noria.serving.plane import DataPlane, Target
 
@@ -40,6 +42,13 @@ class Serve(msgspec.Struct, tag="serve"):
     log: str
 
 
+class Admit(msgspec.Struct, tag="admit"):
+    """Answer those who have one of these keys; everyone if there are none and it is not guarded."""
+
+    keys: list[Key]
+    guarded: bool
+
+
 class Begin(msgspec.Struct, tag="begin"):
     """The first order: who you are, where to listen, and what to serve at first."""
 
@@ -49,13 +58,14 @@ class Begin(msgspec.Struct, tag="begin"):
     grpc_port: int | None
     settings: ServingSettings
     targets: list[Serve]
+    access: Admit
 
 
 class Stop(msgspec.Struct, tag="stop"):
     """Answer what you have, and end."""
 
 
-Order = Begin | Serve | Stop
+Order = Begin | Serve | Admit | Stop
 
 
 class Beat(msgspec.Struct):
@@ -96,6 +106,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):  # the supervisor gets the terminal's Ctrl-C too, and says when to stop
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
         self._plane = DataPlane(begin.writer, begin.settings, SystemClock(), LocalFiles(), self._open_lookup)
+        self._plane.admit(begin.access.keys, guarded=begin.access.guarded)
         try:
             for order in begin.targets:
                 await self._plane.serve(_target(order))
@@ -103,9 +114,10 @@ class Worker:
             self._say(Beat(failed=error.to_dict()))
             await self._out.drain()
             return
-        servers = [await _listening(begin.host, begin.port, self._plane.connection)]
+        settings = begin.settings
+        servers = [await _listening(begin.host, begin.port, self._plane.connection, tls(settings, "http/1.1"))]
         if begin.grpc_port is not None:
-            servers.append(await _listening(begin.host, begin.grpc_port, self._plane.grpc_connection))
+            servers.append(await _listening(begin.host, begin.grpc_port, self._plane.grpc_connection, tls(settings, "h2")))
         tasks = [asyncio.create_task(work) for work in (self._beat(), self._probe(), self._follow(reader))]
         await self._stop.wait()
         for server in servers:
@@ -124,6 +136,8 @@ class Worker:
                     break
                 if isinstance(order, Serve):
                     await self._serve(order)
+                elif isinstance(order, Admit):
+                    self._plane.admit(order.keys, guarded=order.guarded)
         except ConnectionError:
             logger.warning("the supervisor is gone")
         finally:
@@ -151,11 +165,36 @@ class Worker:
             self._out.write(msgspec.json.encode(beat) + b"\n")
 
 
-async def _listening(host: str, port: int, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+def tls(settings: ServingSettings, protocol: str) -> ssl.SSLContext | None:
+    """What the settings' certificate and key make; None where there are none. Raises `BadCertificate`."""
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise BadCertificate(settings.tls_certificate, str(error)) from error
+    context.set_alpn_protocols([protocol])
+    return context
+
+
+class BadCertificate(UserMistake):
+    """The TLS certificate or its key can't be used."""
+
+    code = "NR-534"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            what="the TLS certificate can't be used", where=f"{path}: {reason}", mend="correct serving.tls_certificate and serving.tls_key"
+        )
+
+
+async def _listening(host: str, port: int, protocol: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None) -> asyncio.Server:
     sock = listener(host, port)
     sock.listen(BACKLOG)
     sock.setblocking(False)
-    return await asyncio.get_running_loop().create_server(protocol, sock=sock)
+    return await asyncio.get_running_loop().create_server(protocol, sock=sock, ssl=context)
 
 
 def _target(order: Serve) -> Target:
