@@ -1,8 +1,14 @@
-"""Noria's server on bundles without a project around it. python -m benchmarks.serving.ours BUNDLE FOLDER DURABILITY WORKERS"""
+"""Noria's server on a bundle without a project around it: python -m benchmarks.serving.ours BUNDLE FOLDER [setting=value …]
+
+Prints where it listens as JSON.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+
+import msgspec
 
 from noria.core.clock import SystemClock
 from noria.core.settings import ServingSettings
@@ -10,7 +16,7 @@ from noria.serving.supervisor import Supervisor, run_supervisor
 from noria.serving.worker import Serve
 
 if __name__ == "__main__":
-    bundle, folder, durability, workers = sys.argv[1:]
-    settings = ServingSettings(port=0, durability=durability, workers=int(workers))  # type: ignore[arg-type]
+    bundle, folder, *given = sys.argv[1:]
+    settings = msgspec.convert({"port": 0, **dict(text.split("=", 1) for text in given)}, ServingSettings, strict=False)
     targets = [Serve("bench", bundle, None, f"{folder}/log")]
-    run_supervisor(Supervisor(lambda: targets, settings, SystemClock()), lambda where: print(where.port, flush=True))
+    run_supervisor(Supervisor(lambda: targets, settings, SystemClock()), lambda where: print(json.dumps(where.to_dict()), flush=True))

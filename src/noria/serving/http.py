@@ -129,6 +129,7 @@ class Connection(asyncio.Protocol):
         self._half_closed = False
         self._paused = False  # the client does not read what it is sent
         self._choked = False  # the client sends faster than it is answered
+        self._draining = False
         self._taken, self._seen, self._since = 0, (0, False), 0.0
 
     # --- asyncio ---
@@ -234,7 +235,7 @@ class Connection(asyncio.Protocol):
     # --- answers ---
 
     def _take(self, answer: Answer, body: bytes, keep_alive: bool) -> None:
-        reply = Reply(self, keep_alive)
+        reply = Reply(self, keep_alive and not self._draining)
         self._waiting.append(reply)
         self._taken += 1
         if len(self._waiting) > MOST_WAITING and self._transport:
@@ -267,9 +268,10 @@ class Connection(asyncio.Protocol):
             if self._transport is not None and not self._paused:
                 self._transport.resume_reading()
 
-    def drain(self) -> bool:
-        """Close if nothing waits for an answer; returns whether it is closed."""
-        if not self._waiting:
+    def drain(self, *, idle: bool = True) -> bool:
+        """Answer what comes, and close with that answer; an `idle` connection closes at once. Returns whether it is closed."""
+        self._draining = True
+        if idle and not self._waiting:
             self._close()
         return self._transport is None
 

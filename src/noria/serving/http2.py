@@ -454,7 +454,7 @@ class Http2Connection(asyncio.Protocol):
         if self._draining:
             self._close_when_done()
 
-    def drain(self) -> bool:
+    def drain(self, *, idle: bool = True) -> bool:  # noqa: ARG002 - a goodbye tells the client which calls were taken
         """Take no more streams, and close when those there are have been answered; returns whether it is closed."""
         if not self._draining and self._transport is not None:
             self._draining = True

@@ -6,20 +6,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from noria.core.clock import Clock
 from noria.core.conservation import Balance
-from noria.core.errors import NoriaError, nearest
+from noria.core.errors import NoriaError, UserMistake, nearest
 from noria.core.files import Files
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
-from noria.core.ids import PredictionIds
+from noria.core.ids import PredictionIds, short
 from noria.core.settings import ServingSettings
 from noria.serving.access import Access, Key
 from noria.serving.batcher import Batcher, Route
@@ -36,10 +37,28 @@ from noria.serving.rest import Rest
 if TYPE_CHECKING:
     from noria.serving.grpc import GrpcServices
 
+Result = TypeVar("Result")
+
 SUMS_FILE = "served.json"
 PROBE_FILE = ".probe"
 DRAIN_SECONDS = 5.0
+GRACE_SECONDS = 0.5
+OPEN_SECONDS = 5.0
 LOOK_AGAIN = 10  # probes between two tries to get at features that were not there
+
+
+class TooSlowToOpen(UserMistake):
+    """A bundle could not be opened in time."""
+
+    code = "NR-528"
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path = path
+        super().__init__(
+            what=f"bundle {short(path.name)} takes longer than {seconds:g} s to open",
+            where=str(path),
+            mend="it is not served; see whether its model ends on the bundle's sample",
+        )
 
 
 @dataclass(frozen=True)
@@ -112,7 +131,7 @@ class DataPlane:
         """
         served = self._served.get(target.endpoint)
         try:
-            route, no_lookup = await asyncio.to_thread(self._open, target, served.batcher.route if served else None)
+            route, no_lookup = await self._opened(target, served.batcher.route if served else None)
         except NoriaError as error:
             if served is None:
                 raise
@@ -129,6 +148,14 @@ class DataPlane:
     def target(self, endpoint: str) -> Target | None:
         served = self._served.get(endpoint)
         return served.target if served else None
+
+    async def _opened(self, target: Target, now: Route | None) -> tuple[Route, str]:
+        """The route to a target, opened in a thread. Raises `TooSlowToOpen` when that does not end: the model may hang."""
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                return await _in_thread(lambda: self._open(target, now))
+        except TimeoutError as error:
+            raise TooSlowToOpen(target.champion, OPEN_SECONDS) from error
 
     def _open(self, target: Target, now: Route | None) -> tuple[Route, str]:
         """The route to a target, and why it has no lookup; deployments that are open already stay as they are."""
@@ -267,6 +294,13 @@ class DataPlane:
 
     # --- the end ---
 
+    def _drained(self, *, idle: bool) -> bool:
+        """Whether all is answered and every connection closed. Until they count as `idle`, clients may still send what they were
+        about to send when the end began: it is answered, and the answer says that it is the connection's last.
+        """
+        left = sum(not connection.drain(idle=idle) for connection in list(self._connections))
+        return not left and self._commit.idle and all(served.batcher.idle for served in self._served.values())
+
     async def drain(self) -> None:
         """Answer what was asked, then close the connections, the logs and the sums."""
         self.draining = True
@@ -274,9 +308,8 @@ class DataPlane:
             self._grpc.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
-                while not self._commit.idle or not all(s.batcher.idle for s in self._served.values()):
-                    await asyncio.sleep(0.002)
-                while sum(not connection.drain() for connection in list(self._connections)):
+                last = self._loop.time() + GRACE_SECONDS
+                while not self._drained(idle=self._loop.time() > last):
                     await asyncio.sleep(0.005)
         self._commit.close()
         for name, served in self._served.items():
@@ -285,3 +318,32 @@ class DataPlane:
             served.log.close()
             sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}
             self._files.write(served.log.folder / SUMS_FILE, msgspec.json.encode(sums))
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    """Do work in a thread of its own that nothing waits for at the end: work that hangs must not hold the process."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+
+    def settle(result: Result | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast(Result, result))
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - handed to who waits, not swallowed
+            call(settle, None, error)
+        else:
+            call(settle, result, None)
+
+    def call(*arguments: Any) -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(*arguments)
+
+    threading.Thread(target=run, name="open", daemon=True).start()
+    return await done

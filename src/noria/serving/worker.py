@@ -20,7 +20,7 @@ import msgspec
 
 from noria.core.clock import SystemClock
 from noria.core.errors import NoriaError, UserMistake
-from noria.core.files import LocalFiles
+from noria.core.files import Files, LocalFiles
 from noria.core.settings import ServingSettings
 from noria.serving.access import Key
 from noria.serving.lookup import OpenLookup
@@ -94,8 +94,8 @@ def listener(host: str, port: int, *, shared: bool = True) -> socket.socket:
 class Worker:
     """Runs a data plane by the supervisor's orders."""
 
-    def __init__(self, channel: socket.socket, open_lookup: OpenLookup | None = None) -> None:
-        self._channel, self._open_lookup = channel, open_lookup
+    def __init__(self, channel: socket.socket, open_lookup: OpenLookup | None, files: Files) -> None:
+        self._channel, self._open_lookup, self._files = channel, open_lookup, files
         self._orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
         self._stop = asyncio.Event()
 
@@ -105,7 +105,7 @@ class Worker:
         assert isinstance(begin, Begin)
         for number in (signal.SIGTERM, signal.SIGINT):  # the supervisor gets the terminal's Ctrl-C too, and says when to stop
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-        self._plane = DataPlane(begin.writer, begin.settings, SystemClock(), LocalFiles(), self._open_lookup)
+        self._plane = DataPlane(begin.writer, begin.settings, SystemClock(), self._files, self._open_lookup)
         self._plane.admit(begin.access.keys, guarded=begin.access.guarded)
         try:
             for order in begin.targets:
@@ -201,10 +201,10 @@ def _target(order: Serve) -> Target:
     return Target(order.endpoint, Path(order.champion), Path(order.shadow) if order.shadow else None, Path(order.log))
 
 
-def run_worker(channel: int, open_lookup: OpenLookup | None = None) -> None:
+def run_worker(channel: int, open_lookup: OpenLookup | None = None, files: Files | None = None) -> None:
     """Work by the orders of the supervisor at the other end of a socket, until it says stop or is gone."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    work = Worker(socket.socket(fileno=channel), open_lookup).run
+    work = Worker(socket.socket(fileno=channel), open_lookup, files or LocalFiles()).run
     try:
         import uvloop
     except ImportError:
