@@ -125,7 +125,7 @@ class Standalone:
         for pid in self.workers():
             os.kill(pid, signal.SIGKILL)
         self.process.kill()
-        self.process.communicate()
+        sys.stderr.write(self.process.communicate()[1])  # shown where a test fails
 
 
 def asked(port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:

@@ -24,7 +24,12 @@ if __name__ == "__main__":
     given = dict(text.split("=", 1) for text in sys.argv[2:])
     worker = given.pop("worker", "noria.serving.worker").split(" ")
     settings = msgspec.convert({"port": 0, **given}, ServingSettings, strict=False)
-    keys = KeyFile(targets.parent, LocalFiles()).read
-    supervisor = Supervisor(lambda: msgspec.json.decode(targets.read_bytes(), type=list[Serve]), settings, SystemClock(), keys=keys, worker=worker)
+    supervisor = Supervisor(
+        lambda: msgspec.json.decode(targets.read_bytes(), type=list[Serve]),
+        settings,
+        SystemClock(),
+        keys=KeyFile(targets.parent, LocalFiles()).read,
+        worker=worker,
+    )
     balances = run_supervisor(supervisor, lambda where: print(json.dumps({**where.to_dict(), **supervisor.serving()}), flush=True))
     print(json.dumps([balance.to_dict() for balance in balances]))

@@ -17,17 +17,17 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import uvloop
+from tests.recorded import Recorded, RecordedFiles, after_power_cut
+from tests.servers import FEATURES, Standalone, make_bundle, soon
 
 from noria.core.clock import since_epoch
 from noria.core.errors import NoriaError
 from noria.core.files import LocalFiles
 from noria.core.ids import PredictionIds
 from noria.serving.log import PredictionLog, Predictions, read_segment
-from tests.recorded import Recorded, RecordedFiles, after_power_cut
-from tests.servers import FEATURES, Standalone, make_bundle, soon
 
 PLUS = 10.0  # what the small model adds to its first feature
 
@@ -52,18 +52,20 @@ class Client(threading.Thread):
 
     def run(self) -> None:
         while self.going:
-            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection, suppress(ConnectionRefusedError):
+            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+                try:
+                    connection.connect()
+                except ConnectionRefusedError:  # nobody listens: nothing was promised
+                    time.sleep(0.01)
+                    continue
                 try:
                     while self.going and self.ask(connection):
                         pass
                 except (OSError, http.client.HTTPException):
                     self.told.lost += 1
-            time.sleep(0.002)
 
     def ask(self, connection: http.client.HTTPConnection) -> bool:
         """Ask once; returns whether the connection goes on."""
-        if connection.sock is None:
-            connection.connect()
         self.value += 1
         self.told.asked.add(self.value)
         connection.request("POST", "/predict/small", json.dumps({"rows": [dict(zip(FEATURES, (self.value, 0.0), strict=True))]}))
@@ -306,7 +308,7 @@ def hostile(folder: Path, requests: int, *, seed: int = 0) -> dict[str, int]:
         while counts["requests"] < requests:
             with ExitStack() as stack, suppress(ConnectionError, TimeoutError):
                 sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.where["port"]), timeout=10))
-                asked = [hostile_request(rng) for _ in range(rng.randrange(1, 24))]
+                asked = [hostile_request(rng) for _ in range(rng.randrange(1, 4))]
                 counts["requests"] += len(asked)
                 sock.sendall(b"".join(asked))
                 sock.shutdown(socket.SHUT_WR)
@@ -329,7 +331,13 @@ def _statuses(data: bytes) -> list[int]:
 
 
 GOOD_BODY = b'{"rows": [{"a": 1, "b": 2}]}'
-TARGETS = (b"/predict/small", b"/v2/models/small/infer", b"/predict/small/entities", b"/v2", b"/status", b"/", b"*", b"//", b"/%00", b"/predict/..")
+TARGETS = b"/predict/small /v2/models/small/infer /predict/small/entities /v2 /status / * // /%00 /predict/.. /predict/small?x=1".split(
+    b" "
+)
+LENGTHS = (b"-1", b"+5", b"0x10", b"1e3", b"9" * 20, b" ", b"5, 5")
+ENCODINGS = (b"chunked", b"Chunked", b"chunked, identity", b"xchunked", b"gzip", b"\x0bchunked")
+NUMBERS = (b"1e400", b"-0", b"NaN", b"Infinity", b"1e38", b"3.5e38", b"01", b'"1"', b"true", b"[]")
+KEYS = (b"1", b'"\\ud800"', b"null", b'"' + b"k" * 5_000 + b'"')
 
 
 def hostile_request(rng: random.Random) -> bytes:
@@ -337,13 +345,17 @@ def hostile_request(rng: random.Random) -> bytes:
     body = hostile_body(rng)
     length: bytes = str(len(body)).encode()
     headers = [b"host: localhost", b"content-length: " + length]
-    trick = rng.randrange(14)
+    trick = rng.randrange(20)
     if trick == 0:
-        headers[1] = b"content-length: " + rng.choice((b"-1", b"+5", b"0x10", b"1e3", b"99999999999999999999", b" ", b"5, 5", length + b"\t"))
+        headers[1] = b"content-length: " + rng.choice(
+            (b"-1", b"+5", b"0x10", b"1e3", b"99999999999999999999", b" ", b"5, 5", length + b"\t")
+        )
     elif trick == 1:
         headers += [b"content-length: " + rng.choice((b"0", b"5", length))]
     elif trick == 2:
-        headers += [b"transfer-encoding: " + rng.choice((b"chunked", b"Chunked", b"chunked, identity", b"xchunked", b"gzip", b"\x0bchunked"))]
+        headers += [
+            b"transfer-encoding: " + rng.choice((b"chunked", b"Chunked", b"chunked, identity", b"xchunked", b"gzip", b"\x0bchunked"))
+        ]
     elif trick == 3:
         headers[1] = b"transfer-encoding: chunked"
         size = rng.choice((b"%x" % len(body), b"-1", b"zz", b"ffffffffffffffffff", b"%x;ext=1" % len(body), b"0x5", b""))
@@ -355,15 +367,24 @@ def hostile_request(rng: random.Random) -> bytes:
     elif trick == 6:
         headers += [b"expect: " + rng.choice((b"100-continue", b"200-ok", b""))]
     elif trick == 7:
-        headers += [b"connection: " + rng.choice((b"close", b"upgrade", b"keep-alive, upgrade")), b"upgrade: " + rng.choice((b"h2c", b"websocket"))]
+        headers += [
+            b"connection: " + rng.choice((b"close", b"upgrade", b"keep-alive, upgrade")),
+            b"upgrade: " + rng.choice((b"h2c", b"websocket")),
+        ]
     elif trick == 8:
         headers += [b"inference-header-content-length: " + rng.choice((b"0", b"5", b"-1", b"x", b"9" * 30, length, b"\xb2"))]
     elif trick == 9:
         headers += [b"authorization: " + rng.choice((b"Bearer x", b"Bearer", b"Basic \xff\xfe", b""))]
-    method = rng.choice((b"POST",) * 6 + (b"GET", b"PUT", b"HEAD", b"OPTIONS", b"TRACE", b"CONNECT", b"PO ST", b"\x16\x03\x01", b"PRI"))
-    version = rng.choice((b"HTTP/1.1",) * 12 + (b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9.9", b"HTTP", b"http/1.1"))
+    method = rng.choice((b"POST",) * 20 + (b"GET", b"PUT", b"HEAD", b"OPTIONS", b"TRACE", b"CONNECT", b"PO ST", b"\x16\x03\x01", b"PRI"))
+    version = rng.choice((b"HTTP/1.1",) * 40 + (b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9.9", b"HTTP", b"http/1.1"))
     ending = rng.choice((b"\r\n",) * 20 + (b"\n", b"\r", b"\r\r\n"))
-    request = b" ".join((method, rng.choice(TARGETS), version)) + ending + ending.join(headers) + ending * 2 + body
+    request = (
+        b" ".join((method, rng.choice(TARGETS) if rng.random() < 0.5 else TARGETS[0], version))
+        + ending
+        + ending.join(headers)
+        + ending * 2
+        + body
+    )
     if rng.random() < 0.1:
         place = rng.randrange(len(request))
         request = request[:place] + rng.randbytes(1) + request[place + 1 :]
@@ -371,17 +392,17 @@ def hostile_request(rng: random.Random) -> bytes:
 
 
 def hostile_body(rng: random.Random) -> bytes:
-    kind = rng.randrange(12)
+    kind = rng.randrange(14)
     if kind == 0:
         return b"[" * rng.randrange(1, 5_000)
     if kind == 1:
         return rng.randbytes(rng.randrange(300))
     if kind == 2:
-        return b'{"rows": [{"a": %b, "b": 1}]}' % rng.choice((b"1e400", b"-0", b"NaN", b"Infinity", b"1e38", b"3.5e38", b"01", b'"1"', b"true", b"[]"))
+        return b'{"rows": [{"a": %b, "b": 1}]}' % rng.choice(NUMBERS)
     if kind == 3:
         return b'{"rows": [' + b",".join([b'{"a": 1, "b": null}'] * rng.randrange(50)) + b"]}"
     if kind == 4:
-        return b'{"rows": [{"a": 1, "b": 2, "\\u0000": 3}], "keys": [%b]}' % rng.choice((b"1", b'"\\ud800"', b"null", b'"' + b"k" * 5_000 + b'"'))
+        return b'{"rows": [{"a": 1, "b": 2, "\\u0000": 3}], "keys": [%b]}' % rng.choice(KEYS)
     if kind == 5:
         shape = rng.choice((b"[1, 2]", b"[-1, 2]", b"[9999999999, 2]", b"[]", b"[1, 2, 3]", b"[0, 2]", b"[1.5, 2]"))
         data = rng.choice((b"[1, 2]", b"[[1, 2]]", b"[[1], [2, 3]]", b'"x"', b"{}", b"[1e999, 2]", b"null"))
@@ -447,3 +468,64 @@ async def _flood(port: int, requests: int, connections: int = 32) -> None:
     await asyncio.gather(*(ask(requests // connections) for _ in range(connections)))
 
 
+def overload(folder: Path, seconds: float, *, times: float = 5.0) -> dict[str, float]:
+    """So many times what the server can do, asked at a steady pace whatever it answers: early refusals, goodput, memory, recovery."""
+    from benchmarks.serving.model import make_slow_bundle
+
+    bundle, milliseconds = make_slow_bundle(folder / "bundles")
+    server = Standalone(folder / "server", bundle.path, durability="process", max_batch=1)
+    try:
+        port, (worker,) = server.where["port"], server.workers()
+        capacity = uvloop.run(_paced(port, 4.0, 1.5e3 / milliseconds))["good"] / 4.0  # asked for more, it gives what it can
+        before = memory(worker)
+        found = uvloop.run(_paced(port, seconds, times * capacity))
+        growth = memory(worker) - before
+        time.sleep(1)
+        after = uvloop.run(_paced(port, 3.0, 0.5 * capacity))
+    finally:
+        server.kill()
+    return {
+        "capacity": capacity,
+        "asked_a_second": (found["good"] + found["refused"]) / seconds,
+        "goodput_of_capacity": found["good"] / seconds / capacity,
+        "refusals_p99_ms": found["refusal_p99_ms"],
+        "other_errors": found["other"],
+        "memory_growth_mb": growth,
+        "refused_after": after["refused"],
+        "p99_after_ms": after["good_p99_ms"],
+    }
+
+
+async def _paced(port: int, seconds: float, rate: float) -> dict[str, float]:
+    """Ask at a pace that answers do not slow down, one request at a time on a connection; latencies from when a request was due."""
+    loop = asyncio.get_running_loop()
+    found: dict[str, list[float]] = {"200": [], "503": [], "other": []}
+    body = json.dumps({"rows": [{f"f{i}": 0.5 for i in range(30)}]}).encode()
+    request = b"POST /predict/small HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(due: float) -> None:
+        reader, writer = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+        status = head[9:12].decode()
+        found[status if status in found else "other"].append(loop.time() - due)
+        free.append((reader, writer))
+
+    start, asking = loop.time(), list[asyncio.Task[None]]()
+    for place in range(int(seconds * rate)):
+        due = start + place / rate
+        if (wait := due - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        asking.append(asyncio.create_task(ask(due)))
+    await asyncio.gather(*asking)
+    for _, writer in free:
+        writer.close()
+    return {
+        "good": len(found["200"]),
+        "refused": len(found["503"]),
+        "other": len(found["other"]),
+        "good_p99_ms": 1e3 * float(np.quantile(found["200"], 0.99)) if found["200"] else 0.0,
+        "refusal_p99_ms": 1e3 * float(np.quantile(found["503"], 0.99)) if found["503"] else 0.0,
+    }

@@ -16,6 +16,8 @@ from typing import Any
 
 import uvloop
 
+CHUNKED = 1 << 60  # an answer of unknown length, up to its last chunk
+
 
 class Asking(asyncio.Protocol):
     def __init__(self, load: Load) -> None:
@@ -34,15 +36,21 @@ class Asking(asyncio.Protocol):
         if self.left < 0:
             if not data.startswith(b"HTTP/1.1 200"):
                 self.load.errors += 1
-            at = data.index(b"content-length: ") + 16
-            length = int(data[at : data.index(b"\r\n", at)])
-            self.left = length - (len(data) - data.index(b"\r\n\r\n") - 4)
-        else:
+            self.left = self.rest(data)
+        elif self.left != CHUNKED:
             self.left -= len(data)
-        if self.left == 0:
+        if self.left == 0 or (self.left == CHUNKED and data.endswith(b"0\r\n\r\n")):
             self.left = -1
             self.load.latencies.append(time.perf_counter() - self.since)
             self.ask()
+
+    @staticmethod
+    def rest(data: bytes) -> int:
+        """Bytes still to come of an answer whose first part this is."""
+        at = data.find(b"content-length: ") + 16
+        if at < 16:
+            return CHUNKED
+        return int(data[at : data.index(b"\r\n", at)]) - (len(data) - data.index(b"\r\n\r\n") - 4)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.load.lost += 1

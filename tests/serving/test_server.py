@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -279,3 +280,12 @@ def test_features_are_looked_up_as_training_joined_them(trained: Path, tmp_path:
             assert words in answer["what"] + answer["where"]
     finally:
         running.kill()
+
+
+def test_a_connection_that_is_slow_to_begin_is_not_taken_for_an_idle_one(server: Running) -> None:
+    """The sweep for idle connections passes every second; a connection made just before it must live."""
+    for pause in (0.3, 0.7, 1.2):
+        with socket.create_connection((server.where["host"], server.where["port"]), timeout=10) as s:
+            threading.Event().wait(pause)
+            s.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert s.recv(1000).startswith(b"HTTP/1.1 200")

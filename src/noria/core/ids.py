@@ -51,7 +51,7 @@ class PredictionIds:
         """One id for each of these times (milliseconds since 1970-01-01 UTC), in this order."""
         start = self._next
         self._next += len(milliseconds)
-        return [f"{ms:012x}-{self._writer}-{start + i:08x}" for i, ms in enumerate(milliseconds)]
+        return [f"{ms:012x}-{self._writer}-{number:08x}" for number, ms in enumerate(milliseconds, start)]
 
     @staticmethod
     def milliseconds(prediction_id: str) -> int:

@@ -34,6 +34,16 @@ class BadEntity(UserMistake):
     code = "NR-240"
 
 
+class TransformFailed(UserMistake):
+    """A request transform raised on what a request carries."""
+
+    code = "NR-241"
+    http_status = 500
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(what="a request transform failed", where=reason, mend="make it stand such values, null among them")
+
+
 class EntityLookup:
     """Feature rows of one feature set for entities, from an online store.
 
@@ -72,12 +82,18 @@ class EntityLookup:
     def features(self, entities: Sequence[Entity], at: datetime) -> NDArray[np.float32]:
         """`(entities, features)` as of a moment (UTC), NaN where unknown.
 
-        Raises `NotMaterialized`, `DamagedRecord` or `OnlineStoreFailed`.
+        Raises `NotMaterialized`, `DamagedRecord`, `OnlineStoreFailed` or `TransformFailed`.
         """
         import pyarrow as pa
 
         columns = [_column(values, field.type) for values, field in zip(zip(*entities, strict=True), self._schema, strict=True)]
-        return online_rows(self._features, self._online, pa.Table.from_arrays(columns, schema=self._schema), at)
+        rows = pa.Table.from_arrays(columns, schema=self._schema)
+        try:
+            return online_rows(self._features, self._online, rows, at)
+        except NoriaError:
+            raise
+        except Exception as error:  # whatever the user's request transform raises
+            raise TransformFailed(f"{type(error).__name__}: {error}") from error
 
     def age_seconds(self, now: datetime) -> float:
         """How old the oldest of the views is in the store. Raises as `features` does."""

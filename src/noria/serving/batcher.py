@@ -27,6 +27,8 @@ from noria.serving.protocols import Asked, BadRequest, feature_matrix
 
 logger = logging.getLogger("noria.serving")
 
+FIRST_CAPACITY = 8  # batches that may wait while the pace is not yet known
+
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -63,7 +65,8 @@ class Answered:
 
 
 Deliver = Callable[[Answered | NoriaError], None]
-_Waiting = tuple[Asked, Deliver]
+_Stamp = tuple[int, Stopwatch]  # when a turn of the loop began to read requests (microseconds UTC), and a watch since then
+_Waiting = tuple[Asked, Deliver, _Stamp]
 
 
 @dataclass
@@ -135,11 +138,11 @@ class Batcher:
         self.route = route
         self._log, self._ids, self._commit, self._clock, self._measures = log, ids, commit, clock, measures
         self._most_rows, self._budget = most_rows, budget_seconds
-        self._batch_rows, self._capacity = most_rows, 1 << 30
+        self._batch_rows, self._capacity = most_rows, FIRST_CAPACITY * most_rows
         self._pace = Pace()
         self._gathered: list[_Waiting] = []
         self._rows = 0
-        self._received_us, self._watch = 0, Stopwatch()
+        self._stamp: _Stamp | None = None
         self._loop = asyncio.get_running_loop()
         self.counts = Counts()
         self.failed: LogFailed | None = None
@@ -153,15 +156,27 @@ class Batcher:
             self.counts.failed += rows
             raise self.failed
         if self._rows + rows > self._capacity and self._rows:
-            self.counts.failed += rows
-            self.counts.rejected += rows
-            raise Overloaded(self._rows, self._budget)
-        if not self._gathered:
+            self._reject(rows)
+        stamp = self._stamp
+        if stamp is None:
             # requests read from sockets in one turn of the loop share a time: it is the first's, so latencies are never too low
-            self._received_us, self._watch = since_epoch(self._clock.now()), Stopwatch()
-            self._loop.call_soon(self._score)
-        self._gathered.append((asked, deliver))
+            stamp = self._stamp = since_epoch(self._clock.now()), Stopwatch()
+            if not self._gathered:
+                self._loop.call_soon(self._score)
+        self._gathered.append((asked, deliver, stamp))
         self._rows += rows
+
+    def require_room(self) -> None:
+        """Refuse a request of any size before it is even decoded, when what waits is enough. Raises `Overloaded`."""
+        if self._rows >= self._capacity:
+            self.counts.requests += 1
+            self.counts.asked += 1
+            self._reject(1)
+
+    def _reject(self, rows: int) -> None:
+        self.counts.failed += rows
+        self.counts.rejected += rows
+        raise Overloaded(self._rows, self._budget)
 
     @property
     def idle(self) -> bool:
@@ -169,36 +184,40 @@ class Batcher:
 
     def swap(self, route: Route) -> None:
         """Serve by another route from now on. What was decoded for the one before is scored by it first."""
-        self._score()
+        while self._gathered:
+            self._score_batch(self._next_batch())
         self.route = route
 
     def _score(self) -> None:
-        """Score what has gathered, at most so many rows at a time (a larger request goes alone)."""
-        if not self._gathered:
-            return
-        gathered, self._gathered, self._rows = self._gathered, [], 0
-        if len(gathered) <= self._batch_rows and sum(len(asked) for asked, _ in gathered) <= self._batch_rows:
-            self._score_batch(gathered)
-            return
-        batch: list[_Waiting] = []
-        rows = 0
-        for waiting in gathered:
-            size = len(waiting[0])
-            if batch and rows + size > self._batch_rows:
-                self._score_batch(batch)
-                batch, rows = [], 0
-            batch.append(waiting)
-            rows += size
-        self._score_batch(batch)
+        """Score a batch of what has gathered. The loop turns between two, so that a slow model holds up nothing else for long."""
+        self._stamp = None
+        if self._gathered:
+            self._score_batch(self._next_batch())
+        if self._gathered:
+            self._loop.call_soon(self._score)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """The first requests that wait, of at most so many rows together (a larger request goes alone)."""
+        gathered = self._gathered
+        if self._rows <= self._batch_rows:
+            self._gathered, self._rows = [], 0
+            return gathered
+        rows = place = 0
+        for asked, _, _ in gathered:
+            if place and rows + len(asked) > self._batch_rows:
+                break
+            rows, place = rows + len(asked), place + 1
+        self._gathered, self._rows = gathered[place:], self._rows - rows
+        return gathered[:place]
 
     def _score_batch(self, batch: list[_Waiting]) -> None:
         route = self.route  # one route for the whole batch: what changes it comes between batches
         watch = Stopwatch()
-        if any(asked.entities is not None for asked, _ in batch):
+        if any(waiting[0].entities is not None for waiting in batch):
             batch = self._look_up(batch, route)
             if not batch:
                 return
-        features = feature_matrix([asked for asked, _ in batch])
+        features = feature_matrix([waiting[0] for waiting in batch])
         if np.isinf(features).any():
             self._each_alone(batch, route, features)
             return
@@ -230,9 +249,9 @@ class Batcher:
 
     def _fill(self, asking: Sequence[_Waiting], route: Route) -> None:
         assert route.lookup is not None
-        entities = [entity for asked, _ in asking for entity in asked.entities or ()]
-        features = route.lookup.features(entities, from_epoch(self._received_us))
-        for (asked, _), rows in zip(asking, _parts(features, asking), strict=True):
+        entities = [entity for asked, _, _ in asking for entity in asked.entities or ()]
+        features = route.lookup.features(entities, from_epoch(asking[0][2][0]))
+        for (asked, _, _), rows in zip(asking, _parts(features, asking), strict=True):
             asked.rows, asked.entities = rows, None
 
     def _each_alone(self, batch: Sequence[_Waiting], route: Route, features: NDArray[np.float32]) -> None:
@@ -251,7 +270,7 @@ class Batcher:
 
     def _record(self, batch: Sequence[_Waiting], route: Route, features: NDArray[np.float32], predictions: NDArray[np.float64]) -> None:
         """Log a scored batch, and let its answers go once the log is safe."""
-        received_us, watch = self._received_us, self._watch
+        received_us, watch = batch[0][2]
         rows = self._logged_rows(CHAMPION, route.champion, batch, features, predictions, received_us, int(1e6 * watch.seconds))
         self.counts.batches += 1
         try:
@@ -275,8 +294,12 @@ class Batcher:
         self.counts.logged += len(rows)
         self.counts.answered += len(rows)
         predictions, ids = rows.prediction.tolist(), rows.ids
+        if len(ids) == len(batch):  # a row each
+            for (_, deliver, _), prediction, identifier in zip(batch, predictions, ids, strict=True):
+                deliver(Answered(deployment, [prediction], [identifier]))
+            return
         at = 0
-        for asked, deliver in batch:
+        for asked, deliver, _ in batch:
             end = at + len(asked)
             deliver(Answered(deployment, predictions[at:end], ids[at:end]))
             at = end
@@ -305,7 +328,7 @@ class Batcher:
         count = len(features)
         return Predictions(
             ids=self._ids.take([received_us // 1000] * count),
-            keys=[key for asked, _ in batch for key in asked.keys],
+            keys=[key for asked, _, _ in batch for key in asked.keys],
             variant=[variant] * count,
             bundle=[deployment.bundle.id] * count,
             received_us=np.full(count, received_us, np.int64),
@@ -317,14 +340,17 @@ class Batcher:
     def _settle(self, rows: int, seconds: float) -> None:
         """Learn what batches cost, and from that how large they may be and how much may wait."""
         self._pace.saw(rows, seconds)
-        if self.counts.batches % self.SETTLE == self.SETTLE - 1:
+        batches = self.counts.batches
+        if batches % self.SETTLE == self.SETTLE - 1 or batches in (1, 2, 4, 8, 16):
             fixed, each = self._pace.fit()
             self._batch_rows = self._pace.rows_within(self._budget / 4, self._most_rows)
             whole = fixed + each * self._batch_rows
-            self._capacity = max(int(self._budget / whole * self._batch_rows), 2 * self._batch_rows) if whole else 1 << 30
+            # half of the budget for the batch that is being scored, half for what waits
+            first = FIRST_CAPACITY * self._most_rows
+            self._capacity = max(int(self._budget / 2 / whole * self._batch_rows), self._batch_rows) if whole else first
 
     def _fail(self, batch: Sequence[_Waiting], error: NoriaError) -> None:
-        for asked, deliver in batch:
+        for asked, deliver, _ in batch:
             self.counts.failed += len(asked)
             deliver(error)
 
@@ -344,4 +370,4 @@ def _answers(deployment: Deployment, features: NDArray[np.float32]) -> NDArray[n
 
 def _parts(features: NDArray[np.float32], batch: Sequence[_Waiting]) -> list[NDArray[np.float32]]:
     """The rows of each request of a batch."""
-    return np.split(features, np.cumsum([len(asked) for asked, _ in batch])[:-1])
+    return np.split(features, np.cumsum([len(asked) for asked, _, _ in batch])[:-1])

@@ -4,7 +4,6 @@ service, health checking and reflection. Requests go through the same signatures
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ import msgspec
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from noria.core.clock import Stopwatch
 from noria.core.errors import NoriaError, OutsideWorld
 from noria.core.health import Healthy
 from noria.serving.access import Access, Role, secret_of
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from noria.serving.plane import DataPlane
 
 UNIMPLEMENTED, INTERNAL = 12, 13
+RAW_OUTPUTS = dict.fromkeys(OUTPUTS, True)
 STATUS = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 9, 413: 8, 429: 8, 500: 13, 503: 14, 504: 4}
 ROLES = {
     "ServerLive": None,
@@ -99,12 +100,11 @@ Handle = Callable[["Call", bytes], None]
 class Call:
     """One call: collects the messages of its request and sends the answer. `handle` gets each message, or the only one."""
 
-    __slots__ = ("_body", "_deadline", "_handle", "_limit", "_loop", "_started", "_stream", "_streaming", "open", "watching")
+    __slots__ = ("_body", "_handle", "_limit", "_started", "_stream", "_streaming", "_timeout", "_watch", "open", "watching")
 
     def __init__(self, stream: Stream, handle: Handle, limit: int, timeout: float | None, *, streaming: bool) -> None:
         self._stream, self._handle, self._limit, self._streaming = stream, handle, limit, streaming
-        self._loop = asyncio.get_running_loop()
-        self._deadline = None if timeout is None else self._loop.time() + timeout
+        self._timeout, self._watch = timeout, None if timeout is None else Stopwatch()
         self._body = b""
         self._started = False
         self.watching = False
@@ -157,7 +157,7 @@ class Call:
         """Answer with the only message there is."""
         if not self.open:
             return
-        if self._deadline is not None and self._loop.time() > self._deadline:
+        if self._watch is not None and self._timeout is not None and self._watch.seconds > self._timeout:
             self.fail(TooLate())
             return
         self.open = False
@@ -432,7 +432,9 @@ def _keys(request: Any) -> Any:
 
 
 def _wanted(request: Any) -> dict[str, bool]:
-    names = [output.name for output in request.outputs] or OUTPUTS
+    if not request.outputs:
+        return RAW_OUTPUTS
+    names = [output.name for output in request.outputs]
     for name in names:
         if name not in OUTPUTS:
             raise NotOfGrpc(what=f"there is no output {name!r}", where="outputs", mend="ask for " + " or ".join(OUTPUTS))

@@ -130,7 +130,8 @@ class Connection(asyncio.Protocol):
         self._paused = False  # the client does not read what it is sent
         self._choked = False  # the client sends faster than it is answered
         self._draining = False
-        self._taken, self._seen, self._since = 0, (0, False), 0.0
+        self._closing: asyncio.TimerHandle | None = None
+        self._taken, self._seen, self._since = 0, (-1, False), 0.0
 
     # --- asyncio ---
 
@@ -141,6 +142,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
         self._open.discard(self)
+        self._refused = True
+        self._parser = None  # it holds this object as this holds it
+        if self._closing is not None:
+            self._closing.cancel()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -297,7 +302,7 @@ class Connection(asyncio.Protocol):
         """Close without a reset: a client that is still sending would lose the answer if its bytes stayed unread."""
         if self._transport is not None and not self._half_closed:
             self._transport.write_eof()
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close)
+            self._closing = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close)
         else:
             self._close()
 

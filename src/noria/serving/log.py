@@ -1,11 +1,14 @@
 """The prediction log: one Arrow row per prediction, in checksummed frames, on disk before the answer leaves.
 
-    segment  = magic, frame of the Arrow schema, frame, frame, …           (payloads are Arrow IPC messages)
-    frame    = marker (4) · payload length (4) · CRC-32 of sequence and payload (4) · sequence (8) · payload
+    segment  = magic, frame of the Arrow schema, frame, frame, …           (payloads are Arrow IPC messages; a mark has none)
+    frame    = marker (4) · payload length (4) · CRC-32 of what follows (4) · sequence (8) · durable (8) · payload
 
-A torn tail (a crash in the middle of a write) is dropped and counted when the segment is opened again. Damage before the
-tail is never cut off: reading raises `DamagedLog`. A failed sync is never retried: the log refuses from then on, since
-what the disk holds is no longer known.
+`durable` says up to which byte the segment was known to be on disk when the frame was written. So damage can be told apart from
+what a power cut leaves: writes that were not synced may be missing or torn in any order, but only beyond the largest `durable`.
+There they are dropped and counted, and what is intact behind them is read. Damage before it was on disk once: reading raises
+`DamagedLog`, and nothing is cut off. A mark, written after a second's rest and at the end, leaves nothing beyond doubt.
+
+A failed sync is never retried: the log refuses from then on, since what the disk holds is no longer known.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
@@ -30,9 +34,10 @@ from noria.core.files import AppendFile, Files
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAGIC = b"NRLOG002"
+MAGIC = b"NRLOG003"
 MARKER = b"\xf1NRF"
-HEAD = struct.Struct("<4sIIQ")
+HEAD = struct.Struct("<4sIIQQ")
+CHECKED = struct.Struct("<QQ")
 SEGMENT_BYTES = 64 * 1024 * 1024
 SPAN = timedelta(days=1)
 DAY_US = 86_400_000_000
@@ -128,7 +133,7 @@ class PredictionLog:
         self._folder, self._files = folder / writer, files
         self._segment: AppendFile | None = None
         self._path, self._day, self._width = self._folder, "", -1
-        self._sequence = 0
+        self._sequence = self._durable = self._marked = 0
         self._failed: LogFailed | None = None
         self._syncing = threading.Lock()  # one thread appends, another may sync; a segment is not closed under it
         self.dropped_bytes = 0
@@ -143,8 +148,7 @@ class PredictionLog:
             if self._segment is None or not self._fits(day, rows):
                 self._open(day, rows.features.shape[1])
             assert self._segment is not None
-            self._sequence += 1
-            self._segment.write(_frame(self._sequence, encode(rows)))
+            self._write(encode(rows))
         except OSError as error:
             self._failed = LogFailed(self._path, str(error))
             raise self._failed from error
@@ -159,10 +163,30 @@ class PredictionLog:
             raise self._failed
         try:
             if self._segment is not None:
+                size = self._segment.size()
                 self._segment.sync()
+                self._durable = size
         except OSError as error:
             self._failed = LogFailed(self._path, str(error))
             raise self._failed from error
+
+    def mark(self) -> None:
+        """Say in the segment itself how much of it is on disk, if that is more than it says yet. Raises `LogFailed`."""
+        if self._failed:
+            raise self._failed
+        if self._segment is None or self._durable <= self._marked:
+            return
+        try:
+            self._write(b"")
+        except OSError as error:
+            self._failed = LogFailed(self._path, str(error))
+            raise self._failed from error
+
+    def _write(self, payload: bytes) -> None:
+        assert self._segment is not None
+        self._sequence += 1
+        self._marked = self._durable
+        self._segment.write(_frame(self._sequence, self._marked, payload))
 
     @property
     def folder(self) -> Path:
@@ -178,6 +202,14 @@ class PredictionLog:
         return None
 
     def close(self) -> None:
+        """Sync, mark and close. What had failed stays as it is."""
+        with suppress(LogFailed):
+            self.sync()
+            self.mark()
+            self.sync()
+        self._close()
+
+    def _close(self) -> None:
         if self._segment is not None:
             self._segment.close()
             self._segment = None
@@ -188,32 +220,40 @@ class PredictionLog:
         return day == self._day and rows.features.shape[1] == self._width and self._segment.size() <= SEGMENT_BYTES
 
     def _open(self, day: str, width: int) -> None:
-        with self._syncing:
-            self._sync()  # what the segment before holds may not have been
-            self.close()
+        if self._segment is not None:
+            self.sync()  # what the segment before holds may not have been
+            self.mark()
+            with self._syncing:
+                self._sync()
+                self._close()
         taken = self._files.list(self._folder, f"{day}.*.seg")
-        fresh = not taken or self._day == day or self._width_of(taken[-1]) != width
-        number = len(taken) if fresh else len(taken) - 1
+        number = len(taken)
+        if taken and self._day != day and self._may_go_on(taken[-1], width):
+            number -= 1
         self._path = self._folder / f"{day}.{number:04d}.seg"
-        self._day, self._width = day, width
-        data = self._files.read(self._path) if self._files.exists(self._path) else b""
-        frames, intact = _scan(self._path, data)
-        self._segment = self._files.append(self._path)
-        if intact < len(data):
-            self.dropped_bytes += len(data) - intact
-            self._segment.truncate(intact)
-        if not frames:
-            self._segment.truncate(0)
-            self._segment.write(MAGIC + _frame(0, log_schema(width).serialize().to_pybytes()))
-        self._sequence = max([self._sequence, *(sequence for sequence, _ in frames)])
+        self._day, self._width, self._durable, self._marked = day, width, 0, 0
+        found = _scan(self._path, self._files.read(self._path) if self._files.exists(self._path) else b"")
+        with self._syncing:
+            self._segment = self._files.append(self._path)
+            if found.dropped:
+                self.dropped_bytes += found.dropped
+                self._segment.truncate(found.end)
+            self._sequence = max([self._sequence, *(sequence for sequence, _ in found.frames)])
+            if not found.frames:
+                self._segment.truncate(0)
+                self._segment.write(MAGIC + _frame(0, 0, log_schema(width).serialize().to_pybytes()))
+            self._sync()  # before the first frame: a segment whose head is gone is damaged, not torn
 
-    def _width_of(self, path: Path) -> int:
-        import pyarrow as pa
+    def _may_go_on(self, path: Path, width: int) -> bool:
+        """Whether rows may follow in a segment that is there: of the same width, and nothing intact behind what would be cut off."""
+        found = _scan(path, self._files.read(path))
+        return not found.gaps and (not found.frames or _width(found.frames[0][1]) == width)
 
-        frames, _ = _scan(path, self._files.read(path))
-        if not frames:
-            return -1
-        return int(pa.ipc.read_schema(pa.py_buffer(frames[0][1])).field("features").type.list_size)
+
+def _width(schema: bytes) -> int:
+    import pyarrow as pa
+
+    return int(pa.ipc.read_schema(pa.py_buffer(schema)).field("features").type.list_size)
 
 
 def read_log(folder: Path, start: datetime, end: datetime, files: Files) -> Predictions | None:
@@ -232,14 +272,16 @@ def read_log(folder: Path, start: datetime, end: datetime, files: Files) -> Pred
 
 
 def read_segment(path: Path, files: Files, low: int = 0, high: int = 2**63 - 1) -> Iterator[Predictions]:
-    """The frames of one segment, a torn tail left out, their rows received in [low, high). Raises `DamagedLog`."""
+    """The frames of one segment, what a power cut tore left out, their rows received in [low, high). Raises `DamagedLog`."""
     import pyarrow as pa
 
-    frames, _ = _scan(path, files.read(path))
+    frames = _scan(path, files.read(path)).frames
     if not frames:
         return
     schema = pa.ipc.read_schema(pa.py_buffer(frames[0][1]))
     for _, payload in frames[1:]:
+        if not payload:
+            continue
         rows = decode(payload, schema)
         keep = (rows.received_us >= low) & (rows.received_us < high)
         if keep.any():
@@ -262,6 +304,12 @@ def encode(rows: Predictions) -> bytes:
     ]
     payload: bytes = pa.RecordBatch.from_arrays(columns, schema=_schema(rows.features.shape[1])).serialize().to_pybytes()
     return payload
+
+
+def warm_up(width: int) -> None:
+    """Encode one row for nothing: what the first one costs (a quarter of a second of imports) no request should pay."""
+    one = np.zeros(1, np.int64)
+    encode(Predictions([""], [None], [""], [""], one, one.astype(np.int32), np.zeros((1, width), np.float32), one.astype(np.float64)))
 
 
 def decode(payload: bytes, schema: pa.Schema) -> Predictions:
@@ -297,11 +345,17 @@ def _runs(values: Sequence[str]) -> pa.Array:
     import pyarrow as pa
 
     if values[0] == values[-1] and values.count(values[0]) == len(values):
-        ends, texts = [len(values)], [values[0]]
-    else:
-        starts = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
-        ends, texts = [*starts[1:], len(values)], [values[i] for i in starts]
+        return _one_run(len(values), values[0])
+    starts = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
+    ends, texts = [*starts[1:], len(values)], [values[i] for i in starts]
     return pa.RunEndEncodedArray.from_arrays(pa.array(ends, pa.int32()), pa.array(texts, pa.string()))
+
+
+@lru_cache(maxsize=1024)
+def _one_run(length: int, text: str) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.RunEndEncodedArray.from_arrays(pa.array([length], pa.int32()), pa.array([text], pa.string()))
 
 
 def _unrolled(column: pa.Array) -> list[str]:
@@ -312,41 +366,61 @@ def _unrolled(column: pa.Array) -> list[str]:
     return texts
 
 
-def _frame(sequence: int, payload: bytes) -> bytes:
-    return HEAD.pack(MARKER, len(payload), _checksum(sequence, payload), sequence) + payload
+def _frame(sequence: int, durable: int, payload: bytes) -> bytes:
+    return HEAD.pack(MARKER, len(payload), _checksum(sequence, durable, payload), sequence, durable) + payload
 
 
-def _checksum(sequence: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(sequence.to_bytes(8, "little")))
+def _checksum(sequence: int, durable: int, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(CHECKED.pack(sequence, durable)))
 
 
-def _scan(path: Path, data: bytes) -> tuple[list[tuple[int, bytes]], int]:
-    """The intact frames of a segment and where they end. Raises `DamagedLog` when intact frames follow damage."""
-    frames: list[tuple[int, bytes]] = []
-    at = len(MAGIC)
-    if data[:at] != MAGIC:
+@dataclass
+class _Found:
+    """What a segment holds: (sequence, payload) of its intact frames, where the last one ends, what lies between or behind them."""
+
+    frames: list[tuple[int, bytes]] = field(default_factory=list)
+    end: int = 0
+    dropped: int = 0
+    gaps: bool = False
+
+
+def _scan(path: Path, data: bytes) -> _Found:
+    """The intact frames of a segment. Raises `DamagedLog` when what is damaged was on disk once."""
+    found = _Found(dropped=len(data))
+    if data[: len(MAGIC)] != MAGIC:
         if _next_intact(data, 0) is not None:
             raise DamagedLog(path, 0)
-        return [], 0
+        return found
+    at = found.end = len(MAGIC)
+    found.dropped, damage, known = 0, -1, 0
     while at < len(data):
         frame = _frame_at(data, at)
         if frame is None:
-            if _next_intact(data, at + 1) is not None:
-                raise DamagedLog(path, at)
-            break
-        frames.append(frame)
-        at += HEAD.size + len(frame[1])
-    return frames, at
+            following = _next_intact(data, at + 1)
+            damage = at if damage < 0 else damage
+            found.dropped += (len(data) if following is None else following) - at
+            if following is None:
+                break
+            found.gaps, at = True, following
+            continue
+        sequence, durable, payload = frame
+        known = max(known, durable)
+        found.frames.append((sequence, payload))
+        at = found.end = at + HEAD.size + len(payload)
+    if 0 <= damage < known:
+        raise DamagedLog(path, damage)
+    return found
 
 
-def _frame_at(data: bytes, at: int) -> tuple[int, bytes] | None:
+def _frame_at(data: bytes, at: int) -> tuple[int, int, bytes] | None:
+    """Sequence, durable and payload of an intact frame that begins here."""
     if at + HEAD.size > len(data):
         return None
-    marker, length, checksum, sequence = HEAD.unpack_from(data, at)
+    marker, length, checksum, sequence, durable = HEAD.unpack_from(data, at)
     payload = data[at + HEAD.size : at + HEAD.size + length]
-    if marker != MARKER or len(payload) != length or _checksum(sequence, payload) != checksum:
+    if marker != MARKER or len(payload) != length or _checksum(sequence, durable, payload) != checksum:
         return None
-    return sequence, payload
+    return sequence, durable, payload
 
 
 def _next_intact(data: bytes, start: int) -> int | None:

@@ -28,7 +28,7 @@ from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
 from noria.serving.http import Connection, KnownHeads
 from noria.serving.http2 import Http2Connection
-from noria.serving.log import LogFailed, PredictionLog
+from noria.serving.log import LogFailed, PredictionLog, warm_up
 from noria.serving.lookup import Lookup, OpenLookup, StaleFeatures
 from noria.serving.metrics import Measures
 from noria.serving.protocols import NotHere
@@ -162,6 +162,7 @@ class DataPlane:
         there = {d.bundle.path: d for d in (now.champion, now.shadow) if d is not None} if now else {}
         champion = there.get(target.champion) or Deployment.open(target.champion, self._files)
         shadow = None if target.shadow is None else there.get(target.shadow) or Deployment.open(target.shadow, self._files)
+        warm_up(len(champion.bundle.features))
         lookup, why = self._lookup(target.endpoint, champion)
         return Route(champion, shadow, lookup), why
 
@@ -251,6 +252,8 @@ class DataPlane:
         try:
             difference = deployment.prove()
             await asyncio.to_thread(self._files.write, served.log.folder / PROBE_FILE, self._writer.encode())
+            await asyncio.to_thread(served.log.sync)  # class `process` loses at most a probe's distance in a power cut
+            served.log.mark()
         except NoriaError as error:
             return Unhealthy(f"{error.what}: {error.where}")
         except OSError as error:
@@ -313,8 +316,6 @@ class DataPlane:
                     await asyncio.sleep(0.005)
         self._commit.close()
         for name, served in self._served.items():
-            with suppress(LogFailed):  # it was told when it failed, and nothing was answered since
-                served.log.sync()
             served.log.close()
             sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}
             self._files.write(served.log.folder / SUMS_FILE, msgspec.json.encode(sums))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -309,8 +310,11 @@ def _from_bytes(tensor: Tensor) -> NDArray[np.float32]:
             where="inputs",
             mend="make them agree",
         )
+    values = np.frombuffer(tensor.raw, kind)
+    if kind == np.float32:
+        return values
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.frombuffer(tensor.raw, kind).astype(np.float32)
+        return values.astype(np.float32)
 
 
 def _cut_binary(inputs: Sequence[Tensor], binary: bytes) -> None:
@@ -384,8 +388,8 @@ def v2_answer(bundle: Bundle, predictions: list[float], ids: list[str], asked: A
 def raw_values(datatype: str, data: Sequence[Any]) -> bytes:
     """Values as the protocol's bytes: numbers little-endian, texts with their length before them."""
     if datatype == "BYTES":
-        return b"".join(len(text).to_bytes(4, "little") + text for text in (value.encode() for value in data))
-    return np.array(data, NUMBERS[datatype]).tobytes()
+        return b"".join([len(text).to_bytes(4, "little") + text for text in [value.encode() for value in data]])
+    return struct.pack(f"<{len(data)}d", *data) if datatype == "FP64" else np.array(data, NUMBERS[datatype]).tobytes()
 
 
 def v2_metadata(bundle: Bundle, name: str) -> bytes:

@@ -166,10 +166,12 @@ def _told(body: Callable[[], bytes]) -> Answer:
 
 def _plain(served: Served, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
+    batcher.require_room()
     batcher.ask(batcher.route.champion.signature.plain(body), _plain_answers(reply))
 
 
 def _entities(served: Served, settings: ServingSettings, body: bytes, reply: Reply) -> None:
+    served.batcher.require_room()
     lookup = served.batcher.route.lookup
     if lookup is None:
         raise NoLookup(served.target.endpoint, served.no_lookup)
@@ -190,6 +192,7 @@ def _plain_answers(reply: Reply) -> Deliver:
 
 
 def _v2(served: Served, json_length: int | None, body: bytes, reply: Reply) -> None:
+    served.batcher.require_room()
     asked: Asked = served.batcher.route.champion.signature.v2(body, json_length)
 
     def deliver(answer: Answered | NoriaError) -> None:

@@ -7,6 +7,7 @@ a second. When the supervisor is gone, it stops taking requests, answers what it
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -31,6 +32,7 @@ logger = logging.getLogger("noria.serving")
 BEAT_SECONDS = 0.25
 PROBE_SECONDS = 1.0
 BACKLOG = 2048
+GC_THRESHOLDS = (20_000, 20, 50)  # answering makes next to no cycles
 
 
 class Serve(msgspec.Struct, tag="serve"):
@@ -115,6 +117,9 @@ class Worker:
             await self._out.drain()
             return
         settings = begin.settings
+        gc.collect()
+        gc.freeze()  # what was loaded stays: the collector need not look at it again, which takes tens of milliseconds
+        gc.set_threshold(*GC_THRESHOLDS)
         servers = [await _listening(begin.host, begin.port, self._plane.connection, tls(settings, "http/1.1"))]
         if begin.grpc_port is not None:
             servers.append(await _listening(begin.host, begin.grpc_port, self._plane.grpc_connection, tls(settings, "h2")))
@@ -192,9 +197,8 @@ class BadCertificate(UserMistake):
 
 async def _listening(host: str, port: int, protocol: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None) -> asyncio.Server:
     sock = listener(host, port)
-    sock.listen(BACKLOG)
     sock.setblocking(False)
-    return await asyncio.get_running_loop().create_server(protocol, sock=sock, ssl=context)
+    return await asyncio.get_running_loop().create_server(protocol, sock=sock, ssl=context, backlog=BACKLOG)
 
 
 def _target(order: Serve) -> Target:
