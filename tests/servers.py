@@ -45,7 +45,7 @@ def onnx_model(plus: float = 0.0, *, nodes: list[Any] | None = None, width: int 
 
 def make_bundle(root: Path, plus: float = 0.0, *, model: bytes | None = None, predictions: list[float] | None = None) -> Bundle:
     """A sealed bundle of `onnx_model(plus)`, whose sample is answered rightly unless told otherwise."""
-    model = model or onnx_model(plus)
+    model = onnx_model(plus) if model is None else model
     rows = [[1.0, 2.0], [-3.5, 0.25]]
     if predictions is None:
         predictions = OnnxModel(model).predict(np.array(rows, np.float32)).tolist()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import TensorProto, helper
 
 from servers import FEATURES, Standalone, make_bundle, onnx_model, soon
 
@@ -139,23 +140,92 @@ def damaged(bundle: Path) -> Path:
     return bundle
 
 
+def graph(*nodes: Any, **attributes: Any) -> bytes:
+    return onnx_model(nodes=list(nodes), **attributes)
+
+
+def huge() -> bytes:
+    """A model that asks for 400 GB."""
+    shape = helper.make_node("Constant", [], ["shape"], value=helper.make_tensor("s", TensorProto.INT64, [2], [100_000, 1_000_000]))
+    return graph(
+        shape, helper.make_node("ConstantOfShape", ["shape"], ["all"]), helper.make_node("ReduceSum", ["all"], ["scores"], keepdims=0)
+    )
+
+
+def endless() -> bytes:
+    """A model whose loop takes years."""
+    value = helper.make_tensor_value_info
+    inside = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Sin", ["before"], ["after"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, [None, 2]),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, [None, 2]),
+        ],
+    )
+    turns = helper.make_node("Constant", [], ["turns"], value=helper.make_tensor("t", TensorProto.INT64, [], [10**15]))
+    on = helper.make_node("Constant", [], ["yes"], value=helper.make_tensor("b", TensorProto.BOOL, [], [True]))
+    return graph(turns, on, helper.make_node("Loop", ["turns", "yes", "features"], ["scores"], body=inside))
+
+
+def texts() -> bytes:
+    return graph(helper.make_node("Cast", ["features"], ["scores"], to=TensorProto.STRING))
+
+
+def one_answer_for_all() -> bytes:
+    return graph(helper.make_node("ReduceMean", ["features"], ["scores"], axes=[0, 1], keepdims=1))
+
+
+def without(root: Path, name: str) -> Path:
+    path = make_bundle(root, 3.0).path
+    (path / name).unlink()
+    return path
+
+
+def rewritten(root: Path, name: str, data: bytes) -> Path:
+    path = make_bundle(root, 4.0).path
+    (path / name).write_bytes(data)
+    return path
+
+
+WRONG = [0.0, 0.0]
 BAD = {
     "a changed byte": lambda root: damaged(make_bundle(root, 1.0).path),
     "no such folder": lambda root: root / ("0" * 64),
-    "not a model": lambda root: make_bundle(root, model=b"garbage", predictions=[0.0, 0.0]).path,
-    "another input's width": lambda root: make_bundle(root, model=onnx_model(width=3), predictions=[0.0, 0.0]).path,
-    "other answers than sealed": lambda root: make_bundle(root, 2.0, predictions=[0.0, 0.0]).path,
-    "answers that are no numbers": lambda root: make_bundle(root, float("nan"), predictions=[0.0, 0.0]).path,
+    "not a model": lambda root: make_bundle(root, model=b"garbage", predictions=WRONG).path,
+    "an empty model": lambda root: make_bundle(root, model=b"", predictions=WRONG).path,
+    "half a model": lambda root: make_bundle(root, model=onnx_model()[:60], predictions=WRONG).path,
+    "another input's width": lambda root: make_bundle(root, model=onnx_model(width=3), predictions=WRONG).path,
+    "other answers than sealed": lambda root: make_bundle(root, 2.0, predictions=WRONG).path,
+    "answers that are no numbers": lambda root: make_bundle(root, float("nan"), predictions=WRONG).path,
+    "answers that are texts": lambda root: make_bundle(root, model=texts(), predictions=WRONG).path,
+    "one answer for all": lambda root: make_bundle(root, model=one_answer_for_all(), predictions=WRONG).path,
+    "too few sealed answers": lambda root: make_bundle(root, 5.0, predictions=[6.0]).path,
+    "sealed answers that are no numbers": lambda root: make_bundle(root, 6.0, predictions=["x", None]).path,  # type: ignore[list-item]
+    "no manifest": lambda root: without(root, "bundle.json"),
+    "no model": lambda root: without(root, "model/model.onnx"),
+    "no sample": lambda root: without(root, "sample/requests.json"),
+    "a manifest that is no JSON": lambda root: rewritten(root, "bundle.json", b"{"),
+    "another sample": lambda root: rewritten(root, "sample/requests.json", b"{}"),
+    "more memory than there is": lambda root: make_bundle(root, model=huge(), predictions=WRONG).path,
+    "a model that never ends": lambda root: make_bundle(root, model=endless(), predictions=WRONG).path,
 }
 
 
 def test_a_bundle_that_cannot_be_served_leaves_the_one_before_and_is_told(bundles: list[Any], start: Any, tmp_path: Path) -> None:
     server = start(bundles[0].path)
+    workers = server.workers()
     for number, (kind, make) in enumerate(BAD.items()):
         server.aim(make(tmp_path / f"bad{number}"))
-        assert soon(lambda: server.admin("/v2/health/ready")[1]["degraded"], 5) < 5, kind
+        soon(lambda: server.admin("/v2/health/ready")[1]["degraded"], 8 if "never ends" in kind else 5)
         status, answer = server.ask([(3.0, 0.0)])
         assert (status, answer["bundle"], answer["predictions"]) == (200, bundles[0].id, [3.0]), kind
+        assert server.workers() == workers, kind
         server.aim(bundles[0].path)
         soon(lambda: not server.admin("/v2/health/ready")[1]["degraded"])
 

@@ -97,7 +97,7 @@ def open_bundle(path: Path, files: Files) -> Bundle:
     """Open and verify the bundle at `path`. Raises `DamagedBundle`."""
     try:
         text = files.read(path / MANIFEST)
-    except FileNotFoundError as error:
+    except OSError as error:
         raise DamagedBundle(path, f"there is no {MANIFEST}") from error
     if digest(text) != path.name:
         raise DamagedBundle(path, f"{MANIFEST} does not have the hash that names the bundle")
@@ -106,9 +106,11 @@ def open_bundle(path: Path, files: Files) -> Bundle:
     except msgspec.DecodeError as error:
         raise DamagedBundle(path, f"{MANIFEST} is of another format ({error})") from error
     for name, expected in manifest.files.items():
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise DamagedBundle(path, f"{name!r} lies outside of it")
         try:
             found = digest(files.read(path / name))
-        except FileNotFoundError as error:
+        except OSError as error:
             raise DamagedBundle(path, f"{name} is missing") from error
         if found != expected:
             raise DamagedBundle(path, f"{name} has changed")

@@ -30,6 +30,8 @@ class OnnxModel:
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's own exceptions share no narrower base; re-raised with its words
             raise UnloadableModel(str(error)) from error
+        if len(self._session.get_inputs()) != 1:
+            raise UnloadableModel(f"it has {len(self._session.get_inputs())} inputs; one, of shape [rows, features], is wanted")
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[-1].name
 
@@ -45,7 +47,12 @@ class OnnxModel:
             (scores,) = self._session.run([self._output], {self._input: features})
         except Exception as error:  # the library's own exceptions share no narrower base; re-raised with its words
             raise ModelFailed(str(error)) from error
-        scores = np.asarray(scores, dtype=np.float64)
+        try:
+            scores = np.asarray(scores, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ModelFailed(f"it answers with what are no numbers: {error}") from error
+        if scores.ndim > 2 or scores.shape[:1] != features.shape[:1]:
+            raise ModelFailed(f"it answers {scores.shape} to {len(features)} rows")
         return scores if scores.ndim == 1 else scores[:, -1]
 
 

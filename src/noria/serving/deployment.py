@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -47,10 +46,8 @@ class Deployment:
     def open(path: Path, files: Files) -> Deployment:
         """Open a bundle and let it answer its sample. Raises `DamagedBundle`, `UnloadableModel` or `WrongAnswers`."""
         bundle = open_bundle(path, files)
-        sample = sample_of(bundle, files)
-        deployment = Deployment(
-            bundle, OnnxModel.of(bundle), Signature(bundle.features), _request(bundle, sample), tuple(sample["predictions"])
-        )
+        golden, answers = _golden(bundle, files)
+        deployment = Deployment(bundle, OnnxModel.of(bundle), Signature(bundle.features), golden, answers)
         deployment.prove()
         return deployment
 
@@ -65,5 +62,14 @@ class Deployment:
         return worst
 
 
-def _request(bundle: Bundle, sample: dict[str, Any]) -> bytes:
-    return msgspec.json.encode({"rows": [dict(zip(bundle.features, row, strict=True)) for row in sample["features"]]})
+def _golden(bundle: Bundle, files: Files) -> tuple[bytes, tuple[float, ...]]:
+    """The bundle's sample as a request, and its answers. Raises `WrongAnswers` if it is not what a sample is."""
+    try:
+        sample = sample_of(bundle, files)
+        rows = [dict(zip(bundle.features, row, strict=True)) for row in sample["features"]]
+        answers = tuple(float(answer) for answer in sample["predictions"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise WrongAnswers(bundle, f"its sample can't be read: {error!r}") from error
+    if not rows or len(rows) != len(answers):
+        raise WrongAnswers(bundle, f"its sample has {len(rows)} rows and {len(answers)} answers")
+    return msgspec.json.encode({"rows": rows}), answers

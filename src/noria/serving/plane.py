@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,7 +27,7 @@ from noria.serving.access import Access, Key
 from noria.serving.batcher import Batcher, Route
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
-from noria.serving.http import Connection, KnownHeads
+from noria.serving.http import Connection, KnownHeads, bug
 from noria.serving.http2 import Http2Connection
 from noria.serving.log import LogFailed, PredictionLog, warm_up
 from noria.serving.lookup import Lookup, OpenLookup, StaleFeatures
@@ -36,6 +37,8 @@ from noria.serving.rest import Rest
 
 if TYPE_CHECKING:
     from noria.serving.grpc import GrpcServices
+
+logger = logging.getLogger("noria.serving")
 
 Result = TypeVar("Result")
 
@@ -136,6 +139,12 @@ class DataPlane:
             if served is None:
                 raise
             served.trouble = f"{error.what} ({error.where})"
+            return
+        except Exception as error:  # a fault of ours in opening must not end what is served
+            logger.exception("while opening %s", target.champion)
+            if served is None:
+                raise bug(error) from error
+            served.trouble = str(bug(error))
             return
         if served is None:
             self._served[target.endpoint] = self._begin(target, route, no_lookup)
