@@ -158,15 +158,8 @@ def endless() -> bytes:
     inside = helper.make_graph(
         [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Sin", ["before"], ["after"])],
         "body",
-        [
-            helper.make_tensor_value_info("i", TensorProto.INT64, []),
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("before", TensorProto.FLOAT, [None, 2]),
-        ],
-        [
-            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("after", TensorProto.FLOAT, [None, 2]),
-        ],
+        [value("i", TensorProto.INT64, []), value("on", TensorProto.BOOL, []), value("before", TensorProto.FLOAT, [None, 2])],
+        [value("still", TensorProto.BOOL, []), value("after", TensorProto.FLOAT, [None, 2])],
     )
     turns = helper.make_node("Constant", [], ["turns"], value=helper.make_tensor("t", TensorProto.INT64, [], [10**15]))
     on = helper.make_node("Constant", [], ["yes"], value=helper.make_tensor("b", TensorProto.BOOL, [], [True]))
