@@ -18,7 +18,7 @@ FEATURES = 30
 NAMES = [f"f{i}" for i in range(FEATURES)]
 
 
-def make_bundle(root: Path, *, trees: int = 100, seed: int = 0) -> Bundle:
+def make_bundle(root: Path, *, trees: int = 100, seed: int = 0, definition_hash: str = "") -> Bundle:
     import lightgbm
 
     rng = np.random.default_rng(seed)
@@ -27,14 +27,14 @@ def make_bundle(root: Path, *, trees: int = 100, seed: int = 0) -> Bundle:
     settings = {"objective": "binary", "num_leaves": 31, "verbose": -1, "seed": seed, "num_threads": 2}
     booster = lightgbm.train(settings, lightgbm.Dataset(x, y), trees)
     model = to_onnx(booster, features=FEATURES, check=x[:200])
-    return seal(root, model, x[:8], f"seed {seed}")
+    return seal(root, model, x[:8], f"seed {seed}", definition_hash)
 
 
-def seal(root: Path, model: bytes, rows: np.ndarray, run: str) -> Bundle:
+def seal(root: Path, model: bytes, rows: np.ndarray, run: str, definition_hash: str = "") -> Bundle:
     """A bundle of a model, with its answers to some rows as its sample."""
     sample = {"features": rows.tolist(), "predictions": OnnxModel(model).predict(rows).tolist()}
     contents = {MODEL_FILE: model, SAMPLE_FILE: json.dumps(sample).encode(), PROFILE_FILE: b"{}", CARD_FILE: b"# bench\n"}
-    manifest = Manifest(1, "bench", "onnx", NAMES, "bench", "", run, {}, {}, {}, {})
+    manifest = Manifest(1, "bench", "onnx", NAMES, "bench", definition_hash, run, {}, {}, {}, {})
     root.mkdir(parents=True, exist_ok=True)
     return write_bundle(root, manifest, contents, LocalFiles())
 

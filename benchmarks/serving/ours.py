@@ -17,6 +17,9 @@ from noria.serving.worker import Serve
 
 if __name__ == "__main__":
     bundle, folder, *given = sys.argv[1:]
-    settings = msgspec.convert({"port": 0, **dict(text.split("=", 1) for text in given)}, ServingSettings, strict=False)
+    named = dict(text.split("=", 1) for text in given)
+    worker = named.pop("worker", "noria.serving.worker").split(" ")
+    settings = msgspec.convert({"port": 0, **named}, ServingSettings, strict=False)
     targets = [Serve("bench", bundle, None, f"{folder}/log")]
-    run_supervisor(Supervisor(lambda: targets, settings, SystemClock()), lambda where: print(json.dumps(where.to_dict()), flush=True))
+    supervisor = Supervisor(lambda: targets, settings, SystemClock(), worker=worker)
+    run_supervisor(supervisor, lambda where: print(json.dumps(where.to_dict()), flush=True))

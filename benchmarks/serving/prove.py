@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.figure import Figure, Proof
 from benchmarks.peers import peer_python
+from benchmarks.serving import lookup
 from benchmarks.serving.model import FEATURES, make_bundle, make_slow_bundle, write_bodies, write_tensors
 
 HERE = Path(__file__).parent
@@ -45,6 +46,7 @@ def prove() -> Proof:
         bundle = make_bundle(folder / "bundles").path
         bodies = write_bodies(folder / "bodies.txt")
         yield from against_bare(folder, bundle, bodies)
+        yield from looked_up(folder, bodies)
         yield from start(folder, bundle)
         yield from grpc_against_grpcio(folder, bundle)
         yield from batches(folder)
@@ -117,6 +119,22 @@ def against_bare(folder: Path, bundle: Path, bodies: Path) -> Proof:
         if slowest is not None:
             yield Figure(f"{kind}_{connections}_p99", median(x["p99_ms"] for x in found[kind, connections]), "ms", "<", slowest)
     yield Figure("errors", sum(x["errors"] + x["lost"] for loads in found.values() for x in loads), "", "=", 0)
+
+
+def looked_up(folder: Path, bodies: Path) -> Proof:
+    """Features of two entities from the online store, beside the bare limit with the features sent by the caller."""
+    bundle = make_bundle(folder / "bundles", definition_hash=lookup.FEATURE_SET.definition_hash()).path
+    store, entities = lookup.make_store(folder / "store"), lookup.write_entities(folder / "entities.txt")
+    worker = f"worker=benchmarks.serving.lookup {store}"
+    ratios = []
+    for _ in range(ROUNDS):
+        with bare(bundle) as where:
+            limit = load(where["port"], "/", bodies, 64)
+        with ours(folder, bundle, worker, "durability=process", "most_feature_age_seconds=1e12") as where:
+            mine = load(where["port"], "/predict/bench/entities", entities, 64)
+        ratios.append(mine["rate"] / limit["rate"])
+        yield told("features looked up, process, 64 connections", mine)
+    yield Figure("looked_up_of_bare", median(ratios), "", ">=", 0.30)
 
 
 def start(folder: Path, bundle: Path) -> Proof:
