@@ -12,7 +12,9 @@ import typer
 
 from noria.cli.main import app
 
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+TREE = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+GROUPS = {f"{name} {own}": command for name, group in TREE.items() for own, command in getattr(group, "commands", {}).items()}
+COMMANDS = {name: command for name, command in TREE.items() if not hasattr(command, "commands")} | GROUPS
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
