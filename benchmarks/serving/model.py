@@ -85,3 +85,24 @@ def _cost(model: bytes) -> float:
     for _ in range(200):
         scorer.predict(row)
     return 5 * watch.seconds
+
+
+def make_spinning_bundle(root: Path) -> Bundle:
+    """A model whose call costs two milliseconds or so of arithmetic and next to no memory traffic: what cores scale."""
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info
+    turn = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Sin", ["before"], ["after"])],
+        "turn",
+        [value("i", TensorProto.INT64, []), value("on", TensorProto.BOOL, []), value("before", TensorProto.FLOAT, [None, FEATURES])],
+        [value("still", TensorProto.BOOL, []), value("after", TensorProto.FLOAT, [None, FEATURES])],
+    )
+    turns = helper.make_node("Constant", [], ["turns"], value=helper.make_tensor("t", TensorProto.INT64, [], [2000]))
+    on = helper.make_node("Constant", [], ["yes"], value=helper.make_tensor("b", TensorProto.BOOL, [], [True]))
+    nodes = [turns, on, helper.make_node("Loop", ["turns", "yes", "features"], ["scores"], body=turn)]
+    graph = helper.make_graph(
+        nodes, "spinning", [value("features", TensorProto.FLOAT, [None, FEATURES])], [value("scores", TensorProto.FLOAT, [None, FEATURES])]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8).SerializeToString()
+    return seal(root, bytes(model), np.random.default_rng(1).normal(size=(8, FEATURES)).astype(np.float32), "spinning")

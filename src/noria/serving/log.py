@@ -14,6 +14,7 @@ A failed sync is never retried: the log refuses from then on, since what the dis
 from __future__ import annotations
 
 import struct
+import sys
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -307,9 +308,26 @@ def encode(rows: Predictions) -> bytes:
 
 
 def warm_up(width: int) -> None:
-    """Encode one row for nothing: what the first one costs (a quarter of a second of imports) no request should pay."""
+    """Encode one row for nothing: what the first one costs no request should pay.
+
+    Arrow looks once whether there is pandas, by importing it: a quarter of a second and 50 MB, for nothing here. It is told no;
+    where its conversions to pandas are asked for, it looks again.
+    """
     one = np.zeros(1, np.int64)
-    encode(Predictions([""], [None], [""], [""], one, one.astype(np.int32), np.zeros((1, width), np.float32), one.astype(np.float64)))
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        encode(Predictions([""], [None], [""], [""], one, one.astype(np.int32), np.zeros((1, width), np.float32), one.astype(np.float64)))
+    finally:
+        sys.meta_path.remove(_NoPandas)
+
+
+class _NoPandas:
+    """A finder of modules that says there is no pandas."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG004
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
 
 
 def decode(payload: bytes, schema: pa.Schema) -> Predictions:

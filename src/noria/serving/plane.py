@@ -134,7 +134,9 @@ class DataPlane:
         """
         served = self._served.get(target.endpoint)
         try:
-            route, no_lookup = await self._opened(target, served.batcher.route if served else None)
+            route = await self._opened(target, served.batcher.route if served else None)
+            lookup, no_lookup = await _in_thread(lambda: self._lookup(target.endpoint, route.champion))
+            route = replace(route, lookup=lookup)
         except NoriaError as error:
             if served is None:
                 raise
@@ -154,11 +156,7 @@ class DataPlane:
         self._known.forget()
         await self.probe()
 
-    def target(self, endpoint: str) -> Target | None:
-        served = self._served.get(endpoint)
-        return served.target if served else None
-
-    async def _opened(self, target: Target, now: Route | None) -> tuple[Route, str]:
+    async def _opened(self, target: Target, now: Route | None) -> Route:
         """The route to a target, opened in a thread. Raises `TooSlowToOpen` when that does not end: the model may hang."""
         try:
             async with asyncio.timeout(OPEN_SECONDS):
@@ -166,14 +164,13 @@ class DataPlane:
         except TimeoutError as error:
             raise TooSlowToOpen(target.champion, OPEN_SECONDS) from error
 
-    def _open(self, target: Target, now: Route | None) -> tuple[Route, str]:
-        """The route to a target, and why it has no lookup; deployments that are open already stay as they are."""
+    def _open(self, target: Target, now: Route | None) -> Route:
+        """The route to a target, without a lookup; deployments that are open already stay as they are."""
         there = {d.bundle.path: d for d in (now.champion, now.shadow) if d is not None} if now else {}
         champion = there.get(target.champion) or Deployment.open(target.champion, self._files)
         shadow = None if target.shadow is None else there.get(target.shadow) or Deployment.open(target.shadow, self._files)
         warm_up(len(champion.bundle.features))
-        lookup, why = self._lookup(target.endpoint, champion)
-        return Route(champion, shadow, lookup), why
+        return Route(champion, shadow)
 
     def _lookup(self, endpoint: str, champion: Deployment) -> tuple[Lookup | None, str]:
         """The endpoint's lookup, if it has just the definitions that its champion was trained with; otherwise why not."""

@@ -158,14 +158,16 @@ class Supervisor:
         try:
             await self._all_ready(keepers)
             started(self.where)
-            await stop.wait()
+            await asyncio.wait([*tasks, *keepers, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stopping = True
             await self._stop_workers(keepers)
             admin.should_exit = True
             for task in tasks[:2]:
                 task.cancel()
-            await asyncio.wait(tasks)
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    logger.error("the server ends: a task failed", exc_info=ended)
             for sock in self._reserved:
                 sock.close()
         return self.balances()

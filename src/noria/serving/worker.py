@@ -124,7 +124,10 @@ class Worker:
         if begin.grpc_port is not None:
             servers.append(await _listening(begin.host, begin.grpc_port, self._plane.grpc_connection, tls(settings, "h2")))
         tasks = [asyncio.create_task(work) for work in (self._beat(), self._probe(), self._follow(reader))]
-        await self._stop.wait()
+        ended, _ = await asyncio.wait([*tasks, asyncio.create_task(self._stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            if task.exception() is not None:  # a worker that no longer beats or probes must not look as if it did
+                logger.error("the worker ends: a task failed", exc_info=task.exception())
         for server in servers:
             server.close()
         for task in tasks:
