@@ -34,7 +34,7 @@ def prove() -> Proof:
     )
     hostile = _run(lambda folder: serving.hostile(folder, 100_000))
     yield from _zero("hostile", hostile, ("server_errors", "crashes"), requests=100_000, status_2xx=1_000, still_answers=1)
-    yield Figure("hostile_memory_growth", hostile["memory_growth_mb"], "MB", "<=", 120)
+    yield Figure("hostile_memory_growth", hostile["memory_growth_mb"], "MB", "<=", 30)
     leaked = _run(lambda folder: serving.leaks(folder, 1_000_000, 500))
     yield Figure("leak_growth", leaked["growth_mb"], "MB after a million requests and 500 reloads", "<=", 5)
     yield Figure("leaked_files_and_threads", leaked["files"] + leaked["threads"], "", "<=", 0)

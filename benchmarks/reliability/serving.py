@@ -55,7 +55,7 @@ class Client(threading.Thread):
             with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
                 try:
                     connection.connect()
-                except ConnectionRefusedError:  # nobody listens: nothing was promised
+                except OSError:  # nobody listens, or who listened was killed: nothing was asked yet
                     time.sleep(0.01)
                     continue
                 try:
