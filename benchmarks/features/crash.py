@@ -1,7 +1,7 @@
-"""Kills a stage at random moments and at its boundaries, reruns it, and compares the end with an undisturbed run.
+"""Kills a stage at random moments and at its boundaries, reruns it three times, and compares the end with an undisturbed run.
 
-python -m benchmarks.features.crash STAGE ROUNDS     prints {"kills", "differing", "lost"}
-python -m benchmarks.features.crash --run STAGE FOLDER N     runs the stage; before its N-th write to disk it kills itself
+python -m benchmarks.features.crash STAGE KILLS     kills it KILLS times in each way; prints {"random", "boundary", "differing", "lost"}
+python -m benchmarks.features.crash --run STAGE FOLDER N TIMES     runs the stage so often; at its N-th boundary it kills itself
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ EARLY, LATE = from_epoch(START + SPAN // 2), from_epoch(START + SPAN)
 
 
 class Killed:
-    """Kills this process before its n-th write or rename."""
+    """Counts the boundaries that are passed, and kills this process at the n-th (0: at none)."""
 
     def __init__(self, n: int) -> None:
-        self._left = n
+        self.passed, self._n = 0, n
 
     def __call__(self) -> None:
-        self._left -= 1
-        if self._left == 0:
+        self.passed += 1
+        if self.passed == self._n:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -70,10 +70,11 @@ class KilledFiles(LocalFiles):
         super().write(path, data)
 
 
-def run(stage: str, folder: Path, nth: int) -> None:
+def run(stage: str, folder: Path, nth: int) -> int:
+    """Run a stage; returns how many boundaries it passed: before and after each commit, write and sync of a file."""
     killed = Killed(nth)
     tables = DeltaTables(folder / "tables", KilledFiles(killed))
-    append, replace = tables.append, tables.replace
+    append = tables.append
 
     def boundary(name: str, rows: pa.Table, facts: dict[str, object]) -> int:
         killed()
@@ -81,12 +82,13 @@ def run(stage: str, folder: Path, nth: int) -> None:
         killed()
         return version
 
-    tables.append, tables.replace = boundary, replace  # type: ignore[method-assign, assignment]
+    tables.append = boundary  # type: ignore[method-assign, assignment]
     if stage == "ingest":
         ingest(TABLE, tables, folder)
     elif stage == "compact":
         killed()
         tables.compact("facts")
+        killed()
     else:
         store = LmdbStore(folder / "online")
         write = store.write
@@ -99,6 +101,7 @@ def run(stage: str, folder: Path, nth: int) -> None:
         store.write = between  # type: ignore[method-assign, assignment]
         Materializer(store, tables).run(VIEW, LATE)
         store.close()
+    return killed.passed
 
 
 def prepare(stage: str, folder: Path) -> None:
@@ -144,35 +147,38 @@ def rounds(stage: str, count: int) -> dict[str, float]:
         start, twin = Path(scratch) / "start", Path(scratch) / "twin"
         prepare(stage, start)
         shutil.copytree(start, twin)
+        boundaries = run(stage, Path(shutil.copytree(start, Path(scratch) / "counted")), 0)
         begun = time.perf_counter()
         _spawn(stage, twin, 0).wait()
         whole = time.perf_counter() - begun
         expected = digest(twin)
-        kills = differing = lost = turn = 0
-        while kills < count and turn < 6 * count:
+        kills = {"random": 0, "boundary": 0}
+        differing = lost = turn = 0
+        while min(kills.values()) < count and turn < 12 * count:
             turn += 1
+            way = min(kills, key=lambda w: kills[w])
             folder = Path(scratch) / "round"
             shutil.copytree(start, folder)
-            at_boundary = turn % 2 == 0
-            process = _spawn(stage, folder, 1 + turn // 2 % 12 if at_boundary else 0)
-            if not at_boundary:
+            process = _spawn(stage, folder, 1 + kills["boundary"] % boundaries if way == "boundary" else 0)
+            if way == "random":
                 time.sleep(rng.uniform(0.35, 1.0) * whole)
                 process.kill()
-            kills += process.wait() == -signal.SIGKILL
-            for _ in range(3):
-                assert _spawn(stage, folder, 0).wait() == 0
+            kills[way] += process.wait() == -signal.SIGKILL
+            assert _spawn(stage, folder, 0, times=3).wait() == 0
             differing += digest(folder) != expected
             lost += unaccounted(folder)
             shutil.rmtree(folder)
-    return {"kills": kills, "differing": differing, "lost": lost}
+    return {**kills, "differing": differing, "lost": lost}
 
 
-def _spawn(stage: str, folder: Path, nth: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "benchmarks.features.crash", "--run", stage, str(folder), str(nth)])
+def _spawn(stage: str, folder: Path, nth: int, times: int = 1) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "benchmarks.features.crash", "--run", stage, str(folder), str(nth), str(times)]
+    return subprocess.Popen(command)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--run":
-        run(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+        for _ in range(int(sys.argv[5])):
+            run(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
     else:
         print(json.dumps(rounds(sys.argv[1], int(sys.argv[2]))))

@@ -47,7 +47,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "noria.core.errors": ["NoriaError"],
-    "noria.data": ["Contract", "Table", "files", "sql", "stream"],
+    "noria.data": ["INGESTED", "Contract", "Table", "files", "sql", "stream"],
     "noria.evaluation": ["beats_champion", "no_slice_worse"],
     "noria.features": [
         "FeatureSet",
@@ -74,6 +74,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "INGESTED",
     "SLO",
     "Contract",
     "Endpoint",

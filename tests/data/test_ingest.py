@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import noria as nr
+from noria.core.clock import ReplayClock
 from noria.core.conservation import Balance, RowsLost
 from noria.data.ingest import REASON, NotIngested, SchemaChanged, current, facts, ingest
+from noria.features.feature_set import FeatureSet
+from noria.features.point_in_time import PointInTime
 from noria.stores.tables import DeltaTables
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -113,3 +116,34 @@ def test_csv_and_json_lines_are_read_too(tmp_path: Path) -> None:
 def test_a_sum_that_does_not_add_up_stops_everything() -> None:
     with pytest.raises(RowsLost, match="10 rows came in, 9 are accounted for"):
         Balance("stage", 10, {"stored": 7, "quarantined": 2}).checked()
+
+
+def test_rows_that_come_after_younger_ones_are_a_warning_where_no_known_time_guards_against_them(
+    tmp_path: Path, store: DeltaTables
+) -> None:
+    pq.write_table(rows(10, 10), tmp_path / "a.parquet")
+    assert ingest(TABLE, store, tmp_path).warnings == {}
+    pq.write_table(rows(5, 10), tmp_path / "b.parquet")
+    [(reason, count)] = ingest(TABLE, store, tmp_path).warnings.items()
+    assert (count, "give 'events' a known_at" in reason) == (5, True)
+
+
+def test_a_source_that_does_not_say_when_it_was_known_is_known_when_it_came(tmp_path: Path, store: DeltaTables) -> None:
+    """A value that describes a time before the label, written three days after it, is not in the training set."""
+    table = nr.Table("events", nr.files("*.parquet"), key="id", event_time="at", known_at=nr.INGESTED)
+    view = nr.FeatureView("v", table, entity="city", aggregate={"n": nr.count(window="1d")})
+    clock = ReplayClock(START + timedelta(days=3))
+    pq.write_table(rows(0, 10), tmp_path / "a.parquet")
+    ingest(table, store, tmp_path, clock)
+    pq.write_table(rows(5, 10), tmp_path / "b.parquet")
+    assert ingest(table, store, tmp_path, clock).balance.went == {"stored": 5, "repeated": 5, "quarantined": 0}
+    assert ingest(table, store, tmp_path, clock).snapshot.rows == 15
+    asked = [START + timedelta(hours=1), START + timedelta(hours=2), START + timedelta(days=3)]
+    spine = pa.table({"city": ["ams"] * 3, "_at": pa.array(asked, pa.timestamp("us", tz="UTC"))})
+    joined = PointInTime([facts(table, store)]).join(spine, [view])
+    assert joined.column("n").to_pylist() == [10, 10, 0]
+    early = pa.table({"city": ["ams"], "_at": pa.array([START + timedelta(days=3)], pa.timestamp("us", tz="UTC"))})
+    longer = nr.FeatureView("v", table, entity="city", aggregate={"n": nr.count(window="9d")})
+    assert PointInTime([facts(table, store)]).join(early, [longer]).column("n").to_pylist() == [15]
+    with pytest.raises(nr.NoriaError, match="after they were to be predicted"):
+        FeatureSet("f", table, [view])

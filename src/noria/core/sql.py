@@ -20,6 +20,7 @@ def connect(*, may_read_files: bool = False) -> duckdb.DuckDBPyConnection:
     with suppress(duckdb.Error):  # time zones are part of the engine in some builds and an extension in others
         con.execute("LOAD icu")
     con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET enable_progress_bar = false")  # in a shell it is on by default, and writes to standard output
     if not may_read_files:
         con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")

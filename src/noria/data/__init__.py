@@ -6,6 +6,6 @@ Out: Snapshots (immutable versions of a Table) and Profiles (summaries of distri
 
 from noria.data.contract import Contract
 from noria.data.source import FileSource, Source, SqlSource, StreamSource, files, sql, stream
-from noria.data.table import Snapshot, Table
+from noria.data.table import INGESTED, Snapshot, Table
 
-__all__ = ["Contract", "FileSource", "Snapshot", "Source", "SqlSource", "StreamSource", "Table", "files", "sql", "stream"]
+__all__ = ["INGESTED", "Contract", "FileSource", "Snapshot", "Source", "SqlSource", "StreamSource", "Table", "files", "sql", "stream"]

@@ -2,7 +2,8 @@
 
 What is stored, the sums that prove it, and the watermark up to which the source was read are one atomic commit of the
 table, so that a kill at any point leaves either the version before or the version after, and running again adds nothing
-twice. Rows that are read again are found among those stored with equal known times.
+twice. Rows that are read again are found among those stored with equal known times (event times, where ingestion itself
+writes down when a row was known).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from noria.core.ids import digest
 from noria.core.sql import connect, literal, quoted
 from noria.data.contract import ContractBroken, Rule, UnknownColumn
 from noria.data.source import Batch, RawRow, Watermark
-from noria.data.table import Facts, Snapshot, Table
+from noria.data.table import INGESTED, Facts, Snapshot, Table, microseconds_of
 from noria.stores.tables import DeltaTables, content_digest
 
 if TYPE_CHECKING:
@@ -118,14 +119,14 @@ def replay_quarantine(table: Table, store: DeltaTables, clock: Clock | None = No
 
 
 def check_source(table: Table, folder: Path) -> pa.Table:
-    """Read a table's source and check its columns and its contract's SQL, without storing anything; returns its rows."""
+    """Read a table's source and check its columns and its contract's SQL, without storing anything; returns the rows to store."""
     batch = table.source.read(folder, None)
     assert batch is not None, "a source that is read from its start has a batch"
     rows = _typed(table, batch.rows)
     _check_columns(table, rows)
     with connect() as con:
         _judge(con, table, rows.slice(0, 0))
-    return rows
+    return _stamped(table, rows, None) if table.stamped else rows
 
 
 def current(table: Table, store: DeltaTables, version: int | None = None) -> Snapshot:
@@ -188,6 +189,10 @@ def _store(table: Table, store: DeltaTables, batch: Batch, now: datetime) -> Ing
         version = store.latest(table.name)
         good = _evolved(table, store.schema(table.name), judged.good)
         new = _not_yet_stored(con, table, store, version, good)
+        before = store.details(table.name)
+        warnings |= _backfilled(table, before, new)
+        if table.stamped:
+            new = _stamped(table, new, None if store.count(table.name) == 0 else now)
         bad = _as_quarantine(judged.bad, batch.raw)
         new_bad = _not_yet_quarantined(con, store, quarantine_of(table), bad)
     went = _went(stored=new.num_rows, repeated=judged.good.num_rows - new.num_rows, quarantined=bad.num_rows)
@@ -195,7 +200,6 @@ def _store(table: Table, store: DeltaTables, batch: Batch, now: datetime) -> Ing
     reasons = _count_reasons(bad)
     if new_bad.num_rows:
         store.append(quarantine_of(table), new_bad, {"rows": new_bad.num_rows})
-    before = store.details(table.name)
     if new.num_rows or version is None or before.get("watermark") != batch.watermark:
         store.append(table.name, new, _facts(table, before, new, balance, batch.watermark))
     return Ingested(current(table, store), balance, reasons, warnings, batch.unreadable)
@@ -214,7 +218,34 @@ def _facts(table: Table, before: Mapping[str, Any], new: pa.Table, balance: Bala
         weeks[week] = digest([weeks.get(week, ""), added])
     went = {name: totals["went"].get(name, 0) + count for name, count in balance.went.items()}
     total = Balance(f"ingest {table.name}", totals["came_in"] + balance.came_in, went).checked()
-    return {"digest": chain or digest([]), "weeks": weeks, "balance": total.to_dict(), "watermark": watermark}
+    newest = max([n for n in (before.get("newest"), _newest(table, new)) if n is not None], default=None)
+    return {"digest": chain or digest([]), "weeks": weeks, "balance": total.to_dict(), "watermark": watermark, "newest": newest}
+
+
+def _newest(table: Table, rows: pa.Table) -> int | None:
+    """When the newest of the facts happened (microseconds); None where there is none."""
+    import pyarrow.compute as pc
+
+    return since_epoch(pc.max(rows.column(table.event_time)).as_py()) if rows.num_rows else None
+
+
+def _backfilled(table: Table, before: Mapping[str, Any], new: pa.Table) -> dict[str, int]:
+    """A warning where rows come after younger ones, in a table that takes every row for known when it happened."""
+    newest = before.get("newest")
+    if table.known_at is not None or newest is None or new.num_rows == 0:
+        return {}
+    late = int((microseconds_of(new.column(table.event_time)) < newest).sum())
+    reason = f"older than rows that are stored: training sets see them as if they had been there (give {table.name!r} a known_at)"
+    return {reason: late} if late else {}
+
+
+def _stamped(table: Table, rows: pa.Table, now: datetime | None) -> pa.Table:
+    """The rows with the time of their ingestion; without one (a table's first rows), they were known when they happened."""
+    import pyarrow as pa
+
+    utc = pa.timestamp("us", tz="UTC")
+    known = rows.column(table.event_time).cast(utc, safe=False) if now is None else pa.array([now] * rows.num_rows, utc)
+    return rows.append_column(INGESTED, known)
 
 
 def _known_from(table: Table, rows: pa.Table) -> int | None:
@@ -344,6 +375,8 @@ def _evolved(table: Table, before: pa.Schema | None, good: pa.Table) -> pa.Table
     """Good rows in the stored order of columns, added ones last. Raises `SchemaChanged` for lost or retyped ones."""
     if before is None:
         return good
+    if table.stamped:
+        before = before.remove(before.get_field_index(INGESTED))
     changes = []
     for column in before:
         if column.name not in good.column_names:
@@ -373,8 +406,9 @@ def _not_yet_stored(con: duckdb.DuckDBPyConnection, table: Table, store: DeltaTa
     con.register("candidate", good)
     if version is None or good.num_rows == 0:
         return con.sql("SELECT DISTINCT * FROM candidate ORDER BY ALL").to_arrow_table()
-    known = pc.min_max(good.column(table.known)).as_py()
-    stored = store.read(table.name, version, known=(table.known, known["min"], known["max"]))
+    time = table.event_time if table.stamped else table.known
+    span = pc.min_max(good.column(time)).as_py()
+    stored = store.read(table.name, version, within=(time, span["min"], span["max"]))
     return _except(con, good, stored)
 
 

@@ -20,7 +20,7 @@ def suggest(table: Table, rows: pa.Table) -> Contract:
 
     Keys and times have rules of their own, whatever the contract says, and are left out.
     """
-    columns = [c for c in rows.column_names if c not in (*table.keys, *table.times)]
+    columns = [c for c in rows.column_names if c not in (*table.keys, *table.times, table.known)]
     seen = summarise(rows.select(columns))
     return Contract(
         not_null=[c for c in columns if rows.num_rows and rows.column(c).null_count == 0],

@@ -13,7 +13,11 @@ from noria.data.contract import Contract
 from noria.data.source import Source
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
+
+INGESTED = "_ingested_at"  # as `known_at`: ingestion itself writes down when each row came
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Table:
 
     key: what one fact is; rows with the same key are versions of it, and the latest version known at a time counts
     event_time: the column that says when a fact happened (a timestamp with a zone)
-    known_at: the column that says when we could know it; without one, a fact is known when it happens
+    known_at: the column that says when we could know it; without one, a fact is known when it happens. `INGESTED` is for sources
+        that don't say: a row is known when it was ingested, and what the first ingestion brings, when it happened
     deleted: a boolean column; a version with it set retracts the fact
     """
 
@@ -44,8 +49,14 @@ class Table:
         return self.known_at or self.event_time
 
     @property
+    def stamped(self) -> bool:
+        """Whether ingestion writes down when a row was known, since the source does not say."""
+        return self.known_at == INGESTED
+
+    @property
     def times(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((self.event_time, self.known)))
+        """The source's columns of times."""
+        return tuple(dict.fromkeys((self.event_time, self.event_time if self.stamped else self.known)))
 
 
 @dataclass(frozen=True)
@@ -77,3 +88,11 @@ class Facts:
     table: Table
     snapshot: Snapshot
     rows: pa.Table
+
+
+def microseconds_of(times: pa.ChunkedArray) -> NDArray[np.int64]:
+    """A column of UTC timestamps as microseconds since 1970-01-01 UTC."""
+    import numpy as np
+    import pyarrow as pa
+
+    return np.asarray(times.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64()).to_numpy())

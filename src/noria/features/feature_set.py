@@ -79,6 +79,12 @@ class FeatureSet:
     lead: str = "0s"
 
     def __post_init__(self) -> None:
+        if self.spine.stamped:
+            raise UserMistake(
+                what=f"the facts of {self.spine.name!r} are known when they are ingested, which is after they were to be predicted",
+                where=f"the spine of feature set {self.name!r}",
+                mend="name the column that says when a request was known, or leave known_at out: then it is known when it happens",
+            )
         seen: set[str] = set()
         for feature in self.features:
             if feature in seen:

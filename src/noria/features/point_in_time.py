@@ -16,10 +16,10 @@ from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.sql import connect, quoted
 from noria.data.contract import UnknownColumn
-from noria.data.table import Facts, Table
+from noria.data.table import Facts, Table, microseconds_of
 from noria.features import compile
 from noria.features.compile import AT, KEY, Relations
-from noria.features.versions import NEVER, Microseconds, Versions, microseconds_of, versions_of
+from noria.features.versions import NEVER, Microseconds, Versions, versions_of
 from noria.features.view import FeatureView
 
 if TYPE_CHECKING:

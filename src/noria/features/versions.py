@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.sql import quoted
-from noria.data.table import Facts, Table
+from noria.data.table import Facts, Table, microseconds_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -89,13 +89,6 @@ def versions_of(facts: Facts, con: duckdb.DuckDBPyConnection) -> Versions:
     place = np.asarray(found["_row"])
     rows = rows.combine_chunks().take(pa.array(place, pa.int64()))
     return Versions(table, rows, event[place], known[place], np.asarray(found["_superseded"]))
-
-
-def microseconds_of(times: pa.ChunkedArray) -> Microseconds:
-    """A column of UTC timestamps as microseconds since 1970-01-01 UTC."""
-    import pyarrow as pa
-
-    return np.asarray(times.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64()).to_numpy())
 
 
 def _one_version_each(con: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> bool:

@@ -16,11 +16,10 @@ from pyspark.sql import SparkSession
 from sqlglot import exp
 
 from noria.core.clock import duration, microseconds
-from noria.data.table import Facts
+from noria.data.table import Facts, microseconds_of
 from noria.features import compile
 from noria.features.compile import AT, Relations
 from noria.features.point_in_time import PointInTime, ViewFailed
-from noria.features.versions import microseconds_of
 from noria.features.view import FeatureView
 
 if TYPE_CHECKING:

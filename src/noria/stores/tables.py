@@ -111,8 +111,8 @@ class DeltaTables:
         write_deltalake(str(self.root / name), rows, mode="overwrite", commit_properties=commit)
         return self._after_commit(name)
 
-    def read(self, name: str, version: int, *, known: tuple[str, Any, Any] | None = None) -> pa.Table:
-        """All rows of a version, in a fixed order; with `known` = (time column, first, last), those in that closed range.
+    def read(self, name: str, version: int, *, within: tuple[str, Any, Any] | None = None) -> pa.Table:
+        """All rows of a version, in a fixed order; with `within` = (time column, first, last), those in that closed range.
 
         Raises `DamagedTable` if a file that it reads is not what was written.
         """
@@ -123,7 +123,7 @@ class DeltaTables:
         assert table is not None, name
         self._check(name, table)
         dataset = table.to_pyarrow_dataset()
-        chosen = None if known is None else (ds.field(known[0]) >= known[1]) & (ds.field(known[0]) <= known[2])
+        chosen = None if within is None else (ds.field(within[0]) >= within[1]) & (ds.field(within[0]) <= within[2])
         try:
             rows = pa.table(dataset.to_table(filter=chosen))
         except (OSError, pa.ArrowException) as error:
