@@ -142,5 +142,5 @@ def test_quoting_survives_any_text(text: str) -> None:
 def test_the_engine_draws_no_progress_bar_into_a_callers_output() -> None:
     """Where no script runs (`python -c`, a shell), DuckDB's own default is to write one to standard output."""
     setting = "SELECT value FROM duckdb_settings() WHERE name = 'enable_progress_bar'"
-    code = f'from noria.core.sql import connect; print(connect().sql("{setting}").fetchone()[0])'
+    code = f'from noria.core.sql import connect; print(connect().sql("{setting}").fetchall()[0][0])'
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "false"
