@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 from noria.core.files import LocalFiles
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
 from noria.models.runtime import OnnxModel
-from noria.serving.log import read_segment
+from noria.serving.log.segments import read_segment
 
 HERE = Path(__file__).parent
 FEATURES = ("a", "b")

@@ -15,7 +15,7 @@ import msgspec
 from noria.core.clock import SystemClock
 from noria.core.files import LocalFiles
 from noria.core.settings import ServingSettings
-from noria.serving.access import KeyFile
+from noria.serving.access.keys import KeyFile
 from noria.serving.supervisor import Supervisor, run_supervisor
 from noria.serving.worker import Serve
 

@@ -31,7 +31,7 @@ from noria.features.versions import microseconds_of
 from noria.loop.project import Project, load_project
 from noria.loop.workspace import Workspace
 from noria.loop.world import open_facts
-from noria.serving.log import PredictionLog, Predictions
+from noria.serving.log.segments import PredictionLog, Predictions
 
 TICK = timedelta(minutes=15)
 MONTH = (datetime(2013, 7, 1, tzinfo=UTC), datetime(2013, 8, 1, tzinfo=UTC))

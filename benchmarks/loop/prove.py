@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from benchmarks.figure import Figure, Proof
 from noria.loop.project import load_project
 from noria.loop.workspace import Workspace
-from noria.serving.log import Predictions, read_log
+from noria.serving.log.segments import Predictions, read_log
 
 START = datetime(2013, 2, 26, 5, tzinfo=UTC)
 CUT = START + timedelta(weeks=8)

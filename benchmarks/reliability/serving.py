@@ -27,7 +27,7 @@ from noria.core.clock import since_epoch
 from noria.core.errors import NoriaError
 from noria.core.files import LocalFiles
 from noria.core.ids import PredictionIds
-from noria.serving.log import PredictionLog, Predictions, read_segment
+from noria.serving.log.segments import PredictionLog, Predictions, read_segment
 
 PLUS = 10.0  # what the small model adds to its first feature
 

@@ -17,7 +17,7 @@ import uvloop
 from tritonclient.grpc import service_pb2
 
 from benchmarks.serving.model import FEATURES
-from noria.serving.http2 import HEAD, PREFACE, literal
+from noria.serving.transport.http2 import HEAD, PREFACE, literal
 
 BLOCK = b"".join(
     literal(name, value)

@@ -23,7 +23,7 @@ from noria.evidence.replay import Replayed, run_replay
 from noria.loop.project import load_project
 from noria.loop.replay import Span
 from noria.loop.workspace import Workspace
-from noria.serving.log import Predictions, read_log
+from noria.serving.log.segments import Predictions, read_log
 
 CUT = datetime(2024, 3, 5, tzinfo=UTC)
 KNOWN_AT = {"orders": "placed_at", "visits": "known_at", "returns": "settled_at"}

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
 from noria.core.files import LocalFiles
-from noria.serving.access import Access, Bucket, Key, KeyFile, Role, TooManyRequests, Unauthenticated, hashed
+from noria.serving.access.keys import Access, Bucket, Key, KeyFile, Role, TooManyRequests, Unauthenticated, hashed
 from noria.serving.grpc import ROLES
-from noria.serving.messages import HEALTH_SERVICE, INFERENCE_SERVICE, REFLECTION_SERVICES, health
+from noria.serving.protocol.messages import HEALTH_SERVICE, INFERENCE_SERVICE, REFLECTION_SERVICES, health
 from noria.serving.rest import ROUTES
 from servers import Standalone, make_bundle, soon
 

@@ -16,7 +16,7 @@ import tritonclient.grpc as triton
 from google.protobuf import descriptor_pb2
 from tritonclient.grpc import service_pb2
 
-from noria.serving.messages import HEALTH_SERVICE, INFERENCE_SERVICE, health, inference, reflection
+from noria.serving.protocol.messages import HEALTH_SERVICE, INFERENCE_SERVICE, health, inference, reflection
 from servers import Standalone, make_bundle
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from noria.serving.http2 import HEAD, MOST_FRAME, PREFACE, literal
+from noria.serving.transport.http2 import HEAD, MOST_FRAME, PREFACE, literal
 from servers import Standalone, make_bundle
 
 HEADERS = [

@@ -14,7 +14,7 @@ from faults import FailingFiles
 from noria.core.clock import since_epoch
 from noria.core.files import LocalFiles
 from noria.core.ids import PredictionIds
-from noria.serving.log import DamagedLog, LogFailed, PredictionLog, Predictions, read_log
+from noria.serving.log.segments import DamagedLog, LogFailed, PredictionLog, Predictions, read_log
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
 FILES = LocalFiles()

@@ -23,7 +23,7 @@ from noria.loop.project import Project, load_project
 from noria.loop.replay import Span
 from noria.loop.workspace import Workspace
 from noria.loop.world import World
-from noria.serving.log import Predictions, read_log, read_segment
+from noria.serving.log.segments import Predictions, read_log, read_segment
 
 SERVED_ROWS = 1_000  # for each of the two protocols
 TOLERANCE = 1e-6

@@ -15,7 +15,7 @@ from noria.core.errors import NoriaError
 if TYPE_CHECKING:
     from noria.loop.project import Project
     from noria.loop.workspace import Workspace
-    from noria.serving.access import KeyFile
+    from noria.serving.access.keys import KeyFile
 
 app = typer.Typer(
     help="Noria keeps machine-learning models working in production.",
@@ -361,7 +361,7 @@ def key_add(
 ) -> None:
     """Make a key. Its secret is shown once and kept nowhere; a running server knows it within two seconds."""
     from noria.cli.render import console, show_json
-    from noria.serving.access import role_of
+    from noria.serving.access.keys import role_of
 
     secret = _keys(project).add(name, role_of(role), rate)
     if json:
@@ -431,7 +431,7 @@ def explain(
 def _keys(folder: Path) -> KeyFile:
     from noria.core.files import LocalFiles
     from noria.core.settings import load_settings
-    from noria.serving.access import KeyFile
+    from noria.serving.access.keys import KeyFile
 
     settings = load_settings(folder)
     return KeyFile(folder.resolve() / settings.stores.folder, LocalFiles())

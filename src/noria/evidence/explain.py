@@ -16,7 +16,7 @@ from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.models.bundle import Bundle
 from noria.release.endpoint import Endpoint
-from noria.serving.log import Predictions, read_log
+from noria.serving.log.segments import Predictions, read_log
 from noria.stores import catalog as db
 
 

@@ -17,7 +17,7 @@ from noria.evaluation.metrics import auc, log_losses
 from noria.loop.observe import CHAMPION, windows_of
 from noria.loop.replay import Span
 from noria.loop.world import World
-from noria.serving.log import Predictions, read_log
+from noria.serving.log.segments import Predictions, read_log
 from noria.stores import catalog as db
 
 WEEK = timedelta(days=7)

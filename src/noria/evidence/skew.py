@@ -12,7 +12,7 @@ from noria.features.point_in_time import PointInTime
 from noria.features.skew import Served, Skew, measure_skew
 from noria.loop.workspace import Workspace
 from noria.release.endpoint import Endpoint
-from noria.serving.log import SPAN, Predictions, read_log
+from noria.serving.log.segments import SPAN, Predictions, read_log
 
 RECENT = timedelta(days=7)
 CHAMPION = "champion"

@@ -13,7 +13,7 @@ from noria.core.settings import ServingSettings
 from noria.loop.observe import Release, latest_release
 from noria.loop.workspace import Workspace
 from noria.release.endpoint import Endpoint
-from noria.serving.access import KeyFile
+from noria.serving.access.keys import KeyFile
 from noria.serving.supervisor import Supervisor
 from noria.serving.worker import Serve
 

@@ -20,7 +20,7 @@ from noria.monitoring.performance import PerformanceReading, read_performance
 from noria.monitoring.skew import SkewReading
 from noria.monitoring.windows import Performance, Window, measure
 from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
-from noria.serving.log import Predictions, read_log
+from noria.serving.log.segments import Predictions, read_log
 from noria.statistics.e_detector import level_for
 from noria.stores import catalog as db
 

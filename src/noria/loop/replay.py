@@ -29,7 +29,7 @@ from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate
-from noria.serving.log import PredictionLog, Predictions, read_log
+from noria.serving.log.segments import PredictionLog, Predictions, read_log
 from noria.stores import catalog as db
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from starlette.routing import Route
 
 from noria.core.errors import NoriaError
 from noria.core.health import Healthy, Unhealthy, word
-from noria.serving.access import Role, secret_of
-from noria.serving.metrics import collect
+from noria.serving.access.keys import Role, secret_of
+from noria.serving.observe.metrics import collect
 from noria.serving.rest import LOOPBACK
 
 if TYPE_CHECKING:

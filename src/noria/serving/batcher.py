@@ -20,10 +20,10 @@ from noria.core.ids import PredictionIds, short
 from noria.models.runtime import ModelFailed
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
-from noria.serving.log import LogFailed, PredictionLog, Predictions
+from noria.serving.log.segments import LogFailed, PredictionLog, Predictions
 from noria.serving.lookup import Lookup
-from noria.serving.metrics import Measures
-from noria.serving.protocols import Asked, BadRequest, feature_matrix
+from noria.serving.observe.metrics import Measures
+from noria.serving.protocol.signature import Asked, BadRequest, feature_matrix
 
 logger = logging.getLogger("noria.serving")
 

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from noria.serving.log import LogFailed, PredictionLog
+from noria.serving.log.segments import LogFailed, PredictionLog
 
 logger = logging.getLogger("noria.serving")
 

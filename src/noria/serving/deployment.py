@@ -13,7 +13,7 @@ from noria.core.files import Files
 from noria.core.ids import short
 from noria.models.bundle import Bundle, open_bundle, sample_of
 from noria.models.runtime import OnnxModel
-from noria.serving.protocols import Signature, feature_matrix
+from noria.serving.protocol.signature import Signature, feature_matrix
 
 GOLDEN_TOLERANCE = 1e-6
 

@@ -1,4 +1,4 @@
-"""gRPC on `noria.serving.http2` (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md): the Open Inference Protocol's
+"""gRPC on `noria.serving.transport.http2` (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md): the Open Inference Protocol's
 service, health checking and reflection. Requests go through the same signatures, batches and log as those over REST.
 """
 
@@ -19,11 +19,9 @@ from google.protobuf.message import DecodeError
 from noria.core.clock import Stopwatch
 from noria.core.errors import NoriaError, OutsideWorld
 from noria.core.health import Healthy
-from noria.serving.access import Access, Role, secret_of
+from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.batcher import Answered
-from noria.serving.http import TooLarge, bug
-from noria.serving.http2 import Header, Stream, literal
-from noria.serving.messages import (
+from noria.serving.protocol.messages import (
     FILES,
     HEALTH_SERVICE,
     INFERENCE_METHODS,
@@ -34,7 +32,9 @@ from noria.serving.messages import (
     inference,
     reflection,
 )
-from noria.serving.protocols import NUMBERS, OUTPUTS, Asked, BadRequest, Tensor, raw_values
+from noria.serving.protocol.signature import NUMBERS, OUTPUTS, Asked, BadRequest, Tensor, raw_values
+from noria.serving.transport.http1 import TooLarge, bug
+from noria.serving.transport.http2 import Header, Stream, literal
 
 logger = logging.getLogger("noria.serving")
 

@@ -23,17 +23,17 @@ from noria.core.files import Files
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
 from noria.core.ids import PredictionIds, short
 from noria.core.settings import ServingSettings
-from noria.serving.access import Access, Key
+from noria.serving.access.keys import Access, Key
 from noria.serving.batcher import Batcher, Route
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
-from noria.serving.http import Connection, KnownHeads, bug
-from noria.serving.http2 import Http2Connection
-from noria.serving.log import LogFailed, PredictionLog, warm_up
+from noria.serving.log.segments import LogFailed, PredictionLog, warm_up
 from noria.serving.lookup import Lookup, OpenLookup, StaleFeatures
-from noria.serving.metrics import Measures
-from noria.serving.protocols import NotHere
+from noria.serving.observe.metrics import Measures
+from noria.serving.protocol.signature import NotHere
 from noria.serving.rest import Rest
+from noria.serving.transport.http1 import Connection, KnownHeads, bug
+from noria.serving.transport.http2 import Http2Connection
 
 if TYPE_CHECKING:
     from noria.serving.grpc import GrpcServices

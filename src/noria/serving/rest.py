@@ -21,11 +21,11 @@ import msgspec
 from noria.core.errors import NoriaError, OutsideWorld
 from noria.core.health import Health, Healthy, Unhealthy
 from noria.core.settings import ServingSettings
-from noria.serving.access import Access, Role, secret_of
+from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.batcher import Answered, Deliver
-from noria.serving.http import Answer, Head, Reply
 from noria.serving.lookup import NoLookup, StaleFeatures
-from noria.serving.protocols import Asked, BadRequest, NotHere, plain_answer, v2_answer, v2_metadata
+from noria.serving.protocol.signature import Asked, BadRequest, NotHere, plain_answer, v2_answer, v2_metadata
+from noria.serving.transport.http1 import Answer, Head, Reply
 
 if TYPE_CHECKING:
     from noria.serving.plane import DataPlane, Served

@@ -21,7 +21,7 @@ from noria.core.conservation import Balance
 from noria.core.errors import NoriaError, OutsideWorld, UserMistake
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
 from noria.core.settings import ServingSettings
-from noria.serving.access import Access, Key
+from noria.serving.access.keys import Access, Key
 from noria.serving.rest import LOOPBACK
 from noria.serving.worker import Admit, Beat, Begin, Serve, Stop, listener, tls
 

@@ -23,7 +23,7 @@ from noria.core.clock import SystemClock
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.files import Files, LocalFiles
 from noria.core.settings import ServingSettings
-from noria.serving.access import Key
+from noria.serving.access.keys import Key
 from noria.serving.lookup import OpenLookup
 from noria.serving.plane import DataPlane, Target
 

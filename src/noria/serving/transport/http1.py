@@ -17,7 +17,7 @@ from typing import Any, cast
 import httptools
 
 from noria.core.errors import NoriaError, OurBug
-from noria.serving.protocols import BadRequest, error_answer
+from noria.serving.protocol.signature import BadRequest, error_answer
 
 logger = logging.getLogger("noria.serving")
 

@@ -1,0 +1,1 @@
+"""Observability: what workers measure and tell, cheap enough for every batch."""
