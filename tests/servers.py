@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,16 @@ def onnx_model(plus: float = 0.0, *, nodes: list[Any] | None = None, width: int 
     return bytes(model.SerializeToString())
 
 
-def make_bundle(root: Path, plus: float = 0.0, *, model: bytes | None = None, predictions: list[float] | None = None) -> Bundle:
+def make_bundle(
+    root: Path,
+    plus: float = 0.0,
+    *,
+    model: bytes | None = None,
+    predictions: list[float] | None = None,
+    rows: Sequence[Sequence[float]] = ((1.0, 2.0), (-3.5, 0.25)),
+) -> Bundle:
     """A sealed bundle of `onnx_model(plus)`, whose sample is answered rightly unless told otherwise."""
     model = onnx_model(plus) if model is None else model
-    rows = [[1.0, 2.0], [-3.5, 0.25]]
     if predictions is None:
         predictions = OnnxModel(model).predict(np.array(rows, np.float32)).tolist()
     contents = {
@@ -63,12 +69,22 @@ def make_bundle(root: Path, plus: float = 0.0, *, model: bytes | None = None, pr
 class Standalone:
     """A real server in processes of its own."""
 
-    def __init__(self, folder: Path, champion: Path, shadow: Path | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        champion: Path,
+        shadow: Path | None = None,
+        order: dict[str, Any] | None = None,
+        environ: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        """`order`: more of the order to serve; `environ`: variables of the server's environment."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.aim(champion, shadow)
+        self.aim(champion, shadow, **(order or {}))
         command = [sys.executable, str(HERE / "standalone.py"), str(folder / "targets.json"), *(f"{k}={v}" for k, v in settings.items())]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        environment = {**os.environ, **(environ or {})}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -76,17 +92,23 @@ class Standalone:
         self.where = json.loads(line)
         self.admin_port = int(self.where["admin_url"].rsplit(":", 1)[1])
 
-    def aim(self, champion: Path, shadow: Path | None = None) -> None:
-        """Say what should be served."""
+    def aim(self, champion: Path, shadow: Path | None = None, **order: Any) -> None:
+        """Say what should be served; `others` are bundles for more endpoints, by name."""
+        others: dict[str, Path] = order.pop("others", {})
         target = {
             "type": "serve",
             "endpoint": "small",
             "champion": str(champion),
             "shadow": shadow and str(shadow),
             "log": str(self.folder / "log"),
+            **order,
         }
+        more = [
+            {"type": "serve", "endpoint": name, "champion": str(path), "shadow": None, "log": str(self.folder / f"log-{name}")}
+            for name, path in others.items()
+        ]
         partial = self.folder / "targets.partial"
-        partial.write_text(json.dumps([target]))
+        partial.write_text(json.dumps([target, *more]))
         partial.rename(self.folder / "targets.json")
 
     def ask(self, rows: Any = ((1.0, 2.0),), keys: list[str] | None = None) -> tuple[int, Any]:

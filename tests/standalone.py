@@ -23,7 +23,8 @@ if __name__ == "__main__":
     targets = Path(sys.argv[1])
     given = dict(text.split("=", 1) for text in sys.argv[2:])
     worker = given.pop("worker", "noria.serving.worker").split(" ")
-    settings = msgspec.convert({"port": 0, **given}, ServingSettings, strict=False)
+    lists = {name: text.split(",") for name, text in given.items() if name == "redact"}
+    settings = msgspec.convert({"port": 0, **given, **lists}, ServingSettings, strict=False)
     supervisor = Supervisor(
         lambda: msgspec.json.decode(targets.read_bytes(), type=list[Serve]),
         settings,

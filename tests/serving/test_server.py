@@ -194,7 +194,9 @@ def test_sigterm_stops_cleanly_with_the_sums_told(trained: Path) -> None:
     running = Running(trained)
     asked = {i for _ in range(5) for i in running.ask("POST", "/predict/returns", {"rows": [ROW] * 4})[1]["ids"]}
     stopped = running.stop()
-    assert stopped["balances"] == [{"stage": "serve returns", "came_in": 20, "went": {"logged": 20}, "holds": True}]
+    assert stopped["balances"] == [
+        {"stage": "serve returns", "came_in": 20, "went": {"logged": 20, "left out by sampling": 0}, "holds": True}
+    ]
     assert logged(trained, running.where["writers"]) == asked
     explained = subprocess.run(
         [sys.executable, "-m", "noria", "explain", min(asked), "--json"], cwd=trained, capture_output=True, check=True

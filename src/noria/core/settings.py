@@ -10,12 +10,13 @@ import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from noria.core.errors import UserMistake, nearest
 
+Platform = Literal["none", "auto", "sagemaker", "vertex", "azure"]
 FILE_NAME = "noria.toml"
 
 
@@ -69,7 +70,11 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     tls_certificate: str | None = None
     tls_key: str | None = None
     behind_tls_proxy: bool = False
+    platform: Platform = "none"
     durability: Literal["disk", "process"] = "disk"
+    log_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    redact: list[str] = []
+    models_mb: float | None = None
     max_batch: int = 128
     budget_ms: float = 50.0
     max_body_bytes: int = 4_194_304
@@ -133,11 +138,15 @@ def _refuse_unknown(raw: dict[str, Any], path: Path) -> None:
                 )
 
 
-def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    found = []
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, str, Any]]:
+    """Section, key and value of every setting that a variable gives; a list is written with commas."""
+    found: list[tuple[str, str, Any]] = []
     for section, keys in _sections().items():
-        for key in keys:
+        for key, field in keys.items():
             variable = f"NORIA_{section}_{key}".upper()
             if variable in environ:
-                found.append((section, key, environ[variable]))
+                text = environ[variable]
+                found.append(
+                    (section, key, [part.strip() for part in text.split(",") if part.strip()] if field.type == list[str] else text)
+                )
     return found

@@ -40,7 +40,7 @@ def endpoint_skew(workspace: Workspace, endpoint: Endpoint, until: datetime, per
     logged = latest_logged(workspace, endpoint, until, period)
     features = endpoint.model.features
     engine = PointInTime([facts(table, workspace.tables) for table in features.tables])
-    return measure_skew(features, engine, Served(logged.keys, logged.received_us, logged.features))
+    return measure_skew(features, engine, Served(logged.keys, logged.received_us, logged.features, workspace.settings.serving.redact))
 
 
 def latest_logged(workspace: Workspace, endpoint: Endpoint, until: datetime, period: timedelta) -> Predictions:

@@ -29,11 +29,15 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Served:
-    """Features as they were served: `values` `(rows, features)`, asked for at `at` (microseconds UTC), for a fact's key."""
+    """Features as they were served: `values` `(rows, features)`, asked for at `at` (microseconds UTC), for a fact's key.
+
+    redacted: features whose values the log does not have: they are not compared
+    """
 
     keys: Sequence[str | None]
     at: NDArray[np.int64]
     values: Floats
+    redacted: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,9 @@ def measure_skew(features: FeatureSet, engine: PointInTime, served: Served) -> S
     home = {name: view.name for view in features.views for name in view.features}
     found = []
     for i, name in enumerate(features.features):
+        if name in served.redacted:
+            found.append(FeatureSkew(name, home.get(name), 0, 0, None))
+            continue
         first = int(np.argmax(differs[:, i])) if differs[:, i].any() else None
         example = None if first is None else _example(served, int(place[first]), got[first, i], expected[first, i])
         found.append(FeatureSkew(name, home.get(name), len(place), int(differs[:, i].sum()), example))

@@ -41,7 +41,7 @@ def open_supervisor(workspace: Workspace, endpoints: Sequence[Endpoint], setting
     def targets() -> list[Serve]:
         with closing(workspace.catalog()) as catalog:
             releases = {endpoint.name: latest_release(catalog, endpoint.name) for endpoint in endpoints}
-        return [_serve(workspace, name, release) for name, release in releases.items() if release is not None]
+        return [_serve(workspace, endpoint, release) for endpoint in endpoints if (release := releases[endpoint.name]) is not None]
 
     if not targets():
         raise NothingToServe(endpoints[0].name)
@@ -49,9 +49,12 @@ def open_supervisor(workspace: Workspace, endpoints: Sequence[Endpoint], setting
     return Supervisor(targets, settings, SystemClock(), keys=keys, worker=("noria.loop.live_worker", str(workspace.folder)))
 
 
-def _serve(workspace: Workspace, endpoint: str, release: Release) -> Serve:
-    shadow = str(workspace.bundles / release.challenger) if release.challenger else None
-    return Serve(endpoint, str(workspace.bundles / release.champion), shadow, str(workspace.log(endpoint)))
+def _serve(workspace: Workspace, endpoint: Endpoint, release: Release) -> Serve:
+    previous = release.previous if endpoint.falls_back else None
+    champion, shadow, before = (b and str(workspace.bundles / b) for b in (release.champion, release.challenger, previous))
+    assert champion is not None
+    log = str(workspace.log(endpoint.name))
+    return Serve(endpoint.name, champion, shadow, log, before, endpoint.default_answer, endpoint.cached_rows)
 
 
 def with_overrides(settings: ServingSettings, **given: str | int | None) -> ServingSettings:

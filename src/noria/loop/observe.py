@@ -25,17 +25,18 @@ from noria.statistics.e_detector import level_for
 from noria.stores import catalog as db
 
 YEAR = timedelta(days=365)
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION, CHALLENGER, FALLBACK = "champion", "challenger", "fallback"
 
 
 @dataclass(frozen=True)
 class Release:
-    """Who answers and who shadows, since when."""
+    """Who answers and who shadows, since when; and who answered before."""
 
     champion: str
     champion_since: datetime
     challenger: str | None
     challenger_since: datetime
+    previous: str | None = None
 
 
 def measure_windows(world: World, now: datetime) -> None:
@@ -99,11 +100,13 @@ def latest_release(catalog: db.Catalog, endpoint: str) -> Release | None:
     if not rows:
         return None
     latest = since = rows[0]
+    previous = None
     for row in rows:
         if row.champion != latest.champion:
+            previous = row.champion
             break
         since = row
-    return Release(latest.champion, from_epoch(since.at), latest.challenger, from_epoch(latest.at))
+    return Release(latest.champion, from_epoch(since.at), latest.challenger, from_epoch(latest.at), previous)
 
 
 def _trained_at(world: World, bundle: str) -> datetime:
@@ -119,8 +122,9 @@ def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
         assert release is not None
         return [{**common, "bundle": release.champion, "role": CHAMPION, "rows": 0, "statistics": None}]
     found = []
-    for role, bundle in sorted(set(zip(logged.variant, logged.bundle, strict=True))):
-        rows = logged.of(bundle)
+    watched = logged.where(np.array([v != FALLBACK for v in logged.variant], dtype=bool))  # who stands in is not judged by it
+    for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
+        rows = watched.of(bundle)
         statistics = _statistics(world, bundle, rows) if role == CHAMPION and world.monitor is not None else None
         found.append({**common, "bundle": bundle, "role": role, "rows": len(rows), "statistics": statistics})
     return found
@@ -137,8 +141,9 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
     if logged is None:
         return []
     found = []
-    for bundle in sorted(set(logged.bundle)):
-        rows = logged.of(bundle)
+    watched = logged.where(np.array([v != FALLBACK for v in logged.variant], dtype=bool))
+    for bundle in sorted(set(watched.bundle)):
+        rows = watched.of(bundle)
         performance = measure(world.outcomes.known_at(rows.keys, now), rows.prediction)
         found.append((since_epoch(start), bundle, canonical_json(performance.to_dict())))
     return found
@@ -205,7 +210,7 @@ def _skew(world: World, now: datetime) -> SkewReading | None:
     if logged is None:
         return SkewReading(monitor.skew, None)
     champions = logged.where(np.array([v == CHAMPION for v in logged.variant], dtype=bool))
-    served = Served(champions.keys, champions.received_us, champions.features)
+    served = Served(champions.keys, champions.received_us, champions.features, world.workspace.settings.serving.redact)
     return SkewReading(monitor.skew, measure_skew(world.offline.feature_set, world.offline.engine, served))
 
 

@@ -75,7 +75,7 @@ def admin_app(supervisor: Supervisor) -> Starlette:
             Route("/status", readers(status)),
             Route("/metrics", readers(metrics)),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])] if supervisor.where.host in LOOPBACK else [],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])] if supervisor.where.admin_host in LOOPBACK else [],
     )
 
 

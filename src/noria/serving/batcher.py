@@ -10,16 +10,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import Clock, Stopwatch, from_epoch, since_epoch
-from noria.core.errors import NoriaError, OutsideWorld
+from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import PredictionIds, short
+from noria.models.bundle import Bundle
 from noria.models.runtime import ModelFailed
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
+from noria.serving.line import ORDINARY, Line, Overloaded, Priority, Stamp, Terms, TooLate, Waiting
+from noria.serving.log.kept import Kept
 from noria.serving.log.segments import LogFailed, PredictionLog, Predictions
 from noria.serving.lookup import Lookup
 from noria.serving.observe.metrics import Measures
@@ -27,101 +31,65 @@ from noria.serving.protocol.signature import Asked, BadRequest, feature_matrix
 
 logger = logging.getLogger("noria.serving")
 
-FIRST_CAPACITY = 8  # batches that may wait while the pace is not yet known
-
-CHAMPION, CHALLENGER = "champion", "challenger"
-
-
-class Overloaded(OutsideWorld):
-    """More requests wait than can be answered in time."""
-
-    code = "NR-520"
-    retry_after = 1
-
-    def __init__(self, waiting: int, seconds: float) -> None:
-        super().__init__(
-            what="the server has more to do than it can do in time",
-            where=f"{waiting} rows wait, which is {1e3 * seconds:.0f} ms of work",
-            mend="try again in a moment, or run more workers (serving.workers)",
-        )
+CHAMPION, CHALLENGER, FALLBACK = "champion", "challenger", "fallback"
+MOST_UNSAFE = 32_768  # rows that may be scored and not yet safe in the log: a slow disk refuses, it does not fill the memory
 
 
 @dataclass(frozen=True)
 class Route:
-    """Who answers an endpoint's requests, and who scores them unseen."""
+    """Who answers an endpoint's requests, and who scores them unseen.
+
+    previous: answers what the champion fails on, where that was asked for; default: the answer where nobody has one
+    """
 
     champion: Deployment
     shadow: Deployment | None = None
     lookup: Lookup | None = None
+    previous: Deployment | None = None
+    default: float | None = None
 
 
 class Answered:
-    """The answer to one request: a prediction and an id per row, and who gave it."""
+    """The answer to one request: a prediction and an id per row, and who gave it.
 
-    __slots__ = ("deployment", "ids", "predictions")
+    fallback: `previous` or `default` where the champion did not answer
+    """
 
-    def __init__(self, deployment: Deployment, predictions: list[float], ids: list[str]) -> None:
-        self.deployment, self.predictions, self.ids = deployment, predictions, ids
+    __slots__ = ("bundle", "fallback", "ids", "predictions")
+
+    def __init__(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None = None) -> None:
+        self.bundle, self.predictions, self.ids, self.fallback = bundle, predictions, ids, fallback
 
 
 Deliver = Callable[[Answered | NoriaError], None]
-_Stamp = tuple[int, Stopwatch]  # when a turn of the loop began to read requests (microseconds UTC), and a watch since then
-_Waiting = tuple[Asked, Deliver, _Stamp]
 
 
 @dataclass
 class Counts:
-    """What a batcher has done, in rows but for `requests`. asked = answered + failed + what is under way."""
+    """What a batcher has done, in rows but for `requests`. asked = answered + failed + what is under way; answered = logged + unlogged.
+
+    unlogged: answered rows that the log's sampling left out; late, gone: failed ones whose deadline or client had passed away
+    """
 
     requests: int = 0
     asked: int = 0
     answered: int = 0
     logged: int = 0
+    unlogged: int = 0
     failed: int = 0
     rejected: int = 0
+    late: int = 0
+    gone: int = 0
+    fallbacks: int = 0
     shadowed: int = 0
     batches: int = 0
-
-
-class Pace:
-    """What a batch costs, from what batches did cost: seconds = fixed + each × rows, both fitted with a fading memory."""
-
-    FADE = 0.98
-
-    def __init__(self) -> None:
-        self._weight = self._x = self._xx = self._y = self._xy = 0.0
-
-    def saw(self, rows: int, seconds: float) -> None:
-        fade = self.FADE
-        self._weight = fade * self._weight + 1
-        self._x = fade * self._x + rows
-        self._xx = fade * self._xx + rows * rows
-        self._y = fade * self._y + seconds
-        self._xy = fade * self._xy + rows * seconds
-
-    def fit(self) -> tuple[float, float]:
-        """Fixed seconds of a batch, and seconds of each row, by least squares; zeros before anything was seen."""
-        if not self._weight:
-            return 0.0, 0.0
-        at_most = self._y / self._x
-        spread = self._weight * self._xx - self._x * self._x
-        each = (self._weight * self._xy - self._x * self._y) / spread if spread > 1e-9 * self._xx * self._weight else at_most
-        each = min(max(each, 0.0), at_most)
-        return (self._y - each * self._x) / self._weight, each
-
-    def rows_within(self, seconds: float, most: int) -> int:
-        """How many rows one batch may have to take no longer than `seconds`, at least 1 and at most `most`."""
-        fixed, each = self.fit()
-        return most if each == 0 else int(min(max((seconds - fixed) / each, 1), most))
 
 
 class Batcher:
     """Joins the requests of one endpoint. Used from one event loop.
 
-    budget_seconds: what waiting and scoring may take; batches are kept to a quarter of it, and what would wait longer is refused
+    most_rows: of a batch; budget_seconds: what waiting and scoring may take (see `noria.serving.line`)
     """
-
-    SETTLE = 64  # batches between two looks at the pace
 
     def __init__(
         self,
@@ -131,110 +99,143 @@ class Batcher:
         commit: GroupCommit,
         clock: Clock,
         measures: Measures,
+        kept: Kept,
         *,
         most_rows: int,
         budget_seconds: float,
     ) -> None:
-        self.route = route
-        self._log, self._ids, self._commit, self._clock, self._measures = log, ids, commit, clock, measures
-        self._most_rows, self._budget = most_rows, budget_seconds
-        self._batch_rows, self._capacity = most_rows, FIRST_CAPACITY * most_rows
-        self._pace = Pace()
-        self._gathered: list[_Waiting] = []
-        self._rows = 0
-        self._stamp: _Stamp | None = None
+        self._route: Route | None = route
+        self._log, self._ids, self._commit, self._clock, self._measures, self._kept = log, ids, commit, clock, measures, kept
         self._loop = asyncio.get_running_loop()
+        self._line = Line(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
+        self._stamp: Stamp | None = None
+        self._unsafe = 0
         self.counts = Counts()
         self.failed: LogFailed | None = None
 
-    def ask(self, asked: Asked, deliver: Deliver) -> None:
-        """Have a request answered; `deliver` is called once, on the event loop. Raises `Overloaded` or `LogFailed`."""
+    def ask(self, asked: Asked, deliver: Deliver, terms: Terms = ORDINARY, gone: Callable[[], bool] | None = None) -> None:
+        """Have a request answered; `deliver` is called once, on the event loop, unless its client is `gone`.
+
+        Raises `Overloaded` or `LogFailed`.
+        """
         rows = len(asked)
         self.counts.requests += 1
         self.counts.asked += rows
         if self.failed is not None:
             self.counts.failed += rows
             raise self.failed
-        if self._rows + rows > self._capacity and self._rows:
-            self._reject(rows)
+        if self._unsafe >= MOST_UNSAFE:
+            self._reject(rows, Overloaded(self._unsafe, self._line.budget))
         stamp = self._stamp
         if stamp is None:
             # requests read from sockets in one turn of the loop share a time: it is the first's, so latencies are never too low
-            stamp = self._stamp = since_epoch(self._clock.now()), Stopwatch()
-            if not self._gathered:
+            stamp = since_epoch(self._clock.now()), Stopwatch()
+        seconds = terms.timeout_seconds
+        waited = bool(self._line)
+        try:
+            deadline = None if seconds is None else self._loop.time() + seconds
+            self._line.put(Waiting(asked, deliver, stamp, deadline, gone), terms.priority)
+        except Overloaded as error:
+            self._reject(rows, error)
+        if self._stamp is None:
+            self._stamp = stamp
+            if not waited:
                 self._loop.call_soon(self._score)
-        self._gathered.append((asked, deliver, stamp))
-        self._rows += rows
 
-    def require_room(self) -> None:
+    def refuse(self, asked: Asked, error: NoriaError, deliver: Deliver) -> None:
+        """Don't score a request: it gets the endpoint's default, where there is one, or the error."""
+        self.counts.requests += 1
+        self.counts.asked += len(asked)
+        stamp = since_epoch(self._clock.now()), Stopwatch()
+        self._fall_back(Waiting(asked, deliver, stamp, None, None), self.route, self._unknown(asked, self.route), error)
+
+    def require_room(self, priority: Priority = Priority.NORMAL) -> None:
         """Refuse a request of any size before it is even decoded, when what waits is enough. Raises `Overloaded`."""
-        if self._rows >= self._capacity:
+        if self._line.full(priority):
             self.counts.requests += 1
             self.counts.asked += 1
-            self._reject(1)
+            self._reject(1, Overloaded(self._line.rows, self._line.budget))
 
-    def _reject(self, rows: int) -> None:
+    def _reject(self, rows: int, error: Overloaded) -> NoReturn:
         self.counts.failed += rows
         self.counts.rejected += rows
-        raise Overloaded(self._rows, self._budget)
+        raise error
+
+    @property
+    def route(self) -> Route:
+        """Who answers now."""
+        assert self._route is not None, "this endpoint rests"
+        return self._route
+
+    def rest(self) -> None:
+        """Let go of the models; nothing may be asked until the next `swap`."""
+        self._route = None
 
     @property
     def idle(self) -> bool:
-        return not self._gathered and self.counts.asked == self.counts.answered + self.counts.failed
+        return not self._line and self.counts.asked == self.counts.answered + self.counts.failed
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait to be scored."""
+        return self._line.rows
 
     def swap(self, route: Route) -> None:
         """Serve by another route from now on. What was decoded for the one before is scored by it first."""
-        while self._gathered:
-            self._score_batch(self._next_batch())
-        self.route = route
+        while self._line:
+            self._score_next()
+        self._route = route
 
     def _score(self) -> None:
         """Score a batch of what has gathered. The loop turns between two, so that a slow model holds up nothing else for long."""
         self._stamp = None
-        if self._gathered:
-            self._score_batch(self._next_batch())
-        if self._gathered:
+        if self._line:
+            self._score_next()
+        if self._line:
             self._loop.call_soon(self._score)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """The first requests that wait, of at most so many rows together (a larger request goes alone)."""
-        gathered = self._gathered
-        if self._rows <= self._batch_rows:
-            self._gathered, self._rows = [], 0
-            return gathered
-        rows = place = 0
-        for asked, _, _ in gathered:
-            if place and rows + len(asked) > self._batch_rows:
-                break
-            rows, place = rows + len(asked), place + 1
-        self._gathered, self._rows = gathered[place:], self._rows - rows
-        return gathered[:place]
+    def _score_next(self) -> None:
+        batch, dropped = self._line.next_batch()
+        for waiting, error in dropped:
+            self._drop(waiting, error)
+        if batch:
+            self._score_batch(batch)
 
-    def _score_batch(self, batch: list[_Waiting]) -> None:
+    def _drop(self, waiting: Waiting, error: NoriaError | None) -> None:
+        rows = len(waiting.asked)
+        self.counts.late += rows if error is not None else 0
+        self.counts.gone += rows if error is None else 0
+        self._fail([waiting], error or TooLate())
+
+    def _score_batch(self, batch: list[Waiting]) -> None:
         route = self.route  # one route for the whole batch: what changes it comes between batches
         watch = Stopwatch()
-        if any(waiting[0].entities is not None for waiting in batch):
+        self._measures.waited(batch[0].stamp[1].seconds)
+        if any(waiting.asked.entities is not None for waiting in batch):
             batch = self._look_up(batch, route)
+            self._measures.looked_up(watch.seconds)
             if not batch:
                 return
-        features = feature_matrix([waiting[0] for waiting in batch])
+        features = feature_matrix([waiting.asked for waiting in batch])
         if np.isinf(features).any():
             self._each_alone(batch, route, features)
             return
         try:
-            predictions = _answers(route.champion, features)
+            predictions = route.champion.answer(features)
         except ModelFailed as error:
             logger.warning("a batch of %d rows failed, and is tried request by request: %s", len(features), error)
             self._each_alone(batch, route, features)
             return
         seconds = watch.seconds
-        self._settle(len(features), seconds)
+        self._line.saw(len(features), seconds)
         self._measures.scored(len(features), seconds)
-        self._record(batch, route, features, predictions)
+        self._record(batch, route.champion.bundle, features, predictions)
+        if route.shadow is not None:
+            self._shadow(route.shadow, batch, features)
 
-    def _look_up(self, batch: list[_Waiting], route: Route) -> list[_Waiting]:
+    def _look_up(self, batch: list[Waiting], route: Route) -> list[Waiting]:
         """Get the features of entities, of the whole batch in one call; returns the requests that have theirs. The others are failed."""
-        asking = [waiting for waiting in batch if waiting[0].entities is not None]
+        asking = [waiting for waiting in batch if waiting.asked.entities is not None]
         failed: set[int] = set()
         try:
             self._fill(asking, route)
@@ -243,73 +244,111 @@ class Batcher:
                 try:
                     self._fill([waiting], route)
                 except NoriaError as error:
-                    self._fail([waiting], error)
+                    self._fall_back(waiting, route, self._unknown(waiting.asked, route), error)
                     failed.add(id(waiting))
         return [waiting for waiting in batch if id(waiting) not in failed]
 
-    def _fill(self, asking: Sequence[_Waiting], route: Route) -> None:
-        assert route.lookup is not None
-        entities = [entity for asked, _, _ in asking for entity in asked.entities or ()]
-        features = route.lookup.features(entities, from_epoch(asking[0][2][0]))
-        for (asked, _, _), rows in zip(asking, _parts(features, asking), strict=True):
-            asked.rows, asked.entities = rows, None
+    @staticmethod
+    def _unknown(asked: Asked, route: Route) -> NDArray[np.float32]:
+        return np.full((len(asked), len(route.champion.bundle.features)), np.nan, np.float32)
 
-    def _each_alone(self, batch: Sequence[_Waiting], route: Route, features: NDArray[np.float32]) -> None:
+    def _fill(self, asking: Sequence[Waiting], route: Route) -> None:
+        assert route.lookup is not None
+        entities = [entity for waiting in asking for entity in waiting.asked.entities or ()]
+        features = route.lookup.features(entities, from_epoch(asking[0].stamp[0]))
+        for waiting, rows in zip(asking, _parts(features, asking), strict=True):
+            waiting.asked.rows, waiting.asked.entities = rows, None
+
+    def _each_alone(self, batch: Sequence[Waiting], route: Route, features: NDArray[np.float32]) -> None:
         """A bad row fails alone: its batch's other requests are scored one by one."""
         for waiting, rows in zip(batch, _parts(features, batch), strict=True):
             if np.isinf(rows).any():
                 self._fail([waiting], BadRequest(what="a feature is too large", where="the body", mend="send numbers within float32"))
                 continue
             try:
-                predictions = _answers(route.champion, rows)
+                predictions = route.champion.answer(rows)
             except ModelFailed as error:
                 logger.error("bundle %s: %s", short(route.champion.bundle.id), error)
-                self._fail([waiting], error)
+                self._fall_back(waiting, route, rows, error)
             else:
-                self._record([waiting], route, rows, predictions)
+                self._record([waiting], route.champion.bundle, rows, predictions)
 
-    def _record(self, batch: Sequence[_Waiting], route: Route, features: NDArray[np.float32], predictions: NDArray[np.float64]) -> None:
+    def _fall_back(self, waiting: Waiting, route: Route, rows: NDArray[np.float32], error: NoriaError) -> None:
+        """Answer as the endpoint declares where its champion can't: by the version before, by the default, or with the error."""
+        if isinstance(error, ModelFailed) and route.previous is not None:
+            try:
+                predictions = route.previous.answer(rows)
+            except ModelFailed as second:
+                logger.error("bundle %s: %s", short(route.previous.bundle.id), second)
+            else:
+                self._record([waiting], route.previous.bundle, rows, predictions, "previous")
+                return
+        if route.default is None or isinstance(error, UserMistake):
+            self._fail([waiting], error)
+        else:
+            self._record([waiting], route.champion.bundle, rows, np.full(len(rows), route.default), "default")
+
+    def _record(
+        self,
+        batch: Sequence[Waiting],
+        bundle: Bundle,
+        features: NDArray[np.float32],
+        predictions: NDArray[np.float64],
+        fallback: str | None = None,
+    ) -> None:
         """Log a scored batch, and let its answers go once the log is safe."""
-        received_us, watch = batch[0][2]
-        rows = self._logged_rows(CHAMPION, route.champion, batch, features, predictions, received_us, int(1e6 * watch.seconds))
+        received_us, watch = batch[0].stamp
+        variant = FALLBACK if fallback else CHAMPION
+        rows = self._logged_rows(variant, bundle.id, batch, features, predictions, received_us, int(1e6 * watch.seconds))
         self.counts.batches += 1
+        self.counts.fallbacks += len(rows) if fallback else 0
+        logged = self._kept(rows)
         try:
-            self._log.append(rows)
+            if logged is not None:
+                self._log.append(logged)
         except LogFailed as error:
             self._stop(batch, error)
             return
+        self._unsafe += len(rows)
+        appended = watch.seconds
 
         def done(failure: LogFailed | None) -> None:
+            self._unsafe -= len(rows)
             if failure is not None:
                 self._stop(batch, failure)
                 return
-            self._deliver(batch, route.champion, rows)
-            self._measures.answered(len(rows), watch.seconds)
+            self.counts.logged += 0 if logged is None else len(logged)
+            self.counts.unlogged += len(rows) - (0 if logged is None else len(logged))
+            self._deliver(batch, bundle, rows, fallback)
+            seconds = watch.seconds
+            self._measures.answered(len(rows), seconds, seconds - appended)
 
         self._commit.after(self._log, done)
-        if route.shadow is not None:
-            self._shadow(route.shadow, batch, features, received_us)
 
-    def _deliver(self, batch: Sequence[_Waiting], deployment: Deployment, rows: Predictions) -> None:
-        self.counts.logged += len(rows)
+    def _deliver(self, batch: Sequence[Waiting], bundle: Bundle, rows: Predictions, fallback: str | None) -> None:
         self.counts.answered += len(rows)
         predictions, ids = rows.prediction.tolist(), rows.ids
         if len(ids) == len(batch):  # a row each
-            for (_, deliver, _), prediction, identifier in zip(batch, predictions, ids, strict=True):
-                deliver(Answered(deployment, [prediction], [identifier]))
+            for waiting, prediction, identifier in zip(batch, predictions, ids, strict=True):
+                waiting.deliver(Answered(bundle, [prediction], [identifier], fallback))
             return
         at = 0
-        for asked, deliver, _ in batch:
-            end = at + len(asked)
-            deliver(Answered(deployment, predictions[at:end], ids[at:end]))
+        for waiting in batch:
+            end = at + len(waiting.asked)
+            waiting.deliver(Answered(bundle, predictions[at:end], ids[at:end], fallback))
             at = end
 
-    def _shadow(self, shadow: Deployment, batch: Sequence[_Waiting], features: NDArray[np.float32], received_us: int) -> None:
+    def _shadow(self, shadow: Deployment, batch: Sequence[Waiting], features: NDArray[np.float32]) -> None:
         """Score the same rows unseen. What goes wrong here is logged and changes no answer."""
         watch = Stopwatch()
         try:
-            predictions = _answers(shadow, features)
-            self._log.append(self._logged_rows(CHALLENGER, shadow, batch, features, predictions, received_us, int(1e6 * watch.seconds)))
+            predictions = shadow.answer(features)
+            latency_us = int(1e6 * watch.seconds)
+            logged = self._kept(
+                self._logged_rows(CHALLENGER, shadow.bundle.id, batch, features, predictions, batch[0].stamp[0], latency_us)
+            )
+            if logged is not None:
+                self._log.append(logged)
         except (ModelFailed, LogFailed) as error:
             logger.error("the shadow %s: %s", short(shadow.bundle.id), error)
             return
@@ -318,8 +357,8 @@ class Batcher:
     def _logged_rows(
         self,
         variant: str,
-        deployment: Deployment,
-        batch: Sequence[_Waiting],
+        bundle: str,
+        batch: Sequence[Waiting],
         features: NDArray[np.float32],
         predictions: NDArray[np.float64],
         received_us: int,
@@ -328,46 +367,26 @@ class Batcher:
         count = len(features)
         return Predictions(
             ids=self._ids.take([received_us // 1000] * count),
-            keys=[key for asked, _, _ in batch for key in asked.keys],
+            keys=[key for waiting in batch for key in waiting.asked.keys],
             variant=[variant] * count,
-            bundle=[deployment.bundle.id] * count,
+            bundle=[bundle] * count,
             received_us=np.full(count, received_us, np.int64),
             latency_us=np.full(count, latency_us, np.int32),
             features=features,
             prediction=predictions,
         )
 
-    def _settle(self, rows: int, seconds: float) -> None:
-        """Learn what batches cost, and from that how large they may be and how much may wait."""
-        self._pace.saw(rows, seconds)
-        batches = self.counts.batches
-        if batches % self.SETTLE == self.SETTLE - 1 or batches in (1, 2, 4, 8, 16):
-            fixed, each = self._pace.fit()
-            self._batch_rows = self._pace.rows_within(self._budget / 4, self._most_rows)
-            whole = fixed + each * self._batch_rows
-            # half of the budget for the batch that is being scored, half for what waits
-            first = FIRST_CAPACITY * self._most_rows
-            self._capacity = max(int(self._budget / 2 / whole * self._batch_rows), self._batch_rows) if whole else first
+    def _fail(self, batch: Sequence[Waiting], error: NoriaError) -> None:
+        for waiting in batch:
+            self.counts.failed += len(waiting.asked)
+            waiting.deliver(error)
 
-    def _fail(self, batch: Sequence[_Waiting], error: NoriaError) -> None:
-        for asked, deliver, _ in batch:
-            self.counts.failed += len(asked)
-            deliver(error)
-
-    def _stop(self, batch: Sequence[_Waiting], error: LogFailed) -> None:
+    def _stop(self, batch: Sequence[Waiting], error: LogFailed) -> None:
         """The log can't be written: refuse this batch and everything after it."""
         self.failed = error
         self._fail(batch, error)
 
 
-def _answers(deployment: Deployment, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """A finite score for every row. Raises `ModelFailed`."""
-    predictions = deployment.model.predict(features)
-    if predictions.shape != (len(features),) or not np.isfinite(predictions).all():
-        raise ModelFailed(f"it answered {predictions.shape} for {len(features)} rows, or what is no number")
-    return predictions
-
-
-def _parts(features: NDArray[np.float32], batch: Sequence[_Waiting]) -> list[NDArray[np.float32]]:
+def _parts(features: NDArray[np.float32], batch: Sequence[Waiting]) -> list[NDArray[np.float32]]:
     """The rows of each request of a batch."""
-    return np.split(features, np.cumsum([len(asked) for asked, _, _ in batch])[:-1])
+    return np.split(features, np.cumsum([len(waiting.asked) for waiting in batch])[:-1])

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import short
-from noria.models.bundle import Bundle, open_bundle, sample_of
-from noria.models.runtime import OnnxModel
+from noria.models.bundle import MODEL_FILE, Bundle, open_bundle, sample_of
+from noria.models.runtime import ModelFailed, OnnxModel
+from noria.serving.cache import AnswerCache
 from noria.serving.protocol.signature import Signature, feature_matrix
 
 GOLDEN_TOLERANCE = 1e-6
@@ -34,22 +36,42 @@ class WrongAnswers(UserMistake):
 
 @dataclass(frozen=True)
 class Deployment:
-    """One bundle in this process. `golden` is a request of its sample and the answers that were sealed."""
+    """One bundle in this process. `golden` is a request of its sample and the answers that were sealed.
+
+    cache: remembers answers by their features, where that was asked for
+    """
 
     bundle: Bundle
     model: OnnxModel
     signature: Signature
     golden: bytes
     golden_answers: tuple[float, ...]
+    cache: AnswerCache | None = None
 
     @staticmethod
-    def open(path: Path, files: Files) -> Deployment:
+    def open(path: Path, files: Files, *, cached_rows: int = 0) -> Deployment:
         """Open a bundle and let it answer its sample. Raises `DamagedBundle`, `UnloadableModel` or `WrongAnswers`."""
         bundle = open_bundle(path, files)
         golden, answers = _golden(bundle, files)
-        deployment = Deployment(bundle, OnnxModel.of(bundle), Signature(bundle.features), golden, answers)
+        cache = AnswerCache(cached_rows) if cached_rows else None
+        deployment = Deployment(bundle, OnnxModel.of(bundle), Signature(bundle.features), golden, answers, cache)
         deployment.prove()
         return deployment
+
+    @property
+    def megabytes(self) -> float:
+        """The size of the model, as a file."""
+        return self.bundle.file(MODEL_FILE).stat().st_size / 1e6
+
+    def answer(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """A finite score for every row, `(rows, features)` → `(rows,)`. Raises `ModelFailed`."""
+        return self._score(features) if self.cache is None else self.cache.answer(features, self._score)
+
+    def _score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        predictions = self.model.predict(features)
+        if predictions.shape != (len(features),) or not np.isfinite(predictions).all():
+            raise ModelFailed(f"it answered {predictions.shape} for {len(features)} rows, or what is no number")
+        return predictions
 
     def prove(self) -> float:
         """The largest difference from the sealed answers, over the path that requests take. Raises `WrongAnswers`."""

@@ -17,10 +17,11 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from noria.core.clock import Stopwatch
-from noria.core.errors import NoriaError, OutsideWorld
+from noria.core.errors import NoriaError
 from noria.core.health import Healthy
 from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.batcher import Answered
+from noria.serving.line import ORDINARY, Terms, TooLate, priority_of
 from noria.serving.protocol.messages import (
     FILES,
     HEALTH_SERVICE,
@@ -78,16 +79,6 @@ CONTENTS = {
 }
 
 
-class TooLate(OutsideWorld):
-    """A call's deadline passed before its answer was there."""
-
-    code = "NR-525"
-    http_status = 504
-
-    def __init__(self) -> None:
-        super().__init__(what="the deadline has passed", where="the call's grpc-timeout", mend="ask with more time, or run more workers")
-
-
 class NotOfGrpc(BadRequest):
     """A call that is not what gRPC or this service understands."""
 
@@ -95,16 +86,17 @@ class NotOfGrpc(BadRequest):
 
 
 Handle = Callable[["Call", bytes], None]
+Failed = Callable[[NoriaError], None]
 
 
 class Call:
     """One call: collects the messages of its request and sends the answer. `handle` gets each message, or the only one."""
 
-    __slots__ = ("_body", "_handle", "_limit", "_started", "_stream", "_streaming", "_timeout", "_watch", "open", "watching")
+    __slots__ = ("_body", "_failed", "_handle", "_limit", "_started", "_stream", "_streaming", "_watch", "open", "terms", "watching")
 
-    def __init__(self, stream: Stream, handle: Handle, limit: int, timeout: float | None, *, streaming: bool) -> None:
-        self._stream, self._handle, self._limit, self._streaming = stream, handle, limit, streaming
-        self._timeout, self._watch = timeout, None if timeout is None else Stopwatch()
+    def __init__(self, stream: Stream, handle: Handle, limit: int, terms: Terms, failed: Failed, *, streaming: bool) -> None:
+        self._stream, self._handle, self._limit, self._streaming, self._failed = stream, handle, limit, streaming, failed
+        self.terms, self._watch = terms, None if terms.timeout_seconds is None else Stopwatch()
         self._body = b""
         self._started = False
         self.watching = False
@@ -135,6 +127,10 @@ class Call:
     def cancelled(self) -> None:
         self.open = False
 
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return not self.open
+
     def _only_message(self) -> bytes:
         body = self._body
         if len(body) < PREFIX or int.from_bytes(body[1:PREFIX], "big") != len(body) - PREFIX:
@@ -157,7 +153,8 @@ class Call:
         """Answer with the only message there is."""
         if not self.open:
             return
-        if self._watch is not None and self._timeout is not None and self._watch.seconds > self._timeout:
+        timeout = self.terms.timeout_seconds
+        if self._watch is not None and timeout is not None and self._watch.seconds > timeout:
             self.fail(TooLate())
             return
         self.open = False
@@ -182,6 +179,7 @@ class Call:
         if not self.open:
             return
         self.open = False
+        self._failed(error)
         status = STATUS.get(error.http_status, INTERNAL)
         self._finish(status, f"{error.what} ({error.where}); {error.mend} [{error.code}]")
 
@@ -202,8 +200,8 @@ Factory = Callable[[Stream], Call]
 class GrpcServices:
     """The services of a data plane."""
 
-    def __init__(self, plane: DataPlane, most_message: int) -> None:
-        self._plane, self._limit = plane, most_message
+    def __init__(self, plane: DataPlane, most_message: int, failed: Failed) -> None:
+        self._plane, self._limit, self._failed = plane, most_message, failed
         self.access = Access([], lambda: 0.0)
         self._watchers: dict[Call, tuple[str, int]] = {}
         self._methods: dict[str, tuple[Handle, bool]] = {
@@ -223,13 +221,14 @@ class GrpcServices:
         method = self._methods.get(path)
         if refusal is not None or method is None or timeout is _BAD:
             text = refusal or (f"there is no method {path!r}" if method is None else "grpc-timeout can't be read")
-            return lambda stream: _refused(stream, text, self._limit)
+            return lambda stream: _refused(stream, text, self._limit, self._failed)
+        terms = Terms(priority_of(found.get(b"x-noria-priority", b"").decode("latin-1")), timeout)
         handle, streaming = method
         secret = secret_of(found.get(b"authorization", b"").decode("latin-1"), found.get(b"x-api-key", b"").decode("latin-1"))
         role = ROLES[path.rpartition("/")[2]]
 
         def begin(stream: Stream) -> Call:
-            call = Call(stream, handle, self._limit, timeout, streaming=streaming)
+            call = Call(stream, handle, self._limit, terms, self._failed, streaming=streaming)
             try:  # asked of every call: blocks of headers are known for as long as the connection lives, keys are not
                 self.access.spend(self.access.require(secret, role))
             except NoriaError as error:
@@ -256,6 +255,8 @@ class GrpcServices:
 
     def _model_infer(self, call: Call, message: bytes) -> None:
         request = _parsed(_InferRequest, message)
+        if self._plane.asleep(request.model_name):
+            self._plane.wake(request.model_name, lambda _: None)
         served = self._plane.find(request.model_name, request.model_version or None)
         raw = request.raw_input_contents
         if raw and len(raw) != len(request.inputs):
@@ -271,7 +272,7 @@ class GrpcServices:
             else:
                 call.fail(answer)
 
-        served.batcher.ask(asked, deliver)
+        served.batcher.ask(asked, deliver, call.terms, call.gone)
 
     def _server_live(self, call: Call, message: bytes) -> None:
         _parsed(inference["ServerLiveRequest"], message)
@@ -377,8 +378,8 @@ def _refusal(headers: dict[bytes, bytes]) -> str | None:
     return None
 
 
-def _refused(stream: Stream, text: str, limit: int) -> Call:
-    call = Call(stream, lambda _call, _message: None, limit, None, streaming=False)
+def _refused(stream: Stream, text: str, limit: int, failed: Failed) -> Call:
+    call = Call(stream, lambda _call, _message: None, limit, ORDINARY, failed, streaming=False)
     call.unimplemented(text)
     return call
 
@@ -447,8 +448,8 @@ def _infer_answer(name: str, answer: Answered, asked: Asked, *, typed: bool) -> 
     values: dict[str, Sequence[Any]] = {"prediction": answer.predictions, "prediction_id": answer.ids}
     wanted = tuple(asked.wanted)
     if typed:
-        return _typed_answer(name, answer.deployment.bundle.id, asked.request_id, {n: values[n] for n in wanted})
-    parts = [_answer_head(name, answer.deployment.bundle.id, rows, wanted)]
+        return _typed_answer(name, answer.bundle.id, asked.request_id, {n: values[n] for n in wanted}, answer.fallback)
+    parts = [_answer_head(name, answer.bundle.id, rows, wanted, answer.fallback)]
     if asked.request_id is not None:
         text = asked.request_id.encode()
         parts += (b"\x1a", _varint(len(text)), text)
@@ -459,16 +460,20 @@ def _infer_answer(name: str, answer: Answered, asked: Asked, *, typed: bool) -> 
 
 
 @lru_cache(maxsize=256)
-def _answer_head(name: str, bundle: str, rows: int, wanted: tuple[str, ...]) -> bytes:
+def _answer_head(name: str, bundle: str, rows: int, wanted: tuple[str, ...], fallback: str | None) -> bytes:
     head = inference["ModelInferResponse"](model_name=name, model_version=bundle)
+    if fallback:
+        head.parameters["fallback"].string_param = fallback
     for output in wanted:
         head.outputs.add(name=output, datatype="FP64" if output == "prediction" else "BYTES", shape=[rows])
     data: bytes = head.SerializeToString()
     return data
 
 
-def _typed_answer(name: str, bundle: str, request_id: str | None, values: dict[str, Sequence[Any]]) -> bytes:
+def _typed_answer(name: str, bundle: str, request_id: str | None, values: dict[str, Sequence[Any]], fallback: str | None) -> bytes:
     message = inference["ModelInferResponse"](model_name=name, model_version=bundle, id=request_id or "")
+    if fallback:
+        message.parameters["fallback"].string_param = fallback
     for output, data in values.items():
         if output == "prediction":
             message.outputs.add(name=output, datatype="FP64", shape=[len(data)]).contents.fp64_contents.extend(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -18,15 +19,17 @@ import msgspec
 
 from noria.core.clock import Clock
 from noria.core.conservation import Balance
-from noria.core.errors import NoriaError, UserMistake, nearest
+from noria.core.errors import NoriaError, OutsideWorld, UserMistake, nearest
 from noria.core.files import Files
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
 from noria.core.ids import PredictionIds, short
 from noria.core.settings import ServingSettings
+from noria.models.bundle import MODEL_FILE
 from noria.serving.access.keys import Access, Key
 from noria.serving.batcher import Batcher, Route
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
+from noria.serving.log.kept import Kept
 from noria.serving.log.segments import LogFailed, PredictionLog, warm_up
 from noria.serving.lookup import Lookup, OpenLookup, StaleFeatures
 from noria.serving.observe.metrics import Measures
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("noria.serving")
 
 Result = TypeVar("Result")
+Awake = Callable[[NoriaError | None], None]
 
 SUMS_FILE = "served.json"
 PROBE_FILE = ".probe"
@@ -64,14 +68,30 @@ class TooSlowToOpen(UserMistake):
         )
 
 
+class Loading(OutsideWorld):
+    """An endpoint's model is being opened, since it is asked for."""
+
+    code = "NR-529"
+    retry_after = 1
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(what=f"endpoint {endpoint!r} is being opened", where="serving.models_mb keeps it closed", mend="ask again")
+
+
 @dataclass(frozen=True)
 class Target:
-    """Which bundles an endpoint should serve, as folders; and where its log lies."""
+    """Which bundles an endpoint should serve, as folders; and where its log lies.
+
+    previous, default: who answers, and what is answered, where the champion can't; cached_rows: answers to remember
+    """
 
     endpoint: str
     champion: Path
     shadow: Path | None
     log: Path
+    previous: Path | None = None
+    default: float | None = None
+    cached_rows: int = 0
 
 
 @dataclass
@@ -88,6 +108,14 @@ class Served:
     trouble_of_features: str | None = None
     feature_age: float | None = None
     probes: int = 0
+    asked: int = 0
+    used: float = 0.0
+
+    @property
+    def megabytes(self) -> float:
+        """The size of the models that are open for it."""
+        route = self.batcher.route
+        return sum(d.megabytes for d in (route.champion, route.shadow, route.previous) if d is not None)
 
 
 class DataPlane:
@@ -96,6 +124,9 @@ class DataPlane:
     def __init__(self, writer: str, settings: ServingSettings, clock: Clock, files: Files, open_lookup: OpenLookup | None = None) -> None:
         self._writer, self._settings, self._clock, self._files, self._open_lookup = writer, settings, clock, files, open_lookup
         self._served: dict[str, Served] = {}
+        self._asleep: dict[str, tuple[Target, Served | None]] = {}  # closed, to keep within serving.models_mb
+        self._waking: dict[str, list[Awake]] = {}
+        self.errors: Counter[str] = Counter()
         self._commit = GroupCommit(durable=settings.durability == "disk")
         self._known = KnownHeads()
         self._rest = Rest(self, settings)
@@ -103,6 +134,7 @@ class DataPlane:
         self._grpc: GrpcServices | None = None
         self._loop = asyncio.get_running_loop()
         self._access = Access([], self._loop.time)
+        self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
 
     def grpc_connection(self) -> Http2Connection:
@@ -110,13 +142,16 @@ class DataPlane:
         if self._grpc is None:
             from noria.serving.grpc import GrpcServices
 
-            self._grpc = GrpcServices(self, self._settings.max_body_bytes)
+            self._grpc = GrpcServices(self, self._settings.max_body_bytes, self._failed)
             self._grpc.access = self._access
         return Http2Connection(self._grpc.resolve, self._connections)
 
     def connection(self) -> Connection:
         """The protocol of a new connection."""
-        return Connection(self._rest.resolve, self._known, self._connections, self._settings.max_body_bytes)
+        return Connection(self._rest.resolve, self._known, self._connections, self._settings.max_body_bytes, self._failed)
+
+    def _failed(self, error: NoriaError) -> None:
+        self.errors[error.code] += 1
 
     def admit(self, keys: Sequence[Key], *, guarded: bool) -> None:
         """Answer those who have one of these keys, from now on; everyone if there are none and never were."""
@@ -133,6 +168,13 @@ class DataPlane:
         A bundle that can't be served leaves the endpoint as it is, with its trouble told. Raises what is wrong with the first one.
         """
         served = self._served.get(target.endpoint)
+        if served is None and self._must_sleep(target):
+            _, slept = self._asleep.get(target.endpoint, (target, None))
+            self._asleep[target.endpoint] = target, slept
+            return
+        await self._serve_open(target, served)
+
+    async def _serve_open(self, target: Target, served: Served | None) -> None:
         try:
             route = await self._opened(target, served.batcher.route if served else None)
             lookup, no_lookup = await _in_thread(lambda: self._lookup(target.endpoint, route.champion))
@@ -149,12 +191,60 @@ class DataPlane:
             served.trouble = str(bug(error))
             return
         if served is None:
-            self._served[target.endpoint] = self._begin(target, route, no_lookup)
-        else:
-            served.batcher.swap(route)
-            served.target, served.trouble, served.no_lookup = target, None, no_lookup
+            _, slept = self._asleep.pop(target.endpoint, (target, None))
+            served = self._served[target.endpoint] = slept or self._begin(target, route, no_lookup)
+            served.used = self._loop.time()
+        served.batcher.swap(route)
+        served.target, served.trouble, served.no_lookup = target, None, no_lookup
         self._known.forget()
         await self.probe()
+
+    # --- a budget of memory ---
+
+    def asleep(self, endpoint: str) -> bool:
+        """Whether an endpoint's models are closed until it is asked for."""
+        return endpoint in self._asleep
+
+    def wake(self, endpoint: str, then: Awake) -> None:
+        """Open an endpoint that is asleep, in place of the one that was asked for least lately; then say so, or why it can't be."""
+        waiting = self._waking.setdefault(endpoint, [])
+        waiting.append(then)
+        if len(waiting) == 1:
+            self._tasks.add(task := self._loop.create_task(self._wake(endpoint)))
+            task.add_done_callback(self._tasks.discard)
+
+    async def _wake(self, endpoint: str) -> None:
+        failure: NoriaError | None = None
+        try:
+            target, _ = self._asleep[endpoint]
+            self._make_room(_megabytes(target))
+            await self._serve_open(target, None)
+        except NoriaError as error:
+            failure = error
+        except Exception as error:  # told to those who wait, who must not wait for ever
+            logger.exception("while opening %s", endpoint)
+            failure = bug(error)
+        for then in self._waking.pop(endpoint):
+            then(failure)
+
+    def _must_sleep(self, target: Target) -> bool:
+        budget = self._settings.models_mb
+        return budget is not None and bool(self._served) and self._open_megabytes() + _megabytes(target) > budget
+
+    def _open_megabytes(self) -> float:
+        return sum(served.megabytes for served in self._served.values())
+
+    def _make_room(self, megabytes: float) -> None:
+        """Close the models that were asked for least lately, of endpoints with nothing under way, until there is room."""
+        assert self._settings.models_mb is not None
+        for name, served in sorted(self._served.items(), key=lambda pair: pair[1].used):
+            if self._open_megabytes() + megabytes <= self._settings.models_mb:
+                return
+            if served.batcher.idle:
+                del self._served[name]
+                self._asleep[name] = served.target, served
+                served.batcher.rest()
+        self._known.forget()
 
     async def _opened(self, target: Target, now: Route | None) -> Route:
         """The route to a target, opened in a thread. Raises `TooSlowToOpen` when that does not end: the model may hang."""
@@ -166,11 +256,18 @@ class DataPlane:
 
     def _open(self, target: Target, now: Route | None) -> Route:
         """The route to a target, without a lookup; deployments that are open already stay as they are."""
-        there = {d.bundle.path: d for d in (now.champion, now.shadow) if d is not None} if now else {}
-        champion = there.get(target.champion) or Deployment.open(target.champion, self._files)
-        shadow = None if target.shadow is None else there.get(target.shadow) or Deployment.open(target.shadow, self._files)
+        there = {d.bundle.path: d for d in (now.champion, now.shadow, now.previous) if d is not None} if now else {}
+
+        def opened(path: Path | None, cached_rows: int = 0) -> Deployment | None:
+            return None if path is None else there.get(path) or Deployment.open(path, self._files, cached_rows=cached_rows)
+
+        champion = opened(target.champion, target.cached_rows)
+        assert champion is not None
+        previous = opened(target.previous)
+        if previous is not None and previous.bundle.features != champion.bundle.features:
+            previous = None  # it can't answer what the champion is asked
         warm_up(len(champion.bundle.features))
-        return Route(champion, shadow)
+        return Route(champion, opened(target.shadow), None, previous, target.default)
 
     def _lookup(self, endpoint: str, champion: Deployment) -> tuple[Lookup | None, str]:
         """The endpoint's lookup, if it has just the definitions that its champion was trained with; otherwise why not."""
@@ -194,6 +291,7 @@ class DataPlane:
             self._commit,
             self._clock,
             measures,
+            Kept(route.champion.bundle.features, share=self._settings.log_share, redact=self._settings.redact),
             most_rows=self._settings.max_batch,
             budget_seconds=self._settings.budget_ms / 1e3,
         )
@@ -202,15 +300,28 @@ class DataPlane:
     def find(self, name: str, bundle: str | None = None) -> Served:
         """The endpoint of that name, with that bundle if one is given. Raises `NotHere`."""
         served = self._served.get(name)
+        if served is None and name in self._asleep:
+            raise Loading(name)
         if served is None:
+            names = self.names
             raise NotHere(
-                what=f"there is no endpoint {name!r}{nearest(name, self._served)}",
+                what=f"there is no endpoint {name!r}{nearest(name, names)}",
                 where="the path",
-                mend="this server has " + (", ".join(map(repr, self._served)) or "none yet"),
+                mend="this server has " + (", ".join(map(repr, names)) or "none yet"),
             )
         if bundle is not None and bundle != served.batcher.route.champion.bundle.id:
             raise NotHere(what=f"version {bundle!r} is not served", where="the path", mend="leave the version out, or ask for the metadata")
         return served
+
+    @property
+    def names(self) -> list[str]:
+        """Every endpoint that can be asked, in their order."""
+        return sorted([*self._served, *self._asleep])
+
+    @property
+    def signatures(self) -> dict[str, tuple[str, ...]]:
+        """The features of every endpoint whose models are open."""
+        return {name: served.batcher.route.champion.signature.features for name, served in sorted(self._served.items())}
 
     # --- health and sums ---
 
@@ -223,6 +334,8 @@ class DataPlane:
     async def probe(self) -> None:
         """Look whether each endpoint would answer: its golden rows through decoder and model, and a byte through the log's disk."""
         for served in list(self._served.values()):
+            if served.batcher.counts.requests != served.asked:
+                served.asked, served.used = served.batcher.counts.requests, self._loop.time()
             served.health = await self._probed(served)
             if served.batcher.route.lookup is not None:
                 await self._look_at_features(served, served.batcher.route.lookup)
@@ -280,6 +393,8 @@ class DataPlane:
             "health": word(health),
             "why": health.cause if isinstance(health, Unhealthy) else health.why if isinstance(health, Unknown) else None,
             "connections": len(self._connections),
+            "errors": dict(self.errors),
+            "asleep": sorted(self._asleep),
             "endpoints": [self._endpoint_state(name, served) for name, served in self._served.items()],
         }
 
@@ -290,16 +405,24 @@ class DataPlane:
             "bundle": route.champion.bundle.id,
             "shadow": route.shadow.bundle.id if route.shadow else None,
             "health": word(served.health),
-            "trouble": "; ".join(filter(None, (served.trouble, served.trouble_of_features))) or None,
+            "trouble": "; ".join(filter(None, self._troubles(name, served))) or None,
             "feature_age_seconds": served.feature_age,
             "no_lookup": served.no_lookup or None,
             "counts": asdict(served.batcher.counts),
+            "waiting": served.batcher.waiting,
+            "cache_hits": route.champion.cache.hits if route.champion.cache else 0,
             "conserved": self._balance(name, served).holds,
             "measures": served.measures.to_dict(),
         }
 
+    def _troubles(self, name: str, served: Served) -> tuple[str | None, ...]:
+        balance = self._balance(name, served)
+        lost = None if balance.holds else f"{balance.came_in:,} rows were answered, {balance.accounted:,} are accounted for"
+        return served.trouble, served.trouble_of_features, lost
+
     def _balance(self, name: str, served: Served) -> Balance:
-        return Balance(f"serve {name}", served.batcher.counts.answered, {"logged": served.batcher.counts.logged})
+        counts = served.batcher.counts
+        return Balance(f"serve {name}", counts.answered, {"logged": counts.logged, "left out by sampling": counts.unlogged})
 
     # --- the end ---
 
@@ -321,10 +444,17 @@ class DataPlane:
                 while not self._drained(idle=self._loop.time() > last):
                     await asyncio.sleep(0.005)
         self._commit.close()
-        for name, served in self._served.items():
+        slept = {name: served for name, (_, served) in self._asleep.items() if served is not None}
+        for name, served in {**slept, **self._served}.items():
             served.log.close()
             sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}
             self._files.write(served.log.folder / SUMS_FILE, msgspec.json.encode(sums))
+
+
+def _megabytes(target: Target) -> float:
+    """The size of a target's models, as files."""
+    paths = [path for path in (target.champion, target.shadow, target.previous) if path is not None]
+    return sum((path / MODEL_FILE).stat().st_size for path in paths) / 1e6
 
 
 async def _in_thread(work: Callable[[], Result]) -> Result:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from noria.core.errors import NoriaError, OutsideWorld, UserMistake
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
 from noria.core.settings import ServingSettings
 from noria.serving.access.keys import Access, Key
+from noria.serving.protocol.clouds import on_platform
 from noria.serving.rest import LOOPBACK
 from noria.serving.worker import Admit, Beat, Begin, Serve, Stop, listener, tls
 
@@ -33,6 +36,8 @@ STOP_SECONDS = 10.0
 LOOK_SECONDS = 1.0  # how often the targets are looked at
 FASTEST_RESTART_SECONDS = 0.1
 SLOWEST_RESTART_SECONDS = 10.0
+
+LOOPBACK_HOST = "127.0.0.1"
 
 Targets = Callable[[], Sequence[Serve]]
 Keys = Callable[[], Sequence[Key]]
@@ -82,6 +87,7 @@ class Listening:
     admin_port: int
     grpc_port: int | None = None
     scheme: str = "http"
+    admin_host: str = LOOPBACK_HOST
 
     @property
     def url(self) -> str:
@@ -89,7 +95,7 @@ class Listening:
 
     @property
     def admin_url(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.admin_port}"
+        return f"{self.scheme}://{self.admin_host}:{self.admin_port}"
 
     def to_dict(self) -> dict[str, Any]:
         return {"host": self.host, "port": self.port, "url": self.url, "admin_url": self.admin_url, "grpc_port": self.grpc_port}
@@ -129,7 +135,8 @@ class Supervisor:
 
         Raises `OpenToTheWorld` when it would listen beyond loopback without keys or TLS.
         """
-        self._targets, self.settings, self._clock, self._command = targets, settings, clock, worker
+        self.settings = settings = on_platform(settings, os.environ)
+        self._targets, self._clock, self._command = targets, clock, worker
         self._keys, first = keys, list(keys())
         _refuse_open(settings, first)
         tls(settings, "http/1.1")
@@ -140,7 +147,7 @@ class Supervisor:
         self._blind: str | None = None
         self._stopping = False
         self._reserved: list[socket.socket] = []
-        self.where = Listening(settings.host, settings.port, settings.admin_port)
+        self.where = Listening(settings.host, settings.port, settings.admin_port, admin_host=settings.host)
 
     async def serve(self, started: Callable[[Listening], None]) -> list[Balance]:
         """Serve until SIGTERM or SIGINT; returns the sums of rows by endpoint. `started` is called once all workers are ready."""
@@ -199,13 +206,14 @@ class Supervisor:
 
     def balances(self) -> list[Balance]:
         """Rows answered against rows logged, by endpoint, of all workers' last words."""
-        sums: dict[str, list[int]] = {}
+        sums: dict[str, Counter[str]] = {}
         for state in self.states().values():
             for e in state["endpoints"]:
-                both = sums.setdefault(e["endpoint"], [0, 0])
-                both[0] += e["counts"]["answered"]
-                both[1] += e["counts"]["logged"]
-        return [Balance(f"serve {name}", answered, {"logged": logged}) for name, (answered, logged) in sums.items()]
+                sums.setdefault(e["endpoint"], Counter()).update(e["counts"])
+        return [
+            Balance(f"serve {name}", count["answered"], {"logged": count["logged"], "left out by sampling": count["unlogged"]})
+            for name, count in sums.items()
+        ]
 
     @property
     def restarts(self) -> int:
@@ -230,10 +238,14 @@ class Supervisor:
         for port in shared:
             if port:  # SO_REUSEPORT would let two servers of one user share a port unnoticed
                 self._hold(host, port, shared=False).close()
-        self._reserved = [self._hold(host, settings.admin_port, shared=False), *(self._hold(host, port, shared=True) for port in shared)]
+        admin_host = host if settings.platform == "none" else LOOPBACK_HOST  # a platform guards the port that it knows, no other
+        self._reserved = [
+            self._hold(admin_host, settings.admin_port, shared=False),
+            *(self._hold(host, port, shared=True) for port in shared),
+        ]
         admin, *others = (sock.getsockname()[1] for sock in self._reserved)
         scheme = "https" if settings.tls_certificate else "http"
-        self.where = Listening(host, others[0], admin, others[1] if len(others) > 1 else None, scheme)
+        self.where = Listening(host, others[0], admin, others[1] if len(others) > 1 else None, scheme, admin_host)
 
     @staticmethod
     def _hold(host: str, port: int, *, shared: bool) -> socket.socket:
@@ -364,7 +376,7 @@ class Supervisor:
 
 
 def _refuse_open(settings: ServingSettings, keys: Sequence[Key]) -> None:
-    if settings.host in LOOPBACK:
+    if settings.host in LOOPBACK or settings.platform != "none":
         return
     if not keys:
         raise OpenToTheWorld(settings.host, "there is no key yet", "make one: `noria key add NAME`")

@@ -42,6 +42,9 @@ class Serve(msgspec.Struct, tag="serve"):
     champion: str
     shadow: str | None
     log: str
+    previous: str | None = None
+    default: float | None = None
+    cached_rows: int = 0
 
 
 class Admit(msgspec.Struct, tag="admit"):
@@ -205,7 +208,8 @@ async def _listening(host: str, port: int, protocol: Callable[[], asyncio.Protoc
 
 
 def _target(order: Serve) -> Target:
-    return Target(order.endpoint, Path(order.champion), Path(order.shadow) if order.shadow else None, Path(order.log))
+    shadow, previous = (Path(path) if path else None for path in (order.shadow, order.previous))
+    return Target(order.endpoint, Path(order.champion), shadow, Path(order.log), previous, order.default, order.cached_rows)
 
 
 def run_worker(channel: int, open_lookup: OpenLookup | None = None, files: Files | None = None) -> None:

@@ -42,25 +42,36 @@ class Histogram:
 
 
 class Measures:
-    """One endpoint's latencies and batch sizes in one worker."""
+    """One endpoint's latencies and batch sizes in one worker: the stages of a batch, and the whole."""
 
     def __init__(self) -> None:
-        self.answer_seconds, self.score_seconds, self.batch_rows = Histogram(SECONDS), Histogram(SECONDS), Histogram(ROWS)
+        self.wait_seconds, self.lookup_seconds, self.score_seconds = Histogram(SECONDS), Histogram(SECONDS), Histogram(SECONDS)
+        self.commit_seconds, self.answer_seconds, self.batch_rows = Histogram(SECONDS), Histogram(SECONDS), Histogram(ROWS)
+
+    def waited(self, seconds: float) -> None:
+        self.wait_seconds.add(seconds)
+
+    def looked_up(self, seconds: float) -> None:
+        self.lookup_seconds.add(seconds)
 
     def scored(self, rows: int, seconds: float) -> None:
         self.score_seconds.add(seconds)
         self.batch_rows.add(rows)
 
-    def answered(self, rows: int, seconds: float) -> None:
+    def answered(self, rows: int, seconds: float, commit_seconds: float) -> None:
         self.answer_seconds.add(seconds, rows)
+        self.commit_seconds.add(commit_seconds)
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name).to_dict() for name in ("answer_seconds", "score_seconds", "batch_rows")}
+        return {name: getattr(self, name).to_dict() for name in HISTOGRAMS}
 
 
 HISTOGRAMS = {
+    "wait_seconds": ("noria_wait_seconds", "From the first request's arrival to the scoring of its batch", SECONDS),
+    "lookup_seconds": ("noria_lookup_seconds", "The online store's time for a batch", SECONDS),
     "answer_seconds": ("noria_answer_seconds", "From the request's arrival to its answer, a row", SECONDS),
     "score_seconds": ("noria_score_seconds", "The model's time for a batch", SECONDS),
+    "commit_seconds": ("noria_commit_seconds", "From a batch's place in the log to its safety there", SECONDS),
     "batch_rows": ("noria_batch_rows", "Rows that went through the model together", ROWS),
 }
 COUNTERS = {
@@ -68,8 +79,12 @@ COUNTERS = {
     "asked": "Rows that predictions were asked for",
     "answered": "Rows that were answered",
     "logged": "Answered rows that are in the prediction log",
+    "unlogged": "Answered rows that the log's sampling left out",
     "failed": "Rows that were refused or that the model failed on",
     "rejected": "Rows that were refused because too much waited",
+    "late": "Rows whose deadline passed before they were scored",
+    "gone": "Rows whose client was gone before they were scored",
+    "fallbacks": "Rows that the champion could not answer and another did",
     "shadowed": "Rows that a challenger scored unseen",
     "batches": "Batches that went through the model",
 }
@@ -99,6 +114,20 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
     for worker, e in endpoints:
         served.add_metric([e["endpoint"], worker, e["bundle"]], 1)
     yield served
+    waiting = GaugeMetricFamily("noria_waiting_rows", "Rows that wait to be scored", labels=labels)
+    age = GaugeMetricFamily("noria_feature_age_seconds", "How far the online store is behind", labels=labels)
+    hits = CounterMetricFamily("noria_cache_hits", "Rows that were answered from the cache", labels=labels)
+    for worker, e in endpoints:
+        waiting.add_metric([e["endpoint"], worker], e["waiting"])
+        hits.add_metric([e["endpoint"], worker], e["cache_hits"])
+        if e["feature_age_seconds"] is not None:
+            age.add_metric([e["endpoint"], worker], e["feature_age_seconds"])
+    yield from (waiting, age, hits)
+    errors = CounterMetricFamily("noria_errors", "Requests that were answered with an error, by its code", labels=["worker", "code"])
+    for worker, state in workers.items():
+        for code, count in state["errors"].items():
+            errors.add_metric([worker, code], count)
+    yield errors
     ready = GaugeMetricFamily("noria_ready", "Whether a worker answers its golden rows", labels=["worker"])
     for worker, state in workers.items():
         ready.add_metric([worker], state["health"] == "healthy")

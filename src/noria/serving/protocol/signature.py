@@ -152,7 +152,7 @@ class Signature:
             raise _malformed(error) from error
         rows = [astuple(row) for row in asked.rows]
         if len(rows) != 1:
-            _check_rows(len(rows))
+            check_rows(len(rows))
         keys = asked.keys
         if keys is None:
             keys = [None] * len(rows)
@@ -256,7 +256,8 @@ def _bad_shape(tensor: Tensor, expected: str) -> BadRequest:
     return BadRequest(what=f"input {tensor.name!r} has shape {tensor.shape}", where="inputs", mend=f"send shape {expected}")
 
 
-def _check_rows(rows: int) -> None:
+def check_rows(rows: int) -> None:
+    """Raise `BadRequest` where there are no rows, or more than one request may have."""
     if rows == 0:
         raise BadRequest(what="there is no row to predict", where="the body", mend="send at least one row")
     if rows > MOST_ROWS:
@@ -276,7 +277,7 @@ def _values(tensor: Tensor) -> NDArray[np.float32]:
             mend="send FP32 or FP64",
         )
     rows = tensor.shape[0] if tensor.shape else 0
-    _check_rows(rows)
+    check_rows(rows)
     if min(tensor.shape) < 0:
         raise _bad_shape(tensor, "sizes of 0 or more")
     if tensor.raw is not None:
@@ -360,12 +361,15 @@ def _flat(data: Any) -> list[Any]:
     return data
 
 
-def plain_answer(bundle: Bundle, predictions: list[float], ids: list[str]) -> bytes:
-    """The plain answer: predictions and prediction ids in the order of the rows."""
-    return msgspec.json.encode({"model": bundle.manifest.name, "bundle": bundle.id, "predictions": predictions, "ids": ids})
+def plain_answer(bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None = None) -> bytes:
+    """The plain answer: predictions and prediction ids in the order of the rows; who stood in for the champion, if someone did."""
+    answer = {"model": bundle.manifest.name, "bundle": bundle.id, "predictions": predictions, "ids": ids}
+    return msgspec.json.encode(answer if fallback is None else {**answer, "fallback": fallback})
 
 
-def v2_answer(bundle: Bundle, predictions: list[float], ids: list[str], asked: Asked) -> tuple[bytes, int | None]:
+def v2_answer(
+    bundle: Bundle, predictions: list[float], ids: list[str], asked: Asked, fallback: str | None = None
+) -> tuple[bytes, int | None]:
     """The protocol's answer, the prediction ids as a second output; and the length of its JSON where bytes follow it."""
     values: dict[str, tuple[str, list[Any]]] = {"prediction": ("FP64", predictions), "prediction_id": ("BYTES", ids)}
     outputs, binary = [], []
@@ -381,6 +385,8 @@ def v2_answer(bundle: Bundle, predictions: list[float], ids: list[str], asked: A
     answer: dict[str, Any] = {"model_name": bundle.manifest.name, "model_version": bundle.id, "outputs": outputs}
     if asked.request_id is not None:
         answer["id"] = asked.request_id
+    if fallback is not None:
+        answer["parameters"] = {"fallback": fallback}
     head = msgspec.json.encode(answer)
     return (head, None) if not binary else (b"".join([head, *binary]), len(head))
 

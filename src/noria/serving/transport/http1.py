@@ -52,6 +52,7 @@ class Reply:
     """A place for one answer. Answers leave in the order of their requests, whenever each is given."""
 
     __slots__ = ("_connection", "data", "keep_alive")
+    ended = True  # what `data` holds is all there is
 
     def __init__(self, connection: Connection, keep_alive: bool) -> None:
         self._connection, self.keep_alive = connection, keep_alive
@@ -66,9 +67,42 @@ class Reply:
         self._connection.flush()
 
     def fail(self, error: NoriaError) -> None:
+        self._connection.failed(error)
         status = error.http_status if error.http_status in REASONS else 500
         retry = f"retry-after: {error.retry_after}\r\n" if error.retry_after is not None else ""
         self.send(status, error_answer(error), JSON, retry)
+
+    def gone(self) -> bool:
+        """Whether the client has left."""
+        return self._connection.closed
+
+    def stream(self, content_type: str) -> Streamed:
+        """Begin an answer of which each part leaves as it comes; this reply is then to be used no more."""
+        return self._connection.begin_stream(self, content_type)
+
+
+class Streamed(Reply):
+    """An answer in parts (chunked; to HTTP/1.0, ended by closing)."""
+
+    __slots__ = ("_chunked", "ended")
+
+    def __init__(self, connection: Connection, keep_alive: bool, content_type: str, *, chunked: bool) -> None:
+        super().__init__(connection, keep_alive and chunked)
+        self._chunked, self.ended = chunked, False
+        framing = "transfer-encoding: chunked" if chunked else "connection: close"
+        closing = "connection: close\r\n" if chunked and not keep_alive else ""
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncache-control: no-store\r\n{framing}\r\n{closing}\r\n"
+        self.data = head.encode("latin-1")
+
+    def part(self, data: bytes) -> None:
+        """Send some more."""
+        self.data = (self.data or b"") + (b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._connection.flush()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self.data, self.ended = (self.data or b"") + (b"0\r\n\r\n" if self._chunked else b""), True
+        self._connection.flush()
 
 
 Answer = Callable[[bytes, Reply], None]
@@ -117,8 +151,11 @@ class TooSlow(BadRequest):
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, resolve: Resolve, known: KnownHeads, open_connections: set[Any], most_body_bytes: int) -> None:
+    def __init__(
+        self, resolve: Resolve, known: KnownHeads, open_connections: set[Any], most_body_bytes: int, failed: Callable[[NoriaError], None]
+    ) -> None:
         self._resolve, self._known, self._open, self._most_body = resolve, known, open_connections, most_body_bytes
+        self.failed = failed
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[Reply] = deque()
@@ -254,16 +291,32 @@ class Connection(asyncio.Protocol):
             logger.exception("while answering a request")
             reply.fail(bug(error))
 
+    @property
+    def closed(self) -> bool:
+        return self._transport is None
+
+    def begin_stream(self, reply: Reply, content_type: str) -> Streamed:
+        """Put an answer in parts into a reply's place."""
+        chunked = self._parser is None or self._parser.get_http_version() != "1.0"
+        streamed = Streamed(self, reply.keep_alive, content_type, chunked=chunked)
+        self._waiting[self._waiting.index(reply)] = streamed
+        self.flush()
+        return streamed
+
     def flush(self) -> None:
         """Write every answer whose turn has come."""
         waiting = self._waiting
         while waiting and waiting[0].data is not None:
-            reply = waiting.popleft()
+            reply = waiting[0]
+            data, reply.data = reply.data, None
             if self._transport is not None:
-                assert reply.data is not None
-                self._transport.write(reply.data)
-                if not reply.keep_alive and not self._refused:
-                    self._close()
+                assert data is not None
+                self._transport.write(data)
+            if not reply.ended:
+                break
+            waiting.popleft()
+            if self._transport is not None and not reply.keep_alive and not self._refused:
+                self._close()
         if not waiting and self._refused:
             self._linger()
         elif not waiting and self._half_closed:

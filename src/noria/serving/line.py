@@ -1,0 +1,212 @@
+"""The line in which requests wait to be scored: who is let in, who goes first, and how many go together.
+
+How much may wait follows from what batches have cost: half of the budget is for the batch that is being scored, half for what
+waits. A request of low priority is let in while half of that is free; one of high priority goes first, and in even when the line
+is full. What is too late to be of use, or whose client is gone, is not scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from noria.core.clock import Stopwatch
+from noria.core.errors import NoriaError, OutsideWorld, nearest
+from noria.serving.protocol.signature import Asked, BadRequest
+
+FIRST_CAPACITY = 8  # batches that may wait while the pace is not yet known
+
+
+class Priority(IntEnum):
+    """How much a request matters when not all can be answered."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+SHARES = {Priority.LOW: 0.5, Priority.NORMAL: 1.0, Priority.HIGH: 1.25}
+
+
+def priority_of(text: str) -> Priority:
+    """The priority that a request names, `low`, `normal` or `high`; normal if it names none. Raises `BadRequest`."""
+    if not text:
+        return Priority.NORMAL
+    try:
+        return Priority[text.upper()]
+    except KeyError:
+        known = [p.name.lower() for p in Priority]
+        what = f"there is no priority {text!r}{nearest(text, known)}"
+        raise BadRequest(what=what, where="x-noria-priority", mend="priorities: " + ", ".join(known)) from None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a request wants to be treated. timeout_seconds: when its answer is no longer of use."""
+
+    priority: Priority = Priority.NORMAL
+    timeout_seconds: float | None = None
+
+
+ORDINARY = Terms()
+
+
+class Overloaded(OutsideWorld):
+    """More requests wait than can be answered in time."""
+
+    code = "NR-520"
+    retry_after = 1
+
+    def __init__(self, waiting: int, seconds: float) -> None:
+        super().__init__(
+            what="the server has more to do than it can do in time",
+            where=f"{waiting} rows wait, which is {1e3 * seconds:.0f} ms of work",
+            mend="try again in a moment, or run more workers (serving.workers)",
+        )
+
+
+class TooLate(OutsideWorld):
+    """A request's deadline passed before its answer was there."""
+
+    code = "NR-525"
+    http_status = 504
+
+    def __init__(self) -> None:
+        super().__init__(what="the deadline has passed", where="the request's timeout", mend="ask with more time, or run more workers")
+
+
+class Pace:
+    """What a batch costs, from what batches did cost: seconds = fixed + each × rows, both fitted with a fading memory."""
+
+    FADE = 0.98
+
+    def __init__(self) -> None:
+        self._weight = self._x = self._xx = self._y = self._xy = 0.0
+
+    def saw(self, rows: int, seconds: float) -> None:
+        fade = self.FADE
+        self._weight = fade * self._weight + 1
+        self._x = fade * self._x + rows
+        self._xx = fade * self._xx + rows * rows
+        self._y = fade * self._y + seconds
+        self._xy = fade * self._xy + rows * seconds
+
+    def fit(self) -> tuple[float, float]:
+        """Fixed seconds of a batch, and seconds of each row, by least squares; zeros before anything was seen."""
+        if not self._weight:
+            return 0.0, 0.0
+        at_most = self._y / self._x
+        spread = self._weight * self._xx - self._x * self._x
+        each = (self._weight * self._xy - self._x * self._y) / spread if spread > 1e-9 * self._xx * self._weight else at_most
+        each = min(max(each, 0.0), at_most)
+        return (self._y - each * self._x) / self._weight, each
+
+    def rows_within(self, seconds: float, most: int) -> int:
+        """How many rows one batch may have to take no longer than `seconds`, at least 1 and at most `most`."""
+        fixed, each = self.fit()
+        return most if each == 0 else int(min(max((seconds - fixed) / each, 1), most))
+
+
+Stamp = tuple[int, Stopwatch]  # when a turn of the loop began to read requests (microseconds UTC), and a watch since then
+
+
+class Waiting:
+    """A request in the line. `deliver` takes its answer, or why there is none."""
+
+    __slots__ = ("asked", "deadline", "deliver", "gone", "stamp")
+
+    def __init__(
+        self, asked: Asked, deliver: Callable[[Any], None], stamp: Stamp, deadline: float | None, gone: Callable[[], bool] | None
+    ) -> None:
+        self.asked, self.deliver, self.stamp, self.deadline, self.gone = asked, deliver, stamp, deadline, gone
+
+    def late(self, now: float) -> bool:
+        return self.deadline is not None and now > self.deadline
+
+
+class Line:
+    """What waits, in rows. `now` tells seconds as deadlines are in.
+
+    most_rows: of one batch; budget_seconds: what waiting and scoring may take; batches are kept to a quarter of it
+    """
+
+    SETTLE = 64  # batches between two looks at the pace
+
+    def __init__(self, now: Callable[[], float], *, most_rows: int, budget_seconds: float) -> None:
+        self._now, self._most_rows, self.budget = now, most_rows, budget_seconds
+        self._batch_rows, self.capacity = most_rows, FIRST_CAPACITY * most_rows
+        self._pace, self._batches = Pace(), 0
+        self._waiting: list[Waiting] = []
+        self._first = 0  # so many of those that wait have a high priority
+        self._timed = 0
+        self.rows = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def full(self, priority: Priority) -> bool:
+        """Whether nothing more of this priority is let in."""
+        return self.rows >= (self.capacity if priority is Priority.NORMAL else self.capacity * SHARES[priority])
+
+    def put(self, waiting: Waiting, priority: Priority) -> None:
+        """Let a request in. Raises `Overloaded` where there is no room for it; an empty line has room for any."""
+        rows = len(waiting.asked)
+        allowed = self.capacity if priority is Priority.NORMAL else self.capacity * SHARES[priority]
+        if self.rows and self.rows + rows > allowed:
+            raise Overloaded(self.rows, self.budget)
+        if priority is Priority.HIGH:
+            self._waiting.insert(self._first, waiting)
+            self._first += 1
+        else:
+            self._waiting.append(waiting)
+        self.rows += rows
+        self._timed += waiting.deadline is not None
+
+    def next_batch(self) -> tuple[list[Waiting], list[tuple[Waiting, NoriaError | None]]]:
+        """The first requests that wait, of at most so many rows together (a larger request goes alone); and those that are dropped:
+        too late, or (None) gone."""
+        dropped = self._drop() if self._timed or self.rows > self._batch_rows else []
+        waiting = self._waiting
+        if self.rows <= self._batch_rows:
+            self._waiting, self.rows, self._first, self._timed = [], 0, 0, 0
+            return waiting, dropped
+        rows = place = 0
+        for one in waiting:
+            if place and rows + len(one.asked) > self._batch_rows:
+                break
+            rows, place = rows + len(one.asked), place + 1
+            self._timed -= one.deadline is not None
+        self._waiting, self.rows, self._first = waiting[place:], self.rows - rows, max(self._first - place, 0)
+        return waiting[:place], dropped
+
+    def _drop(self) -> list[tuple[Waiting, NoriaError | None]]:
+        now = self._now()
+        dropped: list[tuple[Waiting, NoriaError | None]] = []
+        kept: list[Waiting] = []
+        first = self._first
+        for place, one in enumerate(self._waiting):
+            if one.late(now):
+                dropped.append((one, TooLate()))
+            elif one.gone is not None and one.gone():
+                dropped.append((one, None))
+            else:
+                kept.append(one)
+                continue
+            self.rows -= len(one.asked)
+            self._timed -= one.deadline is not None
+            self._first -= place < first
+        self._waiting = kept
+        return dropped
+
+    def saw(self, rows: int, seconds: float) -> None:
+        """Learn what a batch cost, and from that how large they may be and how much may wait."""
+        self._pace.saw(rows, seconds)
+        self._batches += 1
+        if self._batches % self.SETTLE == 0 or self._batches in (1, 2, 4, 8, 16):
+            fixed, each = self._pace.fit()
+            self._batch_rows = self._pace.rows_within(self.budget / 4, self._most_rows)
+            whole = fixed + each * self._batch_rows
+            first = FIRST_CAPACITY * self._most_rows
+            self.capacity = max(int(self.budget / 2 / whole * self._batch_rows), self._batch_rows) if whole else first

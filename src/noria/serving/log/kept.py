@@ -1,0 +1,68 @@
+"""What of an answer is kept: which rows are logged, and which fields of them are not.
+
+Monitoring reads the log, so both are choices with a price: what is not logged is not watched. What the sampling leaves out is
+counted; what is redacted is unknown (NaN, no key) from the first byte that reaches the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.errors import UserMistake, nearest
+from noria.serving.log.segments import Predictions
+
+KEY = "key"
+
+
+class UnknownField(UserMistake):
+    """A field to be redacted does not exist."""
+
+    code = "NR-535"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            what=f"there is no field {name!r} to redact{nearest(name, known)}",
+            where="serving.redact",
+            mend="name features of the model, or `key`: " + ", ".join(known),
+        )
+
+
+class Kept:
+    """Which rows of one endpoint are logged, and what of them.
+
+    share: the part of all rows that is logged, chosen by a hash of time and place, the same for an answer and its shadow's
+    redact: features whose values are not logged, or `key`
+    """
+
+    def __init__(self, features: Sequence[str], *, share: float = 1.0, redact: Sequence[str] = ()) -> None:
+        for name in redact:
+            if name not in (*features, KEY):
+                raise UnknownField(name, (*features, KEY))
+        self._below = int(share * 2**32)
+        self._columns = [place for place, name in enumerate(features) if name in redact]
+        self._no_key = KEY in redact
+
+    def __call__(self, rows: Predictions) -> Predictions | None:
+        """What the log gets of these rows; None if it is nothing."""
+        if self._below < 2**32:
+            keep = _hashes(rows.received_us) < self._below
+            if not keep.any():
+                return None
+            rows = rows if keep.all() else rows.where(keep)
+        if self._columns:
+            features = rows.features.copy()
+            features[:, self._columns] = np.nan
+            rows = replace(rows, features=features)
+        return replace(rows, keys=[None] * len(rows)) if self._no_key else rows
+
+
+def _hashes(received_us: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """32 bits for each row of a batch, from when it was received and its place (the finaliser of SplitMix64, Steele et al. 2014)."""
+    mixed = received_us.astype(np.uint64) + np.arange(len(received_us), dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed >> np.uint64(32)

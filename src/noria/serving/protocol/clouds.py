@@ -1,0 +1,141 @@
+"""What the model platforms of three clouds ask of a container, so that one image runs on all of them.
+
+- SageMaker: `GET /ping`, `POST /invocations` on port 8080
+  (https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html)
+- Vertex AI: routes and port in `AIP_HEALTH_ROUTE`, `AIP_PREDICT_ROUTE`, `AIP_HTTP_PORT`; `{"instances": [...]}` in,
+  `{"predictions": [...]}` out (https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements)
+- Azure ML: `GET /`, `POST /score` on port 5001, unless the deployment says otherwise
+  (https://learn.microsoft.com/azure/machine-learning/how-to-deploy-custom-container)
+
+The platform in front authenticates callers and does TLS, so the container listens on every address, without keys of its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from noria.core.errors import UserMistake, nearest
+from noria.core.settings import Platform, ServingSettings
+from noria.serving.protocol.signature import Asked, BadRequest, check_rows
+
+EVERYWHERE = "0.0.0.0"
+CSV = "text/csv"
+FORMS = ("instances", "rows", "data")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Where a platform asks: for health, and for predictions."""
+
+    platform: Platform
+    port: int
+    health: str
+    predict: str
+
+
+def contract(platform: Platform, environ: Mapping[str, str]) -> Contract | None:
+    """The contract that a setting and the container's environment make; None where there is no platform.
+
+    `auto` goes by the variables that Vertex AI and Azure ML set, and is SageMaker's where there are none. Raises `BadContract`.
+    """
+    if platform == "none":
+        return None
+    if platform == "auto":
+        platform = (
+            "vertex" if "AIP_MODE" in environ or "AIP_HTTP_PORT" in environ else "azure" if "AZUREML_MODEL_DIR" in environ else "sagemaker"
+        )
+    if platform == "vertex":
+        port = environ.get("AIP_HTTP_PORT", "8080")
+        routes = {
+            name: environ.get(name, default) for name, default in (("AIP_HEALTH_ROUTE", "/health"), ("AIP_PREDICT_ROUTE", "/predict"))
+        }
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise BadContract("AIP_HTTP_PORT", port, "a port")
+        for name, route in routes.items():
+            if not route.startswith("/") or any(mark in route for mark in "<>?#"):
+                raise BadContract(name, route, "a path that begins with /")
+        return Contract("vertex", int(port), routes["AIP_HEALTH_ROUTE"], routes["AIP_PREDICT_ROUTE"])
+    if platform == "azure":
+        return Contract("azure", 5001, "/", "/score")
+    return Contract("sagemaker", 8080, "/ping", "/invocations")
+
+
+def on_platform(settings: ServingSettings, environ: Mapping[str, str]) -> ServingSettings:
+    """Settings with the address that a platform asks for; a port that was chosen stays, unless the platform names one itself."""
+    found = contract(settings.platform, environ)
+    if found is None:
+        return settings
+    chosen = settings.port != ServingSettings().port and "AIP_HTTP_PORT" not in environ
+    return msgspec.structs.replace(settings, host=EVERYWHERE, port=settings.port if chosen else found.port, platform=found.platform)
+
+
+class BadContract(UserMistake):
+    """A platform's variable can't be used."""
+
+    code = "NR-536"
+
+    def __init__(self, name: str, value: str, expected: str) -> None:
+        super().__init__(what=f"{name} is {value!r}, not {expected}", where="the environment", mend="let the platform set it")
+
+
+def read_instances(body: bytes, features: Sequence[str], content_type: str = "") -> Asked:
+    """The rows of a platform's request: instances as objects by feature or as lists in the features' order, or CSV without a head.
+
+    Raises `BadRequest`.
+    """
+    if content_type.split(";")[0].strip().lower() == CSV:
+        table = _csv(body)
+        return Asked([_csv_row(row, features) for row in table], [None] * len(table))
+    try:
+        asked = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(what="the body is not valid JSON", where=str(error), mend="send UTF-8 encoded JSON") from error
+    rows = next((asked[form] for form in FORMS if form in asked), None) if isinstance(asked, dict) else asked
+    if not isinstance(rows, list):
+        raise BadRequest(what="there are no instances", where="the body", mend='send {"instances": [{feature: number or null, …}, …]}')
+    check_rows(len(rows))
+    return Asked([_row(row, features, place) for place, row in enumerate(rows)], [None] * len(rows))
+
+
+def _row(row: Any, features: Sequence[str], place: int) -> tuple[float | None, ...]:
+    where = f"instance {place}"
+    if isinstance(row, dict):
+        for name in row:
+            if name not in features:
+                mend = "the model's features are " + ", ".join(features)
+                raise BadRequest(what=f"there is no feature {name!r}{nearest(str(name), features)}", where=where, mend=mend)
+        for name in features:
+            if name not in row:
+                raise BadRequest(what=f"feature {name!r} is missing", where=where, mend="send every feature; null where unknown")
+        row = [row[name] for name in features]
+    if not isinstance(row, list) or len(row) != len(features):
+        raise BadRequest(what=f"an instance has {len(features)} features", where=where, mend="send an object, or a list in their order")
+    for value in row:
+        if not (value is None or (isinstance(value, int | float) and abs(value) <= 1e308)):
+            raise BadRequest(what=f"a feature must be a number or null, not {value!r}"[:200], where=where, mend="send a number or null")
+    return tuple(row)
+
+
+def _csv(body: bytes) -> list[list[str]]:
+    try:
+        rows = [row for row in csv.reader(body.decode().splitlines()) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadRequest(what="the body is not CSV", where=str(error), mend="send rows of numbers, in the features' order") from error
+    check_rows(len(rows))
+    return rows
+
+
+def _csv_row(row: list[str], features: Sequence[str]) -> tuple[float | None, ...]:
+    if len(row) != len(features):
+        raise BadRequest(what=f"a row has {len(row)} values", where="the body", mend=f"send {len(features)}, in the features' order")
+    try:
+        values = [float(text) if text.strip() else None for text in row]
+    except ValueError as error:
+        raise BadRequest(what=str(error), where="the body", mend="send numbers; nothing where a value is unknown") from error
+    return tuple(None if value is None or math.isnan(value) else value for value in values)

@@ -1,0 +1,95 @@
+"""The line in which requests wait: who is let in, who goes first, who is dropped."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noria.core.clock import Stopwatch
+from noria.serving.line import Line, Overloaded, Priority, TooLate, Waiting, priority_of
+from noria.serving.protocol.signature import Asked, BadRequest
+
+asks = st.lists(st.tuples(st.integers(1, 12), st.sampled_from(Priority), st.sampled_from([None, 0.5, 2.0]), st.booleans()), max_size=60)
+
+
+def waiting(rows: int, deadline: float | None = None, *, gone: bool = False) -> Waiting:
+    return Waiting(Asked([(0.0,)] * rows, [None] * rows), lambda _: None, (0, Stopwatch()), deadline, lambda: gone)
+
+
+@given(asks, st.lists(st.integers(0, 4), max_size=30), st.sampled_from([1, 4, 16]))
+def test_nothing_is_lost_repeated_or_counted_wrongly(
+    asked: list[tuple[int, Priority, float | None, bool]], turns: list[int], most: int
+) -> None:
+    """Whatever is put in and taken out in any order: what came in = what goes out + what waits + what was dropped."""
+    now = 0.0
+    line = Line(lambda: now, most_rows=most, budget_seconds=1.0)
+    inside: list[Waiting] = []
+    out: list[Waiting] = []
+    pending = list(asked)
+    for turn in [*turns, *([4] * 200)]:
+        for _ in range(turn):
+            if pending:
+                rows, priority, deadline, gone = pending.pop()
+                one = waiting(rows, deadline, gone=gone)
+                try:
+                    line.put(one, priority)
+                    inside.append(one)
+                except Overloaded:
+                    assert line.rows
+        now += 0.1
+        batch, dropped = line.next_batch()
+        assert len(batch) == 1 or sum(len(one.asked) for one in batch) <= most
+        assert not any(one.late(now) for one in batch)
+        assert all(isinstance(error, TooLate) if one.late(now) else error is None for one, error in dropped)
+        out += [*batch, *(one for one, _ in dropped)]
+        assert line.rows == sum(len(one.asked) for one in inside) - sum(len(one.asked) for one in out)
+    assert not line
+    assert line.rows == 0
+    assert sorted(map(id, out)) == sorted(map(id, inside))
+
+
+def test_the_urgent_go_first_and_the_others_in_their_order() -> None:
+    line = Line(lambda: 0.0, most_rows=2, budget_seconds=1.0)
+    names = {}
+    for name, priority in (("a", 1), ("b", 2), ("c", 0), ("d", 2), ("e", 1)):
+        names[name] = waiting(1)
+        line.put(names[name], Priority(priority))
+    order = []
+    while line:
+        batch, _ = line.next_batch()
+        order += [name for one in batch for name, other in names.items() if one is other]
+    assert order == ["b", "d", "a", "c", "e"]
+
+
+def test_when_the_line_fills_low_priority_is_refused_first_and_high_last() -> None:
+    line = Line(lambda: 0.0, most_rows=10, budget_seconds=1.0)
+
+    def fill(priority: Priority) -> int:
+        while not line.full(priority):
+            line.put(waiting(1), priority)
+        with pytest.raises(Overloaded):
+            line.put(waiting(1), priority)
+        return line.rows
+
+    low, normal, high = fill(Priority.LOW), fill(Priority.NORMAL), fill(Priority.HIGH)
+    assert (low, normal, high) == (line.capacity // 2, line.capacity, line.capacity * 5 // 4)
+
+
+@given(st.floats(0, 0.01), st.floats(1e-5, 1e-3))
+def test_batches_fit_into_a_quarter_of_the_budget(fixed: float, each: float) -> None:
+    line = Line(lambda: 0.0, most_rows=128, budget_seconds=0.05)
+    for rows in (1, 2, 3, 5, 8, 13, 21, 34) * 16:
+        line.saw(rows, fixed + each * rows)
+    for _ in range(300):
+        if line.full(Priority.NORMAL):
+            break
+        line.put(waiting(1), Priority.NORMAL)
+    batch, _ = line.next_batch()
+    assert len(batch) == 1 or fixed + each * len(batch) <= 0.05 / 4 * 1.01
+
+
+def test_priorities_have_names() -> None:
+    assert [priority_of(text) for text in ("", "low", "High")] == [Priority.NORMAL, Priority.LOW, Priority.HIGH]
+    with pytest.raises(BadRequest, match="did you mean 'normal'"):
+        priority_of("norml")
