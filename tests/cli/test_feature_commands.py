@@ -125,7 +125,7 @@ def test_tidying_keeps_the_versions_that_bundles_were_made_from(shop: Path) -> N
     noria(shop, "train")
     known = datetime.fromisoformat(END).replace(tzinfo=UTC)
     noria(shop, "push", "visits", str(late_visit(shop, known)))
-    done = {d["table"]: d for d in noria(shop, "tidy", "--older-than", "0s", "--json")}
+    done = {d["table"]: d for d in noria(shop, "tidy", "--older-than", "0s", "--json")["tables"]}
     assert done["visits"]["kept_versions"] == [0]
     assert done["visits"]["joined"] == 2
     assert noria(shop, "status", "--json")["health"]["health"] != "unhealthy"

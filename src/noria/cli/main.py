@@ -6,16 +6,15 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from noria.cli.options import HERE, Folder, Json, open_project
+from noria.cli.serving import add_serving
 from noria.core.errors import NoriaError
 
-if TYPE_CHECKING:
-    from noria.loop.project import Project
-    from noria.loop.workspace import Workspace
-    from noria.serving.access.keys import KeyFile
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Noria keeps machine-learning models working in production.",
@@ -24,10 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Folder = Annotated[Path, typer.Option("--project", "-p", envvar="NORIA_PROJECT", help="The project's folder.")]
-Json = Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Print one JSON document for programs.")]
-HERE = Path()
 
 
 @app.callback(invoke_without_command=True)
@@ -96,7 +91,7 @@ def check(
     from noria.data.ingest import check_source
     from noria.features.check import check_views
 
-    found, workspace = _open(project)
+    found, workspace = open_project(project)
     if suggest is not None:
         from noria.data.suggest import as_python
         from noria.data.suggest import suggest as suggested
@@ -137,7 +132,7 @@ def ingest(
     from noria.data.ingest import ingest as ingest_table
     from noria.data.ingest import replay_quarantine as replay
 
-    found, workspace = _open(project)
+    found, workspace = open_project(project)
     if replay_quarantine:
         done = [replay(table, workspace.tables) for table in found.tables]
     else:
@@ -166,7 +161,7 @@ def materialize(
     from noria.core.clock import SystemClock
     from noria.loop.materialization import materialize as materialize_views
 
-    found, workspace = _open(project)
+    found, workspace = open_project(project)
     moment = SystemClock().now() if at is None else at.replace(tzinfo=UTC)
     with watching(quiet=json) as tell:
         done = materialize_views(workspace, [found.view(view)] if view else found.views, moment, tell, fresh=fresh)
@@ -192,7 +187,7 @@ def push(
     from noria.core.clock import SystemClock
     from noria.loop.materialization import push_file
 
-    found, workspace = _open(project)
+    found, workspace = open_project(project)
     with watching(quiet=json) as tell:
         ingested, done = push_file(found, workspace, table, file, SystemClock(), tell)
     if json:
@@ -207,17 +202,23 @@ def tidy(
     older_than: Annotated[str, typer.Option("--older-than", envvar="NORIA_OLDER_THAN", help="Remove versions older than this.")] = "30d",
     json: Json = False,
 ) -> None:
-    """Join the tables' small files, and remove old versions, but for those that a bundle was made from."""
+    """Seal the prediction log's past days into tables, join small files, and remove old versions that no bundle was made from."""
     from noria.cli.render import console, show_json
-    from noria.core.clock import duration
+    from noria.core.clock import SystemClock, duration
+    from noria.loop.tidying import seal_logs
     from noria.loop.tidying import tidy as tidied
 
-    done = tidied(*_open(project), duration(older_than))
+    found, workspace = open_project(project)
+    sealed = seal_logs(found, workspace, SystemClock().now())
+    done = tidied(found, workspace, duration(older_than))
     if json:
-        show_json([d.to_dict() for d in done])
+        show_json({"logs": [s.to_dict() for s in sealed], "tables": [d.to_dict() for d in done]})
         return
+    out = console()
+    for s in sealed:
+        out.print(f"{s.table}: {s.balance.came_in:,} predictions of {s.segments:,} segments sealed, {s.removed:,} segments removed")
     for d in done:
-        console().print(f"{d.table}: {d.joined:,} files joined, {d.removed:,} removed; bundles keep versions {d.kept_versions or 'none'}")
+        out.print(f"{d.table}: {d.joined:,} files joined, {d.removed:,} removed; bundles keep versions {d.kept_versions or 'none'}")
 
 
 @app.command()
@@ -226,7 +227,7 @@ def features(project: Folder = HERE, json: Json = False) -> None:
     from noria.cli.render import show_catalogue, show_json
     from noria.evidence.catalogue import feature_catalogue
 
-    found = feature_catalogue(*_open(project))
+    found = feature_catalogue(*open_project(project))
     if json:
         show_json(found)
     else:
@@ -245,7 +246,7 @@ def skew(
     from noria.core.clock import SystemClock, duration
     from noria.evidence.skew import endpoint_skew
 
-    found, workspace = _open(project)
+    found, workspace = open_project(project)
     result = endpoint_skew(workspace, found.endpoint(endpoint), SystemClock().now(), duration(since))
     if json:
         show_json(result.to_dict())
@@ -277,7 +278,7 @@ def loop(
     from noria.data.ingest import ingest as ingest_table
     from noria.loop.controller import turn
 
-    found, workspace = _open(project)
+    found, workspace = open_project(project)
     for table in found.tables:
         ingest_table(table, workspace.tables, found.folder)
     _act(project, endpoint, json, lambda world: turn(world, SystemClock().now()))
@@ -294,7 +295,7 @@ def replay(
     from noria.cli.render import console, show_figures, show_json, show_weeks
     from noria.evidence.replay import replay_and_report
 
-    found, workspace = _open(project)
+    found, workspace = open_project(project)
     with watching(quiet=json) as tell:
         figures = replay_and_report(found, workspace, found.endpoint(endpoint), tell)
     if json:
@@ -306,105 +307,12 @@ def replay(
 
 
 @app.command()
-def serve(
-    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
-    project: Folder = HERE,
-    host: Annotated[str | None, typer.Option("--host", envvar="NORIA_SERVING_HOST", help="Where to listen.")] = None,
-    port: Annotated[int | None, typer.Option("--port", envvar="NORIA_SERVING_PORT", help="Which port; 0 takes a free one.")] = None,
-    grpc_port: Annotated[
-        int | None, typer.Option("--grpc-port", envvar="NORIA_SERVING_GRPC_PORT", help="A port for gRPC; 0 takes a free one.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", envvar="NORIA_SERVING_WORKERS", min=1, help="How many processes answer.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Serve the endpoints' champions over HTTP and gRPC (Open Inference Protocol v2 and plain JSON) until stopped."""
-    from json import dumps
-
-    from noria.cli.render import console, show_json, show_serving
-    from noria.loop.live import open_supervisor, with_overrides
-    from noria.serving.supervisor import Listening, run_supervisor
-
-    found, workspace = _open(project)
-    endpoints = [found.endpoint(endpoint)] if endpoint else found.endpoints
-    settings = with_overrides(found.settings.serving, host=host, port=port, grpc_port=grpc_port, workers=workers)
-    supervisor = open_supervisor(workspace, endpoints, settings)
-
-    def started(where: Listening) -> None:
-        begun = {**where.to_dict(), **supervisor.serving()}
-        if json:
-            typer.echo(dumps(begun))
-            sys.stdout.flush()
-        else:
-            show_serving(begun)
-
-    balances = run_supervisor(supervisor, started)
-    if json:
-        show_json({"stopped": True, "balances": [balance.to_dict() for balance in balances]})
-        return
-    for balance in balances:
-        console().print(f"stopped: {balance.stage}: {balance.came_in:,} rows answered = {balance.accounted:,} logged")
-
-
-key_app = typer.Typer(help="API keys of the server: add, list, revoke.", no_args_is_help=True)
-app.add_typer(key_app, name="key")
-
-
-@key_app.command("add")
-def key_add(
-    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="Whose key it is.")],
-    project: Folder = HERE,
-    role: Annotated[str, typer.Option("--role", envvar="NORIA_KEY_ROLE", help="predict, read or admin.")] = "predict",
-    rate: Annotated[float, typer.Option("--rate", envvar="NORIA_KEY_RATE", min=0, help="Requests a second; 0 is no limit.")] = 0.0,
-    json: Json = False,
-) -> None:
-    """Make a key. Its secret is shown once and kept nowhere; a running server knows it within two seconds."""
-    from noria.cli.render import console, show_json
-    from noria.serving.access.keys import role_of
-
-    secret = _keys(project).add(name, role_of(role), rate)
-    if json:
-        show_json({"name": name, "role": role, "rate": rate, "secret": secret})
-    else:
-        console().print(f"{secret}\n[dim]shown once; send it as `Authorization: Bearer KEY`[/]", soft_wrap=True)
-
-
-@key_app.command("list")
-def key_list(project: Folder = HERE, json: Json = False) -> None:
-    """The keys, without their secrets."""
-    from noria.cli.render import console, show_json
-
-    found = [{"name": key.name, "role": str(key.role), "rate": key.rate} for key in _keys(project).read()]
-    if json:
-        show_json(found)
-        return
-    for key in found:
-        console().print(f"{key['name']}: {key['role']}" + (f", {key['rate']:g} requests a second" if key["rate"] else ""))
-    if not found:
-        console().print("no keys: the server listens on loopback only, and answers everyone there")
-
-
-@key_app.command("revoke")
-def key_revoke(
-    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="Whose key it is.")],
-    project: Folder = HERE,
-    json: Json = False,
-) -> None:
-    """Forget a key; a running server refuses it within two seconds."""
-    from noria.cli.render import console, show_json
-
-    _keys(project).revoke(name)
-    show_json({"revoked": name}) if json else console().print(f"revoked {name}")
-
-
-@app.command()
 def status(project: Folder = HERE, json: Json = False) -> None:
     """What this project is doing: tables, champion, monitors, decisions, sums, and the next useful command."""
     from noria.cli.render import show_json, show_status
     from noria.evidence.status import status as project_status
 
-    found = project_status(*_open(project))
+    found = project_status(*open_project(project))
     if json:
         show_json(found)
     else:
@@ -421,35 +329,21 @@ def explain(
     from noria.cli.render import show_explanation, show_json
     from noria.evidence.explain import explain as explained
 
-    found = explained(*_open(project), prediction_id)
+    found = explained(*open_project(project), prediction_id)
     if json:
         show_json(found)
     else:
         show_explanation(found)
 
 
-def _keys(folder: Path) -> KeyFile:
-    from noria.core.files import LocalFiles
-    from noria.core.settings import load_settings
-    from noria.serving.access.keys import KeyFile
-
-    settings = load_settings(folder)
-    return KeyFile(folder.resolve() / settings.stores.folder, LocalFiles())
-
-
-def _open(folder: Path) -> tuple[Project, Workspace]:
-    from noria.loop.project import load_project
-    from noria.loop.workspace import Workspace
-
-    project = load_project(folder)
-    return project, Workspace.of(folder, project.settings)
+add_serving(app)
 
 
 def _act(folder: Path, endpoint: str | None, json: bool, step: Any) -> None:
     from noria.cli.render import console, show_decision, show_json
     from noria.loop.world import Policy, World
 
-    project, workspace = _open(folder)
+    project, workspace = open_project(folder)
     chosen = project.endpoint(endpoint)
     world = World.open(project, workspace, chosen, Policy.declared(project, chosen))
     world.catalog.take_lease()
@@ -466,11 +360,12 @@ def _act(folder: Path, endpoint: str | None, json: bool, step: Any) -> None:
 def run() -> None:
     """Run the command line; every NoriaError becomes three lines and its exit code, never a traceback."""
     try:
-        app(standalone_mode=False)
+        if app(standalone_mode=False) == INTERRUPTED:  # typer answers Ctrl-C with this value instead of raising
+            raise KeyboardInterrupt
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except typer.Abort:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except NoriaError as error:
         from noria.cli.render import show_error
 
@@ -478,7 +373,7 @@ def run() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; run the same command again to go on\n")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -13,6 +13,7 @@ from noria.core.errors import NoriaError
 if TYPE_CHECKING:
     from noria.data.ingest import Ingested
     from noria.features.skew import Skew
+    from noria.serving.load import Loaded
 
 MARKS = {"healthy": "[green]●[/]", "unhealthy": "[red]●[/]", "unknown": "[yellow]●[/]"}
 
@@ -224,3 +225,40 @@ def show_serving(begun: dict[str, Any]) -> None:
     if begun["grpc_port"] is not None:
         out.print(f"  gRPC on {begun['host']}:{begun['grpc_port']}   [dim]inference.GRPCInferenceService, health, reflection[/]")
     out.print(f"  [dim]GET  {begun['admin_url']}/status, /metrics, /v2/health/ready[/]")
+
+
+def show_loaded(found: Loaded) -> None:
+    """What `noria load` prints."""
+    out = console()
+    rate = found.to_dict()["rate"]
+    out.print(f"{found.answered:,} of {found.asked:,} requests answered in {found.seconds:.1f} s: [bold]{rate:,.0f} a second[/]")
+    out.print("  " + ", ".join(f"{count:,} with {status}" for status, count in sorted(found.statuses.items())))
+    if found.unanswered:
+        out.print(f"  [red]{found.unanswered:,} unanswered[/]")
+    out.print("  latency from when each was due: " + ", ".join(f"{name} {value:,.2f} ms" for name, value in found.latency_ms.items()))
+    if found.late_ms > 1:
+        out.print(f"  [yellow]the generator itself was up to {found.late_ms:,.1f} ms late (p99): part of this is its own[/]")
+
+
+def show_again(found: Mapping[str, Any]) -> None:
+    """What `noria replay-request ID` prints."""
+    out = console()
+    before, now = found["before"], found["now"]
+    out.print(f"before  {before['prediction']:.6g}  by bundle {before['bundle'][:12]}")
+    if now["prediction"] is None:
+        out.print(f"now     [red]{now['status']}: {now['error']}[/]")
+        return
+    out.print(f"now     {now['prediction']:.6g}  by bundle {now['bundle'][:12]}, prediction {now['id']}")
+    if found["same"]:
+        out.print("[green]●[/] the same answer")
+    else:
+        out.print(f"[yellow]●[/] another answer: {now['prediction'] - before['prediction']:+.3g}")
+
+
+def show_captured_again(found: Mapping[str, Any]) -> None:
+    """What `noria replay-request FILE` prints."""
+    out = console()
+    out.print(f"{found['same']:,} of {found['requests']:,} captured requests are answered as they were")
+    for one in found["different"][:20]:
+        out.print(f"  [yellow]line {one['line']}[/] {one['path']}: {one['before']['status']} {one['before']['answer'][:80]}")
+        out.print(f"           now {one['now']['status']} {one['now']['answer'][:80]}")

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from noria.core.errors import UserMistake, nearest
+from noria.core.telemetry import LogFormat
 
 Platform = Literal["none", "auto", "sagemaker", "vertex", "azure"]
 FILE_NAME = "noria.toml"
@@ -74,6 +75,9 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     durability: Literal["disk", "process"] = "disk"
     log_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     redact: list[str] = []
+    log_keep: str | None = None
+    capture_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    messages: LogFormat = "text"
     models_mb: float | None = None
     max_batch: int = 128
     budget_ms: float = 50.0

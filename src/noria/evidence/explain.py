@@ -14,8 +14,9 @@ from noria.core.ids import PredictionIds
 from noria.loop.project import Project
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
-from noria.models.bundle import Bundle
+from noria.models.bundle import Bundle, open_bundle
 from noria.release.endpoint import Endpoint
+from noria.serving.log.seal import read_sealed
 from noria.serving.log.segments import Predictions, read_log
 from noria.stores import catalog as db
 
@@ -37,15 +38,26 @@ class UnknownPrediction(UserMistake):
 
 def explain(project: Project, workspace: Workspace, prediction_id: str) -> dict[str, Any]:
     """All that stands behind one prediction, as plain data. Raises `UnknownPrediction`."""
+    return _explained(project, workspace, *find_prediction(project, workspace, prediction_id))
+
+
+def find_prediction(project: Project, workspace: Workspace, prediction_id: str) -> tuple[Endpoint, Predictions]:
+    """The endpoint that made a prediction, and what was logged of it, in a segment or sealed. Raises `UnknownPrediction`."""
     try:
         at = from_epoch(PredictionIds.milliseconds(prediction_id) * 1000)
     except (ValueError, OverflowError) as error:
         raise UnknownPrediction(prediction_id, "it does not have the form of a prediction id") from error
+    until = at + timedelta(milliseconds=1)
+
+    def features_of(bundle: str) -> list[str]:
+        return list(open_bundle(workspace.bundles / bundle, workspace.files).features)
+
     for endpoint in project.endpoints:
-        logged = read_log(workspace.log(endpoint.name), at, at + timedelta(milliseconds=1), workspace.files)
+        logged = read_log(workspace.log(endpoint.name), at, until, workspace.files)
+        if logged is None or prediction_id not in logged.ids:
+            logged = read_sealed(endpoint.name, workspace.tables, features_of, at, until, prediction_id)
         if logged is not None and prediction_id in logged.ids:
-            found = logged.where(np.array([i == prediction_id for i in logged.ids], dtype=bool))
-            return _explained(project, workspace, endpoint, found)
+            return endpoint, logged.where(np.array([i == prediction_id for i in logged.ids], dtype=bool))
     raise UnknownPrediction(prediction_id, f"nothing was logged under it at {at:%Y-%m-%d %H:%M:%S} UTC")
 
 

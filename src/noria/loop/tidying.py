@@ -1,16 +1,19 @@
-"""Tidying the tables: small files are joined, and files that only old versions need are removed, but for versions that a
-bundle was made from."""
+"""Tidying: the prediction log's past days are sealed into tables; the tables' small files are joined, and files that only old
+versions need are removed, but for versions that a bundle was made from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
+from noria.core.clock import duration
 from noria.data.ingest import quarantine_of
 from noria.loop.project import Project
 from noria.loop.workspace import Workspace
 from noria.models.bundle import open_bundle
+from noria.serving.log.seal import Sealed, seal, table_of
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,38 @@ class Tidied:
         return vars(self)
 
 
+def seal_logs(project: Project, workspace: Workspace, now: datetime) -> list[Sealed]:
+    """Seal the past days of every endpoint's prediction log, and remove what `serving.log_keep` says."""
+    keep = workspace.settings.serving.log_keep
+    age = None if keep is None else duration(keep)
+
+    @cache
+    def features_of(bundle: str) -> tuple[str, ...]:
+        return tuple(open_bundle(workspace.bundles / bundle, workspace.files).features)
+
+    return [
+        seal(endpoint.name, workspace.log(endpoint.name), workspace.tables, features_of, workspace.files, now, age)
+        for endpoint in project.endpoints
+    ]
+
+
 def tidy(project: Project, workspace: Workspace, younger_than: timedelta) -> list[Tidied]:
     """Compact every table, and remove what only versions older than `younger_than` need, unless a bundle refers to them."""
     referred = _referred_versions(workspace)
     done = []
     for table in project.tables:
         for name in (table.name, quarantine_of(table)):
-            if workspace.tables.latest(name) is None:
-                continue
-            with workspace.tables.writing(name):
-                keep = sorted(referred.get(name, set()))
-                done.append(Tidied(name, workspace.tables.compact(name), workspace.tables.retain(name, keep, younger_than), keep))
+            done += _tidy(workspace, name, sorted(referred.get(name, set())), younger_than)
+    for endpoint in project.endpoints:
+        done += _tidy(workspace, table_of(endpoint.name), [], younger_than)
     return done
+
+
+def _tidy(workspace: Workspace, name: str, keep: list[int], younger_than: timedelta) -> list[Tidied]:
+    if workspace.tables.latest(name) is None:
+        return []
+    with workspace.tables.writing(name):
+        return [Tidied(name, workspace.tables.compact(name), workspace.tables.retain(name, keep, younger_than), keep)]
 
 
 def _referred_versions(workspace: Workspace) -> dict[str, set[int]]:

@@ -32,6 +32,7 @@ from noria.serving.deployment import Deployment
 from noria.serving.log.kept import Kept
 from noria.serving.log.segments import LogFailed, PredictionLog, warm_up
 from noria.serving.lookup import Lookup, OpenLookup, StaleFeatures
+from noria.serving.observe.capture import FOLDER, Capture, CaptureAndRedact
 from noria.serving.observe.metrics import Measures
 from noria.serving.protocol.signature import NotHere
 from noria.serving.rest import Rest
@@ -193,6 +194,7 @@ class DataPlane:
         if served is None:
             _, slept = self._asleep.pop(target.endpoint, (target, None))
             served = self._served[target.endpoint] = slept or self._begin(target, route, no_lookup)
+            self._begin_capture(target)
             served.used = self._loop.time()
         served.batcher.swap(route)
         served.target, served.trouble, served.no_lookup = target, None, no_lookup
@@ -281,6 +283,14 @@ class DataPlane:
         except NoriaError as error:
             return None, f"{error.what} ({error.where})"
         return lookup, ""
+
+    def _begin_capture(self, target: Target) -> None:
+        """Captured requests lie beside the first endpoint's log."""
+        share = self._settings.capture_share
+        if share and self._rest.capture is None:
+            if self._settings.redact:
+                raise CaptureAndRedact
+            self._rest.capture = Capture(target.log / FOLDER, self._writer, share, self._clock, self._files)
 
     def _begin(self, target: Target, route: Route, no_lookup: str) -> Served:
         log, measures = PredictionLog(target.log, self._writer, self._files), Measures()
@@ -444,6 +454,8 @@ class DataPlane:
                 while not self._drained(idle=self._loop.time() > last):
                     await asyncio.sleep(0.005)
         self._commit.close()
+        if self._rest.capture is not None:
+            self._rest.capture.close()
         slept = {name: served for name, (_, served) in self._asleep.items() if served is not None}
         for name, served in {**slept, **self._served}.items():
             served.log.close()

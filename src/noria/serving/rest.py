@@ -39,6 +39,7 @@ from noria.serving.protocol.signature import Asked, BadRequest, NotHere, error_a
 from noria.serving.transport.http1 import JSON, Answer, Head, Reply, Streamed
 
 if TYPE_CHECKING:
+    from noria.serving.observe.capture import Capture
     from noria.serving.plane import DataPlane, Served
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -95,6 +96,7 @@ class Rest:
     def __init__(self, plane: DataPlane, settings: ServingSettings) -> None:
         self._plane, self._settings = plane, settings
         self.access = Access([], lambda: 0.0)
+        self.capture: Capture | None = None
         self._platform = contract(settings.platform, os.environ)
         self._rules: tuple[Rule, ...] = ROUTES
         if self._platform is not None and self._platform.platform == "vertex":
@@ -120,6 +122,8 @@ class Rest:
             answer = self._after_waking(variables["endpoint"], lambda: rule.make(self, head, **variables))
         else:
             answer = rule.make(self, head, **variables)
+        if self.capture is not None and head.method == "POST":
+            answer = self.capture.around(head, answer)
         if key is None or not key.rate:
             return answer
 

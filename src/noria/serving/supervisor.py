@@ -23,6 +23,7 @@ from noria.core.conservation import Balance
 from noria.core.errors import NoriaError, OutsideWorld, UserMistake
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
 from noria.core.settings import ServingSettings
+from noria.core.telemetry import begin_logging
 from noria.serving.access.keys import Access, Key
 from noria.serving.protocol.clouds import on_platform
 from noria.serving.rest import LOOPBACK
@@ -387,4 +388,5 @@ def _refuse_open(settings: ServingSettings, keys: Sequence[Key]) -> None:
 
 def run_supervisor(supervisor: Supervisor, started: Callable[[Listening], None]) -> list[Balance]:
     """Serve until told to stop."""
+    begin_logging(supervisor.settings.messages)
     return asyncio.run(supervisor.serve(started))

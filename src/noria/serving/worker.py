@@ -23,6 +23,7 @@ from noria.core.clock import SystemClock
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.files import Files, LocalFiles
 from noria.core.settings import ServingSettings
+from noria.core.telemetry import begin_logging
 from noria.serving.access.keys import Key
 from noria.serving.lookup import OpenLookup
 from noria.serving.plane import DataPlane, Target
@@ -108,6 +109,7 @@ class Worker:
         reader, self._out = await asyncio.open_connection(sock=self._channel)
         begin = self._orders.decode(await reader.readline())
         assert isinstance(begin, Begin)
+        begin_logging(begin.settings.messages)
         for number in (signal.SIGTERM, signal.SIGINT):  # the supervisor gets the terminal's Ctrl-C too, and says when to stop
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
         self._plane = DataPlane(begin.writer, begin.settings, SystemClock(), self._files, self._open_lookup)
@@ -214,7 +216,7 @@ def _target(order: Serve) -> Target:
 
 def run_worker(channel: int, open_lookup: OpenLookup | None = None, files: Files | None = None) -> None:
     """Work by the orders of the supervisor at the other end of a socket, until it says stop or is gone."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    begin_logging("text")
     work = Worker(socket.socket(fileno=channel), open_lookup, files or LocalFiles()).run
     try:
         import uvloop

@@ -31,8 +31,16 @@ def page(found: Json, url: str) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(info['title'])}</title><style>{_style()}</style><h1>{escape(info['title'])} {escape(info['version'])}</h1>"
-        f'<p>{escape(info["description"])} <a href="/openapi.json">openapi.json</a></p>{body}</html>'
+        f'<p>{escape(info["description"])} <a href="/openapi.json">openapi.json</a></p>{body}{_refusals(found)}</html>'
     )
+
+
+def _refusals(found: Json) -> str:
+    """What any answer but 200 means: the same for all paths."""
+    operation = next(op for item in found["paths"].values() for method, op in item.items() if method in ("get", "post"))
+    rows = "".join(f"<tr><td>{s}<td>{escape(answer['description'])}" for s, answer in operation["responses"].items() if s != "200")
+    words = "An error's body says what happened, where, and what to do about it, and has a stable code."
+    return f"<h2>Refusals</h2><p>{words}</p><table>{rows}</table>"
 
 
 def _of_endpoint(paths: Json, name: str) -> Json:
@@ -42,12 +50,11 @@ def _of_endpoint(paths: Json, name: str) -> Json:
 
 def _entry(path: str, method: str, operation: Json, url: str) -> str:
     content = operation.get("requestBody", {}).get("content", {})
-    rows = "".join(f"<tr><td>{status}<td>{escape(answer['description'])}" for status, answer in operation["responses"].items())
     kinds = f"<p>takes {escape(', '.join(content))}</p>" if content else ""
     example = f"<pre>{escape(_example(path, content['application/json']['schema'], url))}</pre>" if "application/json" in content else ""
     return (
         f'<details><summary><b class="{method}">{method.upper()}</b><code>{escape(path)}</code><span>{escape(operation["summary"])}</span>'
-        f"</summary><div>{kinds}{example}<table>{rows}</table></div></details>"
+        f"</summary><div>{kinds}{example}</div></details>"
     )
 
 

@@ -51,12 +51,13 @@ class Head:
 class Reply:
     """A place for one answer. Answers leave in the order of their requests, whenever each is given."""
 
-    __slots__ = ("_connection", "data", "keep_alive")
+    __slots__ = ("_connection", "data", "keep_alive", "observed")
     ended = True  # what `data` holds is all there is
 
     def __init__(self, connection: Connection, keep_alive: bool) -> None:
         self._connection, self.keep_alive = connection, keep_alive
         self.data: bytes | None = None
+        self.observed: Callable[[int, bytes], None] | None = None  # told the status and the body
 
     def send(self, status: int, body: bytes, content_type: str = JSON, headers: str = "") -> None:
         """`headers` are further header lines, each with its line end."""
@@ -64,6 +65,8 @@ class Reply:
             headers += "connection: close\r\n"
         head = f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-type: {content_type}\r\n{headers}content-length: {len(body)}\r\n\r\n"
         self.data = head.encode("latin-1") + body
+        if self.observed is not None:
+            self.observed(status, body)
         self._connection.flush()
 
     def fail(self, error: NoriaError) -> None:

@@ -1,0 +1,24 @@
+"""What many commands share: the options that all of them have, and how a project is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from noria.loop.project import Project
+    from noria.loop.workspace import Workspace
+
+Folder = Annotated[Path, typer.Option("--project", "-p", envvar="NORIA_PROJECT", help="The project's folder.")]
+Json = Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Print one JSON document for programs.")]
+HERE = Path()
+
+
+def open_project(folder: Path) -> tuple[Project, Workspace]:
+    from noria.loop.project import load_project
+    from noria.loop.workspace import Workspace
+
+    project = load_project(folder)
+    return project, Workspace.of(folder, project.settings)

@@ -1,0 +1,242 @@
+"""The commands around a server: run it, load it, watch it, ask it again, write a client for it, and its keys."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from noria.cli.options import HERE, Folder, Json, open_project
+
+if TYPE_CHECKING:
+    from noria.serving.access.keys import KeyFile
+
+RUNNING = "serving.json"  # where a running server says that it listens
+Url = Annotated[str | None, typer.Option("--url", envvar="NORIA_URL", help="The server; the one that runs for this project if left out.")]
+Key = Annotated[str | None, typer.Option("--key", envvar="NORIA_KEY", help="An API key, where the server wants one.")]
+Endpoint = Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")]
+
+
+def add_serving(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (serve, load, top, client, replay_request):
+        app.command()(command)
+    app.add_typer(key_app, name="key")
+
+
+def serve(
+    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    project: Folder = HERE,
+    host: Annotated[str | None, typer.Option("--host", envvar="NORIA_SERVING_HOST", help="Where to listen.")] = None,
+    port: Annotated[int | None, typer.Option("--port", envvar="NORIA_SERVING_PORT", help="Which port; 0 takes a free one.")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option("--grpc-port", envvar="NORIA_SERVING_GRPC_PORT", help="A port for gRPC; 0 takes a free one.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", envvar="NORIA_SERVING_WORKERS", min=1, help="How many processes answer.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Serve the endpoints' champions over HTTP and gRPC (Open Inference Protocol v2 and plain JSON) until stopped."""
+    from json import dumps
+
+    from noria.cli.render import console, show_json, show_serving
+    from noria.loop.live import open_supervisor, with_overrides
+    from noria.serving.supervisor import Listening, run_supervisor
+
+    found, workspace = open_project(project)
+    endpoints = [found.endpoint(endpoint)] if endpoint else found.endpoints
+    settings = with_overrides(found.settings.serving, host=host, port=port, grpc_port=grpc_port, workers=workers)
+    supervisor = open_supervisor(workspace, endpoints, settings)
+
+    def started(where: Listening) -> None:
+        begun = {**where.to_dict(), **supervisor.serving()}
+        workspace.files.write(workspace.root / RUNNING, dumps(begun).encode())
+        if json:
+            typer.echo(dumps(begun))
+            sys.stdout.flush()
+        else:
+            show_serving(begun)
+
+    try:
+        balances = run_supervisor(supervisor, started)
+    finally:
+        workspace.files.remove(workspace.root / RUNNING)
+    if json:
+        show_json({"stopped": True, "balances": [balance.to_dict() for balance in balances]})
+        return
+    for balance in balances:
+        console().print(f"stopped: {balance.stage}: {balance.came_in:,} rows answered = {balance.accounted:,} logged")
+
+
+key_app = typer.Typer(help="API keys of the server: add, list, revoke.", no_args_is_help=True)
+
+
+@key_app.command("add")
+def key_add(
+    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="Whose key it is.")],
+    project: Folder = HERE,
+    role: Annotated[str, typer.Option("--role", envvar="NORIA_KEY_ROLE", help="predict, read or admin.")] = "predict",
+    rate: Annotated[float, typer.Option("--rate", envvar="NORIA_KEY_RATE", min=0, help="Requests a second; 0 is no limit.")] = 0.0,
+    json: Json = False,
+) -> None:
+    """Make a key. Its secret is shown once and kept nowhere; a running server knows it within two seconds."""
+    from noria.cli.render import console, show_json
+    from noria.serving.access.keys import role_of
+
+    secret = _keys(project).add(name, role_of(role), rate)
+    if json:
+        show_json({"name": name, "role": role, "rate": rate, "secret": secret})
+    else:
+        console().print(f"{secret}\n[dim]shown once; send it as `Authorization: Bearer KEY`[/]", soft_wrap=True)
+
+
+@key_app.command("list")
+def key_list(project: Folder = HERE, json: Json = False) -> None:
+    """The keys, without their secrets."""
+    from noria.cli.render import console, show_json
+
+    found = [{"name": key.name, "role": str(key.role), "rate": key.rate} for key in _keys(project).read()]
+    if json:
+        show_json(found)
+        return
+    for key in found:
+        console().print(f"{key['name']}: {key['role']}" + (f", {key['rate']:g} requests a second" if key["rate"] else ""))
+    if not found:
+        console().print("no keys: the server listens on loopback only, and answers everyone there")
+
+
+@key_app.command("revoke")
+def key_revoke(
+    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="Whose key it is.")],
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Forget a key; a running server refuses it within two seconds."""
+    from noria.cli.render import console, show_json
+
+    _keys(project).revoke(name)
+    show_json({"revoked": name}) if json else console().print(f"revoked {name}")
+
+
+def _keys(folder: Path) -> KeyFile:
+    from noria.core.files import LocalFiles
+    from noria.core.settings import load_settings
+    from noria.serving.access.keys import KeyFile
+
+    settings = load_settings(folder)
+    return KeyFile(folder.resolve() / settings.stores.folder, LocalFiles())
+
+
+def load(
+    endpoint: Endpoint = None,
+    project: Folder = HERE,
+    rate: Annotated[float, typer.Option("--rate", envvar="NORIA_LOAD_RATE", help="Requests a second.")] = 1_000.0,
+    seconds: Annotated[float, typer.Option("--seconds", envvar="NORIA_LOAD_SECONDS", help="For how long.")] = 10.0,
+    connections: Annotated[int, typer.Option("--connections", envvar="NORIA_LOAD_CONNECTIONS", help="How many at most.")] = 64,
+    url: Url = None,
+    key: Key = None,
+    beyond_loopback: Annotated[
+        bool, typer.Option("--beyond-loopback", envvar="NORIA_LOAD_BEYOND_LOOPBACK", help="Load a server on another machine; only yours.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Load a running server at a steady rate, and measure latency from when each request was due."""
+    from noria.cli.render import show_json, show_loaded
+    from noria.evidence.requests import sample_bodies
+    from noria.serving.load import send_load
+
+    found, workspace = open_project(project)
+    chosen = found.endpoint(endpoint)
+    bodies = sample_bodies(workspace, chosen)
+    target = f"{url or _running(workspace.root)['url']}/predict/{chosen.name}"
+    loaded = send_load(target, bodies, rate=rate, seconds=seconds, connections=connections, secret=key, beyond_loopback=beyond_loopback)
+    if json:
+        show_json(loaded.to_dict())
+    else:
+        show_loaded(loaded)
+
+
+def top(
+    project: Folder = HERE,
+    url: Annotated[str | None, typer.Option("--url", envvar="NORIA_ADMIN_URL", help="The admin port of a server.")] = None,
+    key: Key = None,
+    json: Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Look once, and print one JSON document.")] = False,
+) -> None:
+    """Watch a running server: rates, latencies, batches, errors, health. Ctrl-C ends it."""
+    from noria.cli.render import show_json
+    from noria.cli.top import look_once, watch
+
+    where = url or _running(open_project(project)[1].root)["admin_url"]
+    if json:
+        show_json(look_once(where, key))
+    else:
+        watch(where, key)
+
+
+def client(
+    endpoint: Endpoint = None,
+    project: Folder = HERE,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", envvar="NORIA_CLIENT_OUT", help="Where to write it; standard output if left out.")
+    ] = None,
+    url: Annotated[
+        str, typer.Option("--url", envvar="NORIA_URL", help="The address that the client asks unless told otherwise.")
+    ] = "http://127.0.0.1:8080",
+    json: Json = False,
+) -> None:
+    """Write a small typed Python client for an endpoint, which needs nothing but Python."""
+    from noria.cli.render import console, show_json
+    from noria.evidence.requests import champion_of
+    from noria.serving.protocol.client import client_code
+
+    found, workspace = open_project(project)
+    chosen = found.endpoint(endpoint)
+    bundle = champion_of(workspace, chosen)
+    code = client_code(chosen.name, bundle.id, bundle.features, url)
+    if out is not None:
+        out.write_text(code)
+    if json:
+        show_json({"endpoint": chosen.name, "bundle": bundle.id, "file": out and str(out), "code": code})
+    elif out is None:
+        sys.stdout.write(code)
+    else:
+        console().print(f"wrote {out}: {len(bundle.features)} features of bundle {bundle.id[:12]}")
+
+
+def replay_request(
+    what: Annotated[str, typer.Argument(envvar="NORIA_REPLAY_WHAT", help="A prediction id, or a file of captured requests.")],
+    project: Folder = HERE,
+    url: Url = None,
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """Ask a running server again what was asked before, and compare the answers."""
+    from noria.cli.render import show_again, show_captured_again, show_json
+    from noria.evidence.requests import ask_again, ask_captured_again
+
+    found, workspace = open_project(project)
+    where = url or _running(workspace.root)["url"]
+    captured = Path(what).is_file()
+    again = ask_captured_again(Path(what), where, key) if captured else ask_again(found, workspace, what, where, key)
+    if json:
+        show_json(again)
+    elif captured:
+        show_captured_again(again)
+    else:
+        show_again(again)
+
+
+def _running(root: Path) -> dict[str, str]:
+    """Where the server of this project says that it listens. Raises `NobodyThere`."""
+    from json import loads
+
+    from noria.serving.load import NobodyThere
+
+    try:
+        told: dict[str, str] = loads((root / RUNNING).read_text())
+    except (OSError, ValueError) as error:
+        raise NobodyThere(str(root), "no server runs for this project") from error
+    return told

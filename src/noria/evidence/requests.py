@@ -1,0 +1,115 @@
+"""Asking again: a logged prediction's features, or captured requests, sent to a server that runs now, and both answers compared."""
+
+from __future__ import annotations
+
+import json
+import math
+import urllib.error
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from noria.core.errors import OutsideWorld
+from noria.evidence.explain import find_prediction
+from noria.loop.live import NothingToServe
+from noria.loop.observe import latest_release
+from noria.loop.project import Project
+from noria.loop.workspace import Workspace
+from noria.models.bundle import Bundle, open_bundle, sample_of
+from noria.release.endpoint import Endpoint
+from noria.serving.observe.capture import Captured, read_captured
+
+TOLERANCE = 1e-6
+SECONDS = 10.0
+
+
+class NotAnswered(OutsideWorld):
+    """The server did not answer."""
+
+    code = "NR-603"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(what="the request was not answered", where=f"{url}: {reason}", mend="start it with `noria serve`, or give --url")
+
+
+def ask_again(project: Project, workspace: Workspace, prediction_id: str, url: str, secret: str | None) -> dict[str, Any]:
+    """Send a logged prediction's features, as they were served, to a server now.
+
+    Raises `UnknownPrediction` or `NotAnswered`.
+    """
+    endpoint, logged = find_prediction(project, workspace, prediction_id)
+    features = open_bundle(workspace.bundles / logged.bundle[0], workspace.files).features
+    row = {n: None if math.isnan(v) else float(v) for n, v in zip(features, logged.features[0].tolist(), strict=True)}
+    status, answer = _send(f"{url}/predict/{endpoint.name}", json.dumps({"rows": [row]}).encode(), {}, secret)
+    now = json.loads(answer)
+    before, after = float(logged.prediction[0]), now["predictions"][0] if status == 200 else None
+    return {
+        "id": prediction_id,
+        "endpoint": endpoint.name,
+        "features": row,
+        "before": {"bundle": logged.bundle[0], "prediction": before},
+        "now": {
+            "status": status,
+            "bundle": now.get("bundle"),
+            "prediction": after,
+            "id": now.get("ids", [None])[0],
+            "error": now.get("what"),
+        },
+        "same": after is not None and abs(after - before) <= TOLERANCE,
+    }
+
+
+def ask_captured_again(path: Path, url: str, secret: str | None) -> dict[str, Any]:
+    """Send every captured request of a file to a server now. Raises `BadCapture` or `NotAnswered`."""
+    different = []
+    captured = read_captured(path)
+    for place, one in enumerate(captured, 1):
+        status, answer = _send(url + one.path, one.body_bytes, one.headers, secret)
+        if status != one.status or _numbers(answer) != _numbers(one.answer):
+            different.append({"line": place, "path": one.path, "before": _shown(one), "now": {"status": status, "answer": answer[:500]}})
+    return {"requests": len(captured), "same": len(captured) - len(different), "different": different}
+
+
+def champion_of(workspace: Workspace, endpoint: Endpoint) -> Bundle:
+    """The bundle that answers an endpoint's requests. Raises `NothingToServe`."""
+    with closing(workspace.catalog()) as catalog:
+        release = latest_release(catalog, endpoint.name)
+    if release is None:
+        raise NothingToServe(endpoint.name)
+    return open_bundle(workspace.bundles / release.champion, workspace.files)
+
+
+def sample_bodies(workspace: Workspace, endpoint: Endpoint) -> list[bytes]:
+    """Requests for one row each, from the sample that was sealed with the champion."""
+    bundle = champion_of(workspace, endpoint)
+    rows = sample_of(bundle, workspace.files)["features"]
+    return [json.dumps({"rows": [dict(zip(bundle.features, row, strict=True))]}).encode() for row in rows]
+
+
+def _send(url: str, body: bytes, headers: dict[str, str], secret: str | None) -> tuple[int, str]:
+    own = {"content-type": "application/json", **headers, **({"authorization": f"Bearer {secret}"} if secret else {})}
+    request = urllib.request.Request(url, body, own)
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            return response.status, response.read().decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode("utf-8", "replace")
+    except OSError as error:
+        raise NotAnswered(url, str(error)) from error
+
+
+def _numbers(answer: str) -> Any:
+    """What of an answer should be the same again: its predictions, rounded; or its error's code."""
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        return answer
+    if not isinstance(found, dict):
+        return found
+    values = found.get("predictions") or [o["data"] for o in found.get("outputs", []) if o["name"] == "prediction" and "data" in o]
+    return json.loads(json.dumps(values), parse_float=lambda text: round(float(text), 6)) if values else found.get("code")
+
+
+def _shown(one: Captured) -> dict[str, Any]:
+    return {"at": one.at, "status": one.status, "answer": one.answer[:500]}
