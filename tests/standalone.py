@@ -31,6 +31,7 @@ if __name__ == "__main__":
         SystemClock(),
         keys=KeyFile(targets.parent, LocalFiles()).read,
         worker=worker,
+        folder=targets.parent,
     )
     balances = run_supervisor(supervisor, lambda where: print(json.dumps({**where.to_dict(), **supervisor.serving()}), flush=True))
     print(json.dumps([balance.to_dict() for balance in balances]))

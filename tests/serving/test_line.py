@@ -6,15 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noria.core.clock import Stopwatch
-from noria.serving.line import Line, Overloaded, Priority, TooLate, Waiting, priority_of
+from noria.core.errors import NoriaError
+from noria.models.bundle import Bundle
+from noria.serving.line import Line, Overloaded, Priority, TooLate, priority_of
 from noria.serving.protocol.signature import Asked, BadRequest
 
 asks = st.lists(st.tuples(st.integers(1, 12), st.sampled_from(Priority), st.sampled_from([None, 0.5, 2.0]), st.booleans()), max_size=60)
 
 
-def waiting(rows: int, deadline: float | None = None, *, gone: bool = False) -> Waiting:
-    return Waiting(Asked([(0.0,)] * rows, [None] * rows), lambda _: None, (0, Stopwatch()), deadline, lambda: gone)
+class Asker:
+    """Who asks in these tests."""
+
+    def __init__(self, gone: bool) -> None:
+        self._gone = gone
+
+    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None: ...
+    def fail(self, error: NoriaError) -> None: ...
+    def gone(self) -> bool:
+        return self._gone
+
+
+def waiting(rows: int, deadline: float | None = None, *, gone: bool = False) -> Asked:
+    asked = Asked([(0.0,)] * rows)
+    asked.client, asked.deadline = Asker(gone), deadline
+    return asked
 
 
 @given(asks, st.lists(st.integers(0, 4), max_size=30), st.sampled_from([1, 4, 16]))
@@ -24,8 +39,8 @@ def test_nothing_is_lost_repeated_or_counted_wrongly(
     """Whatever is put in and taken out in any order: what came in = what goes out + what waits + what was dropped."""
     now = 0.0
     line = Line(lambda: now, most_rows=most, budget_seconds=1.0)
-    inside: list[Waiting] = []
-    out: list[Waiting] = []
+    inside: list[Asked] = []
+    out: list[Asked] = []
     pending = list(asked)
     for turn in [*turns, *([4] * 200)]:
         for _ in range(turn):
@@ -39,11 +54,11 @@ def test_nothing_is_lost_repeated_or_counted_wrongly(
                     assert line.rows
         now += 0.1
         batch, dropped = line.next_batch()
-        assert len(batch) == 1 or sum(len(one.asked) for one in batch) <= most
-        assert not any(one.late(now) for one in batch)
-        assert all(isinstance(error, TooLate) if one.late(now) else error is None for one, error in dropped)
+        assert len(batch) == 1 or sum(one.count for one in batch) <= most
+        assert not any(one.deadline and now > one.deadline for one in batch)
+        assert all(isinstance(error, TooLate) if one.deadline and now > one.deadline else error is None for one, error in dropped)
         out += [*batch, *(one for one, _ in dropped)]
-        assert line.rows == sum(len(one.asked) for one in inside) - sum(len(one.asked) for one in out)
+        assert line.rows == sum(one.count for one in inside) - sum(one.count for one in out)
     assert not line
     assert line.rows == 0
     assert sorted(map(id, out)) == sorted(map(id, inside))
@@ -87,6 +102,14 @@ def test_batches_fit_into_a_quarter_of_the_budget(fixed: float, each: float) -> 
         line.put(waiting(1), Priority.NORMAL)
     batch, _ = line.next_batch()
     assert len(batch) == 1 or fixed + each * len(batch) <= 0.05 / 4 * 1.01
+
+
+def test_a_first_batch_that_takes_long_has_nobody_refused() -> None:
+    line = Line(lambda: 0.0, most_rows=128, budget_seconds=0.05)
+    line.saw(1, 0.02)
+    for _ in range(3):
+        line.saw(10, 0.001)
+    assert line.capacity > 128
 
 
 def test_priorities_have_names() -> None:

@@ -80,15 +80,16 @@ def key_add(
     project: Folder = HERE,
     role: Annotated[str, typer.Option("--role", envvar="NORIA_KEY_ROLE", help="predict, read or admin.")] = "predict",
     rate: Annotated[float, typer.Option("--rate", envvar="NORIA_KEY_RATE", min=0, help="Requests a second; 0 is no limit.")] = 0.0,
+    quota: Annotated[int, typer.Option("--quota", envvar="NORIA_KEY_QUOTA", min=0, help="Requests a day (UTC); 0 is no limit.")] = 0,
     json: Json = False,
 ) -> None:
     """Make a key. Its secret is shown once and kept nowhere; a running server knows it within two seconds."""
     from noria.cli.render import console, show_json
     from noria.serving.access.keys import role_of
 
-    secret = _keys(project).add(name, role_of(role), rate)
+    secret = _keys(project).add(name, role_of(role), rate, quota)
     if json:
-        show_json({"name": name, "role": role, "rate": rate, "secret": secret})
+        show_json({"name": name, "role": role, "rate": rate, "quota": quota, "secret": secret})
     else:
         console().print(f"{secret}\n[dim]shown once; send it as `Authorization: Bearer KEY`[/]", soft_wrap=True)
 
@@ -98,12 +99,16 @@ def key_list(project: Folder = HERE, json: Json = False) -> None:
     """The keys, without their secrets."""
     from noria.cli.render import console, show_json
 
-    found = [{"name": key.name, "role": str(key.role), "rate": key.rate} for key in _keys(project).read()]
+    found = [{"name": key.name, "role": str(key.role), "rate": key.rate, "quota": key.quota} for key in _keys(project).read()]
     if json:
         show_json(found)
         return
     for key in found:
-        console().print(f"{key['name']}: {key['role']}" + (f", {key['rate']:g} requests a second" if key["rate"] else ""))
+        console().print(
+            f"{key['name']}: {key['role']}"
+            + (f", {key['rate']:g} requests a second" if key["rate"] else "")
+            + (f", {key['quota']:,} a day" if key["quota"] else "")
+        )
     if not found:
         console().print("no keys: the server listens on loopback only, and answers everyone there")
 

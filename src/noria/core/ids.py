@@ -53,6 +53,13 @@ class PredictionIds:
         self._next += len(milliseconds)
         return [f"{ms:012x}-{self._writer}-{number:08x}" for number, ms in enumerate(milliseconds, start)]
 
+    def take_at(self, milliseconds: int, count: int) -> list[str]:
+        """So many ids for one time."""
+        start = self._next
+        self._next += count
+        head = f"{milliseconds:012x}-{self._writer}-"
+        return [f"{head}{number:08x}" for number in range(start, self._next)]
+
     @staticmethod
     def milliseconds(prediction_id: str) -> int:
         """When the prediction was asked for, in milliseconds since 1970-01-01 UTC. Raises ValueError on other text."""

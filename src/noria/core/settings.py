@@ -72,6 +72,9 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     tls_key: str | None = None
     behind_tls_proxy: bool = False
     platform: Platform = "none"
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
+    oidc_claim: str = "roles"
     durability: Literal["disk", "process"] = "disk"
     log_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     redact: list[str] = []

@@ -46,7 +46,8 @@ def open_supervisor(workspace: Workspace, endpoints: Sequence[Endpoint], setting
     if not targets():
         raise NothingToServe(endpoints[0].name)
     keys = KeyFile(workspace.root, workspace.files).read
-    return Supervisor(targets, settings, SystemClock(), keys=keys, worker=("noria.loop.live_worker", str(workspace.folder)))
+    worker = "noria.loop.live_worker", str(workspace.folder)
+    return Supervisor(targets, settings, SystemClock(), keys=keys, worker=worker, folder=workspace.root)
 
 
 def _serve(workspace: Workspace, endpoint: Endpoint, release: Release) -> Serve:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -22,12 +22,12 @@ from noria.models.bundle import Bundle
 from noria.models.runtime import ModelFailed
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
-from noria.serving.line import ORDINARY, Line, Overloaded, Priority, Stamp, Terms, TooLate, Waiting
+from noria.serving.line import ORDINARY, Line, Overloaded, Priority, Terms, TooLate
 from noria.serving.log.kept import Kept
 from noria.serving.log.segments import LogFailed, PredictionLog, Predictions
 from noria.serving.lookup import Lookup
 from noria.serving.observe.metrics import Measures
-from noria.serving.protocol.signature import Asked, BadRequest, feature_matrix
+from noria.serving.protocol.signature import Asked, BadRequest, Client, Signature, Stamp, feature_matrix, keys_of
 
 logger = logging.getLogger("noria.serving")
 
@@ -47,21 +47,6 @@ class Route:
     lookup: Lookup | None = None
     previous: Deployment | None = None
     default: float | None = None
-
-
-class Answered:
-    """The answer to one request: a prediction and an id per row, and who gave it.
-
-    fallback: `previous` or `default` where the champion did not answer
-    """
-
-    __slots__ = ("bundle", "fallback", "ids", "predictions")
-
-    def __init__(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None = None) -> None:
-        self.bundle, self.predictions, self.ids, self.fallback = bundle, predictions, ids, fallback
-
-
-Deliver = Callable[[Answered | NoriaError], None]
 
 
 @dataclass
@@ -105,6 +90,7 @@ class Batcher:
         budget_seconds: float,
     ) -> None:
         self._route: Route | None = route
+        self.signature: Signature = route.champion.signature
         self._log, self._ids, self._commit, self._clock, self._measures, self._kept = log, ids, commit, clock, measures, kept
         self._loop = asyncio.get_running_loop()
         self._line = Line(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
@@ -113,45 +99,40 @@ class Batcher:
         self.counts = Counts()
         self.failed: LogFailed | None = None
 
-    def ask(self, asked: Asked, deliver: Deliver, terms: Terms = ORDINARY, gone: Callable[[], bool] | None = None) -> None:
-        """Have a request answered; `deliver` is called once, on the event loop, unless its client is `gone`.
-
-        Raises `Overloaded` or `LogFailed`.
-        """
-        rows = len(asked)
-        self.counts.requests += 1
-        self.counts.asked += rows
+    def ask(self, asked: Asked, client: Client, terms: Terms = ORDINARY) -> None:
+        """Have a request answered: its client hears of it once, on the event loop. Raises `Overloaded` or `LogFailed`."""
+        counts, line, rows = self.counts, self._line, asked.count
+        counts.requests += 1
+        counts.asked += rows
         if self.failed is not None:
-            self.counts.failed += rows
+            counts.failed += rows
             raise self.failed
         if self._unsafe >= MOST_UNSAFE:
-            self._reject(rows, Overloaded(self._unsafe, self._line.budget))
-        stamp = self._stamp
-        if stamp is None:
-            # requests read from sockets in one turn of the loop share a time: it is the first's, so latencies are never too low
-            stamp = since_epoch(self._clock.now()), Stopwatch()
-        seconds = terms.timeout_seconds
-        waited = bool(self._line)
+            self._reject(rows, Overloaded(self._unsafe, line.budget))
+        # requests read from sockets in one turn of the loop share a time: it is the first's, so latencies are never too low
+        asked.client, asked.stamp = client, self._stamp or (since_epoch(self._clock.now()), Stopwatch())
+        if terms.timeout_seconds is not None:
+            asked.deadline = self._loop.time() + terms.timeout_seconds
+        idle = not line.rows
         try:
-            deadline = None if seconds is None else self._loop.time() + seconds
-            self._line.put(Waiting(asked, deliver, stamp, deadline, gone), terms.priority)
+            line.put(asked, terms.priority)
         except Overloaded as error:
             self._reject(rows, error)
         if self._stamp is None:
-            self._stamp = stamp
-            if not waited:
+            self._stamp = asked.stamp
+            if idle:
                 self._loop.call_soon(self._score)
 
-    def refuse(self, asked: Asked, error: NoriaError, deliver: Deliver) -> None:
+    def refuse(self, asked: Asked, client: Client, error: NoriaError) -> None:
         """Don't score a request: it gets the endpoint's default, where there is one, or the error."""
         self.counts.requests += 1
-        self.counts.asked += len(asked)
-        stamp = since_epoch(self._clock.now()), Stopwatch()
-        self._fall_back(Waiting(asked, deliver, stamp, None, None), self.route, self._unknown(asked, self.route), error)
+        self.counts.asked += asked.count
+        asked.client, asked.stamp = client, (since_epoch(self._clock.now()), Stopwatch())
+        self._fall_back(asked, self.route, self._unknown(asked, self.route), error)
 
     def require_room(self, priority: Priority = Priority.NORMAL) -> None:
         """Refuse a request of any size before it is even decoded, when what waits is enough. Raises `Overloaded`."""
-        if self._line.full(priority):
+        if self._line.rows and self._line.full(priority):
             self.counts.requests += 1
             self.counts.asked += 1
             self._reject(1, Overloaded(self._line.rows, self._line.budget))
@@ -184,7 +165,7 @@ class Batcher:
         """Serve by another route from now on. What was decoded for the one before is scored by it first."""
         while self._line:
             self._score_next()
-        self._route = route
+        self._route, self.signature = route, route.champion.signature
 
     def _score(self) -> None:
         """Score a batch of what has gathered. The loop turns between two, so that a slow model holds up nothing else for long."""
@@ -196,27 +177,26 @@ class Batcher:
 
     def _score_next(self) -> None:
         batch, dropped = self._line.next_batch()
-        for waiting, error in dropped:
-            self._drop(waiting, error)
+        for asked, error in dropped:
+            self._drop(asked, error)
         if batch:
             self._score_batch(batch)
 
-    def _drop(self, waiting: Waiting, error: NoriaError | None) -> None:
-        rows = len(waiting.asked)
-        self.counts.late += rows if error is not None else 0
-        self.counts.gone += rows if error is None else 0
-        self._fail([waiting], error or TooLate())
+    def _drop(self, asked: Asked, error: NoriaError | None) -> None:
+        self.counts.late += asked.count if error is not None else 0
+        self.counts.gone += asked.count if error is None else 0
+        self._fail([asked], error or TooLate())
 
-    def _score_batch(self, batch: list[Waiting]) -> None:
+    def _score_batch(self, batch: list[Asked]) -> None:
         route = self.route  # one route for the whole batch: what changes it comes between batches
         watch = Stopwatch()
         self._measures.waited(batch[0].stamp[1].seconds)
-        if any(waiting.asked.entities is not None for waiting in batch):
+        if any([asked.entities is not None for asked in batch]):  # noqa: C419 - a list is quicker here
             batch = self._look_up(batch, route)
             self._measures.looked_up(watch.seconds)
             if not batch:
                 return
-        features = feature_matrix([waiting.asked for waiting in batch])
+        features = feature_matrix(batch)
         if np.isinf(features).any():
             self._each_alone(batch, route, features)
             return
@@ -233,47 +213,47 @@ class Batcher:
         if route.shadow is not None:
             self._shadow(route.shadow, batch, features)
 
-    def _look_up(self, batch: list[Waiting], route: Route) -> list[Waiting]:
+    def _look_up(self, batch: list[Asked], route: Route) -> list[Asked]:
         """Get the features of entities, of the whole batch in one call; returns the requests that have theirs. The others are failed."""
-        asking = [waiting for waiting in batch if waiting.asked.entities is not None]
+        asking = [asked for asked in batch if asked.entities is not None]
         failed: set[int] = set()
         try:
             self._fill(asking, route)
         except NoriaError:  # one damaged record or bad value fails alone
-            for waiting in asking:
+            for asked in asking:
                 try:
-                    self._fill([waiting], route)
+                    self._fill([asked], route)
                 except NoriaError as error:
-                    self._fall_back(waiting, route, self._unknown(waiting.asked, route), error)
-                    failed.add(id(waiting))
-        return [waiting for waiting in batch if id(waiting) not in failed]
+                    self._fall_back(asked, route, self._unknown(asked, route), error)
+                    failed.add(id(asked))
+        return [asked for asked in batch if id(asked) not in failed]
 
     @staticmethod
     def _unknown(asked: Asked, route: Route) -> NDArray[np.float32]:
-        return np.full((len(asked), len(route.champion.bundle.features)), np.nan, np.float32)
+        return np.full((asked.count, len(route.champion.bundle.features)), np.nan, np.float32)
 
-    def _fill(self, asking: Sequence[Waiting], route: Route) -> None:
+    def _fill(self, asking: Sequence[Asked], route: Route) -> None:
         assert route.lookup is not None
-        entities = [entity for waiting in asking for entity in waiting.asked.entities or ()]
+        entities = [entity for asked in asking for entity in asked.entities or ()]
         features = route.lookup.features(entities, from_epoch(asking[0].stamp[0]))
-        for waiting, rows in zip(asking, _parts(features, asking), strict=True):
-            waiting.asked.rows, waiting.asked.entities = rows, None
+        for asked, rows in zip(asking, _parts(features, asking), strict=True):
+            asked.rows, asked.entities = rows, None
 
-    def _each_alone(self, batch: Sequence[Waiting], route: Route, features: NDArray[np.float32]) -> None:
+    def _each_alone(self, batch: Sequence[Asked], route: Route, features: NDArray[np.float32]) -> None:
         """A bad row fails alone: its batch's other requests are scored one by one."""
-        for waiting, rows in zip(batch, _parts(features, batch), strict=True):
+        for asked, rows in zip(batch, _parts(features, batch), strict=True):
             if np.isinf(rows).any():
-                self._fail([waiting], BadRequest(what="a feature is too large", where="the body", mend="send numbers within float32"))
+                self._fail([asked], BadRequest(what="a feature is too large", where="the body", mend="send numbers within float32"))
                 continue
             try:
                 predictions = route.champion.answer(rows)
             except ModelFailed as error:
                 logger.error("bundle %s: %s", short(route.champion.bundle.id), error)
-                self._fall_back(waiting, route, rows, error)
+                self._fall_back(asked, route, rows, error)
             else:
-                self._record([waiting], route.champion.bundle, rows, predictions)
+                self._record([asked], route.champion.bundle, rows, predictions)
 
-    def _fall_back(self, waiting: Waiting, route: Route, rows: NDArray[np.float32], error: NoriaError) -> None:
+    def _fall_back(self, asked: Asked, route: Route, rows: NDArray[np.float32], error: NoriaError) -> None:
         """Answer as the endpoint declares where its champion can't: by the version before, by the default, or with the error."""
         if isinstance(error, ModelFailed) and route.previous is not None:
             try:
@@ -281,16 +261,16 @@ class Batcher:
             except ModelFailed as second:
                 logger.error("bundle %s: %s", short(route.previous.bundle.id), second)
             else:
-                self._record([waiting], route.previous.bundle, rows, predictions, "previous")
+                self._record([asked], route.previous.bundle, rows, predictions, "previous")
                 return
         if route.default is None or isinstance(error, UserMistake):
-            self._fail([waiting], error)
+            self._fail([asked], error)
         else:
-            self._record([waiting], route.champion.bundle, rows, np.full(len(rows), route.default), "default")
+            self._record([asked], route.champion.bundle, rows, np.full(len(rows), route.default), "default")
 
     def _record(
         self,
-        batch: Sequence[Waiting],
+        batch: Sequence[Asked],
         bundle: Bundle,
         features: NDArray[np.float32],
         predictions: NDArray[np.float64],
@@ -325,20 +305,20 @@ class Batcher:
 
         self._commit.after(self._log, done)
 
-    def _deliver(self, batch: Sequence[Waiting], bundle: Bundle, rows: Predictions, fallback: str | None) -> None:
+    def _deliver(self, batch: Sequence[Asked], bundle: Bundle, rows: Predictions, fallback: str | None) -> None:
         self.counts.answered += len(rows)
         predictions, ids = rows.prediction.tolist(), rows.ids
         if len(ids) == len(batch):  # a row each
-            for waiting, prediction, identifier in zip(batch, predictions, ids, strict=True):
-                waiting.deliver(Answered(bundle, [prediction], [identifier], fallback))
+            for asked, prediction, identifier in zip(batch, predictions, ids, strict=True):
+                asked.client.answered(bundle, [prediction], [identifier], fallback)
             return
         at = 0
-        for waiting in batch:
-            end = at + len(waiting.asked)
-            waiting.deliver(Answered(bundle, predictions[at:end], ids[at:end], fallback))
+        for asked in batch:
+            end = at + asked.count
+            asked.client.answered(bundle, predictions[at:end], ids[at:end], fallback)
             at = end
 
-    def _shadow(self, shadow: Deployment, batch: Sequence[Waiting], features: NDArray[np.float32]) -> None:
+    def _shadow(self, shadow: Deployment, batch: Sequence[Asked], features: NDArray[np.float32]) -> None:
         """Score the same rows unseen. What goes wrong here is logged and changes no answer."""
         watch = Stopwatch()
         try:
@@ -358,7 +338,7 @@ class Batcher:
         self,
         variant: str,
         bundle: str,
-        batch: Sequence[Waiting],
+        batch: Sequence[Asked],
         features: NDArray[np.float32],
         predictions: NDArray[np.float64],
         received_us: int,
@@ -366,8 +346,8 @@ class Batcher:
     ) -> Predictions:
         count = len(features)
         return Predictions(
-            ids=self._ids.take([received_us // 1000] * count),
-            keys=[key for waiting in batch for key in waiting.asked.keys],
+            ids=self._ids.take_at(received_us // 1000, count),
+            keys=keys_of(batch),
             variant=[variant] * count,
             bundle=[bundle] * count,
             received_us=np.full(count, received_us, np.int64),
@@ -376,17 +356,17 @@ class Batcher:
             prediction=predictions,
         )
 
-    def _fail(self, batch: Sequence[Waiting], error: NoriaError) -> None:
-        for waiting in batch:
-            self.counts.failed += len(waiting.asked)
-            waiting.deliver(error)
+    def _fail(self, batch: Sequence[Asked], error: NoriaError) -> None:
+        for asked in batch:
+            self.counts.failed += asked.count
+            asked.client.fail(error)
 
-    def _stop(self, batch: Sequence[Waiting], error: LogFailed) -> None:
+    def _stop(self, batch: Sequence[Asked], error: LogFailed) -> None:
         """The log can't be written: refuse this batch and everything after it."""
         self.failed = error
         self._fail(batch, error)
 
 
-def _parts(features: NDArray[np.float32], batch: Sequence[Waiting]) -> list[NDArray[np.float32]]:
+def _parts(features: NDArray[np.float32], batch: Sequence[Asked]) -> list[NDArray[np.float32]]:
     """The rows of each request of a batch."""
-    return np.split(features, np.cumsum([len(waiting.asked) for waiting in batch])[:-1])
+    return np.split(features, np.cumsum([asked.count for asked in batch])[:-1])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from google.protobuf.message import DecodeError
 from noria.core.clock import Stopwatch
 from noria.core.errors import NoriaError
 from noria.core.health import Healthy
+from noria.models.bundle import Bundle
 from noria.serving.access.keys import Access, Role, secret_of
-from noria.serving.batcher import Answered
 from noria.serving.line import ORDINARY, Terms, TooLate, priority_of
 from noria.serving.protocol.messages import (
     FILES,
@@ -263,16 +263,8 @@ class GrpcServices:
             what = f"{len(raw)} raw contents for {len(request.inputs)} inputs"
             raise NotOfGrpc(what=what, where="raw_input_contents", mend="send one for each")
         tensors = [_tensor(tensor, raw[i] if raw else None) for i, tensor in enumerate(request.inputs)]
-        asked = served.batcher.route.champion.signature.tensors(tensors, _keys(request), request.id or None, _wanted(request))
-        name = request.model_name
-
-        def deliver(answer: Answered | NoriaError) -> None:
-            if isinstance(answer, Answered):
-                call.reply(_infer_answer(name, answer, asked, typed=not raw))
-            else:
-                call.fail(answer)
-
-        served.batcher.ask(asked, deliver, call.terms, call.gone)
+        asked = served.batcher.signature.tensors(tensors, _keys(request), request.id or None, _wanted(request))
+        served.batcher.ask(asked, _InferClient(call, request.model_name, asked, typed=not raw), call.terms)
 
     def _server_live(self, call: Call, message: bytes) -> None:
         _parsed(inference["ServerLiveRequest"], message)
@@ -320,6 +312,25 @@ class GrpcServices:
         if service not in ("", *SERVICES):
             return SERVICE_UNKNOWN
         return SERVING if isinstance(self._plane.health, Healthy) else NOT_SERVING
+
+
+class _InferClient:
+    """Gets the answer to an inference as the service's message."""
+
+    __slots__ = ("_asked", "_call", "_name", "_typed", "fail", "gone")
+
+    def __init__(self, call: Call, name: str, asked: Asked, *, typed: bool) -> None:
+        self._call, self._name, self._asked, self._typed = call, name, asked, typed
+        self.fail, self.gone = call.fail, call.gone
+
+    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+        asked = self._asked
+        values: dict[str, Sequence[Any]] = {"prediction": predictions, "prediction_id": ids}
+        if self._typed:
+            wanted = {name: values[name] for name in asked.wanted}
+            self._call.reply(_typed_answer(self._name, bundle.id, asked.request_id, wanted, fallback))
+        else:
+            self._call.reply(_raw_answer(self._name, bundle.id, asked, values, fallback))
 
 
 class _Reflection:
@@ -442,18 +453,13 @@ def _wanted(request: Any) -> dict[str, bool]:
     return dict.fromkeys(names, True)
 
 
-def _infer_answer(name: str, answer: Answered, asked: Asked, *, typed: bool) -> bytes:
+def _raw_answer(name: str, bundle: str, asked: Asked, values: Mapping[str, Sequence[Any]], fallback: str | None) -> bytes:
     """The answer's bytes: what is the same for all answers of so many rows is made once; the values follow as fields of their own."""
-    rows = len(answer.ids)
-    values: dict[str, Sequence[Any]] = {"prediction": answer.predictions, "prediction_id": answer.ids}
-    wanted = tuple(asked.wanted)
-    if typed:
-        return _typed_answer(name, answer.bundle.id, asked.request_id, {n: values[n] for n in wanted}, answer.fallback)
-    parts = [_answer_head(name, answer.bundle.id, rows, wanted, answer.fallback)]
+    parts = [_answer_head(name, bundle, asked.count, tuple(asked.wanted), fallback)]
     if asked.request_id is not None:
         text = asked.request_id.encode()
         parts += (b"\x1a", _varint(len(text)), text)
-    for output in wanted:
+    for output in asked.wanted:
         raw = raw_values("FP64" if output == "prediction" else "BYTES", values[output])
         parts += (b"\x32", _varint(len(raw)), raw)
     return b"".join(parts)
@@ -470,7 +476,7 @@ def _answer_head(name: str, bundle: str, rows: int, wanted: tuple[str, ...], fal
     return data
 
 
-def _typed_answer(name: str, bundle: str, request_id: str | None, values: dict[str, Sequence[Any]], fallback: str | None) -> bytes:
+def _typed_answer(name: str, bundle: str, request_id: str | None, values: Mapping[str, Sequence[Any]], fallback: str | None) -> bytes:
     message = inference["ModelInferResponse"](model_name=name, model_version=bundle, id=request_id or "")
     if fallback:
         message.parameters["fallback"].string_param = fallback

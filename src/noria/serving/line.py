@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
-from noria.core.clock import Stopwatch
 from noria.core.errors import NoriaError, OutsideWorld, nearest
 from noria.serving.protocol.signature import Asked, BadRequest
 
@@ -109,23 +107,6 @@ class Pace:
         return most if each == 0 else int(min(max((seconds - fixed) / each, 1), most))
 
 
-Stamp = tuple[int, Stopwatch]  # when a turn of the loop began to read requests (microseconds UTC), and a watch since then
-
-
-class Waiting:
-    """A request in the line. `deliver` takes its answer, or why there is none."""
-
-    __slots__ = ("asked", "deadline", "deliver", "gone", "stamp")
-
-    def __init__(
-        self, asked: Asked, deliver: Callable[[Any], None], stamp: Stamp, deadline: float | None, gone: Callable[[], bool] | None
-    ) -> None:
-        self.asked, self.deliver, self.stamp, self.deadline, self.gone = asked, deliver, stamp, deadline, gone
-
-    def late(self, now: float) -> bool:
-        return self.deadline is not None and now > self.deadline
-
-
 class Line:
     """What waits, in rows. `now` tells seconds as deadlines are in.
 
@@ -138,7 +119,7 @@ class Line:
         self._now, self._most_rows, self.budget = now, most_rows, budget_seconds
         self._batch_rows, self.capacity = most_rows, FIRST_CAPACITY * most_rows
         self._pace, self._batches = Pace(), 0
-        self._waiting: list[Waiting] = []
+        self._waiting: list[Asked] = []
         self._first = 0  # so many of those that wait have a high priority
         self._timed = 0
         self.rows = 0
@@ -150,61 +131,63 @@ class Line:
         """Whether nothing more of this priority is let in."""
         return self.rows >= (self.capacity if priority is Priority.NORMAL else self.capacity * SHARES[priority])
 
-    def put(self, waiting: Waiting, priority: Priority) -> None:
+    def put(self, asked: Asked, priority: Priority) -> None:
         """Let a request in. Raises `Overloaded` where there is no room for it; an empty line has room for any."""
-        rows = len(waiting.asked)
         allowed = self.capacity if priority is Priority.NORMAL else self.capacity * SHARES[priority]
-        if self.rows and self.rows + rows > allowed:
+        if self.rows and self.rows + asked.count > allowed:
             raise Overloaded(self.rows, self.budget)
         if priority is Priority.HIGH:
-            self._waiting.insert(self._first, waiting)
+            self._waiting.insert(self._first, asked)
             self._first += 1
         else:
-            self._waiting.append(waiting)
-        self.rows += rows
-        self._timed += waiting.deadline is not None
+            self._waiting.append(asked)
+        self.rows += asked.count
+        if asked.deadline is not None:
+            self._timed += 1
 
-    def next_batch(self) -> tuple[list[Waiting], list[tuple[Waiting, NoriaError | None]]]:
+    def next_batch(self) -> tuple[list[Asked], list[tuple[Asked, NoriaError | None]]]:
         """The first requests that wait, of at most so many rows together (a larger request goes alone); and those that are dropped:
-        too late, or (None) gone."""
+        too late, or (None) their clients gone."""
         dropped = self._drop() if self._timed or self.rows > self._batch_rows else []
         waiting = self._waiting
         if self.rows <= self._batch_rows:
             self._waiting, self.rows, self._first, self._timed = [], 0, 0, 0
             return waiting, dropped
         rows = place = 0
-        for one in waiting:
-            if place and rows + len(one.asked) > self._batch_rows:
+        for asked in waiting:
+            if place and rows + asked.count > self._batch_rows:
                 break
-            rows, place = rows + len(one.asked), place + 1
-            self._timed -= one.deadline is not None
+            rows, place = rows + asked.count, place + 1
+            self._timed -= asked.deadline is not None
         self._waiting, self.rows, self._first = waiting[place:], self.rows - rows, max(self._first - place, 0)
         return waiting[:place], dropped
 
-    def _drop(self) -> list[tuple[Waiting, NoriaError | None]]:
+    def _drop(self) -> list[tuple[Asked, NoriaError | None]]:
         now = self._now()
-        dropped: list[tuple[Waiting, NoriaError | None]] = []
-        kept: list[Waiting] = []
+        dropped: list[tuple[Asked, NoriaError | None]] = []
+        kept: list[Asked] = []
         first = self._first
-        for place, one in enumerate(self._waiting):
-            if one.late(now):
-                dropped.append((one, TooLate()))
-            elif one.gone is not None and one.gone():
-                dropped.append((one, None))
+        for place, asked in enumerate(self._waiting):
+            if asked.deadline is not None and now > asked.deadline:
+                dropped.append((asked, TooLate()))
+            elif asked.client.gone():
+                dropped.append((asked, None))
             else:
-                kept.append(one)
+                kept.append(asked)
                 continue
-            self.rows -= len(one.asked)
-            self._timed -= one.deadline is not None
+            self.rows -= asked.count
+            self._timed -= asked.deadline is not None
             self._first -= place < first
         self._waiting = kept
         return dropped
 
     def saw(self, rows: int, seconds: float) -> None:
         """Learn what a batch cost, and from that how large they may be and how much may wait."""
-        self._pace.saw(rows, seconds)
         self._batches += 1
-        if self._batches % self.SETTLE == 0 or self._batches in (1, 2, 4, 8, 16):
+        if self._batches == 1:
+            return  # what is done for the first time costs more, and would have the next ones refused
+        self._pace.saw(rows, seconds)
+        if self._batches % self.SETTLE == 0 or self._batches in (4, 8, 16, 32):
             fixed, each = self._pace.fit()
             self._batch_rows = self._pace.rows_within(self.budget / 4, self._most_rows)
             whole = fixed + each * self._batch_rows

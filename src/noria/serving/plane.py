@@ -25,7 +25,7 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
 from noria.core.ids import PredictionIds, short
 from noria.core.settings import ServingSettings
 from noria.models.bundle import MODEL_FILE
-from noria.serving.access.keys import Access, Key
+from noria.serving.access.keys import Access, Key, Tally, Tokens
 from noria.serving.batcher import Batcher, Route
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
@@ -134,7 +134,7 @@ class DataPlane:
         self._connections: set[Connection | Http2Connection] = set()
         self._grpc: GrpcServices | None = None
         self._loop = asyncio.get_running_loop()
-        self._access = Access([], self._loop.time)
+        self._access, self._tally = Access([], self._loop.time), Tally(clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
 
@@ -154,9 +154,17 @@ class DataPlane:
     def _failed(self, error: NoriaError) -> None:
         self.errors[error.code] += 1
 
-    def admit(self, keys: Sequence[Key], *, guarded: bool) -> None:
-        """Answer those who have one of these keys, from now on; everyone if there are none and never were."""
-        self._access = self._rest.access = Access(keys, self._loop.time, guarded=guarded, share=1 / self._settings.workers)
+    def admit(self, keys: Sequence[Key], *, guarded: bool, tokens: Tokens | None = None, exhausted: Sequence[str] = ()) -> None:
+        """Answer those who have one of these keys or a token, from now on; everyone if there are none and never were."""
+        self._access = self._rest.access = Access(
+            keys,
+            self._loop.time,
+            guarded=guarded,
+            share=1 / self._settings.workers,
+            tokens=tokens,
+            tally=self._tally,
+            exhausted=exhausted,
+        )
         if self._grpc is not None:
             self._grpc.access = self._access
         self._known.forget()
@@ -404,6 +412,7 @@ class DataPlane:
             "why": health.cause if isinstance(health, Unhealthy) else health.why if isinstance(health, Unknown) else None,
             "connections": len(self._connections),
             "errors": dict(self.errors),
+            "spent": self._tally.to_dict(),
             "asleep": sorted(self._asleep),
             "endpoints": [self._endpoint_state(name, served) for name, served in self._served.items()],
         }

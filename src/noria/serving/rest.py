@@ -27,16 +27,17 @@ from noria.core.clock import Stopwatch
 from noria.core.errors import NoriaError, OutsideWorld
 from noria.core.health import Health, Healthy, Unhealthy
 from noria.core.settings import ServingSettings
+from noria.models.bundle import Bundle
 from noria.serving.access.keys import Access, Role, secret_of
-from noria.serving.batcher import Answered, Deliver
+from noria.serving.batcher import Batcher
 from noria.serving.line import ORDINARY, Terms, TooLate, priority_of
 from noria.serving.lookup import NoLookup, StaleFeatures
 from noria.serving.protocol.arrow import STREAM, read_rows, write_answer
 from noria.serving.protocol.clouds import contract, read_instances
 from noria.serving.protocol.openapi import EVENTS, document
 from noria.serving.protocol.page import page
-from noria.serving.protocol.signature import Asked, BadRequest, NotHere, error_answer, plain_answer, v2_answer, v2_metadata
-from noria.serving.transport.http1 import JSON, Answer, Head, Reply, Streamed
+from noria.serving.protocol.signature import Asked, BadRequest, Client, NotHere, error_answer, plain_answer, v2_answer, v2_metadata
+from noria.serving.transport.http1 import Answer, Head, Reply, Streamed
 
 if TYPE_CHECKING:
     from noria.serving.observe.capture import Capture
@@ -124,7 +125,7 @@ class Rest:
             answer = rule.make(self, head, **variables)
         if self.capture is not None and head.method == "POST":
             answer = self.capture.around(head, answer)
-        if key is None or not key.rate:
+        if not access.limits(key):
             return answer
 
         def limited(body: bytes, reply: Reply) -> None:
@@ -266,63 +267,26 @@ def _terms(head: Head) -> Terms:
 def _plain(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    batcher.ask(batcher.route.champion.signature.plain(body), _plain_answers(reply, terms), terms, reply.gone)
+    batcher.ask(batcher.signature.plain(body), _in_time(reply, terms), terms)
 
 
 def _arrow(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    asked = read_rows(body, batcher.route.champion.signature.features)
-
-    def encode(answer: Answered) -> tuple[bytes, str]:
-        return write_answer(answer.bundle.manifest.name, answer.bundle.id, answer.predictions, answer.ids, answer.fallback), STREAM
-
-    batcher.ask(asked, _answers(reply, terms, encode), terms, reply.gone)
+    batcher.ask(read_rows(body, batcher.signature.features), _in_time(_ArrowClient(reply), terms), terms)
 
 
 def _instances(served: Served, content_type: str, terms: Terms, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    asked = read_instances(body, batcher.route.champion.signature.features, content_type)
-    batcher.ask(asked, _plain_answers(reply, terms), terms, reply.gone)
+    batcher.ask(read_instances(body, batcher.signature.features, content_type), _in_time(reply, terms), terms)
 
 
-def _events(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:
-    """Answer some rows at a time, each part as an event; the next part is asked for when the one before has left."""
+def _v2(served: Served, json_length: int | None, terms: Terms, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    asked = batcher.route.champion.signature.plain(body)
-    parts = [Asked(asked.rows[at : at + EVENT_ROWS], asked.keys[at : at + EVENT_ROWS]) for at in range(0, len(asked), EVENT_ROWS)]
-    streamed: list[Streamed] = []
-
-    def ask(place: int) -> None:
-        try:
-            batcher.ask(parts[place], partial(deliver, place), terms, reply.gone)
-        except NoriaError as error:
-            deliver(place, error)
-
-    def deliver(place: int, answer: Answered | NoriaError) -> None:
-        if not streamed:
-            if not isinstance(answer, Answered):
-                reply.fail(answer)
-                return
-            streamed.append(reply.stream(EVENTS))
-        stream = streamed[0]
-        if stream.gone():
-            return
-        if isinstance(answer, Answered):
-            stream.part(
-                b"event: predictions\ndata: " + plain_answer(answer.bundle, answer.predictions, answer.ids, answer.fallback) + b"\n\n"
-            )
-            if place + 1 < len(parts):
-                ask(place + 1)
-                return
-            stream.part(b"event: end\ndata: {}\n\n")
-        else:
-            stream.part(b"event: error\ndata: " + error_answer(answer) + b"\n\n")
-        stream.end()
-
-    ask(0)
+    asked = batcher.signature.v2(body, json_length)
+    batcher.ask(asked, _in_time(_V2Client(reply, asked), terms), terms)
 
 
 def _entities(served: Served, settings: ServingSettings, terms: Terms, body: bytes, reply: Reply) -> None:
@@ -333,61 +297,99 @@ def _entities(served: Served, settings: ServingSettings, terms: Terms, body: byt
     allowed = settings.most_feature_age_seconds
     asked = Asked.by_entities(*lookup.decode(body))
     if served.feature_age is not None and served.feature_age > allowed and settings.stale_features == "refuse":
-        served.batcher.refuse(asked, StaleFeatures(served.feature_age, allowed), _plain_answers(reply, terms))
+        served.batcher.refuse(asked, reply, StaleFeatures(served.feature_age, allowed))
         return
-    served.batcher.ask(asked, _plain_answers(reply, terms), terms, reply.gone)
+    served.batcher.ask(asked, _in_time(reply, terms), terms)
 
 
-Encode = Callable[[Answered], tuple[bytes, str]]
+def _events(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:
+    batcher = served.batcher
+    batcher.require_room(terms.priority)
+    asked = batcher.signature.plain(body)
+    cuts = range(0, len(asked), EVENT_ROWS)
+    parts = [Asked(asked.rows[at : at + EVENT_ROWS], asked.keys and asked.keys[at : at + EVENT_ROWS]) for at in cuts]
+    _EventsClient(batcher, terms, parts, reply).ask()
 
 
-def _answers(reply: Reply, terms: Terms, encode: Encode) -> Deliver:
-    """What delivers an answer as `encode` makes it, unless its deadline has passed."""
-    if terms.timeout_seconds is None:
+# --- clients that want their answers in other forms than plain JSON ------------------------------------------------------------
 
-        def deliver(answer: Answered | NoriaError) -> None:
-            if isinstance(answer, Answered):
-                reply.send(200, *encode(answer))
-            else:
-                reply.fail(answer)
 
-        return deliver
-    watch, seconds = Stopwatch(), terms.timeout_seconds
+def _in_time(client: Client, terms: Terms) -> Client:
+    """The client; an answer to it that comes after its deadline is none."""
+    return client if terms.timeout_seconds is None else _HurriedClient(client, terms.timeout_seconds)
 
-    def deliver_in_time(answer: Answered | NoriaError) -> None:
-        if not isinstance(answer, Answered):
-            reply.fail(answer)
-        elif watch.seconds > seconds:
-            reply.fail(TooLate())
+
+class _HurriedClient:
+    def __init__(self, client: Client, seconds: float) -> None:
+        self._client, self._seconds, self._watch = client, seconds, Stopwatch()
+        self.fail, self.gone = client.fail, client.gone
+
+    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+        if self._watch.seconds > self._seconds:
+            self.fail(TooLate())
         else:
-            reply.send(200, *encode(answer))
-
-    return deliver_in_time
+            self._client.answered(bundle, predictions, ids, fallback)
 
 
-def _as_plain(answer: Answered) -> tuple[bytes, str]:
-    return plain_answer(answer.bundle, answer.predictions, answer.ids, answer.fallback), JSON
+class _ArrowClient:
+    def __init__(self, reply: Reply) -> None:
+        self._reply, self.fail, self.gone = reply, reply.fail, reply.gone
+
+    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+        self._reply.send(200, write_answer(bundle.manifest.name, bundle.id, predictions, ids, fallback), STREAM)
 
 
-def _plain_answers(reply: Reply, terms: Terms) -> Deliver:
-    return _answers(reply, terms, _as_plain)
+class _V2Client:
+    def __init__(self, reply: Reply, asked: Asked) -> None:
+        self._reply, self._asked, self.fail, self.gone = reply, asked, reply.fail, reply.gone
 
-
-def _v2(served: Served, json_length: int | None, terms: Terms, body: bytes, reply: Reply) -> None:
-    served.batcher.require_room(terms.priority)
-    asked: Asked = served.batcher.route.champion.signature.v2(body, json_length)
-
-    def deliver(answer: Answered | NoriaError) -> None:
-        if not isinstance(answer, Answered):
-            reply.fail(answer)
-            return
-        data, length = v2_answer(answer.bundle, answer.predictions, answer.ids, asked, answer.fallback)
+    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+        data, length = v2_answer(bundle, predictions, ids, self._asked, fallback)
         if length is None:
-            reply.send(200, data)
+            self._reply.send(200, data)
         else:
-            reply.send(200, data, BINARY, f"inference-header-content-length: {length}\r\n")
+            self._reply.send(200, data, BINARY, f"inference-header-content-length: {length}\r\n")
 
-    served.batcher.ask(asked, deliver, terms, reply.gone)
+
+class _EventsClient:
+    """Gets some rows at a time, each part as an event; the next part is asked for when the one before has left."""
+
+    def __init__(self, batcher: Batcher, terms: Terms, parts: list[Asked], reply: Reply) -> None:
+        self._batcher, self._terms, self._left, self._reply = batcher, terms, parts[::-1], reply
+        self._stream: Streamed | None = None
+
+    def ask(self) -> None:
+        """Ask for the next part."""
+        try:
+            self._batcher.ask(self._left.pop(), self, self._terms)
+        except NoriaError as error:
+            self.fail(error)
+
+    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+        if self._stream is None:
+            self._stream = self._reply.stream(EVENTS)
+        if self._stream.gone():
+            return
+        self._stream.part(_event("predictions", plain_answer(bundle, predictions, ids, fallback)))
+        if self._left:
+            self.ask()
+        else:
+            self._stream.part(_event("end", b"{}"))
+            self._stream.end()
+
+    def fail(self, error: NoriaError) -> None:
+        if self._stream is None:
+            self._reply.fail(error)
+        else:
+            self._stream.part(_event("error", error_answer(error)))
+            self._stream.end()
+
+    def gone(self) -> bool:
+        return (self._stream or self._reply).gone()
+
+
+def _event(name: str, data: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
 
 
 def _json_length(head: Head) -> int | None:

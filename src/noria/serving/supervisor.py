@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,10 +22,13 @@ import msgspec
 from noria.core.clock import Clock
 from noria.core.conservation import Balance
 from noria.core.errors import NoriaError, OutsideWorld, UserMistake
+from noria.core.files import LocalFiles
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
 from noria.core.settings import ServingSettings
 from noria.core.telemetry import begin_logging
 from noria.serving.access.keys import Access, Key
+from noria.serving.access.quotas import Quotas
+from noria.serving.access.tokens import Tokens, find_issuer
 from noria.serving.protocol.clouds import on_platform
 from noria.serving.rest import LOOPBACK
 from noria.serving.worker import Admit, Beat, Begin, Serve, Stop, listener, tls
@@ -38,6 +42,7 @@ LOOK_SECONDS = 1.0  # how often the targets are looked at
 FASTEST_RESTART_SECONDS = 0.1
 SLOWEST_RESTART_SECONDS = 10.0
 
+ISSUER_SECONDS = 300.0  # how often an identity provider is asked for its keys
 LOOPBACK_HOST = "127.0.0.1"
 
 Targets = Callable[[], Sequence[Serve]]
@@ -131,18 +136,22 @@ class Supervisor:
         *,
         keys: Keys = list,
         worker: Sequence[str] = ("noria.serving.worker",),
+        folder: Path | None = None,
     ) -> None:
-        """`worker`: the module that a worker runs, and its arguments; the number of its socket is added.
+        """`worker`: the module that a worker runs, and its arguments; the number of its socket is added. `folder`: where sums of
+        quotas are kept.
 
-        Raises `OpenToTheWorld` when it would listen beyond loopback without keys or TLS.
+        Raises `OpenToTheWorld` when it would listen beyond loopback without keys or TLS, and `NoIssuer`.
         """
         self.settings = settings = on_platform(settings, os.environ)
         self._targets, self._clock, self._command = targets, clock, worker
         self._keys, first = keys, list(keys())
         _refuse_open(settings, first)
         tls(settings, "http/1.1")
-        self._admitted = Admit(first, guarded=bool(first))
-        self.access = Access(first, lambda: 0.0)
+        self._quotas = Quotas(folder, clock, LocalFiles())
+        self._issuer, self._issuer_looked = find_issuer(settings), clock.now()
+        self._admitted = Admit(first, bool(first), self._issuer, self._quotas.exhausted(first))
+        self.access = self._own_access(self._admitted)
         self._workers = [_Worker(index) for index in range(settings.workers)]
         self._wanted: dict[str, Serve] = {}
         self._blind: str | None = None
@@ -178,6 +187,7 @@ class Supervisor:
                     logger.error("the server ends: a task failed", exc_info=ended)
             for sock in self._reserved:
                 sock.close()
+            self._quotas.keep(now=True)
         return self.balances()
 
     # --- what people ask ---
@@ -313,6 +323,7 @@ class Supervisor:
         worker.failed, worker.stopped = beat.failed, beat.stopped
         if beat.state is not None:
             worker.state = beat.state
+            self._quotas.heard(beat.state["writer"], beat.state["spent"])
         self._tell(worker)
 
     def _tell(self, worker: _Worker) -> None:
@@ -323,22 +334,39 @@ class Supervisor:
                 worker.told[endpoint] = target
 
     def _admit(self, keys: list[Key]) -> None:
-        """Tell the workers of keys that were made or revoked."""
-        admitted = Admit(keys, guarded=self._admitted.guarded or bool(keys))
+        """Tell the workers of keys that were made or revoked, of a provider's new ones, and of quotas that are spent."""
+        admitted = Admit(keys, self._admitted.guarded or bool(keys), self._issuer, self._quotas.exhausted(keys))
         if admitted == self._admitted:
             return
-        self._admitted = admitted
-        self.access = Access(keys, lambda: 0.0, guarded=admitted.guarded)
+        self._admitted, self.access = admitted, self._own_access(admitted)
         for worker in self._workers:
             if worker.out is not None:
                 worker.out.write(msgspec.json.encode(admitted) + b"\n")
+
+    def _own_access(self, admitted: Admit) -> Access:
+        """Who may ask on the admin port."""
+        tokens = None if admitted.issuer is None else Tokens(admitted.issuer, self._clock)
+        return Access(admitted.keys, lambda: 0.0, guarded=admitted.guarded, tokens=tokens)
+
+    def _look_at_issuer(self) -> None:
+        """A provider changes its keys now and then; when it can't be asked, those that are known stay."""
+        if self._issuer is None or (self._clock.now() - self._issuer_looked).total_seconds() < ISSUER_SECONDS:
+            return
+        self._issuer_looked = self._clock.now()
+        self._issuer = find_issuer(self.settings)
+
+    def _looked(self) -> tuple[Sequence[Serve], list[Key]]:
+        found = self._targets(), list(self._keys())
+        self._quotas.keep()
+        self._look_at_issuer()
+        return found
 
     async def _look(self) -> None:
         """Look again and again at what should be served; when that can't be seen, everything stays as it is."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                found, keys = await asyncio.to_thread(lambda: (self._targets(), list(self._keys())))
+                found, keys = await asyncio.to_thread(self._looked)
             except NoriaError as error:
                 self._blind = error.what
             except Exception as error:  # a store's own exceptions share no base; serving goes on, and says so
@@ -379,7 +407,7 @@ class Supervisor:
 def _refuse_open(settings: ServingSettings, keys: Sequence[Key]) -> None:
     if settings.host in LOOPBACK or settings.platform != "none":
         return
-    if not keys:
+    if not keys and settings.oidc_issuer is None:
         raise OpenToTheWorld(settings.host, "there is no key yet", "make one: `noria key add NAME`")
     if settings.tls_certificate is None and not settings.behind_tls_proxy:
         missing = "without TLS, keys and features can be read on the way"

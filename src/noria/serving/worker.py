@@ -25,6 +25,7 @@ from noria.core.files import Files, LocalFiles
 from noria.core.settings import ServingSettings
 from noria.core.telemetry import begin_logging
 from noria.serving.access.keys import Key
+from noria.serving.access.tokens import Issuer, Tokens
 from noria.serving.lookup import OpenLookup
 from noria.serving.plane import DataPlane, Target
 
@@ -49,10 +50,15 @@ class Serve(msgspec.Struct, tag="serve"):
 
 
 class Admit(msgspec.Struct, tag="admit"):
-    """Answer those who have one of these keys; everyone if there are none and it is not guarded."""
+    """Answer those who have one of these keys, or a token of the issuer; everyone if there are none and it is not guarded.
+
+    exhausted: names of keys that are through for today
+    """
 
     keys: list[Key]
     guarded: bool
+    issuer: Issuer | None = None
+    exhausted: list[str] = []
 
 
 class Begin(msgspec.Struct, tag="begin"):
@@ -113,7 +119,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):  # the supervisor gets the terminal's Ctrl-C too, and says when to stop
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
         self._plane = DataPlane(begin.writer, begin.settings, SystemClock(), self._files, self._open_lookup)
-        self._plane.admit(begin.access.keys, guarded=begin.access.guarded)
+        self._admit(begin.access)
         try:
             for order in begin.targets:
                 await self._plane.serve(_target(order))
@@ -150,11 +156,15 @@ class Worker:
                 if isinstance(order, Serve):
                     await self._serve(order)
                 elif isinstance(order, Admit):
-                    self._plane.admit(order.keys, guarded=order.guarded)
+                    self._admit(order)
         except ConnectionError:
             logger.warning("the supervisor is gone")
         finally:
             self._stop.set()
+
+    def _admit(self, order: Admit) -> None:
+        tokens = None if order.issuer is None else Tokens(order.issuer, SystemClock())
+        self._plane.admit(order.keys, guarded=order.guarded, tokens=tokens, exhausted=order.exhausted)
 
     async def _serve(self, order: Serve) -> None:
         try:

@@ -47,7 +47,7 @@ def read_rows(body: bytes, features: Sequence[str]) -> Asked:
         raise _not_arrow(str(error)) from error
     check_rows(table.num_rows)
     columns = [_numbers(table.column(name), name) for name in features]
-    keys = table.column(KEYS).to_pylist() if KEYS in table.column_names else [None] * table.num_rows
+    keys = table.column(KEYS).to_pylist() if KEYS in table.column_names else None
     return Asked(np.column_stack(columns), keys)
 
 

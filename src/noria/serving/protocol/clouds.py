@@ -91,7 +91,7 @@ def read_instances(body: bytes, features: Sequence[str], content_type: str = "")
     """
     if content_type.split(";")[0].strip().lower() == CSV:
         table = _csv(body)
-        return Asked([_csv_row(row, features) for row in table], [None] * len(table))
+        return Asked([_csv_row(row, features) for row in table])
     try:
         asked = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -100,7 +100,7 @@ def read_instances(body: bytes, features: Sequence[str], content_type: str = "")
     if not isinstance(rows, list):
         raise BadRequest(what="there are no instances", where="the body", mend='send {"instances": [{feature: number or null, …}, …]}')
     check_rows(len(rows))
-    return Asked([_row(row, features, place) for place, row in enumerate(rows)], [None] * len(rows))
+    return Asked([_row(row, features, place) for place, row in enumerate(rows)])
 
 
 def _row(row: Any, features: Sequence[str], place: int) -> tuple[float | None, ...]:

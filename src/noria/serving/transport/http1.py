@@ -11,13 +11,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
 
 from noria.core.errors import NoriaError, OurBug
-from noria.serving.protocol.signature import BadRequest, error_answer
+from noria.models.bundle import Bundle
+from noria.serving.protocol.signature import BadRequest, error_answer, plain_answer
 
 logger = logging.getLogger("noria.serving")
 
@@ -49,22 +51,27 @@ class Head:
 
 
 class Reply:
-    """A place for one answer. Answers leave in the order of their requests, whenever each is given."""
+    """A place for one answer. Answers leave in the order of their requests, whenever each is given.
 
-    __slots__ = ("_connection", "data", "keep_alive", "observed")
+    A client of predictions as plain JSON. What most replies don't have is the class's, so that making one costs little.
+    """
+
+    data: bytes | None = None
     ended = True  # what `data` holds is all there is
+    observed: Callable[[int, bytes], None] | None = None  # told the status and the body
 
     def __init__(self, connection: Connection, keep_alive: bool) -> None:
         self._connection, self.keep_alive = connection, keep_alive
-        self.data: bytes | None = None
-        self.observed: Callable[[int, bytes], None] | None = None  # told the status and the body
+
+    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+        """Predictions, as plain JSON."""
+        self.send(200, plain_answer(bundle, predictions, ids, fallback))
 
     def send(self, status: int, body: bytes, content_type: str = JSON, headers: str = "") -> None:
         """`headers` are further header lines, each with its line end."""
         if not self.keep_alive:
             headers += "connection: close\r\n"
-        head = f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-type: {content_type}\r\n{headers}content-length: {len(body)}\r\n\r\n"
-        self.data = head.encode("latin-1") + body
+        self.data = _head(status, content_type, headers, len(body)) + body
         if self.observed is not None:
             self.observed(status, body)
         self._connection.flush()
@@ -87,8 +94,6 @@ class Reply:
 class Streamed(Reply):
     """An answer in parts (chunked; to HTTP/1.0, ended by closing)."""
 
-    __slots__ = ("_chunked", "ended")
-
     def __init__(self, connection: Connection, keep_alive: bool, content_type: str, *, chunked: bool) -> None:
         super().__init__(connection, keep_alive and chunked)
         self._chunked, self.ended = chunked, False
@@ -106,6 +111,12 @@ class Streamed(Reply):
         """Nothing more comes."""
         self.data, self.ended = (self.data or b"") + (b"0\r\n\r\n" if self._chunked else b""), True
         self._connection.flush()
+
+
+@lru_cache(maxsize=4_096)
+def _head(status: int, content_type: str, headers: str, length: int) -> bytes:
+    text = f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-type: {content_type}\r\n{headers}content-length: {length}\r\n\r\n"
+    return text.encode("latin-1")
 
 
 Answer = Callable[[bytes, Reply], None]
@@ -309,21 +320,25 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Write every answer whose turn has come."""
         waiting = self._waiting
-        while waiting and waiting[0].data is not None:
+        while waiting:
             reply = waiting[0]
-            data, reply.data = reply.data, None
+            data = reply.data
+            if data is None:
+                break
+            reply.data = None
             if self._transport is not None:
-                assert data is not None
                 self._transport.write(data)
             if not reply.ended:
                 break
             waiting.popleft()
-            if self._transport is not None and not reply.keep_alive and not self._refused:
+            if not reply.keep_alive and not self._refused:
                 self._close()
-        if not waiting and self._refused:
-            self._linger()
-        elif not waiting and self._half_closed:
-            self._close()
+        if self._refused:
+            if not waiting:
+                self._linger()
+        elif self._half_closed:
+            if not waiting:
+                self._close()
         elif self._choked and len(waiting) <= MOST_WAITING:
             self._choked = False
             if self._transport is not None and not self._paused:
