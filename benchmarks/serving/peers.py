@@ -31,7 +31,8 @@ class Model:
         return self.predict(np.array([[row[f"f{i}"] for i in range(FEATURES)]], np.float32))[0]
 
 
-def fastapi() -> None:
+def fastapi(*, blocking: bool = False) -> None:
+    """`blocking`: in a thread of FastAPI's pool, as its documentation advises for calls that do not await."""
     import uvicorn
     from fastapi import FastAPI
     from pydantic import create_model
@@ -40,12 +41,16 @@ def fastapi() -> None:
     row = create_model("Row", **{f"f{i}": (float | None, ...) for i in range(FEATURES)})
     body = create_model("Body", rows=(list[row], ...))
 
-    async def predict(asked: body) -> dict[str, list[float]]:  # type: ignore[valid-type]
+    def predict(asked: body) -> dict[str, list[float]]:  # type: ignore[valid-type]
         rows = [[getattr(r, f"f{i}") for i in range(FEATURES)] for r in asked.rows]
         return {"predictions": model.predict(np.array(rows, np.float32))}
 
-    predict.__annotations__["asked"] = body
-    app.post("/predict")(predict)
+    async def predict_here(asked: body) -> dict[str, list[float]]:  # type: ignore[valid-type]
+        return predict(asked)
+
+    handler = predict if blocking else predict_here
+    handler.__annotations__["asked"] = body
+    app.post("/predict")(handler)
     uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning", loop="uvloop", http="httptools")
 
 
@@ -140,4 +145,11 @@ def mlserver() -> None:
 
 
 if __name__ == "__main__":
-    {"fastapi": fastapi, "litserve": litserve, "ray": ray, "bentoml": bentoml, "mlserver": mlserver}[KIND]()
+    {
+        "fastapi": fastapi,
+        "fastapi-threads": lambda: fastapi(blocking=True),
+        "litserve": litserve,
+        "ray": ray,
+        "bentoml": bentoml,
+        "mlserver": mlserver,
+    }[KIND]()

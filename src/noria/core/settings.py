@@ -80,6 +80,8 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     redact: list[str] = []
     log_keep: str | None = None
     capture_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    trace_endpoint: str | None = None
+    trace_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
     messages: LogFormat = "text"
     models_mb: float | None = None
     max_batch: int = 128

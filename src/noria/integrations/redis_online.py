@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from noria.stores.online import OnlineStoreFailed
 
@@ -15,8 +17,9 @@ SPACE = b"noria:"
 class RedisStore:
     """Records of one project in one Redis database, under keys that begin with `noria:`."""
 
-    def __init__(self, url: str) -> None:
-        self._client: Any = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
+    def __init__(self, url: str, patience_seconds: float = 10.0) -> None:
+        patience = {"socket_timeout": patience_seconds, "socket_connect_timeout": patience_seconds}
+        self._client: Any = redis.Redis.from_url(url, **patience, retry=Retry(NoBackoff(), 0))  # who asks decides about trying again
         self._place = url.split("@")[-1]
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:

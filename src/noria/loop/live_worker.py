@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from noria.stores.online import OnlineStore
 
 
+PATIENCE_SECONDS = 0.25  # for which a store may hold up a worker, once: see `GuardedLookup`
+
+
 class ProjectLookups:
     """Opens lookups as the project in a folder declares them at that moment; all share one store."""
 
@@ -32,7 +35,7 @@ class ProjectLookups:
         if spine is None:
             raise NotIngested(features.spine.name)
         if self._store is None:
-            self._store = workspace.online()
+            self._store = workspace.online(PATIENCE_SECONDS)
         return EntityLookup(features, self._store, spine)
 
 

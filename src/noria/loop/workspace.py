@@ -71,12 +71,12 @@ class Workspace:
     def tables(self) -> DeltaTables:
         return DeltaTables(self.root / "tables", self.files)
 
-    def online(self) -> OnlineStore:
+    def online(self, patience_seconds: float = 10.0) -> OnlineStore:
         """The online store that the settings name."""
         from noria.data.source import from_environment
         from noria.stores.online import open_online
 
-        return open_online(from_environment(self.settings.stores.online), self.root / "online")
+        return open_online(from_environment(self.settings.stores.online), self.root / "online", patience_seconds)
 
     def log(self, endpoint: str) -> Path:
         return self.own / "log" / endpoint

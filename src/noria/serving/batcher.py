@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from noria.serving.log.kept import Kept
 from noria.serving.log.segments import LogFailed, PredictionLog, Predictions
 from noria.serving.lookup import Lookup
 from noria.serving.observe.metrics import Measures
+from noria.serving.observe.traces import Stages, Trace, answered_by
 from noria.serving.protocol.signature import Asked, BadRequest, Client, Signature, Stamp, feature_matrix, keys_of
 
 logger = logging.getLogger("noria.serving")
@@ -73,6 +74,7 @@ class Counts:
 class Batcher:
     """Joins the requests of one endpoint. Used from one event loop.
 
+    traces: begins the trace of a request with this parent, received at this time
     most_rows: of a batch; budget_seconds: what waiting and scoring may take (see `noria.serving.line`)
     """
 
@@ -85,6 +87,7 @@ class Batcher:
         clock: Clock,
         measures: Measures,
         kept: Kept,
+        traces: Callable[[str, int], Trace | None] | None = None,
         *,
         most_rows: int,
         budget_seconds: float,
@@ -96,6 +99,7 @@ class Batcher:
         self._line = Line(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
         self._stamp: Stamp | None = None
         self._unsafe = 0
+        self._traces, self._traced = traces, 0  # so many requests that are under way have a trace
         self.counts = Counts()
         self.failed: LogFailed | None = None
 
@@ -122,6 +126,9 @@ class Batcher:
             self._stamp = asked.stamp
             if idle:
                 self._loop.call_soon(self._score)
+        if self._traces is not None and (trace := self._traces(terms.parent, asked.stamp[0])) is not None:
+            asked.trace = trace
+            self._traced += 1
 
     def refuse(self, asked: Asked, client: Client, error: NoriaError) -> None:
         """Don't score a request: it gets the endpoint's default, where there is one, or the error."""
@@ -189,11 +196,14 @@ class Batcher:
 
     def _score_batch(self, batch: list[Asked]) -> None:
         route = self.route  # one route for the whole batch: what changes it comes between batches
-        watch = Stopwatch()
-        self._measures.waited(batch[0].stamp[1].seconds)
+        watch, since = Stopwatch(), batch[0].stamp[1]
+        waited = since.seconds
+        self._measures.waited(waited)
+        stages = [("wait", 0.0, waited)]
         if any([asked.entities is not None for asked in batch]):  # noqa: C419 - a list is quicker here
             batch = self._look_up(batch, route)
             self._measures.looked_up(watch.seconds)
+            stages.append(("lookup", waited, since.seconds))
             if not batch:
                 return
         features = feature_matrix(batch)
@@ -209,7 +219,8 @@ class Batcher:
         seconds = watch.seconds
         self._line.saw(len(features), seconds)
         self._measures.scored(len(features), seconds)
-        self._record(batch, route.champion.bundle, features, predictions)
+        stages.append(("score", stages[-1][2], since.seconds))
+        self._record(batch, route.champion.bundle, features, predictions, stages=stages)
         if route.shadow is not None:
             self._shadow(route.shadow, batch, features)
 
@@ -275,6 +286,7 @@ class Batcher:
         features: NDArray[np.float32],
         predictions: NDArray[np.float64],
         fallback: str | None = None,
+        stages: Stages = (),
     ) -> None:
         """Log a scored batch, and let its answers go once the log is safe."""
         received_us, watch = batch[0].stamp
@@ -301,9 +313,18 @@ class Batcher:
             self.counts.unlogged += len(rows) - (0 if logged is None else len(logged))
             self._deliver(batch, bundle, rows, fallback)
             seconds = watch.seconds
+            if self._traced:
+                about = answered_by(bundle.id, len(rows), fallback)
+                self._end_traces(batch, [*stages, ("commit", appended, seconds)], seconds, about)
             self._measures.answered(len(rows), seconds, seconds - appended)
 
         self._commit.after(self._log, done)
+
+    def _end_traces(self, batch: Sequence[Asked], stages: Stages, seconds: float, about: Mapping[str, Any]) -> None:
+        for asked in batch:
+            if asked.trace is not None:
+                self._traced -= 1
+                asked.trace.end(stages, seconds, about)
 
     def _deliver(self, batch: Sequence[Asked], bundle: Bundle, rows: Predictions, fallback: str | None) -> None:
         self.counts.answered += len(rows)
@@ -360,6 +381,9 @@ class Batcher:
         for asked in batch:
             self.counts.failed += asked.count
             asked.client.fail(error)
+            if asked.trace is not None:
+                self._traced -= 1
+                asked.trace.fail(error, asked.stamp[1].seconds)
 
     def _stop(self, batch: Sequence[Asked], error: LogFailed) -> None:
         """The log can't be written: refuse this batch and everything after it."""

@@ -222,7 +222,8 @@ class GrpcServices:
         if refusal is not None or method is None or timeout is _BAD:
             text = refusal or (f"there is no method {path!r}" if method is None else "grpc-timeout can't be read")
             return lambda stream: _refused(stream, text, self._limit, self._failed)
-        terms = Terms(priority_of(found.get(b"x-noria-priority", b"").decode("latin-1")), timeout)
+        priority, parent = (found.get(name, b"").decode("latin-1") for name in (b"x-noria-priority", b"traceparent"))
+        terms = Terms(priority_of(priority), timeout, parent)
         handle, streaming = method
         secret = secret_of(found.get(b"authorization", b"").decode("latin-1"), found.get(b"x-api-key", b"").decode("latin-1"))
         role = ROLES[path.rpartition("/")[2]]

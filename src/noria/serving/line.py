@@ -42,10 +42,11 @@ def priority_of(text: str) -> Priority:
 
 @dataclass(frozen=True)
 class Terms:
-    """How a request wants to be treated. timeout_seconds: when its answer is no longer of use."""
+    """How a request wants to be treated. timeout_seconds: when its answer is no longer of use; parent: its caller's trace."""
 
     priority: Priority = Priority.NORMAL
     timeout_seconds: float | None = None
+    parent: str = ""
 
 
 ORDINARY = Terms()

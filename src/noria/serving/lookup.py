@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import OutsideWorld, UserMistake
+from noria.stores.online import OnlineStoreFailed
 
 
 class Lookup(Protocol):
@@ -24,6 +25,36 @@ class Lookup(Protocol):
     def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> NDArray[np.float32]: ...
     def age_seconds(self, now: datetime) -> float: ...
     def verify(self) -> None: ...
+
+
+class GuardedLookup:
+    """A lookup whose store may go away. Requests are answered in turn, so none may wait long for a store that does not answer:
+    once it has failed, they are refused at once until a look from beside the traffic (`age_seconds`, in a thread) finds it well.
+    """
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self.definition_hash, self.columns = lookup.definition_hash, lookup.columns
+        self.decode, self.verify = lookup.decode, lookup.verify
+        self._failed: OnlineStoreFailed | None = None
+
+    def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> NDArray[np.float32]:
+        if self._failed is not None:
+            raise self._failed
+        try:
+            return self._lookup.features(entities, at)
+        except OnlineStoreFailed as error:
+            self._failed = error
+            raise
+
+    def age_seconds(self, now: datetime) -> float:
+        try:
+            age = self._lookup.age_seconds(now)
+        except OnlineStoreFailed as error:
+            self._failed = error
+            raise
+        self._failed = None
+        return age
 
 
 OpenLookup = Callable[[str], Lookup]

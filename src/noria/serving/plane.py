@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -31,9 +32,10 @@ from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
 from noria.serving.log.kept import Kept
 from noria.serving.log.segments import LogFailed, PredictionLog, warm_up
-from noria.serving.lookup import Lookup, OpenLookup, StaleFeatures
+from noria.serving.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures
 from noria.serving.observe.capture import FOLDER, Capture, CaptureAndRedact
 from noria.serving.observe.metrics import Measures
+from noria.serving.observe.traces import Traces
 from noria.serving.protocol.signature import NotHere
 from noria.serving.rest import Rest
 from noria.serving.transport.http1 import Connection, KnownHeads, bug
@@ -52,6 +54,7 @@ PROBE_FILE = ".probe"
 DRAIN_SECONDS = 5.0
 GRACE_SECONDS = 0.5
 OPEN_SECONDS = 5.0
+LAST_TRACES_SECONDS = 2.0
 LOOK_AGAIN = 10  # probes between two tries to get at features that were not there
 
 
@@ -135,6 +138,8 @@ class DataPlane:
         self._grpc: GrpcServices | None = None
         self._loop = asyncio.get_running_loop()
         self._access, self._tally = Access([], self._loop.time), Tally(clock)
+        where = settings.trace_endpoint
+        self._traces = None if where is None else Traces(where, settings.trace_share, writer)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
 
@@ -290,7 +295,7 @@ class DataPlane:
             lookup.verify()
         except NoriaError as error:
             return None, f"{error.what} ({error.where})"
-        return lookup, ""
+        return GuardedLookup(lookup), ""
 
     def _begin_capture(self, target: Target) -> None:
         """Captured requests lie beside the first endpoint's log."""
@@ -310,6 +315,7 @@ class DataPlane:
             self._clock,
             measures,
             Kept(route.champion.bundle.features, share=self._settings.log_share, redact=self._settings.redact),
+            None if self._traces is None else partial(self._traces.begin, target.endpoint),
             most_rows=self._settings.max_batch,
             budget_seconds=self._settings.budget_ms / 1e3,
         )
@@ -365,7 +371,7 @@ class DataPlane:
     async def _look_at_features(self, served: Served, lookup: Lookup) -> None:
         allowed = self._settings.most_feature_age_seconds
         try:
-            served.feature_age = lookup.age_seconds(self._clock.now())
+            served.feature_age = await asyncio.to_thread(lookup.age_seconds, self._clock.now())
         except NoriaError as error:
             served.trouble_of_features = f"{error.what} ({error.where})"
             return
@@ -413,6 +419,7 @@ class DataPlane:
             "connections": len(self._connections),
             "errors": dict(self.errors),
             "spent": self._tally.to_dict(),
+            "traces": None if self._traces is None else self._traces.to_dict(),
             "asleep": sorted(self._asleep),
             "endpoints": [self._endpoint_state(name, served) for name, served in self._served.items()],
         }
@@ -465,6 +472,10 @@ class DataPlane:
         self._commit.close()
         if self._rest.capture is not None:
             self._rest.capture.close()
+        if self._traces is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_TRACES_SECONDS):
+                    await _in_thread(self._traces.close)
         slept = {name: served for name, (_, served) in self._asleep.items() if served is not None}
         for name, served in {**slept, **self._served}.items():
             served.log.close()

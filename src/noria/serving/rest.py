@@ -253,7 +253,8 @@ def _told(body: Callable[[], bytes]) -> Answer:
 def _terms(head: Head) -> Terms:
     """How a request wants to be treated, by its headers. Raises `BadRequest`."""
     priority, text = head.header(b"x-noria-priority"), head.header(b"x-noria-timeout-ms")
-    if not priority and not text:
+    parent = head.header(b"traceparent")
+    if not (priority or text or parent):
         return ORDINARY
     try:
         timeout = float(text) / 1e3 if text else None
@@ -261,7 +262,7 @@ def _terms(head: Head) -> Terms:
         timeout = math.nan
     if timeout is not None and not 0 < timeout <= MOST_TIMEOUT_SECONDS:
         raise BadRequest(what=f"{text!r} is no timeout", where="header x-noria-timeout-ms", mend="send milliseconds, up to an hour")
-    return Terms(priority_of(priority), timeout)
+    return Terms(priority_of(priority), timeout, parent)
 
 
 def _plain(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:

@@ -126,12 +126,12 @@ def _short(key: bytes) -> bytes:
     return key if len(key) <= LONGEST_KEY else key[:64] + digest(key).encode()
 
 
-def open_online(url: str, folder: Path) -> OnlineStore:
-    """The online store that a setting names: `lmdb` (in `folder`), or a Redis URL."""
+def open_online(url: str, folder: Path, patience_seconds: float = 10.0) -> OnlineStore:
+    """The online store that a setting names: `lmdb` (in `folder`), or a Redis URL, which is waited for so long and no longer."""
     scheme = url.split("://", 1)[0]
     if scheme == "lmdb":
         return LmdbStore(folder)
     if scheme in ("redis", "rediss", "unix"):
-        store: OnlineStore = adapter("redis_online", extra="redis", needed_for="the online store").RedisStore(url)
+        store: OnlineStore = adapter("redis_online", extra="redis", needed_for="the online store").RedisStore(url, patience_seconds)
         return store
     raise UserMistake(what=f"{url!r} is not a known online store", where="stores.online", mend="use lmdb, or redis://host:port/0")

@@ -128,6 +128,11 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
         for code, count in state["errors"].items():
             errors.add_metric([worker, code], count)
     yield errors
+    spans = CounterMetricFamily("noria_spans", "Spans of traces, sent or lost", labels=["worker", "fate"])
+    for worker, state in workers.items():
+        for fate in ("sent", "lost") if state["traces"] else ():
+            spans.add_metric([worker, fate], state["traces"][f"spans_{fate}"])
+    yield spans
     ready = GaugeMetricFamily("noria_ready", "Whether a worker answers its golden rows", labels=["worker"])
     for worker, state in workers.items():
         ready.add_metric([worker], state["health"] == "healthy")

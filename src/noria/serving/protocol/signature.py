@@ -83,13 +83,14 @@ class Asked:
     class's, so that making one costs little.
 
     wanted: the outputs that are asked for, and whether each as bytes; entities: what the rows are yet to be looked up by
-    client, stamp, deadline: who gets the answer, since when it waits, and until when it is of use; set by the batcher
+    client, stamp, deadline: who gets the answer, since when it waits, and until when it is of use; set by the batcher, as is its trace
     """
 
     request_id: str | None = None
     wanted: Mapping[str, bool] = ALL_OUTPUTS
     entities: list[tuple[Any, ...]] | None = None
     deadline: float | None = None
+    trace: Any = None
     client: Client
     stamp: Stamp
 
