@@ -29,8 +29,10 @@ HERE = Path(__file__).parent
 SERVER_CORE, CLIENT_CORE = 0, 1
 SECONDS = 4.0
 ROUNDS = 3
+FASTAPI = ("fastapi==0.120.*", "uvicorn[standard]", "onnxruntime", "numpy")
 PEERS = {
-    "fastapi": ("fastapi==0.120.*", "uvicorn[standard]", "onnxruntime", "numpy"),
+    "fastapi": FASTAPI,
+    "fastapi-threads": FASTAPI,
     "litserve": ("litserve", "onnxruntime", "numpy"),
     "bentoml": ("bentoml", "onnxruntime", "numpy"),
     "mlserver": ("mlserver", "onnxruntime", "numpy"),
@@ -51,6 +53,7 @@ def prove() -> Proof:
         yield from grpc_against_grpcio(folder, bundle)
         yield from batches(folder)
         yield from against_peers(folder, bundle, bodies)
+        yield from read_by_mlserver(folder, bundle)
 
 
 # --- servers and load -------------------------------------------------------------------------------------------------------
@@ -231,27 +234,40 @@ def _ratio(mine: Sequence[Load], others: Sequence[Load], figure: str) -> float:
 
 
 def against_peers(folder: Path, bundle: Path, bodies: Path) -> Proof:
-    with ours(folder, bundle, "durability=process") as where:
-        mine = load(where["port"], "/predict/bench", bodies, 64)
-    yield told("Noria (process)", mine)
-    rates: dict[str, float] = {}
-    for name, requirements in PEERS.items():
-        python = peer_python(name, requirements)
-        if python is None:
-            yield f"# {name} can't be installed here: not compared"
-            continue
-        found = _peer(python, name, bundle, bodies)
-        if found is None or not found["rate"]:
-            yield f"# {name} did not answer: not compared"
-            continue
-        yield told(name, found)
-        rates[name] = found["rate"]
-    if "fastapi" in rates:
-        yield Figure("against_fastapi", mine["rate"] / rates["fastapi"], "times as many requests", ">=", 12)
-    others = {name: rate for name, rate in rates.items() if name != "fastapi"}
-    if others:
-        best = max(others, key=lambda name: others[name])
-        yield Figure("against_the_best_of_the_others", mine["rate"] / others[best], f"times as many requests as {best}", ">=", 25)
+    """FastAPI twice: with the call in the event loop, and in a thread of its pool, as its documentation advises for calls that don't
+    await. What is compared is measured in turns."""
+    found: dict[str, list[Load]] = {}
+    for _ in range(ROUNDS):
+        with ours(folder, bundle, "durability=process") as where:
+            found.setdefault("noria", []).append(load(where["port"], "/predict/bench", bodies, 64))
+        for name, requirements in PEERS.items():
+            python = peer_python(name.removesuffix("-threads"), requirements)
+            loaded = None if python is None else _peer(python, name, bundle, bodies)
+            if loaded is not None and loaded["rate"]:
+                found.setdefault(name, []).append(loaded)
+    for name, loads in found.items():
+        yield told(name, sorted(loads, key=lambda x: x["rate"])[len(loads) // 2])
+    ratios = {name: _ratio(found["noria"], loads, "rate") for name, loads in found.items() if len(loads) == ROUNDS and name != "noria"}
+    for name in PEERS.keys() - ratios.keys():
+        yield f"# {name} can't be installed here, or did not answer: not compared"
+    for name in ("fastapi", "fastapi-threads"):
+        if name in ratios:
+            yield Figure(f"against_{name}", ratios.pop(name), "times as many requests", ">=", 12)
+    if ratios:
+        best = min(ratios, key=lambda name: ratios[name])
+        yield Figure("against_the_best_of_the_others", ratios[best], f"times as many requests as {best}", ">=", 25)
+
+
+def read_by_mlserver(folder: Path, bundle: Path) -> Proof:
+    """The protocol's answers, read by types that no one here wrote."""
+    python = peer_python("mlserver", PEERS["mlserver"])
+    if python is None:
+        yield "# mlserver can't be installed here: its types have not read our answers"
+        return
+    with ours(folder, bundle) as where:
+        command = [str(python), str(HERE / "mlserver_types.py"), f"http://127.0.0.1:{where['port']}", "bench", str(FEATURES)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    yield Figure("read_by_mlservers_types", json.loads(done.stdout)["read"], "kinds of answers", "=", 4)
 
 
 def _peer(python: Path, name: str, bundle: Path, bodies: Path) -> Load | None:

@@ -299,7 +299,23 @@ def test_sampling_leaves_rows_out_and_counts_them_and_redaction_reaches_no_disk(
 
 def test_what_is_not_a_field_cannot_be_redacted() -> None:
     with pytest.raises(UnknownField, match="did you mean 'b'"):
-        Kept(FEATURES, redact=["bb"])
+        Kept(redact=["bb"]).require(FEATURES)
+    Kept(redact=["b", "key"]).require(FEATURES)
+
+
+def test_a_server_refuses_to_begin_where_a_field_to_be_redacted_is_misspelt(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="no field 'bb' to redact"):
+        Standalone(tmp_path / "server", make_bundle(tmp_path / "bundles").path, redact="bb")
+
+
+def test_redaction_follows_the_features_of_each_model() -> None:
+    one = np.zeros(1, np.int64)
+    made = Predictions(["i"], ["k"], ["champion"], ["b"], one, one.astype(np.int32), np.array([[1.0, 2.0]], np.float32), np.zeros(1))
+    kept = Kept(redact=["b"])
+    for features, expected in ((("a", "b"), [1.0, None]), (("b", "a"), [None, 2.0]), (("c", "d"), [1.0, 2.0])):
+        found = kept(made, features)
+        assert found is not None
+        assert [None if np.isnan(v) else v for v in found.features[0].tolist()] == expected
 
 
 @given(st.integers(1, 3000), st.floats(0, 1), st.integers(0, 2**60))
@@ -315,5 +331,5 @@ def test_sampling_takes_the_share_it_says(rows: int, share: float, received: int
         np.zeros((rows, 2), np.float32),
         np.zeros(rows),
     )
-    kept = Kept(FEATURES, share=share)(made)
+    kept = Kept(share=share)(made, FEATURES)
     assert abs((0 if kept is None else len(kept)) - share * rows) < 6 * np.sqrt(rows) / 2 + 1

@@ -159,6 +159,10 @@ class Batcher:
         """Let go of the models; nothing may be asked until the next `swap`."""
         self._route = None
 
+    def rests(self) -> bool:
+        """Whether the models are closed."""
+        return self._route is None
+
     @property
     def idle(self) -> bool:
         return not self._line and self.counts.asked == self.counts.answered + self.counts.failed
@@ -294,7 +298,7 @@ class Batcher:
         rows = self._logged_rows(variant, bundle.id, batch, features, predictions, received_us, int(1e6 * watch.seconds))
         self.counts.batches += 1
         self.counts.fallbacks += len(rows) if fallback else 0
-        logged = self._kept(rows)
+        logged = self._kept(rows, tuple(bundle.features))
         try:
             if logged is not None:
                 self._log.append(logged)
@@ -345,9 +349,8 @@ class Batcher:
         try:
             predictions = shadow.answer(features)
             latency_us = int(1e6 * watch.seconds)
-            logged = self._kept(
-                self._logged_rows(CHALLENGER, shadow.bundle.id, batch, features, predictions, batch[0].stamp[0], latency_us)
-            )
+            rows = self._logged_rows(CHALLENGER, shadow.bundle.id, batch, features, predictions, batch[0].stamp[0], latency_us)
+            logged = self._kept(rows, tuple(shadow.bundle.features))
             if logged is not None:
                 self._log.append(logged)
         except (ModelFailed, LogFailed) as error:

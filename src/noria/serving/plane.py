@@ -140,6 +140,7 @@ class DataPlane:
         self._access, self._tally = Access([], self._loop.time), Tally(clock)
         where = settings.trace_endpoint
         self._traces = None if where is None else Traces(where, settings.trace_share, writer)
+        self._kept = Kept(share=settings.log_share, redact=settings.redact)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
 
@@ -213,6 +214,11 @@ class DataPlane:
         served.target, served.trouble, served.no_lookup = target, None, no_lookup
         self._known.forget()
         await self.probe()
+
+    def check_redaction(self) -> None:
+        """Raises `UnknownField` when what is to be redacted is no field of any endpoint (those that are asleep are not looked into)."""
+        if not self._asleep:
+            self._kept.require(feature for features in self.signatures.values() for feature in features)
 
     # --- a budget of memory ---
 
@@ -314,7 +320,7 @@ class DataPlane:
             self._commit,
             self._clock,
             measures,
-            Kept(route.champion.bundle.features, share=self._settings.log_share, redact=self._settings.redact),
+            self._kept,
             None if self._traces is None else partial(self._traces.begin, target.endpoint),
             most_rows=self._settings.max_batch,
             budget_seconds=self._settings.budget_ms / 1e3,
@@ -360,7 +366,11 @@ class DataPlane:
         for served in list(self._served.values()):
             if served.batcher.counts.requests != served.asked:
                 served.asked, served.used = served.batcher.counts.requests, self._loop.time()
+            if served.batcher.rests():  # closed while another was looked at
+                continue
             served.health = await self._probed(served)
+            if served.batcher.rests():
+                continue
             if served.batcher.route.lookup is not None:
                 await self._look_at_features(served, served.batcher.route.lookup)
             elif self._open_lookup is not None:
@@ -385,7 +395,7 @@ class DataPlane:
             return
         route = served.batcher.route
         lookup, served.no_lookup = await asyncio.to_thread(self._lookup, served.target.endpoint, route.champion)
-        if lookup is not None and served.batcher.route is route:
+        if lookup is not None and not served.batcher.rests() and served.batcher.route is route:
             served.batcher.swap(replace(route, lookup=lookup))
 
     async def _probed(self, served: Served) -> Health:

@@ -150,6 +150,7 @@ class Supervisor:
         tls(settings, "http/1.1")
         self._quotas = Quotas(folder, clock, LocalFiles())
         self._issuer, self._issuer_looked = find_issuer(settings), clock.now()
+        self._issuer_trouble: str | None = None
         self._admitted = Admit(first, bool(first), self._issuer, self._quotas.exhausted(first))
         self.access = self._own_access(self._admitted)
         self._workers = [_Worker(index) for index in range(settings.workers)]
@@ -201,7 +202,8 @@ class Supervisor:
     def degraded(self) -> list[str]:
         """What does not work as it should though predictions are answered."""
         troubles = [f"{e['endpoint']}: {e['trouble']}" for s in self.states().values() for e in s["endpoints"] if e["trouble"]]
-        return sorted({*troubles, *([f"what to serve can't be looked up: {self._blind}"] if self._blind else [])})
+        blind = f"what to serve can't be looked up: {self._blind}" if self._blind else None
+        return sorted({*troubles, *filter(None, (blind, self._issuer_trouble))})
 
     def states(self) -> dict[str, dict[str, Any]]:
         """The last state of every worker that has given one, by the worker's number."""
@@ -352,8 +354,11 @@ class Supervisor:
         """A provider changes its keys now and then; when it can't be asked, those that are known stay."""
         if self._issuer is None or (self._clock.now() - self._issuer_looked).total_seconds() < ISSUER_SECONDS:
             return
-        self._issuer_looked = self._clock.now()
-        self._issuer = find_issuer(self.settings)
+        self._issuer_looked, self._issuer_trouble = self._clock.now(), None
+        try:
+            self._issuer = find_issuer(self.settings)
+        except NoriaError as error:
+            self._issuer_trouble = f"{error.what} ({error.where})"
 
     def _looked(self) -> tuple[Sequence[Serve], list[Key]]:
         found = self._targets(), list(self._keys())

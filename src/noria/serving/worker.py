@@ -123,6 +123,7 @@ class Worker:
         try:
             for order in begin.targets:
                 await self._plane.serve(_target(order))
+            self._plane.check_redaction()
         except NoriaError as error:
             self._say(Beat(failed=error.to_dict()))
             await self._out.drain()

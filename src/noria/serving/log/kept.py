@@ -6,7 +6,7 @@ counted; what is redacted is unknown (NaN, no key) from the first byte that reac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,32 +32,41 @@ class UnknownField(UserMistake):
 
 
 class Kept:
-    """Which rows of one endpoint are logged, and what of them.
+    """Which rows are logged, and what of them.
 
     share: the part of all rows that is logged, chosen by a hash of time and place, the same for an answer and its shadow's
     redact: features whose values are not logged, or `key`
     """
 
-    def __init__(self, features: Sequence[str], *, share: float = 1.0, redact: Sequence[str] = ()) -> None:
-        for name in redact:
-            if name not in (*features, KEY):
-                raise UnknownField(name, (*features, KEY))
-        self._below = int(share * 2**32)
-        self._columns = [place for place, name in enumerate(features) if name in redact]
-        self._no_key = KEY in redact
+    def __init__(self, *, share: float = 1.0, redact: Sequence[str] = ()) -> None:
+        self._below, self._redact = int(share * 2**32), frozenset(redact)
+        self._places: dict[tuple[str, ...], list[int]] = {}
 
-    def __call__(self, rows: Predictions) -> Predictions | None:
-        """What the log gets of these rows; None if it is nothing."""
+    def require(self, features: Iterable[str]) -> None:
+        """Refuse to redact what is no field of any model that is served: a name misspelt would be logged. Raises `UnknownField`."""
+        known = [*dict.fromkeys(features), KEY]
+        for name in sorted(self._redact.difference(known)):
+            raise UnknownField(name, known)
+
+    def __call__(self, rows: Predictions, features: tuple[str, ...]) -> Predictions | None:
+        """What the log gets of these rows of a model with these features; None if it is nothing."""
         if self._below < 2**32:
             keep = _hashes(rows.received_us) < self._below
             if not keep.any():
                 return None
             rows = rows if keep.all() else rows.where(keep)
-        if self._columns:
-            features = rows.features.copy()
-            features[:, self._columns] = np.nan
-            rows = replace(rows, features=features)
-        return replace(rows, keys=[None] * len(rows)) if self._no_key else rows
+        if not self._redact:
+            return rows
+        if places := self._places_of(features):
+            values = rows.features.copy()
+            values[:, places] = np.nan
+            rows = replace(rows, features=values)
+        return replace(rows, keys=[None] * len(rows)) if KEY in self._redact else rows
+
+    def _places_of(self, features: tuple[str, ...]) -> list[int]:
+        if features not in self._places:
+            self._places[features] = [place for place, name in enumerate(features) if name in self._redact]
+        return self._places[features]
 
 
 def _hashes(received_us: NDArray[np.int64]) -> NDArray[np.uint64]:
