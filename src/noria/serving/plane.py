@@ -7,35 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from noria.core.clock import Clock
 from noria.core.conservation import Balance
-from noria.core.errors import NoriaError, OutsideWorld, UserMistake, nearest
+from noria.core.errors import NoriaError, OutsideWorld, nearest
 from noria.core.files import Files
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
-from noria.core.ids import PredictionIds, short
+from noria.core.ids import PredictionIds
 from noria.core.settings import ServingSettings
-from noria.models.bundle import MODEL_FILE
 from noria.serving.access.keys import Access, Key, Tally, Tokens
 from noria.serving.batcher import Batcher, Route
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
 from noria.serving.log.kept import Kept
-from noria.serving.log.segments import LogFailed, PredictionLog, warm_up
+from noria.serving.log.segments import LogFailed, PredictionLog
 from noria.serving.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures
 from noria.serving.observe.capture import FOLDER, Capture, CaptureAndRedact
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Traces
+from noria.serving.opening import Target, in_thread, megabytes_of, open_route
 from noria.serving.protocol.signature import NotHere
 from noria.serving.rest import Rest
 from noria.serving.transport.http1 import Connection, KnownHeads, bug
@@ -46,30 +44,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("noria.serving")
 
-Result = TypeVar("Result")
 Awake = Callable[[NoriaError | None], None]
 
 SUMS_FILE = "served.json"
 PROBE_FILE = ".probe"
 DRAIN_SECONDS = 5.0
 GRACE_SECONDS = 0.5
-OPEN_SECONDS = 5.0
 LAST_TRACES_SECONDS = 2.0
 LOOK_AGAIN = 10  # probes between two tries to get at features that were not there
-
-
-class TooSlowToOpen(UserMistake):
-    """A bundle could not be opened in time."""
-
-    code = "NR-528"
-
-    def __init__(self, path: Path, seconds: float) -> None:
-        self.path = path
-        super().__init__(
-            what=f"bundle {short(path.name)} takes longer than {seconds:g} s to open",
-            where=str(path),
-            mend="it is not served; see whether its model ends on the bundle's sample",
-        )
 
 
 class Loading(OutsideWorld):
@@ -80,22 +62,6 @@ class Loading(OutsideWorld):
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(what=f"endpoint {endpoint!r} is being opened", where="serving.models_mb keeps it closed", mend="ask again")
-
-
-@dataclass(frozen=True)
-class Target:
-    """Which bundles an endpoint should serve, as folders; and where its log lies.
-
-    previous, default: who answers, and what is answered, where the champion can't; cached_rows: answers to remember
-    """
-
-    endpoint: str
-    champion: Path
-    shadow: Path | None
-    log: Path
-    previous: Path | None = None
-    default: float | None = None
-    cached_rows: int = 0
 
 
 @dataclass
@@ -191,8 +157,8 @@ class DataPlane:
 
     async def _serve_open(self, target: Target, served: Served | None) -> None:
         try:
-            route = await self._opened(target, served.batcher.route if served else None)
-            lookup, no_lookup = await _in_thread(lambda: self._lookup(target.endpoint, route.champion))
+            route = await open_route(target, served.batcher.route if served else None, self._files)
+            lookup, no_lookup = await in_thread(lambda: self._lookup(target.endpoint, route.champion))
             route = replace(route, lookup=lookup)
         except NoriaError as error:
             if served is None:
@@ -238,7 +204,7 @@ class DataPlane:
         failure: NoriaError | None = None
         try:
             target, _ = self._asleep[endpoint]
-            self._make_room(_megabytes(target))
+            self._make_room(megabytes_of(target))
             await self._serve_open(target, None)
         except NoriaError as error:
             failure = error
@@ -250,7 +216,7 @@ class DataPlane:
 
     def _must_sleep(self, target: Target) -> bool:
         budget = self._settings.models_mb
-        return budget is not None and bool(self._served) and self._open_megabytes() + _megabytes(target) > budget
+        return budget is not None and bool(self._served) and self._open_megabytes() + megabytes_of(target) > budget
 
     def _open_megabytes(self) -> float:
         return sum(served.megabytes for served in self._served.values())
@@ -266,29 +232,6 @@ class DataPlane:
                 self._asleep[name] = served.target, served
                 served.batcher.rest()
         self._known.forget()
-
-    async def _opened(self, target: Target, now: Route | None) -> Route:
-        """The route to a target, opened in a thread. Raises `TooSlowToOpen` when that does not end: the model may hang."""
-        try:
-            async with asyncio.timeout(OPEN_SECONDS):
-                return await _in_thread(lambda: self._open(target, now))
-        except TimeoutError as error:
-            raise TooSlowToOpen(target.champion, OPEN_SECONDS) from error
-
-    def _open(self, target: Target, now: Route | None) -> Route:
-        """The route to a target, without a lookup; deployments that are open already stay as they are."""
-        there = {d.bundle.path: d for d in (now.champion, now.shadow, now.previous) if d is not None} if now else {}
-
-        def opened(path: Path | None, cached_rows: int = 0) -> Deployment | None:
-            return None if path is None else there.get(path) or Deployment.open(path, self._files, cached_rows=cached_rows)
-
-        champion = opened(target.champion, target.cached_rows)
-        assert champion is not None
-        previous = opened(target.previous)
-        if previous is not None and previous.bundle.features != champion.bundle.features:
-            previous = None  # it can't answer what the champion is asked
-        warm_up(len(champion.bundle.features))
-        return Route(champion, opened(target.shadow), None, previous, target.default)
 
     def _lookup(self, endpoint: str, champion: Deployment) -> tuple[Lookup | None, str]:
         """The endpoint's lookup, if it has just the definitions that its champion was trained with; otherwise why not."""
@@ -485,44 +428,9 @@ class DataPlane:
         if self._traces is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_TRACES_SECONDS):
-                    await _in_thread(self._traces.close)
+                    await in_thread(self._traces.close)
         slept = {name: served for name, (_, served) in self._asleep.items() if served is not None}
         for name, served in {**slept, **self._served}.items():
             served.log.close()
             sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}
             self._files.write(served.log.folder / SUMS_FILE, msgspec.json.encode(sums))
-
-
-def _megabytes(target: Target) -> float:
-    """The size of a target's models, as files."""
-    paths = [path for path in (target.champion, target.shadow, target.previous) if path is not None]
-    return sum((path / MODEL_FILE).stat().st_size for path in paths) / 1e6
-
-
-async def _in_thread(work: Callable[[], Result]) -> Result:
-    """Do work in a thread of its own that nothing waits for at the end: work that hangs must not hold the process."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Result] = loop.create_future()
-
-    def settle(result: Result | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(cast(Result, result))
-
-    def run() -> None:
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - handed to who waits, not swallowed
-            call(settle, None, error)
-        else:
-            call(settle, result, None)
-
-    def call(*arguments: Any) -> None:
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(*arguments)
-
-    threading.Thread(target=run, name="open", daemon=True).start()
-    return await done

@@ -268,7 +268,7 @@ def _terms(head: Head) -> Terms:
 def _plain(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    batcher.ask(batcher.signature.plain(body), _in_time(reply, terms), terms)
+    batcher.ask(batcher.signature.plain(body), reply if terms is ORDINARY else _in_time(reply, terms), terms)
 
 
 def _arrow(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:

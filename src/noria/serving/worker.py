@@ -27,7 +27,8 @@ from noria.core.telemetry import begin_logging
 from noria.serving.access.keys import Key
 from noria.serving.access.tokens import Issuer, Tokens
 from noria.serving.lookup import OpenLookup
-from noria.serving.plane import DataPlane, Target
+from noria.serving.opening import Target
+from noria.serving.plane import DataPlane
 
 logger = logging.getLogger("noria.serving")
 
