@@ -54,6 +54,71 @@ def test_nulls_that_appear_are_named() -> None:
     assert reading.leading(-1)[0][0] == "b"
 
 
+def found(x: np.ndarray, days: int = 40) -> tuple[int | None, str | None]:
+    """When there was an alarm, and which column led it."""
+    ref = reference(days)
+    reading = read_drift(ref, windows(ref, x), LEVEL)
+    return reading.alarmed_at, None if reading.alarmed_at is None else reading.leading(reading.alarmed_at)[0][0]
+
+
+def test_faults_are_found_in_their_first_window_and_named() -> None:
+    for fault, words in (("unit", "beyond all"), ("frozen", "stand still"), ("nulls", "nulls")):
+        x = values(4, 6)
+        x[:, 3] = x[:, 3] * 1000 if fault == "unit" else x[0, 3] if fault == "frozen" else np.nan
+        ref = reference()
+        reading = read_drift(ref, windows(ref, x), LEVEL)
+        assert reading.alarmed_at == 0, fault
+        assert reading.leading(0)[0][0] == "d"
+        [(column, told)] = reading.faults_of(0)
+        assert column == "d"
+        assert words in told
+        assert words in str(reading.health)
+
+
+def test_a_changed_relation_with_unchanged_margins_is_found() -> None:
+    x = values(6, 7)
+    x[:, 1] = 0.6 * x[:, 0] + 0.8 * x[:, 1]
+    at, column = found(x)
+    assert at is not None
+    assert at < 3
+    assert column in ("a", "b")
+
+
+def test_two_days_on_which_everything_moves_are_a_holiday_and_three_are_not() -> None:
+    x = values(30, 8)
+    x[300 * 10 : 300 * 12] -= 1.0
+    assert found(x)[0] is None
+    x[300 * 12 : 300 * 16] -= 1.0
+    at, _ = found(x)
+    assert at is not None
+    assert 12 <= at <= 14
+
+
+def test_a_week_is_no_drift() -> None:
+    def weekly(days: int, seed: int, first: int) -> np.ndarray:
+        week = np.where((np.arange(days) + first) % 7 >= 5, -0.8, 0.0)
+        return values(days, seed) + np.repeat(week, 300)[:, None]
+
+    ref = profile(("a", "b", "c", "d"), weekly(42, 0, 0), np.repeat(np.arange(42), 300))
+    assert read_drift(ref, windows(ref, weekly(60, 1, 42)), LEVEL).alarmed_at is None
+    moved = weekly(6, 2, 42)
+    moved[:, 2] += 0.8
+    reading = read_drift(ref, windows(ref, moved), LEVEL)
+    assert reading.alarmed_at is not None
+    assert reading.alarmed_at < 4
+
+
+def test_infinite_values_one_row_and_a_window_without_rows_are_no_crash() -> None:
+    ref = reference()
+    x = values(3, 9)
+    x[5, 0], x[6, 1] = np.inf, -np.inf
+    whole = windows(ref, x)
+    odd = [Window(START, "b", "champion", len(v), ref.statistics(v), None) for v in (np.empty((0, 4)), x[:1], np.full((300, 4), np.nan))]
+    reading = read_drift(ref, [*whole, *odd], LEVEL)
+    assert np.isfinite(reading.pooled).all()
+    assert reading.faults_of(5)  # all null
+
+
 def test_no_windows_or_too_short_a_reference_is_unknown() -> None:
     ref = reference()
     assert type(read_drift(ref, [], LEVEL).health).__name__ == "Unknown"

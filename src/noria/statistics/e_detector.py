@@ -38,21 +38,29 @@ def normal_scores(z: Floats, degrees: float | Floats) -> Floats:
     return np.asarray(-np.sign(z) * ndtri(np.maximum(tail, 1e-300)))
 
 
-def shiryaev_roberts(scores: Floats, tilts: tuple[float, ...] = TWO_SIDED) -> Floats:
-    """Evidence after each window, from normal scores `(windows, columns)`; returns the same shape.
+class ShiryaevRoberts:
+    """Evidence for a change in each of several columns, a window at a time.
 
     E = exp(h·u − h²/2) is an e-value for a standard normal u and any tilt h; the detectors of all tilts are averaged.
     Windows without a value (NaN) add no evidence and take none away.
     """
-    h = np.asarray(tilts)[:, None]
-    evidence = np.zeros((len(tilts), scores.shape[1]))
-    path = np.empty_like(scores)
-    for i, u in enumerate(scores):
-        seen = ~np.isnan(u)
-        e = np.exp(h * np.where(seen, u, 0.0)[None, :] - h**2 / 2)
-        evidence = np.where(seen[None, :], (1.0 + evidence) * e, evidence)
-        path[i] = evidence.mean(axis=0)
-    return path
+
+    def __init__(self, columns: int, tilts: tuple[float, ...] = TWO_SIDED) -> None:
+        self._tilts = np.asarray(tilts)[:, None]
+        self._evidence = np.zeros((len(tilts), columns))
+
+    def add(self, scores: Floats) -> Floats:
+        """The evidence `(columns,)` after a window with these normal scores `(columns,)`."""
+        seen, h = ~np.isnan(scores), self._tilts
+        e = np.exp(h * np.where(seen, scores, 0.0)[None, :] - h**2 / 2)
+        self._evidence = np.where(seen[None, :], (1.0 + self._evidence) * e, self._evidence)
+        return np.asarray(self._evidence.mean(axis=0))
+
+
+def shiryaev_roberts(scores: Floats, tilts: tuple[float, ...] = TWO_SIDED) -> Floats:
+    """Evidence after each window, from normal scores `(windows, columns)`; returns the same shape."""
+    detector = ShiryaevRoberts(scores.shape[1], tilts)
+    return np.array([detector.add(u) for u in scores]).reshape(scores.shape)
 
 
 @dataclass(frozen=True)

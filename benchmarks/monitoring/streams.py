@@ -1,0 +1,183 @@
+"""A bank of streams with known truth: windows of rows in which nothing is wrong, and what may go wrong with them.
+
+A stream is drawn window by window, so that years of it need no memory. `day` is the window's number; windows are days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Generator = np.random.Generator
+
+ROWS, COLUMNS = 500, 10
+NOISE = 0.03  # how far a column's level moves from day to day while nothing is wrong, in standard deviations
+WEEK = np.array([0.0, 0.05, 0.1, 0.05, 0.0, -0.6, -0.5])  # a business's week
+NEW_YEAR, HOLIDAYS = 365, (0, 45, 121, 144, 185, 276, 358, 359)
+
+
+@dataclass
+class Stream:
+    """One stream of one kind. `window()` gives the next day's rows `(rows, columns)`."""
+
+    kind: str
+    rng: Generator
+    rows: int = ROWS
+    columns: int = COLUMNS
+    day: int = 0
+    level: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def window(self) -> Floats:
+        rows = int(self.rows * (1 + 9 * min(self.day / 365, 1.0))) if self.kind == "growing volume" else self.rows
+        x = self._values(rows) + self._levels()
+        self.day += 1
+        return x
+
+    def _values(self, rows: int) -> Floats:
+        size = (rows, self.columns)
+        if self.kind == "heavy tails (t5)":
+            return self.rng.standard_t(5, size) / np.sqrt(5 / 3)
+        if self.kind == "heavy tails (t3)":
+            return self.rng.standard_t(3, size) / np.sqrt(3)
+        if self.kind == "correlated features":
+            shared = self.rng.normal(size=(rows, 1))
+            return np.sqrt(0.6) * shared + np.sqrt(0.4) * self.rng.normal(size=size)
+        if self.kind == "rows by user":  # fifty users a day, ten rows each
+            users = self.rng.normal(size=(max(rows // 10, 1), self.columns))
+            return (
+                np.sqrt(0.8) * np.repeat(users, 10, axis=0)[:rows]
+                + np.sqrt(0.2) * self.rng.normal(size=(len(users) * 10, self.columns))[:rows]
+            )
+        return self.rng.normal(size=size)
+
+    def _levels(self) -> Floats:
+        fresh = NOISE * self.rng.normal(size=self.columns)
+        if self.kind.startswith("autocorrelated"):
+            phi = 0.7 if self.kind.endswith("0.7") else 0.5
+            if not len(self.level):
+                self.level = fresh
+            self.level = phi * self.level + np.sqrt(1 - phi**2) * fresh * 3
+            return self.level
+        if self.kind == "weekly season":
+            return fresh + WEEK[self.day % 7]
+        if self.kind == "weekly and autocorrelated":
+            if not len(self.level):
+                self.level = fresh
+            self.level = 0.5 * self.level + np.sqrt(0.75) * fresh * 3
+            return self.level + WEEK[self.day % 7]
+        if self.kind == "holiday shocks":
+            return fresh - (0.8 if self.day % NEW_YEAR in HOLIDAYS else 0.0)
+        return fresh
+
+
+QUIET = (
+    "independent",
+    "heavy tails (t5)",
+    "heavy tails (t3)",
+    "weekly season",
+    "autocorrelated 0.5",
+    "autocorrelated 0.7",
+    "weekly and autocorrelated",
+    "growing volume",
+    "rows by user",
+    "correlated features",
+    "holiday shocks",
+)
+"""Kinds in which nothing is wrong."""
+
+Change = Callable[[Floats, int, Generator], Floats]
+"""What a change makes of a window, so many windows after it began (from 0)."""
+
+
+def _shift(by: float, columns: int = 1) -> Change:
+    def change(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+        x = x.copy()
+        x[:, :columns] += by
+        return x
+
+    return change
+
+
+def _in_a_tenth(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    x = x.copy()
+    x[rng.random(len(x)) < 0.1, 0] += 2.0
+    return x
+
+
+def _wider(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    x = x.copy()
+    x[:, 0] *= 1.4
+    return x
+
+
+def _related(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    """Two columns become correlated at 0.5, their margins as they were."""
+    x = x.copy()
+    x[:, 1] = 0.5 * x[:, 0] + np.sqrt(0.75) * x[:, 1]
+    return x
+
+
+def _gradual(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    x = x.copy()
+    x[:, 0] += min((since + 1) / 30, 1.0)
+    return x
+
+
+def _nulls(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    x = x.copy()
+    x[rng.random(len(x)) < 0.2, 0] = np.nan
+    return x
+
+
+def _thousandfold(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    x = x.copy()
+    x[:, 0] *= 1000
+    return x
+
+
+def _frozen(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    x = x.copy()
+    x[:, 0] = x[0, 0]
+    return x
+
+
+def _clipped(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    x = x.copy()
+    x[:, 0] = np.minimum(x[:, 0], 0.84)  # its 80th percentile
+    return x
+
+
+def _segment(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    """One segment, a fifth of the rows (by the last column), moves by a standard deviation."""
+    x = x.copy()
+    x[x[:, -1] > 0.84, 0] += 1.0
+    return x
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A change and the number of windows within which it should be found, in so large a share of streams."""
+
+    name: str
+    change: Change
+    within: int
+    share: float
+
+
+FAULTS = (
+    Fault("a thousandfold unit", _thousandfold, 1, 1.0),
+    Fault("a fifth nulls", _nulls, 1, 1.0),
+    Fault("a frozen column", _frozen, 1, 1.0),
+    Fault("half a standard deviation", _shift(0.5), 3, 0.98),
+    Fault("two, in a tenth of the rows", _in_a_tenth, 3, 0.98),
+    Fault("spread times 1.4", _wider, 3, 0.98),
+    Fault("a new correlation", _related, 3, 0.98),
+    Fault("a quarter in three columns", _shift(0.25, 3), 4, 0.95),
+    Fault("one, over thirty windows", _gradual, 15, 0.9),
+    Fault("clipped at the 80th percentile", _clipped, 3, 0.98),
+    Fault("one, in a fifth of the rows", _segment, 3, 0.98),
+)

@@ -1,0 +1,81 @@
+"""Baselines: where a window's statistic lies from window to window while nothing is wrong, and how far from there a new one is.
+
+Two variances: s² = τ² + σ²/m, between windows and within one of m rows, so that volume may grow, and a million rows don't make trifles
+certain. Season: additive effects of a window's phase (a day of the week), where an analysis of variance finds any, shrunk. Autocorrelation:
+the scale is widened by w = √((1 + φ)/(1 − φ)), and the mean's own error with it, √(1 + w²/k); whitening was simulated, and is worse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import fdtrc
+
+from noria.statistics.e_detector import Spread, learn_spread, normal_scores
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+TAIL_DEGREES = 15.0
+SEASON_LEVEL = 0.001  # at which a season is believed in
+SEASONS_OF_EACH_PHASE = 4  # windows of each phase, below which no season is looked for
+LEAST_SD = 1e-6
+LEAST_BETWEEN = 0.1  # of the whole variance: the difference of two estimates may be nothing by chance, and volume grow afterwards
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What past windows say of each statistic: arrays `(statistics,)`, the season's effects `(period, statistics)`."""
+
+    spread: Spread
+    between: Floats
+    season: Floats
+
+    def expected(self, phase: int) -> Floats:
+        """Where a window of this phase lies."""
+        return np.asarray(self.spread.mean + self.season[phase % len(self.season)])
+
+    def sd(self, within: Floats) -> Floats:
+        """How far a window of this variance within (σ²/m) strays, of itself and of what its baseline does not know."""
+        w = np.sqrt((1 + self.spread.autocorrelation) / (1 - self.spread.autocorrelation))
+        own = np.sqrt(self.between + within)
+        return np.asarray(w * np.maximum(own, LEAST_SD) * np.sqrt(1 + w**2 / self.spread.windows))
+
+    def score(self, value: Floats, within: Floats, phase: int, floor: Floats) -> Floats:
+        """Signed normal scores of a window's statistics, what lies within an effect floor being no effect."""
+        away = value - self.expected(phase)
+        z = np.sign(away) * np.maximum(0.0, np.abs(away) - floor) / self.sd(within)
+        return normal_scores(z, TAIL_DEGREES)
+
+    def clipped(self, value: Floats, within: Floats, phase: int) -> Floats:
+        """A window's statistics as they may be learnt from: none further away than three of its standard deviations."""
+        far = 3 * self.sd(within)
+        return np.clip(value, self.expected(phase) - far, self.expected(phase) + far)
+
+
+def learn_baseline(values: Floats, within: Floats, phase: Integers, period: int = 1) -> Baseline:
+    """The baseline of windows `(windows, statistics)`, their variances within `(windows, statistics)` and phases `(windows,)`."""
+    season = _season(values, phase, period)
+    spread = learn_spread(values - season[phase % period])
+    total = spread.sd**2
+    between = np.maximum(total - np.nanmean(within, axis=0), LEAST_BETWEEN * total)
+    return Baseline(spread, np.nan_to_num(between), season)
+
+
+def _season(values: Floats, phase: Integers, period: int) -> Floats:
+    """The effects of each phase, zero where none is found (one-way analysis of variance)."""
+    none = np.zeros((period, values.shape[1]))
+    of = phase % period
+    counts = np.bincount(of, minlength=period)
+    if period < 2 or counts.min() < SEASONS_OF_EACH_PHASE:
+        return none
+    filled = np.where(np.isnan(values), np.nanmean(values, axis=0), values)
+    means = np.array([filled[of == p].mean(axis=0) for p in range(period)])
+    centre = (counts[:, None] * means).sum(axis=0) / counts.sum()
+    between = (counts[:, None] * (means - centre) ** 2).sum(axis=0) / (period - 1)
+    inside = ((filled - means[of]) ** 2).sum(axis=0) / (len(values) - period)
+    chance = fdtrc(period - 1, len(values) - period, between / np.maximum(inside, 1e-300))
+    shrunk = (means - centre) * (counts / (counts + 1.0))[:, None]
+    return np.where((chance < SEASON_LEVEL) & (inside > 0), shrunk, none)

@@ -1,0 +1,58 @@
+"""Baselines: levels are simulated, with the share of errors stated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from noria.statistics.baseline import Baseline, learn_baseline
+
+STATISTICS = 400
+
+
+def learnt(values: np.ndarray, within: float = 0.0, period: int = 1) -> Baseline:
+    return learn_baseline(values, np.full(values.shape, within), np.arange(len(values)), period)
+
+
+def test_a_score_beyond_two_is_as_rare_as_it_should_be_whatever_the_autocorrelation() -> None:
+    rng = np.random.default_rng(0)
+    for phi in (0.0, 0.5, 0.7):
+        path = np.zeros((90, STATISTICS))
+        for i in range(1, 90):
+            path[i] = phi * path[i - 1] + np.sqrt(1 - phi**2) * rng.normal(size=STATISTICS)
+        past, after = learnt(path[:60]), path[60:]
+        scores = np.array([past.score(v, np.zeros(STATISTICS), 0, np.zeros(STATISTICS)) for v in after])
+        assert (np.abs(scores) > 2).mean() < 0.07, phi  # 0.046 for a normal; a mean learnt from sixty windows adds a little
+
+
+def test_volume_that_grows_is_no_news_and_volume_that_shrinks_no_alarm() -> None:
+    rng = np.random.default_rng(1)
+    past = learnt(rng.normal(size=(60, STATISTICS)) / np.sqrt(500) + 0.01 * rng.normal(size=(60, STATISTICS)), 1 / 500)
+    for rows in (50, 500, 5_000):  # a hundredfold is beyond what sixty windows tell
+        value = rng.normal(size=STATISTICS) / np.sqrt(rows) + 0.01 * rng.normal(size=STATISTICS)
+        scores = past.score(value, np.full(STATISTICS, 1 / rows), 0, np.zeros(STATISTICS))
+        assert 0.8 < scores.std() < 1.25, rows
+
+
+def test_a_season_is_learnt_where_there_is_one_and_nowhere_else() -> None:
+    rng = np.random.default_rng(2)
+    week = np.array([0, 0, 0, 0, 0, -3.0, -3.0])
+    values = rng.normal(size=(56, STATISTICS))
+    values[:, :200] += week[np.arange(56) % 7][:, None]
+    past = learnt(values, period=7)
+    found = np.abs(past.season).max(axis=0) > 0
+    assert found[:200].all()
+    assert found[200:].mean() < 0.02
+    assert past.expected(5)[:200].mean() == pytest.approx(-3, abs=0.4)
+    assert (learnt(values[:20], period=7).season == 0).all()  # too short to tell
+
+
+def test_what_lies_within_the_floor_is_no_effect() -> None:
+    past = learnt(np.random.default_rng(3).normal(size=(60, 5)) * 1e-3)
+    assert (past.score(np.full(5, 0.02), np.zeros(5), 0, np.full(5, 0.03)) == 0).all()
+    assert (past.score(np.full(5, 0.05), np.zeros(5), 0, np.full(5, 0.03)) > 3).all()
+
+
+def test_what_is_far_off_is_clipped_before_it_is_learnt() -> None:
+    past = learnt(np.random.default_rng(4).normal(size=(60, 5)))
+    assert (np.abs(past.clipped(np.full(5, 1e6), np.zeros(5), 0)) < 6).all()
