@@ -98,6 +98,7 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._line = Line(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
         self._stamp: Stamp | None = None
+        self._refusal: Overloaded | None = None  # said to all who come in one turn of the loop: refusing must cost little
         self._unsafe = 0
         self._traces, self._traced = traces, 0  # so many requests that are under way have a trace
         self.counts = Counts()
@@ -142,12 +143,14 @@ class Batcher:
         if self._line.rows and self._line.full(priority):
             self.counts.requests += 1
             self.counts.asked += 1
-            self._reject(1, Overloaded(self._line.rows, self._line.budget))
+            if self._refusal is None:
+                self._refusal = Overloaded(self._line.rows, self._line.budget)
+            self._reject(1, self._refusal)
 
     def _reject(self, rows: int, error: Overloaded) -> NoReturn:
         self.counts.failed += rows
         self.counts.rejected += rows
-        raise error
+        raise error.with_traceback(None)
 
     @property
     def route(self) -> Route:
@@ -180,7 +183,7 @@ class Batcher:
 
     def _score(self) -> None:
         """Score a batch of what has gathered. The loop turns between two, so that a slow model holds up nothing else for long."""
-        self._stamp = None
+        self._stamp = self._refusal = None
         if self._line:
             self._score_next()
         if self._line:

@@ -459,5 +459,9 @@ def v2_metadata(bundle: Bundle, name: str) -> bytes:
 
 
 def error_answer(error: NoriaError) -> bytes:
-    """An error's body: the protocol's `error` text, and the facts."""
-    return msgspec.json.encode({"error": error.what, **error.to_dict()})
+    """An error's body: the protocol's `error` text, and the facts. Made once for an error that is said to many."""
+    found: bytes | None = getattr(error, "_answer", None)
+    if found is None:
+        found = msgspec.json.encode({"error": error.what, **error.to_dict()})
+        error._answer = found  # type: ignore[attr-defined]
+    return found
