@@ -117,9 +117,7 @@ def bentoml() -> None:
     sys.exit(subprocess.run(command, env={**os.environ, "BENTOML_DO_NOT_TRACK": "1"}, check=False).returncode)
 
 
-def mlserver() -> None:
-    import asyncio
-
+if KIND.startswith("mlserver"):  # its pool's processes are spawned, and find the class in this module
     from mlserver import MLModel, MLServer, ModelSettings, Settings
     from mlserver.codecs import NumpyCodec
     from mlserver.types import InferenceRequest, InferenceResponse
@@ -134,14 +132,13 @@ def mlserver() -> None:
             answer = NumpyCodec.encode_output("prediction", np.array(self.own.predict(rows)))
             return InferenceResponse(model_name=self.name, outputs=[answer])
 
-    async def serve() -> None:
-        import __main__
 
-        __main__.Runtime = Runtime
-        settings = Settings(http_port=PORT, host="127.0.0.1", grpc_port=PORT + 1, metrics_port=PORT + 2, parallel_workers=0, debug=False)
-        await MLServer(settings).start([ModelSettings(name="bench", implementation=Runtime)])
+def mlserver(*, workers: int) -> None:
+    """`workers`: of its pool for inference; 1 is its default, 0 answers in the server's own process."""
+    import asyncio
 
-    asyncio.run(serve())
+    settings = Settings(http_port=PORT, host="127.0.0.1", grpc_port=PORT + 1, metrics_port=PORT + 2, parallel_workers=workers, debug=False)
+    asyncio.run(MLServer(settings).start([ModelSettings(name="bench", implementation=Runtime)]))
 
 
 if __name__ == "__main__":

@@ -125,16 +125,32 @@ def test_top_tells_rates_latencies_and_health(served: Shop) -> None:
     assert endpoint["batch_rows"] >= 1
 
 
-def test_top_is_a_picture_for_people(served: Shop) -> None:
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "noria", "top"], cwd=served.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+def interrupted(served: Shop, *arguments: str) -> tuple[int, str, str]:
+    """A command that gets Ctrl-C after some seconds: its exit status and what it wrote. (Shells have commands in the background ignore
+    Ctrl-C, and so would everything that is started by these tests there.)"""
+    command = [sys.executable, "-m", "noria", *arguments]
+    running = subprocess.Popen(
+        command,
+        cwd=served.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        watching.wait(3)
+        running.wait(4)
     except subprocess.TimeoutExpired:
-        watching.send_signal(signal.SIGINT)
-    out, err = watching.communicate(timeout=10)
-    assert watching.returncode == 0, err
+        running.send_signal(signal.SIGINT)
+    try:
+        out, err = running.communicate(timeout=20)
+    finally:
+        running.kill()
+    return running.returncode, out, err
+
+
+def test_top_is_a_picture_for_people(served: Shop) -> None:
+    status, out, err = interrupted(served, "top")
+    assert status == 0, err
     assert "returns" in out
     assert "p99 ms" in out
 
@@ -187,11 +203,6 @@ def test_the_log_of_past_days_is_sealed_and_still_explained(served: Shop, client
 
 
 def test_ctrl_c_ends_a_command_with_its_own_exit_status(served: Shop) -> None:
-    load = subprocess.Popen(
-        [sys.executable, "-m", "noria", "load", "--rate", "10", "--seconds", "60"], cwd=served.folder, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(3)
-    load.send_signal(signal.SIGINT)
-    _, err = load.communicate(timeout=10)
-    assert load.returncode == 130, err
+    status, _, err = interrupted(served, "load", "--rate", "10", "--seconds", "60")
+    assert status == 130, err
     assert "run the same command again" in err

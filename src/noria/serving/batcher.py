@@ -96,7 +96,7 @@ class Batcher:
         self.signature: Signature = route.champion.signature
         self._log, self._ids, self._commit, self._clock, self._measures, self._kept = log, ids, commit, clock, measures, kept
         self._loop = asyncio.get_running_loop()
-        self._line = Line(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
+        self.line = Line(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
         self._stamp: Stamp | None = None
         self._refusal: Overloaded | None = None  # said to all who come in one turn of the loop: refusing must cost little
         self._unsafe = 0
@@ -106,7 +106,7 @@ class Batcher:
 
     def ask(self, asked: Asked, client: Client, terms: Terms = ORDINARY) -> None:
         """Have a request answered: its client hears of it once, on the event loop. Raises `Overloaded` or `LogFailed`."""
-        counts, line, rows = self.counts, self._line, asked.count
+        counts, line, rows = self.counts, self.line, asked.count
         counts.requests += 1
         counts.asked += rows
         if self.failed is not None:
@@ -140,11 +140,11 @@ class Batcher:
 
     def require_room(self, priority: Priority = Priority.NORMAL) -> None:
         """Refuse a request of any size before it is even decoded, when what waits is enough. Raises `Overloaded`."""
-        if self._line.rows and self._line.full(priority):
+        if self.line.rows and self.line.full(priority):
             self.counts.requests += 1
             self.counts.asked += 1
             if self._refusal is None:
-                self._refusal = Overloaded(self._line.rows, self._line.budget)
+                self._refusal = Overloaded(self.line.rows, self.line.budget)
             self._reject(1, self._refusal)
 
     def _reject(self, rows: int, error: Overloaded) -> NoReturn:
@@ -168,29 +168,29 @@ class Batcher:
 
     @property
     def idle(self) -> bool:
-        return not self._line and self.counts.asked == self.counts.answered + self.counts.failed
+        return not self.line and self.counts.asked == self.counts.answered + self.counts.failed
 
     @property
     def waiting(self) -> int:
         """Rows that wait to be scored."""
-        return self._line.rows
+        return self.line.rows
 
     def swap(self, route: Route) -> None:
         """Serve by another route from now on. What was decoded for the one before is scored by it first."""
-        while self._line:
+        while self.line:
             self._score_next()
         self._route, self.signature = route, route.champion.signature
 
     def _score(self) -> None:
         """Score a batch of what has gathered. The loop turns between two, so that a slow model holds up nothing else for long."""
         self._stamp = self._refusal = None
-        if self._line:
+        if self.line:
             self._score_next()
-        if self._line:
+        if self.line:
             self._loop.call_soon(self._score)
 
     def _score_next(self) -> None:
-        batch, dropped = self._line.next_batch()
+        batch, dropped = self.line.next_batch()
         for asked, error in dropped:
             self._drop(asked, error)
         if batch:
@@ -224,7 +224,7 @@ class Batcher:
             self._each_alone(batch, route, features)
             return
         seconds = watch.seconds
-        self._line.saw(len(features), seconds)
+        self.line.saw(len(features), seconds)
         self._measures.scored(len(features), seconds)
         stages.append(("score", stages[-1][2], since.seconds))
         self._record(batch, route.champion.bundle, features, predictions, stages=stages)

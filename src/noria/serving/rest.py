@@ -267,7 +267,8 @@ def _terms(head: Head) -> Terms:
 
 def _plain(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
-    batcher.require_room(terms.priority)
+    if batcher.line.rows >= batcher.line.capacity:  # asked here, since most requests come this way, and calls cost
+        batcher.require_room(terms.priority)
     batcher.ask(batcher.signature.plain(body), reply if terms is ORDINARY else _in_time(reply, terms), terms)
 
 
