@@ -117,7 +117,9 @@ def bentoml() -> None:
     sys.exit(subprocess.run(command, env={**os.environ, "BENTOML_DO_NOT_TRACK": "1"}, check=False).returncode)
 
 
-if KIND.startswith("mlserver"):  # its pool's processes are spawned, and find the class in this module
+def mlserver() -> None:
+    import asyncio
+
     from mlserver import MLModel, MLServer, ModelSettings, Settings
     from mlserver.codecs import NumpyCodec
     from mlserver.types import InferenceRequest, InferenceResponse
@@ -132,13 +134,14 @@ if KIND.startswith("mlserver"):  # its pool's processes are spawned, and find th
             answer = NumpyCodec.encode_output("prediction", np.array(self.own.predict(rows)))
             return InferenceResponse(model_name=self.name, outputs=[answer])
 
+    async def serve() -> None:
+        import __main__
 
-def mlserver(*, workers: int) -> None:
-    """`workers`: of its pool for inference; 1 is its default, 0 answers in the server's own process."""
-    import asyncio
+        __main__.Runtime = Runtime
+        settings = Settings(http_port=PORT, host="127.0.0.1", grpc_port=PORT + 1, metrics_port=PORT + 2, parallel_workers=0, debug=False)
+        await MLServer(settings).start([ModelSettings(name="bench", implementation=Runtime)])
 
-    settings = Settings(http_port=PORT, host="127.0.0.1", grpc_port=PORT + 1, metrics_port=PORT + 2, parallel_workers=workers, debug=False)
-    asyncio.run(MLServer(settings).start([ModelSettings(name="bench", implementation=Runtime)]))
+    asyncio.run(serve())
 
 
 if __name__ == "__main__":

@@ -30,14 +30,12 @@ SERVER_CORE, CLIENT_CORE = 0, 1
 SECONDS = 4.0
 ROUNDS = 3
 FASTAPI = ("fastapi==0.120.*", "uvicorn[standard]", "onnxruntime", "numpy")
-MLSERVER = ("mlserver", "onnxruntime", "numpy")
 PEERS = {
     "fastapi": FASTAPI,
     "fastapi-threads": FASTAPI,
     "litserve": ("litserve", "onnxruntime", "numpy"),
     "bentoml": ("bentoml", "onnxruntime", "numpy"),
-    "mlserver": MLSERVER,
-    "mlserver-in-process": MLSERVER,
+    "mlserver": ("mlserver", "onnxruntime", "numpy"),
     "ray": ("ray[serve]", "onnxruntime", "numpy"),
 }
 
@@ -237,14 +235,13 @@ def _ratio(mine: Sequence[Load], others: Sequence[Load], figure: str) -> float:
 
 def against_peers(folder: Path, bundle: Path, bodies: Path) -> Proof:
     """FastAPI twice: with the call in the event loop, and in a thread of its pool, as its documentation advises for calls that don't
-    await. MLServer twice: as it comes, with a pool of one process for inference, and without the pool. What is compared is measured
-    in turns."""
+    await. What is compared is measured in turns."""
     found: dict[str, list[Load]] = {}
     for _ in range(ROUNDS):
         with ours(folder, bundle, "durability=process") as where:
             found.setdefault("noria", []).append(load(where["port"], "/predict/bench", bodies, 64))
         for name, requirements in PEERS.items():
-            python = peer_python(name.split("-")[0], requirements)
+            python = peer_python(name.removesuffix("-threads"), requirements)
             loaded = None if python is None else _peer(python, name, bundle, bodies)
             if loaded is not None and loaded["rate"]:
                 found.setdefault(name, []).append(loaded)
@@ -256,8 +253,6 @@ def against_peers(folder: Path, bundle: Path, bodies: Path) -> Proof:
     for name in ("fastapi", "fastapi-threads"):
         if name in ratios:
             yield Figure(f"against_{name}", ratios.pop(name), "times as many requests", ">=", 12)
-    if "mlserver-in-process" in ratios:
-        yield Figure("against_mlserver_without_its_pool", ratios.pop("mlserver-in-process"), "times as many requests", ">=", 25)
     if ratios:
         best = min(ratios, key=lambda name: ratios[name])
         yield Figure("against_the_best_of_the_others", ratios[best], f"times as many requests as {best}", ">=", 25)
@@ -283,9 +278,7 @@ def _peer(python: Path, name: str, bundle: Path, bodies: Path) -> Load | None:
     process = subprocess.Popen(
         ["taskset", "-c", str(SERVER_CORE), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    path, asked = (
-        ("/v2/models/bench/infer", write_tensors(bodies.with_name("tensors.txt"))) if name.startswith("mlserver") else ("/predict", bodies)
-    )
+    path, asked = ("/v2/models/bench/infer", write_tensors(bodies.with_name("tensors.txt"))) if name == "mlserver" else ("/predict", bodies)
     try:
         for _ in range(240):
             with suppress(OSError, subprocess.SubprocessError):
