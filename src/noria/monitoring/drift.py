@@ -28,6 +28,7 @@ PERIOD = 7
 DELAY = 3  # windows
 CALM = 0.05  # of the level; above it, windows are not learnt from
 MOST_PAST = 180
+RELEARN = 7  # windows between two looks at the past: it moves slowly, and every turn of the loop reads all windows anew
 UNSPENT = 10.0  # how much lower the level may be, by simulation (benchmarks/monitoring): the mean over so many statistics is careful
 MOST_SCORE = 3.2  # of one window: what is wrong at once is a fault, drift lasts
 MOVED, MOST_OF_THEM, PATIENCE = 2.0, 0.5, 2  # when most columns move together, it is a holiday until it has lasted longer
@@ -158,7 +159,8 @@ def _judged(
             known.append(past.clipped(values[ready].reshape(-1), within[ready], first + ready))
             known_within.append(within[ready])
             phases.append(first + ready)
-            past = _baseline(known[-MOST_PAST:], known_within[-MOST_PAST:], phases[-MOST_PAST:], period)
+            if len(known) % RELEARN == 0:
+                past = _baseline(known[-MOST_PAST:], known_within[-MOST_PAST:], phases[-MOST_PAST:], period)
     return path, faults
 
 
