@@ -113,6 +113,11 @@ def _trained_at(world: World, bundle: str) -> datetime:
     return datetime.fromisoformat(world.bundle(bundle).manifest.lineage["as_of"])
 
 
+def _watched(logged: Predictions) -> Predictions:
+    """The predictions that a bundle is judged by: not those in which it stood in for another."""
+    return logged.where(np.array([v != FALLBACK for v in logged.variant], dtype=bool))
+
+
 def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
     """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all."""
     logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
@@ -122,7 +127,7 @@ def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
         assert release is not None
         return [{**common, "bundle": release.champion, "role": CHAMPION, "rows": 0, "statistics": None}]
     found = []
-    watched = logged.where(np.array([v != FALLBACK for v in logged.variant], dtype=bool))  # who stands in is not judged by it
+    watched = _watched(logged)
     for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
         rows = watched.of(bundle)
         statistics = _statistics(world, bundle, rows) if role == CHAMPION and world.monitor is not None else None
@@ -141,7 +146,7 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
     if logged is None:
         return []
     found = []
-    watched = logged.where(np.array([v != FALLBACK for v in logged.variant], dtype=bool))
+    watched = _watched(logged)
     for bundle in sorted(set(watched.bundle)):
         rows = watched.of(bundle)
         performance = measure(world.outcomes.known_at(rows.keys, now), rows.prediction)

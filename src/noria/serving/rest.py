@@ -102,7 +102,7 @@ class Rest:
         self._rules: tuple[Rule, ...] = ROUTES
         if self._platform is not None and self._platform.platform == "vertex":
             own = (
-                Rule("GET", self._platform.health, None, Rest.platform_ready),
+                Rule("GET", self._platform.health, None, Rest.ready),
                 Rule("POST", self._platform.predict, Role.PREDICT, Rest.instances),
             )
             self._rules = (*own, *ROUTES)
@@ -165,9 +165,6 @@ class Rest:
 
     def instances(self, head: Head) -> Answer:
         return partial(_instances, self._plane.find(self._only_endpoint()), head.header(b"content-type"), _terms(head))
-
-    def platform_ready(self, head: Head) -> Answer:
-        return self.ready(head)
 
     def _only_endpoint(self) -> str:
         names = self._plane.names
@@ -239,9 +236,9 @@ ROUTES = (
     Rule("GET", "/status", Role.READ, Rest.status),
     Rule("GET", "/openapi.json", Role.READ, Rest.openapi),
     Rule("GET", "/docs", Role.READ, Rest.docs),
-    Rule("GET", "/ping", None, Rest.platform_ready),
+    Rule("GET", "/ping", None, Rest.ready),
     Rule("POST", "/invocations", Role.PREDICT, Rest.instances),
-    Rule("GET", "/", None, Rest.platform_ready),
+    Rule("GET", "/", None, Rest.ready),
     Rule("POST", "/score", Role.PREDICT, Rest.instances),
 )
 
