@@ -288,6 +288,7 @@ async def _ask_rows(port: int, number: int, rows: int, counts: Counter[str], see
         counts["rows"] += size
         if not head.startswith(b"HTTP/1.1 200"):
             counts["failed"] += 1
+            print("failed:", head.split(b"\r\n")[0].decode(), size, "rows:", answer)
             continue
         counts["swapped"] += sum(got != asked + PLUS for got, asked in zip(answer["predictions"], values, strict=True))
         ids = set(answer["ids"])

@@ -112,6 +112,30 @@ def test_a_first_batch_that_takes_long_has_nobody_refused() -> None:
     assert line.capacity > 128
 
 
+@pytest.mark.parametrize("stall_at", range(6))
+def test_a_machine_that_stands_still_for_a_moment_has_nobody_refused(stall_at: int) -> None:
+    line = Line(lambda: 0.0, most_rows=128, budget_seconds=5.0)
+    for batch in range(16):
+        line.saw(1 + batch % 2, 0.8 if batch == stall_at else 0.0002)
+    for _ in range(8):
+        line.put(waiting(3000), Priority.NORMAL)
+
+
+def test_large_requests_that_come_together_at_the_very_first_are_let_in() -> None:
+    line = Line(lambda: 0.0, most_rows=128, budget_seconds=5.0)
+    for _ in range(8):
+        line.put(waiting(3000), Priority.NORMAL)
+
+
+def test_a_model_that_has_become_slow_is_believed_at_its_second_batch() -> None:
+    line = Line(lambda: 0.0, most_rows=128, budget_seconds=0.05)
+    for batch in range(64):
+        line.saw(1 + batch % 8, 0.0002)
+    for _ in range(64):
+        line.saw(100, 0.05)
+    assert line.capacity < 300
+
+
 def test_priorities_have_names() -> None:
     assert [priority_of(text) for text in ("", "low", "High")] == [Priority.NORMAL, Priority.LOW, Priority.HIGH]
     with pytest.raises(BadRequest, match="did you mean 'normal'"):

@@ -7,6 +7,7 @@ is full. What is too late to be of use, or whose client is gone, is not scored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,7 +15,9 @@ from enum import IntEnum
 from noria.core.errors import NoriaError, OutsideWorld, nearest
 from noria.serving.protocol.signature import Asked, BadRequest
 
-FIRST_CAPACITY = 8  # batches that may wait while the pace is not yet known
+FIRST_CAPACITY = 256  # batches that may wait while the pace is not yet known, which it is from the second batch on
+STALL = 8.0  # times what was expected
+SETTLING = 8  # batches
 
 
 class Priority(IntEnum):
@@ -77,12 +80,16 @@ class TooLate(OutsideWorld):
 
 
 class Pace:
-    """What a batch costs, from what batches did cost: seconds = fixed + each × rows, both fitted with a fading memory."""
+    """What a batch costs, from what batches did cost: seconds = fixed + each × rows, both fitted with a fading memory.
+
+    A row is only said to cost what the sizes seen so far give evidence for (the slope less two of its standard errors): a machine that
+    stood still for a moment while single rows were scored must not make thousands of rows look slow.
+    """
 
     FADE = 0.98
 
     def __init__(self) -> None:
-        self._weight = self._x = self._xx = self._y = self._xy = 0.0
+        self._weight = self._x = self._xx = self._y = self._xy = self._yy = 0.0
 
     def saw(self, rows: int, seconds: float) -> None:
         fade = self.FADE
@@ -91,16 +98,20 @@ class Pace:
         self._xx = fade * self._xx + rows * rows
         self._y = fade * self._y + seconds
         self._xy = fade * self._xy + rows * seconds
+        self._yy = fade * self._yy + seconds * seconds
 
     def fit(self) -> tuple[float, float]:
         """Fixed seconds of a batch, and seconds of each row, by least squares; zeros before anything was seen."""
-        if not self._weight:
+        n = self._weight
+        if not n:
             return 0.0, 0.0
-        at_most = self._y / self._x
-        spread = self._weight * self._xx - self._x * self._x
-        each = (self._weight * self._xy - self._x * self._y) / spread if spread > 1e-9 * self._xx * self._weight else at_most
-        each = min(max(each, 0.0), at_most)
-        return (self._y - each * self._x) / self._weight, each
+        spread = self._xx - self._x * self._x / n
+        each = 0.0
+        if spread > 1e-9 * self._xx and n > 2:
+            slope = (self._xy - self._x * self._y / n) / spread
+            left = max(self._yy - self._y * self._y / n - slope * slope * spread, 0.0)
+            each = min(max(slope - 2 * math.sqrt(left / (n - 2) / spread), 0.0), self._y / self._x)
+        return (self._y - each * self._x) / n, each
 
     def rows_within(self, seconds: float, most: int) -> int:
         """How many rows one batch may have to take no longer than `seconds`, at least 1 and at most `most`."""
@@ -119,7 +130,7 @@ class Line:
     def __init__(self, now: Callable[[], float], *, most_rows: int, budget_seconds: float) -> None:
         self._now, self._most_rows, self.budget = now, most_rows, budget_seconds
         self._batch_rows, self.capacity = most_rows, FIRST_CAPACITY * most_rows
-        self._pace, self._batches = Pace(), 0
+        self._pace, self._batches, self._stalled = Pace(), 0, False
         self._waiting: list[Asked] = []
         self._first = 0  # so many of those that wait have a high priority
         self._timed = 0
@@ -187,8 +198,16 @@ class Line:
         self._batches += 1
         if self._batches == 1:
             return  # what is done for the first time costs more, and would have the next ones refused
+        fixed, each = self._pace.fit()
+        if self._batches <= SETTLING and seconds * STALL < fixed + each * rows:
+            self._pace = Pace()  # it was the ones before that were slow by accident: nothing is quick by accident
+        stalled = seconds > STALL * (fixed + each * rows) > 0
+        if stalled and not self._stalled:
+            self._stalled = True  # one slow batch is an accident, two in a row are the pace
+            return
+        self._stalled = stalled
         self._pace.saw(rows, seconds)
-        if self._batches % self.SETTLE == 0 or self._batches in (4, 8, 16, 32):
+        if self._batches % self.SETTLE == 0 or self._batches in (2, 4, 8, 16, 32):
             fixed, each = self._pace.fit()
             self._batch_rows = self._pace.rows_within(self.budget / 4, self._most_rows)
             whole = fixed + each * self._batch_rows
