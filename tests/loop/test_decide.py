@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import noria as nr
 from noria.loop.decide import decide
+from noria.loop.monitors import Monitors
 from noria.loop.retrain import Retrain
 from noria.loop.state import Pending, State
 from noria.monitoring.monitor import Tolerance
@@ -41,6 +42,8 @@ def state(**changes: Any) -> State:
         challenger=None,
         shadow=None,
     )
+    if "performance" in changes:
+        changes["monitors"] = Monitors(performance=changes.pop("performance"))
     return replace(base, **changes)
 
 
@@ -49,7 +52,7 @@ def verbs(s: State) -> list[tuple[str, str]]:
 
 
 def test_nothing_is_done_while_all_is_well() -> None:
-    assert decide(state(performance=(reading(99.0),))) == []
+    assert decide(state(monitors=Monitors(performance=(reading(99.0),)))) == []
 
 
 def test_without_a_champion_one_is_trained_once() -> None:
@@ -59,7 +62,7 @@ def test_without_a_champion_one_is_trained_once() -> None:
 
 
 def test_a_regression_retrains_with_its_evidence() -> None:
-    (action,) = decide(state(performance=(reading(100.0),)))
+    (action,) = decide(state(monitors=Monitors(performance=(reading(100.0),))))
     assert (action.verb, action.reason) == ("train", "regression: log_loss moved by +0.400")
     assert action.evidence["level"] == 100.0
 
@@ -68,7 +71,7 @@ def test_age_is_the_champions_and_the_cooldown_is_the_last_attempts() -> None:
     old = {"champion_trained_at": NOW - timedelta(days=60)}
     assert verbs(state(**old, tried_at=NOW - timedelta(days=8))) == [("train", "stale: trained 60d ago")]
     assert decide(state(**old, tried_at=NOW - timedelta(days=6))) == []
-    assert decide(state(performance=(reading(1e9),), tried_at=NOW - timedelta(days=6))) == []
+    assert decide(state(monitors=Monitors(performance=(reading(1e9),)), tried_at=NOW - timedelta(days=6))) == []
 
 
 def test_nothing_is_trained_while_a_challenger_is_on_its_way() -> None:

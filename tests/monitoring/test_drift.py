@@ -62,16 +62,16 @@ def found(x: np.ndarray, days: int = 40) -> tuple[int | None, str | None]:
 
 
 def test_faults_are_found_in_their_first_window_and_named() -> None:
-    for fault, words in (("unit", "beyond all"), ("frozen", "stand still"), ("nulls", "nulls")):
+    for fault, words in (("unit", "never seen"), ("frozen", "stand still"), ("nulls", "nulls")):
         x = values(4, 6)
         x[:, 3] = x[:, 3] * 1000 if fault == "unit" else x[0, 3] if fault == "frozen" else np.nan
         ref = reference()
         reading = read_drift(ref, windows(ref, x), LEVEL)
         assert reading.alarmed_at == 0, fault
         assert reading.leading(0)[0][0] == "d"
-        [(column, told)] = reading.faults_of(0)
-        assert column == "d"
-        assert words in told
+        [found] = reading.faults_of(0)
+        assert found.column == "d"
+        assert words in found.words
         assert words in str(reading.health)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 from scipy.stats import chi2
 
 from noria.monitoring.monitor import CALIBRATION, Tolerance
 from noria.monitoring.performance import read_performance
-from noria.monitoring.windows import Performance
+from noria.monitoring.windows import Performance, Window
 from noria.statistics.e_detector import drift_scores, learn_spread, level_for, normal_scores, shiryaev_roberts
 
 YEARS = 120
@@ -53,9 +55,14 @@ def test_a_shift_of_a_fifth_of_the_ranks_is_seen_within_three_windows() -> None:
     assert seen >= 98
 
 
-def windows(bias: np.ndarray, rng: np.random.Generator) -> list[Performance]:
+def accepted(bias: np.ndarray, rng: np.random.Generator) -> list[Performance]:
     values = bias + 0.08 * rng.normal(size=len(bias))
     return [Performance(500, 0, 0.3 + v, 0.3, {"log_loss": 0.5 + v, "brier": 0.2 + v}) for v in values]
+
+
+def windows(found: list[Performance]) -> list[Window]:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    return [Window(start + timedelta(days=i), "b", "champion", 500, None, p) for i, p in enumerate(found)]
 
 
 @pytest.mark.parametrize("metric", [CALIBRATION, "log_loss"])
@@ -65,7 +72,7 @@ def test_performance_alarms_stay_within_the_budget_at_the_edge_of_the_tolerance(
     tolerance, level = Tolerance(metric, by=0.03), level_for(alarms_per_year=BUDGET, windows_per_year=365)
     alarms = 0
     for _ in range(YEARS):
-        reading = read_performance(tolerance, windows(np.zeros(14), rng), windows(np.full(365, 0.015), rng), level)
+        reading = read_performance(tolerance, accepted(np.zeros(14), rng), windows(accepted(np.full(365, 0.015), rng)), level)
         alarms += reading.alarmed_at is not None
     assert upper_bound(alarms, YEARS) <= BUDGET
 
@@ -74,7 +81,9 @@ def test_performance_alarms_stay_within_the_budget_at_the_edge_of_the_tolerance(
 def test_a_lost_calibration_is_seen_in_both_directions(sign: int) -> None:
     rng = np.random.default_rng(7)
     level = level_for(alarms_per_year=BUDGET, windows_per_year=365)
-    reading = read_performance(Tolerance(CALIBRATION, by=0.03), windows(np.zeros(14), rng), windows(np.full(30, sign * 0.15), rng), level)
+    reading = read_performance(
+        Tolerance(CALIBRATION, by=0.03), accepted(np.zeros(14), rng), windows(accepted(np.full(30, sign * 0.15), rng)), level
+    )
     assert reading.alarming
     assert reading.alarmed_at is not None
     assert reading.alarmed_at <= 12
@@ -84,7 +93,7 @@ def test_no_window_and_empty_windows_are_unknown_not_well() -> None:
     tolerance = Tolerance("log_loss", by=0.03)
     nothing = Performance(0, 10, float("nan"), float("nan"), {})
     for since in ([], [nothing] * 5):
-        reading = read_performance(tolerance, [], since, 100)
+        reading = read_performance(tolerance, [], windows(since), 100)
         assert type(reading.health).__name__ == "Unknown"
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from noria.cli.monitoring import add_monitoring
 from noria.cli.options import HERE, Folder, Json, open_project
 from noria.cli.serving import add_serving
 from noria.core.errors import NoriaError
@@ -269,19 +270,34 @@ def train(
 
 @app.command()
 def loop(
-    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; all of them if left out.")] = None,
+    forever: Annotated[
+        bool, typer.Option("--forever", envvar="NORIA_FOREVER", help="Go round again and again instead of once (by hand or by cron).")
+    ] = False,
+    every: Annotated[
+        str, typer.Option("--every", envvar="NORIA_EVERY", help="How long a round waits for the next, with --forever.")
+    ] = "1m",
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Take one turn of the controller, live: ingest, observe, decide, act. Run it at every tick, by hand or by cron."""
-    from noria.core.clock import SystemClock
-    from noria.data.ingest import ingest as ingest_table
-    from noria.loop.controller import turn
+    """Go round the loop, live: ingest, materialise, observe, decide, act, tell people what was found."""
+    from noria.cli.render import show_round
+    from noria.core.clock import SystemClock, duration
+    from noria.core.telemetry import begin_logging
+    from noria.loop.rounds import Rounds
 
     found, workspace = open_project(project)
-    for table in found.tables:
-        ingest_table(table, workspace.tables, found.folder)
-    _act(project, endpoint, json, lambda world: turn(world, SystemClock().now()))
+    begin_logging("text")
+    clock, pause = SystemClock(), duration(every)
+    rounds = Rounds(found, workspace, clock, pause if forever else duration(found.settings.loop.tick))
+    while True:
+        done = rounds.run(endpoint)
+        show_round(done, as_json=json)
+        if not forever:
+            if done.troubles:
+                raise next(iter(done.troubles.values()))
+            return
+        clock.sleep(pause)
 
 
 @app.command()
@@ -337,6 +353,7 @@ def explain(
 
 
 add_serving(app)
+add_monitoring(app)
 
 
 def _act(folder: Path, endpoint: str | None, json: bool, step: Any) -> None:

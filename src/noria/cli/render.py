@@ -13,6 +13,7 @@ from noria.core.errors import NoriaError
 if TYPE_CHECKING:
     from noria.data.ingest import Ingested
     from noria.features.skew import Skew
+    from noria.loop.rounds import Round
     from noria.serving.load import Loaded
 
 MARKS = {"healthy": "[green]●[/]", "unhealthy": "[red]●[/]", "unknown": "[yellow]●[/]"}
@@ -163,6 +164,45 @@ def show_decision(policy: str, at: datetime, verb: str, reason: str) -> str:
     """One decision as a line."""
     colour = {"promote": "green", "refuse": "red", "train": "blue"}.get(verb, "white")
     return f"{at:%Y-%m-%d}  {policy:<9}[{colour}]{verb:<8}[/] {reason}"
+
+
+def show_round(done: Round, *, as_json: bool) -> None:
+    """What a round of the live loop did."""
+    if as_json:
+        show_json([{"time": a.at.isoformat(), "action": a.verb, "subject": a.subject, "reason": a.reason} for a in done.actions])
+        return
+    for action in done.actions:
+        console().print(show_decision(action.endpoint, action.at, action.verb, action.reason))
+    for stage, error in done.troubles.items():
+        console().print(f"[red]{stage} failed[/]: {error.what}")
+    if not done.actions and not done.troubles:
+        console().print("nothing to do")
+
+
+def show_findings(found: Mapping[str, Any]) -> None:
+    """What `noria findings list` prints."""
+    out = console()
+    if not found["findings"]:
+        out.print("[green]●[/] no finding is open; `noria status` says what was looked at")
+    for f in found["findings"]:
+        over = "" if f["closed_at"] is None else f" [dim]over since {f['closed_at'][:16]}, {f['closed_by'] or 'by itself'}[/]"
+        taken = f" [yellow]{f['acknowledged_by']} takes care of it[/]" if f["acknowledged_by"] else ""
+        mark = "[red]●[/]" if f["severity"] == "page" else "[yellow]●[/]"
+        out.print(f"{mark} [bold]{f['kind']}[/] {f['words']}{taken}{over}")
+        out.print(f"  [dim]opened {f['opened_at'][:16]}, since {(f['since'] or f['opened_at'])[:16]}; {f['key']}[/]")
+    for channel, trouble in found["undelivered"].items():
+        out.print(f"[red]●[/] {trouble['waiting']} alerts wait for {channel} since {trouble['since'][:16]}: {trouble['why']}")
+
+
+def show_watched(told: Mapping[str, Any]) -> None:
+    """What one look of `noria watch` prints."""
+    out = console()
+    for stage in told["stages"]:
+        out.print(f"{MARKS['unhealthy' if stage['late'] else 'healthy']} {stage['stage']}: last sign of life {stage['at'][:19]} UTC")
+    if not told["stages"]:
+        out.print("[yellow]●[/] unknown: no stage has ever given a sign of life here")
+    for channel, why in told["failing"].items():
+        out.print(f"[red]●[/] alerts for {channel} wait: {why}")
 
 
 def _tables(out: Any, tables: list[dict[str, Any]]) -> None:

@@ -42,6 +42,10 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)  # noqa: TID251 - the one place
 
+    def sleep(self, span: timedelta) -> None:
+        """Let so much time pass."""
+        time.sleep(span.total_seconds())
+
 
 class ReplayClock:
     """A clock that history moves: it stands still until it is advanced, and never goes back."""

@@ -93,6 +93,23 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     idle_seconds: float = 75.0
 
 
+class AlertSettings(msgspec.Struct, forbid_unknown_fields=True):
+    """Who is told of findings, and how. Addresses and keys that are secrets come from the environment (`docs/monitoring.md`).
+
+    per_hour: messages a channel is sent at most; what is more waits; digest_hour: of the day (UTC), when the digest is sent
+    """
+
+    channels: list[str] = msgspec.field(default_factory=lambda: ["log"])
+    per_hour: Annotated[int, msgspec.Meta(ge=1)] = 30
+    digest_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] | None = None
+    pagerduty_url: str | None = None
+    email_from: str = ""
+    email_to: list[str] = []
+    smtp_host: str = "localhost"
+    smtp_port: int = 25
+    smtp_user: str = ""
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """All of a project's settings."""
 
@@ -101,6 +118,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     loop: LoopSettings = msgspec.field(default_factory=LoopSettings)
     replay: ReplaySettings = msgspec.field(default_factory=ReplaySettings)
     serving: ServingSettings = msgspec.field(default_factory=ServingSettings)
+    alerts: AlertSettings = msgspec.field(default_factory=AlertSettings)
 
 
 def load_settings(folder: Path, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -1,21 +1,25 @@
 """Profiles: what the values of a period looked like, small enough to keep for ever and to compare windows with.
 
-Each column is cut into frozen bins at the reference's quantiles. A window is then summarised, in one pass, by eight signed statistics
-per column: the mean and the spread of its values' ranks under the reference, the shares of its tails, how far the correlations of its
-ranks with the other columns' lie from the reference's, and its shares of nulls, of values equal to the one before, and of values beyond
-all that the reference had. Distances (PSI, KS, Wasserstein) grow with small samples; these don't.
+Each column is cut into frozen bins at the reference's quantiles; a column with few values has one for each. A window is then summarised,
+in one pass, by eight signed statistics per column: the mean rank of its values under the reference, three figures of their shape, how far
+the correlations of its ranks with the other columns' lie from the reference's, and its shares of nulls, of values equal to the one before,
+and of values that the reference never had. Distances (PSI, KS, Wasserstein) grow with small samples; these don't.
+
+The shape of numbers: their spread and the shares of the tails. Of categories: the shares of three halves of them, chosen so that any two
+of the eight most frequent categories differ in one (the digits of their places by frequency): what moves from one to another shows.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.data.sketch import ABOVE, BELOW, MOST_VALUES, NULL, WIDTH, Bins, Sketch
 from noria.data.summary import NumberSummary, edges_of, summarise_numbers
 
 Floats = NDArray[np.float64]
@@ -23,25 +27,45 @@ Floats = NDArray[np.float64]
 STATISTICS = ("mean_rank", "spread", "low_tail", "high_tail", "relation", "null_share", "repeats", "outside")
 TAIL = 0.05  # the share of the reference that each tail holds
 MOST_RELATED = 100  # columns beyond which their relations are not kept
+ROWS_OF_EACH_VALUE = 20  # on average, below which values are not taken for categories
 
 
 @dataclass(frozen=True)
 class ColumnReference:
-    """The frozen reference of one column: its summary, from which follows for every bin its mid-rank (0 to 1)."""
+    """The frozen reference of one column: its summary; values, where they are few enough to be categories."""
 
     name: str
     summary: NumberSummary
+    values: Floats | None = None
+
+    @cached_property
+    def bins(self) -> Bins:
+        s = self.summary
+        least, greatest = -np.inf if s.least is None else s.least, np.inf if s.greatest is None else s.greatest
+        return Bins(s.edges.astype(np.float32), least, greatest, None if self.values is None else self.values.astype(np.float32))
 
     @cached_property
     def ranks(self) -> Floats:
-        """The mid-rank of each bin, `(bins,)`; a half where the reference had no value."""
+        """The mid-rank of each place among a column's counts, `(64,)` from 0 to 1; a half for nulls and for unseen categories."""
         counts = self.summary.counts
         below = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        return (below + counts / 2) / counts.sum() if counts.sum() else np.full(len(counts), 0.5)
+        found = np.full(WIDTH, 0.5)
+        if counts.sum():
+            found[: len(counts)] = (below + counts / 2) / counts.sum()
+        found[BELOW], found[ABOVE] = (0.5, 0.5) if self.values is not None else (0.0, 1.0)
+        return found
 
-    def places(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """The bin of each value."""
-        return np.searchsorted(self.summary.edges, values, side="right")
+    @cached_property
+    def shape(self) -> Floats:
+        """What each place among the counts adds to the four figures of shape, `(64, 4)`."""
+        ranks = self.ranks
+        if self.values is None:
+            return np.column_stack([ranks, np.abs(ranks - 0.5), ranks < TAIL, ranks > 1 - TAIL]).astype(np.float64)
+        found = np.zeros((WIDTH, 4))
+        found[:, 0] = ranks
+        for place, bin_ in enumerate(np.argsort(-self.summary.counts, kind="stable")):
+            found[bin_, 1:] = [place >> digit & 1 for digit in range(3)]
+        return found
 
 
 @dataclass(frozen=True)
@@ -50,58 +74,65 @@ class Profile:
 
     windows: `(windows, columns, 8)`, in the order of `STATISTICS`; rows: of each window `(windows,)`
     relations: the correlations of the columns' ranks `(columns, columns)`; empty where there are too many columns
+    attribution: how much of the model's answer hangs on each column `(columns,)`, summing to 1; empty where it is not known
     """
 
     columns: tuple[ColumnReference, ...]
     windows: Floats
     rows: NDArray[np.int64]
     relations: Floats
+    attribution: Floats = field(default_factory=lambda: np.empty(0))
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.columns)
 
+    @cached_property
+    def _places(self) -> tuple[list[Bins], NDArray[np.float32], Floats]:
+        ranks = np.array([c.ranks for c in self.columns]).reshape(-1, WIDTH)
+        shape = np.array([c.shape for c in self.columns]).reshape(-1, WIDTH, 4)
+        return [c.bins for c in self.columns], (ranks - 0.5).astype(np.float32), shape
+
+    def sketch(self) -> Sketch:
+        """An empty sketch of a window."""
+        bins, ranks, _ = self._places
+        return Sketch(bins, ranks, related=bool(self.relations.size))
+
     def statistics(self, values: NDArray[Any]) -> Floats:
         """The statistics of one window, `(columns, 8)`, from its values `(rows, columns)` in the profile's order; NaN where undefined."""
+        sketch = self.sketch()
+        sketch.add(values)
+        return self.statistics_of(sketch)
+
+    def statistics_of(self, sketch: Sketch) -> Floats:
+        """The statistics of the rows that a sketch has counted, `(columns, 8)`."""
         found = np.full((len(self.columns), len(STATISTICS)), np.nan)
-        if len(values) == 0:
+        if sketch.rows == 0:
             return found
-        ranks, there = self._ranks(values)
-        known, count = np.where(there, ranks, 0.5), np.maximum(there.sum(axis=0), 1)
-        tails = (known < TAIL, known > 1 - TAIL)
-        found[:, 0] = 0.5 + (known - 0.5).sum(axis=0) / count
-        found[:, 1] = np.abs(known - 0.5).sum(axis=0) / count
-        found[:, 2], found[:, 3] = (tail.sum(axis=0) / count for tail in tails)
+        counts = sketch.counts
+        nulls = counts[:, NULL]
+        there = sketch.rows - nulls
+        known = np.maximum(there, 1)
+        shape = self._places[2]
+        found[:, :4] = (np.einsum("cw,cwk->ck", counts, shape) - nulls[:, None] * shape[:, NULL]) / known[:, None]
         if self.relations.size:
-            found[:, 4] = self._apart(_correlations(ranks), len(values))
-        found[:, 5] = 1 - there.sum(axis=0) / len(values)
-        found[:, 6] = (values[1:] == values[:-1]).sum(axis=0) / max(len(values) - 1, 1)
-        found[:, 7] = (there & ((values < self._least) | (values > self._greatest))).sum(axis=0) / count
-        found[~there.any(axis=0)] = [np.nan, np.nan, np.nan, np.nan, np.nan, 1.0, np.nan, np.nan]
+            found[:, 4] = self._apart(sketch.correlations(), sketch.rows)
+        found[:, 5] = nulls / sketch.rows
+        found[:, 6] = sketch.repeats / max(sketch.pairs, 1)
+        found[:, 7] = (counts[:, BELOW] + counts[:, ABOVE]) / known
+        found[there == 0] = [np.nan, np.nan, np.nan, np.nan, np.nan, 1.0, np.nan, np.nan]
         return found
-
-    @cached_property
-    def _least(self) -> Floats:
-        return np.array([-np.inf if c.summary.least is None else c.summary.least for c in self.columns])
-
-    @cached_property
-    def _greatest(self) -> Floats:
-        return np.array([np.inf if c.summary.greatest is None else c.summary.greatest for c in self.columns])
 
     def within(self, rows: NDArray[np.int64], means: Floats) -> Floats:
         """The variances within windows of so many rows, `(windows, columns, 8)`, where the statistics lie at `means` `(columns, 8)`."""
         share = np.clip(np.nan_to_num(means), 1e-4, 1 - 1e-4)
         each = share * (1 - share)
-        each[:, 0], each[:, 1], each[:, 4] = 1 / 12, 1 / 48, 0.0
+        numbers = np.array([c.values is None for c in self.columns])
+        each[:, 0], each[:, 4] = 1 / 12, 0.0
+        each[numbers, 1] = 1 / 48
         found: Floats = each / np.maximum(rows, 1)[:, None, None]
         found[:, :, 4] = 2 / max(len(means) - 1, 1) / np.maximum(rows, 1)[:, None] ** 2
         return found
-
-    def _ranks(self, values: NDArray[Any]) -> tuple[Floats, NDArray[np.bool_]]:
-        """The mid-ranks of values under the reference, a half where there is none; and which are there."""
-        there = np.isfinite(values)
-        ranks = np.column_stack([c.ranks[c.places(values[:, i])] for i, c in enumerate(self.columns)])
-        return np.where(there, ranks, 0.5), there
 
     def _apart(self, correlations: Floats, rows: int) -> Floats:
         """The mean square by which a column's correlations differ from the reference's, less what chance makes of it."""
@@ -113,39 +144,52 @@ class Profile:
 
     def to_json(self) -> bytes:
         """Canonical JSON; the same profile always gives the same bytes."""
-        columns = [{"name": c.name, **_plain(c.summary)} for c in self.columns]
+        columns = [{"name": c.name, "values": None if c.values is None else c.values.tolist(), **_plain(c.summary)} for c in self.columns]
         windows = [[[None if np.isnan(v) else float(v) for v in row] for row in window] for window in self.windows]
-        rest = {"rows": self.rows.tolist(), "relations": self.relations.round(6).tolist()}
+        rest = {"rows": self.rows.tolist(), "relations": self.relations.round(6).tolist(), "attribution": self.attribution.tolist()}
         return json.dumps({"columns": columns, "windows": windows, **rest}, sort_keys=True).encode()
 
     @staticmethod
     def from_json(data: bytes) -> Profile:
         raw = json.loads(data)
-        columns = tuple(ColumnReference(c["name"], _summary(c)) for c in raw["columns"])
+        columns = tuple(
+            ColumnReference(c["name"], _summary(c), None if c.get("values") is None else np.array(c["values"], np.float64))
+            for c in raw["columns"]
+        )
         windows = np.array(raw["windows"], dtype=np.float64).reshape(-1, len(columns), len(STATISTICS))
-        return Profile(columns, windows, np.array(raw["rows"], np.int64), np.array(raw["relations"], np.float64))
+        numbers = (np.array(raw.get(name, []), np.float64) for name in ("relations", "attribution"))
+        return Profile(columns, windows, np.array(raw["rows"], np.int64), *numbers)
 
 
-def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.int64]) -> Profile:
+def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.int64], attribution: Floats | None = None) -> Profile:
     """The profile of values `(rows, columns)`, where row i lies in the window numbered `window_of[i]`."""
-    columns = tuple(
-        ColumnReference(name, summarise_numbers(column := values[:, i].astype(np.float64), edges_of(column)))
-        for i, name in enumerate(names)
-    )
-    whole = Profile(columns, np.empty((0, len(columns), len(STATISTICS))), np.empty(0, np.int64), np.empty((0, 0)))
-    if 1 < len(columns) <= MOST_RELATED and len(values):
-        whole = replace(whole, relations=_correlations(whole._ranks(values)[0]).round(6))
+    columns = tuple(_reference(name, values[:, i].astype(np.float32).astype(np.float64)) for i, name in enumerate(names))
+    related = 1 < len(columns) <= MOST_RELATED and len(values) > 0
+    relations = np.zeros((len(columns),) * 2) if related else np.empty((0, 0))
+    nothing = np.empty((0, len(columns), len(STATISTICS)))
+    whole = Profile(columns, nothing, np.empty(0, np.int64), relations, np.empty(0) if attribution is None else attribution)
     numbers, rows = np.unique(window_of, return_counts=True)
-    windows = [whole.statistics(values[window_of == w]) for w in numbers]
+    sketches = []
+    everything = whole.sketch()
+    for number in numbers:
+        sketch = whole.sketch()
+        sketch.add(values[window_of == number])
+        sketches.append(sketch)
+        everything.merge(sketch)
+    if related:
+        whole = replace(whole, relations=everything.correlations().round(6))
+    windows = [whole.statistics_of(sketch) for sketch in sketches]
     return replace(whole, windows=np.array(windows).reshape(-1, len(columns), len(STATISTICS)), rows=rows)
 
 
-def _correlations(ranks: Floats) -> Floats:
-    """The correlations of columns `(rows, columns)`; 0 where one does not vary."""
-    centred = ranks - ranks.mean(axis=0)
-    size = np.sqrt((centred**2).sum(axis=0))
-    scaled = centred / np.where(size > 0, size, 1.0)
-    return np.asarray(scaled.T @ scaled)
+def _reference(name: str, column: Floats) -> ColumnReference:
+    """The reference of a column, with the values for bins where they are few and come often."""
+    there = column[np.isfinite(column)]
+    values = np.unique(there) if len(np.unique(there[:: max(1, len(there) // 1000)])) <= MOST_VALUES else there
+    if 0 < len(values) <= MOST_VALUES and len(there) >= ROWS_OF_EACH_VALUE * len(values):
+        return ColumnReference(name, summarise_numbers(column, values[1:]), values)
+    edges = np.unique(edges_of(column).astype(np.float32).astype(np.float64))
+    return ColumnReference(name, summarise_numbers(column, edges))
 
 
 def _plain(summary: NumberSummary) -> dict[str, Any]:

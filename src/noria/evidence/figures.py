@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.evaluation.metrics import auc, log_losses
-from noria.loop.observe import CHAMPION, windows_of
+from noria.loop.monitors import CHAMPION, windows_of
 from noria.loop.replay import Span
 from noria.loop.world import World
 from noria.serving.log.segments import Predictions, read_log
@@ -56,7 +56,7 @@ def replay_figures(worlds: Sequence[World], span: Span) -> dict[str, Any]:
         "policies": {world.policy.name: _policy(world, h) for world, h in zip(worlds, past, strict=True)},
         "weeks": _weeks(past, span),
         "decisions": decisions(worlds[0]),
-        "findings": findings(worlds[0]),
+        "findings": findings(worlds[0].catalog),
     }
 
 
@@ -110,15 +110,22 @@ def decisions(world: World) -> list[dict[str, Any]]:
     ]
 
 
-def findings(world: World) -> list[dict[str, Any]]:
+def findings(catalog: db.Catalog) -> list[dict[str, Any]]:
     """What the monitors found, oldest first."""
-    rows = world.catalog.rows(sa.select(db.findings).order_by(db.findings.c.opened_at, db.findings.c.key))
+    rows = catalog.rows(sa.select(db.findings).order_by(db.findings.c.opened_at, db.findings.c.key))
     return [
         {
             "opened_at": from_epoch(r.opened_at).isoformat(),
             "closed_at": None if r.closed_at is None else from_epoch(r.closed_at).isoformat(),
+            "key": r.key,
             "kind": r.kind,
             "subject": r.subject,
+            "since": None if r.since is None else from_epoch(r.since).isoformat(),
+            "severity": r.severity,
+            "incident": r.incident,
+            "words": r.words,
+            "acknowledged_by": r.acknowledged_by,
+            "closed_by": r.closed_by,
             "evidence": json.loads(r.evidence),
         }
         for r in rows

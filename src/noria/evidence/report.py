@@ -165,22 +165,15 @@ def _finding_table(findings: Sequence[Mapping[str, Any]]) -> str:
     if not findings:
         return "<h2>Findings</h2><p class='dim'>The monitors found nothing.</p>"
     rows = [
-        f"<tr><td class='day'>{_day(f['opened_at'])}</td><td class='day'>{_day(f['closed_at']) if f['closed_at'] else 'open'}</td>"
-        f"<td>{escape(f['kind'])}</td><td>{escape(f['subject'])}</td><td class='dim'>{escape(_finding_evidence(f['evidence']))}</td></tr>"
+        f"<tr><td class='day'>{_day(f['since'] or f['opened_at'])}</td><td class='day'>{_day(f['opened_at'])}</td>"
+        f"<td class='day'>{_day(f['closed_at']) if f['closed_at'] else 'open'}</td>"
+        f"<td class='tag {f['severity']}'>{escape(f['kind'])}</td><td>{escape(f['words'])}</td></tr>"
         for f in findings
     ]
     return (
-        "<h2>What the monitors found</h2><table><tr><th>opened</th><th>closed</th><th>kind</th><th>in</th><th>evidence</th></tr>"
-        f"{''.join(rows)}</table>"
+        "<h2>What the monitors found</h2><div class='scroll'><table><tr><th>since</th><th>found</th><th>over</th><th>kind</th>"
+        f"<th>what</th></tr>{''.join(rows)}</table></div>"
     )
-
-
-def _finding_evidence(evidence: Mapping[str, Any]) -> str:
-    if "views" in evidence:
-        return "share that differs: " + ", ".join(f"{view} {share:.1%}" for view, share in evidence["views"].items() if share)
-    if "columns" in evidence:
-        return "moved most: " + ", ".join(f"{name} {shift:+.2f}" for name, shift in evidence["columns"].items())
-    return f"last seven days {evidence['recent']:+.3f}, accepted {evidence['accepted']:+.3f}, tolerance {evidence['tolerance']:g}"
 
 
 def _drift(shift: Mapping[str, Any]) -> str:

@@ -69,11 +69,12 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
         return {"name": endpoint.name, **nothing, "health": _health_dict(Unknown("nothing was ever released here"))}
     now = _newest(world)
     state = observe(world, now)
-    monitors = [{"monitor": f"performance: {r.tolerance.metric}", **_health_dict(r.health)} for r in state.performance]
-    if state.drift is not None:
-        monitors.append({"monitor": "drift", **_health_dict(state.drift.health)})
-    if state.skew is not None:
-        monitors.append({"monitor": "skew", **_health_dict(state.skew.health)})
+    monitors = [{"monitor": f"performance: {r.tolerance.metric}", **_health_dict(r.health)} for r in state.monitors.performance]
+    for name, reading in (("drift", state.monitors.drift), ("skew", state.monitors.skew), ("predictions", state.monitors.volume)):
+        if reading is not None:
+            monitors.append({"monitor": name, **_health_dict(reading.health)})
+    monitors += [{"monitor": f"table: {r.name}", **_health_dict(r.health)} for r in state.monitors.feeds]
+    monitors += [{"monitor": b.subject, **_health_dict(Unknown(b.why))} for b in state.monitors.blind]
     lineage = world.bundle(release.champion).manifest.lineage
     return {
         "name": endpoint.name,
@@ -83,7 +84,7 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
         "challenger": release.challenger,
         "observed_at": now.isoformat(),
         "monitors": monitors,
-        "findings": [f for f in findings(world) if f["closed_at"] is None],
+        "findings": [f for f in findings(world.catalog) if f["closed_at"] is None],
         "decisions": decisions(world)[-LAST_DECISIONS:],
         "health": _health_dict(worst(_read(m) for m in monitors)),
     }

@@ -38,6 +38,7 @@ class Outcomes:
     """The outcomes of a label, as they were known at any time."""
 
     def __init__(self, facts: Facts, label: Label) -> None:
+        self.facts = facts
         self._con = connect()
         self._con.register("versions", versions_of(facts, self._con).relation)
         self._con.execute(

@@ -33,6 +33,7 @@ class OfflineFeatures:
     def __init__(self, feature_set: FeatureSet, facts: Sequence[Facts], cache: Path, files: Files) -> None:
         self.feature_set = feature_set
         self.snapshots: tuple[Snapshot, ...] = tuple(f.snapshot for f in facts)
+        self.facts = tuple(facts)
         self._facts = {f.table.name: f for f in facts}
         self._cache, self._files = cache, files
         self._definition = feature_set.definition_hash()

@@ -8,18 +8,20 @@ doing the unfinished action again.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.ids import canonical_json, short
 from noria.loop.candidate import make_candidate
+from noria.loop.incidents import close
 from noria.loop.observe import current_release
 from noria.loop.state import Action
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.stores import catalog as db
+
+ABOUT_THE_CHAMPION = ("performance", "drift", "fault", "expected")
 
 
 def journal(world: World, action: Action) -> None:
@@ -101,7 +103,8 @@ def _release(world: World, action: Action, champion: str, challenger: str | None
         )
         if action.verb == "promote":  # a new champion is a new reference: what was found about the old one is over
             still_open = sa.and_(db.findings.c.endpoint == action.endpoint, db.findings.c.closed_at.is_(None))
-            c.execute(sa.update(db.findings).where(still_open).values(closed_at=since_epoch(action.at)))
+            for row in c.execute(sa.select(db.findings).where(still_open, db.findings.c.kind.in_(ABOUT_THE_CHAMPION))).all():
+                close(c, row, action.at, "a new champion", world.outbox)
         _done(c, action, outcome)
 
 
@@ -134,13 +137,3 @@ def _champion(world: World) -> str:
 
 def _done(c: sa.Connection, action: Action, outcome: str) -> None:
     c.execute(sa.update(db.decisions).where(db.decisions.c.key == action.key).values(done=True, outcome=outcome))
-
-
-def note_findings(world: World, found: list[dict[str, Any]]) -> None:
-    """Open findings that are not open yet."""
-    if not found:
-        return
-    with world.catalog.transaction() as c:
-        for finding in found:
-            if c.scalar(sa.select(db.findings.c.key).where(db.findings.c.key == finding["key"])) is None:
-                c.execute(sa.insert(db.findings).values(**finding))

@@ -120,6 +120,7 @@ def _seal(
         (*training_set.features, "prediction"),
         np.column_stack([data.features, fitted.in_sample]),
         _windows(world, training_set.at),
+        np.append(fitted.attribution, 0.0),  # the prediction itself hangs on all of them
     )
     step = max(1, len(data) // SAMPLE_ROWS)
     sample_rows = data.features[::step][:SAMPLE_ROWS]

@@ -75,13 +75,14 @@ def _speaks(trigger: Trigger, state: State) -> tuple[str, dict[str, Any]] | None
             if age >= after:
                 return f"stale: trained {in_words(age)} ago", {"age_days": age.total_seconds() / 86_400}
         case Regression():
-            for reading in state.performance:
+            for reading in state.monitors.performance:
                 if reading.alarming:
                     move = reading.recent - reading.accepted
                     return f"regression: {reading.tolerance.metric} moved by {move:+.3f}", reading.to_dict()
         case Drift():
-            if state.drift is not None and state.drift.alarming:
-                return f"drift: {state.drift.leading(-1)[0][0]} moved most", state.drift.to_dict(-1)
+            drift = state.monitors.drift
+            if drift is not None and drift.alarming:
+                return f"drift: {drift.leading(-1)[0][0]} moved most", drift.to_dict(-1)
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,20 +12,15 @@ import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.ids import canonical_json
-from noria.features.skew import Served, measure_skew
+from noria.loop.monitors import CHAMPION, Monitors, read_monitors, windows_of
 from noria.loop.state import Pending, State
 from noria.loop.world import World
-from noria.monitoring.drift import DriftReading, read_drift
-from noria.monitoring.performance import PerformanceReading, read_performance
-from noria.monitoring.skew import SkewReading
-from noria.monitoring.windows import Performance, Window, measure
+from noria.monitoring.windows import measure
 from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
 from noria.serving.log.segments import Predictions, read_log
-from noria.statistics.e_detector import level_for
 from noria.stores import catalog as db
 
-YEAR = timedelta(days=365)
-CHAMPION, CHALLENGER, FALLBACK = "champion", "challenger", "fallback"
+CHALLENGER, FALLBACK = "challenger", "fallback"
 
 
 @dataclass(frozen=True)
@@ -83,9 +78,7 @@ def observe(world: World, now: datetime) -> State:
         pending=_pending(world),
         challenger=release.challenger if release else None,
         shadow=_shadow(world, release, now) if release else None,
-        performance=tuple(_performance(world, release)) if release else (),
-        drift=_drift(world, release) if release else None,
-        skew=_skew(world, now) if release else None,
+        monitors=read_monitors(world, release.champion, release.champion_since, now) if release else Monitors(),
     )
 
 
@@ -154,77 +147,12 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
     return found
 
 
-def windows_of(world: World, bundle: str, since: datetime) -> list[Window]:
-    """The recorded windows of one bundle, in time order."""
-    rows = world.catalog.rows(
-        sa.select(db.windows)
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.bundle == bundle)
-        .where(db.windows.c.start >= since_epoch(since))
-        .order_by(db.windows.c.start)
-    )
-    return [
-        Window(
-            from_epoch(r.start),
-            r.bundle,
-            r.role,
-            r.rows,
-            None if r.statistics is None else np.array(json.loads(r.statistics), dtype=np.float64),
-            None if r.performance is None else Performance(**json.loads(r.performance)),
-        )
-        for r in rows
-    ]
-
-
-def candidate_detail(world: World, bundle: str) -> dict[str, Any]:
-    """What was found out about a bundle when it was a candidate."""
-    rows = world.catalog.rows(
-        sa.select(db.candidates.c.detail)
-        .where(db.candidates.c.endpoint == world.endpoint.name, db.candidates.c.bundle == bundle)
-        .order_by(db.candidates.c.at.desc())
-    )
-    detail: dict[str, Any] = json.loads(rows[0].detail) if rows else {}
-    return detail
-
-
-def _performance(world: World, release: Release) -> list[PerformanceReading]:
-    monitor = world.monitor
-    if monitor is None:
-        return []
-    accepted = [Performance(**w) for w in candidate_detail(world, release.champion).get("accepted", [])]
-    since = [w.performance for w in windows_of(world, release.champion, release.champion_since) if w.performance]
-    level = level_for(alarms_per_year=monitor.performance_budget, windows_per_year=YEAR / world.grid.tick)
-    return [read_performance(tolerance, accepted, since, level) for tolerance in monitor.performance]
-
-
-def _drift(world: World, release: Release) -> DriftReading | None:
-    monitor = world.monitor
-    if monitor is None:
-        return None
-    level = level_for(alarms_per_year=monitor.drift_budget, windows_per_year=YEAR / world.grid.tick)
-    since = [w for w in windows_of(world, release.champion, release.champion_since) if w.role == CHAMPION]
-    return read_drift(world.profile(release.champion), since, level)
-
-
-def _skew(world: World, now: datetime) -> SkewReading | None:
-    """The skew of the window that closed last."""
-    monitor = world.monitor
-    if monitor is None or monitor.skew is None:
-        return None
-    end = world.grid.floor(now)
-    logged = read_log(world.log_folder, end - world.grid.tick, end, world.workspace.files)
-    if logged is None:
-        return SkewReading(monitor.skew, None)
-    champions = logged.where(np.array([v == CHAMPION for v in logged.variant], dtype=bool))
-    served = Served(champions.keys, champions.received_us, champions.features, world.workspace.settings.serving.redact)
-    return SkewReading(monitor.skew, measure_skew(world.offline.feature_set, world.offline.engine, served))
-
-
 def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | None:
     plan = world.policy.rollout
     if release.challenger is None or not isinstance(plan, Rollout):
         return None
     gains = shadow_gains(world, release, plan.metric)
-    before = np.array(candidate_detail(world, release.challenger).get("gains", {}).get(plan.metric, []), dtype=np.float64)
+    before = np.array(world.candidate_detail(release.challenger).get("gains", {}).get(plan.metric, []), dtype=np.float64)
     lasted = now - release.challenger_since
     waited_out = lasted >= plan.longest + world.endpoint.model.label.maturity + world.grid.tick
     return judge_shadow(plan, gains, before, len(gains) * world.grid.tick, waited_out=waited_out)

@@ -21,7 +21,8 @@ from noria.core.ids import PredictionIds
 from noria.features.compile import AT, KEY
 from noria.features.training_set import feature_matrix
 from noria.loop.controller import turn
-from noria.loop.observe import CHALLENGER, CHAMPION, Release, current_release, measure_windows
+from noria.loop.monitors import CHAMPION
+from noria.loop.observe import CHALLENGER, Release, current_release, measure_windows
 from noria.loop.project import Project
 from noria.loop.retrain import Retrain, stale
 from noria.loop.state import Action

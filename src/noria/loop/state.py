@@ -8,10 +8,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from noria.core.clock import since_epoch
+from noria.loop.monitors import Monitors
 from noria.loop.retrain import Retrain
-from noria.monitoring.drift import DriftReading
-from noria.monitoring.performance import PerformanceReading
-from noria.monitoring.skew import SkewReading
 from noria.release.rollout import Immediate, Rollout, ShadowVerdict
 
 Verb = Literal["train", "shadow", "promote", "refuse"]
@@ -47,9 +45,7 @@ class State:
     pending: Pending | None
     challenger: str | None
     shadow: ShadowVerdict | None
-    performance: tuple[PerformanceReading, ...] = ()
-    drift: DriftReading | None = None
-    skew: SkewReading | None = None
+    monitors: Monitors = field(default_factory=Monitors)
 
 
 @dataclass(frozen=True)

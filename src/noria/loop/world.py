@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from noria.core.clock import EPOCH, duration
 from noria.core.randomness import Randomness
 from noria.data.ingest import facts
 from noria.data.profile import Profile
+from noria.data.table import microseconds_of
 from noria.features.label import Outcomes
 from noria.features.offline import OfflineFeatures
+from noria.loop.incidents import Outbox
 from noria.loop.project import Project
 from noria.loop.retrain import Retrain
 from noria.loop.workspace import Workspace
 from noria.models.bundle import PROFILE_FILE, Bundle, open_bundle
 from noria.models.runtime import OnnxModel
+from noria.monitoring.drift import DriftDetector
 from noria.monitoring.monitor import Monitor
+from noria.monitoring.volume import VolumeDetector
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate, Rollout
+from noria.stores import catalog as db
 from noria.stores.catalog import Catalog
 
 
@@ -65,19 +76,24 @@ class World:
     catalog: Catalog
     offline: OfflineFeatures
     outcomes: Outcomes
+    live: bool = False
     _bundles: dict[str, Bundle] = field(default_factory=dict)
     _models: dict[str, OnnxModel] = field(default_factory=dict)
     _profiles: dict[str, Profile] = field(default_factory=dict)
+    _detectors: dict[tuple[str, datetime], DriftDetector] = field(default_factory=dict)
+    _volumes: dict[str, VolumeDetector] = field(default_factory=dict)
 
     @staticmethod
-    def open(project: Project, workspace: Workspace, endpoint: Endpoint, policy: Policy, shared: World | None = None) -> World:
-        """Open the stores; `shared` lends the facts it has read already (they are the same for every policy)."""
+    def open(
+        project: Project, workspace: Workspace, endpoint: Endpoint, policy: Policy, shared: World | None = None, *, live: bool = False
+    ) -> World:
+        """Open the stores; `shared` lends the facts it has read already (they are the same for every policy). live: people are told."""
         if shared is None:
             offline, outcomes = open_facts(workspace, endpoint)
         else:
             offline, outcomes = shared.offline, shared.outcomes
         catalog = workspace.catalog()
-        return World(project, workspace, endpoint, policy, catalog, offline, outcomes)
+        return World(project, workspace, endpoint, policy, catalog, offline, outcomes, live)
 
     @property
     def monitor(self) -> Monitor | None:
@@ -87,6 +103,11 @@ class World:
     def watched(self) -> bool:
         """Whether anything reads this endpoint's windows: a monitor, or a rollout that compares losses."""
         return self.monitor is not None or isinstance(self.policy.rollout, Rollout)
+
+    @property
+    def outbox(self) -> Outbox:
+        """Who is told of findings: nobody, where history is replayed."""
+        return Outbox(tuple(self.project.settings.alerts.channels) if self.live else ())
 
     @cached_property
     def grid(self) -> Grid:
@@ -117,6 +138,39 @@ class World:
             path = self.bundle(bundle_id).file(PROFILE_FILE)
             self._profiles[bundle_id] = Profile.from_json(self.workspace.files.read(path))
         return self._profiles[bundle_id]
+
+    def drift_detector(self, bundle_id: str, since: datetime, level: float) -> DriftDetector:
+        """The detector of a champion, which remembers the windows it has judged since then."""
+        if (bundle_id, since) not in self._detectors:
+            self._detectors = {(bundle_id, since): DriftDetector(self.profile(bundle_id), level)}
+        return self._detectors[bundle_id, since]
+
+    def volume_detector(self, name: str, level: float) -> VolumeDetector:
+        """The detector of a series of counts, which remembers the windows it has judged."""
+        return self._volumes.setdefault(name, VolumeDetector(name, level))
+
+    @cached_property
+    def known_times(self) -> dict[str, NDArray[np.int64]]:
+        """Of every table the endpoint lives on, when its rows became known: microseconds since 1970-01-01 UTC, rising."""
+        every = {f.table.name: f for f in (*self.offline.facts, self.outcomes.facts)}
+        return {name: np.sort(microseconds_of(f.rows.column(f.table.known))) for name, f in every.items()}
+
+    @cached_property
+    def source_of(self) -> dict[str, str]:
+        """The table that each feature comes from; what is computed from the request comes from the spine."""
+        features = self.endpoint.model.features
+        found = dict.fromkeys(features.features, features.spine.name)
+        return found | {name: view.table.name for view in features.views for name in view.features}
+
+    def candidate_detail(self, bundle: str) -> dict[str, Any]:
+        """What was found out about a bundle when it was a candidate."""
+        rows = self.catalog.rows(
+            sa.select(db.candidates.c.detail)
+            .where(db.candidates.c.endpoint == self.endpoint.name, db.candidates.c.bundle == bundle)
+            .order_by(db.candidates.c.at.desc())
+        )
+        detail: dict[str, Any] = json.loads(rows[0].detail) if rows else {}
+        return detail
 
 
 def open_facts(workspace: Workspace, endpoint: Endpoint) -> tuple[OfflineFeatures, Outcomes]:

@@ -1,15 +1,16 @@
 """The drift monitor: do the champion's inputs still look like those it was trained on?
 
 Eight signed statistics per column and window are scored against how they varied from window to window in the stable past (season and
-autocorrelation in it), with an effect floor, and accumulate as e-detectors, whose mean over columns alarms at the level that the budget
-of false alarms implies. What is well is learnt from.
+autocorrelation in it), with an effect floor, and accumulate as e-detectors, whose mean over columns, weighted half evenly and half by how
+much of the answer hangs on each, alarms at the level that the budget of false alarms implies. What is well is learnt from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,14 @@ from noria.statistics.baseline import Baseline, learn_baseline
 from noria.statistics.e_detector import ShiryaevRoberts
 
 Floats = NDArray[np.float64]
+Kind = Literal["upstream fault", "population shift", "changed relation", "a holiday or a season"]
 
 LEAST_REFERENCE = 20  # windows; below, the reference's own spread is not known
 PERIOD = 7
 DELAY = 3  # windows
 CALM = 0.05  # of the level; above it, windows are not learnt from
 MOST_PAST = 180
-RELEARN = 7  # windows between two looks at the past: it moves slowly, and every turn of the loop reads all windows anew
+RELEARN = 7  # windows between two looks at the past, which moves slowly
 UNSPENT = 10.0  # how much lower the level may be, by simulation (benchmarks/monitoring): the mean over so many statistics is careful
 MOST_SCORE = 3.2  # of one window: what is wrong at once is a fault, drift lasts
 MOVED, MOST_OF_THEM, PATIENCE = 2.0, 0.5, 2  # when most columns move together, it is a holiday until it has lasted longer
@@ -43,47 +45,106 @@ FLOORS = {
     "repeats": 0.015,
     "outside": 0.015,
 }
-FAULTS = {"null_share": "nulls", "repeats": "values that stand still", "outside": "values beyond all that were seen"}
+CATEGORY_FLOOR = 0.03  # of the rows, in a half of a column's categories
+SHAPE = ("spread", "low_tail", "high_tail")  # which are such halves where a column has categories
+FAULTS = {"null_share": "nulls", "repeats": "values that stand still", "outside": "values that were never seen"}
 LEAST_TOGETHER = 4  # columns, below which moving together says nothing
 FAULT_FLOOR = 0.05  # of the rows
 FAULTS_SHARE = 0.25  # of the budget
+SUDDEN = 3  # windows, within which the columns of one source have moved together
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a column in one window by itself. statistic: the share that says so; share: how large it is"""
+
+    window: int
+    column: str
+    statistic: str
+    share: float
+
+    @property
+    def words(self) -> str:
+        return FAULTS[self.statistic]
 
 
 @dataclass(frozen=True)
 class DriftReading:
     """Evidence per window and column `(windows, columns)`, pooled `(windows,)`, against the level of alarm.
 
-    shift: each column's mean rank minus the reference's `(windows, columns)`, from −0.5 to 0.5
-    faults: what is wrong with a column in one window by itself, as (window, column, words): nulls, standing values, unseen ones
+    starts: when each window began; shift: each column's mean rank minus the reference's `(windows, columns)`, from −0.5 to 0.5
+    scores: of each window's statistics `(windows, columns, 8)`, normal where nothing is wrong
+    weights: of each column `(columns,)`, summing to 1
     """
 
     columns: tuple[str, ...]
+    starts: tuple[datetime, ...]
     evidence: Floats
     pooled: Floats
     shift: Floats
+    scores: Floats
+    weights: Floats
     level: float
     learning: bool
-    faults: tuple[tuple[int, int, str], ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     @property
     def alarmed_at(self) -> int | None:
-        over = [*np.flatnonzero(self.pooled >= self.level)[:1].tolist(), *(window for window, _, _ in self.faults[:1])]
+        over = [*np.flatnonzero(self.pooled >= self.level)[:1].tolist(), *(fault.window for fault in self.faults[:1])]
         return min(over) if over else None
 
     @property
-    def alarming(self) -> bool:
-        """Whether the evidence stands at or above the level now, or the newest window has a fault."""
-        return len(self.pooled) > 0 and (bool(self.pooled[-1] >= self.level) or bool(self.faults_of(len(self.pooled) - 1)))
+    def drifting(self) -> bool:
+        """Whether the evidence of drift stands at or above the level now."""
+        return len(self.pooled) > 0 and bool(self.pooled[-1] >= self.level)
 
-    def faults_of(self, window: int) -> list[tuple[str, str]]:
-        """The faulty columns of a window, and what is wrong with each."""
-        return [(self.columns[column], words) for at, column, words in self.faults if at == window]
+    @property
+    def alarming(self) -> bool:
+        """Whether there is drift now, or the newest window has a fault."""
+        return self.drifting or bool(self.faults_of(len(self.pooled) - 1))
+
+    def faults_of(self, window: int) -> list[Fault]:
+        """The faults of a window."""
+        return [fault for fault in self.faults if fault.window == window % max(len(self.pooled), 1)]
 
     def leading(self, window: int) -> list[tuple[str, float]]:
-        """The columns with most evidence at a window, with their shifts, faulty ones and then the strongest first."""
-        faulty = {column for at, column, _ in self.faults if at == window % len(self.pooled)}
-        order = sorted(range(len(self.columns)), key=lambda i: (i not in faulty, -self.evidence[window, i]))[:5]
+        """The columns with most evidence at a window, with their shifts: faulty ones first, then by what they are likely to hurt."""
+        faulty = {fault.column for fault in self.faults_of(window)}
+        weighed = self.weights * self.evidence[window]
+        order = sorted(range(len(self.columns)), key=lambda i: (self.columns[i] not in faulty, -weighed[i]))[:5]
         return [(self.columns[i], float(self.shift[window, i])) for i in order]
+
+    def since(self, window: int) -> datetime:
+        """When what is seen at a window began: after the leading column's evidence was last at its lowest."""
+        if self.faults_of(window) and self.pooled[window] < self.level:
+            return self.starts[window]
+        column = self.columns.index(self.leading(window)[0][0])
+        path = self.evidence[: window % len(self.pooled) + 1, column]
+        lowest = len(path) - 1 - int(np.argmin(path[::-1]))
+        return self.starts[min(lowest + 1, len(path) - 1)]
+
+    def kind(self, window: int, source_of: Mapping[str, str]) -> Kind:
+        """What it looks like, from which columns moved, when, and where they come from (column → source)."""
+        window %= len(self.pooled)
+        if self.faults_of(window):
+            return "upstream fault"
+        recent = np.nan_to_num(self.scores[max(window - SUDDEN, 0) : window + 1])
+        strength = np.abs(recent).mean(axis=0)
+        relation = STATISTICS.index("relation")
+        leading = self.columns.index(self.leading(window)[0][0])
+        if strength[leading].argmax() == relation and strength[leading, relation] > MOVED / 2:
+            return "changed relation"
+        moved = [i for i in range(len(self.columns)) if strength[i].max() > MOVED / 2]
+        sources = {source_of.get(self.columns[i], "") for i in moved}
+        others = {source_of.get(name, "") for name in self.columns} - sources
+        sudden = window - self._began(window, leading) < SUDDEN
+        if len(sources) == 1 and sources != {""} and others - {""} and sudden:
+            return "upstream fault"
+        return "population shift"
+
+    def _began(self, window: int, column: int) -> int:
+        path = self.evidence[: window + 1, column]
+        return min(len(path) - int(np.argmin(path[::-1])), window)
 
     @property
     def health(self) -> Health:
@@ -92,83 +153,144 @@ class DriftReading:
         if len(self.pooled) == 0:
             return Unknown("no window of traffic to compare yet")
         if faults := self.faults_of(len(self.pooled) - 1):
-            return Unhealthy("; ".join(f"{column} has {words}" for column, words in faults[:5]))
-        if self.alarming:
+            return Unhealthy("; ".join(f"{fault.column} has {fault.words}" for fault in faults[:5]))
+        if self.drifting:
             return Unhealthy(f"inputs have moved; most of all {self.leading(-1)[0][0]}")
         return Healthy({"windows": len(self.pooled), "evidence": float(self.pooled[-1]), "level": self.level})
 
     def to_dict(self, window: int) -> dict[str, Any]:
+        """The evidence a decision or a finding is stored with."""
         return {
             "columns": {name: round(shift, 4) for name, shift in self.leading(window)},
             "evidence": float(self.pooled[window]),
             "level": self.level,
-            "faults": dict(self.faults_of(window % len(self.pooled))),
+            "faults": {fault.column: fault.words for fault in self.faults_of(window)},
         }
 
 
-def read_drift(reference: Profile, since: Sequence[Window], level: float, period: int = PERIOD, season_from: int = 0) -> DriftReading:
-    """Judge the windows `since` the champion went live against its reference profile, and against those before them that were well.
+class DriftDetector:
+    """Judges window after window of one champion against its reference profile, and against those before that were well.
 
-    period: how many windows a season has; season_from: how many windows lie between the reference and the first of these
+    period: how many windows a season has; season_from: how many windows lie between the reference and the first that is added
     """
-    names = reference.names
-    learning = len(reference.windows) < LEAST_REFERENCE
-    seen = [w for w in since if w.statistics is not None and w.statistics.shape == (len(names), len(STATISTICS))]
-    if learning or not seen:
-        nothing = np.empty((0, len(names)))
-        return DriftReading(names, nothing, np.empty(0), nothing, level / UNSPENT, learning)
-    values = np.array([w.statistics for w in seen])
-    rows = np.array([w.rows for w in seen])
-    evidence, faults = _judged(reference, values, rows, level, period, season_from)
-    shift = values[:, :, 0] - np.nanmean(reference.windows[:, :, 0], axis=0)
-    return DriftReading(names, evidence, evidence.mean(axis=1), shift, level / UNSPENT, learning, tuple(faults))
+
+    def __init__(self, reference: Profile, level: float, period: int = PERIOD, season_from: int = 0) -> None:
+        self._reference, self._level, self._period = reference, level, period
+        self._shape = (len(reference.names), len(STATISTICS))
+        size = self._shape[0] * self._shape[1]
+        self.learning = len(reference.windows) < LEAST_REFERENCE
+        self._floor = _floors(reference)
+        self._certain = float(ndtri(1 - FAULTS_SHARE / level / (self._shape[0] * len(FAULTS))))
+        self._weights = _weights(reference)
+        self._detector = ShiryaevRoberts(size)
+        self._starts: list[datetime] = []
+        self._seen: list[Floats] = []
+        self._within: list[Floats] = []
+        self._evidence: list[Floats] = []
+        self._scores: list[Floats] = []
+        self._well: list[bool] = []
+        self._faults: list[Fault] = []
+        self._together = 0
+        if not self.learning:
+            self._centre = np.nan_to_num(np.nanmean(reference.windows, axis=0))
+            self._known = list(reference.windows.reshape(len(reference.windows), -1))
+            self._known_within = list(reference.within(reference.rows, self._centre).reshape(len(self._known), -1))
+            self._phases = list(range(len(self._known)))
+            self._first = len(self._known) + season_from
+            self._learn()
+
+    @property
+    def judged_to(self) -> datetime | None:
+        """The start of the newest window that was judged."""
+        return self._starts[-1] if self._starts else None
+
+    def add(self, windows: Iterable[Window]) -> None:
+        """Judge windows, in the order of time. Such as have no rows are no evidence of anything."""
+        for window in windows:
+            if not self.learning and window.statistics is not None and window.statistics.shape == self._shape:
+                self._add(window.start, window.rows, window.statistics.reshape(-1))
+
+    def _add(self, start: datetime, rows: int, value: Floats) -> None:
+        place, phase = len(self._seen), self._first + len(self._seen)
+        within = self._reference.within(np.array([rows]), self._centre).reshape(-1)
+        score = np.clip(self._past.score(value, within, phase, self._floor), -MOST_SCORE, MOST_SCORE)
+        self._together = self._together + 1 if _most_have_moved(score.reshape(self._shape)) else 0
+        holiday = 0 < self._together <= PATIENCE
+        evidence = self._detector.add(np.full_like(score, np.nan) if holiday else score).reshape(self._shape).mean(axis=1)
+        found = self._past.score(value, within, phase, np.full(len(value), FAULT_FLOOR)).reshape(self._shape)
+        for i, statistic in enumerate(STATISTICS):
+            if statistic in FAULTS:
+                for column in np.flatnonzero(found[:, i] > self._certain):
+                    share = float(value.reshape(self._shape)[column, i])
+                    self._faults.append(Fault(place, self._reference.names[column], statistic, share))
+        self._starts.append(start)
+        self._seen.append(value)
+        self._within.append(within)
+        self._evidence.append(evidence)
+        self._scores.append(score.reshape(self._shape))
+        self._well.append(bool(self._weights @ evidence < CALM * self._level) and not self._together)
+        self._learn_from(place - DELAY)
+
+    def _learn_from(self, place: int) -> None:
+        """Take a window into the past, if all has been well from then till now."""
+        if place < 0 or not all(self._well[place:]):
+            return
+        phase = self._first + place
+        self._known.append(self._past.clipped(self._seen[place], self._within[place], phase))
+        self._known_within.append(self._within[place])
+        self._phases.append(phase)
+        if len(self._known) % RELEARN == 0:
+            self._learn()
+
+    def _learn(self) -> None:
+        past = slice(-MOST_PAST, None)
+        known, within, phases = (np.array(each[past]) for each in (self._known, self._known_within, self._phases))
+        self._past: Baseline = learn_baseline(known, within, phases, self._period)
+
+    def reading(self) -> DriftReading:
+        """What all windows so far say."""
+        columns = len(self._reference.names)
+        evidence = np.array(self._evidence).reshape(-1, columns)
+        middle = np.nanmean(self._reference.windows[:, :, 0], axis=0) if len(self._reference.windows) else np.zeros(columns)
+        return DriftReading(
+            columns=self._reference.names,
+            starts=tuple(self._starts),
+            evidence=evidence,
+            pooled=evidence @ self._weights,
+            shift=np.array(self._seen).reshape(-1, *self._shape)[:, :, 0] - middle,
+            scores=np.array(self._scores).reshape(-1, *self._shape),
+            weights=self._weights,
+            level=self._level / UNSPENT,
+            learning=self.learning,
+            faults=tuple(self._faults),
+        )
 
 
-def _judged(
-    reference: Profile, values: Floats, rows: NDArray[np.int64], level: float, period: int, season_from: int
-) -> tuple[Floats, list[tuple[int, int, str]]]:
-    """Evidence per window and column `(windows, columns)`, and faults. A window is learnt from `DELAY` windows later, if all was well
-    till then."""
-    shape = values.shape[1:]
-    flat = (len(values), shape[0] * shape[1])
-    floor = np.tile([FLOORS[s] for s in STATISTICS], shape[0])
-    floor.reshape(shape)[:, STATISTICS.index("relation")] /= max(shape[0] - 1, 1)
-    centre = np.nan_to_num(np.nanmean(reference.windows, axis=0))
-    within = reference.within(rows, centre).reshape(flat)
-    known = list(reference.windows.reshape(len(reference.windows), -1))
-    known_within = list(reference.within(reference.rows, centre).reshape(len(known), -1))
-    phases = list(range(len(known)))
-    first = len(known) + season_from
-    past = _baseline(known, known_within, phases, period)
-    certain = float(ndtri(1 - FAULTS_SHARE / level / (shape[0] * len(FAULTS))))
-    detector, path, well = ShiryaevRoberts(flat[1]), np.empty((len(values), shape[0])), np.zeros(len(values), bool)
-    faults: list[tuple[int, int, str]] = []
-    together = 0
-    for i, value in enumerate(values.reshape(flat)):
-        score = np.clip(past.score(value, within[i], first + i, floor), -MOST_SCORE, MOST_SCORE)
-        together = together + 1 if _most_have_moved(score.reshape(shape)) else 0
-        holiday = 0 < together <= PATIENCE
-        path[i] = detector.add(np.full_like(score, np.nan) if holiday else score).reshape(shape).mean(axis=1)
-        found = past.score(value, within[i], first + i, np.full(flat[1], FAULT_FLOOR)).reshape(shape)
-        for place, name in enumerate(STATISTICS):
-            if name in FAULTS:
-                faults += [(i, int(column), FAULTS[name]) for column in np.flatnonzero(found[:, place] > certain)]
-        well[i] = path[i].mean() < CALM * level and not together
-        ready = i - DELAY
-        if ready >= 0 and well[ready : i + 1].all():
-            known.append(past.clipped(values[ready].reshape(-1), within[ready], first + ready))
-            known_within.append(within[ready])
-            phases.append(first + ready)
-            if len(known) % RELEARN == 0:
-                past = _baseline(known[-MOST_PAST:], known_within[-MOST_PAST:], phases[-MOST_PAST:], period)
-    return path, faults
+def read_drift(reference: Profile, since: Sequence[Window], level: float, period: int = PERIOD, season_from: int = 0) -> DriftReading:
+    """Judge the windows `since` the champion went live, all at once."""
+    detector = DriftDetector(reference, level, period, season_from)
+    detector.add(since)
+    return detector.reading()
+
+
+def _floors(reference: Profile) -> Floats:
+    """The effect floor of every statistic, `(columns × 8,)`."""
+    columns = reference.columns
+    floor = np.tile([FLOORS[s] for s in STATISTICS], (len(columns), 1))
+    floor[:, STATISTICS.index("relation")] /= max(len(columns) - 1, 1)
+    categories = np.array([c.values is not None for c in columns])
+    for statistic in SHAPE:
+        floor[categories, STATISTICS.index(statistic)] = CATEGORY_FLOOR
+    return floor.reshape(-1)
+
+
+def _weights(reference: Profile) -> Floats:
+    """Half of a column's weight is its even share, half what of the answer hangs on it."""
+    even = np.full(len(reference.names), 1 / max(len(reference.names), 1))
+    return even if not reference.attribution.size else (even + reference.attribution) / 2
 
 
 def _most_have_moved(scores: Floats) -> bool:
     """Whether more than half of at least four columns stand out in a window, by any of their statistics `(columns, 8)`."""
     moved = np.abs(np.nan_to_num(scores)).max(axis=1) > MOVED
     return len(moved) >= LEAST_TOGETHER and bool(moved.mean() > MOST_OF_THEM)
-
-
-def _baseline(known: Sequence[Floats], within: Sequence[Floats], phases: Sequence[int], period: int) -> Baseline:
-    return learn_baseline(np.array(known), np.array(within), np.array(phases), period)

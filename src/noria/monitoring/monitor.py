@@ -12,7 +12,7 @@ from noria.evaluation.metrics import ROW_LOSSES
 CALIBRATION = "calibration"
 
 # How the budget of false alarms is shared between the lanes (performance pages; drift informs).
-PERFORMANCE_SHARE, DRIFT_SHARE = 0.6, 0.4
+PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE = 0.5, 0.4, 0.1
 
 
 class Named(Protocol):
@@ -63,3 +63,7 @@ class Monitor:
     @property
     def drift_budget(self) -> float:
         return DRIFT_SHARE * self.false_alarms_per_year
+
+    def volume_budget(self, series: int) -> float:
+        """False alarms a year that each series of counts may raise."""
+        return VOLUME_SHARE * self.false_alarms_per_year / max(1, series)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.monitoring.monitor import CALIBRATION, Tolerance
-from noria.monitoring.windows import Performance
+from noria.monitoring.windows import Performance, Window
 from noria.statistics.e_detector import ONE_SIDED, normal_scores, shiryaev_roberts
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,7 @@ class PerformanceReading:
     values: Floats
     evidence: Floats
     level: float
+    starts: tuple[datetime, ...] = ()
 
     @property
     def alarmed_at(self) -> int | None:
@@ -71,17 +73,16 @@ class PerformanceReading:
         }
 
 
-def read_performance(
-    tolerance: Tolerance, accepted: Sequence[Performance], since: Sequence[Performance], level: float
-) -> PerformanceReading:
-    """Judge the windows `since` the champion went live against those it was `accepted` on. Windows without rows are skipped."""
+def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], since: Sequence[Window], level: float) -> PerformanceReading:
+    """Judge the windows `since` the champion went live against those it was `accepted` on. Windows without outcomes are skipped."""
     past = np.array([p.value(tolerance.metric) for p in accepted if p.rows])
-    values = np.array([p.value(tolerance.metric) for p in since if p.rows])
+    judged = [(w.start, w.performance.value(tolerance.metric)) for w in since if w.performance is not None and w.performance.rows]
+    values = np.array([value for _, value in judged])
     centre = 0.0 if tolerance.metric == CALIBRATION or len(past) == 0 else float(past.mean())
     signs = (1.0, -1.0) if tolerance.metric == CALIBRATION else (1.0,)
     scores = np.column_stack([_scores(sign * (values - centre), sign * (past - centre), tolerance.by) for sign in signs])
     evidence = shiryaev_roberts(scores, ONE_SIDED).mean(axis=1) if len(values) else np.empty(0)
-    return PerformanceReading(tolerance, centre, values, evidence, level)
+    return PerformanceReading(tolerance, centre, values, evidence, level, tuple(start for start, _ in judged))
 
 
 def _scores(values: Floats, past: Floats, by: float) -> Floats:

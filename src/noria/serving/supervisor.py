@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from noria.core.conservation import Balance
 from noria.core.errors import NoriaError, OutsideWorld, UserMistake
 from noria.core.files import LocalFiles
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
+from noria.core.heartbeat import beat
 from noria.core.settings import ServingSettings
 from noria.core.telemetry import begin_logging
 from noria.serving.access.keys import Access, Key
@@ -38,6 +40,7 @@ logger = logging.getLogger("noria.serving")
 SILENT_SECONDS = 2.0  # a worker that gives no sign of life for so long stands still
 BEGIN_SECONDS = 60.0
 STOP_SECONDS = 10.0
+BEAT = timedelta(seconds=10)
 LOOK_SECONDS = 1.0  # how often the targets are looked at
 FASTEST_RESTART_SECONDS = 0.1
 SLOWEST_RESTART_SECONDS = 10.0
@@ -148,7 +151,8 @@ class Supervisor:
         self._keys, first = keys, list(keys())
         _refuse_open(settings, first)
         tls(settings, "http/1.1")
-        self._quotas = Quotas(folder, clock, LocalFiles())
+        self._quotas, self._folder = Quotas(folder, clock, LocalFiles()), folder
+        self._last_beat = clock.now() - BEAT
         self._issuer, self._issuer_looked = find_issuer(settings), clock.now()
         self._issuer_trouble: str | None = None
         self._admitted = Admit(first, bool(first), self._issuer, self._quotas.exhausted(first))
@@ -383,6 +387,18 @@ class Supervisor:
                 self._admit(keys)
                 for worker in self._workers:
                     self._tell(worker)
+            await self._beat()
+
+    async def _beat(self) -> None:
+        """Say that the server lives, where whoever watches it reads it. What can't be written is late, and so is told."""
+        if self._folder is not None and self._clock.now() - self._last_beat >= BEAT / 3:
+            self._last_beat = self._clock.now()
+            ready = sum(isinstance(self._worker_health(worker), Healthy) for worker in self._workers)
+            saw = {"workers": len(self._workers), "ready": ready}
+            try:
+                await asyncio.to_thread(beat, self._folder, f"serve/{self.where.port}", self._last_beat, BEAT, saw, LocalFiles())
+            except OSError as error:
+                logger.warning("the server's sign of life can't be written: %s", error)
 
     async def _watch(self) -> None:
         """End workers that stand still; they are started again as if they had died."""

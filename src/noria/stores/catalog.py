@@ -80,6 +80,8 @@ windows = sa.Table(
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("statistics", sa.Text, nullable=True),
     sa.Column("performance", sa.Text, nullable=True),
+    sa.Column("expected", sa.Text, nullable=True),
+    sa.Column("traffic", sa.Text, nullable=True),
 )
 findings = sa.Table(
     "findings",
@@ -91,6 +93,38 @@ findings = sa.Table(
     sa.Column("opened_at", sa.BigInteger, nullable=False),
     sa.Column("closed_at", sa.BigInteger, nullable=True),
     sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=True),
+    sa.Column("severity", sa.Text, nullable=False, server_default="inform"),
+    sa.Column("incident", sa.Text, nullable=False, server_default=""),
+    sa.Column("words", sa.Text, nullable=False, server_default=""),
+    sa.Column("acknowledged_at", sa.BigInteger, nullable=True),
+    sa.Column("acknowledged_by", sa.Text, nullable=True),
+    sa.Column("closed_by", sa.Text, nullable=True),
+)
+mutes = sa.Table(
+    "mutes",
+    metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("notice", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", sa.BigInteger, nullable=False),
+    sa.Column("sent_at", sa.BigInteger, nullable=True),
+    sa.Column("error", sa.Text, nullable=False),
 )
 progress = sa.Table(
     "progress",
@@ -106,7 +140,7 @@ lease = sa.Table(
     sa.Column("token", sa.BigInteger, nullable=False),
 )
 
-HEAD = "0001"
+HEAD = "0002"
 CONTROLLER = "controller"
 
 
@@ -185,6 +219,13 @@ class Catalog:
             current = c.scalar(sa.select(lease.c.token).where(lease.c.name == CONTROLLER))
             if self._token is None or current != self._token:
                 raise LeaseLost(self._token or 0, current or 0)
+            yield c
+
+    @contextmanager
+    def amending(self) -> Iterator[sa.Connection]:
+        """A write transaction without the lease: for what people say of findings, and for what became of alerts. Nothing that the
+        controller decides by is written so."""
+        with self._engine.begin() as c:
             yield c
 
     @contextmanager

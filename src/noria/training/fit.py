@@ -17,6 +17,7 @@ from noria.core.clock import Stopwatch
 from noria.core.errors import UserMistake
 from noria.core.randomness import Randomness
 from noria.features.training_set import TrainingSet
+from noria.models.attribution import attribute
 from noria.models.export import to_onnx
 from noria.models.model import Model
 from noria.models.runtime import OnnxModel
@@ -31,6 +32,7 @@ class Fitted:
 
     holdout: `(rows of the training set,)` true where the probe did not train; probe: its predictions there
     in_sample: the final model's predictions on the whole training set
+    attribution: how much of them hangs on each feature `(features,)`, summing to 1
     seconds: wall time of the trainings (the probe's included)
     """
 
@@ -38,6 +40,7 @@ class Fitted:
     holdout: NDArray[np.bool_]
     probe: NDArray[np.float64]
     in_sample: NDArray[np.float64]
+    attribution: NDArray[np.float64]
     seconds: float
 
 
@@ -56,8 +59,9 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     final = _as_onnx(trainer(training_set.dataset(), seed=seed), training_set)
-    in_sample = OnnxModel(final, threads=2).predict(training_set.dataset().features)
-    return Fitted(final, holdout, probe, in_sample, watch.seconds)
+    scorer, features = OnnxModel(final, threads=2), training_set.dataset().features
+    attribution = attribute(scorer.predict, features, randomness.seed(f"attribute:{model.name}"))
+    return Fitted(final, holdout, probe, scorer.predict(features), attribution, watch.seconds)
 
 
 def _as_onnx(fitted: Any, training_set: TrainingSet) -> bytes:

@@ -1,0 +1,135 @@
+"""Commands about what the monitors find: the findings and their life, the watcher, reports, and backtests of monitors."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noria.cli.options import HERE, Folder, Json, open_project
+
+if TYPE_CHECKING:
+    from noria.loop.incidents import Outbox
+
+Key = Annotated[str, typer.Argument(envvar="NORIA_FINDING", help="The finding's key, its beginning, or its subject.")]
+By = Annotated[str | None, typer.Option("--by", envvar="NORIA_BY", help="Who says so; the user's name if left out.")]
+
+findings = typer.Typer(help="What the monitors have found: list, acknowledge, mute, resolve.", no_args_is_help=True)
+
+
+def add_monitoring(app: typer.Typer) -> None:
+    """Add this module's commands to the command line."""
+    app.add_typer(findings, name="findings")
+    app.command()(watch)
+
+
+@findings.command("list")
+def list_findings(
+    everything: Annotated[bool, typer.Option("--all", envvar="NORIA_ALL", help="Those that are over as well.")] = False,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """What is wrong now, since when, and which alerts could not be sent."""
+    from noria.cli.render import show_findings, show_json
+    from noria.evidence.figures import findings as found_in
+    from noria.loop.incidents import undelivered
+
+    _, workspace = open_project(project)
+    catalog = workspace.catalog()
+    found = {
+        "findings": [f for f in found_in(catalog) if everything or f["closed_at"] is None],
+        "undelivered": undelivered(catalog),
+    }
+    if json:
+        show_json(found)
+    else:
+        show_findings(found)
+
+
+@findings.command("ack")
+def acknowledge(key: Key, by: By = None, project: Folder = HERE, json: Json = False) -> None:
+    """Take care of a finding: its incident calls nobody else."""
+    from noria.loop.incidents import acknowledge as acknowledged
+
+    _said(project, json, lambda catalog, now, outbox: acknowledged(catalog, key, _who(by), now, outbox), "acknowledged")
+
+
+@findings.command("mute")
+def mute(
+    key: Key,
+    span: Annotated[str, typer.Option("--for", envvar="NORIA_FOR", help="How long, for example 6h or 3d.")],
+    reason: Annotated[str, typer.Option("--reason", envvar="NORIA_REASON", help="Why.")] = "",
+    by: By = None,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Tell nobody of findings of this kind about this subject for a while; they are kept and shown all the same."""
+    from noria.core.clock import duration
+    from noria.loop.incidents import mute as muted
+
+    lasting = duration(span)
+    _said(project, json, lambda catalog, now, outbox: muted(catalog, key, _who(by), lasting, reason, now), f"muted for {span}")  # noqa: ARG005
+
+
+@findings.command("resolve")
+def resolve(key: Key, by: By = None, project: Folder = HERE, json: Json = False) -> None:
+    """Say that a finding is over. When it begins anew, it is a new one."""
+    from noria.loop.incidents import resolve as resolved
+
+    _said(project, json, lambda catalog, now, outbox: resolved(catalog, key, _who(by), now, outbox), "resolved")
+
+
+def watch(
+    every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How often to look.")] = "30s",
+    once: Annotated[bool, typer.Option("--once", envvar="NORIA_ONCE", help="Look once; exit code 1 if something stands still.")] = False,
+    forget: Annotated[str | None, typer.Option("--forget", envvar="NORIA_FORGET", help="A stage that was stopped for good.")] = None,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Watch from a process of its own whether every stage lives, and send the alerts that wait. Run it beside the loop."""
+    from noria.cli.render import show_json, show_watched
+    from noria.core.clock import SystemClock, duration
+    from noria.core.heartbeat import forget as forget_stage
+    from noria.core.telemetry import begin_logging
+    from noria.loop.rounds import watch as look
+
+    found, workspace = open_project(project)
+    if forget is not None:
+        forget_stage(workspace.root, forget, workspace.files)
+    begin_logging("text")
+    clock, period = SystemClock(), duration(every)
+    while True:
+        seen = look(found, workspace, clock.now(), period)
+        told = {
+            "stages": [{"stage": b.stage, "at": b.at.isoformat(), "late": b.stage in seen.late, "saw": dict(b.saw)} for b in seen.beats],
+            "sent": seen.sent.sent,
+            "waiting": seen.sent.waiting,
+            "failing": seen.sent.failing,
+        }
+        if json:
+            show_json(told)
+        else:
+            show_watched(told)
+        if once:
+            raise typer.Exit(1 if seen.late or seen.sent.failing else 0)
+        clock.sleep(period)
+
+
+def _said(project: Path, json: bool, say: Any, word: str) -> None:
+    from noria.cli.render import console, show_json
+    from noria.core.clock import SystemClock
+    from noria.loop.incidents import Outbox
+
+    found, workspace = open_project(project)
+    outbox: Outbox = Outbox(tuple(found.settings.alerts.channels))
+    row = say(workspace.catalog(), SystemClock().now(), outbox)
+    if json:
+        show_json({"finding": row.key, "incident": row.incident, "now": word})
+    else:
+        console().print(f"{word}: {row.words}")
+
+
+def _who(by: str | None) -> str:
+    return by or getpass.getuser()

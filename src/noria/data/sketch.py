@@ -1,0 +1,150 @@
+"""Sketches: a window of rows against a frozen reference, counted in one pass, in memory that does not grow with the rows, mergeable.
+
+A column is counted in the reference's bins (its values, where it has few), and beside them what lies below, above or between all that
+the reference had, and nulls. Ranks, tails, spreads and shares of categories follow from the counts; relations from the sums of
+products of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.errors import OurBug
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Counts = NDArray[np.int64]
+
+WIDTH = 64  # of a column's counts: its bins, and the three places behind them
+BELOW, ABOVE, NULL = 61, 62, 63  # a category that was never seen counts as below
+MOST_VALUES = 50  # that a column of categories may have
+CHUNK = 8192  # rows that are counted at once: what a core's cache holds
+CELLS = 2048
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The bins of one column: `borders` `(bins - 1,)` between them, rising, and the least and greatest value the reference had.
+
+    All is in single precision, as models are served, so that a value falls into the same bin wherever it is counted.
+
+    values: the column's values `(bins,)` where it has but few, so that each is a category; else None
+    """
+
+    borders: Singles
+    least: float
+    greatest: float
+    values: Singles | None = None
+
+    def places(self, column: Singles) -> NDArray[np.uint8]:
+        """The place of each value `(rows,)` among a column's counts."""
+        grid = self._grid
+        with np.errstate(invalid="ignore"):
+            if grid is None:
+                found = self.borders.searchsorted(column, side="right").astype(np.uint8)
+            else:
+                low, scale, floor, upper = grid
+                cell = (column - low) * scale
+                np.clip(cell, 0, CELLS - 1, out=cell)
+                found = floor.take(cell.astype(np.int16), mode="clip")
+                found += column >= upper.take(found)
+            if self.values is not None:
+                known = self.values.take(found, mode="clip")
+                if not (known == column).all():
+                    found[known != column] = BELOW
+            elif column.size and not (self.least <= column.min() and column.max() <= self.greatest):  # with a null neither holds
+                found[column < self.least] = BELOW
+                found[column > self.greatest] = ABOVE
+        if not np.isfinite(column).all():
+            found[~np.isfinite(column)] = NULL
+        return found
+
+    @cached_property
+    def _grid(self) -> tuple[np.float32, np.float32, NDArray[np.uint8], Singles] | None:
+        """Where the borders lie far enough apart, a table of equal cells says a value's bin but for one comparison, which is several
+        times quicker than a search; None where they don't. Cells overlap by one, so that rounding changes nothing."""
+        if len(self.borders) < 2:
+            return None
+        low, high = float(self.borders[0]), float(self.borders[-1])
+        size = (high - low) / (CELLS - 4)
+        if (np.diff(self.borders.astype(np.float64)) < 3 * size).any() or size < 1e-6 * max(abs(low), abs(high)) or size > 1e30:
+            return None
+        starts = low + (np.arange(CELLS) - 3) * size
+        floor = self.borders.searchsorted(starts, side="right").astype(np.uint8)
+        upper = np.append(self.borders, np.inf).astype(np.float32)
+        return np.float32(low - 2 * size), np.float32(1 / size), floor, upper
+
+
+@dataclass
+class Sketch:
+    """The counts of some rows. counts `(columns, 64)`; products `(columns, columns)`: of ranks about their middle, empty where unwanted.
+
+    repeats: of each column, how often a value equalled the one before, among `pairs` pairs of rows
+    """
+
+    bins: Sequence[Bins]
+    ranks: Singles
+    related: bool
+    rows: int = 0
+    pairs: int = 0
+    counts: Counts = field(init=False)
+    repeats: Counts = field(init=False)
+    products: Floats = field(init=False)
+    _last: Singles | None = None
+
+    def __post_init__(self) -> None:
+        columns = len(self.bins)
+        self.counts = np.zeros((columns, WIDTH), np.int64)
+        self.repeats = np.zeros(columns, np.int64)
+        self.products = np.zeros((columns, columns) if self.related else (0, 0))
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Count rows `(rows, columns)`, which follow those that were counted before."""
+        if values.ndim != 2 or values.shape[1] != len(self.bins):
+            raise OurBug(what=f"rows of shape {values.shape} for {len(self.bins)} columns", where="Sketch.add", mend="please report this")
+        for start in range(0, len(values), CHUNK):
+            with np.errstate(over="ignore"):
+                self._add(np.ascontiguousarray(values[start : start + CHUNK].T, dtype=np.float32))
+
+    def _add(self, columns: Singles) -> None:
+        rows = columns.shape[1]
+        ranks = np.empty((len(self.bins), rows), np.float32) if self.related else None
+        for i, column in enumerate(columns):
+            place = self.bins[i].places(column)
+            self.counts[i] += np.bincount(place, minlength=WIDTH)
+            self.repeats[i] += np.count_nonzero(column[1:] == column[:-1])
+            if ranks is not None:
+                self.ranks[i].take(place, out=ranks[i], mode="clip")
+        if ranks is not None:
+            self.products += ranks @ ranks.T
+        if self._last is not None:
+            self.repeats += columns[:, 0] == self._last
+            self.pairs += 1
+        self._last = columns[:, -1].copy()
+        self.rows += rows
+        self.pairs += rows - 1
+
+    def merge(self, other: Sketch) -> None:
+        """Count another sketch's rows as well."""
+        self.rows += other.rows
+        self.pairs += other.pairs
+        self.counts += other.counts
+        self.repeats += other.repeats
+        self.products += other.products
+        self._last = other._last
+
+    def correlations(self) -> Floats:
+        """The correlations of the columns' ranks; 0 where one does not vary."""
+        n = max(self.rows, 1)
+        means = (self.counts * self.ranks).sum(axis=1) / n
+        covariance = self.products / n - np.outer(means, means)
+        size = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        there = size > 3e-3  # single precision tells no smaller spread of ranks from none
+        scaled = covariance / np.where(there, size, 1.0)[:, None] / np.where(there, size, 1.0)[None, :]
+        return np.where(there[:, None] & there[None, :], scaled, 0.0)

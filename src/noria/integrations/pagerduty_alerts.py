@@ -1,0 +1,55 @@
+"""PagerDuty, by its Events API v2 (https://developer.pagerduty.com/docs/events-api-v2-overview): NORIA_PAGERDUTY_KEY."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from noria.core.settings import AlertSettings
+from noria.core.web import NotReached, post
+from noria.monitoring.alerts import ChannelFailed, Notice, secret
+
+URL = "https://events.pagerduty.com/v2/enqueue"
+ACTIONS = {"opened": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}
+SEVERITIES = {"page": "critical", "inform": "warning"}
+MOST_SUMMARY, MOST_KEY = 1024, 255
+
+
+class PagerDutyChannel:
+    """One service's integration. A digest is no event, and is not sent."""
+
+    def __init__(self, key: str, url: str) -> None:
+        self._key, self._url = key, url
+
+    def send(self, notice: Notice) -> None:
+        if notice.event not in ACTIONS:
+            return
+        event: dict[str, Any] = {
+            "routing_key": self._key,
+            "event_action": ACTIONS[notice.event],
+            "dedup_key": notice.incident[-MOST_KEY:],
+        }
+        if notice.event == "opened":
+            event["payload"] = {
+                "summary": notice.summary[:MOST_SUMMARY],
+                "source": notice.endpoint,
+                "severity": SEVERITIES[notice.severity],
+                "timestamp": notice.at,
+                "component": notice.endpoint,
+                "group": "noria",
+                "custom_details": {"findings": list(notice.lines), "what to do": notice.mend, **notice.evidence},
+            }
+            event["client"] = "Noria"
+        try:
+            answer = post(self._url, json.dumps(event).encode(), {"Content-Type": "application/json"})
+        except NotReached as error:
+            raise ChannelFailed("pagerduty", str(error)) from None
+        if answer.status != 202:
+            pause = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
+            raise ChannelFailed("pagerduty", f"it answered {answer.status} {answer.body[:200].decode(errors='replace')}", pause)
+
+
+def open_channel(settings: AlertSettings, environ: Mapping[str, str]) -> PagerDutyChannel:
+    return PagerDutyChannel(secret(environ, "NORIA_PAGERDUTY_KEY", "pagerduty"), settings.pagerduty_url or URL)

@@ -1,0 +1,46 @@
+"""Slack, by an incoming webhook (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks): NORIA_SLACK_URL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+
+from noria.core.settings import AlertSettings
+from noria.core.web import NotReached, post
+from noria.monitoring.alerts import ChannelFailed, Notice, secret
+
+MARKS = {"opened": "🔴", "acknowledged": "🟡", "resolved": "🟢", "digest": "📋"}
+MOST_TEXT = 2900  # of a section: Slack's limit is 3000
+
+
+class SlackChannel:
+    """One channel's webhook. The URL is a secret."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def send(self, notice: Notice) -> None:
+        head = f"{MARKS[notice.event]} *{notice.endpoint}* {notice.event}: {notice.summary}"
+        body = "\n".join([f"• {_plain(line)}" for line in notice.lines] + ([f"→ {_plain(notice.mend)}"] if notice.mend else []))
+        sections = [_plain(head), body[:MOST_TEXT]]
+        message = {
+            "text": _plain(head)[:MOST_TEXT],
+            "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": text[:MOST_TEXT]}} for text in sections if text],
+        }
+        try:
+            answer = post(self._url, json.dumps(message).encode(), {"Content-Type": "application/json"})
+        except NotReached as error:
+            raise ChannelFailed("slack", str(error)) from None
+        if answer.status != 200:
+            pause = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
+            raise ChannelFailed("slack", f"it answered {answer.status} {answer.body[:100].decode(errors='replace')}", pause)
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing is taken for a mention or a link."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def open_channel(settings: AlertSettings, environ: Mapping[str, str]) -> SlackChannel:  # noqa: ARG001
+    return SlackChannel(secret(environ, "NORIA_SLACK_URL", "slack"))

@@ -1,0 +1,122 @@
+"""From what monitors say to findings: what is wrong now, since when, what it looks like, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from noria.loop.monitors import Monitors
+from noria.loop.world import World
+from noria.monitoring.drift import DriftReading, Fault
+from noria.monitoring.findings import Finding, Kind, Observed, began
+from noria.monitoring.performance import PerformanceReading
+from noria.monitoring.skew import SkewReading
+from noria.monitoring.volume import VolumeReading
+
+CALM = 0.2  # of the level, below which an episode of evidence is over
+MOST_NAMED = 5
+
+
+def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
+    """Everything that is wrong at `now`, and what could be judged at all."""
+    found = [
+        *(finding for reading in monitors.performance for finding in _performance(reading, now)),
+        *_drift(world, monitors.drift),
+        *_skew(world, monitors.skew, now),
+        *(finding for reading in (monitors.volume, *monitors.feeds) for finding in _volume(reading, world.grid.tick)),
+        *(_blind(blind.subject, blind.since, blind.why) for blind in monitors.blind),
+    ]
+    seen: dict[Kind, bool] = {
+        "performance": any(len(reading.values) for reading in monitors.performance),
+        "drift": monitors.drift is not None and len(monitors.drift.pooled) > 0,
+        "fault": monitors.drift is not None and len(monitors.drift.pooled) > 0,
+        "skew": monitors.skew is not None and monitors.skew.skew is not None,
+        "volume": monitors.volume is not None,
+        "blind": True,
+    }
+    return Observed(tuple(found), frozenset(kind for kind, judged in seen.items() if judged))
+
+
+def _performance(reading: PerformanceReading, now: datetime) -> Iterator[Finding]:
+    start = began(reading.evidence, reading.level, CALM * reading.level)
+    if start is None:
+        return
+    metric, since = reading.tolerance.metric, reading.starts[start] if reading.starts else now
+    words = f"{metric} is {reading.recent - reading.accepted:+.3f} from where it was accepted; {reading.tolerance.by} is tolerated"
+    mend = "retrain (`noria train`), or look what changed: `noria monitor report`"
+    yield Finding("performance", metric, since, "page", words, mend, reading.to_dict())
+
+
+def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
+    if reading is None or not len(reading.pooled):
+        return
+    yield from _faults(world, reading)
+    start = began(reading.pooled, reading.level, CALM * reading.level)
+    if start is None:
+        return
+    leading = reading.leading(start)
+    column, shift = leading[0]
+    kind = reading.kind(start, world.source_of)
+    others = f", then {', '.join(name for name, _ in leading[1:3])}" if len(leading) > 1 else ""
+    words = f"inputs have moved, most of all {column} ({shift:+.2f} in ranks){others}; it looks like {_a(kind)}"
+    mend = _mend(kind, world.source_of.get(column, ""))
+    evidence = {**reading.to_dict(start), "looks_like": kind}
+    yield Finding("drift", column, reading.since(start), "page" if kind == "upstream fault" else "inform", words, mend, evidence)
+
+
+def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
+    """The newest window's faults: those of one kind in several columns of one source are one finding."""
+    last = len(reading.pooled) - 1
+    groups: dict[tuple[str, str], list[Fault]] = {}
+    for fault in reading.faults_of(last):
+        groups.setdefault((world.source_of.get(fault.column, ""), fault.statistic), []).append(fault)
+    for (source, statistic), faults in groups.items():
+        columns = [fault.column for fault in faults]
+        subject = columns[0] if len(columns) == 1 or not source else source
+        first = last
+        while first and any(f.statistic == statistic and f.column in columns for f in reading.faults_of(first - 1)):
+            first -= 1
+        named = ", ".join(columns[:MOST_NAMED]) + (f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else "")
+        words = f"{named}: {faults[0].share:.0%} are {faults[0].words}, since {reading.starts[first]:%Y-%m-%d %H:%M} UTC"
+        mend = _mend("upstream fault", source)
+        evidence = {"columns": columns, "statistic": statistic, "share": faults[0].share, "source": source}
+        yield Finding("fault", f"{subject}: {statistic}", reading.starts[first], "page", words, mend, evidence)
+
+
+def _skew(world: World, reading: SkewReading | None, now: datetime) -> Iterator[Finding]:
+    if reading is not None and reading.alarming:
+        worst = reading.skew.worst if reading.skew is not None else None
+        share = "" if worst is None else f"{worst.share:.1%} of {worst.feature} "
+        words = f"{share}({reading.subject}) were served other than their definition gives"
+        mend = "bring the online store up to date (`noria materialize`), then look at `noria skew`"
+        yield Finding("skew", reading.subject, world.grid.floor(now) - world.grid.tick, "page", words, mend, reading.to_dict())
+
+
+def _volume(reading: VolumeReading | None, tick: timedelta) -> Iterator[Finding]:
+    if reading is None or reading.alarming is None:
+        return
+    first = reading.alarming.start
+    for unusual in reversed(reading.unusual[:-1]):
+        if unusual.start != first - tick:
+            break
+        first = unusual.start
+    words = f"{reading.name}: {reading.alarming.words}"
+    mend = f"look at what fills {reading.name}; what was missed is made good by the next ingestion"
+    yield Finding("volume", reading.name, first, "page", words, mend, reading.to_dict())
+
+
+def _blind(subject: str, since: datetime, why: str) -> Finding:
+    mend = "until it is mended, nothing says that this endpoint is well: see `noria status`"
+    return Finding("blind", subject, since, "page", f"{subject}: {why}", mend, {"why": why})
+
+
+def _mend(kind: str, source: str) -> str:
+    origin = f"the table {source}" if source else "what feeds them"
+    return {
+        "upstream fault": f"look at {origin} since then, before anything is retrained on it",
+        "changed relation": f"look whether {origin} means the same as before; if so, retrain (`noria train`)",
+    }.get(kind, "if the world has changed, retrain (`noria train`); `noria monitor report` shows before and after")
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind.startswith("u") else kind if kind.startswith("a ") else f"a {kind}"

@@ -1,0 +1,191 @@
+"""The monitors of an endpoint, read at one moment: each says what it sees, and one that fails is itself a finding."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import numpy as np
+import sqlalchemy as sa
+
+from noria.core.clock import from_epoch, microseconds, since_epoch
+from noria.features.skew import Served, measure_skew
+from noria.loop.world import World
+from noria.monitoring.drift import DriftReading
+from noria.monitoring.monitor import Monitor
+from noria.monitoring.performance import PerformanceReading, read_performance
+from noria.monitoring.skew import SkewReading
+from noria.monitoring.volume import VolumeReading
+from noria.monitoring.windows import Performance, Window
+from noria.serving.log.segments import read_log
+from noria.statistics.e_detector import level_for
+from noria.stores import catalog as db
+
+logger = logging.getLogger("noria.monitoring")
+
+CHAMPION = "champion"
+YEAR = timedelta(days=365)
+PREDICTIONS = "predictions"
+DARK = 2  # matured windows without outcomes, from which on they count as stopped
+LEAST_KNOWN = 0.5  # of the outcomes that are due
+Reading = TypeVar("Reading")
+
+
+@dataclass(frozen=True)
+class Blind:
+    """Something that can't be seen: what, since when, and why."""
+
+    subject: str
+    since: datetime
+    why: str
+
+
+@dataclass(frozen=True)
+class Monitors:
+    """What every monitor of an endpoint says. `blind` is what none of them could see."""
+
+    performance: tuple[PerformanceReading, ...] = ()
+    drift: DriftReading | None = None
+    skew: SkewReading | None = None
+    volume: VolumeReading | None = None
+    feeds: tuple[VolumeReading, ...] = ()
+    blind: tuple[Blind, ...] = ()
+
+
+def read_monitors(world: World, champion: str, since: datetime, now: datetime) -> Monitors:
+    """Read all monitors of an endpoint whose champion answers `since` then; none where nothing is declared."""
+    monitor = world.monitor
+    if monitor is None:
+        return Monitors()
+    broken: list[Blind] = []
+
+    def guarded(name: str, read: Callable[[], Reading]) -> Reading | None:
+        try:
+            return read()
+        except Exception as error:
+            logger.exception("the monitor %s of %s failed", name, world.endpoint.name)
+            broken.append(Blind(name, now, f"it failed: {type(error).__name__}: {error}"))
+            return None
+
+    performance = guarded("performance", lambda: _performance(world, monitor, champion, since))
+    drift = guarded("drift", lambda: _drift(world, monitor, champion, since))
+    skew = guarded("skew", lambda: _skew(world, monitor, now))
+    volume = guarded(PREDICTIONS, lambda: _volume(world, monitor))
+    feeds = guarded("feeds", lambda: _feeds(world, monitor, now))
+    blind = guarded("blindness", lambda: _blind(world)) or []
+    return Monitors(tuple(performance or ()), drift, skew, volume, tuple(feeds or ()), (*blind, *broken))
+
+
+def windows_of(world: World, bundle: str, since: datetime) -> list[Window]:
+    """The recorded windows of one bundle, in time order."""
+    rows = world.catalog.rows(
+        sa.select(db.windows)
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.bundle == bundle)
+        .where(db.windows.c.start >= since_epoch(since))
+        .order_by(db.windows.c.start)
+    )
+    return [
+        Window(
+            from_epoch(r.start),
+            r.bundle,
+            r.role,
+            r.rows,
+            None if r.statistics is None else np.array(json.loads(r.statistics), dtype=np.float64),
+            None if r.performance is None else Performance(**json.loads(r.performance)),
+        )
+        for r in rows
+    ]
+
+
+def accepted_windows(world: World, bundle: str) -> list[Performance]:
+    """The performance that a bundle was accepted with, window by window of its holdout."""
+    return [Performance(**w) for w in world.candidate_detail(bundle).get("accepted", [])]
+
+
+def _performance(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> list[PerformanceReading]:
+    accepted = accepted_windows(world, champion)
+    since = [w for w in windows_of(world, champion, champion_since) if w.performance]
+    level = level_for(alarms_per_year=monitor.performance_budget, windows_per_year=YEAR / world.grid.tick)
+    return [read_performance(tolerance, accepted, since, level) for tolerance in monitor.performance]
+
+
+def _drift(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> DriftReading:
+    level = level_for(alarms_per_year=monitor.drift_budget, windows_per_year=YEAR / world.grid.tick)
+    detector = world.drift_detector(champion, champion_since, level)
+    judged = detector.judged_to
+    since = champion_since if judged is None else judged + world.grid.tick
+    detector.add(w for w in windows_of(world, champion, since) if w.role == CHAMPION)
+    return detector.reading()
+
+
+def _skew(world: World, monitor: Monitor, now: datetime) -> SkewReading | None:
+    """The skew of the window that closed last."""
+    if monitor.skew is None:
+        return None
+    end = world.grid.floor(now)
+    logged = read_log(world.log_folder, end - world.grid.tick, end, world.workspace.files)
+    if logged is None:
+        return SkewReading(monitor.skew, None)
+    champions = logged.where(np.array([v == CHAMPION for v in logged.variant], dtype=bool))
+    served = Served(champions.keys, champions.received_us, champions.features, world.workspace.settings.serving.redact)
+    return SkewReading(monitor.skew, measure_skew(world.offline.feature_set, world.offline.engine, served))
+
+
+def _volume(world: World, monitor: Monitor) -> VolumeReading:
+    """The endpoint's own traffic, whoever answered it."""
+    level = level_for(alarms_per_year=monitor.volume_budget(1 + len(world.known_times)), windows_per_year=YEAR / world.grid.tick)
+    detector = world.volume_detector(PREDICTIONS, level)
+    rows = world.catalog.rows(
+        sa.select(db.windows.c.start, sa.func.sum(db.windows.c.rows).label("rows"))
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION)
+        .where(db.windows.c.start > (since_epoch(detector.judged_to) if detector.judged_to else -1))
+        .group_by(db.windows.c.start)
+        .order_by(db.windows.c.start)
+    )
+    detector.add((from_epoch(r.start), int(r.rows)) for r in rows)
+    return detector.reading()
+
+
+def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]:
+    """What each table the endpoint lives on was told in every tick: a source that stands still is seen here first."""
+    level = level_for(alarms_per_year=monitor.volume_budget(1 + len(world.known_times)), windows_per_year=YEAR / world.grid.tick)
+    tick = world.grid.tick
+    found = []
+    for name, known in world.known_times.items():
+        if not len(known):
+            continue
+        detector = world.volume_detector(name, level)
+        first = detector.judged_to + tick if detector.judged_to else world.grid.ceiling(from_epoch(int(known[0])))
+        count = max((world.grid.floor(now) - first) // tick, 0)
+        borders = since_epoch(first) + microseconds(tick) * np.arange(count + 1)
+        rows = np.diff(known.searchsorted(borders))
+        detector.add((first + i * tick, int(n)) for i, n in enumerate(rows))
+        found.append(detector.reading())
+    return found
+
+
+def _blind(world: World) -> list[Blind]:
+    """What should be seen by now and is not: predictions in the newest window, outcomes that are due."""
+    rows = world.catalog.rows(
+        sa.select(db.windows.c.start, db.windows.c.rows, db.windows.c.performance)
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION)
+        .order_by(db.windows.c.start.desc())
+        .limit(60)
+    )
+    found = []
+    if rows and rows[0].rows == 0:
+        silent = next((i for i, r in enumerate(rows) if r.rows), len(rows))
+        found.append(
+            Blind(PREDICTIONS, from_epoch(rows[silent - 1].start), "no prediction was logged: nothing of the inputs can be judged")
+        )
+    matured = [(r.start, json.loads(r.performance)) for r in rows if r.performance is not None and r.rows]
+    dark = next((i for i, (_, p) in enumerate(matured) if p["rows"] >= LEAST_KNOWN * (p["rows"] + p["missing"])), len(matured))
+    if dark >= DARK:
+        share = matured[0][1]["rows"] / max(matured[0][1]["rows"] + matured[0][1]["missing"], 1)
+        why = f"only {share:.0%} of the outcomes that are due have come: performance can't be judged"
+        found.append(Blind("outcomes", from_epoch(matured[dark - 1][0]), why))
+    return found

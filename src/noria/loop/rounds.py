@@ -1,0 +1,158 @@
+"""The live loop: round after round of ingesting, materialising, one turn of every endpoint's controller, and telling people; and the
+watcher, another process, that tells them when a stage stands still.
+
+One stage that fails does not stop the others: it is a finding, and the next round tries again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from noria.core.clock import Clock
+from noria.core.errors import NoriaError
+from noria.core.heartbeat import Beat, beat, beats
+from noria.core.progress import silence
+from noria.data.ingest import Ingested, ingest
+from noria.loop.controller import turn
+from noria.loop.incidents import Outbox, Sent, close_elsewhere, digest, open_elsewhere, send_due
+from noria.loop.materialization import materialize
+from noria.loop.observe import latest_release
+from noria.loop.project import Project
+from noria.loop.state import Action
+from noria.loop.workspace import Workspace
+from noria.loop.world import Policy, World
+from noria.monitoring.alerts import Channel, open_channel
+from noria.monitoring.findings import Finding
+from noria.stores.catalog import Catalog
+
+logger = logging.getLogger("noria.loop")
+
+LOOP, WATCH = "loop", "watch"
+PROJECT = "project"  # in the place of an endpoint, where a finding is about all of them
+
+
+@dataclass
+class Round:
+    """What a round did. troubles: the stages that failed, with the errors"""
+
+    actions: list[Action] = field(default_factory=list)
+    troubles: dict[str, NoriaError] = field(default_factory=dict)
+    sent: Sent | None = None
+
+
+class Rounds:
+    """Goes round and round one project. period: until the next round, as far as the watcher is concerned."""
+
+    def __init__(self, project: Project, workspace: Workspace, clock: Clock, period: timedelta) -> None:
+        self._project, self._workspace, self._clock, self._period = project, workspace, clock, period
+        self._outbox = Outbox(tuple(project.settings.alerts.channels))
+
+    def run(self, endpoint: str | None = None) -> Round:
+        """One round, of one endpoint or of all."""
+        done = Round()
+        rows = 0
+        for table in self._project.tables:
+            found = self._tried(done, f"ingest/{table.name}", self._ingest, table.name)
+            rows += found.balance.came_in if found is not None else 0
+        self._beat("ingest", {"rows": rows, "failed": [s for s in done.troubles if s.startswith("ingest/")]})
+        if (self._workspace.root / "online").is_dir():
+            self._tried(done, "materialize", self._materialize)
+            self._beat("materialize", {"failed": "materialize" in done.troubles})
+        chosen = [self._project.endpoint(endpoint)] if endpoint else list(self._project.endpoints)
+        for one in chosen:
+            done.actions += self._tried(done, f"turn/{one.name}", self._turn, one.name) or []
+        self._beat(LOOP, {"actions": len(done.actions), "failed": sorted(done.troubles)})
+        with closing(self._workspace.catalog()) as catalog:
+            self._tell_troubles(catalog, done)
+            done.sent = tell(catalog, self._project, self._clock.now())
+        return done
+
+    def _tried(self, done: Round, stage: str, work: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return work(*given)
+        except NoriaError as error:
+            logger.error("%s failed: %s", stage, error)
+            done.troubles[stage] = error
+            return None
+
+    def _ingest(self, table: str) -> Ingested:
+        return ingest(self._project.table(table), self._workspace.tables, self._project.folder)
+
+    def _materialize(self) -> None:
+        materialize(self._workspace, self._project.views, self._clock.now(), silence)
+
+    def _turn(self, endpoint: str) -> list[Action]:
+        chosen = self._project.endpoint(endpoint)
+        world = World.open(self._project, self._workspace, chosen, Policy.declared(self._project, chosen), live=True)
+        with closing(world.catalog):
+            world.catalog.take_lease()
+            return turn(world, self._clock.now())
+
+    def _beat(self, stage: str, saw: Mapping[str, Any]) -> None:
+        beat(self._workspace.root, stage, self._clock.now(), self._period, saw, self._workspace.files)
+
+    def _tell_troubles(self, catalog: Catalog, done: Round) -> None:
+        """Stages that failed are findings; so is a watcher that stands still."""
+        now = self._clock.now()
+        for stage, error in done.troubles.items():
+            words = f"{stage} failed: {error.what} ({error.where})"
+            open_elsewhere(catalog, PROJECT, Finding("blind", stage, now, "page", words, error.mend, error.to_dict()), now, self._outbox)
+        close_elsewhere(catalog, PROJECT, "blind", list(done.troubles), now, self._outbox)
+        watchers = [b for b in beats(self._workspace.root, self._workspace.files) if b.stage == WATCH]
+        _tell_late(catalog, watchers, now, self._outbox, only=[WATCH])
+
+
+def tell(catalog: Catalog, project: Project, now: datetime) -> Sent:
+    """Send people what waits for them, and the day's digest when it is time."""
+    settings = project.settings.alerts
+    opened: dict[str, Channel] = {}
+
+    def channel(name: str) -> Channel:
+        if name not in opened:
+            opened[name] = open_channel(name, settings)
+        return opened[name]
+
+    if settings.digest_hour is not None and now.hour >= settings.digest_hour:
+        for endpoint in project.endpoints:
+            digest(catalog, endpoint.name, now, Outbox(tuple(settings.channels)))
+    return send_due(catalog, channel, now, settings.per_hour)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the watcher saw. late: the stages that stand still"""
+
+    beats: list[Beat]
+    late: list[str]
+    sent: Sent
+
+
+def watch(project: Project, workspace: Workspace, now: datetime, period: timedelta) -> Watched:
+    """Look whether every stage lives, tell people what does not, and say that the watcher itself does."""
+    outbox = Outbox(tuple(project.settings.alerts.channels))
+    with closing(workspace.catalog()) as catalog:
+        signs = [b for b in beats(workspace.root, workspace.files) if b.stage != WATCH]
+        served = any(latest_release(catalog, endpoint.name) is not None for endpoint in project.endpoints)
+        if served and not any(b.stage == LOOP for b in signs):
+            never = Finding("dead", LOOP, now, "page", "the loop has never gone round here", "run `noria loop --forever`", {})
+            open_elsewhere(catalog, PROJECT, never, now, outbox)
+        late = _tell_late(catalog, signs, now, outbox, only=[b.stage for b in signs])
+        sent = tell(catalog, project, now)
+    beat(workspace.root, WATCH, now, period, {"stages": len(signs), "late": late}, workspace.files)
+    return Watched(signs, late, sent)
+
+
+def _tell_late(catalog: Catalog, signs: list[Beat], now: datetime, outbox: Outbox, only: Sequence[str]) -> list[str]:
+    """Open a finding for every stage whose beat is late, and close those of stages that live again."""
+    late = [b for b in signs if b.late(now)]
+    for b in late:
+        words = f"{b.stage} stands still: its last sign of life was at {b.at:%Y-%m-%d %H:%M:%S} UTC, and one is due every {b.period}"
+        mend = f"start it again; if it was stopped on purpose, `noria watch --forget {b.stage}`"
+        open_elsewhere(catalog, PROJECT, Finding("dead", b.stage, b.at, "page", words, mend, {"saw": dict(b.saw)}), now, outbox)
+    close_elsewhere(catalog, PROJECT, "dead", [b.stage for b in late], now, outbox, of=only)
+    return [b.stage for b in late]

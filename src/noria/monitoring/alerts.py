@@ -1,0 +1,125 @@
+"""Alerts: how people hear of findings. A notice is written into the outbox together with the finding, and sent from there until the
+channel has taken it: a channel that is down loses nothing.
+
+Every channel is an adapter by name; `log` is the embedded one. Secrets come from the environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from noria.core.errors import OutsideWorld, UserMistake, nearest
+from noria.core.plugins import adapter
+from noria.core.settings import AlertSettings
+
+logger = logging.getLogger("noria.alerts")
+
+Event = Literal["opened", "acknowledged", "resolved", "digest"]
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
+CHANNELS = ("log", "slack", "pagerduty", "webhook", "email")
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What is told. incident: the same for everything that belongs together (the key by which receivers join messages)
+
+    at: when it happened (ISO 8601, UTC); summary: one sentence; lines: the findings, a sentence each; mend: what to do
+    """
+
+    event: Event
+    incident: str
+    endpoint: str
+    severity: str
+    at: str
+    summary: str
+    lines: tuple[str, ...] = ()
+    mend: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "lines": list(self.lines)}
+
+    @staticmethod
+    def from_dict(found: Mapping[str, Any]) -> Notice:
+        return Notice(**{**found, "lines": tuple(found["lines"])})
+
+
+class Channel(Protocol):
+    """A way to people. `send` raises `ChannelFailed`; it may be told the same notice again."""
+
+    def send(self, notice: Notice) -> None: ...
+
+
+class ChannelFailed(OutsideWorld):
+    """A channel did not take a notice. It is sent again, after `pause` where the channel named one."""
+
+    code = "NR-610"
+
+    def __init__(self, channel: str, reason: str, pause: timedelta | None = None) -> None:
+        self.channel, self.pause = channel, pause
+        super().__init__(
+            what=f"the alert channel {channel} did not take a notice",
+            where=reason,
+            mend="it is kept and sent again; `noria findings` shows what waits",
+        )
+
+
+class NoSecret(UserMistake):
+    """A channel's secret is not in the environment."""
+
+    code = "NR-611"
+
+    def __init__(self, channel: str, variable: str) -> None:
+        super().__init__(
+            what=f"the alert channel {channel} has no address or key",
+            where=f"the environment variable {variable} is not set",
+            mend=f"set {variable}, or take {channel!r} out of alerts.channels",
+        )
+
+
+class LogChannel:
+    """Notices as lines of this process's log."""
+
+    def send(self, notice: Notice) -> None:
+        level = logging.ERROR if notice.severity == "page" and notice.event == "opened" else logging.WARNING
+        logger.log(level, "%s: %s", notice.event, "; ".join([notice.summary, *notice.lines, notice.mend]))
+
+
+def open_channel(name: str, settings: AlertSettings, environ: Mapping[str, str] = os.environ) -> Channel:
+    """The channel of that name. Raises `NoSecret`, or `UserMistake` for a name that is none."""
+    if name == "log":
+        return LogChannel()
+    if name not in CHANNELS:
+        raise UserMistake(
+            what=f"there is no alert channel {name!r}{nearest(name, CHANNELS)}",
+            where="alerts.channels in noria.toml",
+            mend="channels: " + ", ".join(CHANNELS),
+        )
+    module = adapter(f"{name}_alerts", extra=name, needed_for=f"the alert channel {name}")
+    channel: Channel = module.open_channel(settings, environ)
+    return channel
+
+
+def secret(environ: Mapping[str, str], variable: str, channel: str) -> str:
+    """A secret from the environment. Raises `NoSecret`."""
+    value = environ.get(variable, "").strip()
+    if not value:
+        raise NoSecret(channel, variable)
+    return value
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long a notice waits after so many failed attempts: twice as long each time, at most an hour."""
+    times: int = 1 << min(max(attempts - 1, 0), 10)
+    return min(FIRST_PAUSE * times, LONGEST_PAUSE)
+
+
+def stamp(moment: datetime) -> str:
+    """A moment as receivers read it: ISO 8601 in UTC."""
+    return moment.isoformat().replace("+00:00", "Z")

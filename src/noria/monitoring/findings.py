@@ -1,0 +1,58 @@
+"""Findings: what monitors report, from the moment it is first seen until it is over. Pure values; the loop keeps them.
+
+What is found at one endpoint while something else is still wrong there belongs to one incident: people are called once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["fault", "volume", "drift", "performance", "expected", "skew", "objective", "blind", "dead"]
+Severity = Literal["page", "inform"]
+
+KINDS: tuple[Kind, ...] = ("fault", "volume", "drift", "performance", "expected", "skew", "objective", "blind", "dead")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong now. name: what makes it this one and not another of its kind and subject (when it began)
+
+    since: when it began, as far as the windows tell; words: what happened, in one sentence; mend: what to do about it
+    """
+
+    kind: Kind
+    subject: str
+    since: datetime
+    severity: Severity
+    words: str
+    mend: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def key(self, endpoint: str, champion: str) -> str:
+        """The same finding has the same key, however often it is seen."""
+        return f"{endpoint}/{champion}/{self.kind}/{self.subject}/{self.since:%Y%m%dT%H%M}"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that is wrong at a moment, and the kinds that could be judged: what could not be judged is not over."""
+
+    findings: tuple[Finding, ...]
+    judged: frozenset[Kind]
+
+
+def began(path: NDArray[np.float64], level: float, calm: float) -> int | None:
+    """When the newest episode of evidence `(windows,)` at or above a level began; None if it is over, that is, under `calm` again."""
+    start = None
+    for i, value in enumerate(path):
+        if start is None and value >= level:
+            start = i
+        elif start is not None and value < calm:
+            start = None
+    return start

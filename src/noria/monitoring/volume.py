@@ -1,0 +1,115 @@
+"""The volume monitor: do as many rows come as used to, of a table's facts or of an endpoint's predictions?
+
+A source that stands still, or a log that loses rows, gives no bad value that another monitor could see. Counts per window are compared, as
+logarithms, with those of the stable past (its week and its own unrest in it), and one window is enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from noria.core.health import Health, Healthy, Unhealthy, Unknown
+from noria.statistics.baseline import Baseline, learn_baseline
+
+LEAST_PAST = 14  # windows
+MOST_PAST = 120
+RELEARN = 7
+PERIOD = 7
+FLOOR = math.log(1.5)  # a third fewer, or half as many again, is no fault, however unusual
+
+
+@dataclass(frozen=True)
+class Unusual:
+    """A window with too few or too many rows. expected: how many there usually are then"""
+
+    start: datetime
+    rows: int
+    expected: float
+
+    @property
+    def words(self) -> str:
+        if self.rows == 0:
+            return f"no rows came, where there usually are about {self.expected:,.0f}"
+        how = "only " if self.rows < self.expected else ""
+        return f"{how}{self.rows:,} rows came, where there usually are about {self.expected:,.0f}"
+
+
+@dataclass(frozen=True)
+class VolumeReading:
+    """What the counts of one series say. last: rows of the newest window; unusual: the windows that stand out"""
+
+    name: str
+    windows: int
+    last: int
+    unusual: tuple[Unusual, ...]
+    newest: datetime | None
+
+    @property
+    def alarming(self) -> Unusual | None:
+        """What stands out in the newest window."""
+        return self.unusual[-1] if self.unusual and self.unusual[-1].start == self.newest else None
+
+    @property
+    def health(self) -> Health:
+        if self.windows < LEAST_PAST:
+            return Unknown(f"{self.windows} windows of {self.name}: {LEAST_PAST} are needed to know how many rows are usual")
+        if self.alarming is not None:
+            return Unhealthy(f"{self.name}: {self.alarming.words}")
+        return Healthy({"windows": self.windows, "rows": self.last})
+
+    def to_dict(self) -> dict[str, Any]:
+        found = self.alarming
+        return {"rows": self.last, "expected": None if found is None else round(found.expected, 1), "windows": self.windows}
+
+
+class VolumeDetector:
+    """Judges one series of counts, window by window. level: windows between two false alarms that are put up with."""
+
+    def __init__(self, name: str, level: float) -> None:
+        self._name = name
+        self._certain = float(-ndtri(min(0.5 / level, 0.5)))
+        self._counts: list[float] = []
+        self._phases: list[int] = []
+        self._past: Baseline | None = None
+        self._unusual: list[Unusual] = []
+        self._last, self._windows = 0, 0
+        self._newest: datetime | None = None
+
+    @property
+    def judged_to(self) -> datetime | None:
+        """The start of the newest window that was judged."""
+        return self._newest
+
+    def add(self, counts: Iterable[tuple[datetime, int]]) -> None:
+        """Judge windows (start, rows), in the order of time."""
+        for start, rows in counts:
+            self._add(start, rows)
+
+    def _add(self, start: datetime, rows: int) -> None:
+        phase, value = self._windows, math.log1p(rows)
+        self._windows, self._last, self._newest = self._windows + 1, rows, start
+        if self._past is not None:
+            within = np.array([1 / max(math.exp(self._past.expected(phase)[0]), 1.0)])
+            score = float(self._past.score(np.array([value]), within, phase, np.array([FLOOR]))[0])
+            expected = math.expm1(self._past.expected(phase)[0])
+            stands_still = rows == 0 and min(self._counts) > 0 and expected >= 1
+            if abs(score) > self._certain or stands_still:
+                self._unusual.append(Unusual(start, rows, expected))
+                return
+        self._counts.append(value)
+        self._phases.append(phase)
+        if len(self._counts) >= LEAST_PAST and (self._past is None or len(self._counts) % RELEARN == 0):
+            past = slice(-MOST_PAST, None)
+            values = np.array(self._counts[past])[:, None]
+            self._past = learn_baseline(values, np.exp(-values), np.array(self._phases[past]), PERIOD)
+
+    def reading(self) -> VolumeReading:
+        """What all windows so far say."""
+        return VolumeReading(self._name, self._windows, self._last, tuple(self._unusual), self._newest)

@@ -1,0 +1,55 @@
+"""Volume: what stops, thins out or doubles is seen in its first window, and a business's week is none of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from noria.core.health import Healthy, Unhealthy, Unknown
+from noria.monitoring.volume import VolumeDetector
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+WEEK = (1.0, 1.1, 1.2, 1.1, 1.3, 0.5, 0.4)
+LEVEL = 365 / 0.5
+
+
+def counts(seed: int, days: int, mean: float = 800) -> list[tuple[datetime, int]]:
+    rng = np.random.default_rng(seed)
+    return [(START + timedelta(days=i), int(rng.poisson(mean * WEEK[i % 7] * rng.lognormal(sigma=0.08)))) for i in range(days)]
+
+
+def test_a_quiet_series_stays_within_the_budget() -> None:
+    alarms = years = 0
+    for seed in range(60):
+        detector = VolumeDetector("flights", LEVEL)
+        detector.add(counts(seed, 365))
+        alarms, years = alarms + len(detector.reading().unusual), years + 1
+    assert alarms / years < 0.5
+
+
+@pytest.mark.parametrize(("times", "words"), [(0.0, "no rows came"), (0.2, "only"), (6.0, "rows came")])
+def test_what_stops_thins_out_or_is_doubled_is_seen_at_once(times: float, words: str) -> None:
+    for seed in range(20):
+        detector = VolumeDetector("flights", LEVEL)
+        detector.add(counts(seed, 60))
+        assert isinstance(detector.reading().health, Healthy)
+        start, rows = counts(seed, 61)[-1]
+        detector.add([(start, int(rows * times))])
+        reading = detector.reading()
+        assert reading.alarming is not None
+        assert words in reading.alarming.words
+        assert isinstance(reading.health, Unhealthy)
+        detector.add(counts(seed, 62)[-1:])
+        assert detector.reading().alarming is None
+
+
+def test_too_little_history_is_unknown_and_sparse_series_raise_nothing() -> None:
+    detector = VolumeDetector("new", LEVEL)
+    detector.add(counts(1, 5))
+    assert isinstance(detector.reading().health, Unknown)
+    rng = np.random.default_rng(5)
+    sparse = VolumeDetector("rare", LEVEL)
+    sparse.add((START + timedelta(days=i), int(rng.poisson(0.7))) for i in range(365))
+    assert not sparse.reading().unusual
