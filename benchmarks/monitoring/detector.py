@@ -37,7 +37,7 @@ def run(stream: Stream, reference: int, windows: int, level: float, change: Chan
         seen.append(Window(START + i * timedelta(days=1), "b", "champion", len(x), known.statistics(x), None))
     alarms, at, first = list[int](), 0, None
     while at < windows:
-        reading = read_drift(known, seen[at:], level, season_from=at)
+        reading = read_drift(known, seen[at:], level, lambda start: reference + (start - START).days)
         if reading.alarmed_at is None:
             break
         first = first or reading.leading(reading.alarmed_at)[0][0]

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 Key = Annotated[str, typer.Argument(envvar="NORIA_FINDING", help="The finding's key, its beginning, or its subject.")]
 By = Annotated[str | None, typer.Option("--by", envvar="NORIA_BY", help="Who says so; the user's name if left out.")]
 
+monitor = typer.Typer(help="The monitors themselves: reports, and backtests over history.", no_args_is_help=True)
 findings = typer.Typer(help="What the monitors have found: list, acknowledge, mute, resolve.", no_args_is_help=True)
 
 
 def add_monitoring(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
     app.add_typer(findings, name="findings")
+    app.add_typer(monitor, name="monitor")
     app.command()(watch)
 
 
@@ -79,6 +81,30 @@ def resolve(key: Key, by: By = None, project: Folder = HERE, json: Json = False)
     from noria.loop.incidents import resolve as resolved
 
     _said(project, json, lambda catalog, now, outbox: resolved(catalog, key, _who(by), now, outbox), "resolved")
+
+
+@monitor.command("report")
+def report(
+    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="The HTML file; monitors.html if left out.")] = None,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Write what the monitors see as one HTML page: health, findings, evidence, before and after."""
+    from noria.cli.render import console, show_json
+    from noria.evidence.monitor_report import headline, render_monitor_report
+    from noria.evidence.monitoring import monitor_figures
+    from noria.loop.world import Policy, World
+
+    found, workspace = open_project(project)
+    chosen = found.endpoint(endpoint)
+    figures = monitor_figures(World.open(found, workspace, chosen, Policy.declared(found, chosen)))
+    path = out or workspace.folder / "monitors.html"
+    workspace.files.write(path, render_monitor_report(found.settings.project.name, figures).encode())
+    if json:
+        show_json({**figures, "report": str(path)})
+    else:
+        console().print(f"{headline(figures)}\nreport: {path}")
 
 
 def watch(

@@ -3,7 +3,9 @@
 Each column is cut into frozen bins at the reference's quantiles; a column with few values has one for each. A window is then summarised,
 in one pass, by eight signed statistics per column: the mean rank of its values under the reference, three figures of their shape, how far
 the correlations of its ranks with the other columns' lie from the reference's, and its shares of nulls, of values equal to the one before,
-and of values that the reference never had. Distances (PSI, KS, Wasserstein) grow with small samples; these don't.
+and of values that can't belong to it: a category that the reference never had, or a number further beyond its range than the range is wide
+(a summer is warmer than the winter before it; a unit that has changed is another matter). Distances (PSI, KS, Wasserstein) grow with
+small samples; these don't.
 
 The shape of numbers: their spread and the shares of the tails. Of categories: the shares of three halves of them, chosen so that any two
 of the eight most frequent categories differ in one (the digits of their places by frequency): what moves from one to another shows.
@@ -41,8 +43,10 @@ class ColumnReference:
     @cached_property
     def bins(self) -> Bins:
         s = self.summary
-        least, greatest = -np.inf if s.least is None else s.least, np.inf if s.greatest is None else s.greatest
-        return Bins(s.edges.astype(np.float32), least, greatest, None if self.values is None else self.values.astype(np.float32))
+        least, greatest = (-np.inf, np.inf) if s.least is None or s.greatest is None else (s.least, s.greatest)
+        wide = greatest - least
+        values = None if self.values is None else self.values.astype(np.float32)
+        return Bins(s.edges.astype(np.float32), least - wide, greatest + wide, values)
 
     @cached_property
     def ranks(self) -> Floats:
@@ -73,6 +77,7 @@ class Profile:
     """Reference of every column, and what their statistics were in each past window of the reference period.
 
     windows: `(windows, columns, 8)`, in the order of `STATISTICS`; rows: of each window `(windows,)`
+    numbers: of the windows, one after the other in time with gaps where there were none `(windows,)`: they tell the season
     relations: the correlations of the columns' ranks `(columns, columns)`; empty where there are too many columns
     attribution: how much of the model's answer hangs on each column `(columns,)`, summing to 1; empty where it is not known
     """
@@ -80,6 +85,7 @@ class Profile:
     columns: tuple[ColumnReference, ...]
     windows: Floats
     rows: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     relations: Floats
     attribution: Floats = field(default_factory=lambda: np.empty(0))
 
@@ -146,7 +152,12 @@ class Profile:
         """Canonical JSON; the same profile always gives the same bytes."""
         columns = [{"name": c.name, "values": None if c.values is None else c.values.tolist(), **_plain(c.summary)} for c in self.columns]
         windows = [[[None if np.isnan(v) else float(v) for v in row] for row in window] for window in self.windows]
-        rest = {"rows": self.rows.tolist(), "relations": self.relations.round(6).tolist(), "attribution": self.attribution.tolist()}
+        rest = {
+            "rows": self.rows.tolist(),
+            "numbers": self.numbers.tolist(),
+            "relations": self.relations.round(6).tolist(),
+            "attribution": self.attribution.tolist(),
+        }
         return json.dumps({"columns": columns, "windows": windows, **rest}, sort_keys=True).encode()
 
     @staticmethod
@@ -157,8 +168,8 @@ class Profile:
             for c in raw["columns"]
         )
         windows = np.array(raw["windows"], dtype=np.float64).reshape(-1, len(columns), len(STATISTICS))
-        numbers = (np.array(raw.get(name, []), np.float64) for name in ("relations", "attribution"))
-        return Profile(columns, windows, np.array(raw["rows"], np.int64), *numbers)
+        rows, numbers = (np.array(raw[name], np.int64) for name in ("rows", "numbers"))
+        return Profile(columns, windows, rows, numbers, *(np.array(raw[name], np.float64) for name in ("relations", "attribution")))
 
 
 def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.int64], attribution: Floats | None = None) -> Profile:
@@ -167,8 +178,9 @@ def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.
     related = 1 < len(columns) <= MOST_RELATED and len(values) > 0
     relations = np.zeros((len(columns),) * 2) if related else np.empty((0, 0))
     nothing = np.empty((0, len(columns), len(STATISTICS)))
-    whole = Profile(columns, nothing, np.empty(0, np.int64), relations, np.empty(0) if attribution is None else attribution)
     numbers, rows = np.unique(window_of, return_counts=True)
+    none = np.empty(0, np.int64)
+    whole = Profile(columns, nothing, none, none, relations, np.empty(0) if attribution is None else attribution)
     sketches = []
     everything = whole.sketch()
     for number in numbers:
@@ -178,15 +190,27 @@ def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.
         everything.merge(sketch)
     if related:
         whole = replace(whole, relations=everything.correlations().round(6))
-    windows = [whole.statistics_of(sketch) for sketch in sketches]
-    return replace(whole, windows=np.array(windows).reshape(-1, len(columns), len(STATISTICS)), rows=rows)
+    windows = np.array([whole.statistics_of(sketch) for sketch in sketches]).reshape(-1, len(columns), len(STATISTICS))
+    _tell_novelty(columns, sketches, windows)
+    return replace(whole, windows=windows, rows=rows, numbers=numbers)
+
+
+def _tell_novelty(columns: tuple[ColumnReference, ...], sketches: list[Sketch], windows: Floats) -> None:
+    """How new values come to a category column by themselves: each window's rows with values that no other window has. Without this
+    the reference would seem to have known everything beforehand."""
+    for i, column in enumerate(columns):
+        if column.values is not None and len(sketches) > 1:
+            counts = np.array([sketch.counts[i, :BELOW] for sketch in sketches])
+            once = (counts > 0).sum(axis=0) == 1
+            windows[:, i, STATISTICS.index("outside")] = counts[:, once].sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
 
 
 def _reference(name: str, column: Floats) -> ColumnReference:
-    """The reference of a column, with the values for bins where they are few and come often."""
+    """The reference of a column, with the values for bins where they are few whole numbers that come often: codes of categories."""
     there = column[np.isfinite(column)]
     values = np.unique(there) if len(np.unique(there[:: max(1, len(there) // 1000)])) <= MOST_VALUES else there
-    if 0 < len(values) <= MOST_VALUES and len(there) >= ROWS_OF_EACH_VALUE * len(values):
+    whole = bool((values == np.floor(values)).all())
+    if whole and 0 < len(values) <= MOST_VALUES and len(there) >= ROWS_OF_EACH_VALUE * len(values):
         return ColumnReference(name, summarise_numbers(column, values[1:]), values)
     edges = np.unique(edges_of(column).astype(np.float32).astype(np.float64))
     return ColumnReference(name, summarise_numbers(column, edges))

@@ -1,8 +1,8 @@
 """Sketches: a window of rows against a frozen reference, counted in one pass, in memory that does not grow with the rows, mergeable.
 
-A column is counted in the reference's bins (its values, where it has few), and beside them what lies below, above or between all that
-the reference had, and nulls. Ranks, tails, spreads and shares of categories follow from the counts; relations from the sums of
-products of ranks.
+A column is counted in the reference's bins (its values, where it has few), and beside them what lies far below or far above all that the
+reference had, or is none of its few values, and nulls. Ranks, tails, spreads and shares of categories follow from the counts; relations
+from the sums of products of ranks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CELLS = 2048
 
 @dataclass(frozen=True)
 class Bins:
-    """The bins of one column: `borders` `(bins - 1,)` between them, rising, and the least and greatest value the reference had.
+    """The bins of one column: `borders` `(bins - 1,)` between them, rising, and the least and greatest value that may belong to it.
 
     All is in single precision, as models are served, so that a value falls into the same bin wherever it is counted.
 
@@ -45,7 +45,7 @@ class Bins:
     def places(self, column: Singles) -> NDArray[np.uint8]:
         """The place of each value `(rows,)` among a column's counts."""
         grid = self._grid
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             if grid is None:
                 found = self.borders.searchsorted(column, side="right").astype(np.uint8)
             else:
@@ -73,7 +73,8 @@ class Bins:
             return None
         low, high = float(self.borders[0]), float(self.borders[-1])
         size = (high - low) / (CELLS - 4)
-        if (np.diff(self.borders.astype(np.float64)) < 3 * size).any() or size < 1e-6 * max(abs(low), abs(high)) or size > 1e30:
+        apart = bool((np.diff(self.borders.astype(np.float64)) >= 3 * size).all())
+        if not apart or size < 1e-6 * max(abs(low), abs(high)) or not 1e-30 < size < 1e30:
             return None
         starts = low + (np.arange(CELLS) - 3) * size
         floor = self.borders.searchsorted(starts, side="right").astype(np.uint8)

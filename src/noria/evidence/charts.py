@@ -117,6 +117,28 @@ def heatmap(rows: Sequence[str], labels: Sequence[str], values: Sequence[Sequenc
     return _svg(frame.height + 36, parts)
 
 
+def bars(labels: Sequence[str], before: Sequence[float], after: Sequence[float]) -> str:
+    """Shares before and after, side by side for every label: grey and green bars."""
+    frame = Frame(36, 6, WIDTH // 2 - 36 - 6, 130)
+    most = max([*before, *after, 1e-9]) * 1.05
+    wide = frame.width / max(1, len(labels))
+    parts = [_grid(frame, 0.0, most, _step(0.0, most))]
+    for i, label in enumerate(labels):
+        title = f"<title>{escape(label)}: {before[i]:.1%} before, {after[i]:.1%} after</title>"
+        for value, style, shift in ((before[i], "static", 0.1), (after[i], "loop", 0.5)):
+            top = frame.y(value / most)
+            parts.append(
+                f'<rect class="bar {style}" x="{frame.left + (i + shift) * wide:.1f}" y="{top:.1f}" width="{0.4 * wide:.1f}" '
+                f'height="{max(frame.y(0) - top, 0):.1f}">{title}</rect>'
+            )
+        if i % max(1, -(-len(labels) // 4)) == 0:
+            x = frame.left + (i + 0.5) * wide
+            parts.append(
+                f'<text class="axis" text-anchor="middle" x="{x:.1f}" y="{frame.y(0) + 16:.1f}">{escape(label.split(" ")[0])}</text>'
+            )
+    return f'<svg viewBox="0 0 {WIDTH // 2} {frame.height + 30}" role="img">{"".join(parts)}</svg>'
+
+
 def _svg(height: float, parts: Sequence[str]) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img">{"".join(parts)}</svg>'
 

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from noria.core.clock import from_epoch
 from noria.core.conservation import Balance
-from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
+from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
 from noria.data.ingest import REASON, quarantine_of
 from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
+from noria.evidence.monitoring import health_dict, healths, newest
 from noria.loop.observe import current_release, observe
 from noria.loop.project import Project
 from noria.loop.workspace import Workspace
@@ -37,7 +37,7 @@ def status(project: Project, workspace: Workspace) -> dict[str, Any]:
         "tables": tables,
         "endpoints": endpoints,
         "conservation": [s.to_dict() for s in sums],
-        "health": _health_dict(_overall(sums, endpoints)),
+        "health": health_dict(_overall(sums, endpoints)),
         "next": _next(project, ingested=ingested, serving=any(e["champion"] for e in endpoints)),
     }
 
@@ -62,19 +62,15 @@ def _table(workspace: Workspace, table: Table) -> dict[str, Any]:
 def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ingested: bool) -> dict[str, Any]:
     nothing: dict[str, Any] = {"champion": None, "challenger": None, "monitors": [], "decisions": [], "findings": []}
     if not ingested or not (workspace.own / "catalog.db").exists():
-        return {"name": endpoint.name, **nothing, "health": _health_dict(Unknown("nothing was ever released here"))}
+        return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing was ever released here"))}
     world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
     release = current_release(world)
     if release is None:
-        return {"name": endpoint.name, **nothing, "health": _health_dict(Unknown("nothing was ever released here"))}
-    now = _newest(world)
+        return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing was ever released here"))}
+    now = newest(world, release)
+    assert now is not None
     state = observe(world, now)
-    monitors = [{"monitor": f"performance: {r.tolerance.metric}", **_health_dict(r.health)} for r in state.monitors.performance]
-    for name, reading in (("drift", state.monitors.drift), ("skew", state.monitors.skew), ("predictions", state.monitors.volume)):
-        if reading is not None:
-            monitors.append({"monitor": name, **_health_dict(reading.health)})
-    monitors += [{"monitor": f"table: {r.name}", **_health_dict(r.health)} for r in state.monitors.feeds]
-    monitors += [{"monitor": b.subject, **_health_dict(Unknown(b.why))} for b in state.monitors.blind]
+    monitors = [{"monitor": name, **health_dict(health)} for name, health in healths(state.monitors)]
     lineage = world.bundle(release.champion).manifest.lineage
     return {
         "name": endpoint.name,
@@ -86,16 +82,8 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
         "monitors": monitors,
         "findings": [f for f in findings(world.catalog) if f["closed_at"] is None],
         "decisions": decisions(world)[-LAST_DECISIONS:],
-        "health": _health_dict(worst(_read(m) for m in monitors)),
+        "health": health_dict(worst(_read(m) for m in monitors)),
     }
-
-
-def _newest(world: World) -> Any:
-    """The moment up to which the endpoint was observed: its last window's end (history stands still in a replay)."""
-    latest = world.catalog.rows(sa.select(sa.func.max(db.windows.c.start)))[0][0]
-    release = current_release(world)
-    assert release is not None
-    return from_epoch(latest) + world.grid.tick if latest is not None else release.champion_since
 
 
 def _table_sums(workspace: Workspace, tables: list[dict[str, Any]]) -> list[Balance]:
@@ -136,16 +124,6 @@ def _sums_health(sums: list[Balance]) -> Health:
     if broken:
         return Unhealthy(f"rows are missing: {broken[0].stage} took {broken[0].came_in:,} and accounts for {broken[0].accounted:,}")
     return Healthy({"sums": len(sums)}) if sums else Unknown("no row was counted yet")
-
-
-def _health_dict(health: Health) -> dict[str, Any]:
-    match health:
-        case Healthy(evidence=evidence):
-            return {"health": word(health), "evidence": dict(evidence)}
-        case Unhealthy(cause=cause):
-            return {"health": word(health), "cause": cause}
-        case Unknown(why=why):
-            return {"health": word(health), "why": why}
 
 
 def _read(found: dict[str, Any]) -> Health:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from noria.loop.monitors import Monitors
 from noria.loop.world import World
-from noria.monitoring.drift import DriftReading, Fault
+from noria.monitoring.drift import TWO_SIDED, DriftReading, Fault
 from noria.monitoring.findings import Finding, Kind, Observed, began
 from noria.monitoring.performance import PerformanceReading
 from noria.monitoring.skew import SkewReading
@@ -77,7 +77,8 @@ def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
         while first and any(f.statistic == statistic and f.column in columns for f in reading.faults_of(first - 1)):
             first -= 1
         named = ", ".join(columns[:MOST_NAMED]) + (f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else "")
-        words = f"{named}: {faults[0].share:.0%} are {faults[0].words}, since {reading.starts[first]:%Y-%m-%d %H:%M} UTC"
+        share = f"{faults[0].share:.0%} are " if faults[0].statistic not in TWO_SIDED else ""
+        words = f"{named}: {share}{faults[0].words}, since {reading.starts[first]:%Y-%m-%d %H:%M} UTC"
         mend = _mend("upstream fault", source)
         evidence = {"columns": columns, "statistic": statistic, "share": faults[0].share, "source": source}
         yield Finding("fault", f"{subject}: {statistic}", reading.starts[first], "page", words, mend, evidence)

@@ -60,6 +60,10 @@ class Grid:
         """The last tick at or before a moment."""
         return EPOCH + (moment - EPOCH - self.offset) // self.tick * self.tick + self.offset
 
+    def number(self, start: datetime) -> int:
+        """The number of the window that starts then, counted from 1970."""
+        return (start - EPOCH - self.offset) // self.tick
+
     def ceiling(self, moment: datetime) -> datetime:
         floor = self.floor(moment)
         return floor if floor == moment else floor + self.tick
@@ -142,7 +146,7 @@ class World:
     def drift_detector(self, bundle_id: str, since: datetime, level: float) -> DriftDetector:
         """The detector of a champion, which remembers the windows it has judged since then."""
         if (bundle_id, since) not in self._detectors:
-            self._detectors = {(bundle_id, since): DriftDetector(self.profile(bundle_id), level)}
+            self._detectors = {(bundle_id, since): DriftDetector(self.profile(bundle_id), level, self.grid.number)}
         return self._detectors[bundle_id, since]
 
     def volume_detector(self, name: str, level: float) -> VolumeDetector:

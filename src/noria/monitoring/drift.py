@@ -7,7 +7,7 @@ much of the answer hangs on each, alarms at the level that the budget of false a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -47,11 +47,19 @@ FLOORS = {
 }
 CATEGORY_FLOOR = 0.03  # of the rows, in a half of a column's categories
 SHAPE = ("spread", "low_tail", "high_tail")  # which are such halves where a column has categories
-FAULTS = {"null_share": "nulls", "repeats": "values that stand still", "outside": "values that were never seen"}
+FAULTS = {
+    "null_share": "nulls",
+    "repeats": "values that stand still",
+    "outside": "values that never were or can't be",
+    "mean_rank": "a step of all values",
+    "spread": "a spread that has changed at once",
+}
 LEAST_TOGETHER = 4  # columns, below which moving together says nothing
-FAULT_FLOOR = 0.05  # of the rows
+# What one window must differ by to be at fault by itself: shares of rows; of ranks, half of what there is room for.
+FAULT_FLOORS = {"null_share": 0.05, "repeats": 0.05, "outside": 0.05, "mean_rank": 0.25, "spread": 0.125}
+TWO_SIDED = ("mean_rank", "spread")
 FAULTS_SHARE = 0.25  # of the budget
-SUDDEN = 3  # windows, within which the columns of one source have moved together
+SUDDEN, MOST_OF_A_SOURCE, STEP = 3, 0.8, 2.5  # windows, within which so many columns of one source have moved together, and so far
 
 
 @dataclass(frozen=True)
@@ -134,12 +142,14 @@ class DriftReading:
         leading = self.columns.index(self.leading(window)[0][0])
         if strength[leading].argmax() == relation and strength[leading, relation] > MOVED / 2:
             return "changed relation"
-        moved = [i for i in range(len(self.columns)) if strength[i].max() > MOVED / 2]
-        sources = {source_of.get(self.columns[i], "") for i in moved}
-        others = {source_of.get(name, "") for name in self.columns} - sources
-        sudden = window - self._began(window, leading) < SUDDEN
-        if len(sources) == 1 and sources != {""} and others - {""} and sudden:
-            return "upstream fault"
+        moved = {self.columns[i] for i in range(len(self.columns)) if strength[i].max() > MOVED / 2}
+        sources = {source_of.get(name, "") for name in moved}
+        if len(sources) == 1 and sources != {""} and window - self._began(window, leading) < SUDDEN:
+            (source,) = sources
+            own = [i for i, name in enumerate(self.columns) if source_of.get(name) == source]
+            step = float(strength[own].max(axis=1).mean())
+            if len(own) < len(self.columns) and len(moved) >= MOST_OF_A_SOURCE * len(own) and step > STEP:
+                return "upstream fault"
         return "population shift"
 
     def _began(self, window: int, column: int) -> int:
@@ -171,15 +181,16 @@ class DriftReading:
 class DriftDetector:
     """Judges window after window of one champion against its reference profile, and against those before that were well.
 
-    period: how many windows a season has; season_from: how many windows lie between the reference and the first that is added
+    number_of: the number of the window that starts then, as the reference numbers its own; period: how many windows a season has
     """
 
-    def __init__(self, reference: Profile, level: float, period: int = PERIOD, season_from: int = 0) -> None:
-        self._reference, self._level, self._period = reference, level, period
+    def __init__(self, reference: Profile, level: float, number_of: Callable[[datetime], int], period: int = PERIOD) -> None:
+        self._reference, self._level, self._number_of, self._period = reference, level, number_of, period
         self._shape = (len(reference.names), len(STATISTICS))
         size = self._shape[0] * self._shape[1]
         self.learning = len(reference.windows) < LEAST_REFERENCE
         self._floor = _floors(reference)
+        self._fault_floor = np.tile([FAULT_FLOORS.get(s, np.inf) for s in STATISTICS], self._shape[0])
         self._certain = float(ndtri(1 - FAULTS_SHARE / level / (self._shape[0] * len(FAULTS))))
         self._weights = _weights(reference)
         self._detector = ShiryaevRoberts(size)
@@ -195,8 +206,7 @@ class DriftDetector:
             self._centre = np.nan_to_num(np.nanmean(reference.windows, axis=0))
             self._known = list(reference.windows.reshape(len(reference.windows), -1))
             self._known_within = list(reference.within(reference.rows, self._centre).reshape(len(self._known), -1))
-            self._phases = list(range(len(self._known)))
-            self._first = len(self._known) + season_from
+            self._phases = reference.numbers.tolist()
             self._learn()
 
     @property
@@ -211,18 +221,13 @@ class DriftDetector:
                 self._add(window.start, window.rows, window.statistics.reshape(-1))
 
     def _add(self, start: datetime, rows: int, value: Floats) -> None:
-        place, phase = len(self._seen), self._first + len(self._seen)
+        place, phase = len(self._seen), self._number_of(start)
         within = self._reference.within(np.array([rows]), self._centre).reshape(-1)
         score = np.clip(self._past.score(value, within, phase, self._floor), -MOST_SCORE, MOST_SCORE)
         self._together = self._together + 1 if _most_have_moved(score.reshape(self._shape)) else 0
         holiday = 0 < self._together <= PATIENCE
         evidence = self._detector.add(np.full_like(score, np.nan) if holiday else score).reshape(self._shape).mean(axis=1)
-        found = self._past.score(value, within, phase, np.full(len(value), FAULT_FLOOR)).reshape(self._shape)
-        for i, statistic in enumerate(STATISTICS):
-            if statistic in FAULTS:
-                for column in np.flatnonzero(found[:, i] > self._certain):
-                    share = float(value.reshape(self._shape)[column, i])
-                    self._faults.append(Fault(place, self._reference.names[column], statistic, share))
+        self._faults += self._faults_in(place, value, within, phase, holiday=holiday)
         self._starts.append(start)
         self._seen.append(value)
         self._within.append(within)
@@ -231,11 +236,25 @@ class DriftDetector:
         self._well.append(bool(self._weights @ evidence < CALM * self._level) and not self._together)
         self._learn_from(place - DELAY)
 
+    def _faults_in(self, place: int, value: Floats, within: Floats, phase: int, *, holiday: bool) -> list[Fault]:
+        """A column's first fault in the order of `FAULTS` stands for all. On a holiday all may have moved in one step."""
+        scores = self._past.score(value, within, phase, self._fault_floor).reshape(self._shape)
+        found: dict[int, Fault] = {}
+        for statistic in FAULTS:
+            i = STATISTICS.index(statistic)
+            if statistic in TWO_SIDED and holiday:
+                continue
+            score = np.abs(scores[:, i]) if statistic in TWO_SIDED else scores[:, i]
+            for column in np.flatnonzero(score > self._certain).tolist():
+                share = float(value.reshape(self._shape)[column, i])
+                found.setdefault(column, Fault(place, self._reference.names[column], statistic, share))
+        return list(found.values())
+
     def _learn_from(self, place: int) -> None:
         """Take a window into the past, if all has been well from then till now."""
         if place < 0 or not all(self._well[place:]):
             return
-        phase = self._first + place
+        phase = self._number_of(self._starts[place])
         self._known.append(self._past.clipped(self._seen[place], self._within[place], phase))
         self._known_within.append(self._within[place])
         self._phases.append(phase)
@@ -266,9 +285,11 @@ class DriftDetector:
         )
 
 
-def read_drift(reference: Profile, since: Sequence[Window], level: float, period: int = PERIOD, season_from: int = 0) -> DriftReading:
+def read_drift(
+    reference: Profile, since: Sequence[Window], level: float, number_of: Callable[[datetime], int], period: int = PERIOD
+) -> DriftReading:
     """Judge the windows `since` the champion went live, all at once."""
-    detector = DriftDetector(reference, level, period, season_from)
+    detector = DriftDetector(reference, level, number_of, period)
     detector.add(since)
     return detector.reading()
 

@@ -1,0 +1,158 @@
+"""The report of an endpoint's monitors: one self-contained HTML page, to be read at a glance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from noria.evidence.charts import Line, Mark, bars, heatmap, line_chart
+
+STYLE = Path(__file__).with_name("report.css")
+STRONG_SHIFT = 0.25
+MOST_ROWS = 24
+WORDS = {"healthy": "well", "unhealthy": "not well", "unknown": "unknown"}
+
+
+def render_monitor_report(project: str, figures: Mapping[str, Any]) -> str:
+    """The whole page, from `monitor_figures`."""
+    return "".join(
+        [
+            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+            f"<title>{escape(figures['endpoint'])}: monitors</title><style>{STYLE.read_text()}</style></head><body>",
+            _headline(project, figures),
+            _monitors(figures["monitors"]),
+            _findings(figures["findings"]),
+            _drift(figures["drift"]),
+            "".join(_performance(one) for one in figures["performance"]),
+            _volume(figures["volume"]),
+            "</body></html>",
+        ]
+    )
+
+
+def headline(figures: Mapping[str, Any]) -> str:
+    """How the endpoint is, in one sentence."""
+    endpoint = figures["endpoint"]
+    open_now = [f for f in figures["findings"] if f["closed_at"] is None]
+    blind = [m for m in figures["monitors"] if m["health"] == "unknown"]
+    if open_now:
+        return f"{endpoint}: {open_now[-1]['words']}" + (f" (and {len(open_now) - 1} more)" if len(open_now) > 1 else "")
+    if blind or not figures["monitors"]:
+        return f"{endpoint}: unknown; " + (f"{blind[0]['monitor']}: {blind[0]['why']}" if blind else "nothing watches it")
+    return f"{endpoint} is well: {len(figures['monitors'])} monitors have looked, and none has found anything"
+
+
+def _headline(project: str, figures: Mapping[str, Any]) -> str:
+    if figures["champion"] is None:
+        told = "no champion yet"
+    else:
+        told = f"champion {figures['champion'][:12]} since {_day(figures['since'])} · as of {_moment(figures['at'])}"
+    return f'<h1>{escape(headline(figures))}</h1><p class="dim">{escape(project)} · {told}</p>'
+
+
+def _monitors(monitors: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        f'<tr><td class="tag {m["health"]}">{WORDS[m["health"]]}</td><td>{escape(m["monitor"])}</td>'
+        f'<td class="dim">{escape(_why(m))}</td></tr>'
+        for m in monitors
+    ]
+    return f"<h2>What was looked at</h2><table>{''.join(rows)}</table>" if rows else ""
+
+
+def _why(monitor: Mapping[str, Any]) -> str:
+    if monitor["health"] == "healthy":
+        return ", ".join(f"{name} {value:,.4g}" for name, value in monitor["evidence"].items())
+    return str(monitor.get("cause") or monitor.get("why"))
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
+    if not findings:
+        return "<h2>Findings</h2><p class='dim'>None so far.</p>"
+    rows = [
+        f"<tr><td class='day'>{_day(f['since'] or f['opened_at'])}</td><td class='day'>{_day(f['opened_at'])}</td>"
+        f"<td class='day'>{_day(f['closed_at']) if f['closed_at'] else '<b>open</b>'}</td>"
+        f"<td class='tag {f['severity']}'>{escape(f['kind'])}</td><td>{escape(f['words'])}</td></tr>"
+        for f in reversed(findings)
+    ]
+    return (
+        "<h2>Findings, the newest first</h2><div class='scroll'><table><tr><th>since</th><th>found</th><th>over</th><th>kind</th>"
+        f"<th>what</th></tr>{''.join(rows)}</table></div>"
+    )
+
+
+def _drift(drift: Mapping[str, Any] | None) -> str:
+    if drift is None:
+        return "<h2>Inputs</h2><p class='dim'>No window of this champion has been judged yet.</p>"
+    labels = [_day(s) for s in drift["starts"]]
+    evidence = Line("evidence", "loop", [_log(v) for v in drift["pooled"]])
+    level = Line("alarm", "bad", [_log(drift["level"])] * len(labels))
+    strength = {name: max(map(abs, _known(path)), default=0.0) for name, path in drift["shift"].items()}
+    moved = sorted(strength, key=lambda name: -strength[name])[:MOST_ROWS]
+    shift = [[None if math.isnan(v) else v for v in drift["shift"][name]] for name in moved]
+    return (
+        "<h2>Evidence that the inputs have moved</h2>"
+        "<p class='dim'>In powers of ten, window by window, over all columns; it is an alarm above the line that the budget of false "
+        "alarms sets.</p>"
+        + line_chart([evidence, level], labels)
+        + "<h2>How each input has moved</h2>"
+        + "<p class='dim'>Against what the champion was trained on: red where values rank higher, blue where they rank lower "
+        + f"(full colour at ±{STRONG_SHIFT}).</p>"
+        + heatmap(moved, labels, shift, most=STRONG_SHIFT)
+        + _before_and_after(drift)
+    )
+
+
+def _before_and_after(drift: Mapping[str, Any]) -> str:
+    if not drift["columns"]:
+        return "<p class='dim'>The log of that window is gone; its distributions can't be shown.</p>"
+    charts = [
+        f"<figure><figcaption>{escape(c['column'])}</figcaption>{bars(c['labels'], c['before'], c['after'])}</figure>"
+        for c in drift["columns"]
+    ]
+    return (
+        f"<h2>Before and after</h2><p class='dim'>Grey: the reference. Green: the window of {_day(drift['window'])}. What weighs most "
+        f"comes first.</p><div class='pair'>{''.join(charts)}</div>"
+    )
+
+
+def _performance(one: Mapping[str, Any]) -> str:
+    title = f"<h2>{escape(one['metric'].replace('_', '-'))}</h2>"
+    if not one["values"]:
+        return f"{title}<p class='dim'>{one['waiting']} windows wait for their outcomes; none has them yet.</p>"
+    labels = [_day(s) for s in one["starts"]]
+    lines = [
+        Line("each window", "loop", one["values"]),
+        Line("accepted", "static", [one["accepted"]] * len(labels)),
+        Line("tolerated", "bad", [one["accepted"] + one["tolerance"]] * len(labels)),
+    ]
+    over = next((i for i, value in enumerate(one["evidence"]) if value >= one["level"]), None)
+    marks = [] if over is None else [Mark(over / max(len(labels) - 1, 1), "refuse", "the evidence suffices", "alarm")]
+    waiting = f" {one['waiting']} newer windows wait for their outcomes." if one["waiting"] else ""
+    return f"{title}<p class='dim'>By window, once its outcomes are due.{waiting}</p>" + line_chart(lines, labels, marks=marks)
+
+
+def _volume(volume: Mapping[str, Any]) -> str:
+    if not volume["rows"]:
+        return ""
+    labels = [_day(s) for s in volume["starts"]]
+    return "<h2>Predictions in each window</h2>" + line_chart([Line("rows", "loop", volume["rows"])], labels, height=180)
+
+
+def _known(path: Sequence[float]) -> list[float]:
+    return [v for v in path if not math.isnan(v)]
+
+
+def _log(value: float) -> float:
+    return math.log10(max(value, 0.01))
+
+
+def _day(text: str) -> str:
+    return f"{datetime.fromisoformat(text):%-d %b %Y}"
+
+
+def _moment(text: str) -> str:
+    return f"{datetime.fromisoformat(text):%-d %b %Y %H:%M} UTC"
