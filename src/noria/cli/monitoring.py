@@ -107,6 +107,58 @@ def report(
         console().print(f"{headline(figures)}\nreport: {path}")
 
 
+@monitor.command("backtest")
+def backtest(
+    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    reference: Annotated[int, typer.Option("--reference", envvar="NORIA_REFERENCE", help="Windows to learn from.", min=20)] = 56,
+    budget: Annotated[
+        float | None, typer.Option("--budget", envvar="NORIA_BUDGET", help="False alarms of drift a year; the monitor's if left out.")
+    ] = None,
+    sensitivity: Annotated[
+        float | None, typer.Option("--sensitivity", envvar="NORIA_SENSITIVITY", help="To try; the monitor's if left out.")
+    ] = None,
+    incidents: Annotated[
+        Path | None, typer.Option("--incidents", envvar="NORIA_INCIDENTS", help="CSV of what is known to have been wrong: name,start,end.")
+    ] = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", envvar="NORIA_SUGGEST", help="Find the sensitivity that spends the budget best.")
+    ] = False,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Run the drift monitor over history: the alarms it would have raised, how late, and how many in vain."""
+    from noria.cli.progress import watching
+    from noria.cli.render import show_backtest, show_json
+    from noria.core.clock import SystemClock
+    from noria.core.progress import Progress
+    from noria.loop.backtest import backtest as run_backtest
+    from noria.loop.backtest import read_incidents
+    from noria.loop.world import Policy, World
+    from noria.monitoring.monitor import Monitor
+
+    found, workspace = open_project(project)
+    chosen = found.endpoint(endpoint)
+    world = World.open(found, workspace, chosen, Policy.declared(found, chosen))
+    declared = world.monitor or Monitor(chosen)
+    end = found.settings.replay.end or SystemClock().now()
+    known = read_incidents(incidents) if incidents is not None else []
+    with watching(quiet=json) as tell:
+        done = run_backtest(
+            world,
+            end,
+            reference,
+            declared.drift_budget if budget is None else budget,
+            declared.sensitivity if sensitivity is None else sensitivity,
+            known,
+            lambda share: tell(Progress("backtest", track="windows", share=share)),
+            suggesting=suggest,
+        )
+    if json:
+        show_json(done.to_dict())
+    else:
+        show_backtest(done)
+
+
 def watch(
     every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How often to look.")] = "30s",
     once: Annotated[bool, typer.Option("--once", envvar="NORIA_ONCE", help="Look once; exit code 1 if something stands still.")] = False,

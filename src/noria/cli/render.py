@@ -13,6 +13,7 @@ from noria.core.errors import NoriaError
 if TYPE_CHECKING:
     from noria.data.ingest import Ingested
     from noria.features.skew import Skew
+    from noria.loop.backtest import Backtested
     from noria.loop.rounds import Round
     from noria.serving.load import Loaded
 
@@ -192,6 +193,31 @@ def show_findings(found: Mapping[str, Any]) -> None:
         out.print(f"  [dim]opened {f['opened_at'][:16]}, since {(f['since'] or f['opened_at'])[:16]}; {f['key']}[/]")
     for channel, trouble in found["undelivered"].items():
         out.print(f"[red]●[/] {trouble['waiting']} alerts wait for {channel} since {trouble['since'][:16]}: {trouble['why']}")
+
+
+def show_backtest(done: Backtested) -> None:
+    """What `noria monitor backtest` prints."""
+    out = console()
+    outside = sum(a.incident is None for a in done.alarms) / done.years
+    out.print(
+        f"{len(done.alarms)} alarms in {done.years:.2f} years, {done.judged_from:%-d %b %Y} to {done.judged_to:%-d %b %Y}; "
+        f"[bold]{outside:.1f} a year[/] belong to no known incident"
+    )
+    grid = _grid("alarm", "lasted", "led by", "looks like", "incident", "late by")
+    for a in done.alarms:
+        late = "" if a.delay is None else f"{a.delay.total_seconds() / 86_400:.1f} d"
+        grid.add_row(f"{a.at:%Y-%m-%d}", f"{a.lasted.total_seconds() / 86_400:.0f} d", a.column, a.words, a.incident or "", late)
+    out.print(grid)
+    for name in done.missed:
+        out.print(f"[red]●[/] missed: {name}")
+    if done.suggestion is not None:
+        grid = _grid("sensitivity", "false alarms a year", "at most (90 %)")
+        for sensitivity, (mean, upper) in done.suggestion.alarms.items():
+            grid.add_row(str(sensitivity), f"{mean:.2f}", f"{upper:.2f}")
+        out.print(grid)
+        best = done.suggestion.best
+        told = f"[bold]sensitivity={best:g}[/]" if best is not None else "none: ask for a larger budget"
+        out.print(f"suggested for {done.suggestion.budget:g} false alarms of drift a year: {told}")
 
 
 def show_watched(told: Mapping[str, Any]) -> None:

@@ -87,7 +87,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
 def _drift(drift: Mapping[str, Any] | None) -> str:
     if drift is None:
         return "<h2>Inputs</h2><p class='dim'>No window of this champion has been judged yet.</p>"
-    labels = [_day(s) for s in drift["starts"]]
+    labels = [_short(s) for s in drift["starts"]]
     evidence = Line("evidence", "loop", [_log(v) for v in drift["pooled"]])
     level = Line("alarm", "bad", [_log(drift["level"])] * len(labels))
     strength = {name: max(map(abs, _known(path)), default=0.0) for name, path in drift["shift"].items()}
@@ -123,7 +123,7 @@ def _performance(one: Mapping[str, Any]) -> str:
     title = f"<h2>{escape(one['metric'].replace('_', '-'))}</h2>"
     if not one["values"]:
         return f"{title}<p class='dim'>{one['waiting']} windows wait for their outcomes; none has them yet.</p>"
-    labels = [_day(s) for s in one["starts"]]
+    labels = [_short(s) for s in one["starts"]]
     lines = [
         Line("each window", "loop", one["values"]),
         Line("accepted", "static", [one["accepted"]] * len(labels)),
@@ -138,7 +138,7 @@ def _performance(one: Mapping[str, Any]) -> str:
 def _volume(volume: Mapping[str, Any]) -> str:
     if not volume["rows"]:
         return ""
-    labels = [_day(s) for s in volume["starts"]]
+    labels = [_short(s) for s in volume["starts"]]
     return "<h2>Predictions in each window</h2>" + line_chart([Line("rows", "loop", volume["rows"])], labels, height=180)
 
 
@@ -152,6 +152,10 @@ def _log(value: float) -> float:
 
 def _day(text: str) -> str:
     return f"{datetime.fromisoformat(text):%-d %b %Y}"
+
+
+def _short(text: str) -> str:
+    return f"{datetime.fromisoformat(text):%-d %b}"
 
 
 def _moment(text: str) -> str:

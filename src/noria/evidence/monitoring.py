@@ -59,6 +59,9 @@ def healths(monitors: Monitors) -> list[tuple[str, Health]]:
     for name, reading in (("drift", monitors.drift), ("skew", monitors.skew), ("predictions", monitors.volume)):
         if reading is not None:
             found.append((name, reading.health))
+    found += [(f"expected {r.tolerance.metric}", r.health) for r in monitors.expected]
+    if monitors.objective is not None:
+        found.append(("objective: latency", monitors.objective.health))
     found += [(f"table: {r.name}", r.health) for r in monitors.feeds]
     return found + [(b.subject, Unknown(b.why)) for b in monitors.blind]
 

@@ -20,6 +20,7 @@ from noria.features.training_set import TrainingSet, build_training_set, feature
 from noria.loop.world import World
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
 from noria.models.model import Model
+from noria.monitoring.expected import calibrate
 from noria.monitoring.windows import by_window
 from noria.training.fit import Fitted, fit_candidate
 
@@ -161,6 +162,7 @@ def _seal(
         "gates": [v.to_dict() for v in verdicts],
         "gains": {metric: evaluation.improvement_by_unit(metric).tolist() for metric in ROW_LOSSES},
         "accepted": [w.to_dict() for w in windows],
+        "calibration": list(calibrate(evaluation.labels, evaluation.candidate)),
         "metrics": metrics,
         "rows": training_set.balance.to_dict(),
         "training_set": training_set.id,

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from noria.loop.monitors import Monitors
 from noria.loop.world import World
 from noria.monitoring.drift import TWO_SIDED, DriftReading, Fault
+from noria.monitoring.expected import RUN, ExpectedReading
 from noria.monitoring.findings import Finding, Kind, Observed, began
 from noria.monitoring.performance import PerformanceReading
 from noria.monitoring.skew import SkewReading
+from noria.monitoring.traffic import IN_TIME, ObjectiveReading, Repeated
 from noria.monitoring.volume import VolumeReading
 
 CALM = 0.2  # of the level, below which an episode of evidence is over
@@ -20,10 +22,13 @@ MOST_NAMED = 5
 def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
     """Everything that is wrong at `now`, and what could be judged at all."""
     found = [
-        *(finding for reading in monitors.performance for finding in _performance(reading, now)),
+        *(finding for reading in monitors.performance for finding in _performance(reading, monitors.drift, now)),
+        *(finding for reading in monitors.expected for finding in _expected(reading, now)),
         *_drift(world, monitors.drift),
         *_skew(world, monitors.skew, now),
         *(finding for reading in (monitors.volume, *monitors.feeds) for finding in _volume(reading, world.grid.tick)),
+        *(_repeated(found) for found in monitors.repeated),
+        *_objective(monitors.objective, world.endpoint.slo.p99_ms, now),
         *(_blind(blind.subject, blind.since, blind.why) for blind in monitors.blind),
     ]
     seen: dict[Kind, bool] = {
@@ -32,19 +37,47 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         "fault": monitors.drift is not None and len(monitors.drift.pooled) > 0,
         "skew": monitors.skew is not None and monitors.skew.skew is not None,
         "volume": monitors.volume is not None,
+        "expected": bool(monitors.expected),
+        "objective": monitors.objective is not None,
         "blind": True,
     }
     return Observed(tuple(found), frozenset(kind for kind, judged in seen.items() if judged))
 
 
-def _performance(reading: PerformanceReading, now: datetime) -> Iterator[Finding]:
+def _performance(reading: PerformanceReading, drift: DriftReading | None, now: datetime) -> Iterator[Finding]:
     start = began(reading.evidence, reading.level, CALM * reading.level)
     if start is None:
         return
     metric, since = reading.tolerance.metric, reading.starts[start] if reading.starts else now
-    words = f"{metric} is {reading.recent - reading.accepted:+.3f} from where it was accepted; {reading.tolerance.by} is tolerated"
+    cause = reading.looks_like(inputs_moved=drift is not None and drift.drifting)
+    moved = f"{metric} is {reading.recent - reading.accepted:+.3f} from where it was accepted"
+    words = f"{moved}; {reading.tolerance.by} is tolerated; it looks like {cause}"
     mend = "retrain (`noria train`), or look what changed: `noria monitor report`"
-    yield Finding("performance", metric, since, "page", words, mend, reading.to_dict())
+    yield Finding("performance", metric, since, "page", words, mend, {**reading.to_dict(), "looks_like": cause})
+
+
+def _expected(reading: ExpectedReading, now: datetime) -> Iterator[Finding]:
+    if reading.alarming:
+        metric = reading.tolerance.metric
+        words = (
+            f"{metric} is expected to become {reading.expected[-1] + reading.bias:.3f}, from {reading.accepted:.3f} that was accepted, "
+            "by the scores alone: their outcomes have not come yet"
+        )
+        mend = "look at the inputs (`noria monitor report`) before the outcomes come"
+        yield Finding("expected", metric, reading.starts[-RUN] if reading.starts else now, "inform", words, mend, reading.to_dict())
+
+
+def _repeated(found: Repeated) -> Finding:
+    words = f"{found.share:.0%} of the predictions ask about the same facts again; {found.usual:.1%} was the most before"
+    evidence = {"share": found.share, "usual": found.usual}
+    return Finding("fault", "predictions: repeated", found.start, "page", words, "look at who asks: requests are sent twice", evidence)
+
+
+def _objective(reading: ObjectiveReading | None, p99_ms: float, now: datetime) -> Iterator[Finding]:
+    if reading is not None and reading.alarming:
+        words = f"answers come later than {p99_ms:g} ms {reading.burns[1]:.1f} times as often as the objective of {IN_TIME:.0%} allows"
+        mend = "look at the stages in /metrics; more workers, or a smaller model"
+        yield Finding("objective", "latency", reading.since or now, "page", words, mend, reading.to_dict())
 
 
 def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:

@@ -13,12 +13,15 @@ import numpy as np
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, microseconds, since_epoch
+from noria.evaluation.metrics import ROW_LOSSES
 from noria.features.skew import Served, measure_skew
 from noria.loop.world import World
 from noria.monitoring.drift import DriftReading
+from noria.monitoring.expected import Expected, ExpectedReading, read_expected
 from noria.monitoring.monitor import Monitor
 from noria.monitoring.performance import PerformanceReading, read_performance
 from noria.monitoring.skew import SkewReading
+from noria.monitoring.traffic import ObjectiveReading, Repeated, Traffic, read_objective, read_repeated
 from noria.monitoring.volume import VolumeReading
 from noria.monitoring.windows import Performance, Window
 from noria.serving.log.segments import read_log
@@ -32,6 +35,7 @@ YEAR = timedelta(days=365)
 PREDICTIONS = "predictions"
 DARK = 2  # matured windows without outcomes, from which on they count as stopped
 LEAST_KNOWN = 0.5  # of the outcomes that are due
+MOST_TRAFFIC = 60  # windows
 Reading = TypeVar("Reading")
 
 
@@ -53,6 +57,9 @@ class Monitors:
     skew: SkewReading | None = None
     volume: VolumeReading | None = None
     feeds: tuple[VolumeReading, ...] = ()
+    expected: tuple[ExpectedReading, ...] = ()
+    repeated: tuple[Repeated, ...] = ()
+    objective: ObjectiveReading | None = None
     blind: tuple[Blind, ...] = ()
 
 
@@ -76,8 +83,22 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
     skew = guarded("skew", lambda: _skew(world, monitor, now))
     volume = guarded(PREDICTIONS, lambda: _volume(world, monitor))
     feeds = guarded("feeds", lambda: _feeds(world, monitor, now))
+    expected = guarded("expected performance", lambda: _expected(world, monitor, champion, since))
+    traffic = guarded("traffic", lambda: _traffic(world)) or []
+    repeated = guarded("repeated predictions", lambda: read_repeated(traffic))
+    objective = guarded("objective", lambda: read_objective([(t.start, t.slow, t.rows) for t in traffic]))
     blind = guarded("blindness", lambda: _blind(world)) or []
-    return Monitors(tuple(performance or ()), drift, skew, volume, tuple(feeds or ()), (*blind, *broken))
+    return Monitors(
+        tuple(performance or ()),
+        drift,
+        skew,
+        volume,
+        tuple(feeds or ()),
+        tuple(expected or ()),
+        tuple(repeated or ()),
+        objective,
+        (*blind, *broken),
+    )
 
 
 def windows_of(world: World, bundle: str, since: datetime) -> list[Window]:
@@ -95,7 +116,8 @@ def windows_of(world: World, bundle: str, since: datetime) -> list[Window]:
             r.role,
             r.rows,
             None if r.statistics is None else np.array(json.loads(r.statistics), dtype=np.float64),
-            None if r.performance is None else Performance(**json.loads(r.performance)),
+            None if r.performance is None else Performance.of(json.loads(r.performance)),
+            None if r.expected is None else {name: (e["mean"], e["sd"]) for name, e in json.loads(r.expected).items()},
         )
         for r in rows
     ]
@@ -103,7 +125,7 @@ def windows_of(world: World, bundle: str, since: datetime) -> list[Window]:
 
 def accepted_windows(world: World, bundle: str) -> list[Performance]:
     """The performance that a bundle was accepted with, window by window of its holdout."""
-    return [Performance(**w) for w in world.candidate_detail(bundle).get("accepted", [])]
+    return [Performance.of(w) for w in world.candidate_detail(bundle).get("accepted", [])]
 
 
 def _performance(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> list[PerformanceReading]:
@@ -115,7 +137,7 @@ def _performance(world: World, monitor: Monitor, champion: str, champion_since: 
 
 def _drift(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> DriftReading:
     level = level_for(alarms_per_year=monitor.drift_budget, windows_per_year=YEAR / world.grid.tick)
-    detector = world.drift_detector(champion, champion_since, level)
+    detector = world.drift_detector(champion, champion_since, level, monitor.sensitivity)
     judged = detector.judged_to
     since = champion_since if judged is None else judged + world.grid.tick
     detector.add(w for w in windows_of(world, champion, since) if w.role == CHAMPION)
@@ -166,6 +188,33 @@ def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]
         detector.add((first + i * tick, int(n)) for i, n in enumerate(rows))
         found.append(detector.reading())
     return found
+
+
+def _expected(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> list[ExpectedReading]:
+    windows = [w for w in windows_of(world, champion, champion_since) if w.expected is not None and w.rows]
+    accepted = [p for p in accepted_windows(world, champion) if p.rows]
+    found = []
+    for tolerance in monitor.performance:
+        metric = tolerance.metric
+        if metric in ROW_LOSSES and accepted:
+            told = [
+                (w.start, Expected(*w.expected[metric]), w.performance.value(metric) if w.performance and w.performance.rows else None)
+                for w in windows
+                if w.expected is not None and metric in w.expected
+            ]
+            found.append(read_expected(tolerance, float(np.mean([p.value(metric) for p in accepted])), told))
+    return found
+
+
+def _traffic(world: World) -> list[Traffic]:
+    """What the traffic of the last windows was like, in the order of time."""
+    rows = world.catalog.rows(
+        sa.select(db.windows.c.start, db.windows.c.rows, db.windows.c.traffic)
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.traffic.is_not(None))
+        .order_by(db.windows.c.start.desc())
+        .limit(MOST_TRAFFIC)
+    )
+    return [Traffic(from_epoch(r.start), r.rows, **json.loads(r.traffic)) for r in reversed(rows)]
 
 
 def _blind(world: World) -> list[Blind]:

@@ -12,15 +12,18 @@ import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.ids import canonical_json
+from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.monitors import CHAMPION, Monitors, read_monitors, windows_of
 from noria.loop.state import Pending, State
 from noria.loop.world import World
+from noria.monitoring.expected import expect
 from noria.monitoring.windows import measure
 from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
 from noria.serving.log.segments import Predictions, read_log
 from noria.stores import catalog as db
 
 CHALLENGER, FALLBACK = "challenger", "fallback"
+SLOW = 1000  # microseconds in a millisecond
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _watched(logged: Predictions) -> Predictions:
 def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
     """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all."""
     logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
-    common = {"endpoint": world.endpoint.name, "start": since_epoch(start), "performance": None}
+    common = {"endpoint": world.endpoint.name, "start": since_epoch(start), "performance": None, "expected": None, "traffic": None}
     if logged is None:
         release = current_release(world)
         assert release is not None
@@ -123,9 +126,21 @@ def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
     watched = _watched(logged)
     for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
         rows = watched.of(bundle)
-        statistics = _statistics(world, bundle, rows) if role == CHAMPION and world.monitor is not None else None
-        found.append({**common, "bundle": bundle, "role": role, "rows": len(rows), "statistics": statistics})
+        told = _told(world, bundle, rows) if role == CHAMPION and world.monitor is not None else {"statistics": None}
+        found.append({**common, "bundle": bundle, "role": role, "rows": len(rows), **told})
     return found
+
+
+def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
+    """What is kept of a champion's window: its statistics, the losses to be expected of its scores, and what its traffic was like."""
+    assert world.monitor is not None
+    calibration = tuple(world.candidate_detail(bundle).get("calibration", (0.0, 1.0)))
+    metrics = [t.metric for t in world.monitor.performance if t.metric in ROW_LOSSES]
+    expected = {metric: vars(expect(metric, rows.prediction, calibration)) for metric in metrics}
+    keys = [key for key in rows.keys if key is not None]
+    slow = int((rows.latency_us > SLOW * world.endpoint.slo.p99_ms).sum())
+    traffic = {"keys": len(keys), "repeated": len(keys) - len(set(keys)), "slow": slow}
+    return {"statistics": _statistics(world, bundle, rows), "expected": canonical_json(expected), "traffic": canonical_json(traffic)}
 
 
 def _statistics(world: World, bundle: str, rows: Predictions) -> str:

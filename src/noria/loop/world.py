@@ -143,10 +143,11 @@ class World:
             self._profiles[bundle_id] = Profile.from_json(self.workspace.files.read(path))
         return self._profiles[bundle_id]
 
-    def drift_detector(self, bundle_id: str, since: datetime, level: float) -> DriftDetector:
+    def drift_detector(self, bundle_id: str, since: datetime, level: float, sensitivity: float) -> DriftDetector:
         """The detector of a champion, which remembers the windows it has judged since then."""
         if (bundle_id, since) not in self._detectors:
-            self._detectors = {(bundle_id, since): DriftDetector(self.profile(bundle_id), level, self.grid.number)}
+            detector = DriftDetector(self.profile(bundle_id), level, self.grid.number, sensitivity=sensitivity)
+            self._detectors = {(bundle_id, since): detector}
         return self._detectors[bundle_id, since]
 
     def volume_detector(self, name: str, level: float) -> VolumeDetector:

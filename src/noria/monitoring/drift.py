@@ -18,6 +18,7 @@ from scipy.special import ndtri
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.data.profile import STATISTICS, Profile
+from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
 from noria.statistics.baseline import Baseline, learn_baseline
 from noria.statistics.e_detector import ShiryaevRoberts
@@ -31,7 +32,6 @@ DELAY = 3  # windows
 CALM = 0.05  # of the level; above it, windows are not learnt from
 MOST_PAST = 180
 RELEARN = 7  # windows between two looks at the past, which moves slowly
-UNSPENT = 10.0  # how much lower the level may be, by simulation (benchmarks/monitoring): the mean over so many statistics is careful
 MOST_SCORE = 3.2  # of one window: what is wrong at once is a fault, drift lasts
 MOVED, MOST_OF_THEM, PATIENCE = 2.0, 0.5, 2  # when most columns move together, it is a holiday until it has lasted longer
 # Smaller shifts are trivial, however certain. A tenth of a standard deviation is 0.028 in ranks; for a relation: one correlation of 0.15.
@@ -182,10 +182,19 @@ class DriftDetector:
     """Judges window after window of one champion against its reference profile, and against those before that were well.
 
     number_of: the number of the window that starts then, as the reference numbers its own; period: how many windows a season has
+    sensitivity: how many times lower than `level` evidence alarms
     """
 
-    def __init__(self, reference: Profile, level: float, number_of: Callable[[datetime], int], period: int = PERIOD) -> None:
+    def __init__(
+        self,
+        reference: Profile,
+        level: float,
+        number_of: Callable[[datetime], int],
+        period: int = PERIOD,
+        sensitivity: float = SENSITIVITY,
+    ) -> None:
         self._reference, self._level, self._number_of, self._period = reference, level, number_of, period
+        self._sensitivity = sensitivity
         self._shape = (len(reference.names), len(STATISTICS))
         size = self._shape[0] * self._shape[1]
         self.learning = len(reference.windows) < LEAST_REFERENCE
@@ -279,7 +288,7 @@ class DriftDetector:
             shift=np.array(self._seen).reshape(-1, *self._shape)[:, :, 0] - middle,
             scores=np.array(self._scores).reshape(-1, *self._shape),
             weights=self._weights,
-            level=self._level / UNSPENT,
+            level=self._level / self._sensitivity,
             learning=self.learning,
             faults=tuple(self._faults),
         )

@@ -13,6 +13,9 @@ CALIBRATION = "calibration"
 
 # How the budget of false alarms is shared between the lanes (performance pages; drift informs).
 PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE = 0.5, 0.4, 0.1
+# How much lower than the budget's own level drift may alarm, by simulation (benchmarks/monitoring): the mean over so many statistics is
+# careful, and leaves most of the budget unspent.
+SENSITIVITY = 20.0
 
 
 class Named(Protocol):
@@ -48,12 +51,22 @@ class Monitor:
     """Watches an endpoint's inputs (drift) and, as outcomes arrive, its performance.
 
     skew: the largest share of a feature's served values that may differ from what its definition gives; None: not watched
+    sensitivity: of the drift lane, as `noria monitor backtest --suggest` finds it for this project's own past
     """
 
     endpoint: Named
     false_alarms_per_year: float = 2.0
     performance: Sequence[Tolerance] = ()
     skew: float | None = None
+    sensitivity: float = SENSITIVITY
+
+    def __post_init__(self) -> None:
+        if not (self.false_alarms_per_year > 0 and self.sensitivity >= 1):
+            raise UserMistake(
+                what="a monitor without a budget of false alarms, or less careful than its budget asks",
+                where=f"false_alarms_per_year={self.false_alarms_per_year}, sensitivity={self.sensitivity}",
+                mend="give false_alarms_per_year above 0, and a sensitivity of at least 1",
+            )
 
     @property
     def performance_budget(self) -> float:

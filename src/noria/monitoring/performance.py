@@ -8,7 +8,7 @@ scores accumulate as an e-detector over all possible starts of the decay (`noria
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,11 +23,15 @@ from noria.statistics.e_detector import ONE_SIDED, normal_scores, shiryaev_rober
 Floats = NDArray[np.float64]
 
 LEAST_PAST = 5  # windows without which a spread says nothing
+RECENT, LEAST_DROP = 7, 0.03  # windows that tell a cause; of AUC
 
 
 @dataclass(frozen=True)
 class PerformanceReading:
-    """What the monitor sees of one metric: the evidence after each window, against the level at which it alarms."""
+    """What the monitor sees of one metric: the evidence after each window, against the level at which it alarms.
+
+    gaps: share of positives minus mean prediction; aucs: how well scores rank outcomes, of each window and of those accepted
+    """
 
     tolerance: Tolerance
     accepted: float
@@ -35,6 +39,9 @@ class PerformanceReading:
     evidence: Floats
     level: float
     starts: tuple[datetime, ...] = ()
+    gaps: Floats = field(default_factory=lambda: np.empty(0))
+    aucs: Floats = field(default_factory=lambda: np.empty(0))
+    accepted_aucs: Floats = field(default_factory=lambda: np.empty(0))
 
     @property
     def alarmed_at(self) -> int | None:
@@ -46,6 +53,25 @@ class PerformanceReading:
     def alarming(self) -> bool:
         """Whether the evidence stands at or above the level now: decay that has passed by itself is no reason to act."""
         return len(self.evidence) > 0 and bool(self.evidence[-1] >= self.level)
+
+    def looks_like(self, *, inputs_moved: bool) -> str:
+        """What the newest windows look like: a changed relation (scores rank worse), labels that have shifted (they rank as before, and
+        outcomes are more or less frequent), or inputs that have moved."""
+        recent, before = self.aucs[-RECENT:], self.accepted_aucs
+        recent, before = recent[~np.isnan(recent)], before[~np.isnan(before)]
+        if len(recent) > 1 and len(before) > 1:
+            error = float(np.sqrt(recent.var(ddof=1) / len(recent) + before.var(ddof=1) / len(before)))
+            drop = float(before.mean() - recent.mean())
+            if drop > max(LEAST_DROP, 2 * error):
+                return (
+                    f"a changed relation between inputs and outcome (scores rank them worse: AUC {before.mean():.2f} → {recent.mean():.2f})"
+                )
+        gap = self.gaps[-RECENT:]
+        apart = float(gap.mean()) if len(gap) else 0.0
+        if not inputs_moved and len(gap) > 2 and abs(apart) > 2 * float(gap.std(ddof=1)) / np.sqrt(len(gap)):
+            how = "more" if apart > 0 else "less"
+            return f"shifted labels (outcomes are {how} frequent by {abs(apart):.0%} of the rows, at the same scores)"
+        return "inputs that have moved" if inputs_moved else "no one cause that the windows tell apart"
 
     @property
     def health(self) -> Health:
@@ -82,7 +108,22 @@ def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], sinc
     signs = (1.0, -1.0) if tolerance.metric == CALIBRATION else (1.0,)
     scores = np.column_stack([_scores(sign * (values - centre), sign * (past - centre), tolerance.by) for sign in signs])
     evidence = shiryaev_roberts(scores, ONE_SIDED).mean(axis=1) if len(values) else np.empty(0)
-    return PerformanceReading(tolerance, centre, values, evidence, level, tuple(start for start, _ in judged))
+    told = [w.performance for w in since if w.performance is not None and w.performance.rows]
+    return PerformanceReading(
+        tolerance,
+        centre,
+        values,
+        evidence,
+        level,
+        tuple(start for start, _ in judged),
+        np.array([p.positives - p.prediction for p in told]),
+        _aucs(told),
+        _aucs([p for p in accepted if p.rows]),
+    )
+
+
+def _aucs(windows: Sequence[Performance]) -> Floats:
+    return np.array([np.nan if p.auc is None else p.auc for p in windows], np.float64)
 
 
 def _scores(values: Floats, past: Floats, by: float) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.evaluation.metrics import ROW_LOSSES
+from noria.evaluation.metrics import ROW_LOSSES, auc
 from noria.monitoring.monitor import CALIBRATION
 
 Floats = NDArray[np.float64]
@@ -17,13 +18,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Performance:
-    """A window's predictions against their outcomes. `missing` predictions have none, though it is due."""
+    """A window's predictions against their outcomes. `missing` predictions have none, though it is due; `auc` is None for one class."""
 
     rows: int
     missing: int
     positives: float
     prediction: float
     losses: dict[str, float]
+    auc: float | None = None
 
     def value(self, metric: str) -> float:
         """The window's value of a metric: a mean loss, or for calibration positives minus predictions."""
@@ -33,15 +35,25 @@ class Performance:
         return {
             "rows": self.rows,
             "missing": self.missing,
-            "positives": self.positives,
-            "prediction": self.prediction,
+            "positives": self.positives if self.rows else None,
+            "prediction": self.prediction if self.rows else None,
             "losses": self.losses,
+            "auc": self.auc,
         }
+
+    @staticmethod
+    def of(found: Mapping[str, Any]) -> Performance:
+        """The performance that `to_dict` gave."""
+        nothing = {} if found["rows"] else {"positives": float("nan"), "prediction": float("nan")}
+        return Performance(**{**found, **nothing})
 
 
 @dataclass(frozen=True)
 class Window:
-    """One bundle's window: `role` is champion or challenger; `statistics` is `(columns, 3)` in the profile's order."""
+    """One bundle's window: `role` is champion or challenger; `statistics` is `(columns, 8)` in the profile's order.
+
+    expected: of each metric, the mean loss to be expected of the scores, and its standard deviation
+    """
 
     start: datetime
     bundle: str
@@ -49,6 +61,7 @@ class Window:
     rows: int
     statistics: Floats | None
     performance: Performance | None
+    expected: Mapping[str, tuple[float, float]] | None = None
 
 
 def measure(labels: Floats, predictions: Floats) -> Performance:
@@ -58,7 +71,8 @@ def measure(labels: Floats, predictions: Floats) -> Performance:
     if len(y) == 0:
         return Performance(0, len(labels), float("nan"), float("nan"), {})
     losses = {name: float(loss(y, p).mean()) for name, loss in ROW_LOSSES.items()}
-    return Performance(len(y), int((~known).sum()), float(y.mean()), float(p.mean()), losses)
+    ranked = auc(y, p)
+    return Performance(len(y), int((~known).sum()), float(y.mean()), float(p.mean()), losses, None if np.isnan(ranked) else ranked)
 
 
 def by_window(labels: Floats, predictions: Floats, window_of: NDArray[np.int64]) -> list[Performance]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -48,3 +50,37 @@ def paired_sequence(differences: NDArray[np.float64], before: NDArray[np.float64
     mean = float(differences.mean())
     half = radius(len(differences), sd, alpha=alpha, planned=planned)
     return Interval(mean, mean - half, mean + half, len(differences))
+
+
+def bounded_sequence(values: Floats, low: float, high: float, *, alpha: float) -> tuple[Floats, Floats]:
+    """The lower and upper bound `(n,)` of the mean after each of n values that lie in [low, high], for any distribution and any n.
+
+    The predictable plug-in empirical Bernstein sequence: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by
+    betting" (2024), theorem 2, with their λ truncated at a half. Values beyond the bounds are refused: what has none is clipped first,
+    and the mean is then that of the clipped values.
+    """
+    x = (np.asarray(values, np.float64) - low) / (high - low)
+    if len(x) and not (x.min() >= 0 and x.max() <= 1):
+        raise ValueError(f"values from {values.min():g} to {values.max():g} do not lie between {low:g} and {high:g}")
+    n = np.arange(1, len(x) + 1)
+    means = (0.5 + np.cumsum(x)) / (n + 1)
+    before = np.concatenate([[0.5], means[:-1]])[: len(x)]
+    spread = (0.25 + np.cumsum((x - means) ** 2)) / (n + 1)
+    spread_before = np.concatenate([[0.25], spread[:-1]])[: len(x)]
+    stake = np.minimum(np.sqrt(2 * math.log(2 / alpha) / (spread_before * n * np.log1p(n))), 0.5)
+    cost = 4 * (x - before) ** 2 * (-np.log1p(-stake) - stake) / 4
+    total = np.cumsum(stake)
+    middle, half = np.cumsum(stake * x) / total, (math.log(2 / alpha) + np.cumsum(cost)) / total
+    lower, upper = np.maximum.accumulate(np.maximum(middle - half, 0.0)), np.minimum.accumulate(np.minimum(middle + half, 1.0))
+    return low + (high - low) * lower, low + (high - low) * upper
+
+
+def asymptotic_sequence(values: Floats, *, alpha: float, planned: int, least: int = 10) -> tuple[Floats, Floats]:
+    """The same for values without bounds, from the `least`-th on (unbounded before): see `radius`."""
+    x = np.asarray(values, np.float64)
+    n = np.arange(1, len(x) + 1)
+    means = np.cumsum(x) / n
+    spread = np.sqrt(np.maximum(np.cumsum(x**2) / n - means**2, 0.0) * n / np.maximum(n - 1, 1))
+    half = np.array([radius(int(k), float(sd), alpha=alpha, planned=planned) for k, sd in zip(n, spread, strict=True)])
+    half[: least - 1] = np.inf
+    return means - half, means + half

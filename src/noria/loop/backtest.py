@@ -1,0 +1,164 @@
+"""The drift monitor over a project's own history: what it would have told, had it watched the features that the tables give."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.clock import require_utc
+from noria.core.errors import UserMistake
+from noria.data.profile import Profile, profile
+from noria.features.training_set import feature_matrix
+from noria.loop.world import World
+from noria.monitoring.backtest import CALM, Alarm, Incident, Suggestion, join, suggest
+from noria.monitoring.drift import LEAST_REFERENCE, DriftDetector
+from noria.monitoring.windows import Window
+from noria.statistics.e_detector import level_for
+
+YEAR = timedelta(days=365)
+ACCEPTED = 28  # windows that an alarm lasts, after which the new state is taken for the usual one
+
+
+class NoHistory(UserMistake):
+    """There are too few windows to backtest a monitor on."""
+
+    code = "NR-605"
+
+    def __init__(self, windows: int, reference: int) -> None:
+        super().__init__(
+            what="there is too little history to backtest a monitor",
+            where=f"{windows} windows have rows; {reference} are the reference, and at least {LEAST_REFERENCE} more are judged",
+            mend="ingest more history, or take a shorter reference (--reference)",
+        )
+
+
+@dataclass(frozen=True)
+class Backtested:
+    """What the monitor would have told. false_alarms_per_year: None where no incidents are known"""
+
+    windows: int
+    judged_from: datetime
+    judged_to: datetime
+    alarms: list[Alarm]
+    missed: list[str]
+    suggestion: Suggestion | None
+
+    @property
+    def years(self) -> float:
+        return (self.judged_to - self.judged_from) / YEAR
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "windows": self.windows,
+            "from": self.judged_from.isoformat(),
+            "to": self.judged_to.isoformat(),
+            "alarms": [a.to_dict() for a in self.alarms],
+            "alarms_per_year": len(self.alarms) / self.years,
+            "outside_incidents_per_year": sum(a.incident is None for a in self.alarms) / self.years,
+            "missed": self.missed,
+            "suggestion": None if self.suggestion is None else self.suggestion.to_dict(),
+        }
+
+
+def backtest(
+    world: World,
+    end: datetime,
+    reference: int,
+    budget: float,
+    sensitivity: float,
+    incidents: list[Incident],
+    told: Callable[[float], None],
+    *,
+    suggesting: bool,
+) -> Backtested:
+    """Watch the features of all history up to `end`, from a reference of the first so many windows on. Raises `NoHistory`."""
+    windows = [(start, values) for start, values in _windows(world, end) if len(values)]
+    if len(windows) < reference + LEAST_REFERENCE:
+        raise NoHistory(len(windows), reference)
+    level = level_for(alarms_per_year=budget, windows_per_year=YEAR / world.grid.tick)
+    known = _profile(world, windows[:reference])
+    alarms = _alarms(world, windows, reference, known, level, sensitivity, told)
+    joined = join(alarms, incidents, world.grid.tick)
+    missed = [i.name for i in incidents if i.name not in {a.incident for a in joined} and windows[reference][0] <= i.end]
+    a_year = round(YEAR / world.grid.tick)
+    suggestion = suggest(known, level, budget, a_year, world.randomness.seed("backtest")) if suggesting else None
+    return Backtested(len(windows), windows[reference][0], windows[-1][0] + world.grid.tick, joined, missed, suggestion)
+
+
+def _windows(world: World, end: datetime) -> list[tuple[datetime, NDArray[np.float32]]]:
+    """The features of every window of history."""
+    tick, features = world.grid.tick, world.offline.feature_set.features
+    first = world.grid.ceiling(world.offline.first())
+    count = max((world.grid.floor(end) - first) // tick, 0)
+    return [
+        (first + i * tick, feature_matrix(world.offline.rows(first + i * tick, first + (i + 1) * tick), features)) for i in range(count)
+    ]
+
+
+def _profile(world: World, windows: list[tuple[datetime, NDArray[np.float32]]]) -> Profile:
+    numbers = np.repeat([world.grid.number(start) for start, _ in windows], [len(values) for _, values in windows])
+    return profile(tuple(world.offline.feature_set.features), np.concatenate([values for _, values in windows]), numbers)
+
+
+def _alarms(
+    world: World,
+    windows: list[tuple[datetime, NDArray[np.float32]]],
+    reference: int,
+    known: Profile,
+    level: float,
+    sensitivity: float,
+    told: Callable[[float], None],
+) -> list[Alarm]:
+    tick = world.grid.tick
+    detector = DriftDetector(known, level, world.grid.number, sensitivity=sensitivity)
+    alarms: list[Alarm] = []
+    since: int | None = None
+    for i in range(reference, len(windows)):
+        start, values = windows[i]
+        detector.add([Window(start, "", "", len(values), known.statistics(values), None)])
+        reading = detector.reading()
+        told((i + 1 - reference) / (len(windows) - reference))
+        now = len(reading.pooled) - 1
+        evidence, wrong = float(reading.pooled[now]), reading.faults_of(now)
+        if since is None and (evidence >= reading.level or wrong):
+            since = i
+            column = reading.leading(now)[0][0]
+            words = wrong[0].words if wrong else reading.kind(now, world.source_of)
+            alarms.append(Alarm(start + tick, tick, column, words))
+        elif since is not None:
+            alarms[-1] = Alarm(alarms[-1].at, (i - since + 1) * tick, alarms[-1].column, alarms[-1].words)
+            if evidence < CALM * reading.level and not wrong:
+                since = None
+            elif i - since >= ACCEPTED:  # as a person or a retraining would: this is how it is now
+                known = _profile(world, windows[max(i + 1 - reference, 0) : i + 1])
+                detector = DriftDetector(known, level, world.grid.number, sensitivity=sensitivity)
+                since = None
+    return alarms
+
+
+def read_incidents(path: Path) -> list[Incident]:
+    """Known incidents from CSV: `name`, `start` and `end` (times with a zone; without an end, an incident is a moment)."""
+    found = []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for number, row in enumerate(csv.DictReader(file), 2):
+                try:
+                    start = require_utc(datetime.fromisoformat(row["start"].strip()))
+                    end = require_utc(datetime.fromisoformat(row["end"].strip())) if (row.get("end") or "").strip() else start
+                    found.append(Incident(row["name"], start, end))
+                except (KeyError, ValueError, AttributeError) as error:
+                    raise UserMistake(
+                        what="this line is no incident",
+                        where=f"{path}, line {number}: {error}",
+                        mend="write name,start,end as the header, and times such as 2024-03-01T00:00:00Z",
+                    ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserMistake(what="the incidents can't be read", where=f"{path}: {error}", mend="give a CSV file") from error
+    return found

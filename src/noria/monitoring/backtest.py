@@ -1,0 +1,114 @@
+"""Backtests of the drift monitor: the alarms it would have raised over history, and how often it would cry wolf.
+
+Known incidents say which alarms were right and how late they were. Where none are known, the stable past itself, drawn anew in blocks,
+says how many alarms a year a setting would raise while nothing is wrong, and so which setting spends a budget best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from noria.data.profile import Profile
+from noria.monitoring.drift import PERIOD, DriftDetector
+from noria.monitoring.windows import Window
+from noria.statistics.bootstrap import resampled
+
+BLOCK = 2 * PERIOD
+YEARS = 60  # that are drawn for a suggestion
+SENSITIVITIES = (1, 2, 3, 5, 7, 10, 14, 20, 30, 50)
+LATE = timedelta(days=7)  # after an incident's end, an alarm still belongs to it
+CALM = 0.2  # of the level, below which an alarm is over
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One alarm of a backtest: when, how long it lasted, what led it, what it looked like, and the incident it belongs to."""
+
+    at: datetime
+    lasted: timedelta
+    column: str
+    words: str
+    incident: str | None = None
+    delay: timedelta | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "at": self.at.isoformat(),
+            "lasted_hours": self.lasted.total_seconds() / 3600,
+            "column": self.column,
+            "words": self.words,
+            "incident": self.incident,
+            "delay_hours": None if self.delay is None else self.delay.total_seconds() / 3600,
+        }
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that is known to have been wrong from `start` to `end`."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """How many alarms a year each sensitivity would raise while nothing is wrong: the mean, and its upper 90 % bound."""
+
+    budget: float
+    alarms: dict[int, tuple[float, float]]
+
+    @property
+    def best(self) -> int | None:
+        """The highest sensitivity whose upper bound keeps the budget; None if none does."""
+        within = [s for s, (_, upper) in self.alarms.items() if upper <= self.budget]
+        return max(within, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"sensitivity": self.best, "false_alarms_per_year": {str(s): mean for s, (mean, _) in self.alarms.items()}}
+
+
+def join(alarms: Sequence[Alarm], incidents: Sequence[Incident], tick: timedelta) -> list[Alarm]:
+    """The alarms with the incidents that they belong to, and how late each was."""
+    found = []
+    for alarm in alarms:
+        known = next((i for i in incidents if i.start <= alarm.at <= i.end + LATE + tick), None)
+        found.append(alarm if known is None else replace(alarm, incident=known.name, delay=alarm.at - known.start))
+    return found
+
+
+def suggest(reference: Profile, level: float, budget: float, windows_per_year: int, seed: int) -> Suggestion:
+    """How many false alarms a year each sensitivity would raise, from `YEARS` years drawn from the reference's own windows."""
+    rng = np.random.default_rng(seed)
+    counts = dict.fromkeys(SENSITIVITIES, 0)
+    first = int(reference.numbers[-1]) + 1
+    wanted = first + np.arange(windows_per_year)
+    begin = datetime(2000, 1, 1)  # noqa: DTZ001 - a label for drawn windows, no moment in time
+    for _ in range(YEARS):
+        places = resampled(reference.numbers, wanted, PERIOD, BLOCK, rng)
+        detector = DriftDetector(reference, level, lambda start: first + (start - begin).days, sensitivity=1.0)
+        detector.add(
+            Window(begin + timedelta(days=i), "", "", int(reference.rows[p]), reference.windows[p], None) for i, p in enumerate(places)
+        )
+        pooled = detector.reading().pooled
+        for sensitivity in SENSITIVITIES:
+            counts[sensitivity] += _episodes(pooled, level / sensitivity)
+    return Suggestion(budget, {s: (n / YEARS, float(chi2.ppf(0.9, 2 * n + 2)) / 2 / YEARS) for s, n in counts.items()})
+
+
+def _episodes(path: NDArray[np.float64], level: float) -> int:
+    """How often evidence rises to a level, having been calm before."""
+    count, up = 0, False
+    for value in path:
+        if not up and value >= level:
+            count, up = count + 1, True
+        elif up and value < CALM * level:
+            up = False
+    return count

@@ -1,0 +1,97 @@
+"""Maturity: how many outcomes are known by what age, and what the early ones say of all.
+
+Fraud is reported late and delivery early: the outcomes that come first are not like the others. So the curve G(age | score) is learnt from
+windows that are complete, in bands of the score, and what is known is weighted by 1/G (Horvitz & Thompson 1952; for delayed labels:
+Chapelle 2014). What can't be known yet stands beside it: the share still missing, and the best and the worst that it may bring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+BANDS = 5
+LEAST_KNOWN = 0.05  # of a band's outcomes, below which it can't be spoken for
+COMPLETE = 0.95  # of all outcomes, from which on a window is judged
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean loss from some of its outcomes. value: weighted; plain: of those that are known; least, most: whatever the others bring
+
+    missing: the share of outcomes that has not come yet
+    """
+
+    value: float
+    plain: float
+    least: float
+    most: float
+    missing: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether so many outcomes are known that the window may be judged."""
+        return self.missing <= 1 - COMPLETE
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: None if np.isnan(value) else value for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Maturity:
+    """The learnt curves. borders: of the scores' bands `(bands − 1,)`; delays: of each band and outcome (0, 1) the delays, rising
+
+    A delay is how long after its prediction an outcome became known, in seconds; infinite where it never did.
+    """
+
+    borders: Floats
+    delays: tuple[tuple[Floats, Floats], ...]
+    rates: Floats
+
+    def known_by(self, age_seconds: Floats, scores: Floats) -> Floats:
+        """The share of outcomes `(rows,)` that are known by such ages, at such scores."""
+        one, other = self._known_by(age_seconds, scores)
+        rate = self.rates[self.borders.searchsorted(scores)]
+        return np.asarray(rate * one + (1 - rate) * other)
+
+    def _known_by(self, age_seconds: Floats, scores: Floats) -> tuple[Floats, Floats]:
+        band = self.borders.searchsorted(scores)
+        found = np.zeros((2, len(scores)))
+        for b, by_outcome in enumerate(self.delays):
+            here = band == b
+            for outcome, delays in enumerate(by_outcome):
+                found[outcome, here] = delays.searchsorted(age_seconds[here], side="right") / max(len(delays), 1)
+        return found[1], found[0]
+
+    def estimate(self, losses: Floats, labels: Floats, scores: Floats, age_seconds: Floats, if_one: Floats, if_zero: Floats) -> Estimate:
+        """The mean loss of a window `(rows,)`, whose labels are NaN where they are not known yet.
+
+        losses: of the known rows (anything elsewhere); if_one, if_zero: each row's loss, should its outcome be so
+        """
+        known = ~np.isnan(labels)
+        if not known.any():
+            least, most = np.minimum(if_one, if_zero).mean(), np.maximum(if_one, if_zero).mean()
+            return Estimate(float("nan"), float("nan"), float(least), float(most), 1.0)
+        one, other = self._known_by(age_seconds, scores)
+        share = np.where(labels == 1, one, other)[known]
+        weight = 1 / np.maximum(share, LEAST_KNOWN)
+        value = float((losses[known] * weight).sum() / weight.sum())
+        least = np.where(known, losses, np.minimum(if_one, if_zero)).mean()
+        most = np.where(known, losses, np.maximum(if_one, if_zero)).mean()
+        return Estimate(value, float(losses[known].mean()), float(least), float(most), float((~known).mean()))
+
+
+def learn_maturity(delays: Floats, labels: Floats, scores: Floats) -> Maturity:
+    """The curves from complete windows: of each row `(rows,)` the delay in seconds, the outcome (0 or 1), and the score."""
+    borders = np.unique(np.quantile(scores, np.linspace(0, 1, BANDS + 1)[1:-1])) if len(scores) else np.empty(0)
+    band = borders.searchsorted(scores)
+    curves = tuple(
+        (np.sort(delays[(band == b) & (labels == 0)]), np.sort(delays[(band == b) & (labels == 1)])) for b in range(len(borders) + 1)
+    )
+    rates = np.array([labels[band == b].mean() if (band == b).any() else 0.5 for b in range(len(borders) + 1)])
+    return Maturity(borders, curves, rates)
