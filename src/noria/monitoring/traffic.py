@@ -73,7 +73,7 @@ def read_objective(windows: Sequence[tuple[datetime, int, int]], objective: floa
     """The burn rates of windows (start, bad, all), in the order of time."""
 
     def burn(stretch: int) -> float:
-        bad, rows = (sum(w[i] for w in windows[-stretch:]) for i in (1, 2))
+        bad, rows = sum(w[1] for w in windows[-stretch:]), sum(w[2] for w in windows[-stretch:])
         return bad / rows / (1 - objective) if rows else 0.0
 
     burns = {stretch: burn(stretch) for stretch in sorted({s for long, short, _ in BURNS for s in (long, short)})}
