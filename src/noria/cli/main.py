@@ -290,14 +290,17 @@ def loop(
     begin_logging("text")
     clock, pause = SystemClock(), duration(every)
     rounds = Rounds(found, workspace, clock, pause if forever else duration(found.settings.loop.tick))
-    while True:
+    if not forever:
         done = rounds.run(endpoint)
-        show_round(done, as_json=json)
-        if not forever:
-            if done.troubles:
-                raise next(iter(done.troubles.values()))
-            return
-        clock.sleep(pause)
+        if not (json and done.troubles):  # a program is told one thing: the error
+            show_round(done, as_json=json)
+        if done.troubles:
+            raise next(iter(done.troubles.values()))
+        return
+    with rounds.pulse():
+        while True:
+            show_round(rounds.run(endpoint), as_json=json)
+            clock.sleep(pause)
 
 
 @app.command()

@@ -181,7 +181,7 @@ def watch(
     while True:
         seen = look(found, workspace, clock.now(), period)
         told = {
-            "stages": [{"stage": b.stage, "at": b.at.isoformat(), "late": b.stage in seen.late, "saw": dict(b.saw)} for b in seen.beats],
+            "stages": [{"stage": b.stage, "at": b.at.isoformat(), "dead": seen.dead.get(b.stage), "saw": dict(b.saw)} for b in seen.beats],
             "sent": seen.sent.sent,
             "waiting": seen.sent.waiting,
             "failing": seen.sent.failing,
@@ -191,7 +191,7 @@ def watch(
         else:
             show_watched(told)
         if once:
-            raise typer.Exit(1 if seen.late or seen.sent.failing else 0)
+            raise typer.Exit(1 if seen.dead or seen.sent.failing else 0)
         clock.sleep(period)
 
 

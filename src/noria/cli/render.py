@@ -224,7 +224,8 @@ def show_watched(told: Mapping[str, Any]) -> None:
     """What one look of `noria watch` prints."""
     out = console()
     for stage in told["stages"]:
-        out.print(f"{MARKS['unhealthy' if stage['late'] else 'healthy']} {stage['stage']}: last sign of life {stage['at'][:19]} UTC")
+        said = stage["dead"] or f"last sign of life {stage['at'][:19]} UTC"
+        out.print(f"{MARKS['unhealthy' if stage['dead'] else 'healthy']} {stage['stage']}: {said}")
     if not told["stages"]:
         out.print("[yellow]●[/] unknown: no stage has ever given a sign of life here")
     for channel, why in told["failing"].items():

@@ -44,10 +44,11 @@ class StoreSettings(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LoopSettings(msgspec.Struct, forbid_unknown_fields=True):
-    """How often the controller turns, and where its ticks lie on the clock (UTC)."""
+    """How often the controller turns, where its ticks lie on the clock (UTC), and how long one of its stages may take."""
 
     tick: str = "1d"
     offset: str = "0s"
+    longest: str = "6h"
 
 
 class ReplaySettings(msgspec.Struct, forbid_unknown_fields=True):

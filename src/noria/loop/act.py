@@ -12,7 +12,7 @@ import json
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
-from noria.core.ids import canonical_json, short
+from noria.core.ids import canonical_json, finite, short
 from noria.loop.candidate import make_candidate
 from noria.loop.incidents import close
 from noria.loop.observe import current_release
@@ -36,7 +36,7 @@ def journal(world: World, action: Action) -> None:
                     action=action.verb,
                     subject=action.subject,
                     reason=action.reason,
-                    evidence=canonical_json(dict(action.evidence)),
+                    evidence=canonical_json(finite(action.evidence)),
                     done=False,
                     outcome="",
                 )

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, microseconds, since_epoch
 from noria.core.errors import UserMistake, nearest
-from noria.core.ids import canonical_json
+from noria.core.ids import canonical_json, finite
 from noria.monitoring.alerts import Channel, ChannelFailed, Notice, pause_after, stamp
 from noria.monitoring.findings import Finding, Observed
 from noria.stores import catalog as db
@@ -109,7 +109,7 @@ def _begin(c: sa.Connection, endpoint: str, key: str, finding: Finding, now: dat
             subject=finding.subject,
             opened_at=since_epoch(now),
             closed_at=None,
-            evidence=canonical_json(dict(finding.evidence)),
+            evidence=canonical_json(finite(finding.evidence)),
             since=since_epoch(finding.since),
             severity=finding.severity,
             incident=incident,

@@ -7,13 +7,14 @@ One stage that fails does not stop the others: it is a finding, and the next rou
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from noria.core.clock import Clock
+from noria.core.clock import Clock, duration, in_words
 from noria.core.errors import NoriaError
 from noria.core.heartbeat import Beat, beat, beats
 from noria.core.progress import silence
@@ -33,6 +34,7 @@ from noria.stores.catalog import Catalog
 logger = logging.getLogger("noria.loop")
 
 LOOP, WATCH = "loop", "watch"
+WAITING = "waiting for the next round"
 PROJECT = "project"  # in the place of an endpoint, where a finding is about all of them
 
 
@@ -46,33 +48,52 @@ class Round:
 
 
 class Rounds:
-    """Goes round and round one project. period: until the next round, as far as the watcher is concerned."""
+    """Goes round and round one project. period: within which the next sign of life is due, as far as the watcher is concerned."""
 
     def __init__(self, project: Project, workspace: Workspace, clock: Clock, period: timedelta) -> None:
         self._project, self._workspace, self._clock, self._period = project, workspace, clock, period
         self._outbox = Outbox(tuple(project.settings.alerts.channels))
+        self._doing, self._since = "nothing yet", clock.now()
+
+    @contextmanager
+    def pulse(self) -> Iterator[None]:
+        """Give a sign of life twice a period, however long a stage may take: it says which, and since when."""
+        ended = threading.Event()
+
+        def beating() -> None:
+            while not ended.wait(self._period.total_seconds() / 2):
+                self._beat()
+
+        thread = threading.Thread(target=beating, name="pulse", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def run(self, endpoint: str | None = None) -> Round:
         """One round, of one endpoint or of all."""
         done = Round()
-        rows = 0
         for table in self._project.tables:
-            found = self._tried(done, f"ingest/{table.name}", self._ingest, table.name)
-            rows += found.balance.came_in if found is not None else 0
-        self._beat("ingest", {"rows": rows, "failed": [s for s in done.troubles if s.startswith("ingest/")]})
+            self._tried(done, f"ingest/{table.name}", self._ingest, table.name)
         if (self._workspace.root / "online").is_dir():
             self._tried(done, "materialize", self._materialize)
-            self._beat("materialize", {"failed": "materialize" in done.troubles})
-        chosen = [self._project.endpoint(endpoint)] if endpoint else list(self._project.endpoints)
-        for one in chosen:
+        for one in [self._project.endpoint(endpoint)] if endpoint else list(self._project.endpoints):
             done.actions += self._tried(done, f"turn/{one.name}", self._turn, one.name) or []
-        self._beat(LOOP, {"actions": len(done.actions), "failed": sorted(done.troubles)})
+        self._begin("telling")
         with closing(self._workspace.catalog()) as catalog:
             self._tell_troubles(catalog, done)
             done.sent = tell(catalog, self._project, self._clock.now())
+        self._begin(WAITING)
+        self._beat()
         return done
 
+    def _begin(self, stage: str) -> None:
+        self._doing, self._since = stage, self._clock.now()
+
     def _tried(self, done: Round, stage: str, work: Callable[..., Any], *given: Any) -> Any:
+        self._begin(stage)
         try:
             return work(*given)
         except NoriaError as error:
@@ -93,8 +114,9 @@ class Rounds:
             world.catalog.take_lease()
             return turn(world, self._clock.now())
 
-    def _beat(self, stage: str, saw: Mapping[str, Any]) -> None:
-        beat(self._workspace.root, stage, self._clock.now(), self._period, saw, self._workspace.files)
+    def _beat(self) -> None:
+        saw = {"doing": self._doing, "since": self._since.isoformat()}
+        beat(self._workspace.root, LOOP, self._clock.now(), self._period, saw, self._workspace.files)
 
     def _tell_troubles(self, catalog: Catalog, done: Round) -> None:
         """Stages that failed are findings; so is a watcher that stands still."""
@@ -104,7 +126,7 @@ class Rounds:
             open_elsewhere(catalog, PROJECT, Finding("blind", stage, now, "page", words, error.mend, error.to_dict()), now, self._outbox)
         close_elsewhere(catalog, PROJECT, "blind", list(done.troubles), now, self._outbox)
         watchers = [b for b in beats(self._workspace.root, self._workspace.files) if b.stage == WATCH]
-        _tell_late(catalog, watchers, now, self._outbox, only=[WATCH])
+        _tell_dead(catalog, _late(watchers, now), now, self._outbox, only=[WATCH])
 
 
 def tell(catalog: Catalog, project: Project, now: datetime) -> Sent:
@@ -125,10 +147,10 @@ def tell(catalog: Catalog, project: Project, now: datetime) -> Sent:
 
 @dataclass(frozen=True)
 class Watched:
-    """What the watcher saw. late: the stages that stand still"""
+    """What the watcher saw. dead: the stages that stand still, and why that is said"""
 
     beats: list[Beat]
-    late: list[str]
+    dead: dict[str, str]
     sent: Sent
 
 
@@ -141,18 +163,38 @@ def watch(project: Project, workspace: Workspace, now: datetime, period: timedel
         if served and not any(b.stage == LOOP for b in signs):
             never = Finding("dead", LOOP, now, "page", "the loop has never gone round here", "run `noria loop --forever`", {})
             open_elsewhere(catalog, PROJECT, never, now, outbox)
-        late = _tell_late(catalog, signs, now, outbox, only=[b.stage for b in signs])
+        dead = {**_late(signs, now), **_stuck(signs, now, duration(project.settings.loop.longest))}
+        _tell_dead(catalog, dead, now, outbox, only=[b.stage for b in signs])
         sent = tell(catalog, project, now)
-    beat(workspace.root, WATCH, now, period, {"stages": len(signs), "late": late}, workspace.files)
-    return Watched(signs, late, sent)
+    beat(workspace.root, WATCH, now, period, {"stages": len(signs), "dead": list(dead)}, workspace.files)
+    return Watched(signs, dead, sent)
 
 
-def _tell_late(catalog: Catalog, signs: list[Beat], now: datetime, outbox: Outbox, only: Sequence[str]) -> list[str]:
-    """Open a finding for every stage whose beat is late, and close those of stages that live again."""
-    late = [b for b in signs if b.late(now)]
-    for b in late:
-        words = f"{b.stage} stands still: its last sign of life was at {b.at:%Y-%m-%d %H:%M:%S} UTC, and one is due every {b.period}"
-        mend = f"start it again; if it was stopped on purpose, `noria watch --forget {b.stage}`"
-        open_elsewhere(catalog, PROJECT, Finding("dead", b.stage, b.at, "page", words, mend, {"saw": dict(b.saw)}), now, outbox)
-    close_elsewhere(catalog, PROJECT, "dead", [b.stage for b in late], now, outbox, of=only)
-    return [b.stage for b in late]
+def _late(signs: Sequence[Beat], now: datetime) -> dict[str, str]:
+    """The stages whose sign of life is overdue."""
+    return {
+        b.stage: f"its last sign of life was at {b.at:%Y-%m-%d %H:%M:%S} UTC, and one is due every {in_words(b.period)}"
+        for b in signs
+        if b.late(now)
+    }
+
+
+def _stuck(signs: Sequence[Beat], now: datetime, longest: timedelta) -> dict[str, str]:
+    """The stages that live and don't get on."""
+    found = {}
+    for b in signs:
+        doing, since = b.saw.get("doing", WAITING), b.saw.get("since")
+        if doing != WAITING and since is not None and now - datetime.fromisoformat(since) > longest:
+            found[b.stage] = f"it has been at {doing} since {since[:16]} UTC, and {in_words(longest)} is the longest it may take"
+        if b.saw.get("ready", 1) == 0:
+            found[b.stage] = f"none of its {b.saw.get('workers')} workers answers"
+    return found
+
+
+def _tell_dead(catalog: Catalog, dead: Mapping[str, str], now: datetime, outbox: Outbox, only: Sequence[str]) -> None:
+    """Open a finding for every stage that stands still, and close those of stages that live again."""
+    for stage, why in dead.items():
+        mend = f"start it again; if it was stopped on purpose, `noria watch --forget {stage}`"
+        finding = Finding("dead", stage, now, "page", f"{stage} stands still: {why}", mend, {"why": why})
+        open_elsewhere(catalog, PROJECT, finding, now, outbox)
+    close_elsewhere(catalog, PROJECT, "dead", list(dead), now, outbox, of=only)

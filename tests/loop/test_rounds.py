@@ -1,0 +1,117 @@
+"""The live loop and its watcher, as processes: what stands still is told by another process within two periods."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from noria.core.files import LocalFiles
+from noria.core.heartbeat import FOLDER, beat, beats
+from noria.loop.project import load_project
+from noria.loop.rounds import LOOP, WAITING, watch
+from noria.loop.workspace import Workspace
+
+NOW = datetime(2024, 5, 1, tzinfo=UTC)
+PERIOD = 2.0
+
+
+def noria(shop: Path, *arguments: str) -> Any:
+    done = subprocess.run([sys.executable, "-m", "noria", *arguments, "--json"], cwd=shop, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def running(shop: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-m", "noria", *arguments], cwd=shop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        process.kill()
+        process.wait()
+
+
+def open_findings(shop: Path, kind: str) -> list[str]:
+    return [f["subject"] for f in noria(shop, "findings", "list")["findings"] if f["kind"] == kind]
+
+
+def until(true: Callable[[], bool], seconds: float) -> float:
+    start = time.perf_counter()
+    while not true():
+        assert time.perf_counter() - start < seconds, "it did not come about"
+        time.sleep(0.1)
+    return time.perf_counter() - start
+
+
+def look(shop: Path, now: datetime) -> dict[str, str]:
+    project = load_project(shop)
+    return watch(project, Workspace.of(shop, project.settings), now, timedelta(seconds=30)).dead
+
+
+def test_a_stage_that_is_frozen_is_told_by_another_process_and_over_when_it_goes_on(shop: Path) -> None:
+    noria(shop, "ingest")
+    with ExitStack() as stack:
+        loop = stack.enter_context(running(shop, "loop", "--forever", "--every", f"{PERIOD}s"))
+        until(lambda: any(b.stage == LOOP for b in beats(shop / ".noria", LocalFiles())), 60)
+        stack.enter_context(running(shop, "watch", "--every", "500ms"))
+        until(lambda: any(b.stage == "watch" for b in beats(shop / ".noria", LocalFiles())), 30)
+        assert LOOP not in open_findings(shop, "dead")
+        loop.send_signal(signal.SIGSTOP)
+        signs = shop / ".noria" / FOLDER
+        dead_at = lambda: LOOP in json.loads((signs / "watch.json").read_text())["saw"]["dead"]  # noqa: E731
+        assert until(dead_at, 20) <= 2 * PERIOD + 1.5
+        assert LOOP in open_findings(shop, "dead")
+        loop.send_signal(signal.SIGCONT)
+        until(lambda: not dead_at(), 20)
+        assert LOOP not in open_findings(shop, "dead")
+
+
+def test_a_watcher_that_stands_still_is_told_by_the_loop(shop: Path) -> None:
+    noria(shop, "ingest")
+    project = load_project(shop)
+    workspace = Workspace.of(shop, project.settings)
+    beat(workspace.root, "watch", NOW, timedelta(seconds=30), {}, workspace.files)
+    noria(shop, "loop")
+    assert open_findings(shop, "dead") == ["watch"]
+
+
+def test_what_is_stuck_not_ready_unreadable_or_never_ran_is_dead(shop: Path) -> None:
+    noria(shop, "ingest")
+    root, files, minute = shop / ".noria", LocalFiles(), timedelta(minutes=1)
+    noria(shop, "train")
+    assert look(shop, NOW) == {}
+    assert open_findings(shop, "dead") == [LOOP]  # it has never gone round
+    beat(root, LOOP, NOW, minute, {"doing": WAITING, "since": (NOW - timedelta(days=3)).isoformat()}, files)
+    assert look(shop, NOW + minute) == {}
+    beat(root, LOOP, NOW, minute, {"doing": "turn/returns", "since": (NOW - timedelta(hours=7)).isoformat()}, files)
+    assert "turn/returns" in look(shop, NOW)[LOOP]
+    beat(root, "serve/8080", NOW, minute, {"workers": 2, "ready": 0}, files)
+    assert "none of its 2 workers" in look(shop, NOW)["serve/8080"]
+    (root / FOLDER / "serve.8080.json").write_text("{torn")
+    assert "serve.8080" in look(shop, NOW)
+    assert set(look(shop, NOW + timedelta(days=1))) == {LOOP, "serve.8080"}
+
+
+def test_one_source_that_fails_is_a_finding_and_holds_up_nothing_else(shop: Path) -> None:
+    noria(shop, "ingest")
+    (shop / "data" / "visits.parquet").write_bytes(b"no parquet")
+    done = noria(shop, "loop")
+    assert "error" in done
+    assert "ingest/visits" in open_findings(shop, "blind")
+    assert noria(shop, "status")["endpoints"][0]["champion"]  # the turn was taken all the same
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORIA_ALERTS_CHANNELS", "log")

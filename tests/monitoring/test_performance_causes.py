@@ -1,0 +1,53 @@
+"""What a loss of performance looks like: a changed relation, shifted labels, or inputs that have moved."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from scipy.special import expit
+
+from noria.monitoring.monitor import CALIBRATION, Tolerance
+from noria.monitoring.performance import PerformanceReading, read_performance
+from noria.monitoring.windows import Performance, Window, measure
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def days(rng: np.random.Generator, count: int, *, offset: float = 0.0, slope: float = 1.0) -> list[Performance]:
+    found = []
+    for _ in range(count):
+        x = rng.normal(size=600)
+        y = (rng.random(600) < expit(offset + slope * 1.5 * x - 1 + 0.1 * rng.normal())).astype(float)
+        found.append(measure(y, expit(1.5 * x - 1)))
+    return found
+
+
+def read(accepted: list[Performance], since: list[Performance], metric: str = "log_loss") -> PerformanceReading:
+    windows = [Window(START + i * timedelta(days=1), "b", "champion", p.rows, None, p) for i, p in enumerate(since)]
+    return read_performance(Tolerance(metric, by=0.03), accepted, windows, 150.0)
+
+
+def test_causes_are_told_apart_through_outcomes() -> None:
+    right = 0
+    for seed in range(20):
+        rng = np.random.default_rng([9, seed])
+        accepted = days(rng, 14)
+        concept = read(accepted, [*days(rng, 5), *days(rng, 7, slope=-0.2)])
+        labels = read(accepted, [*days(rng, 5), *days(rng, 7, offset=1.0)], CALIBRATION)
+        assert concept.alarming
+        assert labels.alarming
+        right += concept.looks_like(inputs_moved=False).startswith("a changed relation")
+        right += labels.looks_like(inputs_moved=False).startswith("shifted labels (outcomes are more frequent")
+    assert right >= 38
+    assert read(accepted, days(rng, 7)).looks_like(inputs_moved=True) == "inputs that have moved"
+
+
+def test_one_class_no_rows_and_a_round_trip_are_no_crash() -> None:
+    rng = np.random.default_rng(1)
+    odd = [measure(np.ones(5), np.full(5, 0.4)), measure(np.full(3, np.nan), np.zeros(3)), measure(np.array([1.0]), np.array([1.0]))]
+    reading = read(days(rng, 14), odd)
+    assert "no one cause" in reading.looks_like(inputs_moved=False)
+    again = [Performance.of(p.to_dict()) for p in odd]
+    assert [p.to_dict() for p in again] == [p.to_dict() for p in odd]
+    assert again[1].rows == 0
