@@ -1,5 +1,7 @@
 """A bank of streams with known truth: windows of rows in which nothing is wrong, and what may go wrong with them.
 
+The last column has eight categories, coded 0 to 7; the others are numbers.
+
 A stream is drawn window by window, so that years of it need no memory. `day` is the window's number; windows are days.
 """
 
@@ -17,6 +19,7 @@ Generator = np.random.Generator
 ROWS, COLUMNS = 500, 10
 NOISE = 0.03  # how far a column's level moves from day to day while nothing is wrong, in standard deviations
 WEEK = np.array([0.0, 0.05, 0.1, 0.05, 0.0, -0.6, -0.5])  # a business's week
+CATEGORY_EDGES = np.array([-0.5, 0.2, 0.6, 1.0, 1.3, 1.6, 2.0])
 NEW_YEAR, HOLIDAYS = 365, (0, 45, 121, 144, 185, 276, 358, 359)
 
 
@@ -34,6 +37,7 @@ class Stream:
     def window(self) -> Floats:
         rows = int(self.rows * (1 + 9 * min(self.day / 365, 1.0))) if self.kind == "growing volume" else self.rows
         x = self._values(rows) + self._levels()
+        x[:, -1] = np.searchsorted(CATEGORY_EDGES, x[:, -1] / max(float(x[:, -1].std()), 1e-9))
         self.day += 1
         return x
 
@@ -152,9 +156,38 @@ def _clipped(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
 
 
 def _segment(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
-    """One segment, a fifth of the rows (by the last column), moves by a standard deviation."""
+    """One segment, a fifth of the rows (by the second last column), moves by a standard deviation."""
     x = x.copy()
-    x[x[:, -1] > 0.84, 0] += 1.0
+    x[x[:, -2] > 0.84, 0] += 1.0
+    return x
+
+
+def _mix(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    """Fifteen of a hundred rows change from the first two categories to the third and fourth."""
+    x = x.copy()
+    moved = np.isin(x[:, -1], (0, 1)) & (rng.random(len(x)) < 0.15 / 0.58)
+    x[moved, -1] += 2
+    return x
+
+
+def _renamed(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    """The second category has another code from now on."""
+    x = x.copy()
+    x[x[:, -1] == 1, -1] = 11
+    return x
+
+
+def _swapped(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    """A category column and a column of numbers have changed places."""
+    x = x.copy()
+    x[:, [0, -1]] = x[:, [-1, 0]]
+    return x
+
+
+def _error_code(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    """A tenth of the values are −999."""
+    x = x.copy()
+    x[rng.random(len(x)) < 0.1, 0] = -999
     return x
 
 
@@ -172,6 +205,9 @@ FAULTS = (
     Fault("a thousandfold unit", _thousandfold, 1, 1.0),
     Fault("a fifth nulls", _nulls, 1, 1.0),
     Fault("a frozen column", _frozen, 1, 1.0),
+    Fault("a renamed category", _renamed, 1, 1.0),
+    Fault("columns changed places", _swapped, 1, 1.0),
+    Fault("an error code in a tenth of the rows", _error_code, 1, 1.0),
     Fault("half a standard deviation", _shift(0.5), 3, 0.98),
     Fault("two, in a tenth of the rows", _in_a_tenth, 3, 0.98),
     Fault("spread times 1.4", _wider, 3, 0.98),
@@ -179,5 +215,6 @@ FAULTS = (
     Fault("a quarter in three columns", _shift(0.25, 3), 4, 0.95),
     Fault("one, over thirty windows", _gradual, 15, 0.9),
     Fault("clipped at the 80th percentile", _clipped, 3, 0.98),
-    Fault("one, in a fifth of the rows", _segment, 3, 0.98),
+    Fault("a category mix changed by 15 %", _mix, 3, 0.98),
+    Fault("one, in one segment of a fifth of the rows", _segment, 3, 0.9),
 )

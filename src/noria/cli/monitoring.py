@@ -107,6 +107,27 @@ def report(
         console().print(f"{headline(figures)}\nreport: {path}")
 
 
+@monitor.command("dashboard")
+def dashboard(
+    out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="The file; standard output if left out.")] = None,
+    json: Json = False,
+) -> None:
+    """Write a Grafana dashboard for what `noria watch --metrics-port` and the server's /metrics tell Prometheus."""
+    import sys
+
+    from noria.cli.render import console, show_json
+
+    board = Path(__file__).parents[1].joinpath("evidence", "grafana.json").read_text()
+    if out is not None:
+        out.write_text(board)
+    if json:
+        show_json({"file": None if out is None else str(out)})
+    elif out is None:
+        sys.stdout.write(board)
+    else:
+        console().print(f"wrote {out}: import it in Grafana (Dashboards, New, Import)")
+
+
 @monitor.command("backtest")
 def backtest(
     endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
@@ -162,6 +183,9 @@ def backtest(
 def watch(
     every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How often to look.")] = "30s",
     once: Annotated[bool, typer.Option("--once", envvar="NORIA_ONCE", help="Look once; exit code 1 if something stands still.")] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", envvar="NORIA_METRICS_PORT", help="Serve what is seen to Prometheus on this port.")
+    ] = None,
     forget: Annotated[str | None, typer.Option("--forget", envvar="NORIA_FORGET", help="A stage that was stopped for good.")] = None,
     project: Folder = HERE,
     json: Json = False,
@@ -171,6 +195,7 @@ def watch(
     from noria.core.clock import SystemClock, duration
     from noria.core.heartbeat import forget as forget_stage
     from noria.core.telemetry import begin_logging
+    from noria.evidence.gauges import Latest, gauges
     from noria.loop.rounds import watch as look
 
     found, workspace = open_project(project)
@@ -178,8 +203,11 @@ def watch(
         forget_stage(workspace.root, forget, workspace.files)
     begin_logging("text")
     clock, period = SystemClock(), duration(every)
+    latest = Latest(metrics_port) if metrics_port is not None else None
     while True:
         seen = look(found, workspace, clock.now(), period)
+        if latest is not None:
+            latest.update(gauges(workspace.catalog(), seen.beats, seen.dead, clock.now()))
         told = {
             "stages": [{"stage": b.stage, "at": b.at.isoformat(), "dead": seen.dead.get(b.stage), "saw": dict(b.saw)} for b in seen.beats],
             "sent": seen.sent.sent,

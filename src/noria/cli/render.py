@@ -192,7 +192,7 @@ def show_findings(found: Mapping[str, Any]) -> None:
         out.print(f"{mark} [bold]{f['kind']}[/] {f['words']}{taken}{over}")
         out.print(f"  [dim]opened {f['opened_at'][:16]}, since {(f['since'] or f['opened_at'])[:16]}; {f['key']}[/]")
     for channel, trouble in found["undelivered"].items():
-        out.print(f"[red]●[/] {trouble['waiting']} alerts wait for {channel} since {trouble['since'][:16]}: {trouble['why']}")
+        out.print(f"[red]●[/] {trouble['waiting']} alerts wait for {channel} since {trouble['since'][:16]}; {trouble['why']}")
 
 
 def show_backtest(done: Backtested) -> None:

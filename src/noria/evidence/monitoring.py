@@ -15,7 +15,7 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
 from noria.data.profile import ColumnReference, Profile
 from noria.data.sketch import BELOW, NULL, Sketch
 from noria.evidence.figures import findings
-from noria.loop.monitors import CHAMPION, Monitors, accepted_windows, read_monitors, windows_of
+from noria.loop.monitors import CHAMPION, Monitors, accepted_windows, healths, read_monitors, windows_of
 from noria.loop.observe import Release, current_release
 from noria.loop.world import World
 from noria.monitoring.drift import DriftReading
@@ -51,19 +51,6 @@ def newest(world: World, release: Release | None) -> datetime | None:
     if latest is not None:
         return from_epoch(latest) + world.grid.tick
     return None if release is None else release.champion_since
-
-
-def healths(monitors: Monitors) -> list[tuple[str, Health]]:
-    """What each monitor says of itself; what can't be seen is unknown."""
-    found: list[tuple[str, Health]] = [(f"performance: {r.tolerance.metric}", r.health) for r in monitors.performance]
-    for name, reading in (("drift", monitors.drift), ("skew", monitors.skew), ("predictions", monitors.volume)):
-        if reading is not None:
-            found.append((name, reading.health))
-    found += [(f"expected {r.tolerance.metric}", r.health) for r in monitors.expected]
-    if monitors.objective is not None:
-        found.append(("objective: latency", monitors.objective.health))
-    found += [(f"table: {r.name}", r.health) for r in monitors.feeds]
-    return found + [(b.subject, Unknown(b.why)) for b in monitors.blind]
 
 
 def health_dict(health: Health) -> dict[str, Any]:

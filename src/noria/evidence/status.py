@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
+from noria.core.clock import SystemClock, duration
 from noria.core.conservation import Balance
+from noria.core.errors import UserMistake
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
+from noria.core.heartbeat import beats
 from noria.data.ingest import REASON, quarantine_of
 from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
-from noria.evidence.monitoring import health_dict, healths, newest
+from noria.evidence.monitoring import health_dict, newest
+from noria.loop.incidents import undelivered
+from noria.loop.monitors import healths, served_balances
 from noria.loop.observe import current_release, observe
 from noria.loop.project import Project
+from noria.loop.rounds import dead_stages
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
+from noria.monitoring.alerts import open_channel
 from noria.release.endpoint import Endpoint
-from noria.serving.plane import SUMS_FILE
 from noria.stores import catalog as db
 
 LAST_DECISIONS = 6
@@ -30,14 +35,18 @@ def status(project: Project, workspace: Workspace) -> dict[str, Any]:
     tables = [_table(workspace, t) for t in project.tables]
     ingested = all(t["rows"] is not None for t in tables)
     endpoints = [_endpoint(project, workspace, e, ingested=ingested) for e in project.endpoints]
-    sums = [*_table_sums(workspace, tables), *_catalog_sums(workspace), *_served_sums(project, workspace)]
+    served = [b for e in project.endpoints for b in served_balances(workspace.log(e.name))]
+    sums = [*_table_sums(workspace, tables), *_catalog_sums(workspace), *served]
+    stages, waiting = _stages(project, workspace), _undelivered(project, workspace)
     return {
         "project": project.settings.project.name,
         "folder": str(project.folder),
         "tables": tables,
         "endpoints": endpoints,
         "conservation": [s.to_dict() for s in sums],
-        "health": health_dict(_overall(sums, endpoints)),
+        "stages": stages,
+        "undelivered": waiting,
+        "health": health_dict(_overall(sums, endpoints, [*_stage_healths(stages), *_alert_healths(waiting)])),
         "next": _next(project, ingested=ingested, serving=any(e["champion"] for e in endpoints)),
     }
 
@@ -104,18 +113,35 @@ def _catalog_sums(workspace: Workspace) -> list[Balance]:
     return [Balance(f"{r.stage} {r.subject}", r.came_in, json.loads(r.went)) for r in rows]
 
 
-def _served_sums(project: Project, workspace: Workspace) -> list[Balance]:
-    sums = []
-    for endpoint in project.endpoints:
-        for path in sorted(workspace.log(endpoint.name).glob(f"*/{SUMS_FILE}")):
-            found = msgspec.json.decode(path.read_bytes())
-            sums.append(Balance(f"served {found['writer']}", found["answered"], {"logged": found["logged"]}))
-    return sums
+def _stages(project: Project, workspace: Workspace) -> list[dict[str, Any]]:
+    """The stages that ever gave a sign of life, and what is wrong with those that stand still."""
+    signs, now = beats(workspace.root, workspace.files), SystemClock().now()
+    dead = dead_stages(signs, now, duration(project.settings.loop.longest))
+    return [{"stage": b.stage, "at": b.at.isoformat(), "dead": dead.get(b.stage)} for b in signs]
 
 
-def _overall(sums: list[Balance], endpoints: list[dict[str, Any]]) -> Health:
-    """The whole project's health: its sums' and its endpoints'."""
-    whole = worst([_sums_health(sums), *(_read(e["health"]) for e in endpoints)])
+def _stage_healths(stages: list[dict[str, Any]]) -> list[Health]:
+    return [Unhealthy(f"{s['stage']} stands still: {s['dead']}") for s in stages if s["dead"]]
+
+
+def _undelivered(project: Project, workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """The channels that could not be told something, or can't be told anything."""
+    found: dict[str, dict[str, Any]] = {}
+    for channel in project.settings.alerts.channels:
+        try:
+            open_channel(channel, project.settings.alerts)
+        except UserMistake as error:
+            found[channel] = {"waiting": 0, "since": "", "why": f"{error.what}: {error.where}"}
+    return found | (undelivered(workspace.catalog()) if (workspace.own / "catalog.db").exists() else {})
+
+
+def _alert_healths(waiting: dict[str, dict[str, Any]]) -> list[Health]:
+    return [Unhealthy(f"{w['waiting']} alerts wait for {channel}; {w['why']}") for channel, w in waiting.items()]
+
+
+def _overall(sums: list[Balance], endpoints: list[dict[str, Any]], rest: list[Health]) -> Health:
+    """The whole project's health: its sums', its endpoints', its stages' and its alerts'."""
+    whole = worst([_sums_health(sums), *rest, *(_read(e["health"]) for e in endpoints)])
     return Healthy({"sums that hold": len(sums), "healthy endpoints": len(endpoints)}) if isinstance(whole, Healthy) else whole
 
 

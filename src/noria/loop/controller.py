@@ -10,6 +10,7 @@ from noria.loop.act import journal, perform, unfinished
 from noria.loop.decide import decide
 from noria.loop.findings import observed
 from noria.loop.incidents import note
+from noria.loop.monitors import healths
 from noria.loop.observe import measure_windows, observe
 from noria.loop.state import Action
 from noria.loop.world import World
@@ -30,6 +31,7 @@ def turn(world: World, now: datetime) -> list[Action]:
     for _ in range(MOST_STEPS):
         state = observe(world, now)
         if state.champion is not None:
+            world.tell_health(healths(state.monitors), now)
             note(world.catalog, state.endpoint, short(state.champion), observed(world, state.monitors, now), now, world.outbox)
         actions = decide(state)
         if not actions:

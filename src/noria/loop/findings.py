@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from noria.core.conservation import Balance
+from noria.core.ids import short
 from noria.loop.monitors import Monitors
 from noria.loop.world import World
 from noria.monitoring.drift import TWO_SIDED, DriftReading, Fault
@@ -28,6 +30,8 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         *_skew(world, monitors.skew, now),
         *(finding for reading in (monitors.volume, *monitors.feeds) for finding in _volume(reading, world.grid.tick)),
         *(_repeated(found) for found in monitors.repeated),
+        *(_stranger(bundle, world.grid.floor(now) - world.grid.tick) for bundle in monitors.strangers),
+        *(_lost(balance, now) for balance in monitors.lost),
         *_objective(monitors.objective, world.endpoint.slo.p99_ms, now),
         *(_blind(blind.subject, blind.since, blind.why) for blind in monitors.blind),
     ]
@@ -71,6 +75,17 @@ def _repeated(found: Repeated) -> Finding:
     words = f"{found.share:.0%} of the predictions ask about the same facts again; {found.usual:.1%} was the most before"
     evidence = {"share": found.share, "usual": found.usual}
     return Finding("fault", "predictions: repeated", found.start, "page", words, "look at who asks: requests are sent twice", evidence)
+
+
+def _stranger(bundle: str, since: datetime) -> Finding:
+    words = f"bundle {short(bundle)} answers, and was never released"
+    mend = "look which server answers, and from where it was started: `noria status`, /status"
+    return Finding("fault", "predictions: another model", since, "page", words, mend, {"bundle": bundle})
+
+
+def _lost(balance: Balance, now: datetime) -> Finding:
+    words = f"the log lacks rows: {balance.stage} {balance.came_in:,} answered, {balance.accounted:,} logged"
+    return Finding("fault", f"log: {balance.stage}", now, "page", words, "keep the log as it is, and report it", balance.to_dict())
 
 
 def _objective(reading: ObjectiveReading | None, p99_ms: float, now: datetime) -> Iterator[Finding]:

@@ -7,12 +7,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, microseconds, since_epoch
+from noria.core.conservation import Balance
+from noria.core.health import Health, Unhealthy, Unknown
+from noria.core.ids import short
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.features.skew import Served, measure_skew
 from noria.loop.world import World
@@ -25,6 +30,7 @@ from noria.monitoring.traffic import ObjectiveReading, Repeated, Traffic, read_o
 from noria.monitoring.volume import VolumeReading
 from noria.monitoring.windows import Performance, Window
 from noria.serving.log.segments import read_log
+from noria.serving.plane import SUMS_FILE
 from noria.statistics.e_detector import level_for
 from noria.stores import catalog as db
 
@@ -50,7 +56,11 @@ class Blind:
 
 @dataclass(frozen=True)
 class Monitors:
-    """What every monitor of an endpoint says. `blind` is what none of them could see."""
+    """What every monitor of an endpoint says.
+
+    strangers: bundles that answered in the newest window and were never released; lost: sums of the server's log that do not add up
+    blind: what none of them could see
+    """
 
     performance: tuple[PerformanceReading, ...] = ()
     drift: DriftReading | None = None
@@ -60,6 +70,8 @@ class Monitors:
     expected: tuple[ExpectedReading, ...] = ()
     repeated: tuple[Repeated, ...] = ()
     objective: ObjectiveReading | None = None
+    strangers: tuple[str, ...] = ()
+    lost: tuple[Balance, ...] = ()
     blind: tuple[Blind, ...] = ()
 
 
@@ -74,20 +86,23 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
         try:
             return read()
         except Exception as error:
-            logger.exception("the monitor %s of %s failed", name, world.endpoint.name)
+            logger.error("the monitor %s of %s failed: %r", name, world.endpoint.name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
             broken.append(Blind(name, now, f"it failed: {type(error).__name__}: {error}"))
             return None
 
-    performance = guarded("performance", lambda: _performance(world, monitor, champion, since))
+    windows = guarded("windows", lambda: windows_of(world, champion, since, statistics=False)) or []
+    performance = guarded("performance", lambda: _performance(world, monitor, champion, windows))
     drift = guarded("drift", lambda: _drift(world, monitor, champion, since))
     skew = guarded("skew", lambda: _skew(world, monitor, now))
     volume = guarded(PREDICTIONS, lambda: _volume(world, monitor))
     feeds = guarded("feeds", lambda: _feeds(world, monitor, now))
-    expected = guarded("expected performance", lambda: _expected(world, monitor, champion, since))
+    expected = guarded("expected performance", lambda: _expected(world, monitor, champion, windows))
     traffic = guarded("traffic", lambda: _traffic(world)) or []
     repeated = guarded("repeated predictions", lambda: read_repeated(traffic))
     objective = guarded("objective", lambda: read_objective([(t.start, t.slow, t.rows) for t in traffic]))
-    blind = guarded("blindness", lambda: _blind(world)) or []
+    strangers = guarded("released bundles", lambda: _strangers(world))
+    lost = guarded("the server's sums", lambda: [b for b in served_balances(world.log_folder) if not b.holds])
+    blind = guarded("blindness", lambda: _blind(world, now)) or []
     return Monitors(
         tuple(performance or ()),
         drift,
@@ -97,12 +112,29 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
         tuple(expected or ()),
         tuple(repeated or ()),
         objective,
+        tuple(strangers or ()),
+        tuple(lost or ()),
         (*blind, *broken),
     )
 
 
-def windows_of(world: World, bundle: str, since: datetime) -> list[Window]:
-    """The recorded windows of one bundle, in time order."""
+def healths(monitors: Monitors) -> list[tuple[str, Health]]:
+    """What each monitor says of itself; what can't be seen is unknown."""
+    found: list[tuple[str, Health]] = [(f"performance: {r.tolerance.metric}", r.health) for r in monitors.performance]
+    for name, reading in (("drift", monitors.drift), ("skew", monitors.skew), ("predictions", monitors.volume)):
+        if reading is not None:
+            found.append((name, reading.health))
+    found += [(f"expected {r.tolerance.metric}", r.health) for r in monitors.expected]
+    if monitors.objective is not None:
+        found.append(("objective: latency", monitors.objective.health))
+    found += [(f"table: {r.name}", r.health) for r in monitors.feeds]
+    found += [(f"log: {b.stage}", Unhealthy("rows that were answered are not in the log")) for b in monitors.lost]
+    found += [("released bundles", Unhealthy(f"bundle {short(b)} answers, and was never released")) for b in monitors.strangers]
+    return found + [(b.subject, Unknown(b.why)) for b in monitors.blind]
+
+
+def windows_of(world: World, bundle: str, since: datetime, *, statistics: bool = True) -> list[Window]:
+    """The recorded windows of one bundle, in time order; their statistics cost most to read, and not all need them."""
     rows = world.catalog.rows(
         sa.select(db.windows)
         .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.bundle == bundle)
@@ -115,7 +147,7 @@ def windows_of(world: World, bundle: str, since: datetime) -> list[Window]:
             r.bundle,
             r.role,
             r.rows,
-            None if r.statistics is None else np.array(json.loads(r.statistics), dtype=np.float64),
+            None if r.statistics is None or not statistics else np.array(json.loads(r.statistics), dtype=np.float64),
             None if r.performance is None else Performance.of(json.loads(r.performance)),
             None if r.expected is None else {name: (e["mean"], e["sd"]) for name, e in json.loads(r.expected).items()},
         )
@@ -128,9 +160,9 @@ def accepted_windows(world: World, bundle: str) -> list[Performance]:
     return [Performance.of(w) for w in world.candidate_detail(bundle).get("accepted", [])]
 
 
-def _performance(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> list[PerformanceReading]:
+def _performance(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[PerformanceReading]:
     accepted = accepted_windows(world, champion)
-    since = [w for w in windows_of(world, champion, champion_since) if w.performance]
+    since = [w for w in windows if w.performance]
     level = level_for(alarms_per_year=monitor.performance_budget, windows_per_year=YEAR / world.grid.tick)
     return [read_performance(tolerance, accepted, since, level) for tolerance in monitor.performance]
 
@@ -190,8 +222,8 @@ def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]
     return found
 
 
-def _expected(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> list[ExpectedReading]:
-    windows = [w for w in windows_of(world, champion, champion_since) if w.expected is not None and w.rows]
+def _expected(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[ExpectedReading]:
+    windows = [w for w in windows if w.expected is not None and w.rows]
     accepted = [p for p in accepted_windows(world, champion) if p.rows]
     found = []
     for tolerance in monitor.performance:
@@ -217,7 +249,30 @@ def _traffic(world: World) -> list[Traffic]:
     return [Traffic(from_epoch(r.start), r.rows, **json.loads(r.traffic)) for r in reversed(rows)]
 
 
-def _blind(world: World) -> list[Blind]:
+def _strangers(world: World) -> list[str]:
+    """Bundles that answered as champion in the newest window, though the catalog never made them so."""
+    mine = sa.and_(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.rows > 0)
+    newest = sa.select(sa.func.max(db.windows.c.start)).where(mine).scalar_subquery()
+    released = sa.select(db.releases.c.champion).where(db.releases.c.endpoint == world.endpoint.name)
+    rows = world.catalog.rows(
+        sa.select(db.windows.c.bundle).where(mine, db.windows.c.start == newest, db.windows.c.bundle.not_in(released)).distinct()
+    )
+    return [row.bundle for row in rows]
+
+
+def served_balances(log_folder: Path) -> list[Balance]:
+    """The sums that an endpoint's servers state: rows answered = rows logged, of each writer."""
+    found = []
+    for path in sorted(log_folder.glob(f"*/{SUMS_FILE}")):
+        try:
+            told = msgspec.json.decode(path.read_bytes())
+            found.append(Balance(f"served {told['writer']}", told["answered"], {"logged": told["logged"]}))
+        except (msgspec.DecodeError, KeyError, TypeError):
+            found.append(Balance(f"served {path.parent.name}, whose sums can't be read", 1, {"logged": 0}))
+    return found
+
+
+def _blind(world: World, now: datetime) -> list[Blind]:
     """What should be seen by now and is not: predictions in the newest window, outcomes that are due."""
     rows = world.catalog.rows(
         sa.select(db.windows.c.start, db.windows.c.rows, db.windows.c.performance)
@@ -231,6 +286,10 @@ def _blind(world: World) -> list[Blind]:
         found.append(
             Blind(PREDICTIONS, from_epoch(rows[silent - 1].start), "no prediction was logged: nothing of the inputs can be judged")
         )
+    overdue = since_epoch(now - world.endpoint.model.label.maturity - 3 * world.grid.tick)
+    lost = [r.start for r in rows if r.performance is None and r.rows and r.start < overdue]
+    if lost:
+        found.append(Blind("due windows", from_epoch(min(lost)), f"{len(lost)} windows are due and can't be judged: their log is gone"))
     matured = [(r.start, json.loads(r.performance)) for r in rows if r.performance is not None and r.rows]
     dark = next((i for i, (_, p) in enumerate(matured) if p["rows"] >= LEAST_KNOWN * (p["rows"] + p["missing"])), len(matured))
     if dark >= DARK:

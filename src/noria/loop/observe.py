@@ -11,6 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
+from noria.core.errors import OutsideWorld
 from noria.core.ids import canonical_json
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.monitors import CHAMPION, Monitors, read_monitors, windows_of
@@ -24,6 +25,19 @@ from noria.stores import catalog as db
 
 CHALLENGER, FALLBACK = "challenger", "fallback"
 SLOW = 1000  # microseconds in a millisecond
+
+
+class ClockWentBack(OutsideWorld):
+    """It is earlier than what was already observed."""
+
+    code = "NR-403"
+
+    def __init__(self, now: datetime, measured: datetime) -> None:
+        super().__init__(
+            what="the clock has gone back",
+            where=f"it says {now:%Y-%m-%d %H:%M} UTC, and windows up to {measured:%Y-%m-%d %H:%M} UTC were already observed",
+            mend="set this machine's clock; nothing was observed or decided",
+        )
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,8 @@ def measure_windows(world: World, now: datetime) -> None:
         return
     tick, name = world.grid.tick, world.endpoint.name
     measured = world.catalog.progress(f"windows/{name}") or world.grid.floor(release.champion_since)
+    if world.grid.floor(now) < measured:
+        raise ClockWentBack(now, measured)
     closed = [measured + i * tick for i in range((world.grid.floor(now) - measured) // tick)]
     due = world.catalog.rows(
         sa.select(db.windows.c.start)

@@ -163,11 +163,16 @@ def watch(project: Project, workspace: Workspace, now: datetime, period: timedel
         if served and not any(b.stage == LOOP for b in signs):
             never = Finding("dead", LOOP, now, "page", "the loop has never gone round here", "run `noria loop --forever`", {})
             open_elsewhere(catalog, PROJECT, never, now, outbox)
-        dead = {**_late(signs, now), **_stuck(signs, now, duration(project.settings.loop.longest))}
+        dead = dead_stages(signs, now, duration(project.settings.loop.longest))
         _tell_dead(catalog, dead, now, outbox, only=[b.stage for b in signs])
         sent = tell(catalog, project, now)
     beat(workspace.root, WATCH, now, period, {"stages": len(signs), "dead": list(dead)}, workspace.files)
     return Watched(signs, dead, sent)
+
+
+def dead_stages(signs: Sequence[Beat], now: datetime, longest: timedelta) -> dict[str, str]:
+    """The stages that stand still, and why that is said."""
+    return {**_late(signs, now), **_stuck(signs, now, longest)}
 
 
 def _late(signs: Sequence[Beat], now: datetime) -> dict[str, str]:

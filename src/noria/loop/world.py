@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from noria.core.clock import EPOCH, duration
+from noria.core.health import Health, word
 from noria.core.randomness import Randomness
 from noria.data.ingest import facts
 from noria.data.profile import Profile
@@ -166,6 +168,12 @@ class World:
         features = self.endpoint.model.features
         found = dict.fromkeys(features.features, features.spine.name)
         return found | {name: view.table.name for view in features.views for name in view.features}
+
+    def tell_health(self, healths: Sequence[tuple[str, Health]], now: datetime) -> None:
+        """Keep what each monitor said at a turn, for those who look at the catalog alone."""
+        if self.live:
+            with self.catalog.transaction() as c:
+                db.set_progress(c, f"health/{self.endpoint.name}", now, {name: word(health) for name, health in healths})
 
     def candidate_detail(self, bundle: str) -> dict[str, Any]:
         """What was found out about a bundle when it was a candidate."""

@@ -85,6 +85,7 @@ class DriftReading:
     starts: when each window began; shift: each column's mean rank minus the reference's `(windows, columns)`, from −0.5 to 0.5
     scores: of each window's statistics `(windows, columns, 8)`, normal where nothing is wrong
     weights: of each column `(columns,)`, summing to 1
+    unjudged: so many of the newest windows have rows and no statistics that fit the reference
     """
 
     columns: tuple[str, ...]
@@ -96,6 +97,7 @@ class DriftReading:
     weights: Floats
     level: float
     learning: bool
+    unjudged: int = 0
     faults: tuple[Fault, ...] = ()
 
     @property
@@ -162,6 +164,10 @@ class DriftReading:
     def health(self) -> Health:
         if self.learning:
             return Unknown(f"the reference has under {LEAST_REFERENCE} windows to learn its spread from")
+        if self.unjudged:
+            return Unknown(
+                f"the newest {self.unjudged} windows have rows that the reference can't judge: other columns, or nothing kept of them"
+            )
         if len(self.pooled) == 0:
             return Unknown("no window of traffic to compare yet")
         if faults := self.faults_of(len(self.pooled) - 1):
@@ -206,6 +212,8 @@ class DriftDetector:
         self._weights = _weights(reference)
         self._detector = ShiryaevRoberts(size)
         self._starts: list[datetime] = []
+        self._unjudged = 0
+        self._judged_to: datetime | None = None
         self._seen: list[Floats] = []
         self._within: list[Floats] = []
         self._evidence: list[Floats] = []
@@ -223,13 +231,18 @@ class DriftDetector:
     @property
     def judged_to(self) -> datetime | None:
         """The start of the newest window that was judged."""
-        return self._starts[-1] if self._starts else None
+        return self._judged_to
 
     def add(self, windows: Iterable[Window]) -> None:
         """Judge windows, in the order of time. Such as have no rows are no evidence of anything."""
         for window in windows:
-            if not self.learning and window.statistics is not None and window.statistics.shape == self._shape:
+            fits = window.statistics is not None and window.statistics.shape == self._shape
+            if self.learning or window.rows == 0:
+                continue
+            self._unjudged = 0 if fits else self._unjudged + 1
+            if fits and window.statistics is not None:
                 self._add(window.start, window.rows, window.statistics.reshape(-1))
+            self._judged_to = window.start
 
     def _add(self, start: datetime, rows: int, value: Floats) -> None:
         place, phase = len(self._seen), self._number_of(start)
@@ -277,6 +290,17 @@ class DriftDetector:
         known, within, phases = (np.array(each[past]) for each in (self._known, self._known_within, self._phases))
         self._past: Baseline = learn_baseline(known, within, phases, self._period)
 
+    def alarms(self) -> str | None:
+        """The leading column, if the newest window alarms: quicker than a whole reading."""
+        if not self._evidence:
+            return None
+        newest = self._evidence[-1]
+        faulty = [fault.column for fault in self._faults if fault.window == len(self._evidence) - 1]
+        if faulty:
+            return faulty[0]
+        over = float(self._weights @ newest) >= self._level / self._sensitivity
+        return self._reference.names[int(np.argmax(self._weights * newest))] if over else None
+
     def reading(self) -> DriftReading:
         """What all windows so far say."""
         columns = len(self._reference.names)
@@ -292,6 +316,7 @@ class DriftDetector:
             weights=self._weights,
             level=self._level / self._sensitivity,
             learning=self.learning,
+            unjudged=self._unjudged,
             faults=tuple(self._faults),
         )
 

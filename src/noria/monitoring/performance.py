@@ -42,6 +42,7 @@ class PerformanceReading:
     gaps: Floats = field(default_factory=lambda: np.empty(0))
     aucs: Floats = field(default_factory=lambda: np.empty(0))
     accepted_aucs: Floats = field(default_factory=lambda: np.empty(0))
+    scored: bool = True
 
     @property
     def alarmed_at(self) -> int | None:
@@ -77,6 +78,8 @@ class PerformanceReading:
     def health(self) -> Health:
         if len(self.values) == 0:
             return Unknown(f"no window with outcomes yet to judge {self.tolerance.metric} by")
+        if not self.scored:
+            return Unknown(f"under {LEAST_PAST} windows, accepted or since, to know how {self.tolerance.metric} varies by itself")
         if self.alarming:
             return Unhealthy(f"{self.tolerance.metric} is {self.recent - self.accepted:+.3f} from where it was accepted")
         return Healthy({"windows": len(self.values), "evidence": float(self.evidence[-1]), "level": self.level})
@@ -119,6 +122,7 @@ def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], sinc
         np.array([p.positives - p.prediction for p in told]),
         _aucs(told),
         _aucs([p for p in accepted if p.rows]),
+        bool(len(scores)) and not np.isnan(scores[-1]).all(),
     )
 
 

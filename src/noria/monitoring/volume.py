@@ -43,13 +43,17 @@ class Unusual:
 
 @dataclass(frozen=True)
 class VolumeReading:
-    """What the counts of one series say. last: rows of the newest window; unusual: the windows that stand out"""
+    """What the counts of one series say. last: rows of the newest window; judged: windows that could be held against others
+
+    unusual: the windows that stand out
+    """
 
     name: str
     windows: int
     last: int
     unusual: tuple[Unusual, ...]
     newest: datetime | None
+    judged: int
 
     @property
     def alarming(self) -> Unusual | None:
@@ -58,7 +62,7 @@ class VolumeReading:
 
     @property
     def health(self) -> Health:
-        if self.windows < LEAST_PAST:
+        if not self.judged:
             return Unknown(f"{self.windows} windows of {self.name}: {LEAST_PAST} are needed to know how many rows are usual")
         if self.alarming is not None:
             return Unhealthy(f"{self.name}: {self.alarming.words}")
@@ -81,6 +85,7 @@ class VolumeDetector:
         self._unusual: list[Unusual] = []
         self._last, self._windows = 0, 0
         self._newest: datetime | None = None
+        self._judged = 0
 
     @property
     def judged_to(self) -> datetime | None:
@@ -96,6 +101,7 @@ class VolumeDetector:
         phase, value = self._windows, math.log1p(rows)
         self._windows, self._last, self._newest = self._windows + 1, rows, start
         if self._past is not None:
+            self._judged += 1
             within = np.array([1 / max(math.exp(self._past.expected(phase)[0]), 1.0)])
             score = float(self._past.score(np.array([value]), within, phase, np.array([FLOOR]))[0])
             expected = math.expm1(self._past.expected(phase)[0])
@@ -112,4 +118,4 @@ class VolumeDetector:
 
     def reading(self) -> VolumeReading:
         """What all windows so far say."""
-        return VolumeReading(self._name, self._windows, self._last, tuple(self._unusual), self._newest)
+        return VolumeReading(self._name, self._windows, self._last, tuple(self._unusual), self._newest, self._judged)

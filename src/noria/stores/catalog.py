@@ -172,6 +172,19 @@ class LeaseLost(OutsideWorld):
         )
 
 
+class DamagedCatalog(OutsideWorld):
+    """The catalog's file can't be read as one."""
+
+    code = "NR-404"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            what="the catalog can't be read",
+            where=f"{path}: {reason}",
+            mend="put back a copy of it; the tables, bundles and logs beside it are whole",
+        )
+
+
 class Catalog:
     """One catalog database. Reads are free; writes go through `transaction`, under the lease."""
 
@@ -183,7 +196,10 @@ class Catalog:
         sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         self._token: int | None = None
         self._lock: TextIO | None = None
-        _migrate(self._engine)
+        try:
+            _migrate(self._engine)
+        except sa.exc.DatabaseError as error:
+            raise DamagedCatalog(path, str(error.orig)) from error
 
     # --- the lease ---
 
