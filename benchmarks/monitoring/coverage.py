@@ -64,7 +64,7 @@ def _brier(rng: np.random.Generator) -> bool:
 
 def _asymptotic(rng: np.random.Generator) -> bool:
     scores, labels = _late(rng)
-    return _errs(asymptotic_sequence(_clipped(labels, scores), alpha=ALPHA, planned=300, least=30), TRUE["log"])
+    return _errs(asymptotic_sequence(_clipped(labels, scores), alpha=ALPHA, planned=300), TRUE["log"])
 
 
 def _peeked(rng: np.random.Generator) -> bool:

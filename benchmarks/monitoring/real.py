@@ -49,8 +49,8 @@ def real() -> Proof:
         else:
             yield from _judged("census employment, 2015", *census[:1], CENSUS, _census_faults())
             yield from _change("census employment: 2015 → 2018", *census)
-    winter, summer = _flights((1, 2)), _flights((7,))
-    yield from _judged("flights of January and February", winter, FLIGHTS, _flight_faults())
+    winter, summer = _flights((1, 2, 3)), _flights((7,))
+    yield from _judged("flights of January to March", winter, FLIGHTS, _flight_faults())
     yield from _change("flights: winter → July", winter, summer)
 
 

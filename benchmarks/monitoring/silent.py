@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import duckdb
@@ -118,7 +119,7 @@ def silent() -> Proof:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "base"
         _prepare(base)
-        with ProcessPoolExecutor(2) as pool:
+        with ProcessPoolExecutor(2, get_context("spawn")) as pool:
             told = list(pool.map(_try, [base] * len(FAILURES), range(len(FAILURES))))
         clean = _try(base, -1)
     named = 0

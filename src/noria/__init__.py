@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from noria.loop import Retrain, drift, regression, stale
     from noria.models import Model
-    from noria.monitoring import Monitor, Tolerance
+    from noria.monitoring import Metric, Monitor, Tolerance
     from noria.release import SLO, Endpoint, Immediate, Rollout
     from noria.training import trainer
 
@@ -67,7 +67,7 @@ _HOMES = {
     ],
     "noria.loop": ["Retrain", "drift", "regression", "stale"],
     "noria.models": ["Model"],
-    "noria.monitoring": ["Monitor", "Tolerance"],
+    "noria.monitoring": ["Metric", "Monitor", "Tolerance"],
     "noria.release": ["SLO", "Endpoint", "Immediate", "Rollout"],
     "noria.training": ["trainer"],
 }
@@ -82,6 +82,7 @@ __all__ = [
     "FeatureView",
     "Immediate",
     "Label",
+    "Metric",
     "Model",
     "Monitor",
     "NoriaError",

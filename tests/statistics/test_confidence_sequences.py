@@ -48,7 +48,7 @@ def test_sequences_without_bounds_err_no_more_often_than_stated() -> None:
     wrong = 0
     for seed in range(STREAMS):
         values = np.random.default_rng([4, seed]).gamma(2.0, 1.0, ROWS)
-        lower, upper = asymptotic_sequence(values, alpha=ALPHA, planned=100, least=20)
+        lower, upper = asymptotic_sequence(values, alpha=ALPHA, planned=100)
         wrong += bool(((lower > 2.0) | (upper < 2.0)).any())
     assert wrong <= binom.ppf(0.999, STREAMS, ALPHA)
 

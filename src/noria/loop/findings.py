@@ -9,6 +9,7 @@ from noria.core.conservation import Balance
 from noria.core.ids import short
 from noria.loop.monitors import Monitors
 from noria.loop.world import World
+from noria.monitoring.business import MetricReading
 from noria.monitoring.drift import TWO_SIDED, DriftReading, Fault
 from noria.monitoring.expected import RUN, ExpectedReading
 from noria.monitoring.findings import Finding, Kind, Observed, began
@@ -32,6 +33,7 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         *(_repeated(found) for found in monitors.repeated),
         *(_stranger(bundle, world.grid.floor(now) - world.grid.tick) for bundle in monitors.strangers),
         *(_lost(balance, now) for balance in monitors.lost),
+        *(finding for reading in monitors.metrics for finding in _metric(reading)),
         *_objective(monitors.objective, world.endpoint.slo.p99_ms, now),
         *(_blind(blind.subject, blind.since, blind.why) for blind in monitors.blind),
     ]
@@ -43,6 +45,7 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         "volume": monitors.volume is not None,
         "expected": bool(monitors.expected),
         "objective": monitors.objective is not None,
+        "metric": bool(monitors.metrics),
         "blind": True,
     }
     return Observed(tuple(found), frozenset(kind for kind, judged in seen.items() if judged))
@@ -75,6 +78,15 @@ def _repeated(found: Repeated) -> Finding:
     words = f"{found.share:.0%} of the predictions ask about the same facts again; {found.usual:.1%} was the most before"
     evidence = {"share": found.share, "usual": found.usual}
     return Finding("fault", "predictions: repeated", found.start, "page", words, "look at who asks: requests are sent twice", evidence)
+
+
+def _metric(reading: MetricReading) -> Iterator[Finding]:
+    start = began(reading.evidence, reading.level, CALM * reading.level)
+    if start is not None:
+        name = reading.metric.name
+        words = f"{name} is {reading.values[-1]:.4g}, where about {reading.expected:.4g} is usual; {reading.metric.by:g} is no matter"
+        mend = "look what else has changed since then: `noria monitor report`"
+        yield Finding("metric", name, reading.starts[start], "page", words, mend, reading.to_dict())
 
 
 def _stranger(bundle: str, since: datetime) -> Finding:

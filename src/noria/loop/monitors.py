@@ -21,6 +21,7 @@ from noria.core.ids import short
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.features.skew import Served, measure_skew
 from noria.loop.world import World
+from noria.monitoring.business import MetricReading, read_metric
 from noria.monitoring.drift import DriftReading
 from noria.monitoring.expected import Expected, ExpectedReading, read_expected
 from noria.monitoring.monitor import Monitor
@@ -70,6 +71,7 @@ class Monitors:
     expected: tuple[ExpectedReading, ...] = ()
     repeated: tuple[Repeated, ...] = ()
     objective: ObjectiveReading | None = None
+    metrics: tuple[MetricReading, ...] = ()
     strangers: tuple[str, ...] = ()
     lost: tuple[Balance, ...] = ()
     blind: tuple[Blind, ...] = ()
@@ -100,6 +102,7 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
     traffic = guarded("traffic", lambda: _traffic(world)) or []
     repeated = guarded("repeated predictions", lambda: read_repeated(traffic))
     objective = guarded("objective", lambda: read_objective([(t.start, t.slow, t.rows) for t in traffic]))
+    metrics = guarded("business metrics", lambda: _metrics(world, monitor))
     strangers = guarded("released bundles", lambda: _strangers(world))
     lost = guarded("the server's sums", lambda: [b for b in served_balances(world.log_folder) if not b.holds])
     blind = guarded("blindness", lambda: _blind(world, now)) or []
@@ -112,6 +115,7 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
         tuple(expected or ()),
         tuple(repeated or ()),
         objective,
+        tuple(metrics or ()),
         tuple(strangers or ()),
         tuple(lost or ()),
         (*blind, *broken),
@@ -125,6 +129,7 @@ def healths(monitors: Monitors) -> list[tuple[str, Health]]:
         if reading is not None:
             found.append((name, reading.health))
     found += [(f"expected {r.tolerance.metric}", r.health) for r in monitors.expected]
+    found += [(f"metric: {r.metric.name}", r.health) for r in monitors.metrics]
     if monitors.objective is not None:
         found.append(("objective: latency", monitors.objective.health))
     found += [(f"table: {r.name}", r.health) for r in monitors.feeds]
@@ -236,6 +241,24 @@ def _expected(world: World, monitor: Monitor, champion: str, windows: list[Windo
             ]
             found.append(read_expected(tolerance, float(np.mean([p.value(metric) for p in accepted])), told))
     return found
+
+
+def _metrics(world: World, monitor: Monitor) -> list[MetricReading]:
+    """The series of each business metric, whichever bundle answered."""
+    if not monitor.metrics:
+        return []
+    rows = world.catalog.rows(
+        sa.select(db.windows.c.start, db.windows.c.metrics, db.windows.c.performance)
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION)
+        .where(db.windows.c.metrics.is_not(None), db.windows.c.rows > 0)
+        .order_by(db.windows.c.start)
+    )
+    level = level_for(alarms_per_year=monitor.metric_budget, windows_per_year=YEAR / world.grid.tick)
+    drawn = [(from_epoch(r.start), json.loads(r.metrics), r.performance is not None) for r in rows]
+    return [
+        read_metric(metric, [(s, told.get(metric.name)) for s, told, due in drawn if due or not metric.needs_outcomes], level)
+        for metric in monitor.metrics
+    ]
 
 
 def _traffic(world: World) -> list[Traffic]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, since_epoch
-from noria.core.errors import OutsideWorld
+from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import canonical_json
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.monitors import CHAMPION, Monitors, read_monitors, windows_of
@@ -23,7 +25,10 @@ from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
 from noria.serving.log.segments import Predictions, read_log
 from noria.stores import catalog as db
 
+logger = logging.getLogger("noria.monitoring")
+
 CHALLENGER, FALLBACK = "challenger", "fallback"
+LATER = ("performance", "expected", "traffic", "metrics")  # columns of a window that not every row has from the beginning
 SLOW = 1000  # microseconds in a millisecond
 
 
@@ -73,9 +78,9 @@ def measure_windows(world: World, now: datetime) -> None:
     with world.catalog.transaction() as c:
         if fresh:
             c.execute(sa.insert(db.windows), fresh)
-        for start, bundle, performance in matured:
+        for start, bundle, told in matured:
             same = sa.and_(db.windows.c.endpoint == name, db.windows.c.start == start, db.windows.c.bundle == bundle)
-            c.execute(sa.update(db.windows).where(same).values(performance=performance))
+            c.execute(sa.update(db.windows).where(same).values(**told))
         db.set_progress(c, f"windows/{name}", measured + len(closed) * tick)
 
 
@@ -133,7 +138,7 @@ def _watched(logged: Predictions) -> Predictions:
 def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
     """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all."""
     logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
-    common = {"endpoint": world.endpoint.name, "start": since_epoch(start), "performance": None, "expected": None, "traffic": None}
+    common = {"endpoint": world.endpoint.name, "start": since_epoch(start), **dict.fromkeys(LATER)}
     if logged is None:
         release = current_release(world)
         assert release is not None
@@ -156,7 +161,12 @@ def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
     keys = [key for key in rows.keys if key is not None]
     slow = int((rows.latency_us > SLOW * world.endpoint.slo.p99_ms).sum())
     traffic = {"keys": len(keys), "repeated": len(keys) - len(set(keys)), "slow": slow}
-    return {"statistics": _statistics(world, bundle, rows), "expected": canonical_json(expected), "traffic": canonical_json(traffic)}
+    return {
+        "statistics": _statistics(world, bundle, rows),
+        "expected": canonical_json(expected),
+        "traffic": canonical_json(traffic),
+        "metrics": _metrics(world, bundle, rows, None),
+    }
 
 
 def _statistics(world: World, bundle: str, rows: Predictions) -> str:
@@ -165,7 +175,7 @@ def _statistics(world: World, bundle: str, rows: Predictions) -> str:
     return canonical_json([[None if np.isnan(v) else float(v) for v in column] for column in statistics])
 
 
-def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[int, str, str]]:
+def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[int, str, dict[str, str]]]:
     logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
     if logged is None:
         return []
@@ -173,9 +183,36 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
     watched = _watched(logged)
     for bundle in sorted(set(watched.bundle)):
         rows = watched.of(bundle)
-        performance = measure(world.outcomes.known_at(rows.keys, now), rows.prediction)
-        found.append((since_epoch(start), bundle, canonical_json(performance.to_dict())))
+        labels = world.outcomes.known_at(rows.keys, now)
+        told = {"performance": canonical_json(measure(labels, rows.prediction).to_dict())}
+        if world.monitor is not None and any(metric.needs_outcomes for metric in world.monitor.metrics):
+            told["metrics"] = _metrics(world, bundle, rows, labels)
+        found.append((since_epoch(start), bundle, told))
     return found
+
+
+def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.float64] | None) -> str:
+    """The business metrics of a window: those that need outcomes only once there are labels. What can't be drawn is null."""
+    import pyarrow as pa
+
+    assert world.monitor is not None
+    found: dict[str, float | None] = {}
+    wanted = [m for m in world.monitor.metrics if labels is not None or not m.needs_outcomes]
+    if wanted:
+        columns = {"key": pa.array(rows.keys, pa.string()), "received_at": pa.array(rows.received_us, pa.timestamp("us", tz="UTC"))}
+        columns |= {name: pa.array(rows.features[:, i]) for i, name in enumerate(world.bundle(bundle).features)}
+        predictions = pa.table({**columns, "prediction": pa.array(rows.prediction)})
+        known = np.full(len(rows), np.nan) if labels is None else labels
+        there = ~np.isnan(known)
+        keys = [key for key, known_too in zip(rows.keys, there, strict=True) if known_too]
+        outcomes = pa.table({"key": pa.array(keys, pa.string()), "outcome": pa.array(known[there])})
+        for metric in wanted:
+            try:
+                found[metric.name] = metric.draw(predictions, outcomes)
+            except UserMistake as error:
+                logger.error("%s", error)
+                found[metric.name] = None
+    return canonical_json(found)
 
 
 def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | None:

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["fault", "volume", "drift", "performance", "expected", "skew", "objective", "blind", "dead"]
+Kind = Literal["fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead"]
 Severity = Literal["page", "inform"]
 
-KINDS: tuple[Kind, ...] = ("fault", "volume", "drift", "performance", "expected", "skew", "objective", "blind", "dead")
+KINDS: tuple[Kind, ...] = ("fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead")
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Protocol
 
 from noria.core.errors import UserMistake, nearest
 from noria.evaluation.metrics import ROW_LOSSES
+from noria.monitoring.business import Metric
 
 CALIBRATION = "calibration"
 
 # How the budget of false alarms is shared between the lanes (performance pages; drift informs).
-PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE = 0.5, 0.4, 0.1
+PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE, METRICS_SHARE = 0.45, 0.35, 0.1, 0.1
 # How much lower than the budget's own level drift may alarm, by simulation (benchmarks/monitoring): the mean over so many statistics is
 # careful, and leaves most of the budget unspent.
 SENSITIVITY = 20.0
@@ -51,6 +52,7 @@ class Monitor:
     """Watches an endpoint's inputs (drift) and, as outcomes arrive, its performance.
 
     skew: the largest share of a feature's served values that may differ from what its definition gives; None: not watched
+    metrics: numbers that SQL draws from predictions and outcomes, each watched as a series
     sensitivity: of the drift lane, as `noria monitor backtest --suggest` finds it for this project's own past
     """
 
@@ -59,6 +61,7 @@ class Monitor:
     performance: Sequence[Tolerance] = ()
     skew: float | None = None
     sensitivity: float = SENSITIVITY
+    metrics: Sequence[Metric] = ()
 
     def __post_init__(self) -> None:
         if not (self.false_alarms_per_year > 0 and self.sensitivity >= 1):
@@ -76,6 +79,11 @@ class Monitor:
     @property
     def drift_budget(self) -> float:
         return DRIFT_SHARE * self.false_alarms_per_year
+
+    @property
+    def metric_budget(self) -> float:
+        """False alarms a year that each business metric may raise."""
+        return METRICS_SHARE * self.false_alarms_per_year / max(1, len(self.metrics))
 
     def volume_budget(self, series: int) -> float:
         """False alarms a year that each series of counts may raise."""

@@ -75,8 +75,8 @@ def bounded_sequence(values: Floats, low: float, high: float, *, alpha: float) -
     return low + (high - low) * lower, low + (high - low) * upper
 
 
-def asymptotic_sequence(values: Floats, *, alpha: float, planned: int, least: int = 10) -> tuple[Floats, Floats]:
-    """The same for values without bounds, from the `least`-th on (unbounded before): see `radius`."""
+def asymptotic_sequence(values: Floats, *, alpha: float, planned: int, least: int = 100) -> tuple[Floats, Floats]:
+    """The same for values without bounds, from the `least`-th on (the theorem is of large numbers): see `radius`."""
     x = np.asarray(values, np.float64)
     n = np.arange(1, len(x) + 1)
     means = np.cumsum(x) / n

@@ -82,6 +82,7 @@ windows = sa.Table(
     sa.Column("performance", sa.Text, nullable=True),
     sa.Column("expected", sa.Text, nullable=True),
     sa.Column("traffic", sa.Text, nullable=True),
+    sa.Column("metrics", sa.Text, nullable=True),
 )
 findings = sa.Table(
     "findings",

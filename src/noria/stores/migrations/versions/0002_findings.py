@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("closed_by", sa.Text, nullable=True),
     ):
         op.add_column("findings", column)
-    for name in ("expected", "traffic"):
+    for name in ("expected", "traffic", "metrics"):
         op.add_column("windows", sa.Column(name, sa.Text, nullable=True))
     op.create_table(
         "mutes",

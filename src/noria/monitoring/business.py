@@ -1,0 +1,138 @@
+"""Business metrics: any number that SQL can draw from a window's predictions and outcomes, watched as a series of its own.
+
+A number is scored against its own past from window to window (its week, its unrest), what moves it by less than `by` is nothing, and scores
+accumulate as e-detectors in both directions against the budget.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.errors import UserMistake
+from noria.core.health import Health, Healthy, Unhealthy, Unknown
+from noria.core.sql import connect
+from noria.statistics.baseline import Baseline, learn_baseline
+from noria.statistics.e_detector import ShiryaevRoberts
+
+Floats = NDArray[np.float64]
+
+LEAST_PAST, MOST_PAST, RELEARN, PERIOD = 14, 120, 7, 7  # windows
+MOST_SCORE = 3.2
+CALM = 0.05  # of the level, above which nothing is learnt
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of each window. sql: one number from `predictions` and `outcomes`; by: how far it may move before it matters
+
+    `predictions` has `key`, `received_at`, `prediction` and a column for each feature; `outcomes` has `key` and `outcome`. Where the SQL
+    reads `outcomes`, the number is drawn once they are due.
+    """
+
+    name: str
+    sql: str
+    by: float
+
+    def __post_init__(self) -> None:
+        if not self.by > 0:
+            raise UserMistake(
+                what=f"the metric {self.name!r} may not move at all",
+                where=f"by={self.by}",
+                mend="give by: how far it may move before it matters, in its own units",
+            )
+
+    @property
+    def needs_outcomes(self) -> bool:
+        """Whether it can only be drawn once outcomes are due."""
+        return re.search(r"\boutcomes\b", self.sql, re.IGNORECASE) is not None
+
+    def draw(self, predictions: Any, outcomes: Any) -> float | None:
+        """The number, from two Arrow tables; None where SQL gives null. Raises `UserMistake` for SQL that gives no number."""
+        import duckdb
+
+        con = connect()
+        con.register("predictions", predictions)
+        con.register("outcomes", outcomes)
+        try:
+            found = con.sql(self.sql).fetchall()
+            if len(found) != 1 or len(found[0]) != 1:
+                raise ValueError(f"{len(found)} rows")
+            value = found[0][0]
+            return None if value is None or not np.isfinite(float(value)) else float(value)
+        except (duckdb.Error, ValueError, TypeError, AttributeError) as error:
+            raise UserMistake(
+                what=f"the metric {self.name!r} gives no number",
+                where=str(error).splitlines()[0],
+                mend="write a query with one row and one column over predictions and outcomes",
+            ) from error
+
+
+@dataclass(frozen=True)
+class MetricReading:
+    """What a metric's series says. values: of the windows so far (NaN: it could not be drawn); expected: of the newest"""
+
+    metric: Metric
+    starts: tuple[datetime, ...]
+    values: Floats
+    evidence: Floats
+    level: float
+    expected: float
+    judged: int
+
+    @property
+    def alarming(self) -> bool:
+        return len(self.evidence) > 0 and bool(self.evidence[-1] >= self.level)
+
+    @property
+    def health(self) -> Health:
+        if not len(self.values):
+            return Unknown("no window yet")
+        if np.isnan(self.values[-1]):
+            return Unknown("it could not be drawn from the newest window")
+        if not self.judged:
+            return Unknown(f"{len(self.values)} windows; {LEAST_PAST} are needed to know how it varies by itself")
+        if self.alarming:
+            return Unhealthy(f"{self.metric.name} is {self.values[-1]:.4g}, where about {self.expected:.4g} is usual")
+        return Healthy({"windows": len(self.values), self.metric.name: float(self.values[-1])})
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"value": float(self.values[-1]), "expected": self.expected, "by": self.metric.by, "windows": len(self.values)}
+
+
+def read_metric(metric: Metric, windows: Iterable[tuple[datetime, float | None]], level: float) -> MetricReading:
+    """Judge a metric's windows (start, number), in the order of time."""
+    starts: list[datetime] = []
+    values: list[float] = []
+    evidence: list[float] = []
+    known: list[float] = []
+    phases: list[int] = []
+    detector, past, judged = ShiryaevRoberts(1), None, 0
+    expected = float("nan")
+    for phase, (start, number) in enumerate(windows):
+        value = float("nan") if number is None else number
+        score = np.array([np.nan])
+        if past is not None and not np.isnan(value):
+            expected = float(past.expected(phase)[0])
+            score = np.clip(past.score(np.array([value]), np.zeros(1), phase, np.array([metric.by])), -MOST_SCORE, MOST_SCORE)
+            judged += 1
+        starts.append(start)
+        values.append(value)
+        evidence.append(float(detector.add(score)[0]))
+        if not np.isnan(value) and evidence[-1] < CALM * level + 1:
+            known.append(value if past is None else float(past.clipped(np.array([value]), np.zeros(1), phase)[0]))
+            phases.append(phase)
+            if len(known) >= LEAST_PAST and (past is None or len(known) % RELEARN == 0):
+                past = _learn(known, phases)
+    return MetricReading(metric, tuple(starts), np.array(values), np.array(evidence), level, expected, judged)
+
+
+def _learn(known: Sequence[float], phases: Sequence[int]) -> Baseline:
+    values = np.array(known[-MOST_PAST:])[:, None]
+    return learn_baseline(values, np.zeros_like(values), np.array(phases[-MOST_PAST:]), PERIOD)
