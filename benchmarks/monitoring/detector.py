@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -27,27 +27,42 @@ class Run:
 
 def run(stream: Stream, reference: int, windows: int, level: float, change: Change | None = None) -> Run:
     """`reference` windows to learn from, then `windows` more, changed if there is a change."""
+    return run_at(stream, reference, windows, [level], change)[0]
+
+
+def run_at(stream: Stream, reference: int, windows: int, levels: Sequence[float], change: Change | None = None) -> list[Run]:
+    """The same stream at several levels."""
     past = [stream.window() for _ in range(reference)]
     rng = np.random.default_rng(stream.rng.integers(2**32))
     since = (stream.window() if change is None else change(stream.window(), i, rng) for i in range(windows))
-    return run_windows(past, since, level)
+    return _judge(past, since, levels)
 
 
-def run_windows(past: Sequence[np.ndarray], since, level: float) -> Run:  # type: ignore[no-untyped-def]
-    """Judge windows `since` against those before; after an alarm the detector begins anew."""
+def run_windows(past: Sequence[np.ndarray], since: Iterable[np.ndarray], level: float) -> Run:
+    """Judge windows `since` against those before."""
+    return _judge(past, since, [level])[0]
+
+
+def _judge(past: Sequence[np.ndarray], since: Iterable[np.ndarray], levels: Sequence[float]) -> list[Run]:
+    """Every window is counted once; after an alarm, the detector of that level begins anew."""
     names = tuple(f"c{i}" for i in range(past[0].shape[1]))
     known = profile(names, np.concatenate(past), np.repeat(np.arange(len(past)), [len(x) for x in past]))
 
-    def fresh() -> DriftDetector:
+    def fresh(level: float) -> DriftDetector:
         return DriftDetector(known, level, lambda start: len(past) + (start - START).days)
 
-    detector, alarms, first, count = fresh(), list[int](), None, 0
+    detectors = [fresh(level) for level in levels]
+    alarms: list[list[int]] = [[] for _ in levels]
+    first: list[str | None] = [None] * len(levels)
+    count = 0
     for i, x in enumerate(since):
-        detector.add([Window(START + i * timedelta(days=1), "b", "champion", len(x), known.statistics(x), None)])
+        window = Window(START + i * timedelta(days=1), "b", "champion", len(x), known.statistics(x), None)
         count += 1
-        leading = detector.alarms()
-        if leading is not None:
-            first = first or leading
-            alarms.append(i)
-            detector = fresh()
-    return Run(count, alarms, first)
+        for place, level in enumerate(levels):
+            detectors[place].add([window])
+            leading = detectors[place].alarms()
+            if leading is not None:
+                first[place] = first[place] or leading
+                alarms[place].append(i)
+                detectors[place] = fresh(level)
+    return [Run(count, found, leading) for found, leading in zip(alarms, first, strict=True)]

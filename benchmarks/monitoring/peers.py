@@ -26,7 +26,7 @@ PEERS = {
 }
 QUIET = ("independent", "weekly season", "autocorrelated 0.7", "rows by user")
 REFERENCE, WINDOWS = 60, 20
-STREAMS = int(os.environ.get("PEER_STREAMS", "5"))
+STREAMS = int(os.environ.get("PEER_STREAMS", "3"))
 HERE = Path(__file__).parent
 
 

@@ -16,7 +16,7 @@ from scipy.stats import chi2
 
 from benchmarks.figure import Figure, Proof
 from benchmarks.monitoring.coverage import coverage
-from benchmarks.monitoring.detector import Run, run
+from benchmarks.monitoring.detector import Run, run, run_at
 from benchmarks.monitoring.outcomes import outcomes
 from benchmarks.monitoring.peers import peers
 from benchmarks.monitoring.real import real
@@ -60,11 +60,9 @@ def quiet(pool: ProcessPoolExecutor, reference: int, kinds: Sequence[str] = QUIE
     worst = 0.0
     for kind in kinds:
         told = []
-        for budget in BUDGETS:
-            runs = list(
-                pool.map(_quiet, *zip(*[(kind, seed, reference, budget) for seed in range(STREAM_YEARS)], strict=True), chunksize=4)
-            )
-            alarms = sum(len(r.alarms) for r in runs)
+        years = list(pool.map(_quiet, [kind] * STREAM_YEARS, range(STREAM_YEARS), [reference] * STREAM_YEARS, chunksize=4))
+        for place, budget in enumerate(BUDGETS):
+            alarms = sum(len(runs[place].alarms) for runs in years)
             bound = float(chi2.ppf(0.95, 2 * alarms + 2) / 2 / STREAM_YEARS)
             worst = max(worst, bound / budget)
             told.append(f"{alarms / STREAM_YEARS:.2f} ({bound:.2f})")
@@ -100,9 +98,9 @@ def faults(pool: ProcessPoolExecutor, reference: int, names: Sequence[str] | Non
         yield Figure(name, found / STREAMS, f"within {within} windows (always alarm 1, never 0)", ">=", fault.share)
 
 
-def _quiet(kind: str, seed: int, reference: int, budget: float) -> Run:
-    level = level_for(alarms_per_year=budget, windows_per_year=YEAR)
-    return run(Stream(kind, np.random.default_rng([7, seed]), columns=COLUMNS), reference, YEAR, level)
+def _quiet(kind: str, seed: int, reference: int) -> list[Run]:
+    levels = [level_for(alarms_per_year=budget, windows_per_year=YEAR) for budget in BUDGETS]
+    return run_at(Stream(kind, np.random.default_rng([7, seed]), columns=COLUMNS), reference, YEAR, levels)
 
 
 def _wide(seed: int, columns: int) -> Run:

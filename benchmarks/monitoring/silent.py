@@ -23,6 +23,7 @@ import numpy as np
 
 from benchmarks.figure import Figure, Proof
 from noria.core.conservation import RowsLost
+from noria.core.errors import NoriaError
 from noria.data.ingest import ingest
 from noria.evidence.figures import findings
 from noria.loop import replay as replaying
@@ -94,14 +95,14 @@ FAILURES = (
         "departures known a day late",
         ("volume", *FAULTY),
         D,
-        (("departures", "SELECT * REPLACE (actual_departure - INTERVAL 1 DAY AS actual_departure) FROM src"),),
+        (("departures", "SELECT * REPLACE (actual_departure + INTERVAL 1 DAY AS actual_departure) FROM src"),),
     ),
     Silent("a join drops, doubles or misses rows", "half of the carriers lost", FAULTY, D, _all("departures", "carrier='?'||carrier", "carrier < 'EV'")),
     Silent("the wrong model answers", "one that was never released", ("fault",), "never released", answers="stranger"),
     Silent("the wrong model answers", "a constant", FAULTY, "prediction", answers="constant"),
     Silent("the wrong model answers", "one that is inverted", (*FAULTY, "performance"), "prediction|calibration|log_loss", answers="inverted"),
     Silent("the wrong model answers", "half of what is right", (*FAULTY, "performance"), "prediction|calibration", answers="halved"),
-    Silent("the wrong model answers", "answers of other rows", ("performance",), "log_loss", answers="shuffled"),
+    Silent("the wrong model answers", "answers of other rows", ("performance",), "log_loss|rank", answers="shuffled"),
     Silent("the log loses rows", "one in a hundred", ("lost",), "", answers="lose 1 %"),
     Silent("the log loses rows", "half", ("lost",), "", answers="lose 50 %"),
     Silent("the log loses rows", "all", ("lost",), "", answers="lose 100 %"),
@@ -177,14 +178,22 @@ def _try(base: Path, number: int) -> tuple[bool, str]:
             for table in KNOWN:
                 later = folder / f"{table}-later.parquet"
                 con.execute(f"CREATE OR REPLACE TABLE src AS SELECT * FROM '{later}'")
+                if table == "schedule" and dict(failure.sql).get(table):  # a timetable is known weeks ahead: it is sent anew that day
+                    con.execute(
+                        f"INSERT INTO src SELECT * REPLACE (TIMESTAMPTZ '{BROKEN}' AS published_at) FROM '{folder}/data/schedule.parquet' WHERE scheduled_departure >= '{BROKEN}'"
+                    )
                 sql = dict(failure.sql).get(table, "SELECT * FROM src")
-                con.execute(f"COPY ({sql}) TO '{folder / 'data' / f'{table}-later.parquet'}'")
+                con.execute("CREATE OR REPLACE TABLE changed AS SELECT * FROM src LIMIT 0")
+                con.execute(f"INSERT INTO changed {sql}")  # of the types that the source has
+                con.execute(f"COPY changed TO '{folder / 'data' / f'{table}-later.parquet'}'")
         usual = replaying.answer
         replaying.answer = _broken(failure.answers, usual)
         try:
             world = _go_on(load_project(folder), folder, END)
         except RowsLost as error:
             return failure.kinds == ("lost",), f"RowsLost: {error.what}"
+        except NoriaError as error:
+            return False, f"{type(error).__name__}: {error}"
         finally:
             replaying.answer = usual
         catalog = world.workspace.catalog()

@@ -31,9 +31,10 @@ def _plain(bins: Bins, value: float) -> int:
         return NULL
     if bins.values is not None:
         return bins.values.tolist().index(value) if value in bins.values.tolist() else BELOW
-    if value < bins.least:
+    wide = bins.greatest - bins.least
+    if value < bins.least - wide:
         return BELOW
-    return ABOVE if value > bins.greatest else sum(border <= value for border in bins.borders.tolist())
+    return ABOVE if value > bins.greatest + wide else sum(border <= value for border in bins.borders.tolist())
 
 
 def reference(rng: np.random.Generator) -> Profile:
@@ -85,6 +86,16 @@ def test_a_profile_comes_back_from_its_bytes() -> None:
     values = np.random.default_rng(3).normal(size=(50, 3))
     np.testing.assert_array_equal(known.statistics(values), again.statistics(values))
     assert again.to_json() == known.to_json()
+
+
+def test_an_error_code_is_one_strange_value_by_itself_and_a_warm_day_is_none() -> None:
+    rng = np.random.default_rng(4)
+    known = profile(("t",), rng.uniform(10, 20, size=(4000, 1)), np.repeat(np.arange(40), 100))
+    code = rng.uniform(10, 20, size=(100, 1))
+    code[:20] = 9.0  # beyond all that were seen, and not far
+    outside = STATISTICS.index("outside")
+    assert known.statistics(code)[0, outside] == pytest.approx(0.2)
+    assert known.statistics(rng.uniform(18, 24, size=(100, 1)))[0, outside] == 0
 
 
 def test_rows_of_another_shape_are_refused() -> None:

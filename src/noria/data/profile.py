@@ -3,9 +3,9 @@
 Each column is cut into frozen bins at the reference's quantiles; a column with few values has one for each. A window is then summarised,
 in one pass, by eight signed statistics per column: the mean rank of its values under the reference, three figures of their shape, how far
 the correlations of its ranks with the other columns' lie from the reference's, and its shares of nulls, of values equal to the one before,
-and of values that can't belong to it: a category that the reference never had, or a number further beyond its range than the range is wide
-(a summer is warmer than the winter before it; a unit that has changed is another matter). Distances (PSI, KS, Wasserstein) grow with
-small samples; these don't.
+and of values that can't belong to it: a category that the reference never had, a number further beyond its range than the range is wide (a
+summer is warmer than the winter before it; a unit that has changed is another matter), or one value beyond it again and again. Distances
+(PSI, KS, Wasserstein) grow with small samples; these don't.
 
 The shape of numbers: their spread and the shares of the tails. Of categories: the shares of three halves of them, chosen so that any two
 of the eight most frequent categories differ in one (the digits of their places by frequency): what moves from one to another shows.
@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 STATISTICS = ("mean_rank", "spread", "low_tail", "high_tail", "relation", "null_share", "repeats", "outside")
 TAIL = 0.05  # the share of the reference that each tail holds
 MOST_RELATED = 100  # columns beyond which their relations are not kept
+LEAST_CODE = 5  # times that a value beyond the range comes, before it may be an error code
 ROWS_OF_EACH_VALUE = 20  # on average, below which values are not taken for categories
 
 
@@ -44,9 +45,8 @@ class ColumnReference:
     def bins(self) -> Bins:
         s = self.summary
         least, greatest = (-np.inf, np.inf) if s.least is None or s.greatest is None else (s.least, s.greatest)
-        wide = greatest - least
         values = None if self.values is None else self.values.astype(np.float32)
-        return Bins(s.edges.astype(np.float32), least - wide, greatest + wide, values)
+        return Bins(s.edges.astype(np.float32), least, greatest, values)
 
     @cached_property
     def ranks(self) -> Floats:
@@ -125,7 +125,8 @@ class Profile:
             found[:, 4] = self._apart(sketch.correlations(), sketch.rows)
         found[:, 5] = nulls / sketch.rows
         found[:, 6] = sketch.repeats / max(sketch.pairs, 1)
-        found[:, 7] = (counts[:, BELOW] + counts[:, ABOVE]) / known
+        code = np.array([max(strange.values(), default=0) for strange in sketch.strange])  # one value by itself, never seen: an error code
+        found[:, 7] = np.maximum(counts[:, BELOW] + counts[:, ABOVE], np.where(code >= LEAST_CODE, code, 0)) / known
         found[there == 0] = [np.nan, np.nan, np.nan, np.nan, np.nan, 1.0, np.nan, np.nan]
         return found
 

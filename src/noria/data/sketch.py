@@ -7,6 +7,7 @@ from the sums of products of ranks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,7 @@ Counts = NDArray[np.int64]
 
 WIDTH = 64  # of a column's counts: its bins, and the three places behind them
 BELOW, ABOVE, NULL = 61, 62, 63  # a category that was never seen counts as below
+MOST_STRANGE = 64  # values that are counted one by one
 MOST_VALUES = 50  # that a column of categories may have
 CHUNK = 8192  # rows that are counted at once: what a core's cache holds
 CELLS = 2048
@@ -30,7 +32,7 @@ CELLS = 2048
 
 @dataclass(frozen=True)
 class Bins:
-    """The bins of one column: `borders` `(bins - 1,)` between them, rising, and the least and greatest value that may belong to it.
+    """The bins of one column: `borders` `(bins - 1,)` between them, rising, and the least and greatest value that the reference had.
 
     All is in single precision, as models are served, so that a value falls into the same bin wherever it is counted.
 
@@ -58,12 +60,29 @@ class Bins:
                 known = self.values.take(found, mode="clip")
                 if not (known == column).all():
                     found[known != column] = BELOW
-            elif column.size and not (self.least <= column.min() and column.max() <= self.greatest):  # with a null neither holds
-                found[column < self.least] = BELOW
-                found[column > self.greatest] = ABOVE
+            elif self._may_stray(column):
+                wide = self.greatest - self.least
+                found[column < self.least - wide] = BELOW
+                found[column > self.greatest + wide] = ABOVE
         if not np.isfinite(column).all():
             found[~np.isfinite(column)] = NULL
         return found
+
+    def _may_stray(self, column: Singles) -> bool:
+        return column.size > 0 and not (self.least <= column.min() and column.max() <= self.greatest)  # with a null neither holds
+
+    def strange(self, column: Singles) -> dict[float, int]:
+        """How often each value comes that the reference never had, beyond its range or no category of it; the most frequent ones."""
+        with np.errstate(invalid="ignore"):
+            if self.values is not None:
+                beyond = np.isfinite(column) & ~np.isin(column, self.values)
+            elif self._may_stray(column):
+                beyond = np.isfinite(column) & ((column < self.least) | (column > self.greatest))
+            else:
+                return {}
+        values, counts = np.unique(column[beyond], return_counts=True)
+        first = np.argsort(-counts, kind="stable")[:MOST_STRANGE]
+        return dict(zip(values[first].tolist(), counts[first].tolist(), strict=True))
 
     @cached_property
     def _grid(self) -> tuple[np.float32, np.float32, NDArray[np.uint8], Singles] | None:
@@ -87,6 +106,7 @@ class Sketch:
     """The counts of some rows. counts `(columns, 64)`; products `(columns, columns)`: of ranks about their middle, empty where unwanted.
 
     repeats: of each column, how often a value equalled the one before, among `pairs` pairs of rows
+    strange: of each column, how often values came that the reference never had, the most frequent of them
     """
 
     bins: Sequence[Bins]
@@ -96,6 +116,7 @@ class Sketch:
     pairs: int = 0
     counts: Counts = field(init=False)
     repeats: Counts = field(init=False)
+    strange: list[Counter[float]] = field(init=False)
     products: Floats = field(init=False)
     _last: Singles | None = None
 
@@ -103,6 +124,7 @@ class Sketch:
         columns = len(self.bins)
         self.counts = np.zeros((columns, WIDTH), np.int64)
         self.repeats = np.zeros(columns, np.int64)
+        self.strange = [Counter() for _ in range(columns)]
         self.products = np.zeros((columns, columns) if self.related else (0, 0))
 
     def add(self, values: NDArray[Any]) -> None:
@@ -120,6 +142,8 @@ class Sketch:
             place = self.bins[i].places(column)
             self.counts[i] += np.bincount(place, minlength=WIDTH)
             self.repeats[i] += np.count_nonzero(column[1:] == column[:-1])
+            if strange := self.bins[i].strange(column):
+                self.strange[i] = Counter(dict((self.strange[i] + Counter(strange)).most_common(MOST_STRANGE)))
             if ranks is not None:
                 self.ranks[i].take(place, out=ranks[i], mode="clip")
         if ranks is not None:
@@ -138,6 +162,7 @@ class Sketch:
         self.counts += other.counts
         self.repeats += other.repeats
         self.products += other.products
+        self.strange = [Counter(dict((a + b).most_common(MOST_STRANGE))) for a, b in zip(self.strange, other.strange, strict=True)]
         self._last = other._last
 
     def correlations(self) -> Floats:

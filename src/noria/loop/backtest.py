@@ -130,7 +130,7 @@ def _alarms(
         if since is None and (evidence >= reading.level or wrong):
             since = i
             column = reading.leading(now)[0][0]
-            words = wrong[0].words if wrong else reading.kind(now, world.source_of)
+            words = wrong[0].words if wrong else reading.kind(now, world.source_of, column)
             alarms.append(Alarm(start + tick, tick, column, words))
         elif since is not None:
             alarms[-1] = Alarm(alarms[-1].at, (i - since + 1) * tick, alarms[-1].column, alarms[-1].words)

@@ -12,7 +12,7 @@ from noria.loop.world import World
 from noria.monitoring.business import MetricReading
 from noria.monitoring.drift import TWO_SIDED, DriftReading, Fault
 from noria.monitoring.expected import RUN, ExpectedReading
-from noria.monitoring.findings import Finding, Kind, Observed, began
+from noria.monitoring.findings import Finding, Kind, Observed, Severity, began
 from noria.monitoring.performance import PerformanceReading
 from noria.monitoring.skew import SkewReading
 from noria.monitoring.traffic import IN_TIME, ObjectiveReading, Repeated
@@ -26,6 +26,7 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
     """Everything that is wrong at `now`, and what could be judged at all."""
     found = [
         *(finding for reading in monitors.performance for finding in _performance(reading, monitors.drift, now)),
+        *_ranking(monitors.performance[:1], now),
         *(finding for reading in monitors.expected for finding in _expected(reading, now)),
         *_drift(world, monitors.drift),
         *_skew(world, monitors.skew, now),
@@ -61,6 +62,16 @@ def _performance(reading: PerformanceReading, drift: DriftReading | None, now: d
     words = f"{moved}; {reading.tolerance.by} is tolerated; it looks like {cause}"
     mend = "retrain (`noria train`), or look what changed: `noria monitor report`"
     yield Finding("performance", metric, since, "page", words, mend, {**reading.to_dict(), "looks_like": cause})
+
+
+def _ranking(readings: tuple[PerformanceReading, ...], now: datetime) -> Iterator[Finding]:
+    for reading in readings:  # all metrics have the same windows
+        lost = reading.ranking_lost
+        if lost is not None:
+            words = f"scores rank the newest outcomes far worse than before: AUC {lost[1]:.2f} → {lost[0]:.2f} within days"
+            mend = "look whether answers and outcomes still belong to each other, and whether the right model answers (`noria explain ID`)"
+            since = reading.starts[-1] if reading.starts else now
+            yield Finding("performance", "ranking", since, "page", words, mend, {"auc": lost[0], "accepted": lost[1]})
 
 
 def _expected(reading: ExpectedReading, now: datetime) -> Iterator[Finding]:
@@ -108,20 +119,20 @@ def _objective(reading: ObjectiveReading | None, p99_ms: float, now: datetime) -
 
 
 def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
+    """Columns that began to move together are one finding, and those that began later another: an old one must not hide a new one."""
     if reading is None or not len(reading.pooled):
         return
     yield from _faults(world, reading)
-    start = began(reading.pooled, reading.level, CALM * reading.level)
-    if start is None:
-        return
-    leading = reading.leading(start)
-    column, shift = leading[0]
-    kind = reading.kind(start, world.source_of)
-    others = f", then {', '.join(name for name, _ in leading[1:3])}" if len(leading) > 1 else ""
-    words = f"inputs have moved, most of all {column} ({shift:+.2f} in ranks){others}; it looks like {_a(kind)}"
-    mend = _mend(kind, world.source_of.get(column, ""))
-    evidence = {**reading.to_dict(start), "looks_like": kind}
-    yield Finding("drift", column, reading.since(start), "page" if kind == "upstream fault" else "inform", words, mend, evidence)
+    groups = reading.moved_together(CALM)
+    for start, columns in groups:
+        shift = reading.shift[start, reading.columns.index(columns[0])]
+        kind = reading.kind(start, world.source_of, columns[0])
+        others = f", then {', '.join(columns[1:3])}" if len(columns) > 1 else ""
+        words = f"inputs have moved, most of all {columns[0]} ({shift:+.2f} in ranks){others}; it looks like {_a(kind)}"
+        mend = _mend(kind, world.source_of.get(columns[0], ""))
+        evidence = {**reading.to_dict(start), "looks_like": kind}
+        severity: Severity = "page" if kind == "upstream fault" else "inform"
+        yield Finding("drift", columns[0], reading.since(start, columns[0]), severity, words, mend, evidence)
 
 
 def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:

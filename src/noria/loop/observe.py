@@ -111,6 +111,12 @@ def current_release(world: World) -> Release | None:
     return latest_release(world.catalog, world.endpoint.name)
 
 
+def released_champions(world: World) -> set[str]:
+    """Every bundle that was ever made champion here."""
+    rows = world.catalog.rows(sa.select(db.releases.c.champion).where(db.releases.c.endpoint == world.endpoint.name).distinct())
+    return {row.champion for row in rows}
+
+
 def latest_release(catalog: db.Catalog, endpoint: str) -> Release | None:
     """The newest release of an endpoint in a catalog; None before the first promotion."""
     rows = catalog.rows(sa.select(db.releases).where(db.releases.c.endpoint == endpoint).order_by(db.releases.c.sequence.desc()))
@@ -147,7 +153,8 @@ def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
     watched = _watched(logged)
     for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
         rows = watched.of(bundle)
-        told = _told(world, bundle, rows) if role == CHAMPION and world.monitor is not None else {"statistics": None}
+        known = role == CHAMPION and world.monitor is not None and bundle in released_champions(world)
+        told = _told(world, bundle, rows) if known else {"statistics": None}
         found.append({**common, "bundle": bundle, "role": role, "rows": len(rows), **told})
     return found
 

@@ -18,6 +18,7 @@ from scipy.special import ndtri
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.data.profile import STATISTICS, Profile
+from noria.monitoring.findings import began
 from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
 from noria.statistics.baseline import Baseline, learn_baseline
@@ -126,24 +127,34 @@ class DriftReading:
         order = sorted(range(len(self.columns)), key=lambda i: (self.columns[i] not in faulty, -weighed[i]))[:5]
         return [(self.columns[i], float(self.shift[window, i])) for i in order]
 
-    def since(self, window: int) -> datetime:
-        """When what is seen at a window began: after the leading column's evidence was last at its lowest."""
-        if self.faults_of(window) and self.pooled[window] < self.level:
-            return self.starts[window]
-        column = self.columns.index(self.leading(window)[0][0])
-        path = self.evidence[: window % len(self.pooled) + 1, column]
+    def moved_together(self, calm: float) -> list[tuple[int, list[str]]]:
+        """The columns that drift now, as those that began together, with the window in which they alarmed: each by its own part of the
+        evidence, the first and strongest first; or, where none suffices by itself, the one that leads them all."""
+        parts = self.weights * self.evidence
+        began_at = {i: began(parts[:, i], self.level, calm * self.level) for i in range(len(self.columns))}
+        alarmed = sorted((start, -parts[start, i], i) for i, start in began_at.items() if start is not None)
+        groups: list[tuple[int, list[str]]] = []
+        for start, _, i in alarmed:
+            if groups and start - groups[-1][0] <= SUDDEN:
+                groups[-1][1].append(self.columns[i])
+            else:
+                groups.append((start, [self.columns[i]]))
+        whole = began(self.pooled, self.level, calm * self.level)
+        return groups if groups or whole is None else [(whole, [name for name, _ in self.leading(whole)][:3])]
+
+    def since(self, window: int, name: str) -> datetime:
+        """When what is seen of a column at a window began: after its evidence was last at its lowest."""
+        path = self.evidence[: window + 1, self.columns.index(name)]
         lowest = len(path) - 1 - int(np.argmin(path[::-1]))
         return self.starts[min(lowest + 1, len(path) - 1)]
 
-    def kind(self, window: int, source_of: Mapping[str, str]) -> Kind:
+    def kind(self, window: int, source_of: Mapping[str, str], name: str) -> Kind:
         """What it looks like, from which columns moved, when, and where they come from (column → source)."""
-        window %= len(self.pooled)
         if self.faults_of(window):
             return "upstream fault"
         recent = np.nan_to_num(self.scores[max(window - SUDDEN, 0) : window + 1])
         strength = np.abs(recent).mean(axis=0)
-        relation = STATISTICS.index("relation")
-        leading = self.columns.index(self.leading(window)[0][0])
+        relation, leading = STATISTICS.index("relation"), self.columns.index(name)
         if strength[leading].argmax() == relation and strength[leading, relation] > MOVED / 2:
             return "changed relation"
         moved = {self.columns[i] for i in range(len(self.columns)) if strength[i].max() > MOVED / 2}

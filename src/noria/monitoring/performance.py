@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.monitoring.monitor import CALIBRATION, Tolerance
@@ -24,6 +25,8 @@ Floats = NDArray[np.float64]
 
 LEAST_PAST = 5  # windows without which a spread says nothing
 RECENT, LEAST_DROP = 7, 0.03  # windows that tell a cause; of AUC
+RANKED, LOST_RANKING = 3, 0.1  # windows, and by how much their AUC must be lower
+RANKING_CHANCE = 0.0005  # that it happens by itself: once in five years of days
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,18 @@ class PerformanceReading:
             how = "more" if apart > 0 else "less"
             return f"shifted labels (outcomes are {how} frequent by {abs(apart):.0%} of the rows, at the same scores)"
         return "inputs that have moved" if inputs_moved else "no one cause that the windows tell apart"
+
+    @property
+    def ranking_lost(self) -> tuple[float, float] | None:
+        """The newest three windows' AUC and the accepted one, where scores suddenly rank outcomes far worse: so few windows are enough to
+        see that answers belong to other rows, or labels to other facts."""
+        before, newest = self.accepted_aucs[~np.isnan(self.accepted_aucs)], self.aucs[-RANKED:]
+        if len(before) < LEAST_PAST or len(newest) < RANKED or np.isnan(newest).any():
+            return None
+        away = float(before.mean() - newest.mean())
+        error = float(before.std(ddof=1)) * np.sqrt(1 / RANKED + 1 / len(before))
+        lost = away > LOST_RANKING and away > student.isf(RANKING_CHANCE, len(before) - 1) * error
+        return (float(newest.mean()), float(before.mean())) if lost else None
 
     @property
     def health(self) -> Health:
