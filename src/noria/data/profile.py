@@ -14,6 +14,7 @@ of the eight most frequent categories differ in one (the digits of their places 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -29,7 +30,8 @@ Floats = NDArray[np.float64]
 STATISTICS = ("mean_rank", "spread", "low_tail", "high_tail", "relation", "null_share", "repeats", "outside")
 TAIL = 0.05  # the share of the reference that each tail holds
 MOST_RELATED = 100  # columns beyond which their relations are not kept
-LEAST_CODE = 5  # times that a value beyond the range comes, before it may be an error code
+# A value beyond the range is an error code if it is nearly all that lies there, and so large a part of the rows.
+LEAST_CODE, ALONE, SHARE_OF_CODE = 5, 0.8, 0.15
 ROWS_OF_EACH_VALUE = 20  # on average, below which values are not taken for categories
 
 
@@ -125,8 +127,9 @@ class Profile:
             found[:, 4] = self._apart(sketch.correlations(), sketch.rows)
         found[:, 5] = nulls / sketch.rows
         found[:, 6] = sketch.repeats / max(sketch.pairs, 1)
-        code = np.array([max(strange.values(), default=0) for strange in sketch.strange])  # one value by itself, never seen: an error code
-        found[:, 7] = np.maximum(counts[:, BELOW] + counts[:, ABOVE], np.where(code >= LEAST_CODE, code, 0)) / known
+        found[:, 7] = (counts[:, BELOW] + counts[:, ABOVE]) / known
+        code = np.array([_error_code(strange) for strange in sketch.strange]) / known
+        found[:, 7] = np.maximum(found[:, 7], np.where(code >= SHARE_OF_CODE, code, 0.0))
         found[there == 0] = [np.nan, np.nan, np.nan, np.nan, np.nan, 1.0, np.nan, np.nan]
         return found
 
@@ -194,6 +197,12 @@ def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.
     windows = np.array([whole.statistics_of(sketch) for sketch in sketches]).reshape(-1, len(columns), len(STATISTICS))
     _tell_novelty(columns, sketches, windows)
     return replace(whole, windows=windows, rows=rows, numbers=numbers)
+
+
+def _error_code(strange: Mapping[float, int]) -> int:
+    """How often the one strange value came that stands for an error; 0 where there are several, as on an unusually warm day."""
+    most = max(strange.values(), default=0)
+    return most if most >= max(LEAST_CODE, ALONE * sum(strange.values())) else 0
 
 
 def _tell_novelty(columns: tuple[ColumnReference, ...], sketches: list[Sketch], windows: Floats) -> None:

@@ -119,20 +119,18 @@ def _objective(reading: ObjectiveReading | None, p99_ms: float, now: datetime) -
 
 
 def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
-    """Columns that began to move together are one finding, and those that began later another: an old one must not hide a new one."""
+    """What moves in one source is one finding, and what moves in another a second: an old one must not hide a new one."""
     if reading is None or not len(reading.pooled):
         return
     yield from _faults(world, reading)
-    groups = reading.moved_together(CALM)
-    for start, columns in groups:
+    for source, start, columns in reading.moved(CALM, world.source_of):
         shift = reading.shift[start, reading.columns.index(columns[0])]
         kind = reading.kind(start, world.source_of, columns[0])
         others = f", then {', '.join(columns[1:3])}" if len(columns) > 1 else ""
-        words = f"inputs have moved, most of all {columns[0]} ({shift:+.2f} in ranks){others}; it looks like {_a(kind)}"
-        mend = _mend(kind, world.source_of.get(columns[0], ""))
+        words = f"{source}: inputs have moved, first of all {columns[0]} ({shift:+.2f} in ranks){others}; it looks like {_a(kind)}"
         evidence = {**reading.to_dict(start), "looks_like": kind}
         severity: Severity = "page" if kind == "upstream fault" else "inform"
-        yield Finding("drift", columns[0], reading.since(start, columns[0]), severity, words, mend, evidence)
+        yield Finding("drift", source, reading.since(start, columns[0]), severity, words, _mend(kind, source), evidence)
 
 
 def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:

@@ -127,20 +127,20 @@ class DriftReading:
         order = sorted(range(len(self.columns)), key=lambda i: (self.columns[i] not in faulty, -weighed[i]))[:5]
         return [(self.columns[i], float(self.shift[window, i])) for i in order]
 
-    def moved_together(self, calm: float) -> list[tuple[int, list[str]]]:
-        """The columns that drift now, as those that began together, with the window in which they alarmed: each by its own part of the
-        evidence, the first and strongest first; or, where none suffices by itself, the one that leads them all."""
+    def moved(self, calm: float, source_of: Mapping[str, str]) -> list[tuple[str, int, list[str]]]:
+        """What drifts now, by source: the window in which its first column alarmed by its own part of the evidence, and its columns that
+        do, the first first. Where none suffices by itself, the source of the one that leads them all."""
         parts = self.weights * self.evidence
-        began_at = {i: began(parts[:, i], self.level, calm * self.level) for i in range(len(self.columns))}
-        alarmed = sorted((start, -parts[start, i], i) for i, start in began_at.items() if start is not None)
-        groups: list[tuple[int, list[str]]] = []
-        for start, _, i in alarmed:
-            if groups and start - groups[-1][0] <= SUDDEN:
-                groups[-1][1].append(self.columns[i])
-            else:
-                groups.append((start, [self.columns[i]]))
+        found: dict[str, list[tuple[int, float, str]]] = {}
+        for i, name in enumerate(self.columns):
+            start = began(parts[:, i], self.level, calm * self.level)
+            if start is not None:
+                found.setdefault(source_of.get(name, name), []).append((start, -parts[start, i], name))
         whole = began(self.pooled, self.level, calm * self.level)
-        return groups if groups or whole is None else [(whole, [name for name, _ in self.leading(whole)][:3])]
+        if not found and whole is not None:
+            leading = [name for name, _ in self.leading(whole)][:3]
+            return [(source_of.get(leading[0], leading[0]), whole, leading)]
+        return [(source, min(each)[0], [name for _, _, name in sorted(each)]) for source, each in found.items()]
 
     def since(self, window: int, name: str) -> datetime:
         """When what is seen of a column at a window began: after its evidence was last at its lowest."""

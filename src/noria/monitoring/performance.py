@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 LEAST_PAST = 5  # windows without which a spread says nothing
 RECENT, LEAST_DROP = 7, 0.03  # windows that tell a cause; of AUC
-RANKED, LOST_RANKING = 3, 0.1  # windows, and by how much their AUC must be lower
+RANKED, LOST_RANKING = 3, 0.15  # windows, and by how much their AUC must be lower
 RANKING_CHANCE = 0.0005  # that it happens by itself: once in five years of days
 
 
