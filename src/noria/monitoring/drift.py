@@ -49,6 +49,7 @@ FLOORS = {
 # How much each counts for its column: what the faults lane sees anyhow, little. Any weights make an e-detector.
 SHARES = np.array([0.19, 0.19, 0.19, 0.19, 0.15, 0.03, 0.03, 0.03])
 CATEGORY_FLOOR = 0.03  # of the rows, in a half of a column's categories
+FLOOR_OF_REPEATS, CATEGORIES_STAND_STILL = 0.15, 0.5  # of a category column, whose values repeat as their mix has it
 SHAPE = ("spread", "low_tail", "high_tail")  # which are such halves where a column has categories
 FAULTS = {
     "null_share": "nulls",
@@ -218,7 +219,7 @@ class DriftDetector:
         size = self._shape[0] * self._shape[1]
         self.learning = len(reference.windows) < LEAST_REFERENCE
         self._floor = _floors(reference)
-        self._fault_floor = np.tile([FAULT_FLOORS.get(s, np.inf) for s in STATISTICS], self._shape[0])
+        self._fault_floor = _fault_floors(reference)
         self._certain = float(ndtri(1 - FAULTS_SHARE / level / (self._shape[0] * len(FAULTS))))
         self._weights = _weights(reference)
         self._detector = ShiryaevRoberts(size)
@@ -346,10 +347,22 @@ def _floors(reference: Profile) -> Floats:
     columns = reference.columns
     floor = np.tile([FLOORS[s] for s in STATISTICS], (len(columns), 1))
     floor[:, STATISTICS.index("relation")] /= max(len(columns) - 1, 1)
-    categories = np.array([c.values is not None for c in columns])
     for statistic in SHAPE:
-        floor[categories, STATISTICS.index(statistic)] = CATEGORY_FLOOR
+        floor[_categories(reference), STATISTICS.index(statistic)] = CATEGORY_FLOOR
+    floor[_categories(reference), STATISTICS.index("repeats")] = FLOOR_OF_REPEATS
     return floor.reshape(-1)
+
+
+def _fault_floors(reference: Profile) -> Floats:
+    """What a statistic must differ by to be a fault in one window, `(columns × 8,)`. Categories repeat as their mix has it."""
+    floor = np.tile([FAULT_FLOORS.get(s, np.inf) for s in STATISTICS], (len(reference.columns), 1))
+    floor[_categories(reference), STATISTICS.index("repeats")] = CATEGORIES_STAND_STILL
+    floor[_categories(reference), STATISTICS.index("spread")] = np.inf  # which categories don't have
+    return floor.reshape(-1)
+
+
+def _categories(reference: Profile) -> NDArray[np.bool_]:
+    return np.array([c.values is not None for c in reference.columns])
 
 
 def _weights(reference: Profile) -> Floats:

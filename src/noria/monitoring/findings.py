@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Kind = Literal["fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead"]
 Severity = Literal["page", "inform"]
 
+SURGE = 10.0
+
 KINDS: tuple[Kind, ...] = ("fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead")
 
 
@@ -48,11 +50,20 @@ class Observed:
 
 
 def began(path: NDArray[np.float64], level: float, calm: float) -> int | None:
-    """When the newest episode of evidence `(windows,)` at or above a level began; None if it is over, that is, under `calm` again."""
-    start = None
+    """When the newest episode of evidence `(windows,)` at or above a level began; None if it is over, that is, under `calm` again.
+
+    Evidence that has ebbed to a tenth of its peak and then rises to ten times that peak is a new episode: an old one hides no new one.
+    """
+    start, peak, ebbed = None, 0.0, False
     for i, value in enumerate(path):
-        if start is None and value >= level:
-            start = i
-        elif start is not None and value < calm:
+        if start is None:
+            if value >= level:
+                start, peak, ebbed = i, float(value), False
+        elif value < calm:
             start = None
+        elif ebbed and value >= SURGE * peak:
+            start, peak, ebbed = i, float(value), False
+        else:
+            ebbed = ebbed or value < peak / SURGE
+            peak = peak if ebbed else max(peak, float(value))
     return start
