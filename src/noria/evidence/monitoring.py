@@ -67,7 +67,7 @@ def health_dict(health: Health) -> dict[str, Any]:
 def _drift(world: World, reading: DriftReading, release: Release | None) -> dict[str, Any] | None:
     if release is None or not len(reading.pooled):
         return None
-    start = began(reading.pooled, reading.level, 0.2 * reading.level)
+    start = began(reading.pooled, reading.level)
     shown = len(reading.pooled) - 1 if start is None else start
     profile = world.profile(release.champion)
     order = np.argsort(-(reading.weights * reading.evidence[shown]))

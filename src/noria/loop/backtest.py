@@ -17,8 +17,9 @@ from noria.core.errors import UserMistake
 from noria.data.profile import Profile, profile
 from noria.features.training_set import feature_matrix
 from noria.loop.world import World
-from noria.monitoring.backtest import CALM, Alarm, Incident, Suggestion, join, suggest
+from noria.monitoring.backtest import Alarm, Incident, Suggestion, join, suggest
 from noria.monitoring.drift import LEAST_REFERENCE, DriftDetector
+from noria.monitoring.findings import OVER
 from noria.monitoring.windows import Window
 from noria.statistics.e_detector import level_for
 
@@ -134,7 +135,7 @@ def _alarms(
             alarms.append(Alarm(start + tick, tick, column, words))
         elif since is not None:
             alarms[-1] = Alarm(alarms[-1].at, (i - since + 1) * tick, alarms[-1].column, alarms[-1].words)
-            if evidence < CALM * reading.level and not wrong:
+            if evidence < OVER * reading.level and not wrong:
                 since = None
             elif i - since >= ACCEPTED:  # as a person or a retraining would: this is how it is now
                 known = _profile(world, windows[max(i + 1 - reference, 0) : i + 1])

@@ -18,7 +18,6 @@ from noria.monitoring.skew import SkewReading
 from noria.monitoring.traffic import IN_TIME, ObjectiveReading, Repeated
 from noria.monitoring.volume import VolumeReading
 
-CALM = 0.2  # of the level, below which an episode of evidence is over
 MOST_NAMED = 5
 
 
@@ -53,7 +52,7 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
 
 
 def _performance(reading: PerformanceReading, drift: DriftReading | None, now: datetime) -> Iterator[Finding]:
-    start = began(reading.evidence, reading.level, CALM * reading.level)
+    start = began(reading.evidence, reading.level)
     if start is None:
         return
     metric, since = reading.tolerance.metric, reading.starts[start] if reading.starts else now
@@ -92,7 +91,7 @@ def _repeated(found: Repeated) -> Finding:
 
 
 def _metric(reading: MetricReading) -> Iterator[Finding]:
-    start = began(reading.evidence, reading.level, CALM * reading.level)
+    start = began(reading.evidence, reading.level)
     if start is not None:
         name = reading.metric.name
         words = f"{name} is {reading.values[-1]:.4g}, where about {reading.expected:.4g} is usual; {reading.metric.by:g} is no matter"
@@ -123,7 +122,7 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
     if reading is None or not len(reading.pooled):
         return
     yield from _faults(world, reading)
-    for source, start, columns in reading.moved(CALM, world.source_of):
+    for source, start, columns in reading.moved(world.source_of):
         shift = reading.shift[start, reading.columns.index(columns[0])]
         kind = reading.kind(start, world.source_of, columns[0])
         others = f", then {', '.join(columns[1:3])}" if len(columns) > 1 else ""

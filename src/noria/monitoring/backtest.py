@@ -17,6 +17,7 @@ from scipy.stats import chi2
 
 from noria.data.profile import Profile
 from noria.monitoring.drift import PERIOD, DriftDetector
+from noria.monitoring.findings import OVER
 from noria.monitoring.windows import Window
 from noria.statistics.bootstrap import resampled
 
@@ -24,7 +25,6 @@ BLOCK = 2 * PERIOD
 YEARS = 60  # that are drawn for a suggestion
 SENSITIVITIES = (1, 2, 3, 5, 7, 10, 14, 20, 30, 50)
 LATE = timedelta(days=7)  # after an incident's end, an alarm still belongs to it
-CALM = 0.2  # of the level, below which an alarm is over
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,6 @@ def _episodes(path: NDArray[np.float64], level: float) -> int:
     for value in path:
         if not up and value >= level:
             count, up = count + 1, True
-        elif up and value < CALM * level:
+        elif up and value < OVER * level:
             up = False
     return count

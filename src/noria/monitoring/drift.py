@@ -128,16 +128,16 @@ class DriftReading:
         order = sorted(range(len(self.columns)), key=lambda i: (self.columns[i] not in faulty, -weighed[i]))[:5]
         return [(self.columns[i], float(self.shift[window, i])) for i in order]
 
-    def moved(self, calm: float, source_of: Mapping[str, str]) -> list[tuple[str, int, list[str]]]:
+    def moved(self, source_of: Mapping[str, str]) -> list[tuple[str, int, list[str]]]:
         """What drifts now, by source: the window in which its first column alarmed by its own part of the evidence, and its columns that
         do, the first first. Where none suffices by itself, the source of the one that leads them all."""
         parts = self.weights * self.evidence
         found: dict[str, list[tuple[int, float, str]]] = {}
         for i, name in enumerate(self.columns):
-            start = began(parts[:, i], self.level, calm * self.level)
+            start = began(parts[:, i], self.level)
             if start is not None:
                 found.setdefault(source_of.get(name, name), []).append((start, -parts[start, i], name))
-        whole = began(self.pooled, self.level, calm * self.level)
+        whole = began(self.pooled, self.level)
         if not found and whole is not None:
             leading = [name for name, _ in self.leading(whole)][:3]
             return [(source_of.get(leading[0], leading[0]), whole, leading)]
@@ -184,7 +184,7 @@ class DriftReading:
             return Unknown("no window of traffic to compare yet")
         if faults := self.faults_of(len(self.pooled) - 1):
             return Unhealthy("; ".join(f"{fault.column} has {fault.words}" for fault in faults[:5]))
-        if self.drifting:
+        if began(self.pooled, self.level) is not None:  # until it is over: an open finding and a monitor that is well don't go together
             return Unhealthy(f"inputs have moved; most of all {self.leading(-1)[0][0]}")
         return Healthy({"windows": len(self.pooled), "evidence": float(self.pooled[-1]), "level": self.level})
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Kind = Literal["fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead"]
 Severity = Literal["page", "inform"]
 
+OVER = 0.2  # of the level of alarm, below which an episode of evidence is over
 SURGE = 10.0
 
 KINDS: tuple[Kind, ...] = ("fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead")
@@ -49,8 +50,8 @@ class Observed:
     judged: frozenset[Kind]
 
 
-def began(path: NDArray[np.float64], level: float, calm: float) -> int | None:
-    """When the newest episode of evidence `(windows,)` at or above a level began; None if it is over, that is, under `calm` again.
+def began(path: NDArray[np.float64], level: float) -> int | None:
+    """When the newest episode of evidence `(windows,)` at or above a level began; None if there is none, or it is over.
 
     Evidence that has ebbed to a tenth of its peak and then rises to ten times that peak is a new episode: an old one hides no new one.
     """
@@ -59,7 +60,7 @@ def began(path: NDArray[np.float64], level: float, calm: float) -> int | None:
         if start is None:
             if value >= level:
                 start, peak, ebbed = i, float(value), False
-        elif value < calm:
+        elif value < OVER * level:
             start = None
         elif ebbed and value >= SURGE * peak:
             start, peak, ebbed = i, float(value), False
