@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -207,7 +208,8 @@ def watch(
     while True:
         seen = look(found, workspace, clock.now(), period)
         if latest is not None:
-            latest.update(gauges(workspace.catalog(), seen.beats, seen.dead, clock.now()))
+            with closing(workspace.catalog()) as catalog:
+                latest.update(gauges(catalog, seen.beats, seen.dead, clock.now()))
         told = {
             "stages": [{"stage": b.stage, "at": b.at.isoformat(), "dead": seen.dead.get(b.stage), "saw": dict(b.saw)} for b in seen.beats],
             "sent": seen.sent.sent,

@@ -41,7 +41,7 @@ def history(world: World, span: Span) -> PolicyHistory:
     """All answers of a policy's champions in a span, with every outcome that ever became known."""
     logged = read_log(world.log_folder, span.start, span.end, world.workspace.files)
     assert logged is not None, "a finished replay has a log"
-    answered = logged.where(np.array([v == CHAMPION for v in logged.variant], dtype=bool))
+    answered = logged.by(CHAMPION)
     labels = world.outcomes.known_at(answered.keys, span.end + timedelta(days=3650))
     week = (answered.received_us - since_epoch(span.start)) // (WEEK // timedelta(microseconds=1))
     known = ~np.isnan(labels)

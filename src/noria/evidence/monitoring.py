@@ -15,7 +15,7 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
 from noria.data.profile import ColumnReference, Profile
 from noria.data.sketch import BELOW, NULL, Sketch
 from noria.evidence.figures import findings
-from noria.loop.monitors import CHAMPION, Monitors, accepted_windows, healths, read_monitors, windows_of
+from noria.loop.monitors import CHAMPION, Monitors, accepted_windows, answered_by_window, healths, read_monitors, windows_of
 from noria.loop.observe import Release, current_release
 from noria.loop.world import World
 from noria.monitoring.drift import DriftReading
@@ -89,7 +89,7 @@ def _before_and_after(world: World, release: Release, profile: Profile, names: S
     logged = read_log(world.log_folder, window, window + world.grid.tick, world.workspace.files)
     if logged is None:
         return []
-    rows = logged.of(release.champion).where(np.array([v == CHAMPION for v in logged.of(release.champion).variant], bool))
+    rows = logged.of(release.champion).by(CHAMPION)
     sketch = profile.sketch()
     sketch.add(np.column_stack([rows.features, rows.prediction]))
     return [_distribution(profile.columns[i], sketch, i) for i in (profile.names.index(name) for name in names)]
@@ -117,20 +117,19 @@ def _distribution(column: ColumnReference, sketch: Sketch, place: int) -> dict[s
 
 
 def _performance(world: World, monitors: Monitors, release: Release) -> list[dict[str, Any]]:
-    windows = windows_of(world, release.champion, release.champion_since)
+    windows = windows_of(world, release.champion, release.champion_since, statistics=False)
     accepted = accepted_windows(world, release.champion)
     found = []
     for reading in monitors.performance:
         metric = reading.tolerance.metric
-        values = {w.start: w.performance.value(metric) for w in windows if w.performance is not None and w.performance.rows}
         found.append(
             {
                 "metric": metric,
                 "accepted": reading.accepted,
                 "accepted_windows": [p.value(metric) for p in accepted if p.rows],
                 "tolerance": reading.tolerance.by,
-                "starts": [start.isoformat() for start in values],
-                "values": [round(float(value), 5) for value in values.values()],
+                "starts": [start.isoformat() for start in reading.starts],
+                "values": reading.values.round(5).tolist(),
                 "evidence": reading.evidence.tolist(),
                 "level": reading.level,
                 "waiting": sum(w.performance is None for w in windows),
@@ -140,10 +139,5 @@ def _performance(world: World, monitors: Monitors, release: Release) -> list[dic
 
 
 def _volume(world: World) -> dict[str, Any]:
-    rows = world.catalog.rows(
-        sa.select(db.windows.c.start, sa.func.sum(db.windows.c.rows).label("rows"))
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION)
-        .group_by(db.windows.c.start)
-        .order_by(db.windows.c.start)
-    )
-    return {"starts": [from_epoch(r.start).isoformat() for r in rows], "rows": [int(r.rows) for r in rows]}
+    windows = answered_by_window(world)
+    return {"starts": [start.isoformat() for start, _ in windows], "rows": [rows for _, rows in windows]}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from noria.core.settings import AlertSettings
-from noria.core.web import NotReached, post
-from noria.monitoring.alerts import ChannelFailed, Notice, secret
+from noria.monitoring.alerts import Notice, secret, tell_over_http
 
 URL = "https://events.pagerduty.com/v2/enqueue"
 ACTIONS = {"opened": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}
@@ -42,13 +40,7 @@ class PagerDutyChannel:
                 "custom_details": {"findings": list(notice.lines), "what to do": notice.mend, **notice.evidence},
             }
             event["client"] = "Noria"
-        try:
-            answer = post(self._url, json.dumps(event).encode(), {"Content-Type": "application/json"})
-        except NotReached as error:
-            raise ChannelFailed("pagerduty", str(error)) from None
-        if answer.status != 202:
-            pause = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
-            raise ChannelFailed("pagerduty", f"it answered {answer.status} {answer.body[:200].decode(errors='replace')}", pause)
+        tell_over_http("pagerduty", self._url, json.dumps(event).encode(), (202,), {}, shown=200)
 
 
 def open_channel(settings: AlertSettings, environ: Mapping[str, str]) -> PagerDutyChannel:

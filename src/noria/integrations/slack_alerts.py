@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 
 from noria.core.settings import AlertSettings
-from noria.core.web import NotReached, post
-from noria.monitoring.alerts import ChannelFailed, Notice, secret
+from noria.monitoring.alerts import Notice, secret, tell_over_http
 
 MARKS = {"opened": "🔴", "acknowledged": "🟡", "resolved": "🟢", "digest": "📋"}
 MOST_TEXT = 2900  # of a section: Slack's limit is 3000
@@ -28,13 +26,7 @@ class SlackChannel:
             "text": _plain(head)[:MOST_TEXT],
             "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": text[:MOST_TEXT]}} for text in sections if text],
         }
-        try:
-            answer = post(self._url, json.dumps(message).encode(), {"Content-Type": "application/json"})
-        except NotReached as error:
-            raise ChannelFailed("slack", str(error)) from None
-        if answer.status != 200:
-            pause = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
-            raise ChannelFailed("slack", f"it answered {answer.status} {answer.body[:100].decode(errors='replace')}", pause)
+        tell_over_http("slack", self._url, json.dumps(message).encode(), (200,), {}, shown=100)
 
 
 def _plain(text: str) -> str:

@@ -7,11 +7,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 
 from noria.core.settings import AlertSettings
-from noria.core.web import NotReached, post
-from noria.monitoring.alerts import ChannelFailed, Notice, secret
+from noria.monitoring.alerts import Notice, secret, tell_over_http
 
 
 class WebhookChannel:
@@ -22,16 +20,10 @@ class WebhookChannel:
 
     def send(self, notice: Notice) -> None:
         body = json.dumps(notice.to_dict(), sort_keys=True).encode()
-        headers = {"Content-Type": "application/json", "Idempotency-Key": hashlib.sha256(body).hexdigest()}
+        headers = {"Idempotency-Key": hashlib.sha256(body).hexdigest()}
         if self._key:
             headers["X-Noria-Signature"] = "sha256=" + hmac.new(self._key.encode(), body, hashlib.sha256).hexdigest()
-        try:
-            answer = post(self._url, body, headers)
-        except NotReached as error:
-            raise ChannelFailed("webhook", str(error)) from None
-        if not 200 <= answer.status < 300:
-            pause = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
-            raise ChannelFailed("webhook", f"it answered {answer.status}", pause)
+        tell_over_http("webhook", self._url, body, range(200, 300), headers)
 
 
 def open_channel(settings: AlertSettings, environ: Mapping[str, str]) -> WebhookChannel:  # noqa: ARG001

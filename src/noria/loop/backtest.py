@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,12 @@ from noria.core.clock import require_utc
 from noria.core.errors import UserMistake
 from noria.data.profile import Profile, profile
 from noria.features.training_set import feature_matrix
-from noria.loop.world import World
+from noria.loop.world import YEAR, World
 from noria.monitoring.backtest import Alarm, Incident, Suggestion, join, suggest
 from noria.monitoring.drift import LEAST_REFERENCE, DriftDetector
 from noria.monitoring.findings import OVER
 from noria.monitoring.windows import Window
-from noria.statistics.e_detector import level_for
 
-YEAR = timedelta(days=365)
 ACCEPTED = 28  # windows that an alarm lasts, after which the new state is taken for the usual one
 
 
@@ -42,7 +40,7 @@ class NoHistory(UserMistake):
 
 @dataclass(frozen=True)
 class Backtested:
-    """What the monitor would have told. false_alarms_per_year: None where no incidents are known"""
+    """What the monitor would have told. missed: the incidents that no alarm belongs to; suggestion: None where it was not asked for"""
 
     windows: int
     judged_from: datetime
@@ -83,7 +81,7 @@ def backtest(
     windows = [(start, values) for start, values in _windows(world, end) if len(values)]
     if len(windows) < reference + LEAST_REFERENCE:
         raise NoHistory(len(windows), reference)
-    level = level_for(alarms_per_year=budget, windows_per_year=YEAR / world.grid.tick)
+    level = world.level(budget)
     known = _profile(world, windows[:reference])
     alarms = _alarms(world, windows, reference, known, level, sensitivity, told)
     joined = join(alarms, incidents, world.grid.tick)

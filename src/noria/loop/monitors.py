@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,13 +32,11 @@ from noria.monitoring.volume import VolumeReading
 from noria.monitoring.windows import Performance, Window
 from noria.serving.log.segments import read_log
 from noria.serving.plane import SUMS_FILE
-from noria.statistics.e_detector import level_for
 from noria.stores import catalog as db
 
 logger = logging.getLogger("noria.monitoring")
 
 CHAMPION = "champion"
-YEAR = timedelta(days=365)
 PREDICTIONS = "predictions"
 DARK = 2  # matured windows without outcomes, from which on they count as stopped
 LEAST_KNOWN = 0.5  # of the outcomes that are due
@@ -168,12 +166,12 @@ def accepted_windows(world: World, bundle: str) -> list[Performance]:
 def _performance(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[PerformanceReading]:
     accepted = accepted_windows(world, champion)
     since = [w for w in windows if w.performance]
-    level = level_for(alarms_per_year=monitor.performance_budget, windows_per_year=YEAR / world.grid.tick)
+    level = world.level(monitor.performance_budget)
     return [read_performance(tolerance, accepted, since, level) for tolerance in monitor.performance]
 
 
 def _drift(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> DriftReading:
-    level = level_for(alarms_per_year=monitor.drift_budget, windows_per_year=YEAR / world.grid.tick)
+    level = world.level(monitor.drift_budget)
     detector = world.drift_detector(champion, champion_since, level, monitor.sensitivity)
     judged = detector.judged_to
     since = champion_since if judged is None else judged + world.grid.tick
@@ -189,29 +187,34 @@ def _skew(world: World, monitor: Monitor, now: datetime) -> SkewReading | None:
     logged = read_log(world.log_folder, end - world.grid.tick, end, world.workspace.files)
     if logged is None:
         return SkewReading(monitor.skew, None)
-    champions = logged.where(np.array([v == CHAMPION for v in logged.variant], dtype=bool))
+    champions = logged.by(CHAMPION)
     served = Served(champions.keys, champions.received_us, champions.features, world.workspace.settings.serving.redact)
     return SkewReading(monitor.skew, measure_skew(world.offline.feature_set, world.offline.engine, served))
 
 
 def _volume(world: World, monitor: Monitor) -> VolumeReading:
     """The endpoint's own traffic, whoever answered it."""
-    level = level_for(alarms_per_year=monitor.volume_budget(1 + len(world.known_times)), windows_per_year=YEAR / world.grid.tick)
+    level = world.level(monitor.volume_budget(1 + len(world.known_times)))
     detector = world.volume_detector(PREDICTIONS, level)
+    detector.add(answered_by_window(world, detector.judged_to))
+    return detector.reading()
+
+
+def answered_by_window(world: World, after: datetime | None = None) -> list[tuple[datetime, int]]:
+    """How many rows champions answered in each window (start, rows) that began after a moment, in the order of time."""
     rows = world.catalog.rows(
         sa.select(db.windows.c.start, sa.func.sum(db.windows.c.rows).label("rows"))
         .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION)
-        .where(db.windows.c.start > (since_epoch(detector.judged_to) if detector.judged_to else -1))
+        .where(db.windows.c.start > (since_epoch(after) if after else -1))
         .group_by(db.windows.c.start)
         .order_by(db.windows.c.start)
     )
-    detector.add((from_epoch(r.start), int(r.rows)) for r in rows)
-    return detector.reading()
+    return [(from_epoch(r.start), int(r.rows)) for r in rows]
 
 
 def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]:
     """What each table the endpoint lives on was told in every tick: a source that stands still is seen here first."""
-    level = level_for(alarms_per_year=monitor.volume_budget(1 + len(world.known_times)), windows_per_year=YEAR / world.grid.tick)
+    level = world.level(monitor.volume_budget(1 + len(world.known_times)))
     tick = world.grid.tick
     found = []
     for name, known in world.known_times.items():
@@ -253,7 +256,7 @@ def _metrics(world: World, monitor: Monitor) -> list[MetricReading]:
         .where(db.windows.c.metrics.is_not(None), db.windows.c.rows > 0)
         .order_by(db.windows.c.start)
     )
-    level = level_for(alarms_per_year=monitor.metric_budget, windows_per_year=YEAR / world.grid.tick)
+    level = world.level(monitor.metric_budget)
     drawn = [(from_epoch(r.start), json.loads(r.metrics), r.performance is not None) for r in rows]
     return [
         read_metric(metric, [(s, told.get(metric.name)) for s, told, due in drawn if due or not metric.needs_outcomes], level)
@@ -272,15 +275,18 @@ def _traffic(world: World) -> list[Traffic]:
     return [Traffic(from_epoch(r.start), r.rows, **json.loads(r.traffic)) for r in reversed(rows)]
 
 
+def released_champions(world: World) -> set[str]:
+    """Every bundle that was ever made champion here."""
+    rows = world.catalog.rows(sa.select(db.releases.c.champion).where(db.releases.c.endpoint == world.endpoint.name).distinct())
+    return {row.champion for row in rows}
+
+
 def _strangers(world: World) -> list[str]:
     """Bundles that answered as champion in the newest window, though the catalog never made them so."""
     mine = sa.and_(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.rows > 0)
     newest = sa.select(sa.func.max(db.windows.c.start)).where(mine).scalar_subquery()
-    released = sa.select(db.releases.c.champion).where(db.releases.c.endpoint == world.endpoint.name)
-    rows = world.catalog.rows(
-        sa.select(db.windows.c.bundle).where(mine, db.windows.c.start == newest, db.windows.c.bundle.not_in(released)).distinct()
-    )
-    return [row.bundle for row in rows]
+    rows = world.catalog.rows(sa.select(db.windows.c.bundle).where(mine, db.windows.c.start == newest).distinct())
+    return sorted({row.bundle for row in rows} - released_champions(world))
 
 
 def served_balances(log_folder: Path) -> list[Balance]:

@@ -16,7 +16,7 @@ from noria.core.clock import from_epoch, since_epoch
 from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import canonical_json
 from noria.evaluation.metrics import ROW_LOSSES
-from noria.loop.monitors import CHAMPION, Monitors, read_monitors, windows_of
+from noria.loop.monitors import CHAMPION, Monitors, read_monitors, released_champions, windows_of
 from noria.loop.state import Pending, State
 from noria.loop.world import World
 from noria.monitoring.expected import expect
@@ -111,12 +111,6 @@ def current_release(world: World) -> Release | None:
     return latest_release(world.catalog, world.endpoint.name)
 
 
-def released_champions(world: World) -> set[str]:
-    """Every bundle that was ever made champion here."""
-    rows = world.catalog.rows(sa.select(db.releases.c.champion).where(db.releases.c.endpoint == world.endpoint.name).distinct())
-    return {row.champion for row in rows}
-
-
 def latest_release(catalog: db.Catalog, endpoint: str) -> Release | None:
     """The newest release of an endpoint in a catalog; None before the first promotion."""
     rows = catalog.rows(sa.select(db.releases).where(db.releases.c.endpoint == endpoint).order_by(db.releases.c.sequence.desc()))
@@ -151,9 +145,10 @@ def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
         return [{**common, "bundle": release.champion, "role": CHAMPION, "rows": 0, "statistics": None}]
     found = []
     watched = _watched(logged)
+    released = released_champions(world)
     for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
         rows = watched.of(bundle)
-        known = role == CHAMPION and world.monitor is not None and bundle in released_champions(world)
+        known = role == CHAMPION and world.monitor is not None and bundle in released
         told = _told(world, bundle, rows) if known else {"statistics": None}
         found.append({**common, "bundle": bundle, "role": role, "rows": len(rows), **told})
     return found

@@ -33,8 +33,11 @@ from noria.monitoring.monitor import Monitor
 from noria.monitoring.volume import VolumeDetector
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate, Rollout
+from noria.statistics.e_detector import level_for
 from noria.stores import catalog as db
 from noria.stores.catalog import Catalog
+
+YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,10 @@ class World:
         features = self.endpoint.model.features
         found = dict.fromkeys(features.features, features.spine.name)
         return found | {name: view.table.name for view in features.views for name in view.features}
+
+    def level(self, alarms_per_year: float) -> float:
+        """The level at which an e-detector over this endpoint's windows keeps such a budget."""
+        return level_for(alarms_per_year=alarms_per_year, windows_per_year=YEAR / self.grid.tick)
 
     def tell_health(self, healths: Sequence[tuple[str, Health]], now: datetime) -> None:
         """Keep what each monitor said at a turn, for those who look at the catalog alone."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 from noria.core.errors import OutsideWorld, UserMistake, nearest
 from noria.core.plugins import adapter
 from noria.core.settings import AlertSettings
+from noria.core.web import NotReached, post
 
 logger = logging.getLogger("noria.alerts")
 
@@ -81,6 +82,18 @@ class NoSecret(UserMistake):
             where=f"the environment variable {variable} is not set",
             mend=f"set {variable}, or take {channel!r} out of alerts.channels",
         )
+
+
+def tell_over_http(channel: str, url: str, body: bytes, taken: Container[int], headers: Mapping[str, str], shown: int = 0) -> None:
+    """POST a notice as JSON. Raises `ChannelFailed` where nobody answers, or with a status that is not `taken`, with the pause that was
+    asked for; shown: so many bytes of the answer are told."""
+    try:
+        answer = post(url, body, {"Content-Type": "application/json", **headers})
+    except NotReached as error:
+        raise ChannelFailed(channel, str(error)) from None
+    if answer.status not in taken:
+        pause = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
+        raise ChannelFailed(channel, f"it answered {answer.status} {answer.body[:shown].decode(errors='replace')}".strip(), pause)
 
 
 class LogChannel:

@@ -17,14 +17,14 @@ Kind = Literal["fault", "volume", "drift", "performance", "expected", "skew", "o
 Severity = Literal["page", "inform"]
 
 OVER = 0.2  # of the level of alarm, below which an episode of evidence is over
-SURGE = 10.0
+SURGE = 10.0  # times a peak, to which evidence that had ebbed rises again
 
 KINDS: tuple[Kind, ...] = ("fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong now. name: what makes it this one and not another of its kind and subject (when it began)
+    """One thing that is wrong now, known by its kind, its subject and when it began.
 
     since: when it began, as far as the windows tell; words: what happened, in one sentence; mend: what to do about it
     """

@@ -95,6 +95,10 @@ class Predictions:
         """Those of one bundle."""
         return self.where(np.array([b == bundle for b in self.bundle], dtype=bool))
 
+    def by(self, variant: str) -> Predictions:
+        """The rows that one variant answered."""
+        return self.where(np.array([v == variant for v in self.variant], dtype=bool))
+
     def where(self, keep: NDArray[np.bool_]) -> Predictions:
         place = np.flatnonzero(keep)
         return Predictions(
