@@ -114,22 +114,38 @@ def _seal(
     verdicts: list[Verdict],
     run: str,
 ) -> Candidate:
-    model, offline = world.endpoint.model, world.offline
-    data = training_set.dataset()
-    metrics = _metrics(evaluation)
+    data, metrics = training_set.dataset(), _metrics(evaluation)
     reference = profile(
         (*training_set.features, "prediction"),
         np.column_stack([data.features, fitted.in_sample]),
         _windows(world, training_set.at),
         np.append(fitted.attribution, 0.0),  # the prediction itself hangs on all of them
     )
-    step = max(1, len(data) // SAMPLE_ROWS)
-    sample_rows = data.features[::step][:SAMPLE_ROWS]
-    sample = {
-        "features": [[None if np.isnan(v) else float(v) for v in row] for row in sample_rows],
-        "predictions": fitted.in_sample[::step][:SAMPLE_ROWS].tolist(),
+    manifest = _manifest(world, training_set, metrics, run)
+    contents = {
+        MODEL_FILE: fitted.model,
+        PROFILE_FILE: reference.to_json(),
+        SAMPLE_FILE: json.dumps(_sample(data.features, fitted.in_sample)).encode(),
+        CARD_FILE: _card(manifest, verdicts).encode(),
     }
-    manifest = Manifest(
+    bundle = write_bundle(world.workspace.bundles, manifest, contents, world.workspace.files)
+    open_bundle(bundle.path, world.workspace.files)
+    windows = by_window(evaluation.labels, evaluation.candidate, evaluation.unit)
+    detail = {
+        "gates": [v.to_dict() for v in verdicts],
+        "gains": {metric: evaluation.improvement_by_unit(metric).tolist() for metric in ROW_LOSSES},
+        "accepted": [w.to_dict() for w in windows],
+        "calibration": list(calibrate(evaluation.labels, evaluation.candidate)),
+        "metrics": metrics,
+        "rows": training_set.balance.to_dict(),
+        "training_set": training_set.id,
+    }
+    return Candidate(bundle.id, run, all_passed(verdicts), detail, fitted.seconds)
+
+
+def _manifest(world: World, training_set: TrainingSet, metrics: dict[str, Any], run: str) -> Manifest:
+    model, offline = world.endpoint.model, world.offline
+    return Manifest(
         format=1,
         name=model.name,
         runtime="onnx",
@@ -149,25 +165,15 @@ def _seal(
         environment=environment(),
         files={},
     )
-    contents = {
-        MODEL_FILE: fitted.model,
-        PROFILE_FILE: reference.to_json(),
-        SAMPLE_FILE: json.dumps(sample).encode(),
-        CARD_FILE: _card(manifest, verdicts).encode(),
+
+
+def _sample(features: NDArray[np.float32], predictions: NDArray[np.float64]) -> dict[str, Any]:
+    """A few rows with their answers, by which a server proves that it has the model."""
+    step = max(1, len(features) // SAMPLE_ROWS)
+    return {
+        "features": [[None if np.isnan(v) else float(v) for v in row] for row in features[::step][:SAMPLE_ROWS]],
+        "predictions": predictions[::step][:SAMPLE_ROWS].tolist(),
     }
-    bundle = write_bundle(world.workspace.bundles, manifest, contents, world.workspace.files)
-    open_bundle(bundle.path, world.workspace.files)
-    windows = by_window(evaluation.labels, evaluation.candidate, evaluation.unit)
-    detail = {
-        "gates": [v.to_dict() for v in verdicts],
-        "gains": {metric: evaluation.improvement_by_unit(metric).tolist() for metric in ROW_LOSSES},
-        "accepted": [w.to_dict() for w in windows],
-        "calibration": list(calibrate(evaluation.labels, evaluation.candidate)),
-        "metrics": metrics,
-        "rows": training_set.balance.to_dict(),
-        "training_set": training_set.id,
-    }
-    return Candidate(bundle.id, run, all_passed(verdicts), detail, fitted.seconds)
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, Any]:

@@ -31,7 +31,8 @@ def turn(world: World, now: datetime) -> list[Action]:
     for _ in range(MOST_STEPS):
         state = observe(world, now)
         if state.champion is not None:
-            world.tell_health(healths(state.monitors), now)
+            if world.live:
+                world.tell_health(healths(state.monitors), now)
             note(world.catalog, state.endpoint, short(state.champion), observed(world, state.monitors, now), now, world.outbox)
         actions = decide(state)
         if not actions:

@@ -128,13 +128,12 @@ def close(c: sa.Connection, row: Any, now: datetime, by: str, outbox: Outbox) ->
     """Close a finding; its incident is resolved with its last one."""
     closed = {"closed_at": since_epoch(now), "closed_by": by}
     c.execute(sa.update(db.findings).where(db.findings.c.key == row.key).values(**closed))
-    same = sa.and_(db.findings.c.incident == row.incident, db.findings.c.closed_at.is_(None))
-    if row.incident and c.scalar(sa.select(sa.func.count()).select_from(db.findings).where(same)) == 0:
-        told = c.scalar(sa.select(sa.func.count()).select_from(db.alerts).where(db.alerts.c.notice.contains(f'"{row.incident}"')))
-        if told:
-            ended = "it is over" if by == ITSELF else f"closed by {by}"
-            notice = Notice("resolved", row.incident, row.endpoint, row.severity, stamp(now), f"{ended}: {row.words}")
-            _put(c, f"{row.incident}/resolved/{since_epoch(now)}", notice, now, outbox)
+    still_open = sa.select(db.findings.c.key).where(db.findings.c.incident == row.incident, db.findings.c.closed_at.is_(None)).limit(1)
+    told_of = sa.select(db.alerts.c.key).where(db.alerts.c.incident == row.incident).limit(1)
+    if row.incident and c.scalar(still_open) is None and c.scalar(told_of) is not None:
+        ended = "it is over" if by == ITSELF else f"closed by {by}"
+        notice = Notice("resolved", row.incident, row.endpoint, row.severity, stamp(now), f"{ended}: {row.words}")
+        _put(c, f"{row.incident}/resolved/{since_epoch(now)}", notice, now, outbox)
 
 
 def _muted(c: sa.Connection, endpoint: str, kind: str, subject: str, now: datetime) -> bool:
@@ -146,10 +145,9 @@ def _put(c: sa.Connection, key: str, notice: Notice, now: datetime, outbox: Outb
     for channel in outbox.channels:
         name = f"{key}/{channel}"
         if c.scalar(sa.select(db.alerts.c.key).where(db.alerts.c.key == name)) is None:
-            at = since_epoch(now)
-            text = canonical_json(notice.to_dict())
-            values = {"key": name, "channel": channel, "notice": text, "created_at": at, "attempts": 0, "next_at": at, "error": ""}
-            c.execute(sa.insert(db.alerts).values(**values))
+            at, text = since_epoch(now), canonical_json(notice.to_dict())
+            values = {"key": name, "incident": notice.incident, "channel": channel, "notice": text, "created_at": at, "next_at": at}
+            c.execute(sa.insert(db.alerts).values(**values, attempts=0, error=""))
 
 
 # --- what people say ---

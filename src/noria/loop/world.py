@@ -178,9 +178,8 @@ class World:
 
     def tell_health(self, healths: Sequence[tuple[str, Health]], now: datetime) -> None:
         """Keep what each monitor said at a turn, for those who look at the catalog alone."""
-        if self.live:
-            with self.catalog.transaction() as c:
-                db.set_progress(c, f"health/{self.endpoint.name}", now, {name: word(health) for name, health in healths})
+        with self.catalog.transaction() as c:
+            db.set_progress(c, f"health/{self.endpoint.name}", now, {name: word(health) for name, health in healths})
 
     def candidate_detail(self, bundle: str) -> dict[str, Any]:
         """What was found out about a bundle when it was a candidate."""

@@ -7,7 +7,7 @@ accumulate as e-detectors in both directions against the budget.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from noria.core.errors import UserMistake
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.core.sql import connect
-from noria.statistics.baseline import Baseline, learn_baseline
+from noria.statistics.baseline import Past
 from noria.statistics.e_detector import ShiryaevRoberts
 
 Floats = NDArray[np.float64]
 
-LEAST_PAST, MOST_PAST, RELEARN, PERIOD = 14, 120, 7, 7  # windows
+LEAST_PAST, MOST_PAST, PERIOD = 14, 120, 7  # windows
 MOST_SCORE = 3.2
 CALM = 0.05  # of the level, above which nothing is learnt
 
@@ -111,28 +111,20 @@ def read_metric(metric: Metric, windows: Iterable[tuple[datetime, float | None]]
     starts: list[datetime] = []
     values: list[float] = []
     evidence: list[float] = []
-    known: list[float] = []
-    phases: list[int] = []
-    detector, past, judged = ShiryaevRoberts(1), None, 0
+    detector, past, judged, none = ShiryaevRoberts(1), Past(PERIOD, MOST_PAST, LEAST_PAST), 0, np.zeros(1)
     expected = float("nan")
     for phase, (start, number) in enumerate(windows):
         value = float("nan") if number is None else number
         score = np.array([np.nan])
-        if past is not None and not np.isnan(value):
-            expected = float(past.expected(phase)[0])
-            score = np.clip(past.score(np.array([value]), np.zeros(1), phase, np.array([metric.by])), -MOST_SCORE, MOST_SCORE)
+        usual = past.baseline
+        if usual is not None and not np.isnan(value):
+            expected = float(usual.expected(phase)[0])
+            score = np.clip(usual.score(np.array([value]), none, phase, np.array([metric.by])), -MOST_SCORE, MOST_SCORE)
             judged += 1
         starts.append(start)
         values.append(value)
         evidence.append(float(detector.add(score)[0]))
         if not np.isnan(value) and evidence[-1] < CALM * level + 1:
-            known.append(value if past is None else float(past.clipped(np.array([value]), np.zeros(1), phase)[0]))
-            phases.append(phase)
-            if len(known) >= LEAST_PAST and (past is None or len(known) % RELEARN == 0):
-                past = _learn(known, phases)
+            seen = np.array([value])
+            past.add(seen if usual is None else usual.clipped(seen, none, phase), none, phase)
     return MetricReading(metric, tuple(starts), np.array(values), np.array(evidence), level, expected, judged)
-
-
-def _learn(known: Sequence[float], phases: Sequence[int]) -> Baseline:
-    values = np.array(known[-MOST_PAST:])[:, None]
-    return learn_baseline(values, np.zeros_like(values), np.array(phases[-MOST_PAST:]), PERIOD)

@@ -21,7 +21,7 @@ from noria.data.profile import STATISTICS, Profile
 from noria.monitoring.findings import began
 from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
-from noria.statistics.baseline import Baseline, learn_baseline
+from noria.statistics.baseline import Baseline, Past
 from noria.statistics.e_detector import ShiryaevRoberts
 
 Floats = NDArray[np.float64]
@@ -32,7 +32,6 @@ PERIOD = 7
 DELAY = 3  # windows
 CALM = 0.05  # of the level; above it, windows are not learnt from
 MOST_PAST = 180
-RELEARN = 7  # windows between two looks at the past, which moves slowly
 MOST_SCORE = 3.2  # of one window: what is wrong at once is a fault, drift lasts
 MOVED, MOST_OF_THEM, PATIENCE = 2.0, 0.5, 2  # when most columns move together, it is a holiday until it has lasted longer
 # Smaller shifts are trivial, however certain. A tenth of a standard deviation is 0.028 in ranks; for a relation: one correlation of 0.15.
@@ -144,10 +143,8 @@ class DriftReading:
         return [(source, min(each)[0], [name for _, _, name in sorted(each)]) for source, each in found.items()]
 
     def since(self, window: int, name: str) -> datetime:
-        """When what is seen of a column at a window began: after its evidence was last at its lowest."""
-        path = self.evidence[: window + 1, self.columns.index(name)]
-        lowest = len(path) - 1 - int(np.argmin(path[::-1]))
-        return self.starts[min(lowest + 1, len(path) - 1)]
+        """When what is seen of a column at a window began."""
+        return self.starts[self._began(window, self.columns.index(name))]
 
     def kind(self, window: int, source_of: Mapping[str, str], name: str) -> Kind:
         """What it looks like, from which columns moved, when, and where they come from (column → source)."""
@@ -169,6 +166,7 @@ class DriftReading:
         return "population shift"
 
     def _began(self, window: int, column: int) -> int:
+        """The window after which a column's evidence was last at its lowest."""
         path = self.evidence[: window + 1, column]
         return min(len(path) - int(np.argmin(path[::-1])), window)
 
@@ -213,8 +211,7 @@ class DriftDetector:
         period: int = PERIOD,
         sensitivity: float = SENSITIVITY,
     ) -> None:
-        self._reference, self._level, self._number_of, self._period = reference, level, number_of, period
-        self._sensitivity = sensitivity
+        self._reference, self._level, self._number_of, self._sensitivity = reference, level, number_of, sensitivity
         self._shape = (len(reference.names), len(STATISTICS))
         size = self._shape[0] * self._shape[1]
         self.learning = len(reference.windows) < LEAST_REFERENCE
@@ -235,10 +232,15 @@ class DriftDetector:
         self._together = 0
         if not self.learning:
             self._centre = np.nan_to_num(np.nanmean(reference.windows, axis=0))
-            self._known = list(reference.windows.reshape(len(reference.windows), -1))
-            self._known_within = list(reference.within(reference.rows, self._centre).reshape(len(self._known), -1))
-            self._phases = reference.numbers.tolist()
-            self._learn()
+            known = reference.windows.reshape(len(reference.windows), -1)
+            within = reference.within(reference.rows, self._centre).reshape(len(known), -1)
+            self._past = Past.of(known, within, reference.numbers, period, MOST_PAST)
+
+    @property
+    def _usual(self) -> Baseline:
+        """What the past says now."""
+        assert self._past.baseline is not None, "a reference has windows"
+        return self._past.baseline
 
     @property
     def judged_to(self) -> datetime | None:
@@ -259,7 +261,7 @@ class DriftDetector:
     def _add(self, start: datetime, rows: int, value: Floats) -> None:
         place, phase = len(self._seen), self._number_of(start)
         within = self._reference.within(np.array([rows]), self._centre).reshape(-1)
-        score = np.clip(self._past.score(value, within, phase, self._floor), -MOST_SCORE, MOST_SCORE)
+        score = np.clip(self._usual.score(value, within, phase, self._floor), -MOST_SCORE, MOST_SCORE)
         self._together = self._together + 1 if _most_have_moved(score.reshape(self._shape)) else 0
         holiday = 0 < self._together <= PATIENCE
         evidence = self._detector.add(np.full_like(score, np.nan) if holiday else score).reshape(self._shape) @ SHARES
@@ -274,7 +276,7 @@ class DriftDetector:
 
     def _faults_in(self, place: int, value: Floats, within: Floats, phase: int, *, holiday: bool) -> list[Fault]:
         """A column's first fault in the order of `FAULTS` stands for all. On a holiday all may have moved in one step."""
-        scores = self._past.score(value, within, phase, self._fault_floor).reshape(self._shape)
+        scores = self._usual.score(value, within, phase, self._fault_floor).reshape(self._shape)
         found: dict[int, Fault] = {}
         for statistic in FAULTS:
             i = STATISTICS.index(statistic)
@@ -290,17 +292,8 @@ class DriftDetector:
         """Take a window into the past, if all has been well from then till now."""
         if place < 0 or not all(self._well[place:]):
             return
-        phase = self._number_of(self._starts[place])
-        self._known.append(self._past.clipped(self._seen[place], self._within[place], phase))
-        self._known_within.append(self._within[place])
-        self._phases.append(phase)
-        if len(self._known) % RELEARN == 0:
-            self._learn()
-
-    def _learn(self) -> None:
-        past = slice(-MOST_PAST, None)
-        known, within, phases = (np.array(each[past]) for each in (self._known, self._known_within, self._phases))
-        self._past: Baseline = learn_baseline(known, within, phases, self._period)
+        phase, within = self._number_of(self._starts[place]), self._within[place]
+        self._past.add(self._usual.clipped(self._seen[place], within, phase), within, phase)
 
     def alarms(self) -> str | None:
         """The leading column, if the newest window alarms: quicker than a whole reading."""

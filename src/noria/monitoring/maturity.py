@@ -51,15 +51,9 @@ class Maturity:
 
     borders: Floats
     delays: tuple[tuple[Floats, Floats], ...]
-    rates: Floats
-
-    def known_by(self, age_seconds: Floats, scores: Floats) -> Floats:
-        """The share of outcomes `(rows,)` that are known by such ages, at such scores."""
-        one, other = self._known_by(age_seconds, scores)
-        rate = self.rates[self.borders.searchsorted(scores)]
-        return np.asarray(rate * one + (1 - rate) * other)
 
     def _known_by(self, age_seconds: Floats, scores: Floats) -> tuple[Floats, Floats]:
+        """The shares of ones and of zeros `(rows,)` that are known by such ages, at such scores."""
         band = self.borders.searchsorted(scores)
         found = np.zeros((2, len(scores)))
         for b, by_outcome in enumerate(self.delays):
@@ -93,5 +87,4 @@ def learn_maturity(delays: Floats, labels: Floats, scores: Floats) -> Maturity:
     curves = tuple(
         (np.sort(delays[(band == b) & (labels == 0)]), np.sort(delays[(band == b) & (labels == 1)])) for b in range(len(borders) + 1)
     )
-    rates = np.array([labels[band == b].mean() if (band == b).any() else 0.5 for b in range(len(borders) + 1)])
-    return Maturity(borders, curves, rates)
+    return Maturity(borders, curves)

@@ -16,11 +16,10 @@ import numpy as np
 from scipy.special import ndtri
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
-from noria.statistics.baseline import Baseline, learn_baseline
+from noria.statistics.baseline import Past
 
 LEAST_PAST = 14  # windows
 MOST_PAST = 120
-RELEARN = 7
 PERIOD = 7
 FLOOR = math.log(1.5)  # a third fewer, or half as many again, is no fault, however unusual
 
@@ -79,9 +78,8 @@ class VolumeDetector:
     def __init__(self, name: str, level: float) -> None:
         self._name = name
         self._certain = float(-ndtri(min(0.5 / level, 0.5)))
-        self._counts: list[float] = []
-        self._phases: list[int] = []
-        self._past: Baseline | None = None
+        self._past = Past(PERIOD, MOST_PAST, LEAST_PAST)
+        self._ever_empty = False
         self._unusual: list[Unusual] = []
         self._last, self._windows = 0, 0
         self._newest: datetime | None = None
@@ -100,21 +98,18 @@ class VolumeDetector:
     def _add(self, start: datetime, rows: int) -> None:
         phase, value = self._windows, math.log1p(rows)
         self._windows, self._last, self._newest = self._windows + 1, rows, start
-        if self._past is not None:
+        usual = self._past.baseline
+        if usual is not None:
             self._judged += 1
-            within = np.array([1 / max(math.exp(self._past.expected(phase)[0]), 1.0)])
-            score = float(self._past.score(np.array([value]), within, phase, np.array([FLOOR]))[0])
-            expected = math.expm1(self._past.expected(phase)[0])
-            stands_still = rows == 0 and min(self._counts) > 0 and expected >= 1
+            within = np.array([1 / max(math.exp(usual.expected(phase)[0]), 1.0)])
+            score = float(usual.score(np.array([value]), within, phase, np.array([FLOOR]))[0])
+            expected = math.expm1(usual.expected(phase)[0])
+            stands_still = rows == 0 and not self._ever_empty and expected >= 1
             if abs(score) > self._certain or stands_still:
                 self._unusual.append(Unusual(start, rows, expected))
                 return
-        self._counts.append(value)
-        self._phases.append(phase)
-        if len(self._counts) >= LEAST_PAST and (self._past is None or len(self._counts) % RELEARN == 0):
-            past = slice(-MOST_PAST, None)
-            values = np.array(self._counts[past])[:, None]
-            self._past = learn_baseline(values, np.exp(-values), np.array(self._phases[past]), PERIOD)
+        self._ever_empty |= rows == 0
+        self._past.add(np.array([value]), np.array([math.exp(-value)]), phase)
 
     def reading(self) -> VolumeReading:
         """What all windows so far say."""

@@ -21,6 +21,7 @@ Integers = NDArray[np.int64]
 TAIL_DEGREES = 15.0
 SEASON_LEVEL = 0.001  # at which a season is believed in
 SEASONS_OF_EACH_PHASE = 4  # windows of each phase, below which no season is looked for
+RELEARN = 7  # windows between two looks at the past, which moves slowly
 LEAST_SD = 1e-6
 LEAST_BETWEEN = 0.1  # of the whole variance: the difference of two estimates may be nothing by chance, and volume grow afterwards
 
@@ -53,6 +54,41 @@ class Baseline:
         """A window's statistics as they may be learnt from: none further away than three of its standard deviations."""
         far = 3 * self.sd(within)
         return np.clip(value, self.expected(phase) - far, self.expected(phase) + far)
+
+
+class Past:
+    """A baseline that goes on learning: what was well is added, and every seventh window it is learnt anew from the newest `most`.
+
+    There is none before there are `least` windows. A window is its statistics `(statistics,)`, their variances within, and its phase.
+    """
+
+    def __init__(self, period: int, most: int, least: int) -> None:
+        self._period, self._most, self._least = period, most, least
+        self._values: list[Floats] = []
+        self._within: list[Floats] = []
+        self._phases: list[int] = []
+        self.baseline: Baseline | None = None
+
+    @staticmethod
+    def of(values: Floats, within: Floats, phases: Integers, period: int, most: int) -> Past:
+        """The past that is known from the beginning: arrays `(windows, statistics)`, and `(windows,)`."""
+        past = Past(period, most, len(values))
+        past._values, past._within, past._phases = list(values), list(within), phases.tolist()
+        past._learn()
+        return past
+
+    def add(self, value: Floats, within: Floats, phase: int) -> None:
+        """Take in a window that was well."""
+        self._values.append(value)
+        self._within.append(within)
+        self._phases.append(phase)
+        if len(self._values) >= self._least and (self.baseline is None or len(self._values) % RELEARN == 0):
+            self._learn()
+
+    def _learn(self) -> None:
+        newest = slice(-self._most, None)
+        values, within, phases = (np.array(each[newest]) for each in (self._values, self._within, self._phases))
+        self.baseline = learn_baseline(values, within, phases, self._period)
 
 
 def learn_baseline(values: Floats, within: Floats, phase: Integers, period: int = 1) -> Baseline:

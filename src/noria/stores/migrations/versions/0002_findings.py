@@ -35,6 +35,7 @@ def upgrade() -> None:
         "alerts",
         sa.Column("sequence", sa.Integer, primary_key=True),
         sa.Column("key", sa.Text, nullable=False, unique=True),
+        sa.Column("incident", sa.Text, nullable=False),
         sa.Column("channel", sa.Text, nullable=False),
         sa.Column("notice", sa.Text, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
