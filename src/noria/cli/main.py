@@ -6,12 +6,12 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from noria.cli.monitoring import add_monitoring
-from noria.cli.options import HERE, Folder, Json, open_project
+from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
 from noria.cli.serving import add_serving
 from noria.core.errors import NoriaError
 
@@ -237,7 +237,7 @@ def features(project: Folder = HERE, json: Json = False) -> None:
 
 @app.command()
 def skew(
-    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    endpoint: Endpoint = None,
     project: Folder = HERE,
     since: Annotated[str, typer.Option("--since", envvar="NORIA_SINCE", help="How much of the newest log to look at, such as 7d.")] = "7d",
     json: Json = False,
@@ -257,15 +257,21 @@ def skew(
 
 @app.command()
 def train(
-    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    endpoint: Endpoint = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
     """Train a candidate now, and let the loop decide about it."""
+    from noria.cli.render import show_actions
     from noria.core.clock import SystemClock
     from noria.loop.controller import train_now
+    from noria.loop.world import Policy, World
 
-    _act(project, endpoint, json, lambda world: train_now(world, SystemClock().now()))
+    found, workspace = open_project(project)
+    chosen = found.endpoint(endpoint)
+    world = World.open(found, workspace, chosen, Policy.declared(found, chosen))
+    world.catalog.take_lease()
+    show_actions(train_now(world, SystemClock().now()), {}, as_json=json)
 
 
 @app.command()
@@ -281,7 +287,7 @@ def loop(
     json: Json = False,
 ) -> None:
     """Go round the loop, live: ingest, materialise, observe, decide, act, tell people what was found."""
-    from noria.cli.render import show_round
+    from noria.cli.render import show_actions
     from noria.core.clock import SystemClock, duration
     from noria.core.telemetry import begin_logging
     from noria.loop.rounds import Rounds
@@ -293,19 +299,20 @@ def loop(
     if not forever:
         done = rounds.run(endpoint)
         if not (json and done.troubles):  # a program is told one thing: the error
-            show_round(done, as_json=json)
+            show_actions(done.actions, done.troubles, as_json=json)
         if done.troubles:
             raise next(iter(done.troubles.values()))
         return
     with rounds.pulse():
         while True:
-            show_round(rounds.run(endpoint), as_json=json)
+            done = rounds.run(endpoint)
+            show_actions(done.actions, done.troubles, as_json=json)
             clock.sleep(pause)
 
 
 @app.command()
 def replay(
-    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    endpoint: Endpoint = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -357,24 +364,6 @@ def explain(
 
 add_serving(app)
 add_monitoring(app)
-
-
-def _act(folder: Path, endpoint: str | None, json: bool, step: Any) -> None:
-    from noria.cli.render import console, show_decision, show_json
-    from noria.loop.world import Policy, World
-
-    project, workspace = open_project(folder)
-    chosen = project.endpoint(endpoint)
-    world = World.open(project, workspace, chosen, Policy.declared(project, chosen))
-    world.catalog.take_lease()
-    done = step(world)
-    if json:
-        show_json([{"time": a.at.isoformat(), "action": a.verb, "subject": a.subject, "reason": a.reason} for a in done])
-        return
-    for action in done:
-        console().print(show_decision(action.endpoint, action.at, action.verb, action.reason))
-    if not done:
-        console().print("nothing to do")
 
 
 def run() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noria.cli.options import HERE, Folder, Json, open_project
+from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
 
 if TYPE_CHECKING:
     from noria.loop.incidents import Outbox
@@ -86,7 +86,7 @@ def resolve(key: Key, by: By = None, project: Folder = HERE, json: Json = False)
 
 @monitor.command("report")
 def report(
-    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    endpoint: Endpoint = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="The HTML file; monitors.html if left out.")] = None,
     project: Folder = HERE,
     json: Json = False,
@@ -131,7 +131,7 @@ def dashboard(
 
 @monitor.command("backtest")
 def backtest(
-    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    endpoint: Endpoint = None,
     reference: Annotated[int, typer.Option("--reference", envvar="NORIA_REFERENCE", help="Windows to learn from.", min=20)] = 56,
     budget: Annotated[
         float | None, typer.Option("--budget", envvar="NORIA_BUDGET", help="False alarms of drift a year; the monitor's if left out.")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from noria.data.ingest import Ingested
     from noria.features.skew import Skew
     from noria.loop.backtest import Backtested
-    from noria.loop.rounds import Round
+    from noria.loop.state import Action
     from noria.serving.load import Loaded
 
 MARKS = {"healthy": "[green]●[/]", "unhealthy": "[red]●[/]", "unknown": "[yellow]●[/]"}
@@ -167,16 +167,16 @@ def show_decision(policy: str, at: datetime, verb: str, reason: str) -> str:
     return f"{at:%Y-%m-%d}  {policy:<9}[{colour}]{verb:<8}[/] {reason}"
 
 
-def show_round(done: Round, *, as_json: bool) -> None:
-    """What a round of the live loop did."""
+def show_actions(actions: Sequence[Action], troubles: Mapping[str, NoriaError], *, as_json: bool) -> None:
+    """What the controller did, and the stages that failed."""
     if as_json:
-        show_json([{"time": a.at.isoformat(), "action": a.verb, "subject": a.subject, "reason": a.reason} for a in done.actions])
+        show_json([{"time": a.at.isoformat(), "action": a.verb, "subject": a.subject, "reason": a.reason} for a in actions])
         return
-    for action in done.actions:
+    for action in actions:
         console().print(show_decision(action.endpoint, action.at, action.verb, action.reason))
-    for stage, error in done.troubles.items():
+    for stage, error in troubles.items():
         console().print(f"[red]{stage} failed[/]: {error.what}")
-    if not done.actions and not done.troubles:
+    if not actions and not troubles:
         console().print("nothing to do")
 
 
@@ -198,10 +198,9 @@ def show_findings(found: Mapping[str, Any]) -> None:
 def show_backtest(done: Backtested) -> None:
     """What `noria monitor backtest` prints."""
     out = console()
-    outside = sum(a.incident is None for a in done.alarms) / done.years
     out.print(
         f"{len(done.alarms)} alarms in {done.years:.2f} years, {done.judged_from:%-d %b %Y} to {done.judged_to:%-d %b %Y}; "
-        f"[bold]{outside:.1f} a year[/] belong to no known incident"
+        f"[bold]{done.outside_per_year:.1f} a year[/] belong to no known incident"
     )
     grid = _grid("alarm", "lasted", "led by", "looks like", "incident", "late by")
     for a in done.alarms:

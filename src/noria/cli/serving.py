@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noria.cli.options import HERE, Folder, Json, open_project
+from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
 
 if TYPE_CHECKING:
     from noria.serving.access.keys import KeyFile
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 RUNNING = "serving.json"  # where a running server says that it listens
 Url = Annotated[str | None, typer.Option("--url", envvar="NORIA_URL", help="The server; the one that runs for this project if left out.")]
 Key = Annotated[str | None, typer.Option("--key", envvar="NORIA_KEY", help="An API key, where the server wants one.")]
-Endpoint = Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")]
 
 
 def add_serving(app: typer.Typer) -> None:
@@ -27,7 +26,7 @@ def add_serving(app: typer.Typer) -> None:
 
 
 def serve(
-    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")] = None,
+    endpoint: Endpoint = None,
     project: Folder = HERE,
     host: Annotated[str | None, typer.Option("--host", envvar="NORIA_SERVING_HOST", help="Where to listen.")] = None,
     port: Annotated[int | None, typer.Option("--port", envvar="NORIA_SERVING_PORT", help="Which port; 0 takes a free one.")] = None,

@@ -53,6 +53,11 @@ class Backtested:
     def years(self) -> float:
         return (self.judged_to - self.judged_from) / YEAR
 
+    @property
+    def outside_per_year(self) -> float:
+        """How many alarms a year belong to no known incident."""
+        return sum(a.incident is None for a in self.alarms) / self.years
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "windows": self.windows,
@@ -60,7 +65,7 @@ class Backtested:
             "to": self.judged_to.isoformat(),
             "alarms": [a.to_dict() for a in self.alarms],
             "alarms_per_year": len(self.alarms) / self.years,
-            "outside_incidents_per_year": sum(a.incident is None for a in self.alarms) / self.years,
+            "outside_incidents_per_year": self.outside_per_year,
             "missed": self.missed,
             "suggestion": None if self.suggestion is None else self.suggestion.to_dict(),
         }
