@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -110,6 +111,16 @@ def test_one_source_that_fails_is_a_finding_and_holds_up_nothing_else(shop: Path
     assert "error" in done
     assert "ingest/visits" in open_findings(shop, "blind")
     assert noria(shop, "status")["endpoints"][0]["champion"]  # the turn was taken all the same
+
+
+def test_what_a_training_by_hand_finds_is_told_as_well(shop: Path) -> None:
+    noria(shop, "ingest")
+    noria(shop, "train")
+    with sqlite3.connect(shop / ".noria" / "catalog.db") as con:
+        found = {row[0] for row in con.execute("SELECT incident FROM findings")}
+        told = {row[0] for row in con.execute("SELECT incident FROM alerts")}
+    assert found  # the shop's sources stopped long ago
+    assert found <= told
 
 
 @pytest.fixture(autouse=True)

@@ -269,7 +269,7 @@ def train(
 
     found, workspace = open_project(project)
     chosen = found.endpoint(endpoint)
-    world = World.open(found, workspace, chosen, Policy.declared(found, chosen))
+    world = World.open(found, workspace, chosen, Policy.declared(found, chosen), live=True)
     world.catalog.take_lease()
     show_actions(train_now(world, SystemClock().now()), {}, as_json=json)
 
