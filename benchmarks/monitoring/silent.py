@@ -2,38 +2,87 @@
 """Silent failures on the flights data: something goes wrong without an error, and the whole loop, under the virtual clock, must say so.
 
 Three weeks are replayed once as they were; then each failure begins on one day, in a copy of its own, and a week more is replayed. What
-has to be opened is a finding that began no earlier than that day and names what is wrong.
+has to be opened is a finding that began no earlier than that day, names what is wrong, and is not opened in the same week as it was.
+Stages that stand still, alerts that never arrive and platforms that change are in `stages.py`.
+
+`CLEAN_RUNS` weeks more have nothing wrong: each of their days has the facts of a day of the same weekday before, drawn by chance. What is
+opened in them is a false alarm.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, NoReturn
 
 import duckdb
 import numpy as np
+from scipy.stats import chi2
 
 from benchmarks.figure import Figure, Proof
+from benchmarks.monitoring.stages import stages
 from noria.core.conservation import RowsLost
 from noria.core.errors import NoriaError
 from noria.data.ingest import ingest
 from noria.evidence.figures import findings
+from noria.loop import monitors
 from noria.loop import replay as replaying
+from noria.loop.controller import train_now
 from noria.loop.project import Project, load_project
 from noria.loop.replay import Span, replay
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
+from noria.models.registry import CHALLENGER, CHAMPION
+from noria.serving.log.segments import Predictions
+
+BEGIN, BROKEN, END = (datetime(2013, m, d, 5, tzinfo=UTC) for m, d in ((2, 26), (3, 19), (3, 27)))
+ZONE = "America/New_York"
+WEEKS_BEFORE = 10  # from which a clean week's days are drawn
+CLEAN_RUNS = int(os.environ.get("CLEAN_RUNS", "200"))
+# The delays of a day's flights: each has those of the flight of its airport and carrier that left before it on the donor's day.
+DELAYS = f"""
+CREATE TABLE delays AS
+WITH local AS (
+    SELECT s.*, (scheduled_departure AT TIME ZONE '{ZONE}')::DATE AS day, (scheduled_departure AT TIME ZONE '{ZONE}')::TIME AS clock
+    FROM (SELECT * FROM schedule UNION ALL BY NAME SELECT * FROM schedule_later) s
+), donors AS (
+    SELECT l.origin, l.carrier, l.day, l.clock, d.dep_delay, a.arr_delay, a.late, a.ended_at - l.scheduled_arrival AS after
+    FROM local l LEFT JOIN departures d USING (flight_id) JOIN arrivals a USING (flight_id)
+)
+SELECT l.*, CASE WHEN o.clock IS NULL THEN 0 ELSE o.dep_delay END AS dep_delay, o.arr_delay, coalesce(o.late, 0) AS late,
+    scheduled_arrival + coalesce(o.after, INTERVAL 0 MINUTE) AS ended_at
+FROM (SELECT * FROM local JOIN days USING (day) WHERE scheduled_departure >= '{BROKEN}') l
+ASOF LEFT JOIN donors o ON l.origin = o.origin AND l.carrier = o.carrier AND l.donor = o.day AND l.clock >= o.clock
+"""
+CLEAN = {
+    "schedule": "SELECT * FROM schedule_later",
+    "departures": """
+        SELECT * FROM departures_later SEMI JOIN (SELECT flight_id FROM schedule WHERE flight_id NOT IN (SELECT flight_id FROM delays))
+        USING (flight_id) UNION ALL BY NAME
+        SELECT flight_id, carrier, origin, dest, dep_delay, scheduled_departure + to_minutes(dep_delay::INT) AS actual_departure
+        FROM delays WHERE dep_delay IS NOT NULL""",
+    "arrivals": """
+        SELECT * FROM arrivals_later SEMI JOIN (SELECT flight_id FROM schedule WHERE flight_id NOT IN (SELECT flight_id FROM delays))
+        USING (flight_id) UNION ALL BY NAME
+        SELECT flight_id, carrier, origin, dest, arr_delay, late, ended_at FROM delays""",
+    "weather": f"""
+        SELECT w.* REPLACE (observed_at + (to_days((d.day - d.donor)::INT)) AS observed_at,
+            reported_at + (to_days((d.day - d.donor)::INT)) AS reported_at)
+        FROM weather w JOIN days d ON (observed_at AT TIME ZONE '{ZONE}')::DATE = d.donor
+        WHERE observed_at + to_days((d.day - d.donor)::INT) >= TIMESTAMPTZ '{BROKEN}'""",
+}
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
-BEGIN, BROKEN, END = (datetime(2013, m, d, 5, tzinfo=UTC) for m, d in ((2, 26), (3, 19), (3, 27)))
 KNOWN = {"schedule": "published_at", "departures": "actual_departure", "arrivals": "ended_at", "weather": "reported_at"}
 RELATED = {"weather": "temp|dewp|humid|wind|precip|pressure|visib|sky|weather", "departures": "origin_|carrier_|dest_|departures|by_"}
 
@@ -42,6 +91,7 @@ RELATED = {"weather": "temp|dewp|humid|wind|precip|pressure|visib|sky|weather", 
 class Silent:
     """A failure. sql: of each table that is changed, what its rows from the day on become (`src`); answers: what becomes of the answers
 
+    throws: the monitor that fails; shadowed: whether a challenger shadows from the day on
     kinds, words: what a finding must be, and what must stand in it
     """
 
@@ -51,6 +101,8 @@ class Silent:
     words: str
     sql: tuple[tuple[str, str], ...] = ()
     answers: str = ""
+    throws: str = ""
+    shadowed: bool = False
 
 
 def _all(table: str, expression: str, where: str = "TRUE") -> tuple[tuple[str, str], ...]:
@@ -58,6 +110,7 @@ def _all(table: str, expression: str, where: str = "TRUE") -> tuple[tuple[str, s
     return ((table, f"SELECT * REPLACE (CASE WHEN {where} THEN {value} ELSE {column} END AS {column}) FROM src"),)
 
 
+NOTHING = Silent("", "", (), "")
 W, D = RELATED["weather"], RELATED["departures"]
 FAULTY = ("fault", "drift")
 FAILURES = (
@@ -102,7 +155,7 @@ FAILURES = (
     Silent("the wrong model answers", "a constant", FAULTY, "prediction", answers="constant"),
     Silent("the wrong model answers", "one that is inverted", (*FAULTY, "performance"), "prediction|calibration|log_loss", answers="inverted"),
     Silent("the wrong model answers", "half of what is right", (*FAULTY, "performance"), "prediction|calibration", answers="halved"),
-    Silent("the wrong model answers", "answers of other rows", ("performance",), "log_loss|rank", answers="shuffled"),
+    Silent("the wrong model answers", "answers of other rows", (*FAULTY, "performance"), "prediction|log_loss|ranking", answers="shuffled"),
     Silent("the log loses rows", "one in a hundred", ("lost",), "", answers="lose 1 %"),
     Silent("the log loses rows", "half", ("lost",), "", answers="lose 50 %"),
     Silent("the log loses rows", "all", ("lost",), "", answers="lose 100 %"),
@@ -113,6 +166,14 @@ FAILURES = (
     Silent("late labels", "two thirds never come", ("blind", "volume"), "outcomes|arrivals", (("arrivals", "SELECT * FROM src WHERE hash(flight_id) % 3 = 0"),)),
     Silent("late labels", "turned round", ("performance",), "calibration|log_loss", _all("arrivals", "late=1-late")),
     Silent("late labels", "three days late", ("blind", "volume"), "outcomes|arrivals", (("arrivals", "SELECT * REPLACE (ended_at + INTERVAL 3 DAY AS ended_at) FROM src"),)),
+    Silent("the scheduler or a monitor stands still", "every source brings nothing", ("volume",), "schedule|departures|arrivals|weather", tuple((t, "SELECT * FROM src WHERE FALSE") for t in KNOWN)),
+    Silent("the scheduler or a monitor stands still", "the drift monitor fails", ("blind",), "drift", throws="_drift"),
+    Silent("the scheduler or a monitor stands still", "the performance monitor fails", ("blind",), "performance", throws="_performance"),
+    Silent("a broken experiment", "half of the shadow's rows lost", ("fault",), "challenger", answers="shadow half", shadowed=True),
+    Silent("a broken experiment", "no shadow in the morning", ("fault",), "challenger", answers="shadow morning", shadowed=True),
+    Silent("a broken experiment", "one in twenty lost", ("fault",), "challenger", answers="shadow lose 5 %", shadowed=True),
+    Silent("a broken experiment", "asked twice", ("fault",), "challenger", answers="shadow twice", shadowed=True),
+    Silent("a broken experiment", "other requests", ("fault",), "challenger", answers="shadow others", shadowed=True),
 )  # fmt: skip
 
 
@@ -121,18 +182,37 @@ def silent() -> Proof:
         base = Path(folder) / "base"
         _prepare(base)
         with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-            told = list(pool.map(_try, [base] * len(FAILURES), range(len(FAILURES))))
-        clean = _try(base, -1)
-    named = 0
-    for failure, (ok, text) in zip(FAILURES, told, strict=True):
-        named += ok
-        yield f"# {'named' if ok else 'NOT NAMED'}: {failure.kind}: {failure.name}: {text}"
-    yield f"# the same week as it was: {clean[1]}"
-    yield Figure("silent_failures_named", named / len(FAILURES), f"of {len(FAILURES)}", ">=", 0.95)
+            usual = pool.submit(_week, base, NOTHING).result()
+            weeks = list(pool.map(_week, [base] * len(FAILURES), FAILURES))
+            told = [(f.kind, f.name, *_judged(f, week, usual)) for f, week in zip(FAILURES, weeks, strict=True)]
+            told += stages(base, BROKEN, END)
+            steady = Path(folder) / "steady"
+            _prepare(steady, steady=True)
+            quiet = list(pool.map(_clean, [steady] * CLEAN_RUNS, range(CLEAN_RUNS)))
+    for kind, name, ok, text in sorted(told, key=lambda t: t[0]):
+        yield f"# {'named' if ok else 'NOT NAMED'}: {kind}: {name}: {text}"
+    yield f"# the same week as it was: {_titles(usual)}"
+    yield f"# {len({t[0] for t in told})} kinds"
+    yield Figure("silent_failures_named", sum(t[2] for t in told) / len(told), f"of {len(told)}", ">=", 0.95)
+    yield from _false_alarms(quiet)
 
 
-def _prepare(folder: Path) -> None:
-    """The project with the facts that were known before the day, replayed up to it."""
+def _false_alarms(weeks: Sequence[Week]) -> Proof:
+    """Against the budget of the project's monitor, over the days that were judged."""
+    opened = [f for week in weeks for f in week.findings]
+    for (kind, subject), times in Counter((f["kind"], f["subject"]) for f in opened).most_common():
+        yield f"# in clean weeks: {kind} {subject}, {times} times"
+    years = len(weeks) * (END - BROKEN) / timedelta(days=365)
+    bound = float(chi2.ppf(0.95, 2 * len(opened) + 2) / 2 / years)
+    project = load_project(EXAMPLE)
+    monitor = project.monitor(project.endpoint())
+    assert monitor is not None
+    yield f"# {len(weeks)} clean weeks, {years:.1f} years: {len(opened)} findings"
+    yield Figure("false_alarms_of_budget_clean_runs", bound / monitor.false_alarms_per_year, "times the budget, upper 95 % bound", "<=", 1)
+
+
+def _prepare(folder: Path, *, steady: bool = False) -> None:
+    """The project with the facts that were known before the day, replayed up to it; steady: its timetable goes on as in the weeks before."""
     shutil.copytree(EXAMPLE, folder)
     module = (folder / "flights.py").read_text()
     for table in KNOWN:
@@ -149,13 +229,31 @@ def _prepare(folder: Path) -> None:
         for table, known in KNOWN.items():
             whole, later = folder / "data" / f"{table}.parquet", folder / f"{table}-later.parquet"
             con.execute(f"CREATE OR REPLACE TABLE t AS SELECT * FROM '{whole}'")
+            if steady and table == "schedule":
+                con.execute(f"DELETE FROM t WHERE scheduled_departure >= '{BROKEN}'")
+                con.execute("INSERT INTO t " + " UNION ALL ".join(_timetable_again(weeks) for weeks in (4, 8)))
             con.execute(f"COPY (SELECT * FROM t WHERE {known} >= '{BROKEN}' AND {known} < '{END + timedelta(days=30)}') TO '{later}'")
             con.execute(f"COPY (SELECT * FROM t WHERE {known} < '{BROKEN}') TO '{whole}'")
     project = load_project(folder)
     _go_on(project, folder, BROKEN)
 
 
-def _go_on(project: Project, folder: Path, end: datetime) -> World:
+def _timetable_again(weeks: int) -> str:
+    """The four weeks before the day once more, so many weeks later by the clocks of New York."""
+    departs = _local_shift("scheduled_departure", weeks)
+    return (
+        f"SELECT * REPLACE (strftime({departs} AT TIME ZONE '{ZONE}', '%Y-%m-%d') || substr(flight_id, 11) AS flight_id,"
+        f" {departs} AS scheduled_departure, {_local_shift('scheduled_arrival', weeks)} AS scheduled_arrival,"
+        f" {departs} - INTERVAL 28 DAY AS published_at) FROM t"
+        f" WHERE scheduled_departure >= TIMESTAMPTZ '{BROKEN}' - INTERVAL 28 DAY AND scheduled_departure < '{BROKEN}'"
+    )
+
+
+def _local_shift(column: str, weeks: int) -> str:
+    return f"(({column} AT TIME ZONE '{ZONE}') + INTERVAL {weeks} WEEK) AT TIME ZONE '{ZONE}'"
+
+
+def _go_on(project: Project, folder: Path, end: datetime, *, shadowed: bool = False) -> World:
     workspace = Workspace.of(folder, project.settings)
     for table in project.tables:
         ingest(table, workspace.tables, folder)
@@ -163,46 +261,108 @@ def _go_on(project: Project, folder: Path, end: datetime) -> World:
     world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
     world.catalog.take_lease()
     with closing(world.catalog):
+        if shadowed:
+            train_now(world, BROKEN)
         replay([world], Span(BEGIN, end), lambda _: None)
     return world
 
 
-def _try(base: Path, number: int) -> tuple[bool, str]:
-    """Whether a failure is named (number −1: nothing is broken), and what was told."""
-    failure = FAILURES[number] if number >= 0 else Silent("", "", (), "")
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "flights"
-        shutil.copytree(base, folder)
-        with duckdb.connect() as con:
-            con.execute("SET TimeZone = 'UTC'")
-            for table in KNOWN:
-                later = folder / f"{table}-later.parquet"
-                con.execute(f"CREATE OR REPLACE TABLE src AS SELECT * FROM '{later}'")
-                if table == "schedule" and dict(failure.sql).get(table):  # a timetable is known weeks ahead: it is sent anew that day
-                    con.execute(
-                        f"INSERT INTO src SELECT * REPLACE (TIMESTAMPTZ '{BROKEN}' AS published_at) FROM '{folder}/data/schedule.parquet' WHERE scheduled_departure >= '{BROKEN}'"
-                    )
-                sql = dict(failure.sql).get(table, "SELECT * FROM src")
-                con.execute("CREATE OR REPLACE TABLE changed AS SELECT * FROM src LIMIT 0")
-                con.execute(f"INSERT INTO changed {sql}")  # of the types that the source has
-                con.execute(f"COPY changed TO '{folder / 'data' / f'{table}-later.parquet'}'")
-        usual = replaying.answer
-        replaying.answer = _broken(failure.answers, usual)
-        try:
-            world = _go_on(load_project(folder), folder, END)
-        except RowsLost as error:
-            return failure.kinds == ("lost",), f"RowsLost: {error.what}"
-        except NoriaError as error:
-            return False, f"{type(error).__name__}: {error}"
-        finally:
-            replaying.answer = usual
-        catalog = world.workspace.catalog()
-        found = [f for f in findings(catalog) if datetime.fromisoformat(f["opened_at"]) > BROKEN]
-        catalog.close()
-    mine = [f for f in found if f["kind"] in failure.kinds and _names(f, failure.words)]
-    first = mine[0] if mine else None
-    told = "; ".join(f"{f['opened_at'][5:10]} {f['kind']} {f['subject']}" for f in found) or "nothing"
-    return first is not None, told if first is None else f"after {_days(first)} days: {first['words']}"
+@dataclass(frozen=True)
+class Week:
+    """What was opened in a week, oldest first, or the error that ended it."""
+
+    findings: list[dict[str, Any]]
+    error: NoriaError | None = None
+
+
+def _judged(failure: Silent, week: Week, usual: Week) -> tuple[bool, str]:
+    """Whether a failure is named, and what was told."""
+    if week.error is not None:
+        lost = isinstance(week.error, RowsLost) and failure.kinds == ("lost",)
+        return lost, f"{type(week.error).__name__}: {week.error.what}"
+    known = {(f["kind"], f["subject"], f["opened_at"]) for f in usual.findings}
+    mine = [
+        f
+        for f in week.findings
+        if f["kind"] in failure.kinds and _names(f, failure.words) and (f["kind"], f["subject"], f["opened_at"]) not in known
+    ]
+    return (True, f"after {_days(mine[0])} days: {mine[0]['words']}") if mine else (False, _titles(week))
+
+
+def _titles(week: Week) -> str:
+    return "; ".join(f"{f['opened_at'][5:10]} {f['kind']} {f['subject']}" for f in week.findings) or "nothing"
+
+
+def _week(base: Path, failure: Silent) -> Week:
+    """A week with a failure."""
+    with tempfile.TemporaryDirectory() as place, duckdb.connect() as con:
+        folder = _copied(base, place, con)
+        for table in KNOWN:
+            con.execute(f"CREATE TABLE src AS SELECT * FROM '{folder}/{table}-later.parquet'")
+            sql = dict(failure.sql).get(table, "SELECT * FROM src")
+            if table == "schedule" and table in dict(failure.sql):  # a timetable is known weeks ahead: it is sent anew that day
+                con.execute(
+                    f"INSERT INTO src SELECT * REPLACE (TIMESTAMPTZ '{BROKEN}' AS published_at) FROM '{folder}/data/schedule.parquet'"
+                    f" WHERE scheduled_departure >= '{BROKEN}'"
+                )
+            _deliver(con, folder, table, sql)
+        return _replayed(folder, failure)
+
+
+def _clean(base: Path, seed: int) -> Week:
+    """A week in which nothing is wrong: its days have the weather, and its flights the delays, of days before of the same weekday."""
+    rng = np.random.default_rng([17, seed])
+    with tempfile.TemporaryDirectory() as place, duckdb.connect() as con:
+        folder = _copied(base, place, con)
+        for table in KNOWN:
+            con.execute(f"CREATE TABLE {table} AS SELECT * FROM '{folder}/data/{table}.parquet'")
+            con.execute(f"CREATE TABLE {table}_later AS SELECT * FROM '{folder}/{table}-later.parquet'")
+        days = [(BROKEN + timedelta(days=i)).date() for i in range((END - BROKEN).days + 2)]
+        donors = [day - timedelta(weeks=int(rng.integers(1, WEEKS_BEFORE + 1))) for day in days]
+        con.execute("CREATE TABLE days (day DATE, donor DATE)")
+        con.executemany("INSERT INTO days VALUES (?, ?)", list(zip(days, donors, strict=True)))
+        con.execute(DELAYS)
+        for table in KNOWN:
+            con.execute(f"CREATE OR REPLACE TABLE src AS {CLEAN[table]}")
+            _deliver(con, folder, table, "SELECT * FROM src")
+        return _replayed(folder, NOTHING)
+
+
+def _copied(base: Path, place: str, con: duckdb.DuckDBPyConnection) -> Path:
+    folder = Path(place) / "flights"
+    shutil.copytree(base, folder)
+    con.execute("SET TimeZone = 'UTC'")
+    return folder
+
+
+def _deliver(con: duckdb.DuckDBPyConnection, folder: Path, table: str, sql: str) -> None:
+    """The week's file of a table: of the types that the source has."""
+    con.execute("CREATE OR REPLACE TABLE changed AS SELECT * FROM src LIMIT 0")
+    con.execute(f"INSERT INTO changed {sql}")
+    con.execute(f"COPY changed TO '{folder / 'data' / f'{table}-later.parquet'}'")
+    con.execute("DROP TABLE src")
+
+
+def _replayed(folder: Path, failure: Silent) -> Week:
+    """The week after the day, and what was opened in it."""
+    usual, own = replaying.answer, {name: getattr(monitors, name) for name in [failure.throws] if name}
+    replaying.answer = _broken(failure.answers, usual)
+    for name in own:
+        setattr(monitors, name, _failing)
+    try:
+        world = _go_on(load_project(folder), folder, END, shadowed=failure.shadowed)
+    except NoriaError as error:
+        return Week([], error)
+    finally:
+        replaying.answer = usual
+        for name, monitor in own.items():
+            setattr(monitors, name, monitor)
+    with closing(world.workspace.catalog()) as catalog:
+        return Week([f for f in findings(catalog) if datetime.fromisoformat(f["opened_at"]) > BROKEN])
+
+
+def _failing(*_: object) -> NoReturn:
+    raise ZeroDivisionError("a defect")
 
 
 def _names(finding: dict[str, str], words: str) -> bool:
@@ -235,13 +395,30 @@ def _broken(how: str, usual: Callable) -> Callable:  # type: ignore[type-arg]
             share = {"lose 1 %": 0.01, "lose 50 %": 0.5, "lose 100 %": 1.0}.get(how)
             keep = rng.random(len(found)) >= share if share is not None else np.arange(len(found)) < len(found) - 1
             found = found.where(keep)
+        if how.startswith("shadow"):
+            found = _broken_shadow(how, found, rng)
         if how == "twice" and len(found):
-            found = found.where(np.ones(len(found), bool))
-            for part in (found.ids, found.keys, found.variant, found.bundle):
-                part.append(part[-1])
-            for name in ("received_us", "latency_us", "features", "prediction"):
-                values = getattr(found, name)
-                object.__setattr__(found, name, np.concatenate([values, values[-1:]]))
+            found = _joined([found, found.where(np.arange(len(found)) == len(found) - 1)])
         return found
 
     return answer
+
+
+def _broken_shadow(how: str, found: Predictions, rng: np.random.Generator) -> Predictions:
+    """Answers of which the challenger's are not to what the champion was asked."""
+    mine, theirs = found.by(CHAMPION), found.by(CHALLENGER)
+    hours = theirs.received_us // 3_600_000_000 % 24
+    kept = {
+        "shadow half": [theirs.where(rng.random(len(theirs)) < 0.5)],
+        "shadow morning": [theirs.where(hours >= 17)],
+        "shadow lose 5 %": [theirs.where(rng.random(len(theirs)) >= 0.05)],
+        "shadow twice": [theirs, theirs],
+        "shadow others": [replace(theirs, keys=[*theirs.keys[1:], *theirs.keys[:1]])],
+    }
+    return _joined([mine, *kept[how]])
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    lists = ([value for p in parts for value in getattr(p, name)] for name in ("ids", "keys", "variant", "bundle"))
+    arrays = (np.concatenate([getattr(p, name) for p in parts]) for name in ("received_us", "latency_us", "features", "prediction"))
+    return Predictions(*lists, *arrays)

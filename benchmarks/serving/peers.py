@@ -1,6 +1,7 @@
 """Other servers with the same model. Each runs in an environment of its own: python peers.py KIND MODEL FEATURES PORT
 
-They are set up as their own guides say for one process: the model in ONNX Runtime on one thread, JSON in, JSON out.
+They are set up as their own guides say: the model in ONNX Runtime on one thread, JSON in, JSON out. "-inline" are FastAPI and MLServer
+tuned by hand for a model as quick as this one: it answers in the server's own event loop, where a slower one would hold up everybody.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Model:
         return self.predict(np.array([[row[f"f{i}"] for i in range(FEATURES)]], np.float32))[0]
 
 
-def fastapi(*, blocking: bool = False) -> None:
-    """`blocking`: in a thread of FastAPI's pool, as its documentation advises for calls that do not await."""
+def fastapi(*, inline: bool = False) -> None:
+    """A call that does not await belongs into a thread of FastAPI's pool, says its documentation."""
     import uvicorn
     from fastapi import FastAPI
     from pydantic import create_model
@@ -48,7 +49,7 @@ def fastapi(*, blocking: bool = False) -> None:
     async def predict_here(asked: body) -> dict[str, list[float]]:  # type: ignore[valid-type]
         return predict(asked)
 
-    handler = predict if blocking else predict_here
+    handler = predict_here if inline else predict
     handler.__annotations__["asked"] = body
     app.post("/predict")(handler)
     uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning", loop="uvloop", http="httptools")
@@ -117,9 +118,7 @@ def bentoml() -> None:
     sys.exit(subprocess.run(command, env={**os.environ, "BENTOML_DO_NOT_TRACK": "1"}, check=False).returncode)
 
 
-def mlserver() -> None:
-    import asyncio
-
+if KIND.startswith("mlserver"):  # its pool's processes are spawned, and find the class in this module
     from mlserver import MLModel, MLServer, ModelSettings, Settings
     from mlserver.codecs import NumpyCodec
     from mlserver.types import InferenceRequest, InferenceResponse
@@ -134,22 +133,22 @@ def mlserver() -> None:
             answer = NumpyCodec.encode_output("prediction", np.array(self.own.predict(rows)))
             return InferenceResponse(model_name=self.name, outputs=[answer])
 
-    async def serve() -> None:
-        import __main__
 
-        __main__.Runtime = Runtime
-        settings = Settings(http_port=PORT, host="127.0.0.1", grpc_port=PORT + 1, metrics_port=PORT + 2, parallel_workers=0, debug=False)
-        await MLServer(settings).start([ModelSettings(name="bench", implementation=Runtime)])
+def mlserver(*, workers: int) -> None:
+    """`workers`: of its pool for inference; 1 is its default, 0 answers in the server's own process."""
+    import asyncio
 
-    asyncio.run(serve())
+    settings = Settings(http_port=PORT, host="127.0.0.1", grpc_port=PORT + 1, metrics_port=PORT + 2, parallel_workers=workers, debug=False)
+    asyncio.run(MLServer(settings).start([ModelSettings(name="bench", implementation=Runtime)]))
 
 
 if __name__ == "__main__":
     {
         "fastapi": fastapi,
-        "fastapi-threads": lambda: fastapi(blocking=True),
+        "fastapi-inline": lambda: fastapi(inline=True),
         "litserve": litserve,
         "ray": ray,
         "bentoml": bentoml,
-        "mlserver": mlserver,
+        "mlserver": lambda: mlserver(workers=1),
+        "mlserver-inline": lambda: mlserver(workers=0),
     }[KIND]()

@@ -98,6 +98,51 @@ def test_an_error_code_is_one_strange_value_by_itself_and_a_warm_day_is_none() -
     assert known.statistics(rng.uniform(18, 24, size=(100, 1)))[0, outside] == 0
 
 
+def related(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Two columns of which one follows the other, and a third that cuts the rows into three."""
+    x = rng.normal(size=rows)
+    return np.column_stack([x, x + 0.1 * rng.normal(size=rows), rng.integers(0, 3, rows)])
+
+
+def test_what_no_longer_goes_with_the_others_is_left_over() -> None:
+    rng = np.random.default_rng(5)
+    known = profile(("x", "y", "part"), related(rng, 8000), np.repeat(np.arange(40), 200))
+    residual = STATISTICS.index("residual")
+    day = related(rng, 2000)
+    assert known.statistics(day)[:2, residual] == pytest.approx([0.02, 0.02], abs=0.015)
+    day[:, 1] = rng.permutation(day[:, 1])  # the margins as they were
+    assert (known.statistics(day)[:2, residual] > 1).all()
+    assert known.statistics(day)[2, residual] == 0  # of which nothing is expected
+
+
+def test_a_segment_that_moves_apart_shows_and_one_that_moves_with_all_does_not() -> None:
+    rng = np.random.default_rng(6)
+    known = profile(("x", "y", "part"), related(rng, 8000), np.repeat(np.arange(40), 200))
+    assert known.segments == (2,)
+    segments = STATISTICS.index("segments")
+    warm = related(rng, 2000)
+    warm[:, 0] += 1.5
+    assert np.abs(known.statistics(warm)[:, segments]).max() < 0.002
+    apart = related(rng, 2000)
+    apart[apart[:, 2] == 1, 0] -= 1.5
+    found = known.statistics(apart)[:, segments]
+    assert found[0] == pytest.approx(2 / 9 * 0.33**2, rel=0.3)
+    assert np.abs(found[1:]).max() < 0.002
+
+
+def test_segments_and_residuals_are_the_same_in_parts_and_after_a_journey() -> None:
+    rng = np.random.default_rng(7)
+    known = profile(("x", "y", "part"), related(rng, 8000), np.repeat(np.arange(40), 200))
+    day = related(rng, 500)
+    one, two = known.sketch(), known.sketch()
+    one.add(day[:123])
+    two.add(day[123:])
+    one.merge(two)
+    again = Profile.from_json(known.to_json())
+    but_repeats = [i for i, name in enumerate(STATISTICS) if name != "repeats"]  # of which one lies across the cut
+    np.testing.assert_allclose(again.statistics_of(one)[:, but_repeats], known.statistics(day)[:, but_repeats], atol=1e-4)
+
+
 def test_rows_of_another_shape_are_refused() -> None:
     with pytest.raises(OurBug):
         reference(np.random.default_rng(0)).statistics(np.zeros((3, 2)))

@@ -137,3 +137,20 @@ def test_a_profile_survives_being_written_down() -> None:
     after = Profile.from_json(before.to_json())
     assert after.to_json() == before.to_json()
     assert np.array_equal(after.statistics(x), before.statistics(x), equal_nan=True)
+
+
+def test_one_partner_in_another_unit_is_a_fault_where_the_weather_of_all_is_none() -> None:
+    """A column that varies so much from day to day that its mean says nothing; a second one tells whose rows they are."""
+    rng = np.random.default_rng(8)
+
+    def days(count: int) -> np.ndarray:
+        weather = np.repeat(rng.normal(size=count), 300) + 0.3 * rng.normal(size=count * 300)
+        return np.column_stack([weather, rng.integers(0, 3, count * 300), rng.normal(size=(count * 300, 2))])
+
+    ref = profile(("temp", "airport", "c", "d"), days(40), np.repeat(np.arange(40), 300))
+    quiet = judge(ref, windows(ref, days(30)))
+    assert quiet.faults == ()
+    broken = days(3)
+    broken[broken[:, 1] == 2, 0] -= 3.0
+    reading = judge(ref, windows(ref, broken))
+    assert [(f.window, f.column, f.statistic) for f in reading.faults][:1] == [(0, "temp", "segments")]

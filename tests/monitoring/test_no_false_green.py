@@ -98,7 +98,7 @@ def statistics(change: Callable[[np.ndarray], Any], windows: int = 1) -> Callabl
 
 
 def all_null(values: np.ndarray) -> np.ndarray:
-    values[0] = [np.nan] * 5 + [1.0] + [np.nan] * 2
+    values[0] = [np.nan] * 5 + [1.0] + [np.nan] * 4
     return values
 
 
@@ -168,7 +168,7 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "statistics that are no JSON": on_newest("statistics", "{"),
     "a feature is no longer logged": statistics(all_null),
     "half of a feature is null": statistics(half_null),
-    "a column moved for a week": statistics(lambda v: np.where(np.arange(8) == 0, np.clip(v + 0.3, 0, 1), v), 7),
+    "a column moved for a week": statistics(lambda v: np.where(np.arange(10) == 0, np.clip(v + 0.3, 0, 1), v), 7),
     "no window was ever recorded": lambda f: sql(f, "DELETE FROM windows"),
     "outcomes stopped": outcomes(0, 80, 3),
     "most outcomes are missing": outcomes(20, 60, 3),

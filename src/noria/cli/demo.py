@@ -18,12 +18,12 @@ from noria.core.errors import MissingExtra, OurBug, OutsideWorld
 from noria.core.progress import Progress, Tell
 from noria.data.ingest import ingest
 from noria.evidence.replay import run_replay, write_report
-from noria.loop.monitors import CHAMPION
 from noria.loop.observe import current_release
 from noria.loop.project import Project, load_project
 from noria.loop.replay import Span
 from noria.loop.workspace import Workspace
 from noria.loop.world import World
+from noria.models.registry import CHAMPION
 from noria.serving.log.segments import Predictions, read_log, read_segment
 
 SERVED_ROWS = 1_000  # for each of the two protocols
@@ -126,8 +126,7 @@ def held_back(world: World, span: Span) -> Predictions:
     assert release is not None
     logged = read_log(world.log_folder, max(release.champion_since, span.start), span.end, world.workspace.files)
     assert logged is not None
-    own = np.array([v == CHAMPION and b == release.champion for v, b in zip(logged.variant, logged.bundle, strict=True)])
-    rows = logged.where(own)
+    rows = logged.of(release.champion).by(CHAMPION)
     return rows.where(np.arange(len(rows)) >= len(rows) - SERVED_ROWS)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class NoriaError(Exception):
@@ -22,6 +23,10 @@ class NoriaError(Exception):
         self.what, self.where, self.mend = what, where, mend
         super().__init__(f"{what} ({where}); {mend}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With its facts, not by calling its class again: so that it comes out of another process as what it is."""
+        return _come_back, (type(self), self.args, self.__dict__)
+
     def to_dict(self) -> dict[str, str]:
         """The error as programs read it: in `--json` output, in HTTP bodies, in log records."""
         return {"code": self.code, "what": self.what, "where": self.where, "mend": self.mend}
@@ -29,6 +34,13 @@ class NoriaError(Exception):
     def lines(self) -> list[str]:
         """The error as a person reads it on a terminal."""
         return [f"error {self.code}: {self.what}", f"  where: {self.where}", f"  mend:  {self.mend}"]
+
+
+def _come_back(kind: type[NoriaError], args: tuple[str, ...], facts: dict[str, Any]) -> NoriaError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class UserMistake(NoriaError):

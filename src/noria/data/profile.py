@@ -1,11 +1,15 @@
 """Profiles: what the values of a period looked like, small enough to keep for ever and to compare windows with.
 
 Each column is cut into frozen bins at the reference's quantiles; a column with few values has one for each. A window is then summarised,
-in one pass, by eight signed statistics per column: the mean rank of its values under the reference, three figures of their shape, how far
-the correlations of its ranks with the other columns' lie from the reference's, and its shares of nulls, of values equal to the one before,
-and of values that can't belong to it: a category that the reference never had, a number further beyond its range than the range is wide (a
-summer is warmer than the winter before it; a unit that has changed is another matter), or one value beyond it again and again. Distances
-(PSI, KS, Wasserstein) grow with small samples; these don't.
+in one pass, by ten statistics per column: the mean rank of its values under the reference, three figures of their shape, how far the
+correlations of its ranks with the other columns' lie from the reference's, how far its ranks lie from what the other columns' let expect,
+how differently its mean has moved in the parts into which a column of few categories cuts the rows, and its shares of nulls, of values
+equal to the one before, and of values that can't belong to it: a category that the reference never had, a number further beyond its range
+than the range is wide (a summer is warmer than the winter before it; a unit that has changed is another matter), or one value beyond it
+again and again. Distances (PSI, KS, Wasserstein) grow with small samples; these don't.
+
+What the others let expect is a regression of each column's ranks on the others', frozen with the reference. Its residual sees relations
+that broke (answers that belong to other rows), the correlations those that are new.
 
 The shape of numbers: their spread and the shares of the tails. Of categories: the shares of three halves of them, chosen so that any two
 of the eight most frequent categories differ in one (the digits of their places by frequency): what moves from one to another shows.
@@ -27,11 +31,13 @@ from noria.data.summary import NumberSummary, edges_of, summarise_numbers
 
 Floats = NDArray[np.float64]
 
-STATISTICS = ("mean_rank", "spread", "low_tail", "high_tail", "relation", "null_share", "repeats", "outside")
+STATISTICS = ("mean_rank", "spread", "low_tail", "high_tail", "relation", "null_share", "repeats", "outside", "residual", "segments")
 TAIL = 0.05  # the share of the reference that each tail holds
 MOST_RELATED = 100  # columns beyond which their relations are not kept
 # A value beyond the range is an error code if it is nearly all that lies there, and so large a part of the rows.
 LEAST_CODE, ALONE, SHARE_OF_CODE = 5, 0.8, 0.15
+MOST_SEGMENTS = 16  # values that a column may have whose parts of the rows are compared
+LEAST_EXPLAINED, RIDGE = 0.5, 0.01  # of a column's variance, below which the others let nothing be expected of it
 ROWS_OF_EACH_VALUE = 20  # on average, below which values are not taken for categories
 
 
@@ -62,6 +68,14 @@ class ColumnReference:
         return found
 
     @cached_property
+    def middle(self) -> tuple[float, float]:
+        """The mean and the standard deviation of the reference's ranks about a half, nulls being there."""
+        counts, ranks = self.summary.counts, self.ranks[: len(self.summary.counts)] - 0.5
+        n = max(int(counts.sum()) + self.summary.nulls, 1)
+        mean = float(counts @ ranks) / n
+        return mean, max(float(counts @ ranks**2) / n - mean**2, 0.0) ** 0.5
+
+    @cached_property
     def shape(self) -> Floats:
         """What each place among the counts adds to the four figures of shape, `(64, 4)`."""
         ranks = self.ranks
@@ -75,13 +89,46 @@ class ColumnReference:
 
 
 @dataclass(frozen=True)
+class Regression:
+    """What the ranks of the other columns let expect of each one's, frozen.
+
+    weights: `(columns, columns)`, of the columns' standardised ranks in each one's residual; zeros where little can be expected
+    middles, sizes: means and standard deviations of the reference's ranks `(columns,)`
+    """
+
+    weights: Floats
+    middles: Floats
+    sizes: Floats
+
+    @staticmethod
+    def of(relations: Floats, middles: Floats, sizes: Floats) -> Regression:
+        """From the correlations of the reference's ranks. The inverse of a correlation matrix holds all regressions at once."""
+        known = relations.copy()
+        np.fill_diagonal(known, 1.0 + RIDGE)
+        inverse = np.linalg.inv(known)
+        weights = inverse / np.diag(inverse)
+        np.fill_diagonal(known, 1.0)
+        explained = 1 - np.einsum("ic,ij,jc->c", weights, known, weights)
+        return Regression(np.where((explained >= LEAST_EXPLAINED) & (sizes > 0), weights, 0.0), middles, np.where(sizes > 0, sizes, 1.0))
+
+    def left_over(self, sketch: Sketch) -> Floats:
+        """The mean square of each column's residuals, of its variance in the reference `(columns,)`."""
+        n = max(sketch.rows, 1)
+        means = (sketch.counts * sketch.ranks).sum(axis=1) / n
+        moments = sketch.products / n - np.outer(means, self.middles) - np.outer(self.middles, means) + np.outer(self.middles, self.middles)
+        scaled = moments / np.outer(self.sizes, self.sizes)
+        return np.asarray(np.maximum(np.einsum("ic,ij,jc->c", self.weights, scaled, self.weights), 0.0))
+
+
+@dataclass(frozen=True)
 class Profile:
     """Reference of every column, and what their statistics were in each past window of the reference period.
 
-    windows: `(windows, columns, 8)`, in the order of `STATISTICS`; rows: of each window `(windows,)`
+    windows: `(windows, columns, 10)`, in the order of `STATISTICS`; rows: of each window `(windows,)`
     numbers: of the windows, one after the other in time with gaps where there were none `(windows,)`: they tell the season
     relations: the correlations of the columns' ranks `(columns, columns)`; empty where there are too many columns
     attribution: how much of the model's answer hangs on each column `(columns,)`, summing to 1; empty where it is not known
+    part_means: the mean ranks, about their middle, of each part of the rows `(parts, columns)`, as a sketch has them
     """
 
     columns: tuple[ColumnReference, ...]
@@ -90,6 +137,7 @@ class Profile:
     numbers: NDArray[np.int64]
     relations: Floats
     attribution: Floats = field(default_factory=lambda: np.empty(0))
+    part_means: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,19 +149,31 @@ class Profile:
         shape = np.array([c.shape for c in self.columns]).reshape(-1, WIDTH, 4)
         return [c.bins for c in self.columns], (ranks - 0.5).astype(np.float32), shape
 
+    @cached_property
+    def _regression(self) -> Regression:
+        middles, sizes = np.array([c.middle for c in self.columns]).reshape(-1, 2).T
+        return Regression.of(self.relations, middles, sizes)
+
     def sketch(self) -> Sketch:
         """An empty sketch of a window."""
         bins, ranks, _ = self._places
-        return Sketch(bins, ranks, related=bool(self.relations.size))
+        return Sketch(bins, ranks, related=bool(self.relations.size), segments=self.segments)
+
+    @property
+    def segments(self) -> tuple[int, ...]:
+        """The columns whose categories part the rows."""
+        if not self.relations.size:
+            return ()
+        return tuple(i for i, c in enumerate(self.columns) if c.values is not None and 1 < len(c.values) <= MOST_SEGMENTS)
 
     def statistics(self, values: NDArray[Any]) -> Floats:
-        """The statistics of one window, `(columns, 8)`, from its values `(rows, columns)` in the profile's order; NaN where undefined."""
+        """The statistics of one window, `(columns, 10)`, from its values `(rows, columns)` in the profile's order; NaN where undefined."""
         sketch = self.sketch()
         sketch.add(values)
         return self.statistics_of(sketch)
 
     def statistics_of(self, sketch: Sketch) -> Floats:
-        """The statistics of the rows that a sketch has counted, `(columns, 8)`."""
+        """The statistics of the rows that a sketch has counted, `(columns, 10)`."""
         found = np.full((len(self.columns), len(STATISTICS)), np.nan)
         if sketch.rows == 0:
             return found
@@ -125,22 +185,29 @@ class Profile:
         found[:, :4] = (np.einsum("cw,cwk->ck", counts, shape) - nulls[:, None] * shape[:, NULL]) / known[:, None]
         if self.relations.size:
             found[:, 4] = self._apart(sketch.correlations(), sketch.rows)
+            found[:, 8] = self._regression.left_over(sketch)
+            found[:, 9] = self._parted(sketch)
+        else:
+            found[:, [4, 8, 9]] = 0.0
         found[:, 5] = nulls / sketch.rows
         found[:, 6] = sketch.repeats / max(sketch.pairs, 1)
         found[:, 7] = (counts[:, BELOW] + counts[:, ABOVE]) / known
         code = np.array([_error_code(strange) for strange in sketch.strange]) / known
         found[:, 7] = np.maximum(found[:, 7], np.where(code >= SHARE_OF_CODE, code, 0.0))
-        found[there == 0] = [np.nan, np.nan, np.nan, np.nan, np.nan, 1.0, np.nan, np.nan]
+        found[there == 0] = [np.nan, np.nan, np.nan, np.nan, np.nan, 1.0, np.nan, np.nan, np.nan, np.nan]
         return found
 
     def within(self, rows: NDArray[np.int64], means: Floats) -> Floats:
-        """The variances within windows of so many rows, `(windows, columns, 8)`, where the statistics lie at `means` `(columns, 8)`."""
+        """The variances within windows of so many rows, `(windows, columns, 10)`, where the statistics lie at `means` `(columns, 10)`."""
         share = np.clip(np.nan_to_num(means), 1e-4, 1 - 1e-4)
         each = share * (1 - share)
         numbers = np.array([c.values is None for c in self.columns])
         each[:, 0], each[:, 4] = 1 / 12, 0.0
+        each[:, 8] = 2 * np.nan_to_num(means[:, 8]) ** 2  # as of a mean square of normal residuals
         each[numbers, 1] = 1 / 48
         found: Floats = each / np.maximum(rows, 1)[:, None, None]
+        most: int = max([len(self.columns[i].bins.borders) for i in self.segments], default=0)
+        found[:, :, 9] = 2 * most * (1 / 12 / np.maximum(rows, 1)[:, None]) ** 2
         found[:, :, 4] = 2 / max(len(means) - 1, 1) / np.maximum(rows, 1)[:, None] ** 2
         return found
 
@@ -152,6 +219,21 @@ class Profile:
         np.fill_diagonal(square, 0.0)
         return np.asarray(square.sum(axis=0) / others)
 
+    def _parted(self, sketch: Sketch) -> Floats:
+        """The variance between parts of how far their means have moved, less what chance makes of it, `(columns,)`; of all ways to part
+        the rows, the one in which it is largest. What moves all parts alike, weather or a season, is not seen here."""
+        found, at = np.zeros(len(self.columns)), 0
+        moved, rows = sketch.part_means() - self.part_means, sketch.parts()
+        for i, size in zip(self.segments, sketch.sizes, strict=True):
+            part = slice(at, at + size)
+            share = rows[part] / max(int(rows[part].sum()), 1)
+            apart = share @ (moved[part] - share @ moved[part]) ** 2
+            chance = (int(np.count_nonzero(rows[part])) - 1) / 12 / max(sketch.rows, 1)
+            apart[i] = chance
+            found = np.maximum(found, apart - chance)
+            at += size
+        return found
+
     def to_json(self) -> bytes:
         """Canonical JSON; the same profile always gives the same bytes."""
         columns = [{"name": c.name, "values": None if c.values is None else c.values.tolist(), **_plain(c.summary)} for c in self.columns]
@@ -161,6 +243,7 @@ class Profile:
             "numbers": self.numbers.tolist(),
             "relations": self.relations.round(6).tolist(),
             "attribution": self.attribution.tolist(),
+            "part_means": self.part_means.tolist(),
         }
         return json.dumps({"columns": columns, "windows": windows, **rest}, sort_keys=True).encode()
 
@@ -173,7 +256,9 @@ class Profile:
         )
         windows = np.array(raw["windows"], dtype=np.float64).reshape(-1, len(columns), len(STATISTICS))
         rows, numbers = (np.array(raw[name], np.int64) for name in ("rows", "numbers"))
-        return Profile(columns, windows, rows, numbers, *(np.array(raw[name], np.float64) for name in ("relations", "attribution")))
+        relations, attribution = (np.array(raw[name], np.float64) for name in ("relations", "attribution"))
+        part_means = np.array(raw["part_means"], np.float64).reshape(-1, len(columns))
+        return Profile(columns, windows, rows, numbers, relations, attribution, part_means)
 
 
 def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.int64], attribution: Floats | None = None) -> Profile:
@@ -193,7 +278,7 @@ def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.
         sketches.append(sketch)
         everything.merge(sketch)
     if related:
-        whole = replace(whole, relations=everything.correlations().round(6))
+        whole = replace(whole, relations=everything.correlations().round(6), part_means=everything.part_means().round(6))
     windows = np.array([whole.statistics_of(sketch) for sketch in sketches]).reshape(-1, len(columns), len(STATISTICS))
     _tell_novelty(columns, sketches, windows)
     return replace(whole, windows=windows, rows=rows, numbers=numbers)

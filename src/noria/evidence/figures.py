@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.evaluation.metrics import auc, log_losses
-from noria.loop.monitors import CHAMPION, windows_of
+from noria.loop.monitors import windows_of
 from noria.loop.replay import Span
 from noria.loop.world import World
+from noria.models.registry import CHAMPION
 from noria.serving.log.segments import Predictions, read_log
 from noria.stores import catalog as db
 

@@ -15,9 +15,10 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
 from noria.data.profile import ColumnReference, Profile
 from noria.data.sketch import BELOW, NULL, Sketch
 from noria.evidence.figures import findings
-from noria.loop.monitors import CHAMPION, Monitors, accepted_windows, answered_by_window, healths, read_monitors, windows_of
+from noria.loop.monitors import Monitors, accepted_windows, answered_by_window, healths, read_monitors, windows_of
 from noria.loop.observe import Release, current_release
 from noria.loop.world import World
+from noria.models.registry import CHAMPION
 from noria.monitoring.drift import DriftReading
 from noria.monitoring.findings import began
 from noria.serving.log.segments import read_log

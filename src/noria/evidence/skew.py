@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from noria.core.errors import UserMistake
 from noria.data.ingest import facts
 from noria.features.point_in_time import PointInTime
 from noria.features.skew import Served, Skew, measure_skew
 from noria.loop.workspace import Workspace
+from noria.models.registry import CHAMPION
 from noria.release.endpoint import Endpoint
 from noria.serving.log.segments import SPAN, Predictions, read_log
 
 RECENT = timedelta(days=7)
-CHAMPION = "champion"
 
 
 class NothingLogged(UserMistake):
@@ -55,4 +53,4 @@ def latest_logged(workspace: Workspace, endpoint: Endpoint, until: datetime, per
         raise NothingLogged(endpoint.name, until - period, until)
     newest = int(logged.received_us.max())
     recent = logged.received_us > newest - period // timedelta(microseconds=1)
-    return logged.where(np.array([v == CHAMPION for v in logged.variant], dtype=bool) & recent)
+    return logged.where(recent).by(CHAMPION)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from noria.core.conservation import Balance
 from noria.core.ids import short
 from noria.loop.monitors import Monitors
+from noria.loop.shadow import Paired
 from noria.loop.world import World
 from noria.monitoring.business import MetricReading
-from noria.monitoring.drift import TWO_SIDED, DriftReading, Fault
+from noria.monitoring.drift import SHARES_OF_ROWS, DriftReading, Fault
 from noria.monitoring.expected import RUN, ExpectedReading
 from noria.monitoring.findings import Finding, Kind, Observed, Severity, began
 from noria.monitoring.performance import PerformanceReading
@@ -32,6 +33,7 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         *(finding for reading in (monitors.volume, *monitors.feeds) for finding in _volume(reading, world.grid.tick)),
         *(_repeated(found) for found in monitors.repeated),
         *(_stranger(bundle, world.grid.floor(now) - world.grid.tick) for bundle in monitors.strangers),
+        *_shadow(monitors.shadow),
         *(_lost(balance, now) for balance in monitors.lost),
         *(finding for reading in monitors.metrics for finding in _metric(reading)),
         *_objective(monitors.objective, world.endpoint.slo.p99_ms, now),
@@ -105,6 +107,19 @@ def _stranger(bundle: str, since: datetime) -> Finding:
     return Finding("fault", "predictions: another model", since, "page", words, mend, {"bundle": bundle})
 
 
+def _shadow(windows: Sequence[Paired]) -> Iterator[Finding]:
+    """A broken experiment: the two bundles are not asked the same."""
+    if windows and windows[-1].broken:
+        last = windows[-1]
+        first = next(
+            (later.start for w, later in zip(reversed(windows[:-1]), reversed(windows), strict=False) if not w.broken), windows[0].start
+        )
+        words = f"the challenger scored {last.scored:,} rows and the champion {last.asked:,}: only {last.paired:,} are of the same requests"
+        mend = "its shadow is judged by whole windows alone: look why it does not see them (its errors in /metrics, answers from the cache)"
+        evidence = {"asked": last.asked, "scored": last.scored, "paired": last.paired}
+        yield Finding("fault", "shadow: other requests", first, "inform", words, mend, evidence)
+
+
 def _lost(balance: Balance, now: datetime) -> Finding:
     words = f"the log lacks rows: {balance.stage} {balance.came_in:,} answered, {balance.accounted:,} logged"
     return Finding("fault", f"log: {balance.stage}", now, "page", words, "keep the log as it is, and report it", balance.to_dict())
@@ -145,7 +160,7 @@ def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
         while first and any(f.statistic == statistic and f.column in columns for f in reading.faults_of(first - 1)):
             first -= 1
         named = ", ".join(columns[:MOST_NAMED]) + (f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else "")
-        share = f"{faults[0].share:.0%} are " if faults[0].statistic not in TWO_SIDED else ""
+        share = f"{faults[0].share:.0%} are " if faults[0].statistic in SHARES_OF_ROWS else ""
         words = f"{named}: {share}{faults[0].words}, since {reading.starts[first]:%Y-%m-%d %H:%M} UTC"
         mend = _mend("upstream fault", source)
         evidence = {"columns": columns, "statistic": statistic, "share": faults[0].share, "source": source}

@@ -16,11 +16,13 @@ import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, microseconds, since_epoch
 from noria.core.conservation import Balance
-from noria.core.health import Health, Unhealthy, Unknown
+from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.core.ids import short
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.features.skew import Served, measure_skew
+from noria.loop.shadow import Paired, shadow_windows
 from noria.loop.world import World
+from noria.models.registry import CHAMPION
 from noria.monitoring.business import MetricReading, read_metric
 from noria.monitoring.drift import DriftReading
 from noria.monitoring.expected import Expected, ExpectedReading, read_expected
@@ -36,7 +38,6 @@ from noria.stores import catalog as db
 
 logger = logging.getLogger("noria.monitoring")
 
-CHAMPION = "champion"
 PREDICTIONS = "predictions"
 DARK = 2  # matured windows without outcomes, from which on they count as stopped
 LEAST_KNOWN = 0.5  # of the outcomes that are due
@@ -58,7 +59,7 @@ class Monitors:
     """What every monitor of an endpoint says.
 
     strangers: bundles that answered in the newest window and were never released; lost: sums of the server's log that do not add up
-    blind: what none of them could see
+    shadow: the windows of the challenger that shadows now; blind: what none of them could see
     """
 
     performance: tuple[PerformanceReading, ...] = ()
@@ -71,6 +72,7 @@ class Monitors:
     objective: ObjectiveReading | None = None
     metrics: tuple[MetricReading, ...] = ()
     strangers: tuple[str, ...] = ()
+    shadow: tuple[Paired, ...] = ()
     lost: tuple[Balance, ...] = ()
     blind: tuple[Blind, ...] = ()
 
@@ -102,6 +104,7 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
     objective = guarded("objective", lambda: read_objective([(t.start, t.slow, t.rows) for t in traffic]))
     metrics = guarded("business metrics", lambda: _metrics(world, monitor))
     strangers = guarded("released bundles", lambda: _strangers(world))
+    shadow = guarded("shadow", lambda: _shadow(world))
     lost = guarded("the server's sums", lambda: [b for b in served_balances(world.log_folder) if not b.holds])
     blind = guarded("blindness", lambda: _blind(world, now)) or []
     return Monitors(
@@ -115,6 +118,7 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
         objective,
         tuple(metrics or ()),
         tuple(strangers or ()),
+        tuple(shadow or ()),
         tuple(lost or ()),
         (*blind, *broken),
     )
@@ -132,6 +136,10 @@ def healths(monitors: Monitors) -> list[tuple[str, Health]]:
         found.append(("objective: latency", monitors.objective.health))
     found += [(f"table: {r.name}", r.health) for r in monitors.feeds]
     found += [(f"log: {b.stage}", Unhealthy("rows that were answered are not in the log")) for b in monitors.lost]
+    if monitors.shadow:
+        last = monitors.shadow[-1]
+        judged = {"rows": last.asked, "paired": last.paired}
+        found.append(("shadow", Unhealthy(f"only {last.share:.0%} of its requests are the champion's") if last.broken else Healthy(judged)))
     found += [("released bundles", Unhealthy(f"bundle {short(b)} answers, and was never released")) for b in monitors.strangers]
     return found + [(b.subject, Unknown(b.why)) for b in monitors.blind]
 
@@ -287,6 +295,15 @@ def _strangers(world: World) -> list[str]:
     newest = sa.select(sa.func.max(db.windows.c.start)).where(mine).scalar_subquery()
     rows = world.catalog.rows(sa.select(db.windows.c.bundle).where(mine, db.windows.c.start == newest).distinct())
     return sorted({row.bundle for row in rows} - released_champions(world))
+
+
+def _shadow(world: World) -> list[Paired]:
+    """The windows of the challenger that shadows now. The first is left out: a server begins with it when it hears of it."""
+    newest = sa.select(db.releases).where(db.releases.c.endpoint == world.endpoint.name).order_by(db.releases.c.sequence.desc()).limit(1)
+    rows = world.catalog.rows(newest)
+    if not rows or rows[0].challenger is None:
+        return []
+    return shadow_windows(world, rows[0].challenger, from_epoch(rows[0].at) + world.grid.tick)
 
 
 def served_balances(log_folder: Path) -> list[Balance]:

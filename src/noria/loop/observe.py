@@ -16,19 +16,20 @@ from noria.core.clock import from_epoch, since_epoch
 from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import canonical_json
 from noria.evaluation.metrics import ROW_LOSSES
-from noria.loop.monitors import CHAMPION, Monitors, read_monitors, released_champions, windows_of
+from noria.loop.monitors import Monitors, read_monitors, released_champions
+from noria.loop.shadow import pairing, shadow_gains
 from noria.loop.state import Pending, State
 from noria.loop.world import World
+from noria.models.registry import CHALLENGER, CHAMPION
 from noria.monitoring.expected import expect
 from noria.monitoring.windows import measure
 from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
-from noria.serving.log.segments import Predictions, read_log
+from noria.serving.log.segments import FALLBACK, Predictions, read_log
 from noria.stores import catalog as db
 
 logger = logging.getLogger("noria.monitoring")
 
-CHALLENGER, FALLBACK = "challenger", "fallback"
-LATER = ("performance", "expected", "traffic", "metrics")  # columns of a window that not every row has from the beginning
+LATER = ("performance", "expected", "traffic", "metrics", "paired")  # columns of a window that not every row has from the beginning
 SLOW = 1000  # microseconds in a millisecond
 
 
@@ -149,7 +150,9 @@ def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
     for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
         rows = watched.of(bundle)
         known = role == CHAMPION and world.monitor is not None and bundle in released
-        told = _told(world, bundle, rows) if known else {"statistics": None}
+        told: dict[str, str | None] = {**_told(world, bundle, rows)} if known else {"statistics": None}
+        if role == CHALLENGER:
+            told["paired"] = canonical_json(pairing(watched.by(CHAMPION), rows, None))
         found.append({**common, "bundle": bundle, "role": role, "rows": len(rows), **told})
     return found
 
@@ -183,10 +186,14 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
         return []
     found = []
     watched = _watched(logged)
+    champions = watched.by(CHAMPION)
+    shadows = set(watched.by(CHALLENGER).bundle)
     for bundle in sorted(set(watched.bundle)):
         rows = watched.of(bundle)
         labels = world.outcomes.known_at(rows.keys, now)
         told = {"performance": canonical_json(measure(labels, rows.prediction).to_dict())}
+        if bundle in shadows:
+            told["paired"] = canonical_json(pairing(champions, rows.by(CHALLENGER), world.outcomes.known_at(champions.keys, now)))
         if world.monitor is not None and any(metric.needs_outcomes for metric in world.monitor.metrics):
             told["metrics"] = _metrics(world, bundle, rows, labels)
         found.append((since_epoch(start), bundle, told))
@@ -221,23 +228,11 @@ def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | No
     plan = world.policy.rollout
     if release.challenger is None or not isinstance(plan, Rollout):
         return None
-    gains = shadow_gains(world, release, plan.metric)
+    gains = shadow_gains(world, release.challenger, release.challenger_since, plan.metric)
     before = np.array(world.candidate_detail(release.challenger).get("gains", {}).get(plan.metric, []), dtype=np.float64)
     lasted = now - release.challenger_since
     waited_out = lasted >= plan.longest + world.endpoint.model.label.maturity + world.grid.tick
     return judge_shadow(plan, gains, before, len(gains) * world.grid.tick, waited_out=waited_out)
-
-
-def shadow_gains(world: World, release: Release, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The challenger's gain over the champion on the same requests, one value per judged window."""
-    assert release.challenger is not None
-    champion = {w.start: w.performance for w in windows_of(world, release.champion, release.challenger_since)}
-    gains = []
-    for window in windows_of(world, release.challenger, release.challenger_since):
-        before, after = champion.get(window.start), window.performance
-        if before is not None and after is not None and before.rows and after.rows:
-            gains.append(before.value(metric) - after.value(metric))
-    return np.array(gains, dtype=np.float64)
 
 
 def _pending(world: World) -> Pending | None:

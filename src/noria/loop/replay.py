@@ -21,13 +21,13 @@ from noria.core.ids import PredictionIds
 from noria.features.compile import AT, KEY
 from noria.features.training_set import feature_matrix
 from noria.loop.controller import turn
-from noria.loop.monitors import CHAMPION
-from noria.loop.observe import CHALLENGER, Release, current_release, measure_windows
+from noria.loop.observe import Release, current_release, measure_windows
 from noria.loop.project import Project
 from noria.loop.retrain import Retrain, stale
 from noria.loop.state import Action
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
+from noria.models.registry import CHALLENGER, CHAMPION
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate
 from noria.serving.log.segments import PredictionLog, Predictions, read_log

@@ -1,6 +1,6 @@
 """The drift monitor: do the champion's inputs still look like those it was trained on?
 
-Eight signed statistics per column and window are scored against how they varied from window to window in the stable past (season and
+Ten statistics per column and window are scored against how they varied from window to window in the stable past (season and
 autocorrelation in it), with an effect floor, and accumulate as e-detectors, whose mean over columns, weighted half evenly and half by how
 much of the answer hangs on each, alarms at the level that the budget of false alarms implies. What is well is learnt from.
 """
@@ -38,17 +38,20 @@ MOVED, MOST_OF_THEM, PATIENCE = 2.0, 0.5, 2  # when most columns move together, 
 FLOORS = {
     "mean_rank": 0.028,
     "spread": 0.012,
-    "low_tail": 0.015,
-    "high_tail": 0.015,
+    "low_tail": 0.0115,
+    "high_tail": 0.0115,
     "relation": 0.0225,
     "null_share": 0.015,
     "repeats": 0.015,
     "outside": 0.015,
+    "residual": 0.05,  # of the column's variance
+    "segments": 0.002,  # a fifth of the rows by 0.4 standard deviations
 }
 # How much each counts for its column: what the faults lane sees anyhow, little. Any weights make an e-detector.
-SHARES = np.array([0.19, 0.19, 0.19, 0.19, 0.15, 0.03, 0.03, 0.03])
+SHARES = np.array([0.17, 0.17, 0.19, 0.19, 0.12, 0.03, 0.03, 0.03, 0.04, 0.03])
 CATEGORY_FLOOR = 0.03  # of the rows, in a half of a column's categories
 FLOOR_OF_REPEATS, CATEGORIES_STAND_STILL = 0.15, 0.5  # of a category column, whose values repeat as their mix has it
+RELATIONS = ("relation", "residual")
 SHAPE = ("spread", "low_tail", "high_tail")  # which are such halves where a column has categories
 FAULTS = {
     "null_share": "nulls",
@@ -56,10 +59,12 @@ FAULTS = {
     "outside": "values that never were or can't be",
     "mean_rank": "a step of all values",
     "spread": "a spread that has changed at once",
+    "segments": "values that have moved in one part of the rows",
 }
 LEAST_TOGETHER = 4  # columns, below which moving together says nothing
 # What one window must differ by to be at fault by itself: shares of rows; of ranks, half of what there is room for.
-FAULT_FLOORS = {"null_share": 0.05, "repeats": 0.05, "outside": 0.05, "mean_rank": 0.25, "spread": 0.125}
+FAULT_FLOORS = {"null_share": 0.05, "repeats": 0.05, "outside": 0.05, "mean_rank": 0.25, "spread": 0.125, "segments": 0.02}
+SHARES_OF_ROWS = ("null_share", "repeats", "outside")  # what the figure of a fault is; of the others it is an effect
 TWO_SIDED = ("mean_rank", "spread")
 FAULTS_SHARE = 0.25  # of the budget
 SUDDEN, MOST_OF_A_SOURCE, STEP = 3, 0.8, 2.5  # windows, within which so many columns of one source have moved together, and so far
@@ -84,7 +89,7 @@ class DriftReading:
     """Evidence per window and column `(windows, columns)`, pooled `(windows,)`, against the level of alarm.
 
     starts: when each window began; shift: each column's mean rank minus the reference's `(windows, columns)`, from −0.5 to 0.5
-    scores: of each window's statistics `(windows, columns, 8)`, normal where nothing is wrong
+    scores: of each window's statistics `(windows, columns, 10)`, normal where nothing is wrong
     weights: of each column `(columns,)`, summing to 1
     unjudged: so many of the newest windows have rows and no statistics that fit the reference
     """
@@ -152,8 +157,8 @@ class DriftReading:
             return "upstream fault"
         recent = np.nan_to_num(self.scores[max(window - SUDDEN, 0) : window + 1])
         strength = np.abs(recent).mean(axis=0)
-        relation, leading = STATISTICS.index("relation"), self.columns.index(name)
-        if strength[leading].argmax() == relation and strength[leading, relation] > MOVED / 2:
+        leading = self.columns.index(name)
+        if STATISTICS[int(strength[leading].argmax())] in RELATIONS and strength[leading].max() > MOVED / 2:
             return "changed relation"
         moved = {self.columns[i] for i in range(len(self.columns)) if strength[i].max() > MOVED / 2}
         sources = {source_of.get(name, "") for name in moved}
@@ -336,7 +341,7 @@ def read_drift(
 
 
 def _floors(reference: Profile) -> Floats:
-    """The effect floor of every statistic, `(columns × 8,)`."""
+    """The effect floor of every statistic, `(columns × 10,)`."""
     columns = reference.columns
     floor = np.tile([FLOORS[s] for s in STATISTICS], (len(columns), 1))
     floor[:, STATISTICS.index("relation")] /= max(len(columns) - 1, 1)
@@ -347,7 +352,7 @@ def _floors(reference: Profile) -> Floats:
 
 
 def _fault_floors(reference: Profile) -> Floats:
-    """What a statistic must differ by to be a fault in one window, `(columns × 8,)`. Categories repeat as their mix has it."""
+    """What a statistic must differ by to be a fault in one window, `(columns × 10,)`. Categories repeat as their mix has it."""
     floor = np.tile([FAULT_FLOORS.get(s, np.inf) for s in STATISTICS], (len(reference.columns), 1))
     floor[_categories(reference), STATISTICS.index("repeats")] = CATEGORIES_STAND_STILL
     floor[_categories(reference), STATISTICS.index("spread")] = np.inf  # which categories don't have
@@ -365,6 +370,6 @@ def _weights(reference: Profile) -> Floats:
 
 
 def _most_have_moved(scores: Floats) -> bool:
-    """Whether more than half of at least four columns stand out in a window, by any of their statistics `(columns, 8)`."""
+    """Whether more than half of at least four columns stand out in a window, by any of their statistics `(columns, 10)`."""
     moved = np.abs(np.nan_to_num(scores)).max(axis=1) > MOVED
     return len(moved) >= LEAST_TOGETHER and bool(moved.mean() > MOST_OF_THEM)

@@ -50,7 +50,7 @@ class Performance:
 
 @dataclass(frozen=True)
 class Window:
-    """One bundle's window: `role` is champion or challenger; `statistics` is `(columns, 8)` in the profile's order.
+    """One bundle's window: `role` is champion or challenger; `statistics` is `(columns, 10)` in the profile's order.
 
     expected: of each metric, the mean loss to be expected of the scores, and its standard deviation
     """

@@ -19,12 +19,13 @@ from noria.core.clock import Clock, Stopwatch, from_epoch, since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import PredictionIds, short
 from noria.models.bundle import Bundle
+from noria.models.registry import CHALLENGER, CHAMPION
 from noria.models.runtime import ModelFailed
 from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
 from noria.serving.line import ORDINARY, Line, Overloaded, Priority, Terms, TooLate
 from noria.serving.log.kept import Kept
-from noria.serving.log.segments import LogFailed, PredictionLog, Predictions
+from noria.serving.log.segments import FALLBACK, LogFailed, PredictionLog, Predictions
 from noria.serving.lookup import Lookup
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stages, Trace, answered_by
@@ -32,7 +33,6 @@ from noria.serving.protocol.signature import Asked, BadRequest, Client, Signatur
 
 logger = logging.getLogger("noria.serving")
 
-CHAMPION, CHALLENGER, FALLBACK = "champion", "challenger", "fallback"
 MOST_UNSAFE = 32_768  # rows that may be scored and not yet safe in the log: a slow disk refuses, it does not fill the memory
 
 

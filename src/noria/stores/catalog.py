@@ -83,6 +83,7 @@ windows = sa.Table(
     sa.Column("expected", sa.Text, nullable=True),
     sa.Column("traffic", sa.Text, nullable=True),
     sa.Column("metrics", sa.Text, nullable=True),
+    sa.Column("paired", sa.Text, nullable=True),
 )
 findings = sa.Table(
     "findings",
@@ -142,7 +143,7 @@ lease = sa.Table(
     sa.Column("token", sa.BigInteger, nullable=False),
 )
 
-HEAD = "0002"
+HEAD = "0003"
 CONTROLLER = "controller"
 
 

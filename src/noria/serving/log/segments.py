@@ -35,6 +35,7 @@ from noria.core.files import AppendFile, Files
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FALLBACK = "fallback"  # the variant of rows in which something stood in for the champion
 MAGIC = b"NRLOG003"
 MARKER = b"\xf1NRF"
 HEAD = struct.Struct("<4sIIQQ")
@@ -76,7 +77,7 @@ class LogFailed(OutsideWorld):
 class Predictions:
     """Predictions with all that explains them; every array is `(rows,)`, `features` is `(rows, features)`.
 
-    received_us: microseconds since 1970-01-01 UTC; variant: `champion` or `challenger` (a shadow's answers are not sent)
+    received_us: microseconds since 1970-01-01 UTC; variant: `champion`, `challenger` (a shadow's answers are not sent) or `fallback`
     """
 
     ids: list[str]

@@ -1,0 +1,104 @@
+"""A shadow, judged on the requests that both bundles have scored, and on nothing else.
+
+Daily means over different requests would compare the requests: a shadow that was shed under load, or lacks one partner's rows, may look
+better for it. So the rows of one request are joined, and what has no partner counts for neither. How many do is watched: where they are not
+nearly all, the experiment is broken, and says so (Fabijan et al., "Diagnosing sample ratio mismatch in online controlled experiments",
+2019).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from noria.core.clock import from_epoch, since_epoch
+from noria.evaluation.metrics import ROW_LOSSES
+from noria.loop.world import World
+from noria.models.registry import CHALLENGER
+from noria.serving.log.segments import Predictions
+from noria.stores import catalog as db
+
+LEAST_PAIRED = 0.98  # of a window's requests
+
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One window of a shadow. asked, scored: rows of the champion and of the challenger; paired: rows of both
+
+    gains: of each metric, the mean loss of the champion minus the challenger's, over the pairs whose outcome is known; empty before
+    """
+
+    start: datetime
+    asked: int
+    scored: int
+    paired: int
+    gains: Mapping[str, float]
+
+    @property
+    def share(self) -> float:
+        return self.paired / max(self.asked, self.scored, 1)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the two have not scored the same requests."""
+        return self.share < LEAST_PAIRED
+
+
+def pairs(champions: Predictions, challengers: Predictions) -> tuple[Places, Places]:
+    """The places, in both, of the rows of the same request: the same key at the same moment, the first with the first."""
+    if champions.keys == challengers.keys and np.array_equal(champions.received_us, challengers.received_us):
+        same = np.arange(len(champions))
+        return same, same
+    waiting: defaultdict[tuple[str | None, int], list[int]] = defaultdict(list)
+    for place, request in enumerate(_requests(challengers)):
+        waiting[request].append(place)
+    found = []
+    for place, request in enumerate(_requests(champions)):
+        if waiting[request]:
+            found.append((place, waiting[request].pop(0)))
+    mine, theirs = np.array(found, np.int64).reshape(-1, 2).T
+    return mine, theirs
+
+
+def _requests(rows: Predictions) -> Iterable[tuple[str | None, int]]:
+    return zip(rows.keys, rows.received_us.tolist(), strict=True)
+
+
+def pairing(champions: Predictions, challengers: Predictions, labels: NDArray[np.float64] | None) -> dict[str, Any]:
+    """What is kept of a shadow's window, with the gains once there are labels of the champions' rows (NaN where not known)."""
+    mine, theirs = pairs(champions, challengers)
+    found: dict[str, Any] = {"asked": len(champions), "scored": len(challengers), "paired": len(mine)}
+    if labels is not None:
+        y, before, after = labels[mine], champions.prediction[mine], challengers.prediction[theirs]
+        known = ~np.isnan(y)
+        if known.any():
+            found["gains"] = {
+                metric: float((loss(y[known], before[known]) - loss(y[known], after[known])).mean()) for metric, loss in ROW_LOSSES.items()
+            }
+    return found
+
+
+def shadow_windows(world: World, challenger: str, since: datetime) -> list[Paired]:
+    """The windows in which a challenger has shadowed, in the order of time."""
+    rows = world.catalog.rows(
+        sa.select(db.windows.c.start, db.windows.c.paired)
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.bundle == challenger, db.windows.c.role == CHALLENGER)
+        .where(db.windows.c.start >= since_epoch(since), db.windows.c.paired.is_not(None))
+        .order_by(db.windows.c.start)
+    )
+    return [Paired(from_epoch(r.start), **{"gains": {}, **json.loads(r.paired)}) for r in rows]
+
+
+def shadow_gains(world: World, challenger: str, since: datetime, metric: str) -> NDArray[np.float64]:
+    """The challenger's gain over the champion, one value per judged window. A window in which the shadow is broken is no evidence."""
+    return np.array([w.gains[metric] for w in shadow_windows(world, challenger, since) if metric in w.gains and not w.broken], np.float64)
