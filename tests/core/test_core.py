@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.core.clock import BadDuration, ReplayClock, duration, from_epoch, in_words, require_utc, since_epoch
+from noria.core.conservation import Balance, RowsLost
 from noria.core.errors import NoriaError, OurBug
 from noria.core.fingerprint import fingerprint
 from noria.core.health import Healthy, Unhealthy, Unknown, worst
@@ -66,6 +68,13 @@ def test_digests_do_not_depend_on_the_order_of_keys() -> None:
 def test_seeds_depend_on_their_name_and_root_only() -> None:
     assert Randomness(1).seed("a") == Randomness(1).seed("a")
     assert len({Randomness(r).seed(n) for r in (1, 2) for n in ("a", "b")}) == 4
+
+
+def test_an_error_comes_out_of_another_process_as_what_it_is() -> None:
+    error = RowsLost(Balance("requests", 10, {"logged": 9}))
+    again = copy.deepcopy(error)  # by the same protocol
+    assert type(again) is RowsLost
+    assert (again.what, str(again), again.balance) == (error.what, str(error), error.balance)
 
 
 def test_well_needs_evidence_and_unknown_is_not_well() -> None:
