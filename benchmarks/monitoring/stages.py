@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.error import HTTPError
 
-from benchmarks.serving.prove import running
+from benchmarks.monitoring.changed_platform import CONSTANT_AFTER
 from noria.core.clock import ReplayClock
 from noria.core.heartbeat import beat
 from noria.evidence.figures import findings
@@ -169,14 +171,28 @@ def _changed(base: Path, place: Path, change: str) -> tuple[bool, str]:
     bundle = workspace.bundles / release.champion
     own = tempfile.mkdtemp(dir=place)
     worker = f"worker=benchmarks.monitoring.changed_platform {CHANGES.index(change)}"
-    with running([sys.executable, "-m", "benchmarks.serving.ours", str(bundle), own, "durability=process", worker], cores="0,1") as where:
-        start = time.monotonic()
-        while time.monotonic() - start < SECONDS:
-            status_code, text = _ready(where["admin_url"])
-            if status_code == 503 and "golden" not in text and "starting" not in text:
-                return True, f"after {time.monotonic() - start:.1f} s: {text[:150]}"
-            time.sleep(0.2)
-    return False, f"{status_code}: {text[:150]}"
+    command = [sys.executable, "-m", "benchmarks.serving.ours", str(bundle), own, "durability=process", worker]
+    with (place / "said").open("w+") as said, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as server:
+        try:
+            assert server.stdout is not None
+            where = server.stdout.readline()
+            if not where:
+                said.seek(0)
+                return "not answer its sample" in (words := said.read().strip().splitlines()[-1]), f"does not start: {words[:150]}"
+            return _not_ready_any_more(json.loads(where)["admin_url"])
+        finally:
+            server.send_signal(signal.SIGTERM)
+
+
+def _not_ready_any_more(admin_url: str) -> tuple[bool, str]:
+    start = time.monotonic()
+    code, text = 0, ""
+    while time.monotonic() - start < SECONDS:
+        code, text = _ready(admin_url)
+        if code == 503 and "sample" in text:
+            return True, f"{time.monotonic() - start - CONSTANT_AFTER:.1f} s after it began: {text[:150]}"
+        time.sleep(0.2)
+    return False, f"{code}: {text[:150]}"
 
 
 def _ready(admin_url: str) -> tuple[int, str]:

@@ -155,10 +155,17 @@ def _clipped(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
     return x
 
 
-def _segment(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
-    """One segment, a fifth of the rows (by the second last column), moves by a standard deviation."""
+def _beyond(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    """A slice by a number, a fifth of the rows (by the second last column), moves by a standard deviation."""
     x = x.copy()
     x[x[:, -2] > 0.84, 0] += 1.0
+    return x
+
+
+def _of_category(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+    """The rows of one category, a tenth of all, move by a standard deviation."""
+    x = x.copy()
+    x[x[:, -1] == 3, 0] += 1.0
     return x
 
 
@@ -216,5 +223,6 @@ FAULTS = (
     Fault("one, over thirty windows", _gradual, 15, 0.9),
     Fault("clipped at the 80th percentile", _clipped, 3, 0.98),
     Fault("a category mix changed by 15 %", _mix, 3, 0.98),
-    Fault("one, in one segment of a fifth of the rows", _segment, 3, 0.9),
+    Fault("one, in a fifth of the rows by another number", _beyond, 3, 0.9),
+    Fault("one, in the rows of one category", _of_category, 3, 0.95),
 )

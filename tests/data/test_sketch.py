@@ -118,14 +118,14 @@ def test_what_no_longer_goes_with_the_others_is_left_over() -> None:
 def test_a_segment_that_moves_apart_shows_and_one_that_moves_with_all_does_not() -> None:
     rng = np.random.default_rng(6)
     known = profile(("x", "y", "part"), related(rng, 8000), np.repeat(np.arange(40), 200))
-    assert known.segments == (2,)
-    segments = STATISTICS.index("segments")
+    assert known.sliced_by == (2,)
+    slices = STATISTICS.index("slices")
     warm = related(rng, 2000)
     warm[:, 0] += 1.5
-    assert np.abs(known.statistics(warm)[:, segments]).max() < 0.002
+    assert np.abs(known.statistics(warm)[:, slices]).max() < 0.002
     apart = related(rng, 2000)
     apart[apart[:, 2] == 1, 0] -= 1.5
-    found = known.statistics(apart)[:, segments]
+    found = known.statistics(apart)[:, slices]
     assert found[0] == pytest.approx(2 / 9 * 0.33**2, rel=0.3)
     assert np.abs(found[1:]).max() < 0.002
 

@@ -153,4 +153,18 @@ def test_one_partner_in_another_unit_is_a_fault_where_the_weather_of_all_is_none
     broken = days(3)
     broken[broken[:, 1] == 2, 0] -= 3.0
     reading = judge(ref, windows(ref, broken))
-    assert [(f.window, f.column, f.statistic) for f in reading.faults][:1] == [(0, "temp", "segments")]
+    assert [(f.window, f.column, f.statistic) for f in reading.faults][:1] == [(0, "temp", "slices")]
+
+
+def test_one_column_in_another_unit_is_no_holiday_though_all_go_with_it() -> None:
+    rng = np.random.default_rng(9)
+
+    def days(count: int) -> np.ndarray:
+        return 50 + 5 * np.sqrt(0.7) * rng.normal(size=(count * 300, 1)) + 5 * np.sqrt(0.3) * rng.normal(size=(count * 300, 6))
+
+    names = tuple("abcdef")
+    ref = profile(names, days(40), np.repeat(np.arange(40), 300))
+    inches = days(1)
+    inches[:, 0] *= 0.8
+    reading = judge(ref, windows(ref, inches))
+    assert [(f.window, f.column) for f in reading.faults] == [(0, "a")]

@@ -3,7 +3,7 @@
 Each column is cut into frozen bins at the reference's quantiles; a column with few values has one for each. A window is then summarised,
 in one pass, by ten statistics per column: the mean rank of its values under the reference, three figures of their shape, how far the
 correlations of its ranks with the other columns' lie from the reference's, how far its ranks lie from what the other columns' let expect,
-how differently its mean has moved in the parts into which a column of few categories cuts the rows, and its shares of nulls, of values
+how differently its mean has moved in the slices into which a column of few categories cuts the rows, and its shares of nulls, of values
 equal to the one before, and of values that can't belong to it: a category that the reference never had, a number further beyond its range
 than the range is wide (a summer is warmer than the winter before it; a unit that has changed is another matter), or one value beyond it
 again and again. Distances (PSI, KS, Wasserstein) grow with small samples; these don't.
@@ -31,12 +31,12 @@ from noria.data.summary import NumberSummary, edges_of, summarise_numbers
 
 Floats = NDArray[np.float64]
 
-STATISTICS = ("mean_rank", "spread", "low_tail", "high_tail", "relation", "null_share", "repeats", "outside", "residual", "segments")
+STATISTICS = ("mean_rank", "spread", "low_tail", "high_tail", "relation", "null_share", "repeats", "outside", "residual", "slices")
 TAIL = 0.05  # the share of the reference that each tail holds
 MOST_RELATED = 100  # columns beyond which their relations are not kept
 # A value beyond the range is an error code if it is nearly all that lies there, and so large a part of the rows.
 LEAST_CODE, ALONE, SHARE_OF_CODE = 5, 0.8, 0.15
-MOST_SEGMENTS = 16  # values that a column may have whose parts of the rows are compared
+MOST_SLICES = 16  # that a column may make of the rows
 LEAST_EXPLAINED, RIDGE = 0.5, 0.01  # of a column's variance, below which the others let nothing be expected of it
 ROWS_OF_EACH_VALUE = 20  # on average, below which values are not taken for categories
 
@@ -128,7 +128,7 @@ class Profile:
     numbers: of the windows, one after the other in time with gaps where there were none `(windows,)`: they tell the season
     relations: the correlations of the columns' ranks `(columns, columns)`; empty where there are too many columns
     attribution: how much of the model's answer hangs on each column `(columns,)`, summing to 1; empty where it is not known
-    part_means: the mean ranks, about their middle, of each part of the rows `(parts, columns)`, as a sketch has them
+    slice_means: the mean ranks, about their middle, of each slice of the rows `(slices, columns)`, as a sketch has them
     """
 
     columns: tuple[ColumnReference, ...]
@@ -137,7 +137,7 @@ class Profile:
     numbers: NDArray[np.int64]
     relations: Floats
     attribution: Floats = field(default_factory=lambda: np.empty(0))
-    part_means: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    slice_means: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -157,14 +157,14 @@ class Profile:
     def sketch(self) -> Sketch:
         """An empty sketch of a window."""
         bins, ranks, _ = self._places
-        return Sketch(bins, ranks, related=bool(self.relations.size), segments=self.segments)
+        return Sketch(bins, ranks, related=bool(self.relations.size), sliced_by=self.sliced_by)
 
     @property
-    def segments(self) -> tuple[int, ...]:
-        """The columns whose categories part the rows."""
+    def sliced_by(self) -> tuple[int, ...]:
+        """The columns whose categories cut the rows into slices."""
         if not self.relations.size:
             return ()
-        return tuple(i for i, c in enumerate(self.columns) if c.values is not None and 1 < len(c.values) <= MOST_SEGMENTS)
+        return tuple(i for i, c in enumerate(self.columns) if c.values is not None and 1 < len(c.values) <= MOST_SLICES)
 
     def statistics(self, values: NDArray[Any]) -> Floats:
         """The statistics of one window, `(columns, 10)`, from its values `(rows, columns)` in the profile's order; NaN where undefined."""
@@ -186,7 +186,7 @@ class Profile:
         if self.relations.size:
             found[:, 4] = self._apart(sketch.correlations(), sketch.rows)
             found[:, 8] = self._regression.left_over(sketch)
-            found[:, 9] = self._parted(sketch)
+            found[:, 9] = self._sliced(sketch)
         else:
             found[:, [4, 8, 9]] = 0.0
         found[:, 5] = nulls / sketch.rows
@@ -206,7 +206,7 @@ class Profile:
         each[:, 8] = 2 * np.nan_to_num(means[:, 8]) ** 2  # as of a mean square of normal residuals
         each[numbers, 1] = 1 / 48
         found: Floats = each / np.maximum(rows, 1)[:, None, None]
-        most: int = max([len(self.columns[i].bins.borders) for i in self.segments], default=0)
+        most: int = max([len(self.columns[i].bins.borders) for i in self.sliced_by], default=0)
         found[:, :, 9] = 2 * most * (1 / 12 / np.maximum(rows, 1)[:, None]) ** 2
         found[:, :, 4] = 2 / max(len(means) - 1, 1) / np.maximum(rows, 1)[:, None] ** 2
         return found
@@ -219,16 +219,16 @@ class Profile:
         np.fill_diagonal(square, 0.0)
         return np.asarray(square.sum(axis=0) / others)
 
-    def _parted(self, sketch: Sketch) -> Floats:
-        """The variance between parts of how far their means have moved, less what chance makes of it, `(columns,)`; of all ways to part
-        the rows, the one in which it is largest. What moves all parts alike, weather or a season, is not seen here."""
+    def _sliced(self, sketch: Sketch) -> Floats:
+        """The variance between slices of how far their means have moved, less what chance makes of it, `(columns,)`; of all ways to cut
+        the rows, the one in which it is largest. What moves all slices alike, weather or a season, is not seen here."""
         found, at = np.zeros(len(self.columns)), 0
-        moved, rows = sketch.part_means() - self.part_means, sketch.parts()
-        for i, size in zip(self.segments, sketch.sizes, strict=True):
-            part = slice(at, at + size)
-            share = rows[part] / max(int(rows[part].sum()), 1)
-            apart = share @ (moved[part] - share @ moved[part]) ** 2
-            chance = (int(np.count_nonzero(rows[part])) - 1) / 12 / max(sketch.rows, 1)
+        moved, rows = sketch.slice_means() - self.slice_means, sketch.slice_rows()
+        for i, size in zip(self.sliced_by, sketch.sizes, strict=True):
+            own = slice(at, at + size)
+            share = rows[own] / max(int(rows[own].sum()), 1)
+            apart = share @ (moved[own] - share @ moved[own]) ** 2
+            chance = (int(np.count_nonzero(rows[own])) - 1) / 12 / max(sketch.rows, 1)
             apart[i] = chance
             found = np.maximum(found, apart - chance)
             at += size
@@ -243,7 +243,7 @@ class Profile:
             "numbers": self.numbers.tolist(),
             "relations": self.relations.round(6).tolist(),
             "attribution": self.attribution.tolist(),
-            "part_means": self.part_means.tolist(),
+            "slice_means": self.slice_means.tolist(),
         }
         return json.dumps({"columns": columns, "windows": windows, **rest}, sort_keys=True).encode()
 
@@ -257,8 +257,8 @@ class Profile:
         windows = np.array(raw["windows"], dtype=np.float64).reshape(-1, len(columns), len(STATISTICS))
         rows, numbers = (np.array(raw[name], np.int64) for name in ("rows", "numbers"))
         relations, attribution = (np.array(raw[name], np.float64) for name in ("relations", "attribution"))
-        part_means = np.array(raw["part_means"], np.float64).reshape(-1, len(columns))
-        return Profile(columns, windows, rows, numbers, relations, attribution, part_means)
+        slice_means = np.array(raw["slice_means"], np.float64).reshape(-1, len(columns))
+        return Profile(columns, windows, rows, numbers, relations, attribution, slice_means)
 
 
 def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.int64], attribution: Floats | None = None) -> Profile:
@@ -278,7 +278,7 @@ def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.
         sketches.append(sketch)
         everything.merge(sketch)
     if related:
-        whole = replace(whole, relations=everything.correlations().round(6), part_means=everything.part_means().round(6))
+        whole = replace(whole, relations=everything.correlations().round(6), slice_means=everything.slice_means().round(6))
     windows = np.array([whole.statistics_of(sketch) for sketch in sketches]).reshape(-1, len(columns), len(STATISTICS))
     _tell_novelty(columns, sketches, windows)
     return replace(whole, windows=windows, rows=rows, numbers=numbers)

@@ -105,8 +105,8 @@ class Bins:
 class Sketch:
     """The counts of some rows. counts `(columns, 64)`; products `(columns, columns)`: of ranks about their middle, empty where unwanted.
 
-    segments: the columns whose values part the rows; groups `(groups, columns)`: each part's sums of ranks about their middle, the values
-        of the first such column before those of the second
+    sliced_by: the columns whose values cut the rows into slices; slice_sums `(slices, columns)`: each slice's sums of ranks about their
+        middle, those of the first such column before those of the second
     repeats: of each column, how often a value equalled the one before, among `pairs` pairs of rows
     strange: of each column, how often values came that the reference never had, the most frequent of them
     """
@@ -114,14 +114,14 @@ class Sketch:
     bins: Sequence[Bins]
     ranks: Singles
     related: bool
-    segments: Sequence[int] = ()
+    sliced_by: Sequence[int] = ()
     rows: int = 0
     pairs: int = 0
     counts: Counts = field(init=False)
     repeats: Counts = field(init=False)
     strange: list[Counter[float]] = field(init=False)
     products: Floats = field(init=False)
-    groups: Floats = field(init=False)
+    slice_sums: Floats = field(init=False)
     _last: Singles | None = None
 
     def __post_init__(self) -> None:
@@ -130,12 +130,12 @@ class Sketch:
         self.repeats = np.zeros(columns, np.int64)
         self.strange = [Counter() for _ in range(columns)]
         self.products = np.zeros((columns, columns) if self.related else (0, 0))
-        self.groups = np.zeros((sum(self.sizes), columns))
+        self.slice_sums = np.zeros((sum(self.sizes), columns))
 
     @property
     def sizes(self) -> list[int]:
-        """How many parts each column of `segments` has."""
-        return [len(self.bins[i].borders) + 1 for i in self.segments]
+        """How many slices each column of `sliced_by` makes."""
+        return [len(self.bins[i].borders) + 1 for i in self.sliced_by]
 
     def add(self, values: NDArray[Any]) -> None:
         """Count rows `(rows, columns)`, which follow those that were counted before."""
@@ -151,7 +151,7 @@ class Sketch:
         places = {}
         for i, column in enumerate(columns):
             place = self.bins[i].places(column)
-            if i in self.segments:
+            if i in self.sliced_by:
                 places[i] = place
             self.counts[i] += np.bincount(place, minlength=WIDTH)
             self.repeats[i] += np.count_nonzero(column[1:] == column[:-1])
@@ -162,8 +162,10 @@ class Sketch:
         if ranks is not None:
             self.products += ranks @ ranks.T
             if places:
-                parts = [places[i] == np.arange(size, dtype=np.uint8)[:, None] for i, size in zip(self.segments, self.sizes, strict=True)]
-                self.groups += np.concatenate(parts).astype(np.float32) @ ranks.T
+                members = [
+                    places[i] == np.arange(size, dtype=np.uint8)[:, None] for i, size in zip(self.sliced_by, self.sizes, strict=True)
+                ]
+                self.slice_sums += np.concatenate(members).astype(np.float32) @ ranks.T
         if self._last is not None:
             self.repeats += columns[:, 0] == self._last
             self.pairs += 1
@@ -178,7 +180,7 @@ class Sketch:
         self.counts += other.counts
         self.repeats += other.repeats
         self.products += other.products
-        self.groups += other.groups
+        self.slice_sums += other.slice_sums
         self.strange = [Counter(dict((a + b).most_common(MOST_STRANGE))) for a, b in zip(self.strange, other.strange, strict=True)]
         self._last = other._last
 
@@ -192,11 +194,11 @@ class Sketch:
         scaled = covariance / np.where(there, size, 1.0)[:, None] / np.where(there, size, 1.0)[None, :]
         return np.where(there[:, None] & there[None, :], scaled, 0.0)
 
-    def parts(self) -> Counts:
-        """How many rows each part has `(groups,)`."""
-        rows = [self.counts[i, :size] for i, size in zip(self.segments, self.sizes, strict=True)]
+    def slice_rows(self) -> Counts:
+        """How many rows each slice has `(slices,)`."""
+        rows = [self.counts[i, :size] for i, size in zip(self.sliced_by, self.sizes, strict=True)]
         return np.concatenate(rows) if rows else np.zeros(0, np.int64)
 
-    def part_means(self) -> Floats:
-        """Each part's mean ranks about their middle `(groups, columns)`; 0 where it has no rows."""
-        return np.asarray(self.groups / np.maximum(self.parts(), 1)[:, None])
+    def slice_means(self) -> Floats:
+        """Each slice's mean ranks about their middle `(slices, columns)`; 0 where it has no rows."""
+        return np.asarray(self.slice_sums / np.maximum(self.slice_rows(), 1)[:, None])

@@ -23,7 +23,12 @@ def squared_errors(labels: Floats, probabilities: Floats) -> Floats:
     return (labels - probabilities) ** 2
 
 
-ROW_LOSSES = {"log_loss": log_losses, "brier": squared_errors}
+def errors(labels: Floats, probabilities: Floats) -> Floats:
+    """1 for each row whose more likely class did not come about, 0 otherwise; the mean is one minus the accuracy."""
+    return np.asarray((probabilities >= 0.5) != (labels == 1), np.float64)
+
+
+ROW_LOSSES = {"log_loss": log_losses, "brier": squared_errors, "error_rate": errors}
 
 
 def row_losses(metric: str, labels: Floats, probabilities: Floats) -> Floats:

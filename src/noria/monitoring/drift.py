@@ -45,13 +45,14 @@ FLOORS = {
     "repeats": 0.015,
     "outside": 0.015,
     "residual": 0.05,  # of the column's variance
-    "segments": 0.002,  # a fifth of the rows by 0.4 standard deviations
+    "slices": 0.002,  # a fifth of the rows by 0.4 standard deviations
 }
 # How much each counts for its column: what the faults lane sees anyhow, little. Any weights make an e-detector.
-SHARES = np.array([0.17, 0.17, 0.19, 0.19, 0.12, 0.03, 0.03, 0.03, 0.04, 0.03])
+SHARES = np.array([0.16, 0.16, 0.18, 0.18, 0.12, 0.03, 0.03, 0.03, 0.04, 0.07])
 CATEGORY_FLOOR = 0.03  # of the rows, in a half of a column's categories
 FLOOR_OF_REPEATS, CATEGORIES_STAND_STILL = 0.15, 0.5  # of a category column, whose values repeat as their mix has it
 RELATIONS = ("relation", "residual")
+BY_ITSELF = [i for i, name in enumerate(STATISTICS) if name not in (*RELATIONS, "slices")]
 SHAPE = ("spread", "low_tail", "high_tail")  # which are such halves where a column has categories
 FAULTS = {
     "null_share": "nulls",
@@ -59,11 +60,11 @@ FAULTS = {
     "outside": "values that never were or can't be",
     "mean_rank": "a step of all values",
     "spread": "a spread that has changed at once",
-    "segments": "values that have moved in one part of the rows",
+    "slices": "values that have moved in one slice of the rows",
 }
 LEAST_TOGETHER = 4  # columns, below which moving together says nothing
 # What one window must differ by to be at fault by itself: shares of rows; of ranks, half of what there is room for.
-FAULT_FLOORS = {"null_share": 0.05, "repeats": 0.05, "outside": 0.05, "mean_rank": 0.25, "spread": 0.125, "segments": 0.02}
+FAULT_FLOORS = {"null_share": 0.05, "repeats": 0.05, "outside": 0.05, "mean_rank": 0.25, "spread": 0.125, "slices": 0.02}
 SHARES_OF_ROWS = ("null_share", "repeats", "outside")  # what the figure of a fault is; of the others it is an effect
 TWO_SIDED = ("mean_rank", "spread")
 FAULTS_SHARE = 0.25  # of the budget
@@ -370,6 +371,7 @@ def _weights(reference: Profile) -> Floats:
 
 
 def _most_have_moved(scores: Floats) -> bool:
-    """Whether more than half of at least four columns stand out in a window, by any of their statistics `(columns, 10)`."""
-    moved = np.abs(np.nan_to_num(scores)).max(axis=1) > MOVED
+    """Whether more than half of at least four columns stand out in a window, each by itself: `(columns, 10)`. Relations do not count, since
+    one column that goes its own way changes those of all."""
+    moved = np.abs(np.nan_to_num(scores[:, BY_ITSELF])).max(axis=1) > MOVED
     return len(moved) >= LEAST_TOGETHER and bool(moved.mean() > MOST_OF_THEM)

@@ -10,7 +10,7 @@ from noria.core.errors import UserMistake, nearest
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.monitoring.business import Metric
 
-CALIBRATION = "calibration"
+CALIBRATION, AUC = "calibration", "auc"
 
 # How the budget of false alarms is shared between the lanes (performance pages; drift informs).
 PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE, METRICS_SHARE = 0.45, 0.35, 0.1, 0.1
@@ -30,7 +30,8 @@ class Named(Protocol):
 class Tolerance:
     """How much worse a metric may get before it is an alarm.
 
-    log_loss, brier: the mean loss of a window above the loss the champion was accepted with
+    log_loss, brier, error_rate: the mean loss of a window above the loss the champion was accepted with
+    auc: the window's area under the ROC curve below the accepted one
     calibration: the distance between the share of positives and the mean prediction of a window, either way
     """
 
@@ -38,7 +39,7 @@ class Tolerance:
     by: float
 
     def __post_init__(self) -> None:
-        known = [CALIBRATION, *ROW_LOSSES]
+        known = [CALIBRATION, AUC, *ROW_LOSSES]
         if self.metric not in known:
             raise UserMistake(
                 what=f"{self.metric!r} can't be watched{nearest(self.metric, known)}",

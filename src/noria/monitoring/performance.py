@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
-from noria.monitoring.monitor import CALIBRATION, Tolerance
+from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
 from noria.monitoring.windows import Performance, Window
 from noria.statistics.e_detector import ONE_SIDED, normal_scores, shiryaev_roberts
 
 Floats = NDArray[np.float64]
 
+WORSE = {CALIBRATION: (1.0, -1.0), AUC: (-1.0,)}  # the ways in which a metric gets worse; a loss, by growing
 LEAST_PAST = 5  # windows without which a spread says nothing
 RECENT, LEAST_DROP = 7, 0.03  # windows that tell a cause; of AUC
 RANKED, LOST_RANKING = 3, 0.15  # windows, and by how much their AUC must be lower
@@ -118,12 +119,16 @@ class PerformanceReading:
 
 
 def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], since: Sequence[Window], level: float) -> PerformanceReading:
-    """Judge the windows `since` the champion went live against those it was `accepted` on. Windows without outcomes are skipped."""
-    past = np.array([p.value(tolerance.metric) for p in accepted if p.rows])
-    judged = [(w.start, w.performance.value(tolerance.metric)) for w in since if w.performance is not None and w.performance.rows]
+    """Judge the windows `since` the champion went live against those it was `accepted` on. Windows without outcomes, or with those
+    of one class where AUC is asked for, are skipped."""
+    metric = tolerance.metric
+    past = np.array([p.value(metric) for p in accepted if p.rows])
+    past = past[~np.isnan(past)]
+    judged = [(w.start, w.performance.value(metric)) for w in since if w.performance is not None and w.performance.rows]
+    judged = [(start, value) for start, value in judged if not np.isnan(value)]
     values = np.array([value for _, value in judged])
-    centre = 0.0 if tolerance.metric == CALIBRATION or len(past) == 0 else float(past.mean())
-    signs = (1.0, -1.0) if tolerance.metric == CALIBRATION else (1.0,)
+    centre = 0.0 if metric == CALIBRATION or len(past) == 0 else float(past.mean())
+    signs = WORSE.get(metric, (1.0,))
     scores = np.column_stack([_scores(sign * (values - centre), sign * (past - centre), tolerance.by) for sign in signs])
     evidence = shiryaev_roberts(scores, ONE_SIDED).mean(axis=1) if len(values) else np.empty(0)
     told = [w.performance for w in since if w.performance is not None and w.performance.rows]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.evaluation.metrics import ROW_LOSSES, auc
-from noria.monitoring.monitor import CALIBRATION
+from noria.monitoring.monitor import AUC, CALIBRATION
 
 Floats = NDArray[np.float64]
 
@@ -28,8 +28,11 @@ class Performance:
     auc: float | None = None
 
     def value(self, metric: str) -> float:
-        """The window's value of a metric: a mean loss, or for calibration positives minus predictions."""
-        return self.positives - self.prediction if metric == CALIBRATION else self.losses[metric]
+        """The window's value of a metric: a mean loss, for calibration positives minus predictions; NaN where there is none."""
+        if metric == CALIBRATION:
+            return self.positives - self.prediction
+        found = self.auc if metric == AUC else self.losses.get(metric)
+        return float("nan") if found is None else found
 
     def to_dict(self) -> dict[str, Any]:
         return {
