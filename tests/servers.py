@@ -49,6 +49,7 @@ def make_bundle(
     *,
     model: bytes | None = None,
     predictions: list[float] | None = None,
+    profile: bytes = b"{}",
     rows: Sequence[Sequence[float]] = ((1.0, 2.0), (-3.5, 0.25)),
 ) -> Bundle:
     """A sealed bundle of `onnx_model(plus)`, whose sample is answered rightly unless told otherwise."""
@@ -58,7 +59,7 @@ def make_bundle(
     contents = {
         MODEL_FILE: model,
         SAMPLE_FILE: json.dumps({"features": rows, "predictions": predictions}).encode(),
-        PROFILE_FILE: b"{}",
+        PROFILE_FILE: profile,
         CARD_FILE: b"",
     }
     manifest = Manifest(1, "small", "onnx", list(FEATURES), "small", "", str(plus), {}, {}, {}, {})

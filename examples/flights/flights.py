@@ -152,6 +152,7 @@ monitor = nr.Monitor(
     endpoint,
     false_alarms_per_year=12,
     performance=[nr.Tolerance("calibration", by=0.03), nr.Tolerance("log_loss", by=0.05)],
+    slices=["origin_code"],
 )
 
 retrain = nr.Retrain(delay, when=[nr.regression(), nr.stale("63d")], cooldown="28d")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from scipy.special import expit
 
 from noria.monitoring.monitor import CALIBRATION, Tolerance
-from noria.monitoring.performance import PerformanceReading, read_performance
+from noria.monitoring.performance import PerformanceReading, read_performance, read_slices
 from noria.monitoring.windows import Performance, Window, measure
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -51,3 +52,41 @@ def test_one_class_no_rows_and_a_round_trip_are_no_crash() -> None:
     again = [Performance.of(p.to_dict()) for p in odd]
     assert [p.to_dict() for p in again] == [p.to_dict() for p in odd]
     assert again[1].rows == 0
+
+
+def by_airport(rng: np.random.Generator, count: int, *, turned_at: float | None = None) -> list[Performance]:
+    """Days of three airports, at one of which the relation may have turned round."""
+    found = []
+    for _ in range(count):
+        x, airport = rng.normal(size=600), rng.choice([0.0, 1.0, 2.0], size=600, p=[0.6, 0.3, 0.1])
+        slope = np.where(airport == turned_at, -1.0, 1.0)
+        y = (rng.random(600) < expit(slope * 1.5 * x - 1 + 0.1 * rng.normal())).astype(float)
+        found.append(measure(y, expit(1.5 * x - 1), {"airport": airport}))
+    return found
+
+
+def read_by_slice(accepted: list[Performance], since: list[Performance]) -> dict[str, PerformanceReading]:
+    windows = [Window(START + i * timedelta(days=1), "b", "champion", p.rows, None, p) for i, p in enumerate(since)]
+    return {r.name: r for r in read_slices(Tolerance("log_loss", by=0.1), accepted, windows, lambda slices: 150.0 * slices)}
+
+
+def test_a_slice_that_decays_by_itself_is_named_and_the_whole_is_within_its_tolerance() -> None:
+    for seed in range(10):
+        rng = np.random.default_rng([10, seed])
+        accepted = by_airport(rng, 14)
+        since = [*by_airport(rng, 5), *by_airport(rng, 10, turned_at=2.0)]
+        found = read_by_slice(accepted, since)
+        assert set(found) == {"log_loss of airport=0", "log_loss of airport=1", "log_loss of airport=2"}
+        assert [name for name, r in found.items() if r.alarming] == ["log_loss of airport=2"]
+        whole = read(accepted, since)
+        assert whole.recent - whole.accepted < 0.15
+        assert not any(r.alarming for r in read_by_slice(accepted, by_airport(rng, 60)).values())
+
+
+def test_slices_survive_being_written_down_and_small_ones_are_not_judged() -> None:
+    rng = np.random.default_rng(11)
+    accepted = by_airport(rng, 14)
+    again = [Performance.of(json.loads(json.dumps(p.to_dict()))) for p in accepted]
+    assert [p.to_dict() for p in again] == [p.to_dict() for p in accepted]
+    rare = [measure(np.array([1.0, 0.0, 1.0]), np.full(3, 0.5), {"a": np.array([1.0, 1.0, np.nan])}) for _ in range(14)]
+    assert read_by_slice(rare, accepted) == {}

@@ -83,6 +83,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     capture_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     trace_endpoint: str | None = None
     trace_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+    sketched_rows: Annotated[int, msgspec.Meta(ge=0)] = 0
     messages: LogFormat = "text"
     models_mb: float | None = None
     max_batch: int = 128

@@ -102,7 +102,8 @@ def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion:
         candidate=fitted.probe[judged[fitted.holdout]],
         champion=None if champion is None else world.model(champion).predict(features),
         unit=_windows(world, training_set.at[judged]),
-        slices={name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(world.endpoint.model)},
+        slices={name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(world.endpoint.model)}
+        | {name: features[:, training_set.features.index(name)] for name in world.slices},
     )
 
 
@@ -130,7 +131,8 @@ def _seal(
     }
     bundle = write_bundle(world.workspace.bundles, manifest, contents, world.workspace.files)
     open_bundle(bundle.path, world.workspace.files)
-    windows = by_window(evaluation.labels, evaluation.candidate, evaluation.unit)
+    cut_by = {name: evaluation.slices[name] for name in world.slices}
+    windows = by_window(evaluation.labels, evaluation.candidate, evaluation.unit, cut_by)
     detail = {
         "gates": [v.to_dict() for v in verdicts],
         "gains": {metric: evaluation.improvement_by_unit(metric).tolist() for metric in ROW_LOSSES},

@@ -25,7 +25,7 @@ MOST_NAMED = 5
 def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
     """Everything that is wrong at `now`, and what could be judged at all."""
     found = [
-        *(finding for reading in monitors.performance for finding in _performance(reading, monitors.drift, now)),
+        *(finding for reading in _told_apart(monitors) for finding in _performance(reading, monitors.drift, now)),
         *_ranking(monitors.performance[:1], now),
         *(finding for reading in monitors.expected for finding in _expected(reading, now)),
         *_drift(world, monitors.drift),
@@ -53,11 +53,18 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
     return Observed(tuple(found), frozenset(kind for kind, judged in seen.items() if judged))
 
 
+def _told_apart(monitors: Monitors) -> Iterator[PerformanceReading]:
+    """What is worse as a whole, and the slices of what is not."""
+    yield from monitors.performance
+    whole = {r.tolerance.metric for r in monitors.performance if began(r.evidence, r.level) is not None}
+    yield from (r for r in monitors.slices if r.tolerance.metric not in whole)
+
+
 def _performance(reading: PerformanceReading, drift: DriftReading | None, now: datetime) -> Iterator[Finding]:
     start = began(reading.evidence, reading.level)
     if start is None:
         return
-    metric, since = reading.tolerance.metric, reading.starts[start] if reading.starts else now
+    metric, since = reading.name, reading.starts[start] if reading.starts else now
     cause = reading.looks_like(inputs_moved=drift is not None and drift.drifting)
     moved = f"{metric} is {reading.recent - reading.accepted:+.3f} from where it was accepted"
     words = f"{moved}; {reading.tolerance.by} is tolerated; it looks like {cause}"

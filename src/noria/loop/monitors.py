@@ -27,7 +27,7 @@ from noria.monitoring.business import MetricReading, read_metric
 from noria.monitoring.drift import DriftReading
 from noria.monitoring.expected import Expected, ExpectedReading, read_expected
 from noria.monitoring.monitor import Monitor
-from noria.monitoring.performance import PerformanceReading, read_performance
+from noria.monitoring.performance import PerformanceReading, read_performance, read_slices
 from noria.monitoring.skew import SkewReading
 from noria.monitoring.traffic import ObjectiveReading, Repeated, Traffic, read_objective, read_repeated
 from noria.monitoring.volume import VolumeReading
@@ -63,6 +63,7 @@ class Monitors:
     """
 
     performance: tuple[PerformanceReading, ...] = ()
+    slices: tuple[PerformanceReading, ...] = ()
     drift: DriftReading | None = None
     skew: SkewReading | None = None
     volume: VolumeReading | None = None
@@ -94,6 +95,7 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
 
     windows = guarded("windows", lambda: windows_of(world, champion, since, statistics=False)) or []
     performance = guarded("performance", lambda: _performance(world, monitor, champion, windows))
+    slices = guarded("performance by slice", lambda: _slices(world, monitor, champion, windows))
     drift = guarded("drift", lambda: _drift(world, monitor, champion, since))
     skew = guarded("skew", lambda: _skew(world, monitor, now))
     volume = guarded(PREDICTIONS, lambda: _volume(world, monitor))
@@ -109,6 +111,7 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
     blind = guarded("blindness", lambda: _blind(world, now)) or []
     return Monitors(
         tuple(performance or ()),
+        tuple(slices or ()),
         drift,
         skew,
         volume,
@@ -127,6 +130,10 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
 def healths(monitors: Monitors) -> list[tuple[str, Health]]:
     """What each monitor says of itself; what can't be seen is unknown."""
     found: list[tuple[str, Health]] = [(f"performance: {r.tolerance.metric}", r.health) for r in monitors.performance]
+    if monitors.slices:
+        worse = [r.name for r in monitors.slices if r.alarming]
+        well = Healthy({"slices": len(monitors.slices)})
+        found.append(("performance by slice", Unhealthy(f"worse than accepted: {', '.join(worse)}") if worse else well))
     for name, reading in (("drift", monitors.drift), ("skew", monitors.skew), ("predictions", monitors.volume)):
         if reading is not None:
             found.append((name, reading.health))
@@ -176,6 +183,17 @@ def _performance(world: World, monitor: Monitor, champion: str, windows: list[Wi
     since = [w for w in windows if w.performance]
     level = world.level(monitor.performance_budget)
     return [read_performance(tolerance, accepted, since, level) for tolerance in monitor.performance]
+
+
+def _slices(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[PerformanceReading]:
+    if not monitor.slices:
+        return []
+    accepted = accepted_windows(world, champion)
+    return [
+        reading
+        for tolerance in monitor.performance
+        for reading in read_slices(tolerance, accepted, windows, lambda slices: world.level(monitor.slice_budget(slices)))
+    ]
 
 
 def _drift(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> DriftReading:

@@ -191,7 +191,9 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
     for bundle in sorted(set(watched.bundle)):
         rows = watched.of(bundle)
         labels = world.outcomes.known_at(rows.keys, now)
-        told = {"performance": canonical_json(measure(labels, rows.prediction).to_dict())}
+        features = world.bundle(bundle).features
+        cut_by = {name: rows.features[:, features.index(name)] for name in world.slices if name in features}
+        told = {"performance": canonical_json(measure(labels, rows.prediction, cut_by).to_dict())}
         if bundle in shadows:
             told["paired"] = canonical_json(pairing(champions, rows.by(CHALLENGER), world.outcomes.known_at(champions.keys, now)))
         if world.monitor is not None and any(metric.needs_outcomes for metric in world.monitor.metrics):

@@ -106,7 +106,21 @@ def load_project(folder: Path) -> Project:
         named |= {t.name: t for t in (*model.features.tables, model.label.table)}
     views = {v.name: v for v in (*_of(FeatureView, nouns), *(v for e in endpoints for v in e.model.features.views))}
     named |= {v.table.name: v.table for v in views.values()}
-    return Project(folder, settings, tuple(named.values()), tuple(views.values()), endpoints, _of(Monitor, nouns), _of(Retrain, nouns))
+    monitors = _of(Monitor, nouns)
+    for monitor in monitors:
+        _check_slices(monitor, next((e for e in endpoints if e.name == monitor.endpoint.name), None))
+    return Project(folder, settings, tuple(named.values()), tuple(views.values()), endpoints, monitors, _of(Retrain, nouns))
+
+
+def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
+    features = endpoint.model.features.features if endpoint is not None else ()
+    for name in monitor.slices:
+        if name not in features:
+            raise UserMistake(
+                what=f"{name!r} is no feature of {monitor.endpoint.name}{nearest(name, features)}",
+                where="nr.Monitor(slices=…)",
+                mend="name features of few values: what is logged with a prediction is what its slices can be cut by",
+            )
 
 
 def _import(folder: Path, module: str) -> Any:

@@ -109,6 +109,11 @@ class World:
         return self.project.monitor(self.endpoint) if self.policy.gated else None
 
     @property
+    def slices(self) -> Sequence[str]:
+        """The features in whose slices performance is watched."""
+        return () if self.monitor is None else self.monitor.slices
+
+    @property
     def watched(self) -> bool:
         """Whether anything reads this endpoint's windows: a monitor, or a rollout that compares losses."""
         return self.monitor is not None or isinstance(self.policy.rollout, Rollout)

@@ -54,6 +54,7 @@ class Monitor:
 
     skew: the largest share of a feature's served values that may differ from what its definition gives; None: not watched
     metrics: numbers that SQL draws from predictions and outcomes, each watched as a series
+    slices: features of few values (an airport, a partner) in each of which performance is watched by itself
     sensitivity: of the drift lane, as `noria monitor backtest --suggest` finds it for this project's own past
     """
 
@@ -63,6 +64,7 @@ class Monitor:
     skew: float | None = None
     sensitivity: float = SENSITIVITY
     metrics: Sequence[Metric] = ()
+    slices: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not (self.false_alarms_per_year > 0 and self.sensitivity >= 1):
@@ -74,8 +76,13 @@ class Monitor:
 
     @property
     def performance_budget(self) -> float:
-        """False alarms a year that each tolerance may raise."""
-        return PERFORMANCE_SHARE * self.false_alarms_per_year / max(1, len(self.performance))
+        """False alarms a year that each tolerance may raise over all rows; half of them are for slices, where there are any."""
+        whole = PERFORMANCE_SHARE * self.false_alarms_per_year / max(1, len(self.performance))
+        return whole / 2 if self.slices else whole
+
+    def slice_budget(self, slices: int) -> float:
+        """False alarms a year that each tolerance may raise in each of so many slices."""
+        return self.performance_budget / max(1, slices)
 
     @property
     def drift_budget(self) -> float:

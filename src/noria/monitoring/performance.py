@@ -7,8 +7,8 @@ scores accumulate as an e-detector over all possible starts of the decay (`noria
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 
 WORSE = {CALIBRATION: (1.0, -1.0), AUC: (-1.0,)}  # the ways in which a metric gets worse; a loss, by growing
 LEAST_PAST = 5  # windows without which a spread says nothing
+LEAST_ROWS = 20  # with outcomes, of a slice in a window
 RECENT, LEAST_DROP = 7, 0.03  # windows that tell a cause; of AUC
 RANKED, LOST_RANKING = 3, 0.15  # windows, and by how much their AUC must be lower
 RANKING_CHANCE = 0.0005  # that it happens by itself: once in five years of days
@@ -47,6 +48,12 @@ class PerformanceReading:
     aucs: Floats = field(default_factory=lambda: np.empty(0))
     accepted_aucs: Floats = field(default_factory=lambda: np.empty(0))
     scored: bool = True
+    slice: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of what it is: the metric, and the slice of the rows."""
+        return f"{self.tolerance.metric} of {self.slice}" if self.slice else self.tolerance.metric
 
     @property
     def alarmed_at(self) -> int | None:
@@ -109,6 +116,7 @@ class PerformanceReading:
         """The evidence a decision is stored with."""
         return {
             "metric": self.tolerance.metric,
+            "slice": self.slice,
             "tolerance": self.tolerance.by,
             "accepted": self.accepted,
             "recent": self.recent,
@@ -144,6 +152,29 @@ def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], sinc
         _aucs([p for p in accepted if p.rows]),
         bool(len(scores)) and not np.isnan(scores[-1]).all(),
     )
+
+
+def read_slices(
+    tolerance: Tolerance, accepted: Sequence[Performance], since: Sequence[Window], level: Callable[[int], float]
+) -> list[PerformanceReading]:
+    """The same for every slice that was large enough when the champion was accepted; `level` for so many of them. Windows in which a slice
+    has but few rows say nothing of it."""
+    rows: dict[str, list[int]] = {}
+    for window in accepted:
+        for name, own in window.slices.items():
+            rows.setdefault(name, []).append(own.rows)
+    names = sorted(name for name, each in rows.items() if len(each) >= LEAST_PAST and np.mean(each) >= LEAST_ROWS)
+    found = []
+    for name in names:
+        past = [own for p in accepted for own in _of_slice(p, name)]
+        windows = [replace(w, performance=own) for w in since for own in _of_slice(w.performance, name)]
+        found.append(replace(read_performance(tolerance, past, windows, level(len(names))), slice=name))
+    return found
+
+
+def _of_slice(performance: Performance | None, name: str) -> Iterator[Performance]:
+    if performance is not None and name in performance.slices and performance.slices[name].rows >= LEAST_ROWS:
+        yield performance.slices[name]
 
 
 def _aucs(windows: Sequence[Performance]) -> Floats:

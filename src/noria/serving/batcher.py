@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from noria.serving.lookup import Lookup
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stages, Trace, answered_by
 from noria.serving.protocol.signature import Asked, BadRequest, Client, Signature, Stamp, feature_matrix, keys_of
+
+if TYPE_CHECKING:
+    from noria.serving.observe.live_profile import LiveProfile
 
 logger = logging.getLogger("noria.serving")
 
@@ -103,6 +106,7 @@ class Batcher:
         self._traces, self._traced = traces, 0  # so many requests that are under way have a trace
         self.counts = Counts()
         self.failed: LogFailed | None = None
+        self.live: LiveProfile | None = None
 
     def ask(self, asked: Asked, client: Client, terms: Terms = ORDINARY) -> None:
         """Have a request answered: its client hears of it once, on the event loop. Raises `Overloaded` or `LogFailed`."""
@@ -227,6 +231,8 @@ class Batcher:
         self.line.saw(len(features), seconds)
         self._measures.scored(len(features), seconds)
         stages.append(("score", stages[-1][2], since.seconds))
+        if self.live is not None:
+            self.live.saw(features, predictions)
         self._record(batch, route.champion.bundle, features, predictions, stages=stages)
         if route.shadow is not None:
             self._shadow(route.shadow, batch, features)

@@ -23,6 +23,7 @@ from noria.core.files import Files
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
 from noria.core.ids import PredictionIds
 from noria.core.settings import ServingSettings
+from noria.models.bundle import PROFILE_FILE
 from noria.serving.access.keys import Access, Key, Tally, Tokens
 from noria.serving.batcher import Batcher, Route
 from noria.serving.commit import GroupCommit
@@ -80,6 +81,7 @@ class Served:
     probes: int = 0
     asked: int = 0
     used: float = 0.0
+    unsketched: str | None = None
 
     @property
     def megabytes(self) -> float:
@@ -318,8 +320,28 @@ class DataPlane:
                 await self._look_at_features(served, served.batcher.route.lookup)
             elif self._open_lookup is not None:
                 await self._look_again(served)
+            if self._settings.sketched_rows:
+                await self._sketch(served)
         if self._grpc is not None:
             self._grpc.tell()
+
+    async def _sketch(self, served: Served) -> None:
+        """Take in what the champion has scored since the last time. A bundle without a profile is served all the same."""
+        from noria.data.profile import Profile  # only where it is asked for
+        from noria.serving.observe.live_profile import LiveProfile
+
+        batcher, bundle = served.batcher, served.batcher.route.champion.bundle
+        if served.unsketched == bundle.id:
+            return
+        if batcher.live is None or batcher.live.bundle != bundle.id:
+            try:
+                reference = await asyncio.to_thread(lambda: Profile.from_json(self._files.read(bundle.file(PROFILE_FILE))))
+            except (OSError, ValueError, KeyError) as error:
+                logger.warning("the inputs of %s are not sketched: its profile can't be read: %r", served.target.endpoint, error)
+                served.unsketched, batcher.live = bundle.id, None
+                return
+            batcher.live = LiveProfile(bundle.id, reference, self._settings.sketched_rows, self._loop.time)
+        await asyncio.to_thread(batcher.live.digest)
 
     async def _look_at_features(self, served: Served, lookup: Lookup) -> None:
         allowed = self._settings.most_feature_age_seconds
@@ -392,6 +414,7 @@ class DataPlane:
             "cache_hits": route.champion.cache.hits if route.champion.cache else 0,
             "conserved": self._balance(name, served).holds,
             "measures": served.measures.to_dict(),
+            "live_profile": None if served.batcher.live is None else served.batcher.live.to_dict(),
         }
 
     def _troubles(self, name: str, served: Served) -> tuple[str | None, ...]:

@@ -74,6 +74,11 @@ HISTOGRAMS = {
     "commit_seconds": ("noria_commit_seconds", "From a batch's place in the log to its safety there", SECONDS),
     "batch_rows": ("noria_batch_rows", "Rows that went through the model together", ROWS),
 }
+LIVE = {
+    "shift": ("noria_feature_shift", "How far a feature's mean rank of the last minute lies from its reference, of -0.5 to 0.5"),
+    "null_share": ("noria_feature_nulls", "The share of nulls of the last minute"),
+    "outside_share": ("noria_feature_outside", "The share of values of the last minute that never were or can't be"),
+}
 COUNTERS = {
     "requests": "Requests for predictions",
     "asked": "Rows that predictions were asked for",
@@ -123,6 +128,12 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
         if e["feature_age_seconds"] is not None:
             age.add_metric([e["endpoint"], worker], e["feature_age_seconds"])
     yield from (waiting, age, hits)
+    for told, (metric, words) in LIVE.items():
+        gauge = GaugeMetricFamily(metric, words, labels=[*labels, "feature"])
+        for worker, e in endpoints:
+            for feature, figures in (e["live_profile"] or {"columns": {}})["columns"].items():
+                gauge.add_metric([e["endpoint"], worker, feature], figures[told])
+        yield gauge
     errors = CounterMetricFamily("noria_errors", "Requests that were answered with an error, by its code", labels=["worker", "code"])
     for worker, state in workers.items():
         for code, count in state["errors"].items():

@@ -1,0 +1,78 @@
+"""The champion's inputs and scores as they come, in the server's own process: a bounded number of rows a second, sketched against the
+bundle's profile.
+
+It shows within a minute what a window of the loop shows in its time: nulls, impossible values, means that have moved. It judges nothing:
+what is an alarm, by which budget, the loop says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.data.profile import STATISTICS, Profile
+from noria.data.sketch import Sketch
+
+PERIOD = 60.0  # seconds, of which the figures are
+SHOWN = {"mean_rank": "shift", "null_share": "null_share", "outside": "outside_share"}
+
+
+@dataclass
+class _Minute:
+    sketch: Sketch
+    began: float
+
+
+class LiveProfile:
+    """What the last minute of one bundle's rows looked like. `saw` is called for each batch, on the event loop, and only keeps it;
+    `digest` does the work and may run in a thread, one at a time.
+
+    rows_a_second: how many rows are sketched at most; the others pass unseen. now: seconds of a monotonic clock
+    """
+
+    def __init__(self, bundle: str, reference: Profile, rows_a_second: int, now: Callable[[], float]) -> None:
+        self.bundle = bundle
+        self._reference, self._most, self._now = reference, rows_a_second, now
+        self._usual = np.nan_to_num(np.nanmean(reference.windows, axis=0)) if len(reference.windows) else None
+        self._waiting: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []
+        self._room = rows_a_second
+        self._minute = _Minute(reference.sketch(), now())
+        self._first = True
+        self._told: dict[str, Any] | None = None
+
+    def saw(self, features: NDArray[np.float32], predictions: NDArray[np.float64]) -> None:
+        """Rows that the champion has scored: `(rows, features)` and `(rows,)`."""
+        if self._room > 0:
+            self._room -= len(features)
+            self._waiting.append((features, predictions))
+
+    def digest(self) -> None:
+        """Sketch what was seen since the last call, and begin a new minute when one is over."""
+        rows, self._waiting, self._room = self._waiting, [], self._most
+        for features, predictions in rows:
+            self._minute.sketch.add(np.column_stack([features, predictions])[: self._most])
+        now = self._now()
+        over = now - self._minute.began >= PERIOD
+        if over or self._first:
+            self._told = self._figures(self._minute.sketch)
+        if over:
+            self._minute, self._first = _Minute(self._reference.sketch(), now), False
+
+    def to_dict(self) -> dict[str, Any] | None:
+        """The last whole minute's rows (in the first minute, those so far), and of each column its shift in ranks, its share of nulls and of
+        impossible values."""
+        return self._told
+
+    def _figures(self, sketch: Sketch) -> dict[str, Any]:
+        found = self._reference.statistics_of(sketch)
+        if self._usual is not None:
+            found[:, 0] -= self._usual[:, 0]
+        columns = {
+            name: {told: float(np.nan_to_num(found[i, STATISTICS.index(statistic)])) for statistic, told in SHOWN.items()}
+            for i, name in enumerate(self._reference.names)
+        }
+        return {"rows": sketch.rows, "columns": columns}
