@@ -22,6 +22,7 @@ from noria.core.heartbeat import FOLDER, beat, beats
 from noria.loop.project import load_project
 from noria.loop.rounds import LOOP, WAITING, watch
 from noria.loop.workspace import Workspace
+from noria.serving.supervisor import BEAT
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 PERIOD = 2.0
@@ -76,6 +77,44 @@ def test_a_stage_that_is_frozen_is_told_by_another_process_and_over_when_it_goes
         loop.send_signal(signal.SIGCONT)
         until(lambda: not dead_at(), 20)
         assert LOOP not in open_findings(shop, "dead")
+
+
+def stages(shop: Path) -> set[str]:
+    return {b.stage.split("/")[0] for b in beats(shop / ".noria", LocalFiles())}
+
+
+def told_dead(shop: Path, stage: str) -> bool:
+    path = shop / ".noria" / FOLDER / "watch.json"
+    return path.exists() and any(name.startswith(stage) for name in json.loads(path.read_text())["saw"]["dead"])
+
+
+def test_a_server_that_is_frozen_is_told_by_the_watcher(shop: Path) -> None:
+    noria(shop, "ingest")
+    noria(shop, "train")
+    with ExitStack() as stack:
+        server = stack.enter_context(running(shop, "serve", "--port", "0"))
+        until(lambda: "serve" in stages(shop), 60)
+        stack.enter_context(running(shop, "watch", "--every", "500ms"))
+        until(lambda: "watch" in stages(shop), 30)
+        assert not told_dead(shop, "serve")
+        server.send_signal(signal.SIGSTOP)
+        assert until(lambda: told_dead(shop, "serve"), 60) <= 2 * BEAT.total_seconds() + 1.5
+        server.send_signal(signal.SIGCONT)
+        until(lambda: not told_dead(shop, "serve"), 30)
+
+
+def test_a_loop_whose_source_never_answers_is_told_by_the_watcher(shop: Path) -> None:
+    noria(shop, "ingest")
+    (shop / "noria.toml").write_text((shop / "noria.toml").read_text().replace("[loop]", '[loop]\nlongest = "3s"'))
+    (shop / "data" / "visits.parquet").unlink()
+    os.mkfifo(shop / "data" / "visits.parquet")  # opening it waits for a writer, for ever
+    with ExitStack() as stack:
+        stack.enter_context(running(shop, "loop", "--forever", "--every", f"{PERIOD}s"))
+        until(lambda: LOOP in stages(shop), 60)
+        stack.enter_context(running(shop, "watch", "--every", "500ms"))
+        until(lambda: told_dead(shop, LOOP), 30)
+    [why] = [f["words"] for f in noria(shop, "findings", "list")["findings"] if f["kind"] == "dead"]
+    assert "ingest/visits" in why
 
 
 def test_a_watcher_that_stands_still_is_told_by_the_loop(shop: Path) -> None:

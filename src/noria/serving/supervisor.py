@@ -152,7 +152,7 @@ class Supervisor:
         _refuse_open(settings, first)
         tls(settings, "http/1.1")
         self._quotas, self._folder = Quotas(folder, clock, LocalFiles()), folder
-        self._last_beat = clock.now() - BEAT
+        self._last_beat, self._has_answered = clock.now() - BEAT, False
         self._issuer, self._issuer_looked = find_issuer(settings), clock.now()
         self._issuer_trouble: str | None = None
         self._admitted = Admit(first, bool(first), self._issuer, self._quotas.exhausted(first))
@@ -390,10 +390,14 @@ class Supervisor:
             await self._beat()
 
     async def _beat(self) -> None:
-        """Say that the server lives, where whoever watches it reads it. What can't be written is late, and so is told."""
+        """Say that the server lives, where whoever watches it reads it: from when it first answers, as one that begins is not dead. What
+        can't be written is late, and so is told."""
         if self._folder is not None and self._clock.now() - self._last_beat >= BEAT / 3:
-            self._last_beat = self._clock.now()
             ready = sum(isinstance(self._worker_health(worker), Healthy) for worker in self._workers)
+            self._has_answered |= ready > 0
+            if not self._has_answered:
+                return
+            self._last_beat = self._clock.now()
             saw = {"workers": len(self._workers), "ready": ready}
             try:
                 await asyncio.to_thread(beat, self._folder, f"serve/{self.where.port}", self._last_beat, BEAT, saw, LocalFiles())
