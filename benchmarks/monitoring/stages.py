@@ -29,8 +29,8 @@ from noria.core.heartbeat import beat
 from noria.evidence.figures import findings
 from noria.evidence.status import status
 from noria.loop.incidents import Outbox, open_elsewhere
-from noria.loop.observe import latest_release
 from noria.loop.project import load_project
+from noria.loop.releases import latest_release
 from noria.loop.rounds import LOOP, PROJECT, WATCH, Rounds, tell, watch
 from noria.loop.workspace import Workspace
 from noria.monitoring.findings import Finding

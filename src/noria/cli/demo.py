@@ -18,8 +18,8 @@ from noria.core.errors import MissingExtra, OurBug, OutsideWorld
 from noria.core.progress import Progress, Tell
 from noria.data.ingest import ingest
 from noria.evidence.replay import run_replay, write_report
-from noria.loop.observe import current_release
 from noria.loop.project import Project, load_project
+from noria.loop.releases import current_release
 from noria.loop.replay import Span
 from noria.loop.workspace import Workspace
 from noria.loop.world import World

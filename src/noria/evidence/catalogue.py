@@ -13,8 +13,8 @@ from noria.evidence.training_sets import training_sets
 from noria.features.materialize import Materializer
 from noria.features.online import OnlineFeatures, through
 from noria.features.view import FeatureView
-from noria.loop.observe import latest_release
 from noria.loop.project import Project
+from noria.loop.releases import latest_release
 from noria.loop.workspace import Workspace
 from noria.models.bundle import PROFILE_FILE, open_bundle
 from noria.release.endpoint import Endpoint

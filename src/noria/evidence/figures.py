@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.evaluation.metrics import auc, log_losses
-from noria.loop.monitors import windows_of
 from noria.loop.replay import Span
+from noria.loop.windows import windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.serving.log.segments import Predictions, read_log

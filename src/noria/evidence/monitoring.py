@@ -15,8 +15,9 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
 from noria.data.profile import ColumnReference, Profile
 from noria.data.sketch import BELOW, NULL, Sketch
 from noria.evidence.figures import findings
-from noria.loop.monitors import Monitors, accepted_windows, answered_by_window, healths, read_monitors, windows_of
-from noria.loop.observe import Release, current_release
+from noria.loop.monitors import Monitors, healths, read_monitors
+from noria.loop.releases import Release, current_release
+from noria.loop.windows import accepted_windows, answered_by_window, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.drift import DriftReading

@@ -13,8 +13,8 @@ from typing import Any
 from noria.core.errors import OutsideWorld
 from noria.evidence.explain import find_prediction
 from noria.loop.live import NothingToServe
-from noria.loop.observe import latest_release
 from noria.loop.project import Project
+from noria.loop.releases import latest_release
 from noria.loop.workspace import Workspace
 from noria.models.bundle import Bundle, open_bundle, sample_of
 from noria.release.endpoint import Endpoint

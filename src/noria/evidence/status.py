@@ -18,8 +18,9 @@ from noria.evidence.figures import decisions, findings
 from noria.evidence.monitoring import health_dict, newest
 from noria.loop.incidents import undelivered
 from noria.loop.monitors import healths, served_balances
-from noria.loop.observe import current_release, observe
+from noria.loop.observe import observe
 from noria.loop.project import Project
+from noria.loop.releases import current_release
 from noria.loop.rounds import dead_stages
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World

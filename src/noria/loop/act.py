@@ -15,7 +15,7 @@ from noria.core.clock import from_epoch, since_epoch
 from noria.core.ids import canonical_json, finite, short
 from noria.loop.candidate import make_candidate
 from noria.loop.incidents import close
-from noria.loop.observe import current_release
+from noria.loop.releases import current_release
 from noria.loop.state import Action
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER, CHAMPION

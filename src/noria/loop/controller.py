@@ -11,8 +11,9 @@ from noria.loop.decide import decide
 from noria.loop.findings import observed
 from noria.loop.incidents import note
 from noria.loop.monitors import healths
-from noria.loop.observe import measure_windows, observe
+from noria.loop.observe import observe
 from noria.loop.state import Action
+from noria.loop.windows import measure_windows
 from noria.loop.world import World
 
 MOST_STEPS = 20  # a turn that goes on beyond this runs in a circle

@@ -10,7 +10,7 @@ import msgspec
 from noria.core.clock import SystemClock
 from noria.core.errors import UserMistake
 from noria.core.settings import ServingSettings
-from noria.loop.observe import Release, latest_release
+from noria.loop.releases import Release, latest_release
 from noria.loop.workspace import Workspace
 from noria.release.endpoint import Endpoint
 from noria.serving.access.keys import KeyFile

@@ -20,7 +20,9 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.core.ids import short
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.features.skew import Served, measure_skew
+from noria.loop.releases import current_release, released_champions
 from noria.loop.shadow import Paired, shadow_windows
+from noria.loop.windows import accepted_windows, answered_by_window, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.business import MetricReading, read_metric
@@ -31,7 +33,7 @@ from noria.monitoring.performance import PerformanceReading, read_performance, r
 from noria.monitoring.skew import SkewReading
 from noria.monitoring.traffic import ObjectiveReading, Repeated, Traffic, read_objective, read_repeated
 from noria.monitoring.volume import VolumeReading
-from noria.monitoring.windows import Performance, Window
+from noria.monitoring.windows import Window
 from noria.serving.log.segments import read_log
 from noria.serving.plane import SUMS_FILE
 from noria.stores import catalog as db
@@ -151,33 +153,6 @@ def healths(monitors: Monitors) -> list[tuple[str, Health]]:
     return found + [(b.subject, Unknown(b.why)) for b in monitors.blind]
 
 
-def windows_of(world: World, bundle: str, since: datetime, *, statistics: bool = True) -> list[Window]:
-    """The recorded windows of one bundle, in time order; their statistics cost most to read, and not all need them."""
-    rows = world.catalog.rows(
-        sa.select(db.windows)
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.bundle == bundle)
-        .where(db.windows.c.start >= since_epoch(since))
-        .order_by(db.windows.c.start)
-    )
-    return [
-        Window(
-            from_epoch(r.start),
-            r.bundle,
-            r.role,
-            r.rows,
-            None if r.statistics is None or not statistics else np.array(json.loads(r.statistics), dtype=np.float64),
-            None if r.performance is None else Performance.of(json.loads(r.performance)),
-            None if r.expected is None else {name: (e["mean"], e["sd"]) for name, e in json.loads(r.expected).items()},
-        )
-        for r in rows
-    ]
-
-
-def accepted_windows(world: World, bundle: str) -> list[Performance]:
-    """The performance that a bundle was accepted with, window by window of its holdout."""
-    return [Performance.of(w) for w in world.candidate_detail(bundle).get("accepted", [])]
-
-
 def _performance(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[PerformanceReading]:
     accepted = accepted_windows(world, champion)
     since = [w for w in windows if w.performance]
@@ -224,18 +199,6 @@ def _volume(world: World, monitor: Monitor) -> VolumeReading:
     detector = world.volume_detector(PREDICTIONS, level)
     detector.add(answered_by_window(world, detector.judged_to))
     return detector.reading()
-
-
-def answered_by_window(world: World, after: datetime | None = None) -> list[tuple[datetime, int]]:
-    """How many rows champions answered in each window (start, rows) that began after a moment, in the order of time."""
-    rows = world.catalog.rows(
-        sa.select(db.windows.c.start, sa.func.sum(db.windows.c.rows).label("rows"))
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION)
-        .where(db.windows.c.start > (since_epoch(after) if after else -1))
-        .group_by(db.windows.c.start)
-        .order_by(db.windows.c.start)
-    )
-    return [(from_epoch(r.start), int(r.rows)) for r in rows]
 
 
 def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]:
@@ -301,12 +264,6 @@ def _traffic(world: World) -> list[Traffic]:
     return [Traffic(from_epoch(r.start), r.rows, **json.loads(r.traffic)) for r in reversed(rows)]
 
 
-def released_champions(world: World) -> set[str]:
-    """Every bundle that was ever made champion here."""
-    rows = world.catalog.rows(sa.select(db.releases.c.champion).where(db.releases.c.endpoint == world.endpoint.name).distinct())
-    return {row.champion for row in rows}
-
-
 def _strangers(world: World) -> list[str]:
     """Bundles that answered as champion in the newest window, though the catalog never made them so."""
     mine = sa.and_(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.rows > 0)
@@ -317,11 +274,10 @@ def _strangers(world: World) -> list[str]:
 
 def _shadow(world: World) -> list[Paired]:
     """The windows of the challenger that shadows now. The first is left out: a server begins with it when it hears of it."""
-    newest = sa.select(db.releases).where(db.releases.c.endpoint == world.endpoint.name).order_by(db.releases.c.sequence.desc()).limit(1)
-    rows = world.catalog.rows(newest)
-    if not rows or rows[0].challenger is None:
+    release = current_release(world)
+    if release is None or release.challenger is None:
         return []
-    return shadow_windows(world, rows[0].challenger, from_epoch(rows[0].at) + world.grid.tick)
+    return shadow_windows(world, release.challenger, release.challenger_since + world.grid.tick)
 
 
 def served_balances(log_folder: Path) -> list[Balance]:

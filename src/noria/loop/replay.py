@@ -21,10 +21,11 @@ from noria.core.ids import PredictionIds
 from noria.features.compile import AT, KEY
 from noria.features.training_set import feature_matrix
 from noria.loop.controller import turn
-from noria.loop.observe import Release, current_release, measure_windows
 from noria.loop.project import Project
+from noria.loop.releases import Release, current_release
 from noria.loop.retrain import Retrain, stale
 from noria.loop.state import Action
+from noria.loop.windows import measure_windows
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.models.registry import CHALLENGER, CHAMPION

@@ -22,8 +22,8 @@ from noria.data.ingest import Ingested, ingest
 from noria.loop.controller import turn
 from noria.loop.incidents import Outbox, Sent, close_elsewhere, digest, open_elsewhere, send_due
 from noria.loop.materialization import materialize
-from noria.loop.observe import latest_release
 from noria.loop.project import Project
+from noria.loop.releases import latest_release
 from noria.loop.state import Action
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World

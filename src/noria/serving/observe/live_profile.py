@@ -63,8 +63,8 @@ class LiveProfile:
             self._minute, self._first = _Minute(self._reference.sketch(), now), False
 
     def to_dict(self) -> dict[str, Any] | None:
-        """The last whole minute's rows (in the first minute, those so far), and of each column its shift in ranks, its share of nulls and of
-        impossible values."""
+        """The last whole minute's rows (in the first minute, those so far), and of each column its shift in ranks, its share of nulls and
+        that of impossible values."""
         return self._told
 
     def _figures(self, sketch: Sketch) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""Releases: who answers at an endpoint, who shadows, and who ever did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from noria.core.clock import from_epoch
+from noria.loop.world import World
+from noria.stores import catalog as db
+
+
+@dataclass(frozen=True)
+class Release:
+    """Who answers and who shadows, since when; and who answered before."""
+
+    champion: str
+    champion_since: datetime
+    challenger: str | None
+    challenger_since: datetime
+    previous: str | None = None
+
+
+def current_release(world: World) -> Release | None:
+    """Who answers now; None before the first promotion."""
+    return latest_release(world.catalog, world.endpoint.name)
+
+
+def latest_release(catalog: db.Catalog, endpoint: str) -> Release | None:
+    """The newest release of an endpoint in a catalog; None before the first promotion."""
+    rows = catalog.rows(sa.select(db.releases).where(db.releases.c.endpoint == endpoint).order_by(db.releases.c.sequence.desc()))
+    if not rows:
+        return None
+    latest = since = rows[0]
+    previous = None
+    for row in rows:
+        if row.champion != latest.champion:
+            previous = row.champion
+            break
+        since = row
+    return Release(latest.champion, from_epoch(since.at), latest.challenger, from_epoch(latest.at), previous)
+
+
+def released_champions(world: World) -> set[str]:
+    """Every bundle that was ever made champion here."""
+    rows = world.catalog.rows(sa.select(db.releases.c.champion).where(db.releases.c.endpoint == world.endpoint.name).distinct())
+    return {row.champion for row in rows}
