@@ -139,7 +139,11 @@ def mlserver(*, workers: int) -> None:
     import asyncio
 
     settings = Settings(http_port=PORT, host="127.0.0.1", grpc_port=PORT + 1, metrics_port=PORT + 2, parallel_workers=workers, debug=False)
-    asyncio.run(MLServer(settings).start([ModelSettings(name="bench", implementation=Runtime)]))
+
+    async def serve() -> None:  # its pool wants a running loop
+        await MLServer(settings).start([ModelSettings(name="bench", implementation=Runtime)])
+
+    asyncio.run(serve())
 
 
 if __name__ == "__main__":

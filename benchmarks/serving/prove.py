@@ -30,7 +30,7 @@ SERVER_CORE, CLIENT_CORE = 0, 1
 SECONDS = 4.0
 ROUNDS = 3
 FASTAPI = ("fastapi==0.120.*", "uvicorn[standard]", "onnxruntime", "numpy")
-MLSERVER = ("mlserver", "onnxruntime", "numpy")
+MLSERVER = ("mlserver", "uvloop<0.22", "onnxruntime", "numpy")  # whose pool does not start with a newer uvloop
 PEERS = {
     "fastapi": FASTAPI,
     "fastapi-inline": FASTAPI,
@@ -263,7 +263,7 @@ def against_peers(folder: Path, bundle: Path, bodies: Path) -> Proof:
 
 def read_by_mlserver(folder: Path, bundle: Path) -> Proof:
     """The protocol's answers, read by types that no one here wrote."""
-    python = peer_python("mlserver", PEERS["mlserver"])
+    python = peer_python("mlserver", MLSERVER)
     if python is None:
         yield "# mlserver can't be installed here: its types have not read our answers"
         return

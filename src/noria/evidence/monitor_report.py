@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.evidence.charts import Line, Mark, bars, heatmap, line_chart
+from noria.monitoring.monitor import AUC
 
 STYLE = Path(__file__).with_name("report.css")
 STRONG_SHIFT = 0.25
@@ -28,6 +29,7 @@ def render_monitor_report(project: str, figures: Mapping[str, Any]) -> str:
             _findings(figures["findings"]),
             _drift(figures["drift"]),
             "".join(_performance(one) for one in figures["performance"]),
+            _slices(figures["slices"]),
             _volume(figures["volume"]),
             "</body></html>",
         ]
@@ -127,12 +129,30 @@ def _performance(one: Mapping[str, Any]) -> str:
     lines = [
         Line("each window", "loop", one["values"]),
         Line("accepted", "static", [one["accepted"]] * len(labels)),
-        Line("tolerated", "bad", [one["accepted"] + one["tolerance"]] * len(labels)),
+        Line("tolerated", "bad", [one["accepted"] + (-1 if one["metric"] == AUC else 1) * one["tolerance"]] * len(labels)),
     ]
     over = next((i for i, value in enumerate(one["evidence"]) if value >= one["level"]), None)
     marks = [] if over is None else [Mark(over / max(len(labels) - 1, 1), "refuse", "the evidence suffices", "alarm")]
     waiting = f" {one['waiting']} newer windows wait for their outcomes." if one["waiting"] else ""
     return f"{title}<p class='dim'>By window, once its outcomes are due.{waiting}</p>" + line_chart(lines, labels, marks=marks)
+
+
+def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
+    if not slices:
+        return ""
+    rows = []
+    for s in sorted(slices, key=lambda s: -s["evidence"]):
+        state = "unhealthy" if s["evidence"] >= s["level"] else "healthy"
+        figures = "".join(
+            f"<td>{value}</td>" for value in (f"{s['accepted']:.4f}", f"{s['recent']:.4f}", f"{s['recent'] - s['accepted']:+.4f}")
+        )
+        named = f"<td>{escape(s['slice'])}</td><td>{escape(s['metric'])}</td>"
+        rows.append(f"<tr><td class='tag {state}'>{WORDS[state]}</td>{named}{figures}</tr>")
+    return (
+        "<h2>By slice</h2><p class='dim'>Each slice of the rows against what it was accepted with; the last seven windows whose outcomes "
+        "are due.</p><div class='scroll'><table><tr><th></th><th>slice</th><th>metric</th><th>accepted</th><th>now</th><th>apart</th></tr>"
+        f"{''.join(rows)}</table></div>"
+    )
 
 
 def _volume(volume: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.drift import DriftReading
 from noria.monitoring.findings import began
+from noria.monitoring.performance import PerformanceReading
 from noria.serving.log.segments import read_log
 from noria.stores import catalog as db
 
@@ -43,6 +44,7 @@ def monitor_figures(world: World) -> dict[str, Any]:
         "findings": findings(world.catalog),
         "drift": None if monitors.drift is None else _drift(world, monitors.drift, release),
         "performance": [] if release is None else _performance(world, monitors, release),
+        "slices": [_slice(reading) for reading in monitors.slices if len(reading.values)],
         "volume": _volume(world),
     }
 
@@ -138,6 +140,18 @@ def _performance(world: World, monitors: Monitors, release: Release) -> list[dic
             }
         )
     return found
+
+
+def _slice(reading: PerformanceReading) -> dict[str, Any]:
+    return {
+        "slice": reading.slice,
+        "metric": reading.tolerance.metric,
+        "accepted": reading.accepted,
+        "recent": reading.recent,
+        "windows": len(reading.values),
+        "evidence": float(reading.evidence[-1]),
+        "level": reading.level,
+    }
 
 
 def _volume(world: World) -> dict[str, Any]:
