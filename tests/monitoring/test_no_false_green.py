@@ -238,3 +238,14 @@ def test_a_clock_that_goes_back_is_refused(well: Path, tmp_path: Path) -> None:
     sql(folder, "UPDATE progress SET at = ? WHERE name = 'windows/returns'", ahead)
     done = subprocess.run([sys.executable, "-m", "noria", "loop", "--json"], cwd=folder, capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["error"]["code"] == "NR-403"
+
+
+def test_a_report_of_a_null_column_is_json_as_well(well: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(well, folder)
+    FAULTS["a feature is no longer logged"](folder)
+    command = [sys.executable, "-m", "noria", "monitor", "report", "--json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert None in [path[-1] for path in told["drift"]["shift"].values()]

@@ -94,7 +94,7 @@ def _drift(drift: Mapping[str, Any] | None) -> str:
     level = Line("alarm", "bad", [_log(drift["level"])] * len(labels))
     strength = {name: max(map(abs, _known(path)), default=0.0) for name, path in drift["shift"].items()}
     moved = sorted(strength, key=lambda name: -strength[name])[:MOST_ROWS]
-    shift = [[None if math.isnan(v) else v for v in drift["shift"][name]] for name in moved]
+    shift = [drift["shift"][name] for name in moved]
     return (
         "<h2>Evidence that the inputs have moved</h2>"
         "<p class='dim'>In powers of ten, window by window, over all columns; it is an alarm above the line that the budget of false "
@@ -162,8 +162,8 @@ def _volume(volume: Mapping[str, Any]) -> str:
     return "<h2>Predictions in each window</h2>" + line_chart([Line("rows", "loop", volume["rows"])], labels, height=180)
 
 
-def _known(path: Sequence[float]) -> list[float]:
-    return [v for v in path if not math.isnan(v)]
+def _known(path: Sequence[float | None]) -> list[float]:
+    return [v for v in path if v is not None]
 
 
 def _log(value: float) -> float:

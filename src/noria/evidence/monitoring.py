@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
@@ -82,10 +83,15 @@ def _drift(world: World, reading: DriftReading, release: Release | None) -> dict
         "starts": [s.isoformat() for s in reading.starts],
         "pooled": reading.pooled.tolist(),
         "level": reading.level,
-        "shift": {name: reading.shift[:, i].round(4).tolist() for i, name in enumerate(reading.columns)},
+        "shift": {name: _numbers(reading.shift[:, i]) for i, name in enumerate(reading.columns)},
         "window": window.isoformat(),
         "columns": _before_and_after(world, release, profile, names, window),
     }
+
+
+def _numbers(values: NDArray[np.float64]) -> list[float | None]:
+    """For JSON, which has no NaN: a window in which a column is null has no mean."""
+    return [None if np.isnan(v) else round(float(v), 4) for v in values]
 
 
 def _before_and_after(world: World, release: Release, profile: Profile, names: Sequence[str], window: datetime) -> list[dict[str, Any]]:
