@@ -249,3 +249,16 @@ def test_a_report_of_a_null_column_is_json_as_well(well: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert None in [path[-1] for path in told["drift"]["shift"].values()]
+
+
+def test_a_report_says_what_windows_say_that_still_wait_for_outcomes(well: Path) -> None:
+    command = [sys.executable, "-m", "noria", "monitor", "report", "--json"]
+    done = subprocess.run(command, cwd=well, capture_output=True, text=True, check=True)
+    early = json.loads(done.stdout)["early"]
+    assert early
+    for one in early:
+        assert (one["value"] is None) == (one["missing"] == 1)
+        assert one["value"] is None or one["least"] <= one["value"] + 1e-9 <= one["most"] + 2e-9
+        if one["missing"] == 0:  # then all three are the window's loss
+            assert one["value"] == pytest.approx(one["plain"])
+            assert one["most"] == pytest.approx(one["least"])

@@ -29,6 +29,7 @@ def render_monitor_report(project: str, figures: Mapping[str, Any]) -> str:
             _findings(figures["findings"]),
             _drift(figures["drift"]),
             "".join(_performance(one) for one in figures["performance"]),
+            _early(figures["early"]),
             _slices(figures["slices"]),
             _volume(figures["volume"]),
             "</body></html>",
@@ -137,6 +138,23 @@ def _performance(one: Mapping[str, Any]) -> str:
     return f"{title}<p class='dim'>By window, once its outcomes are due.{waiting}</p>" + line_chart(lines, labels, marks=marks)
 
 
+def _early(early: Sequence[Mapping[str, Any]]) -> str:
+    if not early:
+        return ""
+    rows = [
+        f"<tr><td class='day'>{_day(e['start'])}</td><td>{escape(e['metric'])}</td><td>{1 - e['missing']:.0%}</td>"
+        f"<td>{_figure(e['value'])}</td><td>{_figure(e['plain'])}</td><td>{e['least']:.4f} to {e['most']:.4f}</td></tr>"
+        for e in early
+    ]
+    return (
+        "<h2>Windows whose outcomes are still coming</h2>"
+        "<p class='dim'>They are judged when their outcomes are due. Until then: an estimate that weighs early outcomes by how early such "
+        "ones usually come, the plain mean of those that came, and between what the whole must lie, whatever the others bring.</p>"
+        "<div class='scroll'><table><tr><th>window</th><th>metric</th><th>known</th><th>estimate</th><th>of those known</th>"
+        f"<th>between</th></tr>{''.join(rows)}</table></div>"
+    )
+
+
 def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
     if not slices:
         return ""
@@ -160,6 +178,10 @@ def _volume(volume: Mapping[str, Any]) -> str:
         return ""
     labels = [_short(s) for s in volume["starts"]]
     return "<h2>Predictions in each window</h2>" + line_chart([Line("rows", "loop", volume["rows"])], labels, height=180)
+
+
+def _figure(value: float | None) -> str:
+    return "—" if value is None else f"{value:.4f}"
 
 
 def _known(path: Sequence[float | None]) -> list[float]:

@@ -15,6 +15,7 @@ from noria.core.clock import from_epoch
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
 from noria.data.profile import ColumnReference, Profile
 from noria.data.sketch import BELOW, NULL, Sketch
+from noria.evidence.early import early_estimates
 from noria.evidence.figures import findings
 from noria.loop.monitors import Monitors, healths, read_monitors
 from noria.loop.releases import Release, current_release
@@ -45,6 +46,7 @@ def monitor_figures(world: World) -> dict[str, Any]:
         "findings": findings(world.catalog),
         "drift": None if monitors.drift is None else _drift(world, monitors.drift, release),
         "performance": [] if release is None else _performance(world, monitors, release),
+        "early": [] if release is None or now is None else _early(world, release, now),
         "slices": [_slice(reading) for reading in monitors.slices if len(reading.values)],
         "volume": _volume(world),
     }
@@ -146,6 +148,11 @@ def _performance(world: World, monitors: Monitors, release: Release) -> list[dic
             }
         )
     return found
+
+
+def _early(world: World, release: Release, now: datetime) -> list[dict[str, Any]]:
+    windows = windows_of(world, release.champion, release.champion_since, statistics=False)
+    return early_estimates(world, release.champion, windows, now)
 
 
 def _slice(reading: PerformanceReading) -> dict[str, Any]:

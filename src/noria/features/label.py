@@ -48,6 +48,18 @@ class Outcomes:
         )
         self._con.unregister("versions")
 
+    def known_since(self, keys: Sequence[str | None]) -> NDArray[np.float64]:
+        """When the outcome of each key (in order, `(keys,)`) first became known, in microseconds since 1970-01-01 UTC; infinite: never."""
+        import pyarrow as pa
+
+        self._con.register("wanted", pa.table({"key": pa.array(keys, pa.string()), "place": pa.array(range(len(keys)), pa.int64())}))
+        found = self._con.sql(
+            "SELECT w.place, min(o._known) AS known FROM wanted w LEFT JOIN outcomes o ON o.key = w.key GROUP BY w.place ORDER BY w.place"
+        ).to_arrow_table()
+        self._con.unregister("wanted")
+        since: NDArray[np.float64] = found.column("known").cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return np.where(np.isnan(since), np.inf, since)
+
     def known_at(self, keys: Sequence[str | None], moment: datetime) -> NDArray[np.float64]:
         """The label of each key (in order, `(keys,)` in {0, 1}) as known at `moment`; NaN where nothing was known."""
         import pyarrow as pa

@@ -1,0 +1,61 @@
+"""What windows say whose outcomes are still coming: an estimate by the learnt maturity of outcomes, and what the missing may bring."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.clock import since_epoch
+from noria.evaluation.metrics import ROW_LOSSES
+from noria.loop.world import World
+from noria.models.registry import CHAMPION
+from noria.monitoring.maturity import Maturity, learn_maturity
+from noria.monitoring.windows import Window
+from noria.serving.log.segments import Predictions, read_log
+
+LEARNT_FROM = 14  # matured windows, the newest
+SECOND = 1_000_000  # microseconds
+
+
+def early_estimates(world: World, bundle: str, windows: list[Window], now: datetime) -> list[dict[str, Any]]:
+    """Of each window that waits for its outcomes, and each watched mean loss: the estimate, and between what it must lie."""
+    metrics = [t.metric for t in world.monitor.performance if t.metric in ROW_LOSSES] if world.monitor else []
+    waiting = [w for w in windows if w.performance is None and w.rows]
+    matured = [w for w in windows if w.performance is not None and w.performance.rows][-LEARNT_FROM:]
+    if not (metrics and waiting and matured):
+        return []
+    maturity = _learnt(world, bundle, matured, now)
+    found = []
+    for window in waiting:
+        rows = _rows(world, bundle, window.start)
+        if rows is None or not len(rows):
+            continue
+        labels = world.outcomes.known_at(rows.keys, now)
+        age = (since_epoch(now) - rows.received_us) / SECOND
+        for metric in metrics:
+            one, zero = (ROW_LOSSES[metric](np.full(len(rows), float(y)), rows.prediction) for y in (1, 0))
+            losses = np.where(labels == 1, one, zero)
+            estimate = maturity.estimate(losses, labels, rows.prediction, age, one, zero)
+            found.append({"start": window.start.isoformat(), "metric": metric, **estimate.to_dict()})
+    return found
+
+
+def _learnt(world: World, bundle: str, matured: list[Window], now: datetime) -> Maturity:
+    parts: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = []
+    for window in matured:
+        rows = _rows(world, bundle, window.start)
+        if rows is not None:
+            labels, known = world.outcomes.known_at(rows.keys, now), world.outcomes.known_since(rows.keys)
+            there = ~np.isnan(labels)
+            parts.append(((known - rows.received_us)[there] / SECOND, labels[there], rows.prediction[there]))
+    delays, labels, scores = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else (np.empty(0),) * 3
+    return learn_maturity(delays, labels, scores)
+
+
+def _rows(world: World, bundle: str, start: datetime) -> Predictions | None:
+    tick: timedelta = world.grid.tick
+    logged = read_log(world.log_folder, start, start + tick, world.workspace.files)
+    return None if logged is None else logged.of(bundle).by(CHAMPION)
