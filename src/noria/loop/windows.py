@@ -126,13 +126,12 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
         return []
     found = []
     watched = _watched(logged)
-    champions = watched.by(CHAMPION)
+    champions, released = watched.by(CHAMPION), released_champions(world)
     shadows = set(watched.by(CHALLENGER).bundle)
     for bundle in sorted(set(watched.bundle)):
         rows = watched.of(bundle)
         labels = world.outcomes.known_at(rows.keys, now)
-        features = world.bundle(bundle).features
-        cut_by = {name: rows.features[:, features.index(name)] for name in world.slices if name in features}
+        cut_by = _cut_by(world, bundle, rows) if bundle in released else {}
         told = {"performance": canonical_json(measure(labels, rows.prediction, cut_by).to_dict())}
         if bundle in shadows:
             told["paired"] = canonical_json(pairing(champions, rows.by(CHALLENGER), world.outcomes.known_at(champions.keys, now)))
@@ -140,6 +139,12 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
             told["metrics"] = _metrics(world, bundle, rows, labels)
         found.append((since_epoch(start), bundle, told))
     return found
+
+
+def _cut_by(world: World, bundle: str, rows: Predictions) -> dict[str, NDArray[np.float32]]:
+    """The features whose values make slices, as they were served."""
+    features = world.bundle(bundle).features if world.slices else ()
+    return {name: rows.features[:, features.index(name)] for name in world.slices if name in features}
 
 
 def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.float64] | None) -> str:
