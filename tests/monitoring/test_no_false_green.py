@@ -262,3 +262,12 @@ def test_a_report_says_what_windows_say_that_still_wait_for_outcomes(well: Path)
         if one["missing"] == 0:  # then all three are the window's loss
             assert one["value"] == pytest.approx(one["plain"])
             assert one["most"] == pytest.approx(one["least"])
+
+
+def test_slices_that_none_could_judge_are_not_well(well: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(well, folder)
+    module = (folder / "shop.py").read_text()
+    (folder / "shop.py").write_text(module.replace("false_alarms_per_year=6", 'false_alarms_per_year=6, slices=["twice"]'))
+    [slices] = [m for m in seen(folder)["endpoints"][0]["monitors"] if m["monitor"] == "performance by slice"]
+    assert slices["health"] == "unknown"  # the champion was accepted before they were declared

@@ -47,7 +47,7 @@ def monitor_figures(world: World) -> dict[str, Any]:
         "drift": None if monitors.drift is None else _drift(world, monitors.drift, release),
         "performance": [] if release is None else _performance(world, monitors, release),
         "early": [] if release is None or now is None else _early(world, release, now),
-        "slices": [_slice(reading) for reading in monitors.slices if len(reading.values)],
+        "slices": [_slice(reading) for reading in monitors.slices or () if len(reading.values)],
         "volume": _volume(world),
     }
 

@@ -57,7 +57,7 @@ def _told_apart(monitors: Monitors) -> Iterator[PerformanceReading]:
     """What is worse as a whole, and the slices of what is not."""
     yield from monitors.performance
     whole = {r.tolerance.metric for r in monitors.performance if began(r.evidence, r.level) is not None}
-    yield from (r for r in monitors.slices if r.tolerance.metric not in whole)
+    yield from (r for r in monitors.slices or () if r.tolerance.metric not in whole)
 
 
 def _performance(reading: PerformanceReading, drift: DriftReading | None, now: datetime) -> Iterator[Finding]:
@@ -118,9 +118,8 @@ def _shadow(windows: Sequence[Paired]) -> Iterator[Finding]:
     """A broken experiment: the two bundles are not asked the same."""
     if windows and windows[-1].broken:
         last = windows[-1]
-        first = next(
-            (later.start for w, later in zip(reversed(windows[:-1]), reversed(windows), strict=False) if not w.broken), windows[0].start
-        )
+        whole = [i for i, window in enumerate(windows) if not window.broken]
+        first = windows[whole[-1] + 1 if whole else 0].start
         words = f"the challenger scored {last.scored:,} rows and the champion {last.asked:,}: only {last.paired:,} are of the same requests"
         mend = "its shadow is judged by whole windows alone: look why it does not see them (its errors in /metrics, answers from the cache)"
         evidence = {"asked": last.asked, "scored": last.scored, "paired": last.paired}

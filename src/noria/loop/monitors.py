@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -61,11 +61,12 @@ class Monitors:
     """What every monitor of an endpoint says.
 
     strangers: bundles that answered in the newest window and were never released; lost: sums of the server's log that do not add up
+    slices: the performance of each slice; None where none are declared
     shadow: the windows of the challenger that shadows now; blind: what none of them could see
     """
 
     performance: tuple[PerformanceReading, ...] = ()
-    slices: tuple[PerformanceReading, ...] = ()
+    slices: tuple[PerformanceReading, ...] | None = None
     drift: DriftReading | None = None
     skew: SkewReading | None = None
     volume: VolumeReading | None = None
@@ -113,7 +114,7 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
     blind = guarded("blindness", lambda: _blind(world, now)) or []
     return Monitors(
         tuple(performance or ()),
-        tuple(slices or ()),
+        None if slices is None else tuple(slices),
         drift,
         skew,
         volume,
@@ -132,10 +133,8 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
 def healths(monitors: Monitors) -> list[tuple[str, Health]]:
     """What each monitor says of itself; what can't be seen is unknown."""
     found: list[tuple[str, Health]] = [(f"performance: {r.tolerance.metric}", r.health) for r in monitors.performance]
-    if monitors.slices:
-        worse = [r.name for r in monitors.slices if r.alarming]
-        well = Healthy({"slices": len(monitors.slices)})
-        found.append(("performance by slice", Unhealthy(f"worse than accepted: {', '.join(worse)}") if worse else well))
+    if monitors.slices is not None:
+        found.append(("performance by slice", _health_of_slices(monitors.slices)))
     for name, reading in (("drift", monitors.drift), ("skew", monitors.skew), ("predictions", monitors.volume)):
         if reading is not None:
             found.append((name, reading.health))
@@ -153,6 +152,16 @@ def healths(monitors: Monitors) -> list[tuple[str, Health]]:
     return found + [(b.subject, Unknown(b.why)) for b in monitors.blind]
 
 
+def _health_of_slices(slices: Sequence[PerformanceReading]) -> Health:
+    worse = [r.name for r in slices if r.alarming]
+    if worse:
+        return Unhealthy(f"worse than accepted: {', '.join(worse)}")
+    judged = [r for r in slices if isinstance(r.health, Healthy)]
+    if not judged:
+        return Unknown("no slice has had enough rows with outcomes, when the champion was accepted and since")
+    return Healthy({"slices": len(judged), "not judged": len(slices) - len(judged)})
+
+
 def _performance(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[PerformanceReading]:
     accepted = accepted_windows(world, champion)
     since = [w for w in windows if w.performance]
@@ -160,9 +169,9 @@ def _performance(world: World, monitor: Monitor, champion: str, windows: list[Wi
     return [read_performance(tolerance, accepted, since, level) for tolerance in monitor.performance]
 
 
-def _slices(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[PerformanceReading]:
+def _slices(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[PerformanceReading] | None:
     if not monitor.slices:
-        return []
+        return None
     accepted = accepted_windows(world, champion)
     return [
         reading
