@@ -5,8 +5,9 @@ Three weeks are replayed once as they were; then each failure begins on one day,
 has to be opened is a finding that began no earlier than that day, names what is wrong, and is not opened in the same week as it was.
 Stages that stand still, alerts that never arrive and platforms that change are in `stages.py`.
 
-`CLEAN_RUNS` weeks more have nothing wrong: each of their days has the facts of a day of the same weekday before, drawn by chance. What is
-opened in them is a false alarm.
+`CLEAN_RUNS` weeks more have nothing wrong: they are at the beginning of March, before the timetable of spring, which goes on as in the four
+weeks before; each of their days has the weather and the delays of a day of the same weekday before, drawn by chance, but for the two days
+of February's blizzard. What is opened in them is a false alarm.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NoReturn
@@ -46,8 +47,10 @@ from noria.models.registry import CHALLENGER, CHAMPION
 from noria.serving.log.segments import Predictions
 
 BEGIN, BROKEN, END = (datetime(2013, m, d, 5, tzinfo=UTC) for m, d in ((2, 26), (3, 19), (3, 27)))
+CLEAN_FROM, CLEAN_TO = (datetime(2013, 3, d, 5, tzinfo=UTC) for d in (1, 9))
+BLIZZARD = (date(2013, 2, 8), date(2013, 2, 9))
 ZONE = "America/New_York"
-WEEKS_BEFORE = 10  # from which a clean week's days are drawn
+WEEKS_BEFORE = 8  # from which a clean week's days are drawn
 CLEAN_RUNS = int(os.environ.get("CLEAN_RUNS", "200"))
 # The delays of a day's flights: each has those of the flight of its airport and carrier that left before it on the donor's day.
 DELAYS = f"""
@@ -61,7 +64,7 @@ WITH local AS (
 )
 SELECT l.*, CASE WHEN o.clock IS NULL THEN 0 ELSE o.dep_delay END AS dep_delay, o.arr_delay, coalesce(o.late, 0) AS late,
     scheduled_arrival + coalesce(o.after, INTERVAL 0 MINUTE) AS ended_at
-FROM (SELECT * FROM local JOIN days USING (day) WHERE scheduled_departure >= '{BROKEN}') l
+FROM (SELECT * FROM local JOIN days USING (day) WHERE scheduled_departure >= '{CLEAN_FROM}') l
 ASOF LEFT JOIN donors o ON l.origin = o.origin AND l.carrier = o.carrier AND l.donor = o.day AND l.clock >= o.clock
 """
 CLEAN = {
@@ -79,7 +82,7 @@ CLEAN = {
         SELECT w.* REPLACE (observed_at + (to_days((d.day - d.donor)::INT)) AS observed_at,
             reported_at + (to_days((d.day - d.donor)::INT)) AS reported_at)
         FROM weather w JOIN days d ON (observed_at AT TIME ZONE '{ZONE}')::DATE = d.donor
-        WHERE observed_at + to_days((d.day - d.donor)::INT) >= TIMESTAMPTZ '{BROKEN}'""",
+        WHERE observed_at + to_days((d.day - d.donor)::INT) >= TIMESTAMPTZ '{CLEAN_FROM}'""",
 }
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
@@ -187,7 +190,7 @@ def silent() -> Proof:
             told = [(f.kind, f.name, *_judged(f, week, usual)) for f, week in zip(FAILURES, weeks, strict=True)]
             told += stages(base, BROKEN, END)
             steady = Path(folder) / "steady"
-            _prepare(steady, steady=True)
+            _prepare(steady, CLEAN_FROM, steady=True)
             quiet = list(pool.map(_clean, [steady] * CLEAN_RUNS, range(CLEAN_RUNS)))
     for kind, name, ok, text in sorted(told, key=lambda t: t[0]):
         yield f"# {'named' if ok else 'NOT NAMED'}: {kind}: {name}: {text}"
@@ -202,7 +205,7 @@ def _false_alarms(weeks: Sequence[Week]) -> Proof:
     opened = [f for week in weeks for f in week.findings]
     for (kind, subject), times in Counter((f["kind"], f["subject"]) for f in opened).most_common():
         yield f"# in clean weeks: {kind} {subject}, {times} times"
-    years = len(weeks) * (END - BROKEN) / timedelta(days=365)
+    years = len(weeks) * (CLEAN_TO - CLEAN_FROM) / timedelta(days=365)
     bound = float(chi2.ppf(0.95, 2 * len(opened) + 2) / 2 / years)
     project = load_project(EXAMPLE)
     monitor = project.monitor(project.endpoint())
@@ -211,7 +214,7 @@ def _false_alarms(weeks: Sequence[Week]) -> Proof:
     yield Figure("false_alarms_of_budget_clean_runs", bound / monitor.false_alarms_per_year, "times the budget, upper 95 % bound", "<=", 1)
 
 
-def _prepare(folder: Path, *, steady: bool = False) -> None:
+def _prepare(folder: Path, day: datetime = BROKEN, *, steady: bool = False) -> None:
     """The project with the facts that were known before the day, replayed up to it; steady: its timetable goes on as in the weeks before."""
     shutil.copytree(EXAMPLE, folder)
     module = (folder / "flights.py").read_text()
@@ -230,22 +233,22 @@ def _prepare(folder: Path, *, steady: bool = False) -> None:
             whole, later = folder / "data" / f"{table}.parquet", folder / f"{table}-later.parquet"
             con.execute(f"CREATE OR REPLACE TABLE t AS SELECT * FROM '{whole}'")
             if steady and table == "schedule":
-                con.execute(f"DELETE FROM t WHERE scheduled_departure >= '{BROKEN}'")
-                con.execute("INSERT INTO t " + " UNION ALL ".join(_timetable_again(weeks) for weeks in (4, 8)))
-            con.execute(f"COPY (SELECT * FROM t WHERE {known} >= '{BROKEN}' AND {known} < '{END + timedelta(days=30)}') TO '{later}'")
-            con.execute(f"COPY (SELECT * FROM t WHERE {known} < '{BROKEN}') TO '{whole}'")
+                con.execute(f"DELETE FROM t WHERE scheduled_departure >= '{day}'")
+                con.execute("INSERT INTO t " + " UNION ALL ".join(_timetable_again(weeks, day) for weeks in (4, 8)))
+            con.execute(f"COPY (SELECT * FROM t WHERE {known} >= '{day}' AND {known} < '{day + timedelta(days=38)}') TO '{later}'")
+            con.execute(f"COPY (SELECT * FROM t WHERE {known} < '{day}') TO '{whole}'")
     project = load_project(folder)
-    _go_on(project, folder, BROKEN)
+    _go_on(project, folder, day)
 
 
-def _timetable_again(weeks: int) -> str:
+def _timetable_again(weeks: int, day: datetime) -> str:
     """The four weeks before the day once more, so many weeks later by the clocks of New York."""
     departs = _local_shift("scheduled_departure", weeks)
     return (
         f"SELECT * REPLACE (strftime({departs} AT TIME ZONE '{ZONE}', '%Y-%m-%d') || substr(flight_id, 11) AS flight_id,"
         f" {departs} AS scheduled_departure, {_local_shift('scheduled_arrival', weeks)} AS scheduled_arrival,"
         f" {departs} - INTERVAL 28 DAY AS published_at) FROM t"
-        f" WHERE scheduled_departure >= TIMESTAMPTZ '{BROKEN}' - INTERVAL 28 DAY AND scheduled_departure < '{BROKEN}'"
+        f" WHERE scheduled_departure >= TIMESTAMPTZ '{day}' - INTERVAL 28 DAY AND scheduled_departure < '{day}'"
     )
 
 
@@ -317,15 +320,20 @@ def _clean(base: Path, seed: int) -> Week:
         for table in KNOWN:
             con.execute(f"CREATE TABLE {table} AS SELECT * FROM '{folder}/data/{table}.parquet'")
             con.execute(f"CREATE TABLE {table}_later AS SELECT * FROM '{folder}/{table}-later.parquet'")
-        days = [(BROKEN + timedelta(days=i)).date() for i in range((END - BROKEN).days + 2)]
-        donors = [day - timedelta(weeks=int(rng.integers(1, WEEKS_BEFORE + 1))) for day in days]
+        days = [(CLEAN_FROM + timedelta(days=i)).date() for i in range((CLEAN_TO - CLEAN_FROM).days + 2)]
+        donors = [_donor(rng, day) for day in days]
         con.execute("CREATE TABLE days (day DATE, donor DATE)")
         con.executemany("INSERT INTO days VALUES (?, ?)", list(zip(days, donors, strict=True)))
         con.execute(DELAYS)
         for table in KNOWN:
             con.execute(f"CREATE OR REPLACE TABLE src AS {CLEAN[table]}")
             _deliver(con, folder, table, "SELECT * FROM src")
-        return _replayed(folder, NOTHING)
+        return _replayed(folder, NOTHING, CLEAN_FROM, CLEAN_TO)
+
+
+def _donor(rng: np.random.Generator, day: date) -> date:
+    known = [day - timedelta(weeks=weeks) for weeks in range(1, WEEKS_BEFORE + 1)]
+    return rng.choice([d for d in known if d not in BLIZZARD and d < CLEAN_FROM.date()])
 
 
 def _copied(base: Path, place: str, con: duckdb.DuckDBPyConnection) -> Path:
@@ -343,14 +351,14 @@ def _deliver(con: duckdb.DuckDBPyConnection, folder: Path, table: str, sql: str)
     con.execute("DROP TABLE src")
 
 
-def _replayed(folder: Path, failure: Silent) -> Week:
+def _replayed(folder: Path, failure: Silent, since: datetime = BROKEN, until: datetime = END) -> Week:
     """The week after the day, and what was opened in it."""
     usual, own = replaying.answer, {name: getattr(monitors, name) for name in [failure.throws] if name}
     replaying.answer = _broken(failure.answers, usual)
     for name in own:
         setattr(monitors, name, _failing)
     try:
-        world = _go_on(load_project(folder), folder, END, shadowed=failure.shadowed)
+        world = _go_on(load_project(folder), folder, until, shadowed=failure.shadowed)
     except NoriaError as error:
         return Week([], error)
     finally:
@@ -358,7 +366,7 @@ def _replayed(folder: Path, failure: Silent) -> Week:
         for name, monitor in own.items():
             setattr(monitors, name, monitor)
     with closing(world.workspace.catalog()) as catalog:
-        return Week([f for f in findings(catalog) if datetime.fromisoformat(f["opened_at"]) > BROKEN])
+        return Week([f for f in findings(catalog) if datetime.fromisoformat(f["opened_at"]) >= since])
 
 
 def _failing(*_: object) -> NoReturn:
