@@ -28,3 +28,10 @@ class Figure:
 
 
 Proof = Iterator[Figure | str]  # a text is a remark, printed as it is and not counted
+
+
+def most_a_year(events: int, years: float) -> float:
+    """How many a year there may be, where so many were counted: the upper 95 % bound of a Poisson rate (Garwood 1936)."""
+    from scipy.stats import chi2
+
+    return float(chi2.ppf(0.95, 2 * events + 2) / 2 / years)

@@ -12,9 +12,8 @@ from concurrent.futures import ProcessPoolExecutor
 from statistics import median
 
 import numpy as np
-from scipy.stats import chi2
 
-from benchmarks.figure import Figure, Proof
+from benchmarks.figure import Figure, Proof, most_a_year
 from benchmarks.monitoring.coverage import coverage
 from benchmarks.monitoring.detector import Run, run, run_at
 from benchmarks.monitoring.outcomes import outcomes
@@ -63,7 +62,7 @@ def quiet(pool: ProcessPoolExecutor, reference: int, kinds: Sequence[str] = QUIE
         years = list(pool.map(_quiet, [kind] * STREAM_YEARS, range(STREAM_YEARS), [reference] * STREAM_YEARS, chunksize=4))
         for place, budget in enumerate(BUDGETS):
             alarms = sum(len(runs[place].alarms) for runs in years)
-            bound = float(chi2.ppf(0.95, 2 * alarms + 2) / 2 / STREAM_YEARS)
+            bound = most_a_year(alarms, STREAM_YEARS)
             worst = max(worst, bound / budget)
             told.append(f"{alarms / STREAM_YEARS:.2f} ({bound:.2f})")
         yield f"# {kind}: " + ", ".join(told)
@@ -75,7 +74,7 @@ def wide(pool: ProcessPoolExecutor) -> Proof:
     for columns, years in ((70, max(STREAM_YEARS // 5, 2)), (500, max(STREAM_YEARS // 25, 2))):
         given = [(seed, columns) for seed in range(years)]
         alarms = sum(len(r.alarms) for r in pool.map(_wide, *zip(*given, strict=True)))
-        bound = float(chi2.ppf(0.95, 2 * alarms + 2) / 2 / years)
+        bound = most_a_year(alarms, years)
         yield f"# {columns} columns, budget 2 a year: {alarms} alarms in {years} years"
         yield Figure(f"false_alarms_of_budget_{columns}_columns", bound / 2, "times the budget, upper bound", "<=", 1)
 

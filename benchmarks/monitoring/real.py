@@ -18,9 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import chi2
 
-from benchmarks.figure import Figure, Proof
+from benchmarks.figure import Figure, Proof, most_a_year
 from benchmarks.monitoring.detector import run_windows
 from benchmarks.monitoring.peers import PEERS
 from benchmarks.peers import peer_python
@@ -87,7 +86,7 @@ def _judged(
             named += run.first == f"c{place}"
             missed += [] if run.alarms else [fault]
     years = SHUFFLES * QUIET / YEAR
-    bound = float(chi2.ppf(0.95, 2 * alarms + 2)) / 2 / years
+    bound = most_a_year(alarms, years)
     listed = ", ".join(f"{fault} {missed.count(fault)} times" for fault in sorted(set(missed))) or "none"
     yield f"# {name}: {alarms} alarms in {years:.1f} years of windows of {rows_each} rows without a change; missed: {listed}"
     yield Figure(f"real, false alarms of budget: {name}", bound / 2, "times the budget of 2 a year, upper 95 % bound", "<=", 1)

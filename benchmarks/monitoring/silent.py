@@ -28,9 +28,8 @@ from typing import Any, NoReturn
 
 import duckdb
 import numpy as np
-from scipy.stats import chi2
 
-from benchmarks.figure import Figure, Proof
+from benchmarks.figure import Figure, Proof, most_a_year
 from benchmarks.monitoring.stages import stages
 from noria.core.conservation import RowsLost
 from noria.core.errors import NoriaError
@@ -206,7 +205,7 @@ def _false_alarms(weeks: Sequence[Week]) -> Proof:
     for (kind, subject), times in Counter((f["kind"], f["subject"]) for f in opened).most_common():
         yield f"# in clean weeks: {kind} {subject}, {times} times"
     years = len(weeks) * (CLEAN_TO - CLEAN_FROM) / timedelta(days=365)
-    bound = float(chi2.ppf(0.95, 2 * len(opened) + 2) / 2 / years)
+    bound = most_a_year(len(opened), years)
     project = load_project(EXAMPLE)
     monitor = project.monitor(project.endpoint())
     assert monitor is not None

@@ -6,6 +6,7 @@ A concrete error lives beside the code that raises it, derives from one of the t
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 from collections.abc import Iterable
 from typing import Any
@@ -25,7 +26,7 @@ class NoriaError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """With its facts, not by calling its class again: so that it comes out of another process as what it is."""
-        return _come_back, (type(self), self.args, self.__dict__)
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def to_dict(self) -> dict[str, str]:
         """The error as programs read it: in `--json` output, in HTTP bodies, in log records."""
@@ -34,13 +35,6 @@ class NoriaError(Exception):
     def lines(self) -> list[str]:
         """The error as a person reads it on a terminal."""
         return [f"error {self.code}: {self.what}", f"  where: {self.where}", f"  mend:  {self.mend}"]
-
-
-def _come_back(kind: type[NoriaError], args: tuple[str, ...], facts: dict[str, Any]) -> NoriaError:
-    error = kind.__new__(kind)
-    error.args = args
-    error.__dict__.update(facts)
-    return error
 
 
 class UserMistake(NoriaError):

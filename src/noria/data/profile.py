@@ -113,9 +113,13 @@ class Regression:
 
     def left_over(self, sketch: Sketch) -> Floats:
         """The mean square of each column's residuals, of its variance in the reference `(columns,)`."""
-        n = max(sketch.rows, 1)
-        means = (sketch.counts * sketch.ranks).sum(axis=1) / n
-        moments = sketch.products / n - np.outer(means, self.middles) - np.outer(self.middles, means) + np.outer(self.middles, self.middles)
+        means = sketch.means()
+        moments = (
+            sketch.products / max(sketch.rows, 1)
+            - np.outer(means, self.middles)
+            - np.outer(self.middles, means)
+            + np.outer(self.middles, self.middles)
+        )
         scaled = moments / np.outer(self.sizes, self.sizes)
         return np.asarray(np.maximum(np.einsum("ic,ij,jc->c", self.weights, scaled, self.weights), 0.0))
 
@@ -148,6 +152,11 @@ class Profile:
         ranks = np.array([c.ranks for c in self.columns]).reshape(-1, WIDTH)
         shape = np.array([c.shape for c in self.columns]).reshape(-1, WIDTH, 4)
         return [c.bins for c in self.columns], (ranks - 0.5).astype(np.float32), shape
+
+    @property
+    def usual_ranks(self) -> Floats:
+        """Each column's mean rank over the windows of the reference `(columns,)`; zeros where it has none."""
+        return np.nanmean(self.windows[:, :, 0], axis=0) if len(self.windows) else np.zeros(len(self.columns))
 
     @cached_property
     def _regression(self) -> Regression:

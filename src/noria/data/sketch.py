@@ -184,11 +184,14 @@ class Sketch:
         self.strange = [Counter(dict((a + b).most_common(MOST_STRANGE))) for a, b in zip(self.strange, other.strange, strict=True)]
         self._last = other._last
 
+    def means(self) -> Floats:
+        """The columns' mean ranks about their middle `(columns,)`, nulls being there."""
+        return np.asarray((self.counts * self.ranks).sum(axis=1) / max(self.rows, 1))
+
     def correlations(self) -> Floats:
         """The correlations of the columns' ranks; 0 where one does not vary."""
-        n = max(self.rows, 1)
-        means = (self.counts * self.ranks).sum(axis=1) / n
-        covariance = self.products / n - np.outer(means, means)
+        means = self.means()
+        covariance = self.products / max(self.rows, 1) - np.outer(means, means)
         size = np.sqrt(np.maximum(np.diag(covariance), 0.0))
         there = size > 3e-3  # single precision tells no smaller spread of ranks from none
         scaled = covariance / np.where(there, size, 1.0)[:, None] / np.where(there, size, 1.0)[None, :]

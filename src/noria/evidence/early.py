@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from noria.core.clock import since_epoch
 from noria.evaluation.metrics import ROW_LOSSES
+from noria.loop.windows import answered_rows
 from noria.loop.world import World
-from noria.models.registry import CHAMPION
 from noria.monitoring.maturity import Maturity, learn_maturity
 from noria.monitoring.windows import Window
-from noria.serving.log.segments import Predictions, read_log
 
 LEARNT_FROM = 14  # matured windows, the newest
 SECOND = 1_000_000  # microseconds
@@ -30,7 +29,7 @@ def early_estimates(world: World, bundle: str, windows: list[Window], now: datet
     maturity = _learnt(world, bundle, matured, now)
     found = []
     for window in waiting:
-        rows = _rows(world, bundle, window.start)
+        rows = answered_rows(world, bundle, window.start)
         if rows is None or not len(rows):
             continue
         labels = world.outcomes.known_at(rows.keys, now)
@@ -46,16 +45,10 @@ def early_estimates(world: World, bundle: str, windows: list[Window], now: datet
 def _learnt(world: World, bundle: str, matured: list[Window], now: datetime) -> Maturity:
     parts: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = []
     for window in matured:
-        rows = _rows(world, bundle, window.start)
+        rows = answered_rows(world, bundle, window.start)
         if rows is not None:
             labels, known = world.outcomes.known_at(rows.keys, now), world.outcomes.known_since(rows.keys)
             there = ~np.isnan(labels)
             parts.append(((known - rows.received_us)[there] / SECOND, labels[there], rows.prediction[there]))
     delays, labels, scores = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else (np.empty(0),) * 3
     return learn_maturity(delays, labels, scores)
-
-
-def _rows(world: World, bundle: str, start: datetime) -> Predictions | None:
-    tick: timedelta = world.grid.tick
-    logged = read_log(world.log_folder, start, start + tick, world.workspace.files)
-    return None if logged is None else logged.of(bundle).by(CHAMPION)

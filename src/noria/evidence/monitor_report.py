@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.evidence.charts import Line, Mark, bars, heatmap, line_chart
+from noria.evidence.tables import findings_table, table
 from noria.monitoring.monitor import AUC
 
 STYLE = Path(__file__).with_name("report.css")
@@ -75,16 +76,7 @@ def _why(monitor: Mapping[str, Any]) -> str:
 def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
     if not findings:
         return "<h2>Findings</h2><p class='dim'>None so far.</p>"
-    rows = [
-        f"<tr><td class='day'>{_day(f['since'] or f['opened_at'])}</td><td class='day'>{_day(f['opened_at'])}</td>"
-        f"<td class='day'>{_day(f['closed_at']) if f['closed_at'] else '<b>open</b>'}</td>"
-        f"<td class='tag {f['severity']}'>{escape(f['kind'])}</td><td>{escape(f['words'])}</td></tr>"
-        for f in reversed(findings)
-    ]
-    return (
-        "<h2>Findings, the newest first</h2><div class='scroll'><table><tr><th>since</th><th>found</th><th>over</th><th>kind</th>"
-        f"<th>what</th></tr>{''.join(rows)}</table></div>"
-    )
+    return "<h2>Findings, the newest first</h2>" + findings_table(reversed(findings), _day, still_open="<b>open</b>")
 
 
 def _drift(drift: Mapping[str, Any] | None) -> str:
@@ -141,17 +133,22 @@ def _performance(one: Mapping[str, Any]) -> str:
 def _early(early: Sequence[Mapping[str, Any]]) -> str:
     if not early:
         return ""
-    rows = [
-        f"<tr><td class='day'>{_day(e['start'])}</td><td>{escape(e['metric'])}</td><td>{1 - e['missing']:.0%}</td>"
-        f"<td>{_figure(e['value'])}</td><td>{_figure(e['plain'])}</td><td>{e['least']:.4f} to {e['most']:.4f}</td></tr>"
+    rows = (
+        (
+            (_day(e["start"]), "day"),
+            escape(e["metric"]),
+            f"{1 - e['missing']:.0%}",
+            _figure(e["value"]),
+            _figure(e["plain"]),
+            f"{e['least']:.4f} to {e['most']:.4f}",
+        )
         for e in early
-    ]
+    )
     return (
         "<h2>Windows whose outcomes are still coming</h2>"
         "<p class='dim'>They are judged when their outcomes are due. Until then: an estimate that weighs early outcomes by how early such "
         "ones usually come, the plain mean of those that came, and between what the whole must lie, whatever the others bring.</p>"
-        "<div class='scroll'><table><tr><th>window</th><th>metric</th><th>known</th><th>estimate</th><th>of those known</th>"
-        f"<th>between</th></tr>{''.join(rows)}</table></div>"
+        + table(("window", "metric", "known", "estimate", "of those known", "between"), rows)
     )
 
 
@@ -161,15 +158,11 @@ def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for s in sorted(slices, key=lambda s: -s["evidence"]):
         state = "unhealthy" if s["evidence"] >= s["level"] else "healthy"
-        figures = "".join(
-            f"<td>{value}</td>" for value in (f"{s['accepted']:.4f}", f"{s['recent']:.4f}", f"{s['recent'] - s['accepted']:+.4f}")
-        )
-        named = f"<td>{escape(s['slice'])}</td><td>{escape(s['metric'])}</td>"
-        rows.append(f"<tr><td class='tag {state}'>{WORDS[state]}</td>{named}{figures}</tr>")
+        figures = (f"{s['accepted']:.4f}", f"{s['recent']:.4f}", f"{s['recent'] - s['accepted']:+.4f}")
+        rows.append(((WORDS[state], f"tag {state}"), escape(s["slice"]), escape(s["metric"]), *figures))
     return (
         "<h2>By slice</h2><p class='dim'>Each slice of the rows against what it was accepted with; the last seven windows whose outcomes "
-        "are due.</p><div class='scroll'><table><tr><th></th><th>slice</th><th>metric</th><th>accepted</th><th>now</th><th>apart</th></tr>"
-        f"{''.join(rows)}</table></div>"
+        "are due.</p>" + table(("", "slice", "metric", "accepted", "now", "apart"), rows)
     )
 
 

@@ -19,13 +19,12 @@ from noria.evidence.early import early_estimates
 from noria.evidence.figures import findings
 from noria.loop.monitors import Monitors, healths, read_monitors
 from noria.loop.releases import Release, current_release
-from noria.loop.windows import accepted_windows, answered_by_window, windows_of
+from noria.loop.windows import accepted_windows, answered_by_window, answered_rows, windows_of
 from noria.loop.world import World
-from noria.models.registry import CHAMPION
 from noria.monitoring.drift import DriftReading
 from noria.monitoring.findings import began
 from noria.monitoring.performance import PerformanceReading
-from noria.serving.log.segments import read_log
+from noria.monitoring.windows import Window
 from noria.stores import catalog as db
 
 MOST_COLUMNS = 6
@@ -36,7 +35,8 @@ def monitor_figures(world: World) -> dict[str, Any]:
     """The figures of one endpoint's monitors, as of its newest window."""
     release = current_release(world)
     now = newest(world, release)
-    monitors = Monitors() if release is None or now is None else read_monitors(world, release.champion, release.champion_since, now)
+    monitors = Monitors() if release is None or now is None else read_monitors(world, release, now)
+    windows = [] if release is None else windows_of(world, release.champion, release.champion_since, statistics=False)
     return {
         "endpoint": world.endpoint.name,
         "at": None if now is None else now.isoformat(),
@@ -45,8 +45,8 @@ def monitor_figures(world: World) -> dict[str, Any]:
         "monitors": [{"monitor": name, **health_dict(health)} for name, health in healths(monitors)],
         "findings": findings(world.catalog),
         "drift": None if monitors.drift is None else _drift(world, monitors.drift, release),
-        "performance": [] if release is None else _performance(world, monitors, release),
-        "early": [] if release is None or now is None else _early(world, release, now),
+        "performance": [] if release is None else _performance(world, monitors, release, windows),
+        "early": [] if release is None or now is None else early_estimates(world, release.champion, windows, now),
         "slices": [_slice(reading) for reading in monitors.slices or () if len(reading.values)],
         "volume": _volume(world),
     }
@@ -98,10 +98,9 @@ def _numbers(values: NDArray[np.float64]) -> list[float | None]:
 
 def _before_and_after(world: World, release: Release, profile: Profile, names: Sequence[str], window: datetime) -> list[dict[str, Any]]:
     """The distributions of columns in the reference and in a window, as shares of the same bins."""
-    logged = read_log(world.log_folder, window, window + world.grid.tick, world.workspace.files)
-    if logged is None:
+    rows = answered_rows(world, release.champion, window)
+    if rows is None:
         return []
-    rows = logged.of(release.champion).by(CHAMPION)
     sketch = profile.sketch()
     sketch.add(np.column_stack([rows.features, rows.prediction]))
     return [_distribution(profile.columns[i], sketch, i) for i in (profile.names.index(name) for name in names)]
@@ -128,8 +127,7 @@ def _distribution(column: ColumnReference, sketch: Sketch, place: int) -> dict[s
     }
 
 
-def _performance(world: World, monitors: Monitors, release: Release) -> list[dict[str, Any]]:
-    windows = windows_of(world, release.champion, release.champion_since, statistics=False)
+def _performance(world: World, monitors: Monitors, release: Release, windows: Sequence[Window]) -> list[dict[str, Any]]:
     accepted = accepted_windows(world, release.champion)
     found = []
     for reading in monitors.performance:
@@ -148,11 +146,6 @@ def _performance(world: World, monitors: Monitors, release: Release) -> list[dic
             }
         )
     return found
-
-
-def _early(world: World, release: Release, now: datetime) -> list[dict[str, Any]]:
-    windows = windows_of(world, release.champion, release.champion_since, statistics=False)
-    return early_estimates(world, release.champion, windows, now)
 
 
 def _slice(reading: PerformanceReading) -> dict[str, Any]:

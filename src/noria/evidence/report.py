@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.evidence.charts import Line, Mark, heatmap, line_chart, timeline
+from noria.evidence.tables import findings_table
 
 LANES = (("train", "trained"), ("shadow", "in shadow"), ("promote", "promoted"), ("refuse", "refused"), ("finding", "findings"))
 VERB = {"train": "trained", "shadow": "put in shadow", "promote": "promoted", "refuse": "refused"}
@@ -164,16 +165,7 @@ def _evidence(decision: Mapping[str, Any]) -> str:
 def _finding_table(findings: Sequence[Mapping[str, Any]]) -> str:
     if not findings:
         return "<h2>Findings</h2><p class='dim'>The monitors found nothing.</p>"
-    rows = [
-        f"<tr><td class='day'>{_day(f['since'] or f['opened_at'])}</td><td class='day'>{_day(f['opened_at'])}</td>"
-        f"<td class='day'>{_day(f['closed_at']) if f['closed_at'] else 'open'}</td>"
-        f"<td class='tag {f['severity']}'>{escape(f['kind'])}</td><td>{escape(f['words'])}</td></tr>"
-        for f in findings
-    ]
-    return (
-        "<h2>What the monitors found</h2><div class='scroll'><table><tr><th>since</th><th>found</th><th>over</th><th>kind</th>"
-        f"<th>what</th></tr>{''.join(rows)}</table></div>"
-    )
+    return "<h2>What the monitors found</h2>" + findings_table(findings, _day, still_open="open")
 
 
 def _drift(shift: Mapping[str, Any]) -> str:

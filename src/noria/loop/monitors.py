@@ -20,7 +20,7 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.core.ids import short
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.features.skew import Served, measure_skew
-from noria.loop.releases import current_release, released_champions
+from noria.loop.releases import Release, released_champions
 from noria.loop.shadow import Paired, shadow_windows
 from noria.loop.windows import accepted_windows, answered_by_window, windows_of
 from noria.loop.world import World
@@ -81,11 +81,12 @@ class Monitors:
     blind: tuple[Blind, ...] = ()
 
 
-def read_monitors(world: World, champion: str, since: datetime, now: datetime) -> Monitors:
-    """Read all monitors of an endpoint whose champion answers `since` then; none where nothing is declared."""
+def read_monitors(world: World, release: Release, now: datetime) -> Monitors:
+    """Read all monitors of an endpoint with this release; none where nothing is declared."""
     monitor = world.monitor
     if monitor is None:
         return Monitors()
+    champion, since = release.champion, release.champion_since
     broken: list[Blind] = []
 
     def guarded(name: str, read: Callable[[], Reading]) -> Reading | None:
@@ -109,7 +110,7 @@ def read_monitors(world: World, champion: str, since: datetime, now: datetime) -
     objective = guarded("objective", lambda: read_objective([(t.start, t.slow, t.rows) for t in traffic]))
     metrics = guarded("business metrics", lambda: _metrics(world, monitor))
     strangers = guarded("released bundles", lambda: _strangers(world))
-    shadow = guarded("shadow", lambda: _shadow(world))
+    shadow = guarded("shadow", lambda: _shadow(world, release))
     lost = guarded("the server's sums", lambda: [b for b in served_balances(world.log_folder) if not b.holds])
     blind = guarded("blindness", lambda: _blind(world, now)) or []
     return Monitors(
@@ -281,10 +282,9 @@ def _strangers(world: World) -> list[str]:
     return sorted({row.bundle for row in rows} - released_champions(world))
 
 
-def _shadow(world: World) -> list[Paired]:
+def _shadow(world: World, release: Release) -> list[Paired]:
     """The windows of the challenger that shadows now. The first is left out: a server begins with it when it hears of it."""
-    release = current_release(world)
-    if release is None or release.challenger is None:
+    if release.challenger is None:
         return []
     return shadow_windows(world, release.challenger, release.challenger_since + world.grid.tick)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import datetime
 
 import numpy as np
@@ -17,8 +16,6 @@ from noria.loop.state import Pending, State
 from noria.loop.world import World
 from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
 from noria.stores import catalog as db
-
-logger = logging.getLogger("noria.monitoring")
 
 
 def observe(world: World, now: datetime) -> State:
@@ -39,7 +36,7 @@ def observe(world: World, now: datetime) -> State:
         pending=_pending(world),
         challenger=release.challenger if release else None,
         shadow=_shadow(world, release, now) if release else None,
-        monitors=read_monitors(world, release.champion, release.champion_since, now) if release else Monitors(),
+        monitors=read_monitors(world, release, now) if release else Monitors(),
     )
 
 

@@ -171,6 +171,12 @@ def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.fl
     return canonical_json(found)
 
 
+def answered_rows(world: World, bundle: str, start: datetime) -> Predictions | None:
+    """The rows that a bundle answered as champion in a window, from the log; None where that has nothing of it."""
+    logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
+    return None if logged is None else logged.of(bundle).by(CHAMPION)
+
+
 def windows_of(world: World, bundle: str, since: datetime, *, statistics: bool = True) -> list[Window]:
     """The recorded windows of one bundle, in time order; their statistics cost most to read, and not all need them."""
     rows = world.catalog.rows(

@@ -316,13 +316,12 @@ class DriftDetector:
         """What all windows so far say."""
         columns = len(self._reference.names)
         evidence = np.array(self._evidence).reshape(-1, columns)
-        middle = np.nanmean(self._reference.windows[:, :, 0], axis=0) if len(self._reference.windows) else np.zeros(columns)
         return DriftReading(
             columns=self._reference.names,
             starts=tuple(self._starts),
             evidence=evidence,
             pooled=evidence @ self._weights,
-            shift=np.array(self._seen).reshape(-1, *self._shape)[:, :, 0] - middle,
+            shift=np.array(self._seen).reshape(-1, *self._shape)[:, :, 0] - self._reference.usual_ranks,
             scores=np.array(self._scores).reshape(-1, *self._shape),
             weights=self._weights,
             level=self._level / self._sensitivity,

@@ -37,7 +37,6 @@ class LiveProfile:
     def __init__(self, bundle: str, reference: Profile, rows_a_second: int, now: Callable[[], float]) -> None:
         self.bundle = bundle
         self._reference, self._most, self._now = reference, rows_a_second, now
-        self._usual = np.nan_to_num(np.nanmean(reference.windows, axis=0)) if len(reference.windows) else None
         self._waiting: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []
         self._room = rows_a_second
         self._minute = _Minute(reference.sketch(), now())
@@ -69,8 +68,7 @@ class LiveProfile:
 
     def _figures(self, sketch: Sketch) -> dict[str, Any]:
         found = self._reference.statistics_of(sketch)
-        if self._usual is not None:
-            found[:, 0] -= self._usual[:, 0]
+        found[:, 0] -= self._reference.usual_ranks
         columns = {
             name: {told: float(np.nan_to_num(found[i, STATISTICS.index(statistic)])) for statistic, told in SHOWN.items()}
             for i, name in enumerate(self._reference.names)

@@ -1,0 +1,38 @@
+"""Tables of the HTML reports; a narrow screen scrolls them by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+Cell = str | tuple[str, str]  # HTML, and the class of the cell
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """A table under its headings."""
+    head = "".join(f"<th>{heading}</th>" for heading in headings)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f"<div class='scroll'><table><tr>{head}</tr>{body}</table></div>"
+
+
+def findings_table(findings: Iterable[Mapping[str, Any]], day: Callable[[str], str], still_open: str) -> str:
+    """Findings in this order. day: how a moment's day is written; still_open: what stands where one is not over"""
+    return table(
+        ("since", "found", "over", "kind", "what"),
+        (
+            (
+                (day(f["since"] or f["opened_at"]), "day"),
+                (day(f["opened_at"]), "day"),
+                (day(f["closed_at"]) if f["closed_at"] else still_open, "day"),
+                (escape(f["kind"]), f"tag {f['severity']}"),
+                escape(f["words"]),
+            )
+            for f in findings
+        ),
+    )
+
+
+def _cell(cell: Cell) -> str:
+    html, style = (cell, "") if isinstance(cell, str) else cell
+    return f"<td class='{style}'>{html}</td>" if style else f"<td>{html}</td>"
