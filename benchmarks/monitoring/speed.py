@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 
@@ -13,8 +14,10 @@ import numpy as np
 
 from benchmarks.figure import Figure, Proof
 from noria.data.profile import Profile, profile
+from noria.serving.observe.live_profile import LiveProfile
 
 ROUNDS = 7
+BATCHES = 700  # a second, of 64 rows
 
 
 def speed() -> Proof:
@@ -26,11 +29,8 @@ def speed() -> Proof:
     yield f"# 100,000 rows of 70 columns: all ten statistics, relations and slices too, {ours:.3f} s; bare binning in numpy {bare:.3f} s"
     yield Figure("window_100k_by_70", ours, "s (two cores)", "<=", 0.25)
     yield Figure("against_bare_binning", bare / ours, "times the speed of numpy's searchsorted and bincount alone", ">=", 0.5)
-    known = _reference(rows[:, :50])
-    batch = rows[:64, :50].copy()
-    sketch = known.sketch()
-    seconds = _median(lambda: [sketch.add(batch) for _ in range(500)])
-    yield Figure("streamed_in_batches_of_64", 32_000 / seconds, "predictions of 50 features a second, on one core", ">=", 40_000)
+    streamed = 64 * BATCHES / _median(_stream(rows[:, :50]))
+    yield Figure("streamed_in_batches_of_64", streamed, "predictions of 50 features a second, in a worker's thread", ">=", 40_000)
     grown = [_memory(count) for count in (200_000, 2_000_000)]
     yield f"# greatest memory of a process that counts 200,000 rows {grown[0]:.0f} MB, 2,000,000 rows {grown[1]:.0f} MB"
     yield Figure("memory_growth", grown[1] - grown[0], "MB, from 200,000 rows to ten times as many", "<=", 5)
@@ -39,6 +39,19 @@ def speed() -> Proof:
 def _reference(rows: np.ndarray) -> Profile:
     names = tuple(f"c{i}" for i in range(rows.shape[1]))
     return profile(names, rows[:30_000], np.repeat(np.arange(60), 500))
+
+
+def _stream(rows: np.ndarray) -> Callable[[], None]:
+    """What a worker does with a second's predictions: keep each batch as it is answered, then sketch them all."""
+    live = LiveProfile("", _reference(np.column_stack([rows, rows[:, 0]])), 64 * BATCHES, perf_counter)
+    features, predictions = rows[:64].copy(), rows[:64, 0].astype(np.float64)
+
+    def second() -> None:
+        for _ in range(BATCHES):
+            live.saw(features, predictions)
+        live.digest()
+
+    return second
 
 
 def _bare(rows: np.ndarray, known: Profile) -> None:

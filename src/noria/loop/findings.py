@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from noria.core.conservation import Balance
 from noria.core.ids import short
 from noria.loop.monitors import Monitors
+from noria.loop.releases import current_release
 from noria.loop.shadow import Paired
+from noria.loop.windows import answered_rows
 from noria.loop.world import World
 from noria.monitoring.business import MetricReading
 from noria.monitoring.drift import SHARES_OF_ROWS, DriftReading, Fault
@@ -143,14 +147,16 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
     if reading is None or not len(reading.pooled):
         return
     yield from _faults(world, reading)
-    for source, start, columns in reading.moved(world.source_of):
-        shift = reading.shift[start, reading.columns.index(columns[0])]
-        kind = reading.kind(start, world.source_of, columns[0])
-        others = f", then {', '.join(columns[1:3])}" if len(columns) > 1 else ""
-        words = f"{source}: inputs have moved, first of all {columns[0]} ({shift:+.2f} in ranks){others}; it looks like {_a(kind)}"
+    for moved in reading.moved(world.source_of):
+        first, start = moved.columns[0], moved.start
+        shift = reading.shift[start, reading.columns.index(first)]
+        kind = reading.kind(start, world.source_of, first)
+        others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
+        source = world.source_of.get(first, first)
+        words = f"{source}: inputs have moved, first of all {first} ({shift:+.2f} in ranks){others}; it looks like {_a(kind)}"
         evidence = {**reading.to_dict(start), "looks_like": kind}
         severity: Severity = "page" if kind == "upstream fault" else "inform"
-        yield Finding("drift", source, reading.since(start, columns[0]), severity, words, _mend(kind, source), evidence)
+        yield Finding("drift", moved.subject, reading.since(start, first), severity, words, _mend(kind, source), evidence)
 
 
 def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
@@ -167,10 +173,22 @@ def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
             first -= 1
         named = ", ".join(columns[:MOST_NAMED]) + (f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else "")
         share = f"{faults[0].share:.0%} are " if faults[0].statistic in SHARES_OF_ROWS else ""
-        words = f"{named}: {share}{faults[0].words}, since {reading.starts[first]:%Y-%m-%d %H:%M} UTC"
+        cut = _slice(world, reading.starts[last], columns[0]) if statistic == "slices" else None
+        where = f" ({cut})" if cut else ""
+        words = f"{named}: {share}{faults[0].words}{where}, since {reading.starts[first]:%Y-%m-%d %H:%M} UTC"
         mend = _mend("upstream fault", source)
-        evidence = {"columns": columns, "statistic": statistic, "share": faults[0].share, "source": source}
+        evidence = {"columns": columns, "statistic": statistic, "share": faults[0].share, "source": source, "slice": cut}
         yield Finding("fault", f"{subject}: {statistic}", reading.starts[first], "page", words, mend, evidence)
+
+
+def _slice(world: World, start: datetime, column: str) -> str | None:
+    """The slice in which a column has moved in a window, such as `origin_code=2`; None where the log can't tell any more."""
+    release = current_release(world)
+    rows = None if release is None else answered_rows(world, release.champion, start)
+    if release is None or rows is None or not len(rows):
+        return None
+    found = world.profile(release.champion).slice_that_moved(np.column_stack([rows.features, rows.prediction]), column)
+    return None if found is None else f"{found[0]}={found[1]:g}"
 
 
 def _skew(world: World, reading: SkewReading | None, now: datetime) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ much of the answer hangs on each, alarms at the level that the budget of false a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from scipy.special import ndtri
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.data.profile import STATISTICS, Profile
-from noria.monitoring.findings import began
+from noria.monitoring.findings import began, episodes
 from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
 from noria.statistics.baseline import Baseline, Past
@@ -68,6 +68,7 @@ FAULT_FLOORS = {"null_share": 0.05, "repeats": 0.05, "outside": 0.05, "mean_rank
 SHARES_OF_ROWS = ("null_share", "repeats", "outside")  # what the figure of a fault is; of the others it is an effect
 TWO_SIDED = ("mean_rank", "spread")
 FAULTS_SHARE = 0.25  # of the budget
+SOON = 7  # windows, within which one column's drift belongs to another's
 SUDDEN, MOST_OF_A_SOURCE, STEP = 3, 0.8, 2.5  # windows, within which so many columns of one source have moved together, and so far
 
 
@@ -83,6 +84,21 @@ class Fault:
     @property
     def words(self) -> str:
         return FAULTS[self.statistic]
+
+
+@dataclass(frozen=True)
+class Movement:
+    """Columns of one source that have begun to drift one soon after the other.
+
+    subject: the source; of a movement that began while another of that source lasted, with its first column. start, newest: the windows
+    in which its first and its last column alarmed; end: the window in which all of them were over
+    """
+
+    subject: str
+    start: int
+    newest: int
+    end: int
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -133,20 +149,20 @@ class DriftReading:
         order = sorted(range(len(self.columns)), key=lambda i: (self.columns[i] not in faulty, -weighed[i]))[:5]
         return [(self.columns[i], float(self.shift[window, i])) for i in order]
 
-    def moved(self, source_of: Mapping[str, str]) -> list[tuple[str, int, list[str]]]:
-        """What drifts now, by source: the window in which its first column alarmed by its own part of the evidence, and its columns that
-        do, the first first. Where none suffices by itself, the source of the one that leads them all."""
-        parts = self.weights * self.evidence
-        found: dict[str, list[tuple[int, float, str]]] = {}
+    def moved(self, source_of: Mapping[str, str]) -> list[Movement]:
+        """What drifts now: columns of one source that alarm by their own parts of the evidence, one soon after the other. What begins
+        later is another movement, though the first one lasts. Where no part suffices by itself, it is the source of the one that leads."""
+        parts, now = self.weights * self.evidence, len(self.pooled)
+        found: dict[str, list[tuple[int, float, int, str]]] = {}
         for i, name in enumerate(self.columns):
-            start = began(parts[:, i], self.level)
-            if start is not None:
-                found.setdefault(source_of.get(name, name), []).append((start, -parts[start, i], name))
+            for start, end in episodes(parts[:, i], self.level):
+                found.setdefault(source_of.get(name, name), []).append((start, -parts[start, i], end, name))
+        lasting = [m for source, spells in found.items() for m in _movements(source, sorted(spells)) if m.end == now]
         whole = began(self.pooled, self.level)
-        if not found and whole is not None:
+        if not lasting and whole is not None:
             leading = [name for name, _ in self.leading(whole)][:3]
-            return [(source_of.get(leading[0], leading[0]), whole, leading)]
-        return [(source, min(each)[0], [name for _, _, name in sorted(each)]) for source, each in found.items()]
+            return [Movement(source_of.get(leading[0], leading[0]), whole, whole, now, tuple(leading))]
+        return lasting
 
     def since(self, window: int, name: str) -> datetime:
         """When what is seen of a column at a window began."""
@@ -338,6 +354,22 @@ def read_drift(
     detector = DriftDetector(reference, level, number_of, period)
     detector.add(since)
     return detector.reading()
+
+
+def _movements(source: str, spells: Sequence[tuple[int, float, int, str]]) -> list[Movement]:
+    """The movements in one source, by its columns' episodes (start, order, end, column), the first first. Their names follow from history
+    alone: they stay the same while a movement lasts."""
+    found: list[Movement] = []
+    for start, _, end, name in spells:
+        lasting = [m for m in found if m.end > start]
+        joined = next((m for m in lasting if start - m.newest <= SOON), None)
+        if joined is None:
+            alone = all(m.subject != source for m in lasting)
+            found.append(Movement(source if alone else f"{source}: {name}", start, start, end, (name,)))
+        else:
+            columns = joined.columns if name in joined.columns else (*joined.columns, name)
+            found[found.index(joined)] = replace(joined, newest=start, end=max(joined.end, end), columns=columns)
+    return found
 
 
 def _floors(reference: Profile) -> Floats:

@@ -50,21 +50,31 @@ class Observed:
     judged: frozenset[Kind]
 
 
-def began(path: NDArray[np.float64], level: float) -> int | None:
-    """When the newest episode of evidence `(windows,)` at or above a level began; None if there is none, or it is over.
+def episodes(path: NDArray[np.float64], level: float) -> list[tuple[int, int]]:
+    """The stretches `(first, end)` of a path of evidence `(windows,)` from when it reached the level until it was over; the last one ends
+    with the path if it lasts.
 
     Evidence that has ebbed to a tenth of its peak and then rises to ten times that peak is a new episode: an old one hides no new one.
     """
+    found: list[tuple[int, int]] = []
     start, peak, ebbed = None, 0.0, False
     for i, value in enumerate(path):
         if start is None:
             if value >= level:
                 start, peak, ebbed = i, float(value), False
         elif value < OVER * level:
+            found.append((start, i))
             start = None
         elif ebbed and value >= SURGE * peak:
+            found.append((start, i))
             start, peak, ebbed = i, float(value), False
         else:
             ebbed = ebbed or value < peak / SURGE
             peak = peak if ebbed else max(peak, float(value))
-    return start
+    return found if start is None else [*found, (start, len(path))]
+
+
+def began(path: NDArray[np.float64], level: float) -> int | None:
+    """When the newest episode of evidence `(windows,)` began; None if there is none, or it is over."""
+    found = episodes(path, level)
+    return found[-1][0] if found and found[-1][1] == len(path) else None

@@ -25,7 +25,7 @@ from noria.core.conservation import Balance
 from noria.core.errors import NoriaError, OutsideWorld, UserMistake
 from noria.core.files import LocalFiles
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
-from noria.core.heartbeat import beat
+from noria.core.heartbeat import beat, forget
 from noria.core.settings import ServingSettings
 from noria.core.telemetry import begin_logging
 from noria.serving.access.keys import Access, Key
@@ -193,6 +193,8 @@ class Supervisor:
             for sock in self._reserved:
                 sock.close()
             self._quotas.keep(now=True)
+        if stop.is_set():
+            self._end_beat()
         return self.balances()
 
     # --- what people ask ---
@@ -392,7 +394,7 @@ class Supervisor:
     async def _beat(self) -> None:
         """Say that the server lives, where whoever watches it reads it: from when it first answers, as one that begins is not dead. What
         can't be written is late, and so is told."""
-        if self._folder is not None and self._clock.now() - self._last_beat >= BEAT / 3:
+        if self._folder is not None and not self._stopping and self._clock.now() - self._last_beat >= BEAT / 3:
             ready = sum(isinstance(self._worker_health(worker), Healthy) for worker in self._workers)
             self._has_answered |= ready > 0
             if not self._has_answered:
@@ -400,9 +402,22 @@ class Supervisor:
             self._last_beat = self._clock.now()
             saw = {"workers": len(self._workers), "ready": ready}
             try:
-                await asyncio.to_thread(beat, self._folder, f"serve/{self.where.port}", self._last_beat, BEAT, saw, LocalFiles())
+                await asyncio.to_thread(beat, self._folder, self._stage, self._last_beat, BEAT, saw, LocalFiles())
             except OSError as error:
                 logger.warning("the server's sign of life can't be written: %s", error)
+
+    def _end_beat(self) -> None:
+        """A server that was told to stop is not expected any more; one that ended otherwise is, and will be told dead."""
+        if self._folder is not None:
+            try:
+                forget(self._folder, self._stage, LocalFiles())
+            except OSError as error:
+                logger.warning("the server's last sign of life can't be removed: %s", error)
+
+    @property
+    def _stage(self) -> str:
+        """Its name among the signs of life."""
+        return f"serve/{self.where.port}"
 
     async def _watch(self) -> None:
         """End workers that stand still; they are started again as if they had died."""

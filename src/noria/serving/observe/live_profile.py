@@ -51,9 +51,10 @@ class LiveProfile:
 
     def digest(self) -> None:
         """Sketch what was seen since the last call, and begin a new minute when one is over."""
-        rows, self._waiting, self._room = self._waiting, [], self._most
-        for features, predictions in rows:
-            self._minute.sketch.add(np.column_stack([features, predictions])[: self._most])
+        waiting, self._waiting, self._room = self._waiting, [], self._most
+        if waiting:  # all at once: counted batch by batch, small ones cost twenty times as much
+            features, predictions = (np.concatenate(parts)[: self._most] for parts in zip(*waiting, strict=True))
+            self._minute.sketch.add(np.column_stack([features, predictions]))
         now = self._now()
         over = now - self._minute.began >= PERIOD
         if over or self._first:
