@@ -22,6 +22,7 @@ from benchmarks.monitoring.real import real
 from benchmarks.monitoring.silent import silent
 from benchmarks.monitoring.speed import speed
 from benchmarks.monitoring.streams import COLUMNS, FAULTS, QUIET, Stream
+from benchmarks.monitoring.words import words
 from noria.statistics.e_detector import level_for
 
 YEAR = 365
@@ -47,6 +48,7 @@ def prove() -> Proof:
         yield from faults(pool, REFERENCE)
         yield from faults(pool, 20, SUDDEN)
         yield from outcomes(pool)
+        yield from words(pool)
     yield from coverage()
     yield from real()
     yield from silent()

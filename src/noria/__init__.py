@@ -9,6 +9,7 @@
     nr.beats_champion, nr.no_slice_worse       what a candidate must show
     nr.Endpoint, nr.Rollout, nr.SLO            how it is released
     nr.Monitor, nr.Tolerance                   what is watched
+    nr.judge_table                             any table, without a project
     nr.Retrain, nr.regression, nr.stale, …     when it is renewed
 """
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from noria.loop import Retrain, drift, regression, stale
     from noria.models import Model
     from noria.monitoring import Metric, Monitor, Tolerance
+    from noria.monitoring.table import judge_table
     from noria.release import SLO, Endpoint, Immediate, Rollout
     from noria.training import trainer
 
@@ -68,6 +70,7 @@ _HOMES = {
     "noria.loop": ["Retrain", "drift", "regression", "stale"],
     "noria.models": ["Model"],
     "noria.monitoring": ["Metric", "Monitor", "Tolerance"],
+    "noria.monitoring.table": ["judge_table"],
     "noria.release": ["SLO", "Endpoint", "Immediate", "Rollout"],
     "noria.training": ["trainer"],
 }
@@ -96,6 +99,7 @@ __all__ = [
     "drift",
     "files",
     "first",
+    "judge_table",
     "last",
     "maximum",
     "mean",

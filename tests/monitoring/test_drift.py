@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from noria.data.profile import Profile, profile
-from noria.monitoring.drift import DriftReading, read_drift
+from noria.monitoring.drift import read_drift
+from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.windows import Window
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -108,6 +108,56 @@ def report(
         console().print(f"{headline(figures)}\nreport: {path}")
 
 
+@monitor.command("table")
+def table(
+    files: Annotated[str, typer.Argument(envvar="NORIA_FILES", help="Parquet, CSV or JSON-lines files: a path, a glob, or a URL.")],
+    time: Annotated[str, typer.Option("--time", envvar="NORIA_TIME", help="The column of times by which windows are cut.")],
+    every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How long a window is.")] = "1d",
+    reference: Annotated[int, typer.Option("--reference", envvar="NORIA_REFERENCE", help="Windows to learn from.", min=20)] = 60,
+    budget: Annotated[float, typer.Option("--budget", envvar="NORIA_BUDGET", help="False alarms a year.")] = 2.0,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until", envvar="NORIA_UNTIL", help="When the table is whole up to, with an offset; its newest row's window if left out."
+        ),
+    ] = None,
+    leave_out: Annotated[str, typer.Option("--leave-out", envvar="NORIA_LEAVE_OUT", help="Columns not to watch, such as keys: a,b.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="Write an HTML page as well.")] = None,
+    json: Json = False,
+) -> None:
+    """Judge the windows of any table against its first ones; exit code 1 if something is wrong in the newest. No project is needed."""
+    from noria.cli.render import console, show_json, show_table
+    from noria.core.clock import moment
+    from noria.core.files import LocalFiles
+    from noria.data.source import FileSource
+    from noria.evidence.table_report import render_table_report, table_figures
+    from noria.monitoring.table import judge_table
+
+    batch = FileSource(files).read(Path(), None)
+    assert batch is not None, "what is read for the first time is new"
+    reading = judge_table(
+        batch.rows,
+        time,
+        every=every,
+        reference=reference,
+        false_alarms_per_year=budget,
+        until=None if until is None else moment(until),
+        name=Path(files).name,
+        leave_out=tuple(filter(None, (name.strip() for name in leave_out.split(",")))),
+    )
+    unread = {"not_rows": len(batch.raw), "unreadable": dict(batch.unreadable)}
+    figures = {**table_figures(reading), **unread}
+    if out is not None:
+        LocalFiles().write(out, render_table_report(figures).encode())
+    if json:
+        show_json({**figures, "report": None if out is None else str(out)})
+    else:
+        show_table(figures)
+        if out is not None:
+            console().print(f"report: {out}")
+    raise typer.Exit(1 if reading.wrong_now else 0)
+
+
 @monitor.command("dashboard")
 def dashboard(
     out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="The file; standard output if left out.")] = None,

@@ -219,6 +219,32 @@ def show_backtest(done: Backtested) -> None:
         out.print(f"suggested for {done.suggestion.budget:g} false alarms of drift a year: {told}")
 
 
+def show_table(found: Mapping[str, Any]) -> None:
+    """What `noria monitor table` prints."""
+    from rich.markup import escape
+
+    from noria.evidence.table_report import headline
+
+    out = console()
+    state = "unhealthy" if found["wrong_now"] else "healthy" if found["judged"]["windows"] else "unknown"
+    out.print(f"{MARKS[state]} {escape(headline(found))}")
+    reference, judged = found["reference"], found["judged"]
+    against = f"against the {reference['windows']} from {reference['since'][:10]}"
+    out.print(f"[dim]{found['rows']:,} rows; {judged['windows']} windows of {found['every']} {against}[/]")
+    grid = _grid("since", "over", "kind", "what")
+    for f in found["findings"]:
+        over = "[bold]lasts[/]" if f["over"] is None else f["over"][:10]
+        grid.add_row(f["since"][:10], over, f["kind"], escape(f["words"]))
+    if found["findings"]:
+        out.print(grid)
+    unseen = [f"{found['untimed']:,} rows have no time"] if found["untimed"] else []
+    unseen += [f"{found['not_rows']:,} lines are no rows"] if found["not_rows"] else []
+    unseen += [f"{path} can't be read: {why}" for path, why in found["unreadable"].items()]
+    unseen += [f"not judged: {name}" for name in found["left_out"]]
+    for each in unseen:
+        out.print(f"{MARKS['unknown']} {escape(each)}")
+
+
 def show_watched(told: Mapping[str, Any]) -> None:
     """What one look of `noria watch` prints."""
     out = console()

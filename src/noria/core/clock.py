@@ -88,6 +88,17 @@ def require_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def moment(text: str) -> datetime:
+    """Read a moment as people write it, such as `2013-02-26T05:00:00Z`, in UTC."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise UserMistake(
+            what=f"{text!r} is not a time", where="times are ISO 8601 with an offset", mend="write for example 2013-02-26T05:00:00Z"
+        ) from error
+    return require_utc(found)
+
+
 def duration(text: str | timedelta) -> timedelta:
     """Read `15m`, `3h`, `28d`, `2w`, `500ms`, or sums such as `1d12h`."""
     if isinstance(text, timedelta):

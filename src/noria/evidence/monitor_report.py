@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from noria.evidence.charts import Line, Mark, bars, heatmap, line_chart
+from noria.evidence.charts import Line, Mark, line_chart
+from noria.evidence.inputs import render_inputs
 from noria.evidence.tables import findings_table, table
 from noria.monitoring.monitor import AUC
 
 STYLE = Path(__file__).with_name("report.css")
-STRONG_SHIFT = 0.25
-MOST_ROWS = 24
 WORDS = {"healthy": "well", "unhealthy": "not well", "unknown": "unknown"}
 
 
@@ -28,7 +26,7 @@ def render_monitor_report(project: str, figures: Mapping[str, Any]) -> str:
             _headline(project, figures),
             _monitors(figures["monitors"]),
             _findings(figures["findings"]),
-            _drift(figures["drift"]),
+            render_inputs(figures["drift"], "what the champion was trained on"),
             "".join(_performance(one) for one in figures["performance"]),
             _early(figures["early"]),
             _slices(figures["slices"]),
@@ -77,41 +75,6 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
     if not findings:
         return "<h2>Findings</h2><p class='dim'>None so far.</p>"
     return "<h2>Findings, the newest first</h2>" + findings_table(reversed(findings), _day, still_open="<b>open</b>")
-
-
-def _drift(drift: Mapping[str, Any] | None) -> str:
-    if drift is None:
-        return "<h2>Inputs</h2><p class='dim'>No window of this champion has been judged yet.</p>"
-    labels = [_short(s) for s in drift["starts"]]
-    evidence = Line("evidence", "loop", [_log(v) for v in drift["pooled"]])
-    level = Line("alarm", "bad", [_log(drift["level"])] * len(labels))
-    strength = {name: max(map(abs, _known(path)), default=0.0) for name, path in drift["shift"].items()}
-    moved = sorted(strength, key=lambda name: -strength[name])[:MOST_ROWS]
-    shift = [drift["shift"][name] for name in moved]
-    return (
-        "<h2>Evidence that the inputs have moved</h2>"
-        "<p class='dim'>In powers of ten, window by window, over all columns; it is an alarm above the line that the budget of false "
-        "alarms sets.</p>"
-        + line_chart([evidence, level], labels)
-        + "<h2>How each input has moved</h2>"
-        + "<p class='dim'>Against what the champion was trained on: red where values rank higher, blue where they rank lower "
-        + f"(full colour at ±{STRONG_SHIFT}).</p>"
-        + heatmap(moved, labels, shift, most=STRONG_SHIFT)
-        + _before_and_after(drift)
-    )
-
-
-def _before_and_after(drift: Mapping[str, Any]) -> str:
-    if not drift["columns"]:
-        return "<p class='dim'>The log of that window is gone; its distributions can't be shown.</p>"
-    charts = [
-        f"<figure><figcaption>{escape(c['column'])}</figcaption>{bars(c['labels'], c['before'], c['after'])}</figure>"
-        for c in drift["columns"]
-    ]
-    return (
-        f"<h2>Before and after</h2><p class='dim'>Grey: the reference. Green: the window of {_day(drift['window'])}. What weighs most "
-        f"comes first.</p><div class='pair'>{''.join(charts)}</div>"
-    )
 
 
 def _performance(one: Mapping[str, Any]) -> str:
@@ -175,14 +138,6 @@ def _volume(volume: Mapping[str, Any]) -> str:
 
 def _figure(value: float | None) -> str:
     return "—" if value is None else f"{value:.4f}"
-
-
-def _known(path: Sequence[float | None]) -> list[float]:
-    return [v for v in path if v is not None]
-
-
-def _log(value: float) -> float:
-    return math.log10(max(value, 0.01))
 
 
 def _day(text: str) -> str:

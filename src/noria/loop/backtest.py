@@ -18,7 +18,8 @@ from noria.data.profile import Profile, profile
 from noria.features.training_set import feature_matrix
 from noria.loop.world import YEAR, World
 from noria.monitoring.backtest import Alarm, Incident, Suggestion, join, suggest
-from noria.monitoring.drift import LEAST_REFERENCE, DriftDetector
+from noria.monitoring.drift import DriftDetector
+from noria.monitoring.drift_reading import LEAST_REFERENCE
 from noria.monitoring.findings import OVER
 from noria.monitoring.windows import Window
 

@@ -15,15 +15,13 @@ from noria.loop.shadow import Paired
 from noria.loop.windows import answered_rows
 from noria.loop.world import World
 from noria.monitoring.business import MetricReading
-from noria.monitoring.drift import SHARES_OF_ROWS, DriftReading, Fault
+from noria.monitoring.drift_reading import DriftReading, article
 from noria.monitoring.expected import RUN, ExpectedReading
 from noria.monitoring.findings import Finding, Kind, Observed, Severity, began
 from noria.monitoring.performance import PerformanceReading
 from noria.monitoring.skew import SkewReading
 from noria.monitoring.traffic import IN_TIME, ObjectiveReading, Repeated
 from noria.monitoring.volume import VolumeReading
-
-MOST_NAMED = 5
 
 
 def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
@@ -153,32 +151,26 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
         kind = reading.kind(start, world.source_of, first)
         others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
         source = world.source_of.get(first, first)
-        words = f"{source}: inputs have moved, first of all {first} ({shift:+.2f} in ranks){others}; it looks like {_a(kind)}"
+        words = f"{source}: inputs have moved, first of all {first} ({shift:+.2f} in ranks){others}; it looks like {article(kind)}"
         evidence = {**reading.to_dict(start), "looks_like": kind}
         severity: Severity = "page" if kind == "upstream fault" else "inform"
         yield Finding("drift", moved.subject, reading.since(start, first), severity, words, _mend(kind, source), evidence)
 
 
 def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
-    """The newest window's faults: those of one kind in several columns of one source are one finding."""
-    last = len(reading.pooled) - 1
-    groups: dict[tuple[str, str], list[Fault]] = {}
-    for fault in reading.faults_of(last):
-        groups.setdefault((world.source_of.get(fault.column, ""), fault.statistic), []).append(fault)
-    for (source, statistic), faults in groups.items():
-        columns = [fault.column for fault in faults]
-        subject = columns[0] if len(columns) == 1 or not source else source
-        first = last
-        while first and any(f.statistic == statistic and f.column in columns for f in reading.faults_of(first - 1)):
-            first -= 1
-        named = ", ".join(columns[:MOST_NAMED]) + (f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else "")
-        share = f"{faults[0].share:.0%} are " if faults[0].statistic in SHARES_OF_ROWS else ""
-        cut = _slice(world, reading.starts[last], columns[0]) if statistic == "slices" else None
-        where = f" ({cut})" if cut else ""
-        words = f"{named}: {share}{faults[0].words}{where}, since {reading.starts[first]:%Y-%m-%d %H:%M} UTC"
-        mend = _mend("upstream fault", source)
-        evidence = {"columns": columns, "statistic": statistic, "share": faults[0].share, "source": source, "slice": cut}
-        yield Finding("fault", f"{subject}: {statistic}", reading.starts[first], "page", words, mend, evidence)
+    """The newest window's faults."""
+    for group in reading.faulty(len(reading.pooled) - 1, world.source_of):
+        since = reading.starts[group.first]
+        cut = _slice(world, reading.starts[-1], group.columns[0]) if group.statistic == "slices" else None
+        words = f"{group.words(f' ({cut})' if cut else '')}, since {since:%Y-%m-%d %H:%M} UTC"
+        evidence = {
+            "columns": group.columns,
+            "statistic": group.statistic,
+            "share": group.faults[0].share,
+            "source": group.source,
+            "slice": cut,
+        }
+        yield Finding("fault", group.subject, since, "page", words, _mend("upstream fault", group.source), evidence)
 
 
 def _slice(world: World, start: datetime, column: str) -> str | None:
@@ -224,7 +216,3 @@ def _mend(kind: str, source: str) -> str:
         "upstream fault": f"look at {origin} since then, before anything is retrained on it",
         "changed relation": f"look whether {origin} means the same as before; if so, retrain (`noria train`)",
     }.get(kind, "if the world has changed, retrain (`noria train`); `noria monitor report` shows before and after")
-
-
-def _a(kind: str) -> str:
-    return f"an {kind}" if kind.startswith("u") else kind if kind.startswith("a ") else f"a {kind}"

@@ -26,7 +26,7 @@ from noria.loop.windows import accepted_windows, answered_by_window, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.business import MetricReading, read_metric
-from noria.monitoring.drift import DriftReading
+from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.expected import Expected, ExpectedReading, read_expected
 from noria.monitoring.monitor import Monitor
 from noria.monitoring.performance import PerformanceReading, read_performance, read_slices

@@ -1,0 +1,128 @@
+"""How inputs have moved: evidence by window, a map of all columns over time, and before and after of those that weigh most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.data.profile import ColumnReference, Profile
+from noria.data.sketch import BELOW, NULL, Sketch
+from noria.evidence.charts import Line, bars, heatmap, line_chart
+from noria.monitoring.drift_reading import DriftReading
+from noria.monitoring.findings import began
+
+MOST_COLUMNS = 6  # before and after
+MOST_ROWS = 24  # of the map
+STRONG_SHIFT = 0.25
+
+Floats = NDArray[np.float64]
+Labels = Mapping[str, Sequence[str]]
+
+
+def input_figures(
+    reading: DriftReading, profile: Profile, values: Callable[[datetime], Floats | None], labels: Labels | None = None
+) -> dict[str, Any] | None:
+    """The figures of a reading; None where no window has been judged. values: of a window `(rows, columns)`, None if they are gone;
+    labels: what the codes of a column of categories stand for"""
+    if not len(reading.pooled):
+        return None
+    start = began(reading.pooled, reading.level)
+    shown = len(reading.pooled) - 1 if start is None else start
+    order = np.argsort(-(reading.weights * reading.evidence[shown]))
+    faulty = [fault.column for fault in reading.faults_of(shown)]
+    names = list(dict.fromkeys([*faulty, *(reading.columns[i] for i in order)]))[:MOST_COLUMNS]
+    window = reading.starts[shown]
+    rows = values(window)
+    return {
+        "starts": [s.isoformat() for s in reading.starts],
+        "pooled": reading.pooled.tolist(),
+        "level": reading.level,
+        "shift": {name: _numbers(reading.shift[:, i]) for i, name in enumerate(reading.columns)},
+        "window": window.isoformat(),
+        "columns": [] if rows is None else _before_and_after(profile, names, rows, labels or {}),
+    }
+
+
+def _numbers(values: Floats) -> list[float | None]:
+    """For JSON, which has no NaN: a window in which a column is null has no mean."""
+    return [None if np.isnan(v) else round(float(v), 4) for v in values]
+
+
+def _before_and_after(profile: Profile, names: Sequence[str], rows: Floats, labels: Labels) -> list[dict[str, Any]]:
+    """The distributions of columns in the reference and in a window, as shares of the same bins."""
+    sketch = profile.sketch()
+    sketch.add(rows)
+    places = [profile.names.index(name) for name in names]
+    return [_distribution(profile.columns[i], sketch, i, labels.get(profile.names[i], ())) for i in places]
+
+
+def _distribution(column: ColumnReference, sketch: Sketch, place: int, known: Sequence[str]) -> dict[str, Any]:
+    counts = sketch.counts[place]
+    bins = len(column.summary.counts)
+    inside = counts[:bins]
+    before = column.summary.counts / max(column.summary.rows, 1)
+    after = inside / max(sketch.rows, 1)
+    if column.values is not None:
+        labels = [known[int(value)] if int(value) < len(known) else f"{value:g}" for value in column.values]
+    else:
+        edges = [column.summary.least or 0.0, *column.summary.edges.tolist(), column.summary.greatest or 0.0]
+        labels = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
+    rest = [("elsewhere", 0.0, counts[BELOW:NULL].sum()), ("null", column.summary.nulls / max(column.summary.rows, 1), counts[NULL])]
+    extra = [(name, was, int(now) / max(sketch.rows, 1)) for name, was, now in rest if now or was]
+    return {
+        "column": column.name,
+        "labels": [*labels, *(name for name, _, _ in extra)],
+        "before": [*before.round(5).tolist(), *(round(was, 5) for _, was, _ in extra)],
+        "after": [*after.round(5).tolist(), *(round(now, 5) for _, _, now in extra)],
+    }
+
+
+def render_inputs(inputs: Mapping[str, Any] | None, against: str) -> str:
+    """The section of a page, from `input_figures`. against: what the reference is, in words"""
+    if inputs is None:
+        return "<h2>Inputs</h2><p class='dim'>No window has been judged yet.</p>"
+    labels = [_short(s) for s in inputs["starts"]]
+    evidence = Line("evidence", "loop", [_log(v) for v in inputs["pooled"]])
+    level = Line("alarm", "bad", [_log(inputs["level"])] * len(labels))
+    strength = {name: max((abs(v) for v in path if v is not None), default=0.0) for name, path in inputs["shift"].items()}
+    moved = sorted(strength, key=lambda name: -strength[name])[:MOST_ROWS]
+    shift = [inputs["shift"][name] for name in moved]
+    return (
+        "<h2>Evidence that the inputs have moved</h2>"
+        "<p class='dim'>In powers of ten, window by window, over all columns; it is an alarm above the line that the budget of false "
+        "alarms sets.</p>"
+        + line_chart([evidence, level], labels)
+        + "<h2>How each input has moved</h2>"
+        + f"<p class='dim'>Against {escape(against)}: red where values rank higher, blue where they rank lower "
+        + f"(full colour at ±{STRONG_SHIFT}).</p>"
+        + heatmap(moved, labels, shift, most=STRONG_SHIFT)
+        + _charts(inputs)
+    )
+
+
+def _charts(inputs: Mapping[str, Any]) -> str:
+    if not inputs["columns"]:
+        return "<p class='dim'>The rows of that window are gone; their distributions can't be shown.</p>"
+    charts = [
+        f"<figure><figcaption>{escape(c['column'])}</figcaption>{bars(c['labels'], c['before'], c['after'])}</figure>"
+        for c in inputs["columns"]
+    ]
+    return (
+        f"<h2>Before and after</h2><p class='dim'>Grey: the reference. Green: the window of {_short(inputs['window'])}. What weighs most "
+        f"comes first.</p><div class='pair'>{''.join(charts)}</div>"
+    )
+
+
+def _log(value: float) -> float:
+    return math.log10(max(value, 0.01))
+
+
+def _short(text: str) -> str:
+    return f"{datetime.fromisoformat(text):%-d %b}"

@@ -1,0 +1,90 @@
+"""The report of a table: what was found in it, since when, and how its columns have moved, as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from noria.core.clock import in_words
+from noria.data.projection import Category
+from noria.evidence.inputs import input_figures, render_inputs
+from noria.evidence.tables import findings_table
+from noria.monitoring.table import TableReading
+
+STYLE = Path(__file__).with_name("report.css")
+
+
+def table_figures(reading: TableReading) -> dict[str, Any]:
+    """What is to be said of a table, as plain data."""
+    known = {c.name: [*c.values, *(["others"] if c.others else [])] for c in reading.projections if isinstance(c, Category)}
+    first = reading.drift.starts[0] if reading.drift.starts else None
+    return {
+        "table": reading.name,
+        "rows": reading.rows,
+        "untimed": reading.untimed,
+        "every": in_words(reading.every),
+        "reference": {"since": reading.since.isoformat(), "windows": reading.reference},
+        "judged": {"since": None if first is None else first.isoformat(), "windows": len(reading.drift.starts)},
+        "columns": list(reading.drift.columns),
+        "left_out": list(reading.left_out),
+        "findings": [
+            {
+                "kind": f.kind,
+                "subject": f.subject,
+                "since": f.since.isoformat(),
+                "severity": f.severity,
+                "words": f.words,
+                "over": f.evidence["over"],
+                "evidence": {name: value for name, value in f.evidence.items() if name != "over"},
+            }
+            for f in reading.findings
+        ],
+        "wrong_now": len(reading.wrong_now),
+        "inputs": input_figures(reading.drift, reading.profile, reading.values, known),
+    }
+
+
+def headline(figures: Mapping[str, Any]) -> str:
+    """How the table is, in one sentence."""
+    name, wrong = figures["table"], [f for f in figures["findings"] if f["over"] is None]
+    if wrong:
+        return f"{name}: {wrong[-1]['words']}" + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+    if not figures["judged"]["windows"]:
+        return f"{name}: unknown; no window after the reference has rows"
+    over = sum(f["over"] is not None for f in figures["findings"])
+    return f"{name} is well: nothing is wrong in the newest window" + (f"; {over} earlier findings are over" if over else "")
+
+
+def render_table_report(figures: Mapping[str, Any]) -> str:
+    """The whole page, from `table_figures`."""
+    reference, judged = figures["reference"], figures["judged"]
+    told = (
+        f"{figures['rows']:,} rows · {judged['windows']} windows of {figures['every']} against the {reference['windows']} from "
+        f"{_day(reference['since'])}"
+    )
+    unseen = [f"{figures['untimed']:,} rows have no time"] if figures["untimed"] else []
+    unseen += [f"not judged: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
+    return "".join(
+        [
+            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+            f"<title>{escape(figures['table'])}</title><style>{STYLE.read_text()}</style></head><body>",
+            f'<h1>{escape(headline(figures))}</h1><p class="dim">{escape(" · ".join([told, *unseen]))}</p>',
+            _findings(figures),
+            render_inputs(figures["inputs"], "the reference"),
+            "</body></html>",
+        ]
+    )
+
+
+def _findings(figures: Mapping[str, Any]) -> str:
+    if not figures["findings"]:
+        return "<h2>Findings</h2><p class='dim'>None.</p>"
+    rows = [{**f, "opened_at": f["since"], "closed_at": f["over"]} for f in reversed(figures["findings"])]
+    return "<h2>Findings, the newest first</h2>" + findings_table(rows, _day, still_open="<b>lasts</b>")
+
+
+def _day(text: str) -> str:
+    return f"{datetime.fromisoformat(text):%-d %b %Y}"

@@ -1,0 +1,273 @@
+"""What the drift monitor says: evidence by window and column, faults, and what has moved with what since when.
+
+From scores to words: columns that begin to drift together are one movement, the same fault in several columns is one, and both say which
+columns, since when, and what it looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.health import Health, Healthy, Unhealthy, Unknown
+from noria.data.profile import STATISTICS
+from noria.monitoring.findings import began, episodes
+
+Floats = NDArray[np.float64]
+Kind = Literal["upstream fault", "population shift", "changed relation", "a holiday or a season"]
+
+LEAST_REFERENCE = 20  # windows; below, the reference's own spread is not known
+MOVED = 2.0  # of a score, from which a column stands out
+RELATIONS = ("relation", "residual")
+FAULTS = {
+    "null_share": "nulls",
+    "repeats": "values that stand still",
+    "outside": "values that never were or can't be",
+    "mean_rank": "a step of all values",
+    "spread": "a spread that has changed at once",
+    "slices": "values that have moved in one slice of the rows",
+}
+SHARES_OF_ROWS = ("null_share", "repeats", "outside")  # what the figure of a fault is; of the others it is an effect
+SOON = 7  # windows after a column's alarm, within which what begins to drift belongs to it
+MOST_NAMED = 5  # columns in one sentence
+CHANGE = 1.5  # standard deviations of a score, for which the beginning of a change is looked for
+SUDDEN, MOST_OF_A_SOURCE, STEP = 3, 0.8, 2.5  # windows, within which so many columns of one source have moved together, and so far
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a column in one window by itself. statistic: the share that says so; share: how large it is"""
+
+    window: int
+    column: str
+    statistic: str
+    share: float
+
+    @property
+    def words(self) -> str:
+        return FAULTS[self.statistic]
+
+
+@dataclass(frozen=True)
+class FaultGroup:
+    """The same fault in columns of one source in a window. first: the window from which it has lasted without a break"""
+
+    source: str
+    statistic: str
+    faults: tuple[Fault, ...]
+    first: int
+    window: int
+
+    @property
+    def columns(self) -> list[str]:
+        return [fault.column for fault in self.faults]
+
+    @property
+    def subject(self) -> str:
+        """The source; the column, if it is but one."""
+        alone = len(self.faults) == 1 or not self.source
+        return f"{self.faults[0].column if alone else self.source}: {self.statistic}"
+
+    def words(self, where: str = "") -> str:
+        """What is wrong, in words; where: in which rows, if that is known."""
+        more = len(self.faults) - MOST_NAMED
+        named = ", ".join(self.columns[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        share = f"{self.faults[0].share:.0%} are " if self.statistic in SHARES_OF_ROWS else ""
+        return f"{named}: {share}{self.faults[0].words}{where}"
+
+
+class Spell(NamedTuple):
+    """One column's evidence at or above the level: from when, in which order among those of a window, since when by its likely beginning,
+    until when."""
+
+    start: int
+    order: float
+    began: int
+    end: int
+    column: str
+
+
+@dataclass(frozen=True)
+class Movement:
+    """Columns of one source that have begun to drift one soon after the other.
+
+    subject: the source; of a movement that began while another of that source lasted, with its first column. start, newest: the windows
+    in which its first and its last column alarmed; end: the window in which all of them were over
+    """
+
+    subject: str
+    start: int
+    newest: int
+    end: int
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DriftReading:
+    """Evidence per window and column `(windows, columns)`, pooled `(windows,)`, against the level of alarm.
+
+    starts: when each window began; shift: each column's mean rank minus the reference's `(windows, columns)`, from −0.5 to 0.5
+    scores: of each window's statistics `(windows, columns, 10)`, normal where nothing is wrong
+    weights: of each column `(columns,)`, summing to 1
+    unjudged: so many of the newest windows have rows and no statistics that fit the reference
+    """
+
+    columns: tuple[str, ...]
+    starts: tuple[datetime, ...]
+    evidence: Floats
+    pooled: Floats
+    shift: Floats
+    scores: Floats
+    weights: Floats
+    level: float
+    learning: bool
+    unjudged: int = 0
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def alarmed_at(self) -> int | None:
+        over = [*np.flatnonzero(self.pooled >= self.level)[:1].tolist(), *(fault.window for fault in self.faults[:1])]
+        return min(over) if over else None
+
+    @property
+    def drifting(self) -> bool:
+        """Whether the evidence of drift stands at or above the level now."""
+        return len(self.pooled) > 0 and bool(self.pooled[-1] >= self.level)
+
+    @property
+    def alarming(self) -> bool:
+        """Whether there is drift now, or the newest window has a fault."""
+        return self.drifting or bool(self.faults_of(len(self.pooled) - 1))
+
+    def faults_of(self, window: int) -> list[Fault]:
+        """The faults of a window."""
+        return [fault for fault in self.faults if fault.window == window % max(len(self.pooled), 1)]
+
+    def leading(self, window: int) -> list[tuple[str, float]]:
+        """The columns with most evidence at a window, with their shifts: faulty ones first, then by what they are likely to hurt."""
+        faulty = {fault.column for fault in self.faults_of(window)}
+        weighed = self.weights * self.evidence[window]
+        order = sorted(range(len(self.columns)), key=lambda i: (self.columns[i] not in faulty, -weighed[i]))[:5]
+        return [(self.columns[i], float(self.shift[window, i])) for i in order]
+
+    def moved(self, source_of: Mapping[str, str]) -> list[Movement]:
+        """What drifts now. Where no column's part suffices by itself, it is the source of the one that leads."""
+        now, whole = len(self.pooled), began(self.pooled, self.level)
+        lasting = [m for m in self.movements(source_of) if m.end == now]
+        if not lasting and whole is not None:
+            leading = [name for name, _ in self.leading(whole)][:3]
+            return [Movement(source_of.get(leading[0], leading[0]), whole, whole, now, tuple(leading))]
+        return lasting
+
+    def movements(self, source_of: Mapping[str, str], *, faults_too: bool = True) -> list[Movement]:
+        """What has drifted so far: columns of one source that alarmed by their own parts of the evidence, one soon after the other. What
+        began later is another movement, though the first one lasted. faults_too: also where faults tell it anyhow"""
+        parts = self.weights * self.evidence
+        found: dict[str, list[Spell]] = {}
+        for i, name in enumerate(self.columns):
+            spells = episodes(parts[:, i], self.level)
+            for start, end in spells if faults_too else [s for s in spells if not self._told_by_faults(i, *s)]:
+                found.setdefault(source_of.get(name, name), []).append(Spell(start, -parts[start, i], self._began(start, i), end, name))
+        return [m for source, spells in found.items() for m in _movements(source, sorted(spells))]
+
+    def _told_by_faults(self, column: int, start: int, end: int) -> bool:
+        """Whether at least half of the windows in which a column stands out have a fault of it."""
+        strong = np.flatnonzero((np.abs(np.nan_to_num(self.scores[start:end, column])) > MOVED).any(axis=1)) + start
+        faulty = {fault.window for fault in self.faults if fault.column == self.columns[column]}
+        return 0 < len(strong) <= 2 * len(faulty.intersection(strong.tolist()))
+
+    def faulty(self, window: int, source_of: Mapping[str, str]) -> list[FaultGroup]:
+        """A window's faults: those of one kind in several columns of one source belong together."""
+        groups: dict[tuple[str, str], list[Fault]] = {}
+        for fault in self.faults_of(window):
+            groups.setdefault((source_of.get(fault.column, ""), fault.statistic), []).append(fault)
+        found = []
+        for (source, statistic), faults in groups.items():
+            first, columns = window, {fault.column for fault in faults}
+            while first and any(f.statistic == statistic and f.column in columns for f in self.faults_of(first - 1)):
+                first -= 1
+            found.append(FaultGroup(source, statistic, tuple(faults), first, window))
+        return found
+
+    def since(self, window: int, name: str) -> datetime:
+        """When what is seen of a column at a window began."""
+        return self.starts[self._began(window, self.columns.index(name))]
+
+    def kind(self, window: int, source_of: Mapping[str, str], name: str) -> Kind:
+        """What it looks like, from which columns moved, when, and where they come from (column → source)."""
+        if self.faults_of(window):
+            return "upstream fault"
+        recent = np.nan_to_num(self.scores[max(window - SUDDEN, 0) : window + 1])
+        strength = np.abs(recent).mean(axis=0)
+        leading = self.columns.index(name)
+        if STATISTICS[int(strength[leading].argmax())] in RELATIONS and strength[leading].max() > MOVED / 2:
+            return "changed relation"
+        moved = {self.columns[i] for i in range(len(self.columns)) if strength[i].max() > MOVED / 2}
+        sources = {source_of.get(name, "") for name in moved}
+        if len(sources) == 1 and sources != {""} and window - self._began(window, leading) < SUDDEN:
+            (source,) = sources
+            own = [i for i, name in enumerate(self.columns) if source_of.get(name) == source]
+            step = float(strength[own].max(axis=1).mean())
+            if len(own) < len(self.columns) and len(moved) >= MOST_OF_A_SOURCE * len(own) and step > STEP:
+                return "upstream fault"
+        return "population shift"
+
+    def _began(self, window: int, column: int) -> int:
+        """When a column's drift began, as seen at a window: the most likely moment of a change in what stands out most (Page 1954)."""
+        scores = np.nan_to_num(self.scores[: window + 1, column])
+        recent = scores[max(window - SUDDEN, 0) :].mean(axis=0)
+        strongest = int(np.abs(recent).argmax())
+        steps = CHANGE * np.sign(recent[strongest]) * scores[:, strongest] - CHANGE**2 / 2
+        before = np.append(0.0, np.cumsum(steps)[:-1])  # the sum before each window is least where the change begins
+        return len(before) - 1 - int(before[::-1].argmin())
+
+    @property
+    def health(self) -> Health:
+        if self.learning:
+            return Unknown(f"the reference has under {LEAST_REFERENCE} windows to learn its spread from")
+        if self.unjudged:
+            return Unknown(
+                f"the newest {self.unjudged} windows have rows that the reference can't judge: other columns, or nothing kept of them"
+            )
+        if len(self.pooled) == 0:
+            return Unknown("no window of traffic to compare yet")
+        if faults := self.faults_of(len(self.pooled) - 1):
+            return Unhealthy("; ".join(f"{fault.column} has {fault.words}" for fault in faults[:5]))
+        if began(self.pooled, self.level) is not None:  # until it is over: an open finding and a monitor that is well don't go together
+            return Unhealthy(f"inputs have moved; most of all {self.leading(-1)[0][0]}")
+        return Healthy({"windows": len(self.pooled), "evidence": float(self.pooled[-1]), "level": self.level})
+
+    def to_dict(self, window: int) -> dict[str, Any]:
+        """The evidence a decision or a finding is stored with."""
+        return {
+            "columns": {name: round(shift, 4) for name, shift in self.leading(window)},
+            "evidence": float(self.pooled[window]),
+            "level": self.level,
+            "faults": {fault.column: fault.words for fault in self.faults_of(window)},
+        }
+
+
+def article(kind: Kind) -> str:
+    """A kind with its article."""
+    return f"an {kind}" if kind.startswith("u") else kind if kind.startswith("a ") else f"a {kind}"
+
+
+def _movements(source: str, spells: Sequence[Spell]) -> list[Movement]:
+    """The movements in one source, by its columns' spells, the first first. Their names follow from history alone: they stay the same while
+    a movement lasts."""
+    found: list[Movement] = []
+    for start, _, began_at, end, name in spells:
+        lasting = [m for m in found if m.end > start]
+        joined = next((m for m in lasting if began_at - m.newest <= SOON), None)
+        if joined is None:
+            alone = all(m.subject != source for m in lasting)
+            found.append(Movement(source if alone else f"{source}: {name}", start, start, end, (name,)))
+        else:
+            columns = joined.columns if name in joined.columns else (*joined.columns, name)
+            found[found.index(joined)] = replace(joined, newest=start, end=max(joined.end, end), columns=columns)
+    return found

@@ -1,0 +1,318 @@
+"""The monitor of a table: the windows of a batch, or of a history of batches, judged against the first of them.
+
+No project is needed, and nothing is kept: every column that can be a number, a category, a text or an embedding is watched for faults and
+drift, and the number of rows with them, within one budget of false alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.clock import EPOCH, duration, from_epoch, in_words, microseconds, since_epoch
+from noria.core.errors import UserMistake, nearest
+from noria.core.sql import connect
+from noria.data.profile import Profile, profile
+from noria.data.projection import Projection, fit_projections, learnt, seconds_of
+from noria.monitoring.drift import DriftDetector
+from noria.monitoring.drift_reading import LEAST_REFERENCE, DriftReading, FaultGroup, Movement, article
+from noria.monitoring.findings import Finding
+from noria.monitoring.volume import Unusual, VolumeDetector, VolumeReading
+from noria.monitoring.windows import Window
+from noria.statistics.e_detector import level_for
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = NDArray[np.float64]
+Projections = dict[str, list[Projection]]
+
+YEAR = timedelta(days=365)
+DRIFT_SHARE, VOLUME_SHARE = 0.8, 0.2  # of the budget
+FITTED = 3  # every so many windows of a reference is one, where texts or embeddings are learnt: those are no sample of how others look
+AT_ONCE = 20_000  # rows
+REPEATED = "(rows that came before)"
+
+
+class NotJudged(UserMistake):
+    """A table can't be judged: it has no time to be cut by, or too little of a past."""
+
+    code = "NR-606"
+
+
+@dataclass(frozen=True)
+class TableReading:
+    """What is to be said of a table.
+
+    drift, volume: of its windows after the reference; left_out: columns that could not be judged; unreadable: rows without a time
+    reference: how many windows were learnt from; since: the first one's start; profile: theirs
+    """
+
+    name: str
+    rows: int
+    every: timedelta
+    since: datetime
+    reference: int
+    profile: Profile
+    drift: DriftReading
+    volume: VolumeReading
+    left_out: tuple[str, ...]
+    untimed: int
+    _table: _Cut
+    _by_column: Projections
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """All that was found, in the order of time; its evidence has `over`, when it was over, or None."""
+        found = [*self._volumes(), *self._faults(), *(self._drift(m) for m in self.drift.movements(self._source_of, faults_too=False))]
+        return tuple(sorted(found, key=lambda f: f.since))
+
+    @property
+    def projections(self) -> list[Projection]:
+        """How the columns became numbers."""
+        return [p for each in self._by_column.values() for p in each]
+
+    @property
+    def wrong_now(self) -> list[Finding]:
+        """What is not over."""
+        return [f for f in self.findings if f.evidence["over"] is None]
+
+    def values(self, start: datetime) -> Floats:
+        """The numbers of a window `(rows, columns)`, in the order of the profile."""
+        return next(_projected(self._table, self._by_column, [start]))
+
+    @property
+    def _source_of(self) -> dict[str, str]:
+        return dict.fromkeys(self.drift.columns, self.name)
+
+    def _over(self, window: int) -> str | None:
+        """When something was over that was last seen in a window; None if that is the newest."""
+        last = len(self.drift.starts) - 1
+        return None if window >= last else self.drift.starts[window + 1].isoformat()
+
+    def _drift(self, moved: Movement) -> Finding:
+        first, reading = moved.columns[0], self.drift
+        shift, kind = reading.shift[moved.start, reading.columns.index(first)], reading.kind(moved.start, {}, first)
+        more = f", then {', '.join(moved.columns[1:4])}" if len(moved.columns) > 1 else ""
+        words = f"first of all {first} has moved ({shift:+.2f} in ranks){more}; it looks like {article(kind)}"
+        evidence = {"columns": list(moved.columns), "looks_like": kind, "over": self._over(moved.end - 1)}
+        since = reading.since(moved.start, first)
+        return Finding("drift", moved.subject, since, "inform", words, "look what has changed since then", evidence)
+
+    def _faults(self) -> Iterator[Finding]:
+        """Each once, as it was in the window in which it was first seen. Rows that come again have values that come again."""
+        groups = [g for window in range(len(self.drift.starts)) for g in self.drift.faulty(window, self._source_of)]
+        again = {g.window for g in groups if REPEATED in g.columns}
+        for group in (g for g in groups if g.statistic != "repeats" or g.window not in again):
+            if group.first == group.window:
+                last = max(g.window for g in groups if g.statistic == group.statistic and g.first == group.first)
+                yield self._fault(group, last)
+
+    def _fault(self, group: FaultGroup, last: int) -> Finding:
+        start = self.drift.starts[group.first]
+        column, values = group.columns[0], self.values(start)
+        cut = self.profile.slice_that_moved(values, column) if group.statistic == "slices" else None
+        row = None if cut else self._first_bad(values[:, self.profile.names.index(column)], column, group.statistic)
+        number = None if row is None else self._table.row_of(start, row)
+        where = f" ({cut[0]}={cut[1]:g})" if cut else "" if number is None else f", the first in row {number:,}"
+        evidence = {"columns": group.columns, "statistic": group.statistic, "share": group.faults[0].share, "first_row": number}
+        words, mend = self._by_source(group).words(where), f"look at what fills {self.name} since then"
+        return Finding("fault", group.subject, start, "page", words, mend, {**evidence, "over": self._over(last)})
+
+    def _by_source(self, group: FaultGroup) -> FaultGroup:
+        """Nulls of all the numbers that a text became are nulls of the text."""
+        if group.statistic != "null_share":
+            return group
+        column_of = {name: column for column, each in self._by_column.items() for p in each for name in p.names}
+        sources = {column_of[fault.column]: replace(fault, column=column_of[fault.column]) for fault in group.faults}
+        return replace(group, faults=tuple(sources.values()))
+
+    def _first_bad(self, values: Floats, column: str, statistic: str) -> int | None:
+        """The first value of a window at which a fault shows by itself; None where only all of them show it."""
+        with np.errstate(over="ignore"):
+            single = values.astype(np.float32)
+        bins = self.profile.columns[self.profile.names.index(column)].bins
+        bad = {
+            "null_share": ~np.isfinite(single),
+            "outside": np.isin(single, list(bins.strange(single))),
+            "repeats": np.append(False, single[1:] == single[:-1]),
+        }.get(statistic)
+        return int(bad.argmax()) if bad is not None and bad.any() else None
+
+    def _volumes(self) -> Iterator[Finding]:
+        unusual, at = self.volume.unusual, 0
+        while at < len(unusual):
+            run: list[Unusual] = [unusual[at]]
+            while at + len(run) < len(unusual) and unusual[at + len(run)].start == run[-1].start + self.every:
+                run.append(unusual[at + len(run)])
+            at += len(run)
+            over = None if run[-1].start == self.volume.newest else (run[-1].start + self.every).isoformat()
+            evidence = {"rows": run[0].rows, "expected": round(run[0].expected, 1), "over": over}
+            mend = f"look at what fills {self.name}"
+            yield Finding("volume", self.name, run[0].start, "page", f"{self.name}: {run[0].words}", mend, evidence)
+
+
+def judge_table(
+    rows: pa.Table,
+    time: str,
+    *,
+    every: str | timedelta = "1d",
+    reference: int = 60,
+    false_alarms_per_year: float = 2.0,
+    until: datetime | None = None,
+    name: str = "table",
+    leave_out: tuple[str, ...] = (),
+) -> TableReading:
+    """Cut a table into windows by a column of times, learn from the first of them, and judge the others.
+
+    every: how long a window is; reference: how many are learnt from, at least 20 (30 where there are texts or embeddings, of which a third
+        is spent on learning what they are like)
+    until: the moment up to which the table is whole, UTC-aware; if left out, the end of the window of its newest row
+    leave_out: columns that are not watched, such as keys
+
+    Raises `NotJudged`.
+    """
+    span = duration(every)
+    if false_alarms_per_year <= 0 or span <= timedelta():
+        raise NotJudged(
+            what="a window of no length, or no budget",
+            where=f"every={in_words(span)}, false_alarms_per_year={false_alarms_per_year}",
+            mend="give both above 0",
+        )
+    cut = _cut(rows, time, span, until, name)
+    starts = cut.starts
+    if reference < LEAST_REFERENCE or len(starts) <= reference:
+        raise NotJudged(
+            what=f"{len(starts)} windows of {in_words(span)} are too few to learn from {reference}, and judge the others",
+            where=f"{name}, {starts[0]:%Y-%m-%d %H:%M} to {starts[-1] + span:%Y-%m-%d %H:%M} UTC",
+            mend=f"learn from at least {LEAST_REFERENCE} windows, and leave some to judge: a shorter `every`, or more of a past",
+        )
+    learning = [i for i in range(reference) if i % FITTED]
+    projections, left_out = fit_projections(cut.rows_of(starts[:reference:FITTED]), (time, *leave_out))
+    if not learnt(projections):
+        learning = list(range(reference))
+        projections, left_out = fit_projections(cut.rows_of(starts[:reference]), (time, *leave_out))
+    known = _learn(cut, projections, learning)
+    windows = YEAR / span
+    detector = DriftDetector(
+        known, level_for(alarms_per_year=DRIFT_SHARE * false_alarms_per_year, windows_per_year=windows), lambda s: (s - EPOCH) // span
+    )
+    counts = VolumeDetector(name, level_for(alarms_per_year=VOLUME_SHARE * false_alarms_per_year, windows_per_year=windows))
+    counts.add((start, cut.count(start)) for start in starts)
+    judged = starts[reference:]
+    for start, values in zip(judged, _projected(cut, projections, judged), strict=True):
+        detector.add([Window(start, name, "", len(values), known.statistics(values) if len(values) else None, None)])
+    drift, volume = detector.reading(), counts.reading()
+    return TableReading(
+        name, rows.num_rows, span, starts[0], reference, known, drift, volume, tuple(left_out), cut.untimed, cut, projections
+    )
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A table in the order of time, with the borders of its windows. numbers: of its rows in the order in which they came, from 1"""
+
+    table: pa.Table
+    time: str
+    span: timedelta
+    starts: list[datetime]
+    borders: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    untimed: int
+
+    def window(self, start: datetime) -> pa.Table:
+        i = self._place(start)
+        return self.table.slice(self.borders[i], self.borders[i + 1] - self.borders[i])
+
+    def count(self, start: datetime) -> int:
+        i = self._place(start)
+        return int(self.borders[i + 1] - self.borders[i])
+
+    def row_of(self, start: datetime, place: int) -> int:
+        return int(self.numbers[self.borders[self._place(start)] + place])
+
+    def _place(self, start: datetime) -> int:
+        return (start - self.starts[0]) // self.span
+
+    def rows_of(self, starts: Sequence[datetime]) -> pa.Table:
+        import pyarrow as pa
+
+        return pa.concat_tables([self.window(start) for start in starts])
+
+
+def _cut(rows: pa.Table, time: str, span: timedelta, until: datetime | None, name: str) -> _Cut:
+    import pyarrow as pa
+
+    if time not in rows.column_names:
+        raise NotJudged(
+            what=f"there is no column {time!r}{nearest(time, rows.column_names)}",
+            where=name,
+            mend="name the column of times by which windows are cut",
+        )
+    kind = rows.schema.field(time).type
+    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        raise NotJudged(
+            what=f"{time!r} is no column of times, but of {kind}", where=name, mend="name another column, or cast it to a timestamp"
+        )
+    seconds = seconds_of(rows.column(time))
+    order = np.argsort(seconds, kind="stable")
+    order = order[: int(np.isfinite(seconds).sum())]  # NaN comes last
+    if not len(order):
+        raise NotJudged(what="no row has a time", where=f"{name}, column {time!r}", mend="give it rows")
+    us = (seconds[order] * 1e6).astype(np.int64)
+    width = microseconds(span)
+    first, last = int(us[0]) // width, int(us[-1]) // width
+    end = last + 1 if until is None else since_epoch(until) // width
+    if end - first > 1_000_000:
+        raise NotJudged(what=f"{end - first:,} windows of {in_words(span)}", where=name, mend="cut it into longer ones (`every`)")
+    edges = np.arange(first, max(end, first + 1) + 1) * width
+    sorted_already = bool((order == np.arange(rows.num_rows)[: len(order)]).all())
+    table = rows.slice(0, len(order)) if sorted_already else rows.take(pa.array(order))
+    return _Cut(table, time, span, [from_epoch(int(e)) for e in edges[:-1]], us.searchsorted(edges), order + 1, rows.num_rows - len(order))
+
+
+def _learn(cut: _Cut, projections: Projections, windows: list[int]) -> Profile:
+    starts = [cut.starts[i] for i in windows if cut.count(cut.starts[i])]
+    if len(starts) < LEAST_REFERENCE:
+        raise NotJudged(
+            what=f"only {len(starts)} windows of the reference have rows to learn from",
+            where=f"of {len(windows)} that were looked at; where there are texts or embeddings, that is two of three",
+            mend=f"learn from more windows, so that at least {LEAST_REFERENCE} have rows",
+        )
+    values = list(_projected(cut, projections, starts))
+    numbers = np.array([(start - EPOCH) // cut.span for start in starts], np.int64)
+    names = (*(name for each in projections.values() for p in each for name in p.names), REPEATED)
+    return profile(names, np.concatenate(values), np.repeat(numbers, [len(v) for v in values]))
+
+
+def _projected(cut: _Cut, projections: Projections, starts: Sequence[datetime]) -> Iterator[Floats]:
+    """Windows as numbers `(rows, columns)`; several at a time, where they are small."""
+    waiting: list[datetime] = []
+    with connect() as con:
+        for i, start in enumerate(starts):
+            waiting.append(start)
+            counts = [cut.count(each) for each in waiting]
+            if sum(counts) >= AT_ONCE or i == len(starts) - 1:
+                rows = cut.rows_of(waiting)
+                times = seconds_of(rows.column(cut.time))
+                parts = [p.of(rows.column(name), times) for name, each in projections.items() for p in each]
+                con.register("batch", rows)
+                hashes = con.sql("SELECT hash(batch) AS hash FROM batch").fetchnumpy()["hash"]
+                borders = np.cumsum(counts)[:-1]
+                repeated = np.concatenate([_repeated(own) for own in np.split(np.asarray(hashes), borders)])
+                yield from np.split(np.column_stack([*parts, repeated]), borders)
+                waiting = []
+
+
+def _repeated(hashes: NDArray[np.uint64]) -> Floats:
+    """Whether each row came before, by its hash: 1 or 0."""
+    _, first = np.unique(hashes, return_index=True)
+    found = np.ones(len(hashes))
+    found[first] = 0.0
+    return found

@@ -1,0 +1,180 @@
+"""The monitor of a table: what is wrong in a batch is named, with its first row and since when; what can't be judged is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from noria.cli.main import app
+from noria.evidence.table_report import render_table_report, table_figures
+from noria.monitoring.table import NotJudged, TableReading, judge_table
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+ROWS, DAYS, BROKEN = 120, 50, 44
+TOPICS = [["price", "offer", "sale", "cheap"], ["parcel", "driver", "late", "box"]]
+
+
+def day(number: int, seed: int = 0) -> pa.Table:
+    rng = np.random.default_rng([seed, number])
+    topic = rng.integers(0, 2, ROWS)
+    at = [START + timedelta(days=number, seconds=float(s)) for s in np.sort(rng.uniform(0, 86_400, ROWS))]
+    vectors = (np.where(topic[:, None] == 1, 1.0, -1.0) + rng.normal(size=(ROWS, 6))).astype(np.float32)
+    return pa.table(
+        {
+            "at": pa.array(at, pa.timestamp("us", tz="UTC")),
+            "review": [" ".join(rng.choice([*TOPICS[t], "the", "a", "was", "very"], 7)) for t in topic],
+            "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 6),
+            "amount": rng.normal(50, 10, ROWS),
+            "country": rng.choice(["DE", "FR"], ROWS),
+            "extra": [{"a": 1}] * ROWS,
+        }
+    )
+
+
+def table(change: Callable[[pa.Table], pa.Table] = lambda rows: rows, until: int = DAYS) -> pa.Table:
+    return pa.concat_tables([change(day(i)) if BROKEN <= i < until else day(i) for i in range(DAYS)])
+
+
+def changed(name: str, change: Callable[[list], list]) -> Callable[[pa.Table], pa.Table]:  # type: ignore[type-arg]
+    def of(rows: pa.Table) -> pa.Table:
+        place = rows.schema.get_field_index(name)
+        return rows.set_column(place, name, pa.array(change(rows[name].to_pylist()), rows.schema.field(name).type))
+
+    return of
+
+
+def judge(rows: pa.Table, reference: int = 36, **asked: object) -> TableReading:
+    return judge_table(rows, "at", reference=reference, name="reviews", **asked)  # type: ignore[arg-type]
+
+
+def test_a_table_in_which_nothing_is_wrong_is_quiet_and_says_what_it_did_not_judge() -> None:
+    reading = judge(table())
+    assert reading.findings == ()
+    assert reading.left_out == ("extra",)
+    assert len(reading.drift.starts) == DAYS - 36
+    assert any(name.startswith("review: about") for name in reading.drift.columns)
+    assert any(name.startswith("vector (direction") for name in reading.drift.columns)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            changed("review", lambda texts: [t if i % 4 else None for i, t in enumerate(texts)]),
+            "review: 25% are nulls, the first in row 5,281",
+        ),
+        (changed("review", lambda texts: [t.upper() for t in texts]), "review (capitals): 100% are values that never were"),
+        (changed("amount", lambda values: [v * 1000 for v in values]), "amount: 100% are values that never were or can't be"),
+        (changed("amount", lambda values: values[:1] * len(values)), "amount: 100% are values that stand still, the first in row 5,282"),
+        (changed("country", lambda codes: [c.lower() for c in codes]), "country: 100% are values that never were"),
+        (changed("vector", lambda vectors: [[0.0] * 6] * len(vectors)), "vector"),
+        (lambda rows: pa.concat_tables([rows, rows.slice(0, 30)]), "(rows that came before): 20% are values that never were"),
+    ],
+)
+def test_a_fault_is_named_in_its_first_window(change: Callable[[pa.Table], pa.Table], words: str) -> None:
+    faults = [f for f in judge(table(change)).findings if f.kind == "fault"]
+    assert any(words in f.words for f in faults), [f.words for f in faults]
+    assert {f.since for f in faults} == {START + timedelta(days=BROKEN)}
+    assert all(f.evidence["over"] is None for f in faults)
+
+
+def test_what_is_over_says_when_and_is_wrong_no_more() -> None:
+    reading = judge(table(changed("amount", lambda values: [None] * len(values)), until=46))
+    (fault,) = (f for f in reading.findings if f.kind == "fault")
+    assert fault.words == "amount: 100% are nulls, the first in row 5,281"
+    assert fault.evidence["over"] == (START + timedelta(days=46)).isoformat()
+    assert fault not in reading.wrong_now
+
+
+def test_rows_that_stop_are_found_when_it_is_known_how_far_the_table_goes() -> None:
+    whole = judge(table())
+    assert whole.wrong_now == []
+    stopped = judge(table(), until=START + timedelta(days=DAYS + 2))
+    assert [f.words for f in stopped.wrong_now] == ["reviews: no rows came, where there usually are about 120"]
+    assert stopped.wrong_now[0].since == START + timedelta(days=DAYS)
+
+
+def test_topics_that_shift_move_the_text_and_the_embedding() -> None:
+    def one_topic(rows: pa.Table) -> pa.Table:
+        return rows.filter(pa.array([any(w in t.split() for w in TOPICS[1]) for t in rows["review"].to_pylist()]))
+
+    drifts = [f for f in judge(table(one_topic)).findings if f.kind == "drift"]
+    assert any("vector (direction 1)" in f.evidence["columns"] for f in drifts)
+    assert any(any(c.startswith("review: about") for c in f.evidence["columns"]) for f in drifts)
+
+
+def test_rows_need_no_order_and_the_first_bad_one_is_counted_as_they_came() -> None:
+    rows = table(changed("amount", lambda values: [None] * len(values)))
+    turned = rows.take(list(range(rows.num_rows))[::-1])
+    (fault,) = (f for f in judge(turned).findings if f.kind == "fault")
+    assert fault.evidence["first_row"] == rows.num_rows - BROKEN * ROWS
+
+
+def bad(change: Callable[[pa.Table], pa.Table], **asked: object) -> Callable[[], TableReading]:
+    return lambda: judge(change(table()), **asked)
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (lambda: judge_table(table(), "when"), "no column 'when'"),
+        (lambda: judge_table(table(), "amount"), "no column of times"),
+        (bad(lambda rows: rows.slice(0, 0)), "no row has a time"),
+        (bad(lambda rows: rows.slice(0, 1)), "too few"),
+        (bad(changed("at", lambda times: [None] * len(times))), "no row has a time"),
+        (bad(lambda rows: rows, reference=19), "at least 20"),
+        (bad(lambda rows: rows, reference=25), "only 16 windows of the reference"),
+        (bad(lambda rows: rows, every="1ms"), "longer ones"),
+        (bad(lambda rows: rows, every=timedelta()), "no length"),
+        (bad(lambda rows: rows, false_alarms_per_year=0), "no budget"),
+        (bad(lambda rows: rows, until=START), "too few"),
+    ],
+)
+def test_what_can_not_be_judged_is_refused(broken: Callable[[], TableReading], words: str) -> None:
+    with pytest.raises(NotJudged, match=words):
+        broken()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.slice(0, 1),
+        lambda rows: rows.slice(0, 0),
+        changed("amount", lambda values: [float("inf")] * len(values)),
+        changed("amount", lambda values: [1e300] * len(values)),
+        changed("vector", lambda vectors: [None] * len(vectors)),
+        changed("review", lambda texts: [""] * len(texts)),
+        changed("at", lambda times: [None, *times[1:]]),
+    ],
+)
+def test_bad_windows_are_no_crash_and_write_a_page(change: Callable[[pa.Table], pa.Table]) -> None:
+    figures = table_figures(judge(table(change)))
+    json.dumps(figures, allow_nan=False)
+    assert "</html>" in render_table_report(figures)
+
+
+def test_the_command_needs_no_project_and_its_exit_code_says_whether_all_is_well(tmp_path: Path) -> None:
+    pq.write_table(table(), tmp_path / "well.parquet")
+    pq.write_table(table(changed("amount", lambda values: [None] * len(values))), tmp_path / "broken.parquet")
+    command = ["monitor", "table", "--time", "at", "--reference", "36", "--json"]
+    told = {}
+    for name, code in (("well", 0), ("broken", 1)):
+        out = tmp_path / f"{name}.html"
+        done = CliRunner().invoke(app, [*command, str(tmp_path / f"{name}.parquet"), "--out", str(out), "--leave-out", "extra"])
+        assert done.exit_code == code, done.output
+        told[name] = json.loads(done.output)
+        assert "<svg" in out.read_text()
+    assert told["well"]["findings"] == []
+    assert told["well"]["left_out"] == []
+    assert told["broken"]["findings"][0]["words"] == "amount: 100% are nulls, the first in row 5,281"
+    words = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "broken.parquet")]).output
+    assert "100% are nulls" in words
+    assert "not judged: extra" in words
