@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.figure import Figure, Proof, most_a_year
 from benchmarks.monitoring.coverage import coverage
 from benchmarks.monitoring.detector import Run, run, run_at
+from benchmarks.monitoring.exported import exported
 from benchmarks.monitoring.outcomes import outcomes
 from benchmarks.monitoring.peers import peers
 from benchmarks.monitoring.real import real
@@ -52,6 +53,7 @@ def prove() -> Proof:
     yield from coverage()
     yield from real()
     yield from silent()
+    yield from exported()
     yield from peers()
 
 

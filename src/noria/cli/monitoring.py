@@ -108,6 +108,39 @@ def report(
         console().print(f"{headline(figures)}\nreport: {path}")
 
 
+@monitor.command("export")
+def export(
+    folder: Annotated[Path, typer.Argument(envvar="NORIA_FOLDER", help="Where to write; what is there of the same name is replaced.")],
+    endpoint: Endpoint = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", envvar="NORIA_SINCE", help="The first window, with an offset; the champion's first if left out."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", envvar="NORIA_UNTIL", help="Before which windows begin, with an offset; none if left out.")
+    ] = None,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Write what the champion was trained on and what it answered, window by window, as Parquet for Evidently, whylogs and others."""
+    from noria.cli.render import console, show_json
+    from noria.core.clock import SystemClock, moment
+    from noria.evidence.export import export as exported
+    from noria.loop.world import Policy, World
+
+    found, workspace = open_project(project)
+    chosen = found.endpoint(endpoint)
+    world = World.open(found, workspace, chosen, Policy.declared(found, chosen))
+    first, last = (None if text is None else moment(text) for text in (since, until))
+    done = exported(world, folder, first, last, found.settings.replay.end or SystemClock().now())
+    if json:
+        show_json(done.to_dict())
+    else:
+        gone = f"; the log of {done.gone} more is gone" if done.gone else ""
+        rows = sum(done.windows.values())
+        console().print(f"wrote {done.folder}: a reference of {done.reference:,} rows, {len(done.windows)} windows of {rows:,} rows{gone}")
+
+
 @monitor.command("table")
 def table(
     files: Annotated[str, typer.Argument(envvar="NORIA_FILES", help="Parquet, CSV or JSON-lines files: a path, a glob, or a URL.")],

@@ -1,0 +1,141 @@
+"""An endpoint's reference and its windows as files that other tools read: Evidently, whylogs, NannyML, a notebook.
+
+Their profiles and reports are made in environments of their own, since what they need does not always go with what Noria needs.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.errors import UserMistake
+from noria.features.compile import KEY
+from noria.features.training_set import build_training_set
+from noria.loop.releases import Release, current_release
+from noria.loop.windows import answered_rows, windows_of
+from noria.loop.world import World
+from noria.models.registry import CHAMPION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REFERENCE, COLUMNS, WINDOWS = "reference.parquet", "columns.json", "windows"
+
+
+class NothingToExport(UserMistake):
+    """An endpoint has no champion, or no window with rows in the period that was asked for."""
+
+    code = "NR-607"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written. windows: rows by the start of each; gone: windows whose log is there no more; reference: its rows"""
+
+    folder: Path
+    reference: int
+    windows: dict[str, int]
+    gone: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"folder": str(self.folder), "reference": self.reference, "windows": self.windows, "gone": self.gone}
+
+
+def export(world: World, folder: Path, since: datetime | None, until: datetime | None, now: datetime) -> Exported:
+    """Write the rows that the champion was trained on, and those it answered in each window that begins in [since, until).
+
+    Every file has the same columns: `key`, `at`, the features, `prediction`, and `outcome`, null where it is not known at `now`.
+    Raises `NothingToExport`.
+    """
+    release, name = current_release(world), world.endpoint.name
+    if release is None:
+        raise NothingToExport(what=f"{name} has no champion yet", where=str(world.workspace.folder), mend="train one: `noria train`")
+    starts = [
+        w.start
+        for w in windows_of(world, release.champion, since or release.champion_since, statistics=False)
+        if w.role == CHAMPION and w.rows and (until is None or w.start < until)
+    ]
+    if not starts:
+        raise NothingToExport(
+            what=f"the champion of {name} has no window with rows in that time",
+            where=f"it is the champion since {release.champion_since:%Y-%m-%d %H:%M} UTC",
+            mend="ask for another time, or wait until a window has closed (`noria loop`)",
+        )
+    files = world.workspace.files
+    files.make_folder(folder / WINDOWS)
+    reference = _reference(world, release)
+    files.write(folder / REFERENCE, _parquet(reference))
+    written = {}
+    for start in starts:
+        rows = _window(world, release, start, now)
+        if rows is not None:
+            files.write(folder / WINDOWS / f"{start:%Y-%m-%dT%H%M}.parquet", _parquet(rows))
+            written[start.isoformat()] = rows.num_rows
+    files.write(folder / COLUMNS, json.dumps(_columns(world, release), indent=2).encode())
+    return Exported(folder, reference.num_rows, written, len(starts) - len(written))
+
+
+def _reference(world: World, release: Release) -> pa.Table:
+    """The training set once more, as it was then, with what the champion says of it."""
+    lineage = world.bundle(release.champion).manifest.lineage
+    start, as_of = (datetime.fromisoformat(lineage[name]) for name in ("start", "as_of"))
+    made = build_training_set(world.offline, world.endpoint.model.label, world.outcomes, start=start, as_of=as_of)
+    keys = made.rows.column(KEY).to_pylist()
+    return _table(made.features, keys, made.at, made.matrix, world.model(release.champion).predict(made.matrix), made.labels)
+
+
+def _window(world: World, release: Release, start: datetime, now: datetime) -> pa.Table | None:
+    rows = answered_rows(world, release.champion, start)
+    if rows is None:
+        return None
+    outcomes = world.outcomes.known_at(rows.keys, now)
+    at = rows.received_us.astype("datetime64[us]")
+    return _table(world.bundle(release.champion).features, rows.keys, at, rows.features, rows.prediction, outcomes)
+
+
+def _table(
+    names: tuple[str, ...],
+    keys: list[str | None],
+    at: NDArray[np.datetime64],
+    features: NDArray[np.float32],
+    prediction: NDArray[np.float64],
+    outcome: NDArray[np.float64],
+) -> pa.Table:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {"key": pa.array(keys, pa.string()), "at": pa.array(at).cast(pa.timestamp("us", tz="UTC"))}
+    columns |= {name: pa.array(features[:, i], from_pandas=True) for i, name in enumerate(names)}
+    return pa.table({**columns, "prediction": pa.array(prediction), "outcome": pa.array(outcome, from_pandas=True)})
+
+
+def _columns(world: World, release: Release) -> dict[str, Any]:
+    """What each column is, for whoever has to tell another tool."""
+    profile = world.profile(release.champion)
+    features = world.bundle(release.champion).features
+    few = [c.name for c in profile.columns if c.values is not None and c.name in features]
+    return {
+        "endpoint": world.endpoint.name,
+        "bundle": release.champion,
+        "key": "key",
+        "time": "at",
+        "features": list(features),
+        "categories": few,
+        "prediction": "prediction",
+        "outcome": "outcome",
+        "task": "binary classification",
+    }
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    import pyarrow.parquet as pq
+
+    out = io.BytesIO()
+    pq.write_table(rows, out)
+    return out.getvalue()

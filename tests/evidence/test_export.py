@@ -1,0 +1,86 @@
+"""The export: what other tools read is what the champion was trained on, and what it answered, row by row."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from noria.core.clock import moment
+from noria.loop.project import load_project
+from noria.loop.releases import current_release
+from noria.loop.windows import answered_rows
+from noria.loop.workspace import Workspace
+from noria.loop.world import Policy, World
+from projects import SETTINGS, write_project
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = SETTINGS.replace("2024-03-28T00:00:00Z", "2024-02-20T00:00:00Z")
+    folder = write_project(tmp_path_factory.mktemp("export") / "shop", settings=settings)
+    for command in ("ingest", "replay"):
+        subprocess.run([sys.executable, "-m", "noria", command, "--json"], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def noria(folder: Path, *words: str) -> tuple[int, dict]:  # type: ignore[type-arg]
+    done = subprocess.run([sys.executable, "-m", "noria", *words, "--json"], cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_every_row_of_the_log_and_of_the_training_set_is_there(replayed: Path, tmp_path: Path) -> None:
+    code, told = noria(replayed, "monitor", "export", str(tmp_path))
+    assert code == 0
+    project = load_project(replayed)
+    endpoint = project.endpoint()
+    world = World.open(project, Workspace.of(replayed, project.settings), endpoint, Policy.declared(project, endpoint))
+    release = current_release(world)
+    assert release is not None
+    spec, reference = json.loads((tmp_path / "columns.json").read_text()), pq.read_table(tmp_path / "reference.parquet")
+    assert spec["bundle"] == release.champion
+    assert reference.column_names == ["key", "at", *spec["features"], "prediction", "outcome"]
+    assert reference.num_rows == told["reference"] == world.candidate_detail(release.champion)["rows"]["went"]["training rows"]
+    assert reference["outcome"].null_count == 0
+    assert len(told["windows"]) > 3
+    missing = 0
+    for start, count in told["windows"].items():
+        rows = answered_rows(world, release.champion, moment(start))
+        written = pq.read_table(tmp_path / "windows" / f"{moment(start):%Y-%m-%dT%H%M}.parquet")
+        assert rows is not None
+        assert written.schema == reference.schema
+        assert written.num_rows == len(rows) == count
+        assert written["key"].to_pylist() == rows.keys
+        assert written["prediction"].to_pylist() == rows.prediction.tolist()
+        assert written["at"].cast(pa.int64()).to_pylist() == rows.received_us.tolist()
+        matrix = np.column_stack([written[name].to_numpy() for name in spec["features"]])
+        np.testing.assert_array_equal(matrix, rows.features)
+        missing += written["outcome"].null_count
+    assert 0 < missing < sum(told["windows"].values())  # the newest outcomes have not come
+
+
+def test_a_time_is_asked_for(replayed: Path, tmp_path: Path) -> None:
+    code, told = noria(replayed, "monitor", "export", str(tmp_path), "--since", "2024-02-15T00:00:00Z", "--until", "2024-02-17T00:00:00Z")
+    assert code == 0
+    assert [start[:10] for start in told["windows"]] == ["2024-02-15", "2024-02-16"]
+
+
+@pytest.mark.parametrize("words", [("--since", "2030-01-01T00:00:00Z"), ("--until", "2020-01-01T00:00:00Z")])
+def test_nothing_to_export_writes_nothing(replayed: Path, tmp_path: Path, words: tuple[str, str]) -> None:
+    code, told = noria(replayed, "monitor", "export", str(tmp_path / "out"), *words)
+    assert code == 2
+    assert told["error"]["code"] == "NR-607"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_endpoint_without_a_champion_has_nothing_to_export(shop: Path, tmp_path: Path) -> None:
+    noria(shop, "ingest")
+    code, told = noria(shop, "monitor", "export", str(tmp_path / "out"))
+    assert code == 2
+    assert "no champion yet" in told["error"]["what"]
