@@ -35,6 +35,7 @@ def day(number: int, seed: int = 0) -> pa.Table:
             "amount": rng.normal(50, 10, ROWS),
             "country": rng.choice(["DE", "FR"], ROWS),
             "extra": [{"a": 1}] * ROWS,
+            "number": np.arange(ROWS) + 1000 * number,
         }
     )
 
@@ -58,7 +59,8 @@ def judge(rows: pa.Table, reference: int = 36, **asked: object) -> TableReading:
 def test_a_table_in_which_nothing_is_wrong_is_quiet_and_says_what_it_did_not_judge() -> None:
     reading = judge(table())
     assert reading.findings == ()
-    assert reading.left_out == ("extra",)
+    assert reading.left_out == ("extra", "number")
+    assert len(repr(reading)) < 500
     assert len(reading.drift.starts) == DAYS - 36
     assert any(name.startswith("review: about") for name in reading.drift.columns)
     assert any(name.startswith("vector (direction") for name in reading.drift.columns)
@@ -102,6 +104,11 @@ def test_rows_that_stop_are_found_when_it_is_known_how_far_the_table_goes() -> N
     assert stopped.wrong_now[0].since == START + timedelta(days=DAYS)
 
 
+def test_a_data_frame_is_a_table_as_well() -> None:
+    rows = table(changed("amount", lambda values: [None] * len(values))).drop_columns(["extra", "vector", "review"])
+    assert [f.words for f in judge(rows.to_pandas()).findings] == [f.words for f in judge(rows).findings] != []
+
+
 def test_topics_that_shift_move_the_text_and_the_embedding() -> None:
     def one_topic(rows: pa.Table) -> pa.Table:
         return rows.filter(pa.array([any(w in t.split() for w in TOPICS[1]) for t in rows["review"].to_pylist()]))
@@ -132,6 +139,7 @@ def bad(change: Callable[[pa.Table], pa.Table], **asked: object) -> Callable[[],
         (bad(changed("at", lambda times: [None] * len(times))), "no row has a time"),
         (bad(lambda rows: rows, reference=19), "at least 20"),
         (bad(lambda rows: rows, reference=25), "only 16 windows of the reference"),
+        (bad(lambda rows: rows, leave_out=("amuont",)), "no column 'amuont' to leave out .did you mean 'amount'"),
         (bad(lambda rows: rows, every="1ms"), "longer ones"),
         (bad(lambda rows: rows, every=timedelta()), "no length"),
         (bad(lambda rows: rows, false_alarms_per_year=0), "no budget"),
@@ -168,7 +176,7 @@ def test_the_command_needs_no_project_and_its_exit_code_says_whether_all_is_well
     told = {}
     for name, code in (("well", 0), ("broken", 1)):
         out = tmp_path / f"{name}.html"
-        done = CliRunner().invoke(app, [*command, str(tmp_path / f"{name}.parquet"), "--out", str(out), "--leave-out", "extra"])
+        done = CliRunner().invoke(app, [*command, str(tmp_path / f"{name}.parquet"), "--out", str(out), "--leave-out", "extra,number"])
         assert done.exit_code == code, done.output
         told[name] = json.loads(done.output)
         assert "<svg" in out.read_text()

@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 ROWS_OF_EACH_VALUE = 20  # on average, below which the values of a text are not all categories
 REPEATING = 0.5  # of the rows, above which distinct values are names of single things
 FREE_TEXT = 0.5  # of the values that have a space, from which a text is one of words
+LEAST_NUMBERED, COUNTING = 100, 0.95  # rows, and the share of them that are greater than the one before, where rows are numbered
 UNSEEN = 1_000_003  # codes of values that were never seen lie above those that were
 PLACES, BUCKETS = 256, 1 << 18  # of hashed words: what a text is about, and how often each word was used
 DIRECTIONS = 6  # of an embedding, or of what texts are about
@@ -179,7 +180,8 @@ class Vector:
 
 
 def fit_projections(rows: pa.Table, leave_out: Sequence[str] = ()) -> tuple[dict[str, list[Projection]], list[str]]:
-    """How each column becomes numbers, by column, fitted on rows of the past; and the columns that can't: structures, binaries."""
+    """How each column becomes numbers, by column, fitted on rows of the past in the order of time; and the columns that can't:
+    structures, binaries, and whole numbers that count up."""
     found = {name: _fit(name, rows.column(name)) for name in rows.column_names if name not in leave_out}
     return {name: fitted for name, fitted in found.items() if fitted}, [name for name, fitted in found.items() if not fitted]
 
@@ -201,6 +203,8 @@ def _fit(name: str, column: pa.ChunkedArray) -> list[Projection]:
     import pyarrow as pa
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_integer(kind) and _counts_up(column):
+        return []
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
         return [Number(name)]
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -213,6 +217,14 @@ def _fit(name: str, column: pa.ChunkedArray) -> list[Projection]:
         fitted = _fit_vectors(name, _vectors(_sample(column), None))
         return [] if fitted is None else [fitted]
     return []
+
+
+def _counts_up(column: pa.ChunkedArray) -> bool:
+    """Whether whole numbers number the rows: they move for ever, and nothing is wrong."""
+    import pyarrow as pa
+
+    values = column.cast(pa.int64(), safe=False).drop_null().to_numpy()
+    return len(values) >= LEAST_NUMBERED and bool((np.diff(values) > 0).mean() > COUNTING)
 
 
 def _fit_text(name: str, column: pa.ChunkedArray) -> list[Projection]:

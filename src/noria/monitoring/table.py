@@ -7,10 +7,10 @@ drift, and the number of rows with them, within one budget of false alarms.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +59,13 @@ class TableReading:
     every: timedelta
     since: datetime
     reference: int
-    profile: Profile
-    drift: DriftReading
+    profile: Profile = field(repr=False)
+    drift: DriftReading = field(repr=False)
     volume: VolumeReading
     left_out: tuple[str, ...]
     untimed: int
-    _table: _Cut
-    _by_column: Projections
+    _table: _Cut = field(repr=False)
+    _by_column: Projections = field(repr=False)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -159,7 +159,7 @@ class TableReading:
 
 
 def judge_table(
-    rows: pa.Table,
+    rows: pa.Table | Any,
     time: str,
     *,
     every: str | timedelta = "1d",
@@ -171,6 +171,8 @@ def judge_table(
 ) -> TableReading:
     """Cut a table into windows by a column of times, learn from the first of them, and judge the others.
 
+    rows: an Arrow table, or what becomes one: a data frame of pandas or polars. time: a column of dates or timestamps, UTC without a zone
+
     every: how long a window is; reference: how many are learnt from, at least 20 (30 where there are texts or embeddings, of which a third
         is spent on learning what they are like)
     until: the moment up to which the table is whole, UTC-aware; if left out, the end of the window of its newest row
@@ -178,12 +180,19 @@ def judge_table(
 
     Raises `NotJudged`.
     """
+    import pyarrow as pa
+
+    rows = rows if isinstance(rows, pa.Table) else pa.table(rows)
     span = duration(every)
     if false_alarms_per_year <= 0 or span <= timedelta():
         raise NotJudged(
             what="a window of no length, or no budget",
             where=f"every={in_words(span)}, false_alarms_per_year={false_alarms_per_year}",
             mend="give both above 0",
+        )
+    for unknown in (column for column in leave_out if column not in rows.column_names):
+        raise NotJudged(
+            what=f"there is no column {unknown!r} to leave out{nearest(unknown, rows.column_names)}", where=name, mend="correct its name"
         )
     cut = _cut(rows, time, span, until, name)
     starts = cut.starts
