@@ -78,6 +78,12 @@ def test_a_table_in_which_nothing_is_wrong_is_quiet_and_says_what_it_did_not_jud
         (changed("amount", lambda values: values[:1] * len(values)), "amount: 100% are values that stand still, the first in row 5,282"),
         (changed("country", lambda codes: [c.lower() for c in codes]), "country: 100% are values that never were"),
         (changed("vector", lambda vectors: [[0.0] * 6] * len(vectors)), "vector"),
+        (
+            lambda rows: changed(
+                "amount", lambda values: [v - 25 * (c == "FR") for v, c in zip(values, rows["country"].to_pylist(), strict=True)]
+            )(rows),
+            "amount: values that have moved in one slice of the rows (country=",
+        ),
         (lambda rows: pa.concat_tables([rows, rows.slice(0, 30)]), "(rows that came before): 20% are values that never were"),
     ],
 )

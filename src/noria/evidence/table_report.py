@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.clock import in_words
-from noria.data.projection import Category
 from noria.evidence.inputs import input_figures, render_inputs
 from noria.evidence.tables import findings_table
 from noria.monitoring.table import TableReading
@@ -19,7 +18,6 @@ STYLE = Path(__file__).with_name("report.css")
 
 def table_figures(reading: TableReading) -> dict[str, Any]:
     """What is to be said of a table, as plain data."""
-    known = {c.name: [*c.values, *(["others"] if c.others else [])] for c in reading.projections if isinstance(c, Category)}
     first = reading.drift.starts[0] if reading.drift.starts else None
     return {
         "table": reading.name,
@@ -43,7 +41,7 @@ def table_figures(reading: TableReading) -> dict[str, Any]:
             for f in reading.findings
         ],
         "wrong_now": len(reading.wrong_now),
-        "inputs": input_figures(reading.drift, reading.profile, reading.values, known),
+        "inputs": input_figures(reading.drift, reading.profile, reading.values, reading.labels),
     }
 
 

@@ -19,7 +19,7 @@ from noria.core.clock import EPOCH, duration, from_epoch, in_words, microseconds
 from noria.core.errors import UserMistake, nearest
 from noria.core.sql import connect
 from noria.data.profile import Profile, profile
-from noria.data.projection import Projection, fit_projections, learnt, seconds_of
+from noria.data.projection import Category, Projection, fit_projections, learnt, seconds_of
 from noria.monitoring.drift import DriftDetector
 from noria.monitoring.drift_reading import LEAST_REFERENCE, DriftReading, FaultGroup, Movement, article
 from noria.monitoring.findings import Finding
@@ -50,8 +50,8 @@ class NotJudged(UserMistake):
 class TableReading:
     """What is to be said of a table.
 
-    drift, volume: of its windows after the reference; left_out: columns that could not be judged; unreadable: rows without a time
-    reference: how many windows were learnt from; since: the first one's start; profile: theirs
+    since: when the first window begins; reference: how many windows were learnt from; profile: of those
+    drift: of the windows after them; volume: of all from the fifteenth; left_out: columns not judged; untimed: rows without a time
     """
 
     name: str
@@ -74,9 +74,10 @@ class TableReading:
         return tuple(sorted(found, key=lambda f: f.since))
 
     @property
-    def projections(self) -> list[Projection]:
-        """How the columns became numbers."""
-        return [p for each in self._by_column.values() for p in each]
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """What the codes of each column of categories stand for."""
+        found = [p for each in self._by_column.values() for p in each if isinstance(p, Category)]
+        return {c.name: (*c.values, "others") if c.others else c.values for c in found}
 
     @property
     def wrong_now(self) -> list[Finding]:
@@ -120,10 +121,15 @@ class TableReading:
         cut = self.profile.slice_that_moved(values, column) if group.statistic == "slices" else None
         row = None if cut else self._first_bad(values[:, self.profile.names.index(column)], column, group.statistic)
         number = None if row is None else self._table.row_of(start, row)
-        where = f" ({cut[0]}={cut[1]:g})" if cut else "" if number is None else f", the first in row {number:,}"
+        where = f" ({cut[0]}={self._value(*cut)})" if cut else "" if number is None else f", the first in row {number:,}"
         evidence = {"columns": group.columns, "statistic": group.statistic, "share": group.faults[0].share, "first_row": number}
         words, mend = self._by_source(group).words(where), f"look at what fills {self.name} since then"
         return Finding("fault", group.subject, start, "page", words, mend, {**evidence, "over": self._over(last)})
+
+    def _value(self, column: str, code: float) -> str:
+        """What a code of a column stands for."""
+        labels = self.labels.get(column, ())
+        return labels[int(code)] if int(code) < len(labels) else f"{code:g}"
 
     def _by_source(self, group: FaultGroup) -> FaultGroup:
         """Nulls of all the numbers that a text became are nulls of the text."""
@@ -208,11 +214,11 @@ def judge_table(
         learning = list(range(reference))
         projections, left_out = fit_projections(cut.rows_of(starts[:reference]), (time, *leave_out))
     known = _learn(cut, projections, learning)
-    windows = YEAR / span
-    detector = DriftDetector(
-        known, level_for(alarms_per_year=DRIFT_SHARE * false_alarms_per_year, windows_per_year=windows), lambda s: (s - EPOCH) // span
+    drift_level, volume_level = (
+        level_for(alarms_per_year=share * false_alarms_per_year, windows_per_year=YEAR / span) for share in (DRIFT_SHARE, VOLUME_SHARE)
     )
-    counts = VolumeDetector(name, level_for(alarms_per_year=VOLUME_SHARE * false_alarms_per_year, windows_per_year=windows))
+    detector = DriftDetector(known, drift_level, lambda start: (start - EPOCH) // span)
+    counts = VolumeDetector(name, volume_level)
     counts.add((start, cut.count(start)) for start in starts)
     judged = starts[reference:]
     for start, values in zip(judged, _projected(cut, projections, judged), strict=True):

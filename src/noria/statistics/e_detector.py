@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 TWO_SIDED = (-3.5, -2.5, -1.5, 1.5, 2.5, 3.5)
 ONE_SIDED = (0.5, 1.0, 1.5)
+MOST = 1e9  # evidence that is kept: more says nothing more, and would take as long to ebb as it took to grow
 
 
 def level_for(*, alarms_per_year: float, windows_per_year: float) -> float:
@@ -42,7 +43,8 @@ class ShiryaevRoberts:
     """Evidence for a change in each of several columns, a window at a time.
 
     E = exp(h·u − h²/2) is an e-value for a standard normal u and any tilt h; the detectors of all tilts are averaged.
-    Windows without a value (NaN) add no evidence and take none away.
+    Windows without a value (NaN) add no evidence and take none away. Evidence is capped: what is never larger than an e-detector alarms
+    no more often than it.
     """
 
     def __init__(self, columns: int, tilts: tuple[float, ...] = TWO_SIDED) -> None:
@@ -53,7 +55,7 @@ class ShiryaevRoberts:
         """The evidence `(columns,)` after a window with these normal scores `(columns,)`."""
         seen, h = ~np.isnan(scores), self._tilts
         e = np.exp(h * np.where(seen, scores, 0.0)[None, :] - h**2 / 2)
-        self._evidence = np.where(seen[None, :], (1.0 + self._evidence) * e, self._evidence)
+        self._evidence = np.minimum(np.where(seen[None, :], (1.0 + self._evidence) * e, self._evidence), MOST)
         return np.asarray(self._evidence.mean(axis=0))
 
 
