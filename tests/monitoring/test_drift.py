@@ -159,22 +159,32 @@ def test_one_partner_in_another_unit_is_a_fault_where_the_weather_of_all_is_none
     assert ref.slice_that_moved(broken[:300], "airport") is None  # nothing cuts the column that cuts
 
 
-def test_what_begins_to_move_later_is_a_movement_of_its_own_and_keeps_its_name() -> None:
+def test_columns_that_drift_beside_each_other_are_one_movement_and_it_says_since_when() -> None:
     ref = reference()
     sources = dict.fromkeys("abcd", "weather")
-    x = values(40, 5).reshape(40, 300, 4)
-    x[2:30, :, 2] += 0.6
-    x[3:30, :, 3] += 0.6
-    x[20:, :, 0] += 0.6
+    x = values(80, 5).reshape(80, 300, 4)
+    x[12:20, :, 2] += 0.6
+    x[14:20, :, 3] += 0.6
+    x[60:, :, 0] += 0.6
     told = windows(ref, x.reshape(-1, 4))
+    reading = judge(ref, told)
+    first, second = reading.movements(sources)
+    assert (first.columns, second.columns) == (("c", "d"), ("a",))
+    assert reading.since(first.start, "c") == START + timedelta(days=12)
+    assert reading.since(first.start + 5, "d") == START + timedelta(days=14)
+    assert reading.since(second.start, "a") == START + timedelta(days=60)
+    assert judge(ref, told[:12]).moved(sources) == []
+    assert [m.columns for m in judge(ref, told[:19]).moved(sources)] == [("c", "d")]
 
-    def moved(days: int) -> list[tuple[str, tuple[str, ...]]]:
-        return [(m.subject, m.columns) for m in judge(ref, told[:days]).moved(sources)]
 
-    assert moved(2) == []
-    assert moved(15) == [("weather", ("c", "d"))]
-    assert moved(26) == [("weather", ("c", "d")), ("weather: a", ("a",))]
-    assert moved(40)[-1] == ("weather: a", ("a",))
+def test_a_second_drift_of_a_column_began_after_its_first_was_over() -> None:
+    ref = reference()
+    x = values(80, 6).reshape(80, 300, 4)
+    x[10:14, :, 2] += 0.6
+    x[60:, :, 2] += 0.6
+    first, second = judge(ref, windows(ref, x.reshape(-1, 4))).movements({})
+    reading = judge(ref, windows(ref, x.reshape(-1, 4)))
+    assert [reading.since(m.start, "c") for m in (first, second)] == [START + timedelta(days=10), START + timedelta(days=60)]
 
 
 def test_one_column_in_another_unit_is_no_holiday_though_all_go_with_it() -> None:

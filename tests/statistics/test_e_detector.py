@@ -113,5 +113,5 @@ def test_windows_without_a_value_change_nothing() -> None:
 def test_evidence_of_a_drift_that_lasted_for_years_ebbs_within_a_month() -> None:
     path = shiryaev_roberts(np.concatenate([np.full((2000, 1), 3.2), np.zeros((30, 1))]))[:, 0]
     assert np.isfinite(path).all()
-    assert path[1999] > 1e8
+    assert path[1999] > 1e14
     assert path[-1] < 5

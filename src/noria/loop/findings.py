@@ -150,11 +150,10 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
         shift = reading.shift[start, reading.columns.index(first)]
         kind = reading.kind(start, world.source_of, first)
         others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
-        source = world.source_of.get(first, first)
-        words = f"{source}: inputs have moved, first of all {first} ({shift:+.2f} in ranks){others}; it looks like {article(kind)}"
+        words = f"{moved.source}: inputs have moved, first of all {first} ({shift:+.2f} in ranks){others}; it looks like {article(kind)}"
         evidence = {**reading.to_dict(start), "looks_like": kind}
         severity: Severity = "page" if kind == "upstream fault" else "inform"
-        yield Finding("drift", moved.subject, reading.since(start, first), severity, words, _mend(kind, source), evidence)
+        yield Finding("drift", moved.source, reading.since(start, first), severity, words, _mend(kind, moved.source), evidence)
 
 
 def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:

@@ -33,7 +33,6 @@ FAULTS = {
     "slices": "values that have moved in one slice of the rows",
 }
 SHARES_OF_ROWS = ("null_share", "repeats", "outside")  # what the figure of a fault is; of the others it is an effect
-SOON = 7  # windows after a column's alarm, within which what begins to drift belongs to it
 MOST_NAMED = 5  # columns in one sentence
 CHANGE = 1.5  # standard deviations of a score, for which the beginning of a change is looked for
 SUDDEN, MOST_OF_A_SOURCE, STEP = 3, 0.8, 2.5  # windows, within which so many columns of one source have moved together, and so far
@@ -82,27 +81,21 @@ class FaultGroup:
 
 
 class Spell(NamedTuple):
-    """One column's evidence at or above the level: from when, in which order among those of a window, since when by its likely beginning,
-    until when."""
+    """One column's evidence at or above the level: from when, in which order among those of a window, until when."""
 
     start: int
     order: float
-    began: int
     end: int
     column: str
 
 
 @dataclass(frozen=True)
 class Movement:
-    """Columns of one source that have begun to drift one soon after the other.
+    """Columns of one source that drift at the same time, the first first. start: the window in which its first column alarmed; end: that
+    in which all of them were over"""
 
-    subject: the source; of a movement that began while another of that source lasted, with its first column. start, newest: the windows
-    in which its first and its last column alarmed; end: the window in which all of them were over
-    """
-
-    subject: str
+    source: str
     start: int
-    newest: int
     end: int
     columns: tuple[str, ...]
 
@@ -161,18 +154,18 @@ class DriftReading:
         lasting = [m for m in self.movements(source_of) if m.end == now]
         if not lasting and whole is not None:
             leading = [name for name, _ in self.leading(whole)][:3]
-            return [Movement(source_of.get(leading[0], leading[0]), whole, whole, now, tuple(leading))]
+            return [Movement(source_of.get(leading[0], leading[0]), whole, now, tuple(leading))]
         return lasting
 
     def movements(self, source_of: Mapping[str, str], *, faults_too: bool = True) -> list[Movement]:
-        """What has drifted so far: columns of one source that alarmed by their own parts of the evidence, one soon after the other. What
-        began later is another movement, though the first one lasted. faults_too: also where faults tell it anyhow"""
+        """What has drifted so far: columns of one source that alarmed by their own parts of the evidence, and lasted beside each other.
+        faults_too: also where faults tell it anyhow"""
         parts = self.weights * self.evidence
         found: dict[str, list[Spell]] = {}
         for i, name in enumerate(self.columns):
             spells = episodes(parts[:, i], self.level)
             for start, end in spells if faults_too else [s for s in spells if not self._told_by_faults(i, *s)]:
-                found.setdefault(source_of.get(name, name), []).append(Spell(start, -parts[start, i], self._began(start, i), end, name))
+                found.setdefault(source_of.get(name, name), []).append(Spell(start, -parts[start, i], end, name))
         return [m for source, spells in found.items() for m in _movements(source, sorted(spells))]
 
     def _told_by_faults(self, column: int, start: int, end: int) -> bool:
@@ -218,13 +211,16 @@ class DriftReading:
         return "population shift"
 
     def _began(self, window: int, column: int) -> int:
-        """When a column's drift began, as seen at a window: the most likely moment of a change in what stands out most (Page 1954)."""
-        scores = np.nan_to_num(self.scores[: window + 1, column])
-        recent = scores[max(window - SUDDEN, 0) :].mean(axis=0)
+        """When a column's drift began, as seen at a window: the most likely moment of a change in what stands out most (Page 1954), since
+        its last drift was over."""
+        over = [end for _, end in episodes(self.weights[column] * self.evidence[:, column], self.level) if end <= window]
+        first = max(over, default=0)
+        scores = np.nan_to_num(self.scores[first : window + 1, column])
+        recent = scores[-SUDDEN - 1 :].mean(axis=0)
         strongest = int(np.abs(recent).argmax())
         steps = CHANGE * np.sign(recent[strongest]) * scores[:, strongest] - CHANGE**2 / 2
         before = np.append(0.0, np.cumsum(steps)[:-1])  # the sum before each window is least where the change begins
-        return len(before) - 1 - int(before[::-1].argmin())
+        return window - int(before[::-1].argmin())
 
     @property
     def health(self) -> Health:
@@ -258,16 +254,13 @@ def article(kind: Kind) -> str:
 
 
 def _movements(source: str, spells: Sequence[Spell]) -> list[Movement]:
-    """The movements in one source, by its columns' spells, the first first. Their names follow from history alone: they stay the same while
-    a movement lasts."""
+    """The movements in one source, by its columns' spells, the first first."""
     found: list[Movement] = []
-    for start, _, began_at, end, name in spells:
-        lasting = [m for m in found if m.end > start]
-        joined = next((m for m in lasting if began_at - m.newest <= SOON), None)
-        if joined is None:
-            alone = all(m.subject != source for m in lasting)
-            found.append(Movement(source if alone else f"{source}: {name}", start, start, end, (name,)))
+    for start, _, end, name in spells:
+        if found and found[-1].end > start:
+            last = found.pop()
+            columns = last.columns if name in last.columns else (*last.columns, name)
+            found.append(replace(last, end=max(last.end, end), columns=columns))
         else:
-            columns = joined.columns if name in joined.columns else (*joined.columns, name)
-            found[found.index(joined)] = replace(joined, newest=start, end=max(joined.end, end), columns=columns)
+            found.append(Movement(source, start, end, (name,)))
     return found

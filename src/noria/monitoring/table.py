@@ -104,7 +104,7 @@ class TableReading:
         words = f"first of all {first} has moved ({shift:+.2f} in ranks){more}; it looks like {article(kind)}"
         evidence = {"columns": list(moved.columns), "looks_like": kind, "over": self._over(moved.end - 1)}
         since = reading.since(moved.start, first)
-        return Finding("drift", moved.subject, since, "inform", words, "look what has changed since then", evidence)
+        return Finding("drift", moved.source, since, "inform", words, "look what has changed since then", evidence)
 
     def _faults(self) -> Iterator[Finding]:
         """Each once, as it was in the window in which it was first seen. Rows that come again have values that come again."""

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 TWO_SIDED = (-3.5, -2.5, -1.5, 1.5, 2.5, 3.5)
 ONE_SIDED = (0.5, 1.0, 1.5)
-MOST = 1e9  # evidence that is kept: more says nothing more, and would take as long to ebb as it took to grow
+MOST = 1e15  # evidence that is kept: more says nothing more, and would take as long to ebb as it took to grow
 
 
 def level_for(*, alarms_per_year: float, windows_per_year: float) -> float:
