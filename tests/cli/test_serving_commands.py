@@ -138,7 +138,7 @@ def interrupted(served: Shop, *arguments: str) -> tuple[int, str, str]:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        running.wait(4)
+        running.wait(8)
     except subprocess.TimeoutExpired:
         running.send_signal(signal.SIGINT)
     try:
