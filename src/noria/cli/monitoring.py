@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
+from noria.cli.options import HERE, Endpoint, Folder, Json, open_project, open_world
 
 if TYPE_CHECKING:
     from noria.loop.incidents import Outbox
@@ -95,13 +95,11 @@ def report(
     from noria.cli.render import console, show_json
     from noria.evidence.monitor_report import headline, render_monitor_report
     from noria.evidence.monitoring import monitor_figures
-    from noria.loop.world import Policy, World
 
-    found, workspace = open_project(project)
-    chosen = found.endpoint(endpoint)
-    figures = monitor_figures(World.open(found, workspace, chosen, Policy.declared(found, chosen)))
-    path = out or workspace.folder / "monitors.html"
-    workspace.files.write(path, render_monitor_report(found.settings.project.name, figures).encode())
+    world = open_world(project, endpoint)
+    figures = monitor_figures(world)
+    path = out or world.workspace.folder / "monitors.html"
+    world.workspace.files.write(path, render_monitor_report(world.project.settings.project.name, figures).encode())
     if json:
         show_json({**figures, "report": str(path)})
     else:
@@ -126,13 +124,10 @@ def export(
     from noria.cli.render import console, show_json
     from noria.core.clock import SystemClock, moment
     from noria.evidence.export import export as exported
-    from noria.loop.world import Policy, World
 
-    found, workspace = open_project(project)
-    chosen = found.endpoint(endpoint)
-    world = World.open(found, workspace, chosen, Policy.declared(found, chosen))
+    world = open_world(project, endpoint)
     first, last = (None if text is None else moment(text) for text in (since, until))
-    done = exported(world, folder, first, last, found.settings.replay.end or SystemClock().now())
+    done = exported(world, folder, first, last, world.project.settings.replay.end or SystemClock().now())
     if json:
         show_json(done.to_dict())
     else:
@@ -238,14 +233,11 @@ def backtest(
     from noria.core.progress import Progress
     from noria.loop.backtest import backtest as run_backtest
     from noria.loop.backtest import read_incidents
-    from noria.loop.world import Policy, World
     from noria.monitoring.monitor import Monitor
 
-    found, workspace = open_project(project)
-    chosen = found.endpoint(endpoint)
-    world = World.open(found, workspace, chosen, Policy.declared(found, chosen))
-    declared = world.monitor or Monitor(chosen)
-    end = found.settings.replay.end or SystemClock().now()
+    world = open_world(project, endpoint)
+    declared = world.monitor or Monitor(world.endpoint)
+    end = world.project.settings.replay.end or SystemClock().now()
     known = read_incidents(incidents) if incidents is not None else []
     with watching(quiet=json) as tell:
         done = run_backtest(

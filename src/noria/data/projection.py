@@ -325,7 +325,7 @@ def _bags(rows: NDArray[np.int64], words: NDArray[np.int64], count: int) -> list
     found = []
     for start in range(0, count, CHUNK):
         size = min(CHUNK, count - start)
-        own = (rows >= start) & (rows < start + size)
+        own = slice(*rows.searchsorted([start, start + size]))
         cells = (rows[own] - start) * PLACES + (words[own] >> 8) % PLACES
         found.append(np.sqrt(np.bincount(cells, minlength=size * PLACES)).astype(np.float32).reshape(size, PLACES))
     return found

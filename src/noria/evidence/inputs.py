@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from noria.data.profile import ColumnReference, Profile
 from noria.data.sketch import BELOW, NULL, Sketch
 from noria.evidence.charts import Line, bars, heatmap, line_chart
+from noria.evidence.tables import day, short_day
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.findings import began
 
@@ -88,7 +89,7 @@ def render_inputs(inputs: Mapping[str, Any] | None, against: str) -> str:
     """The section of a page, from `input_figures`. against: what the reference is, in words"""
     if inputs is None:
         return "<h2>Inputs</h2><p class='dim'>No window has been judged yet.</p>"
-    labels = [_short(s) for s in inputs["starts"]]
+    labels = [short_day(s) for s in inputs["starts"]]
     evidence = Line("evidence", "loop", [_log(v) for v in inputs["pooled"]])
     level = Line("alarm", "bad", [_log(inputs["level"])] * len(labels))
     strength = {name: max((abs(v) for v in path if v is not None), default=0.0) for name, path in inputs["shift"].items()}
@@ -115,14 +116,10 @@ def _charts(inputs: Mapping[str, Any]) -> str:
         for c in inputs["columns"]
     ]
     return (
-        f"<h2>Before and after</h2><p class='dim'>Grey: the reference. Green: the window of {_short(inputs['window'])}. What weighs most "
+        f"<h2>Before and after</h2><p class='dim'>Grey: the reference. Green: the window of {day(inputs['window'])}. What weighs most "
         f"comes first.</p><div class='pair'>{''.join(charts)}</div>"
     )
 
 
 def _log(value: float) -> float:
     return math.log10(max(value, 0.01))
-
-
-def _short(text: str) -> str:
-    return f"{datetime.fromisoformat(text):%-d %b}"

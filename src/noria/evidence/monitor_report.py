@@ -10,7 +10,7 @@ from typing import Any
 
 from noria.evidence.charts import Line, Mark, line_chart
 from noria.evidence.inputs import render_inputs
-from noria.evidence.tables import findings_table, table
+from noria.evidence.tables import day, findings_table, short_day, table
 from noria.monitoring.monitor import AUC
 
 STYLE = Path(__file__).with_name("report.css")
@@ -52,7 +52,7 @@ def _headline(project: str, figures: Mapping[str, Any]) -> str:
     if figures["champion"] is None:
         told = "no champion yet"
     else:
-        told = f"champion {figures['champion'][:12]} since {_day(figures['since'])} · as of {_moment(figures['at'])}"
+        told = f"champion {figures['champion'][:12]} since {day(figures['since'])} · as of {_moment(figures['at'])}"
     return f'<h1>{escape(headline(figures))}</h1><p class="dim">{escape(project)} · {told}</p>'
 
 
@@ -74,14 +74,14 @@ def _why(monitor: Mapping[str, Any]) -> str:
 def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
     if not findings:
         return "<h2>Findings</h2><p class='dim'>None so far.</p>"
-    return "<h2>Findings, the newest first</h2>" + findings_table(reversed(findings), _day, still_open="<b>open</b>")
+    return "<h2>Findings, the newest first</h2>" + findings_table(reversed(findings), day, still_open="<b>open</b>")
 
 
 def _performance(one: Mapping[str, Any]) -> str:
     title = f"<h2>{escape(one['metric'].replace('_', '-'))}</h2>"
     if not one["values"]:
         return f"{title}<p class='dim'>{one['waiting']} windows wait for their outcomes; none has them yet.</p>"
-    labels = [_short(s) for s in one["starts"]]
+    labels = [short_day(s) for s in one["starts"]]
     lines = [
         Line("each window", "loop", one["values"]),
         Line("accepted", "static", [one["accepted"]] * len(labels)),
@@ -98,7 +98,7 @@ def _early(early: Sequence[Mapping[str, Any]]) -> str:
         return ""
     rows = (
         (
-            (_day(e["start"]), "day"),
+            (day(e["start"]), "day"),
             escape(e["metric"]),
             f"{1 - e['missing']:.0%}",
             _figure(e["value"]),
@@ -132,20 +132,12 @@ def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
 def _volume(volume: Mapping[str, Any]) -> str:
     if not volume["rows"]:
         return ""
-    labels = [_short(s) for s in volume["starts"]]
+    labels = [short_day(s) for s in volume["starts"]]
     return "<h2>Predictions in each window</h2>" + line_chart([Line("rows", "loop", volume["rows"])], labels, height=180)
 
 
 def _figure(value: float | None) -> str:
     return "—" if value is None else f"{value:.4f}"
-
-
-def _day(text: str) -> str:
-    return f"{datetime.fromisoformat(text):%-d %b %Y}"
-
-
-def _short(text: str) -> str:
-    return f"{datetime.fromisoformat(text):%-d %b}"
 
 
 def _moment(text: str) -> str:

@@ -17,7 +17,7 @@ from noria.evidence.figures import findings
 from noria.evidence.inputs import input_figures
 from noria.loop.monitors import Monitors, healths, read_monitors
 from noria.loop.releases import Release, current_release
-from noria.loop.windows import accepted_windows, answered_by_window, answered_rows, windows_of
+from noria.loop.windows import accepted_windows, answered_by_window, answered_rows, profiled, windows_of
 from noria.loop.world import World
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.performance import PerformanceReading
@@ -68,7 +68,7 @@ def health_dict(health: Health) -> dict[str, Any]:
 def _inputs(world: World, reading: DriftReading, release: Release) -> dict[str, Any] | None:
     def values(window: datetime) -> NDArray[np.float64] | None:
         rows = answered_rows(world, release.champion, window)
-        return None if rows is None else np.column_stack([rows.features, rows.prediction])
+        return None if rows is None else profiled(rows)
 
     return input_figures(reading, world.profile(release.champion), values)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from noria.core.clock import in_words
 from noria.evidence.inputs import input_figures, render_inputs
-from noria.evidence.tables import findings_table
+from noria.evidence.tables import day, findings_table
 from noria.monitoring.table import TableReading
 
 STYLE = Path(__file__).with_name("report.css")
@@ -61,7 +60,7 @@ def render_table_report(figures: Mapping[str, Any]) -> str:
     reference, judged = figures["reference"], figures["judged"]
     told = (
         f"{figures['rows']:,} rows · {judged['windows']} windows of {figures['every']} against the {reference['windows']} from "
-        f"{_day(reference['since'])}"
+        f"{day(reference['since'])}"
     )
     unseen = [f"{figures['untimed']:,} rows have no time"] if figures["untimed"] else []
     unseen += [f"not judged: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
@@ -81,8 +80,4 @@ def _findings(figures: Mapping[str, Any]) -> str:
     if not figures["findings"]:
         return "<h2>Findings</h2><p class='dim'>None.</p>"
     rows = [{**f, "opened_at": f["since"], "closed_at": f["over"]} for f in reversed(figures["findings"])]
-    return "<h2>Findings, the newest first</h2>" + findings_table(rows, _day, still_open="<b>lasts</b>")
-
-
-def _day(text: str) -> str:
-    return f"{datetime.fromisoformat(text):%-d %b %Y}"
+    return "<h2>Findings, the newest first</h2>" + findings_table(rows, day, still_open="<b>lasts</b>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -31,6 +32,16 @@ def findings_table(findings: Iterable[Mapping[str, Any]], day: Callable[[str], s
             for f in findings
         ),
     )
+
+
+def day(text: str) -> str:
+    """The day of a moment in ISO 8601, as people read it."""
+    return f"{datetime.fromisoformat(text):%-d %b %Y}"
+
+
+def short_day(text: str) -> str:
+    """The same without its year, for axes."""
+    return f"{datetime.fromisoformat(text):%-d %b}"
 
 
 def _cell(cell: Cell) -> str:

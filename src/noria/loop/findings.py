@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from noria.core.conservation import Balance
 from noria.core.ids import short
 from noria.loop.monitors import Monitors
 from noria.loop.releases import current_release
 from noria.loop.shadow import Paired
-from noria.loop.windows import answered_rows
+from noria.loop.windows import answered_rows, profiled
 from noria.loop.world import World
 from noria.monitoring.business import MetricReading
 from noria.monitoring.drift_reading import DriftReading, article
@@ -178,7 +176,7 @@ def _slice(world: World, start: datetime, column: str) -> str | None:
     rows = None if release is None else answered_rows(world, release.champion, start)
     if release is None or rows is None or not len(rows):
         return None
-    found = world.profile(release.champion).slice_that_moved(np.column_stack([rows.features, rows.prediction]), column)
+    found = world.profile(release.champion).slice_that_moved(profiled(rows), column)
     return None if found is None else f"{found[0]}={found[1]:g}"
 
 

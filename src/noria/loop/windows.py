@@ -115,8 +115,7 @@ def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
 
 
 def _statistics(world: World, bundle: str, rows: Predictions) -> str:
-    values = np.column_stack([rows.features, rows.prediction])
-    statistics = world.profile(bundle).statistics(values)
+    statistics = world.profile(bundle).statistics(profiled(rows))
     return canonical_json([[None if np.isnan(v) else float(v) for v in column] for column in statistics])
 
 
@@ -175,6 +174,11 @@ def answered_rows(world: World, bundle: str, start: datetime) -> Predictions | N
     """The rows that a bundle answered as champion in a window, from the log; None where that has nothing of it."""
     logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
     return None if logged is None else logged.of(bundle).by(CHAMPION)
+
+
+def profiled(rows: Predictions) -> NDArray[np.float64]:
+    """Logged rows as a champion's profile has them: the features, then the prediction, `(rows, columns)`."""
+    return np.column_stack([rows.features, rows.prediction])
 
 
 def windows_of(world: World, bundle: str, since: datetime, *, statistics: bool = True) -> list[Window]:

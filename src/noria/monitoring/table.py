@@ -208,12 +208,7 @@ def judge_table(
             where=f"{name}, {starts[0]:%Y-%m-%d %H:%M} to {starts[-1] + span:%Y-%m-%d %H:%M} UTC",
             mend=f"learn from at least {LEAST_REFERENCE} windows, and leave some to judge: a shorter `every`, or more of a past",
         )
-    learning = [i for i in range(reference) if i % FITTED]
-    projections, left_out = fit_projections(cut.rows_of(starts[:reference:FITTED]), (time, *leave_out))
-    if not learnt(projections):
-        learning = list(range(reference))
-        projections, left_out = fit_projections(cut.rows_of(starts[:reference]), (time, *leave_out))
-    known = _learn(cut, projections, learning)
+    known, projections, left_out = _learn(cut, reference, leave_out)
     drift_level, volume_level = (
         level_for(alarms_per_year=share * false_alarms_per_year, windows_per_year=YEAR / span) for share in (DRIFT_SHARE, VOLUME_SHARE)
     )
@@ -292,7 +287,18 @@ def _cut(rows: pa.Table, time: str, span: timedelta, until: datetime | None, nam
     return _Cut(table, time, span, [from_epoch(int(e)) for e in edges[:-1]], us.searchsorted(edges), order + 1, rows.num_rows - len(order))
 
 
-def _learn(cut: _Cut, projections: Projections, windows: list[int]) -> Profile:
+def _learn(cut: _Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile, Projections, list[str]]:
+    """How the columns become numbers, what those were like in the reference, and the columns that can't. Where anything is learnt closely,
+    the windows that it is learnt from are not profiled."""
+    windows, past = [i for i in range(reference) if i % FITTED], cut.starts[:reference]
+    projections, left_out = fit_projections(cut.rows_of(past[::FITTED]), (cut.time, *leave_out))
+    if not learnt(projections):
+        windows = list(range(reference))
+        projections, left_out = fit_projections(cut.rows_of(past), (cut.time, *leave_out))
+    return _profile(cut, projections, windows), projections, left_out
+
+
+def _profile(cut: _Cut, projections: Projections, windows: list[int]) -> Profile:
     starts = [cut.starts[i] for i in windows if cut.count(cut.starts[i])]
     if len(starts) < LEAST_REFERENCE:
         raise NotJudged(
@@ -308,21 +314,18 @@ def _learn(cut: _Cut, projections: Projections, windows: list[int]) -> Profile:
 
 def _projected(cut: _Cut, projections: Projections, starts: Sequence[datetime]) -> Iterator[Floats]:
     """Windows as numbers `(rows, columns)`; several at a time, where they are small."""
-    waiting: list[datetime] = []
+    counts = np.array([cut.count(start) for start in starts], np.int64)
+    batch = (np.cumsum(counts) - counts) // AT_ONCE  # that each window belongs to
     with connect() as con:
-        for i, start in enumerate(starts):
-            waiting.append(start)
-            counts = [cut.count(each) for each in waiting]
-            if sum(counts) >= AT_ONCE or i == len(starts) - 1:
-                rows = cut.rows_of(waiting)
-                times = seconds_of(rows.column(cut.time))
-                parts = [p.of(rows.column(name), times) for name, each in projections.items() for p in each]
-                con.register("batch", rows)
-                hashes = con.sql("SELECT hash(batch) AS hash FROM batch").fetchnumpy()["hash"]
-                borders = np.cumsum(counts)[:-1]
-                repeated = np.concatenate([_repeated(own) for own in np.split(np.asarray(hashes), borders)])
-                yield from np.split(np.column_stack([*parts, repeated]), borders)
-                waiting = []
+        for number in np.unique(batch):
+            own = np.flatnonzero(batch == number)
+            rows, borders = cut.rows_of([starts[i] for i in own.tolist()]), np.cumsum(counts[own])[:-1]
+            times = seconds_of(rows.column(cut.time))
+            parts = [p.of(rows.column(name), times) for name, each in projections.items() for p in each]
+            con.register("batch", rows)
+            hashes = con.sql("SELECT hash(batch) AS hash FROM batch").fetchnumpy()["hash"]
+            repeated = np.concatenate([_repeated(part) for part in np.split(np.asarray(hashes), borders)])
+            yield from np.split(np.column_stack([*parts, repeated]), borders)
 
 
 def _repeated(hashes: NDArray[np.uint64]) -> Floats:
