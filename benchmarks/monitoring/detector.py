@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from benchmarks.monitoring.streams import Change, Stream
-from noria.data.profile import profile
-from noria.monitoring.drift import DriftDetector
+from noria.data.profile import Profile, profile
+from noria.monitoring.drift import DriftDetector, read_drift
+from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.windows import Window
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -30,12 +31,27 @@ def run(stream: Stream, reference: int, windows: int, level: float, change: Chan
     return run_at(stream, reference, windows, [level], change)[0]
 
 
-def run_at(stream: Stream, reference: int, windows: int, levels: Sequence[float], change: Change | None = None) -> list[Run]:
-    """The same stream at several levels."""
+def run_at(
+    stream: Stream, reference: int, windows: int, levels: Sequence[float], change: Change | None = None, rolling: int | None = None
+) -> list[Run]:
+    """The same stream at several levels. rolling: windows of a rolling baseline, if it is one"""
+    return _judge(*_drawn(stream, reference, windows, change), levels, rolling)
+
+
+def read_run(
+    stream: Stream, reference: int, windows: int, level: float, change: Change | None = None, rolling: int | None = None
+) -> DriftReading:
+    """What the detector says at the end of a stream, having never begun anew."""
+    past, since = _drawn(stream, reference, windows, change)
+    known = _profile(past)
+    windows = [_window(known, i, x) for i, x in enumerate(since)]
+    return read_drift(known, windows, level, lambda start: reference + (start - START).days, rolling=rolling)
+
+
+def _drawn(stream: Stream, reference: int, windows: int, change: Change | None) -> tuple[list[np.ndarray], Iterator[np.ndarray]]:
     past = [stream.window() for _ in range(reference)]
     rng = np.random.default_rng(stream.rng.integers(2**32))
-    since = (stream.window() if change is None else change(stream.window(), i, rng) for i in range(windows))
-    return _judge(past, since, levels)
+    return past, (stream.window() if change is None else change(stream.window(), i, rng) for i in range(windows))
 
 
 def run_windows(past: Sequence[np.ndarray], since: Iterable[np.ndarray], level: float) -> Run:
@@ -43,20 +59,28 @@ def run_windows(past: Sequence[np.ndarray], since: Iterable[np.ndarray], level: 
     return _judge(past, since, [level])[0]
 
 
-def _judge(past: Sequence[np.ndarray], since: Iterable[np.ndarray], levels: Sequence[float]) -> list[Run]:
-    """Every window is counted once; after an alarm, the detector of that level begins anew."""
+def _profile(past: Sequence[np.ndarray]) -> Profile:
     names = tuple(f"c{i}" for i in range(past[0].shape[1]))
-    known = profile(names, np.concatenate(past), np.repeat(np.arange(len(past)), [len(x) for x in past]))
+    return profile(names, np.concatenate(past), np.repeat(np.arange(len(past)), [len(x) for x in past]))
 
-    def fresh(level: float) -> DriftDetector:
-        return DriftDetector(known, level, lambda start: len(past) + (start - START).days)
 
-    detectors = [fresh(level) for level in levels]
+def _detector(known: Profile, level: float, rolling: int | None) -> DriftDetector:
+    return DriftDetector(known, level, lambda start: len(known.windows) + (start - START).days, rolling=rolling)
+
+
+def _window(known: Profile, i: int, x: np.ndarray) -> Window:
+    return Window(START + i * timedelta(days=1), "b", "champion", len(x), known.statistics(x), None)
+
+
+def _judge(past: Sequence[np.ndarray], since: Iterable[np.ndarray], levels: Sequence[float], rolling: int | None = None) -> list[Run]:
+    """Every window is counted once; after an alarm, the detector of that level begins anew."""
+    known = _profile(past)
+    detectors = [_detector(known, level, rolling) for level in levels]
     alarms: list[list[int]] = [[] for _ in levels]
     first: list[str | None] = [None] * len(levels)
     count = 0
     for i, x in enumerate(since):
-        window = Window(START + i * timedelta(days=1), "b", "champion", len(x), known.statistics(x), None)
+        window = _window(known, i, x)
         count += 1
         for place, level in enumerate(levels):
             detectors[place].add([window])
@@ -64,5 +88,5 @@ def _judge(past: Sequence[np.ndarray], since: Iterable[np.ndarray], levels: Sequ
             if leading is not None:
                 first[place] = first[place] or leading
                 alarms[place].append(i)
-                detectors[place] = fresh(level)
+                detectors[place] = _detector(known, level, rolling)
     return [Run(count, found, leading) for found, leading in zip(alarms, first, strict=True)]

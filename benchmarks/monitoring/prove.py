@@ -10,12 +10,13 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.figure import Figure, Proof, most_a_year
 from benchmarks.monitoring.coverage import coverage
-from benchmarks.monitoring.detector import Run, run, run_at
+from benchmarks.monitoring.detector import Run, read_run, run, run_at
 from benchmarks.monitoring.exported import exported
 from benchmarks.monitoring.outcomes import outcomes
 from benchmarks.monitoring.peers import peers
@@ -24,11 +25,13 @@ from benchmarks.monitoring.silent import silent
 from benchmarks.monitoring.speed import speed
 from benchmarks.monitoring.streams import COLUMNS, FAULTS, QUIET, Stream
 from benchmarks.monitoring.words import words
+from noria.monitoring.findings import episodes
 from noria.statistics.e_detector import level_for
 
 YEAR = 365
 REFERENCE = 60
 BUDGETS = (1.0, 2.0, 12.0)
+ROLLING_BUDGET = 2.0
 SUDDEN = (
     "half a standard deviation",
     "two, in a tenth of the rows",
@@ -45,6 +48,7 @@ def prove() -> Proof:
     with ProcessPoolExecutor(2) as pool:
         yield from quiet(pool, REFERENCE)
         yield from quiet(pool, 20, kinds=("independent", "autocorrelated 0.7", "weekly season"))
+        yield from rolling(pool)
         yield from wide(pool)
         yield from faults(pool, REFERENCE)
         yield from faults(pool, 20, SUDDEN)
@@ -71,6 +75,21 @@ def quiet(pool: ProcessPoolExecutor, reference: int, kinds: Sequence[str] = QUIE
             told.append(f"{alarms / STREAM_YEARS:.2f} ({bound:.2f})")
         yield f"# {kind}: " + ", ".join(told)
     yield Figure(f"false_alarms_of_budget_{reference}_windows", worst, "times the budget, upper bound, worst kind and budget", "<=", 1)
+
+
+def rolling(pool: ProcessPoolExecutor) -> Proof:
+    """A rolling baseline keeps the budget as well, tells a change that stays once, and counts it as usual afterwards."""
+    worst = 0.0
+    for kind in ("independent", "autocorrelated 0.7", "weekly season"):
+        alarms = sum(pool.map(_rolling, [kind] * STREAM_YEARS, range(STREAM_YEARS), chunksize=4))
+        bound = most_a_year(alarms, STREAM_YEARS)
+        worst = max(worst, bound / ROLLING_BUDGET)
+        yield f"# rolling baseline of {REFERENCE} windows, {kind}: {alarms} alarms in {STREAM_YEARS} years"
+    yield Figure("false_alarms_of_budget_rolling_baseline", worst, "times the budget, upper bound, worst kind", "<=", 1)
+    told = list(pool.map(_stays, range(STREAMS)))
+    yield Figure("rolling, a change that stays: told", sum(t.in_time for t in told) / STREAMS, "within 3 windows", ">=", 0.98)
+    over = sum(t.over for t in told) / STREAMS
+    yield Figure("rolling, a change that stays: over", over, f"within {2 * REFERENCE} windows, once and for all", ">=", 0.95)
 
 
 def wide(pool: ProcessPoolExecutor) -> Proof:
@@ -104,6 +123,27 @@ def faults(pool: ProcessPoolExecutor, reference: int, names: Sequence[str] | Non
 def _quiet(kind: str, seed: int, reference: int) -> list[Run]:
     levels = [level_for(alarms_per_year=budget, windows_per_year=YEAR) for budget in BUDGETS]
     return run_at(Stream(kind, np.random.default_rng([7, seed]), columns=COLUMNS), reference, YEAR, levels)
+
+
+def _rolling(kind: str, seed: int) -> int:
+    level = level_for(alarms_per_year=ROLLING_BUDGET, windows_per_year=YEAR)
+    stream = Stream(kind, np.random.default_rng([17, seed]), columns=COLUMNS)
+    return len(run_at(stream, REFERENCE, YEAR, [level], rolling=REFERENCE)[0].alarms)
+
+
+class _Told(NamedTuple):
+    in_time: bool
+    over: bool
+
+
+def _stays(seed: int) -> _Told:
+    """A shift of half a standard deviation that stays."""
+    level = level_for(alarms_per_year=ROLLING_BUDGET, windows_per_year=YEAR)
+    change = next(f for f in FAULTS if f.name == "half a standard deviation").change
+    stream = Stream("independent", np.random.default_rng([19, seed]))
+    reading = read_run(stream, REFERENCE, 3 * REFERENCE, level, change, rolling=REFERENCE)
+    told = episodes(reading.pooled, reading.level)
+    return _Told(bool(told) and told[0][0] < 3, len(told) == 1 and told[0][1] < 2 * REFERENCE)
 
 
 def _wide(seed: int, columns: int) -> Run:

@@ -76,3 +76,14 @@ def test_slices_of_what_is_no_feature_are_refused_with_the_nearest_name(shop: Pa
     declare_slices(shop, "twize")
     with pytest.raises(UserMistake, match="did you mean 'twice'"):
         load_project(shop)
+
+
+def test_a_rolling_baseline_of_too_few_windows_is_refused(shop: Path) -> None:
+    module = (shop / "shop.py").read_text()
+    for stretch, refused in (("20d", False), ("19d", True), ("12h", True)):
+        (shop / "shop.py").write_text(module.replace("false_alarms_per_year=6,", f'false_alarms_per_year=6, rolling="{stretch}",'))
+        if refused:
+            with pytest.raises(UserMistake, match="too short"):
+                load_project(shop)
+        else:
+            load_project(shop)

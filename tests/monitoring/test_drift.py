@@ -32,8 +32,8 @@ def windows(ref: Profile, x: np.ndarray) -> list[Window]:
     return [Window(START + i * timedelta(days=1), "b", "champion", 300, ref.statistics(day), None) for i, day in enumerate(days)]
 
 
-def judge(ref: Profile, since: list[Window]) -> DriftReading:
-    return read_drift(ref, since, LEVEL, lambda start: len(ref.windows) + (start - START).days)
+def judge(ref: Profile, since: list[Window], rolling: int | None = None) -> DriftReading:
+    return read_drift(ref, since, LEVEL, lambda start: len(ref.windows) + (start - START).days, rolling=rolling)
 
 
 def test_the_same_stream_stays_quiet() -> None:
@@ -50,6 +50,27 @@ def test_a_moved_column_is_named_within_three_windows() -> None:
     assert reading.alarmed_at < 3
     assert reading.leading(reading.alarmed_at)[0][0] == "c"
     assert reading.leading(reading.alarmed_at)[0][1] > 0.1
+
+
+def test_against_a_rolling_baseline_a_change_is_told_once_and_is_usual_afterwards() -> None:
+    ref = reference()
+    since = windows(ref, values(120, 2, shift=0.8))
+    fixed, rolling = judge(ref, since), judge(ref, since, rolling=40)
+    assert fixed.drifting
+    assert rolling.alarmed_at == fixed.alarmed_at
+    assert not rolling.alarming
+    (told,) = rolling.movements({"c": "table"})
+    assert told.end < 80
+    assert abs(rolling.shift[-20:, 2].mean()) < 0.05 < fixed.shift[-20:, 2].mean()
+
+
+def test_a_fault_that_stays_is_usual_for_a_rolling_baseline() -> None:
+    ref = reference()
+    since = windows(ref, values(100, 3, nulls=0.3))
+    assert judge(ref, since).alarming
+    rolling = judge(ref, since, rolling=40)
+    assert rolling.faults_of(0)
+    assert not rolling.alarming
 
 
 def test_nulls_that_appear_are_named() -> None:

@@ -131,6 +131,33 @@ def test_rows_need_no_order_and_the_first_bad_one_is_counted_as_they_came() -> N
     assert fault.evidence["first_row"] == rows.num_rows - BROKEN * ROWS
 
 
+def test_windows_by_count_find_the_same_and_leave_the_number_of_rows_alone() -> None:
+    rows = table(changed("amount", lambda values: [None] * len(values)))
+    reading = judge(rows.slice(0, rows.num_rows - 20), every=ROWS)
+    (fault,) = (f for f in reading.findings if f.kind == "fault")
+    assert fault.words == "amount: 100% are nulls, the first in row 5,281"
+    assert (reading.volume, reading.waiting) == (None, ROWS - 20)
+    assert judge(table(), every=ROWS).findings == ()
+
+
+def test_windows_by_count_that_begin_at_one_moment_are_windows_of_their_own() -> None:
+    rows = table(changed("amount", lambda values: [None] * len(values)))
+    same = rows.set_column(0, "at", pa.array([START] * rows.num_rows, pa.timestamp("us", tz="UTC")))
+    reading = judge(same, every=ROWS)
+    assert len(reading.drift.starts) == DAYS - 36
+    assert "amount: 100% are nulls, the first in row 5,281" in [f.words for f in reading.findings]
+
+
+def test_against_a_rolling_baseline_what_lasts_is_usual_in_the_end() -> None:
+    rows = pa.concat_tables([day(i).select(["at", "amount", "country"]) for i in range(90)])
+    late = pa.array([a + 25 * (i >= 40 * ROWS) for i, a in enumerate(rows["amount"].to_pylist())])
+    moved = rows.set_column(1, "amount", late)
+    assert judge(moved, reference=25).wrong_now
+    rolling = judge(moved, reference=25, rolling=True)
+    assert rolling.wrong_now == []
+    assert {f.subject for f in rolling.findings} == {"amount: mean_rank"}
+
+
 def bad(change: Callable[[pa.Table], pa.Table], **asked: object) -> Callable[[], TableReading]:
     return lambda: judge(change(table()), **asked)
 
@@ -139,6 +166,9 @@ def bad(change: Callable[[pa.Table], pa.Table], **asked: object) -> Callable[[],
     ("broken", "words"),
     [
         (lambda: judge_table(table(), "when"), "no column 'when'"),
+        (lambda: judge_table(table(), "at", every=0), "no length"),
+        (lambda: judge_table(table(), "at", every=-5), "no length"),
+        (lambda: judge_table(table(), "at", every=10**7), "0 windows of 10,000,000 rows are too few"),
         (lambda: judge_table(table(), "amount"), "no column of times"),
         (bad(lambda rows: rows.slice(0, 0)), "no row has a time"),
         (bad(lambda rows: rows.slice(0, 1)), "too few"),
@@ -189,6 +219,8 @@ def test_the_command_needs_no_project_and_its_exit_code_says_whether_all_is_well
     assert told["well"]["findings"] == []
     assert told["well"]["left_out"] == []
     assert told["broken"]["findings"][0]["words"] == "amount: 100% are nulls, the first in row 5,281"
+    by_count = CliRunner().invoke(app, [*command, str(tmp_path / "broken.parquet"), "--every", "110", "--rolling"])
+    assert json.loads(by_count.output)["waiting"] == DAYS * ROWS % 110
     words = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "broken.parquet")]).output
     assert "100% are nulls" in words
     assert "not judged: extra" in words

@@ -140,8 +140,12 @@ def export(
 def table(
     files: Annotated[str, typer.Argument(envvar="NORIA_FILES", help="Parquet, CSV or JSON-lines files: a path, a glob, or a URL.")],
     time: Annotated[str, typer.Option("--time", envvar="NORIA_TIME", help="The column of times by which windows are cut.")],
-    every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How long a window is.")] = "1d",
+    every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How long a window is, or how many rows it has.")] = "1d",
     reference: Annotated[int, typer.Option("--reference", envvar="NORIA_REFERENCE", help="Windows to learn from.", min=20)] = 60,
+    rolling: Annotated[
+        bool,
+        typer.Option("--rolling", envvar="NORIA_ROLLING", help="Compare with the newest windows before; a change is usual afterwards."),
+    ] = False,
     budget: Annotated[float, typer.Option("--budget", envvar="NORIA_BUDGET", help="False alarms a year.")] = 2.0,
     until: Annotated[
         str | None,
@@ -166,8 +170,9 @@ def table(
     reading = judge_table(
         batch.rows,
         time,
-        every=every,
+        every=int(every) if every.isdecimal() else every,
         reference=reference,
+        rolling=rolling,
         false_alarms_per_year=budget,
         until=None if until is None else moment(until),
         name=Path(files).name,

@@ -238,6 +238,7 @@ def show_table(found: Mapping[str, Any]) -> None:
     if found["findings"]:
         out.print(grid)
     unseen = [f"{found['untimed']:,} rows have no time"] if found["untimed"] else []
+    unseen += [f"{found['waiting']:,} rows wait until their window is whole"] if found["waiting"] else []
     unseen += [f"{found['not_rows']:,} lines are no rows"] if found["not_rows"] else []
     unseen += [f"{path} can't be read: {why}" for path, why in found["unreadable"].items()]
     unseen += [f"not judged: {name}" for name in found["left_out"]]

@@ -7,9 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from noria.core.clock import in_words
 from noria.evidence.inputs import input_figures, render_inputs
 from noria.evidence.tables import day, findings_table
+from noria.monitoring.cut import length
 from noria.monitoring.table import TableReading
 
 STYLE = Path(__file__).with_name("report.css")
@@ -22,7 +22,8 @@ def table_figures(reading: TableReading) -> dict[str, Any]:
         "table": reading.name,
         "rows": reading.rows,
         "untimed": reading.untimed,
-        "every": in_words(reading.every),
+        "waiting": reading.waiting,
+        "every": length(reading.every),
         "reference": {"since": reading.since.isoformat(), "windows": reading.reference},
         "judged": {"since": None if first is None else first.isoformat(), "windows": len(reading.drift.starts)},
         "columns": list(reading.drift.columns),
@@ -63,6 +64,7 @@ def render_table_report(figures: Mapping[str, Any]) -> str:
         f"{day(reference['since'])}"
     )
     unseen = [f"{figures['untimed']:,} rows have no time"] if figures["untimed"] else []
+    unseen += [f"{figures['waiting']:,} rows wait until their window is whole"] if figures["waiting"] else []
     unseen += [f"not judged: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
     return "".join(
         [

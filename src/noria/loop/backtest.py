@@ -18,7 +18,6 @@ from noria.data.profile import Profile, profile
 from noria.features.training_set import feature_matrix
 from noria.loop.world import YEAR, World
 from noria.monitoring.backtest import Alarm, Incident, Suggestion, join, suggest
-from noria.monitoring.drift import DriftDetector
 from noria.monitoring.drift_reading import LEAST_REFERENCE
 from noria.monitoring.findings import OVER
 from noria.monitoring.windows import Window
@@ -122,7 +121,7 @@ def _alarms(
     told: Callable[[float], None],
 ) -> list[Alarm]:
     tick = world.grid.tick
-    detector = DriftDetector(known, level, world.grid.number, sensitivity=sensitivity)
+    detector = world.drift_detector(known, level, sensitivity)
     alarms: list[Alarm] = []
     since: int | None = None
     for i in range(reference, len(windows)):
@@ -143,7 +142,7 @@ def _alarms(
                 since = None
             elif i - since >= ACCEPTED:  # as a person or a retraining would: this is how it is now
                 known = _profile(world, windows[max(i + 1 - reference, 0) : i + 1])
-                detector = DriftDetector(known, level, world.grid.number, sensitivity=sensitivity)
+                detector = world.drift_detector(known, level, sensitivity)
                 since = None
     return alarms
 

@@ -182,8 +182,7 @@ def _slices(world: World, monitor: Monitor, champion: str, windows: list[Window]
 
 
 def _drift(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> DriftReading:
-    level = world.level(monitor.drift_budget)
-    detector = world.drift_detector(champion, champion_since, level, monitor.sensitivity)
+    detector = world.champion_detector(champion, champion_since, monitor)
     judged = detector.judged_to
     since = champion_since if judged is None else judged + world.grid.tick
     detector.add(w for w in windows_of(world, champion, since) if w.role == CHAMPION)

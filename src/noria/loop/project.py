@@ -7,14 +7,17 @@ import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from noria.core.clock import duration, in_words
 from noria.core.errors import UserMistake, nearest
 from noria.core.settings import Settings, load_settings
 from noria.data.table import Table
 from noria.features.view import FeatureView
 from noria.loop.retrain import Retrain
+from noria.monitoring.drift_reading import LEAST_REFERENCE
 from noria.monitoring.monitor import Monitor
 from noria.release.endpoint import Endpoint
 
@@ -109,6 +112,7 @@ def load_project(folder: Path) -> Project:
     monitors = _of(Monitor, nouns)
     for monitor in monitors:
         _check_slices(monitor, next((e for e in endpoints if e.name == monitor.endpoint.name), None))
+        _check_rolling(monitor, duration(settings.loop.tick))
     return Project(folder, settings, tuple(named.values()), tuple(views.values()), endpoints, monitors, _of(Retrain, nouns))
 
 
@@ -121,6 +125,15 @@ def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
                 where="nr.Monitor(slices=…)",
                 mend="name features of few values: what is logged with a prediction is what its slices can be cut by",
             )
+
+
+def _check_rolling(monitor: Monitor, tick: timedelta) -> None:
+    if monitor.rolling is not None and duration(monitor.rolling) // tick < LEAST_REFERENCE:
+        raise UserMistake(
+            what=f"a rolling baseline of {in_words(duration(monitor.rolling))} is too short",
+            where=f"nr.Monitor(rolling=…) of {monitor.endpoint.name}, where a window is {in_words(tick)} long",
+            mend=f"give at least {LEAST_REFERENCE} windows: {in_words(LEAST_REFERENCE * tick)}",
+        )
 
 
 def _import(folder: Path, module: str) -> Any:

@@ -153,11 +153,17 @@ class World:
             self._profiles[bundle_id] = Profile.from_json(self.workspace.files.read(path))
         return self._profiles[bundle_id]
 
-    def drift_detector(self, bundle_id: str, since: datetime, level: float, sensitivity: float) -> DriftDetector:
+    def drift_detector(self, reference: Profile, level: float, sensitivity: float) -> DriftDetector:
+        """A detector of this endpoint that has judged no window yet."""
+        stretch = None if self.monitor is None else self.monitor.rolling
+        rolling = None if stretch is None else duration(stretch) // self.grid.tick
+        return DriftDetector(reference, level, self.grid.number, sensitivity=sensitivity, rolling=rolling)
+
+    def champion_detector(self, bundle_id: str, since: datetime, monitor: Monitor) -> DriftDetector:
         """The detector of a champion, which remembers the windows it has judged since then."""
         if (bundle_id, since) not in self._detectors:
-            detector = DriftDetector(self.profile(bundle_id), level, self.grid.number, sensitivity=sensitivity)
-            self._detectors = {(bundle_id, since): detector}
+            fresh = self.drift_detector(self.profile(bundle_id), self.level(monitor.drift_budget), monitor.sensitivity)
+            self._detectors = {(bundle_id, since): fresh}
         return self._detectors[bundle_id, since]
 
     def volume_detector(self, name: str, level: float) -> VolumeDetector:

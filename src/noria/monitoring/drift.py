@@ -27,6 +27,7 @@ PERIOD = 7
 DELAY = 3  # windows
 CALM = 0.05  # of the level; above it, windows are not learnt from
 MOST_PAST = 180
+ROLLING_DELAY = 7  # windows, after which a rolling baseline takes them in: whatever lasts has been told by then
 MOST_SCORE = 3.2  # of one window: what is wrong at once is a fault, drift lasts
 MOST_OF_THEM, PATIENCE = 0.5, 2  # when most columns move together, it is a holiday until it has lasted longer
 # Smaller shifts are trivial, however certain. A tenth of a standard deviation is 0.028 in ranks; for a relation: one correlation of 0.15.
@@ -60,6 +61,8 @@ class DriftDetector:
 
     number_of: the number of the window that starts then, as the reference numbers its own; period: how many windows a season has
     sensitivity: how many times lower than `level` evidence alarms
+    rolling: so many of the windows before are the baseline, whatever they were like, so that a change is told once and is usual
+        afterwards; None: the reference, and of what came since all that was well
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class DriftDetector:
         number_of: Callable[[datetime], int],
         period: int = PERIOD,
         sensitivity: float = SENSITIVITY,
+        rolling: int | None = None,
     ) -> None:
         self._reference, self._level, self._number_of, self._sensitivity = reference, level, number_of, sensitivity
+        self._rolling = rolling
         self._shape = (len(reference.names), len(STATISTICS))
         size = self._shape[0] * self._shape[1]
         self.learning = len(reference.windows) < LEAST_REFERENCE
@@ -83,6 +88,7 @@ class DriftDetector:
         self._unjudged = 0
         self._judged_to: datetime | None = None
         self._seen: list[Floats] = []
+        self._usual_ranks: list[Floats] = []
         self._within: list[Floats] = []
         self._evidence: list[Floats] = []
         self._scores: list[Floats] = []
@@ -93,7 +99,7 @@ class DriftDetector:
             self._centre = np.nan_to_num(np.nanmean(reference.windows, axis=0))
             known = reference.windows.reshape(len(reference.windows), -1)
             within = reference.within(reference.rows, self._centre).reshape(len(known), -1)
-            self._past = Past.of(known, within, reference.numbers, period, MOST_PAST)
+            self._past = Past.of(known, within, reference.numbers, period, rolling or MOST_PAST)
 
     @property
     def _usual(self) -> Baseline:
@@ -127,11 +133,17 @@ class DriftDetector:
         self._faults += self._faults_in(place, value, within, phase, holiday=holiday)
         self._starts.append(start)
         self._seen.append(value)
+        self._usual_ranks.append(
+            self._reference.usual_ranks if self._rolling is None else self._usual.spread.mean.reshape(self._shape)[:, 0]
+        )
         self._within.append(within)
         self._evidence.append(evidence)
         self._scores.append(score.reshape(self._shape))
         self._well.append(bool(self._weights @ evidence < CALM * self._level) and not self._together)
-        self._learn_from(place - DELAY)
+        if self._rolling is None:
+            self._learn_what_was_well(place - DELAY)
+        else:
+            self._learn(place - ROLLING_DELAY)
 
     def _faults_in(self, place: int, value: Floats, within: Floats, phase: int, *, holiday: bool) -> list[Fault]:
         """A column's first fault in the order of `FAULTS` stands for all. On a holiday all may have moved in one step."""
@@ -147,12 +159,16 @@ class DriftDetector:
                 found.setdefault(column, Fault(place, self._reference.names[column], statistic, share))
         return list(found.values())
 
-    def _learn_from(self, place: int) -> None:
+    def _learn_what_was_well(self, place: int) -> None:
         """Take a window into the past, if all has been well from then till now."""
-        if place < 0 or not all(self._well[place:]):
-            return
-        phase, within = self._number_of(self._starts[place]), self._within[place]
-        self._past.add(self._usual.clipped(self._seen[place], within, phase), within, phase)
+        if place >= 0 and all(self._well[place:]):
+            phase, within = self._number_of(self._starts[place]), self._within[place]
+            self._past.add(self._usual.clipped(self._seen[place], within, phase), within, phase)
+
+    def _learn(self, place: int) -> None:
+        """Take a window into the past as it was."""
+        if place >= 0:
+            self._past.add(self._seen[place], self._within[place], self._number_of(self._starts[place]))
 
     def alarms(self) -> str | None:
         """The leading column, if the newest window alarms: quicker than a whole reading."""
@@ -174,7 +190,7 @@ class DriftDetector:
             starts=tuple(self._starts),
             evidence=evidence,
             pooled=evidence @ self._weights,
-            shift=np.array(self._seen).reshape(-1, *self._shape)[:, :, 0] - self._reference.usual_ranks,
+            shift=np.array(self._seen).reshape(-1, *self._shape)[:, :, 0] - np.array(self._usual_ranks).reshape(-1, columns),
             scores=np.array(self._scores).reshape(-1, *self._shape),
             weights=self._weights,
             level=self._level / self._sensitivity,
@@ -185,10 +201,15 @@ class DriftDetector:
 
 
 def read_drift(
-    reference: Profile, since: Sequence[Window], level: float, number_of: Callable[[datetime], int], period: int = PERIOD
+    reference: Profile,
+    since: Sequence[Window],
+    level: float,
+    number_of: Callable[[datetime], int],
+    period: int = PERIOD,
+    rolling: int | None = None,
 ) -> DriftReading:
     """Judge the windows `since` the champion went live, all at once."""
-    detector = DriftDetector(reference, level, number_of, period)
+    detector = DriftDetector(reference, level, number_of, period, rolling=rolling)
     detector.add(since)
     return detector.reading()
 

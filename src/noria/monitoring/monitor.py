@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from noria.core.errors import UserMistake, nearest
@@ -55,6 +56,8 @@ class Monitor:
     skew: the largest share of a feature's served values that may differ from what its definition gives; None: not watched
     metrics: numbers that SQL draws from predictions and outcomes, each watched as a series
     slices: features of few values (an airport, a partner) in each of which performance is watched by itself
+    rolling: a stretch such as `"60d"`: inputs are compared with the newest windows before, whatever those were like, so that a change is
+        told once and is usual afterwards; None: with what the champion was trained on, and what was well since
     sensitivity: of the drift lane, as `noria monitor backtest --suggest` finds it for this project's own past
     """
 
@@ -65,6 +68,7 @@ class Monitor:
     sensitivity: float = SENSITIVITY
     metrics: Sequence[Metric] = ()
     slices: Sequence[str] = ()
+    rolling: str | timedelta | None = None
 
     def __post_init__(self) -> None:
         if not (self.false_alarms_per_year > 0 and self.sensitivity >= 1):

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.clock import EPOCH, duration, from_epoch, in_words, microseconds, since_epoch
-from noria.core.errors import UserMistake, nearest
+from noria.core.clock import duration
+from noria.core.errors import nearest
 from noria.core.sql import connect
 from noria.data.profile import Profile, profile
 from noria.data.projection import Category, Projection, fit_projections, learnt, seconds_of
-from noria.monitoring.drift import DriftDetector
+from noria.monitoring.cut import Cut, NotJudged, cut_table, length
+from noria.monitoring.drift import PERIOD, DriftDetector
 from noria.monitoring.drift_reading import LEAST_REFERENCE, DriftReading, FaultGroup, Movement, article
 from noria.monitoring.findings import Finding
 from noria.monitoring.volume import Unusual, VolumeDetector, VolumeReading
@@ -40,31 +41,28 @@ AT_ONCE = 20_000  # rows
 REPEATED = "(rows that came before)"
 
 
-class NotJudged(UserMistake):
-    """A table can't be judged: it has no time to be cut by, or too little of a past."""
-
-    code = "NR-606"
-
-
 @dataclass(frozen=True)
 class TableReading:
     """What is to be said of a table.
 
-    since: when the first window begins; reference: how many windows were learnt from; profile: of those
-    drift: of the windows after them; volume: of all from the fifteenth; left_out: columns not judged; untimed: rows without a time
+    every: how long a window is, or how many rows it has; since: when the first one begins
+    reference: how many windows were learnt from; profile: of those
+    drift: of the windows after them; volume: of all from the fifteenth, None where all have as many rows
+    left_out: columns not judged; untimed: rows without a time; waiting: rows of a window that is not whole yet
     """
 
     name: str
     rows: int
-    every: timedelta
+    every: timedelta | int
     since: datetime
     reference: int
     profile: Profile = field(repr=False)
     drift: DriftReading = field(repr=False)
-    volume: VolumeReading
+    volume: VolumeReading | None
     left_out: tuple[str, ...]
     untimed: int
-    _table: _Cut = field(repr=False)
+    waiting: int
+    _table: Cut = field(repr=False)
     _by_column: Projections = field(repr=False)
 
     @cached_property
@@ -152,6 +150,8 @@ class TableReading:
         return int(bad.argmax()) if bad is not None and bad.any() else None
 
     def _volumes(self) -> Iterator[Finding]:
+        if self.volume is None or isinstance(self.every, int):
+            return
         unusual, at = self.volume.unusual, 0
         while at < len(unusual):
             run: list[Unusual] = [unusual[at]]
@@ -168,8 +168,9 @@ def judge_table(
     rows: pa.Table | Any,
     time: str,
     *,
-    every: str | timedelta = "1d",
+    every: str | timedelta | int = "1d",
     reference: int = 60,
+    rolling: bool = False,
     false_alarms_per_year: float = 2.0,
     until: datetime | None = None,
     name: str = "table",
@@ -179,8 +180,12 @@ def judge_table(
 
     rows: an Arrow table, or what becomes one: a data frame of pandas or polars. time: a column of dates or timestamps, UTC without a zone
 
-    every: how long a window is; reference: how many are learnt from, at least 20 (30 where there are texts or embeddings, of which a third
-        is spent on learning what they are like)
+    every: how long a window is, or how many rows it has: then how many rows come is not judged, and those of the last window that is not
+        whole wait
+    reference: how many windows are learnt from, at least 20 (30 where there are texts or embeddings, of which a third is spent on learning
+        what they are like)
+    rolling: each window is compared with as many of the newest before it, whatever those were like: a change is told once, and is usual
+        afterwards. Otherwise, with the reference and what was well since
     until: the moment up to which the table is whole, UTC-aware; if left out, the end of the window of its newest row
     leave_out: columns that are not watched, such as keys
 
@@ -189,105 +194,68 @@ def judge_table(
     import pyarrow as pa
 
     rows = rows if isinstance(rows, pa.Table) else pa.table(rows)
-    span = duration(every)
-    if false_alarms_per_year <= 0 or span <= timedelta():
-        raise NotJudged(
-            what="a window of no length, or no budget",
-            where=f"every={in_words(span)}, false_alarms_per_year={false_alarms_per_year}",
-            mend="give both above 0",
-        )
+    span = every if isinstance(every, int) else duration(every)
+    _require_some(span, false_alarms_per_year)
     for unknown in (column for column in leave_out if column not in rows.column_names):
         raise NotJudged(
             what=f"there is no column {unknown!r} to leave out{nearest(unknown, rows.column_names)}", where=name, mend="correct its name"
         )
-    cut = _cut(rows, time, span, until, name)
+    cut = cut_table(rows, time, span, until, name)
     starts = cut.starts
     if reference < LEAST_REFERENCE or len(starts) <= reference:
         raise NotJudged(
-            what=f"{len(starts)} windows of {in_words(span)} are too few to learn from {reference}, and judge the others",
-            where=f"{name}, {starts[0]:%Y-%m-%d %H:%M} to {starts[-1] + span:%Y-%m-%d %H:%M} UTC",
+            what=f"{len(starts)} windows of {length(span)} are too few to learn from {reference}, and judge the others",
+            where=f"{name}, {cut.oldest:%Y-%m-%d %H:%M} to {cut.newest:%Y-%m-%d %H:%M} UTC",
             mend=f"learn from at least {LEAST_REFERENCE} windows, and leave some to judge: a shorter `every`, or more of a past",
         )
     known, projections, left_out = _learn(cut, reference, leave_out)
-    drift_level, volume_level = (
-        level_for(alarms_per_year=share * false_alarms_per_year, windows_per_year=YEAR / span) for share in (DRIFT_SHARE, VOLUME_SHARE)
+    counted = isinstance(span, int)
+    a_year = YEAR / cut.usual_length(reference)
+    shares = (1.0, 0.0) if counted else (DRIFT_SHARE, VOLUME_SHARE)
+    drift_budget, volume_budget = (share * false_alarms_per_year for share in shares)
+    detector = DriftDetector(
+        known,
+        level_for(alarms_per_year=drift_budget, windows_per_year=a_year),
+        cut.number,
+        period=1 if counted else PERIOD,
+        rolling=reference if rolling else None,
     )
-    detector = DriftDetector(known, drift_level, lambda start: (start - EPOCH) // span)
-    counts = VolumeDetector(name, volume_level)
-    counts.add((start, cut.count(start)) for start in starts)
     judged = starts[reference:]
     for start, values in zip(judged, _projected(cut, projections, judged), strict=True):
         detector.add([Window(start, name, "", len(values), known.statistics(values) if len(values) else None, None)])
-    drift, volume = detector.reading(), counts.reading()
     return TableReading(
-        name, rows.num_rows, span, starts[0], reference, known, drift, volume, tuple(left_out), cut.untimed, cut, projections
+        name,
+        rows.num_rows,
+        span,
+        starts[0],
+        reference,
+        known,
+        detector.reading(),
+        None if counted else _volume(cut, name, level_for(alarms_per_year=volume_budget, windows_per_year=a_year)),
+        tuple(left_out),
+        cut.untimed,
+        cut.waiting,
+        cut,
+        projections,
     )
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """A table in the order of time, with the borders of its windows. numbers: of its rows in the order in which they came, from 1"""
-
-    table: pa.Table
-    time: str
-    span: timedelta
-    starts: list[datetime]
-    borders: NDArray[np.int64]
-    numbers: NDArray[np.int64]
-    untimed: int
-
-    def window(self, start: datetime) -> pa.Table:
-        i = self._place(start)
-        return self.table.slice(self.borders[i], self.borders[i + 1] - self.borders[i])
-
-    def count(self, start: datetime) -> int:
-        i = self._place(start)
-        return int(self.borders[i + 1] - self.borders[i])
-
-    def row_of(self, start: datetime, place: int) -> int:
-        return int(self.numbers[self.borders[self._place(start)] + place])
-
-    def _place(self, start: datetime) -> int:
-        return (start - self.starts[0]) // self.span
-
-    def rows_of(self, starts: Sequence[datetime]) -> pa.Table:
-        import pyarrow as pa
-
-        return pa.concat_tables([self.window(start) for start in starts])
-
-
-def _cut(rows: pa.Table, time: str, span: timedelta, until: datetime | None, name: str) -> _Cut:
-    import pyarrow as pa
-
-    if time not in rows.column_names:
+def _require_some(span: timedelta | int, budget: float) -> None:
+    if budget <= 0 or not span or (span < 0 if isinstance(span, int) else span < timedelta()):
         raise NotJudged(
-            what=f"there is no column {time!r}{nearest(time, rows.column_names)}",
-            where=name,
-            mend="name the column of times by which windows are cut",
+            what="a window of no length, or no budget",
+            where=f"every={length(span)}, false_alarms_per_year={budget}",
+            mend="give both above 0",
         )
-    kind = rows.schema.field(time).type
-    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-        raise NotJudged(
-            what=f"{time!r} is no column of times, but of {kind}", where=name, mend="name another column, or cast it to a timestamp"
-        )
-    seconds = seconds_of(rows.column(time))
-    order = np.argsort(seconds, kind="stable")
-    order = order[: int(np.isfinite(seconds).sum())]  # NaN comes last
-    if not len(order):
-        raise NotJudged(what="no row has a time", where=f"{name}, column {time!r}", mend="give it rows")
-    us = (seconds[order] * 1e6).astype(np.int64)
-    width = microseconds(span)
-    first, last = int(us[0]) // width, int(us[-1]) // width
-    end = last + 1 if until is None else since_epoch(until) // width
-    if end - first > 1_000_000:
-        raise NotJudged(what=f"{end - first:,} windows of {in_words(span)}", where=name, mend="cut it into longer ones (`every`)")
-    edges = np.arange(first, max(end, first + 1) + 1) * width
-    sorted_already = bool((order == np.arange(rows.num_rows)[: len(order)]).all())
-    table = rows.slice(0, len(order)) if sorted_already else rows.take(pa.array(order))
-    return _Cut(table, time, span, [from_epoch(int(e)) for e in edges[:-1]], us.searchsorted(edges), order + 1, rows.num_rows - len(order))
 
 
-def _learn(cut: _Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile, Projections, list[str]]:
+def _volume(cut: Cut, name: str, level: float) -> VolumeReading:
+    counts = VolumeDetector(name, level)
+    counts.add((start, cut.count(start)) for start in cut.starts)
+    return counts.reading()
+
+
+def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile, Projections, list[str]]:
     """How the columns become numbers, what those were like in the reference, and the columns that can't. Where anything is learnt closely,
     the windows that it is learnt from are not profiled."""
     windows, past = [i for i in range(reference) if i % FITTED], cut.starts[:reference]
@@ -298,7 +266,7 @@ def _learn(cut: _Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile
     return _profile(cut, projections, windows), projections, left_out
 
 
-def _profile(cut: _Cut, projections: Projections, windows: list[int]) -> Profile:
+def _profile(cut: Cut, projections: Projections, windows: list[int]) -> Profile:
     starts = [cut.starts[i] for i in windows if cut.count(cut.starts[i])]
     if len(starts) < LEAST_REFERENCE:
         raise NotJudged(
@@ -307,12 +275,12 @@ def _profile(cut: _Cut, projections: Projections, windows: list[int]) -> Profile
             mend=f"learn from more windows, so that at least {LEAST_REFERENCE} have rows",
         )
     values = list(_projected(cut, projections, starts))
-    numbers = np.array([(start - EPOCH) // cut.span for start in starts], np.int64)
+    numbers = np.array([cut.number(start) for start in starts], np.int64)
     names = (*(name for each in projections.values() for p in each for name in p.names), REPEATED)
     return profile(names, np.concatenate(values), np.repeat(numbers, [len(v) for v in values]))
 
 
-def _projected(cut: _Cut, projections: Projections, starts: Sequence[datetime]) -> Iterator[Floats]:
+def _projected(cut: Cut, projections: Projections, starts: Sequence[datetime]) -> Iterator[Floats]:
     """Windows as numbers `(rows, columns)`; several at a time, where they are small."""
     counts = np.array([cut.count(start) for start in starts], np.int64)
     batch = (np.cumsum(counts) - counts) // AT_ONCE  # that each window belongs to

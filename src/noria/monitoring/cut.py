@@ -1,0 +1,129 @@
+"""A table cut into windows: by time, each as long as the others, or by count, each of as many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.clock import EPOCH, from_epoch, in_words, microseconds, since_epoch
+from noria.core.errors import UserMistake, nearest
+from noria.data.projection import seconds_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_WINDOWS = 1_000_000
+
+
+class NotJudged(UserMistake):
+    """A table can't be judged: it has no time to be cut by, or too little of a past."""
+
+    code = "NR-606"
+
+
+def length(every: timedelta | int) -> str:
+    """How long a window is, in words."""
+    return f"{every:,} rows" if isinstance(every, int) else in_words(every)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A table in the order of time, with the borders of its windows. numbers: of its rows in the order in which they came, from 1"""
+
+    table: pa.Table
+    time: str
+    span: timedelta | int
+    starts: list[datetime]
+    borders: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    untimed: int
+    oldest: datetime
+    newest: datetime
+
+    @property
+    def waiting(self) -> int:
+        """The rows after the last window."""
+        return int(self.table.num_rows - self.borders[-1]) if isinstance(self.span, int) else 0
+
+    def window(self, start: datetime) -> pa.Table:
+        i = self._places[start]
+        return self.table.slice(self.borders[i], self.borders[i + 1] - self.borders[i])
+
+    def count(self, start: datetime) -> int:
+        i = self._places[start]
+        return int(self.borders[i + 1] - self.borders[i])
+
+    def row_of(self, start: datetime, place: int) -> int:
+        return int(self.numbers[self.borders[self._places[start]] + place])
+
+    def number(self, start: datetime) -> int:
+        """The windows' numbers tell the season, where they are cut by time."""
+        return self._places[start] if isinstance(self.span, int) else (start - EPOCH) // self.span
+
+    def usual_length(self, windows: int) -> timedelta:
+        """How long one of the first so many windows is, on average."""
+        if isinstance(self.span, int):
+            return max((self.starts[windows] - self.starts[0]) / windows, timedelta(microseconds=1))
+        return self.span
+
+    @cached_property
+    def _places(self) -> dict[datetime, int]:
+        return {start: i for i, start in enumerate(self.starts)}
+
+    def rows_of(self, starts: Sequence[datetime]) -> pa.Table:
+        import pyarrow as pa
+
+        return pa.concat_tables([self.window(start) for start in starts])
+
+
+def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime | None, name: str) -> Cut:
+    """Cut a table by its column `time` into windows of this length, or of so many rows. Raises `NotJudged`."""
+    import pyarrow as pa
+
+    if time not in rows.column_names:
+        raise NotJudged(
+            what=f"there is no column {time!r}{nearest(time, rows.column_names)}",
+            where=name,
+            mend="name the column of times by which windows are cut",
+        )
+    kind = rows.schema.field(time).type
+    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        raise NotJudged(
+            what=f"{time!r} is no column of times, but of {kind}", where=name, mend="name another column, or cast it to a timestamp"
+        )
+    seconds = seconds_of(rows.column(time))
+    order = np.argsort(seconds, kind="stable")
+    order = order[: int(np.isfinite(seconds).sum())]  # NaN comes last
+    if not len(order):
+        raise NotJudged(what="no row has a time", where=f"{name}, column {time!r}", mend="give it rows")
+    us = (seconds[order] * 1e6).astype(np.int64)
+    starts, borders = _by_count(us, span) if isinstance(span, int) else _by_time(us, span, until, name)
+    sorted_already = bool((order == np.arange(rows.num_rows)[: len(order)]).all())
+    table = rows.slice(0, len(order)) if sorted_already else rows.take(pa.array(order))
+    untimed = rows.num_rows - len(order)
+    return Cut(table, time, span, starts, borders, order + 1, untimed, from_epoch(int(us[0])), from_epoch(int(us[-1])))
+
+
+def _by_time(us: NDArray[np.int64], span: timedelta, until: datetime | None, name: str) -> tuple[list[datetime], NDArray[np.int64]]:
+    """When windows of this length begin, and their borders among times in order."""
+    width = microseconds(span)
+    first, last = int(us[0]) // width, int(us[-1]) // width
+    end = last + 1 if until is None else since_epoch(until) // width
+    if end - first > MOST_WINDOWS:
+        raise NotJudged(what=f"{end - first:,} windows of {in_words(span)}", where=name, mend="cut it into longer ones (`every`)")
+    edges = np.arange(first, max(end, first + 1) + 1) * width
+    return [from_epoch(int(e)) for e in edges[:-1]], us.searchsorted(edges)
+
+
+def _by_count(us: NDArray[np.int64], rows: int) -> tuple[list[datetime], NDArray[np.int64]]:
+    """The same of windows of so many rows. Two that begin at the same time are told apart by a microsecond."""
+    borders = np.arange(0, len(us) + 1, rows)
+    places = np.arange(len(borders) - 1)
+    starts = np.maximum.accumulate(us[borders[:-1]] - places) + places
+    return [from_epoch(int(start)) for start in starts], borders
