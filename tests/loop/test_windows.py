@@ -6,20 +6,32 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from noria.core.clock import duration, microseconds, since_epoch
 from noria.core.errors import UserMistake
+from noria.core.files import LocalFiles
 from noria.data.ingest import ingest
 from noria.loop import replay as replaying
+from noria.loop.findings import observed
+from noria.loop.monitors import read_monitors
 from noria.loop.project import load_project
+from noria.loop.releases import current_release
 from noria.loop.replay import open_worlds, replay, replay_span
+from noria.loop.windows import measure_windows
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy
-from noria.serving.log.segments import Predictions
+from noria.loop.world import Policy, World
+from noria.models.registry import CHAMPION
+from noria.monitoring.findings import Observed
+from noria.serving.log.segments import FALLBACK, LogFailed, PredictionLog, Predictions
+from noria.serving.observe.failures import FAILURES_FILE, Failures
 
 TWICE = 4  # the place of the feature
 Change = Callable[[Predictions], None]
@@ -28,24 +40,58 @@ Change = Callable[[Predictions], None]
 def measured(shop: Path, monkeypatch: pytest.MonkeyPatch, change: Change) -> list[dict[str, Any]]:
     """The performance of a few days of the shop, whose answers are changed, cut by a feature."""
     declare_slices(shop, "twice")
+    replayed(shop, monkeypatch, change)
+    return [told["performance"] for told in windows(shop) if told["performance"] is not None]
+
+
+def windows(shop: Path) -> list[dict[str, Any]]:
+    """The windows of the catalog, the oldest first."""
+    with sqlite3.connect(shop / ".noria" / "catalog.db") as con:
+        rows = con.execute("SELECT start, role, rows, performance, traffic FROM windows ORDER BY start").fetchall()
+    told = [(p and json.loads(p), t and json.loads(t)) for *_, p, t in rows]
+    return [
+        dict(zip(("start", "role", "rows", "performance", "traffic"), (*row[:3], *more), strict=True))
+        for row, more in zip(rows, told, strict=True)
+    ]
+
+
+def replayed(
+    shop: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Change,
+    before: Callable[[World], None] = lambda _: None,
+    day_after: Change | None = None,
+) -> Observed:
+    """What is found after six days of the shop, whose answers are changed. before: what is done first, to its stores; day_after: another
+    day is logged, with the answers of the last one, changed"""
     project = load_project(shop)
     workspace = Workspace.of(shop, project.settings)
     for table in project.tables:
         ingest(table, workspace.tables, shop)
     [world] = open_worlds(project, workspace, project.endpoint(), [Policy.declared(project, project.endpoint())])
-    span = replay_span(project, world)
-    usual = replaying.answer
+    start, usual, logged = replay_span(project, world).start, replaying.answer, []
 
     def changed(*given: Any) -> Predictions:
-        found = usual(*given)
-        change(found)
-        return found
+        logged.append(usual(*given))
+        change(logged[-1])
+        return logged[-1]
 
     monkeypatch.setattr(replaying, "answer", changed)
     with closing(world.catalog):
-        replay([world], replaying.Span(span.start, span.start + 6 * world.grid.tick), lambda _: None)
-    with sqlite3.connect(shop / ".noria" / "catalog.db") as con:
-        return [json.loads(row[0]) for row in con.execute("SELECT performance FROM windows WHERE performance IS NOT NULL")]
+        before(world)
+        end, tick = start + 6 * world.grid.tick, world.grid.tick
+        replay([world], replaying.Span(start, end), lambda _: None)
+        if day_after is not None:
+            end += tick
+            last = replace(logged[-1], received_us=logged[-1].received_us + microseconds(tick))
+            day_after(last)
+            log = PredictionLog(world.log_folder, "day-after", workspace.files)
+            log.append(last)
+            log.close()
+            measure_windows(world, end)
+        release = current_release(world)
+        assert release is not None
+        return observed(world, read_monitors(world, release, end), end)
 
 
 def declare_slices(shop: Path, name: str) -> None:
@@ -70,6 +116,87 @@ def test_performance_is_measured_in_the_slices_of_a_feature(shop: Path, monkeypa
     for p in told:
         assert set(p["slices"]) == {"twice=0", "twice=1"}
         assert sum(each["rows"] for each in p["slices"].values()) == p["rows"]
+
+
+def objectives(seen: Observed) -> set[str]:
+    return {f.subject for f in seen.findings if f.kind == "objective"}
+
+
+def test_failures_are_held_against_the_objective(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failures(world: World) -> None:
+        start, failures = replay_span(world.project, world).start, Failures()
+        for minutes in (-1, 0, 1439, 5 * 1440, 6 * 1440):  # before, twice in the first window, in the last, and after it
+            failures.add(6, LogFailed(Path("log"), "full"), since_epoch(start + timedelta(minutes=minutes)))
+        failures.add(5, UserMistake(what="", where="", mend=""), since_epoch(start))
+        (world.log_folder / "w").mkdir(parents=True)
+        failures.write(world.log_folder / "w", LocalFiles())
+
+    seen = replayed(shop, monkeypatch, lambda _: None, failures)
+    assert [told["traffic"]["failed"] for told in windows(shop) if told["role"] == CHAMPION] == [12, 0, 0, 0, 0, 6]
+    assert objectives(seen) == {"errors"}
+
+
+def test_the_answers_of_fallbacks_are_held_against_the_objective(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def a_tenth(found: Predictions) -> None:
+        found.variant[:] = [FALLBACK if i % 10 == 0 else variant for i, variant in enumerate(found.variant)]
+
+    assert objectives(replayed(shop, monkeypatch, lambda _: None, day_after=a_tenth)) == {"errors"}
+    traffic = windows(shop)[-1]["traffic"]
+    assert traffic["fallbacks"] == -(-(traffic["fallbacks"] + traffic["rows"]) // 10)
+
+
+def test_a_day_that_only_the_fallback_answered_is_no_gap_in_the_windows(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def all_of_them(found: Predictions) -> None:
+        found.variant[:] = [FALLBACK] * len(found)
+
+    seen = replayed(shop, monkeypatch, lambda _: None, day_after=all_of_them)
+    assert (windows(shop)[-1]["role"], windows(shop)[-1]["rows"]) == (CHAMPION, 0)
+    assert objectives(seen) == {"errors"}
+    assert "predictions" in {f.subject for f in seen.findings if f.kind == "blind"}
+
+
+@pytest.mark.parametrize("torn", ["{", '{"x": 1}', '{"1": -1}', "[]", '{"1": "1"}'])
+def test_failures_that_can_not_be_read_are_unknown(shop: Path, monkeypatch: pytest.MonkeyPatch, torn: str) -> None:
+    def tear(world: World) -> None:
+        (world.log_folder / "w").mkdir(parents=True)
+        (world.log_folder / "w" / FAILURES_FILE).write_text(torn)
+
+    replayed(shop, monkeypatch, lambda _: None, tear)
+    assert {told["traffic"]["failed"] for told in windows(shop) if told["role"] == CHAMPION} == {None}
+
+
+@pytest.mark.parametrize(("span", "missed"), [("1h", True), ("12h", False)])
+def test_answers_from_old_facts_are_counted_and_told(shop: Path, monkeypatch: pytest.MonkeyPatch, span: str, missed: bool) -> None:
+    module = (shop / "shop.py").read_text()
+    (shop / "shop.py").write_text(
+        module.replace('nr.Endpoint("returns", model,', f'nr.Endpoint("returns", model, slo=nr.SLO(freshness={{"visits": "{span}"}}),')
+    )
+    logged: list[Predictions] = []
+    seen = replayed(shop, monkeypatch, logged.append)
+    visits = pq.read_table(shop / "data" / "visits.parquet")
+    known, at = (np.array([since_epoch(t) for t in visits[name].to_pylist()]) for name in ("known_at", "at"))
+    received = np.concatenate([part.received_us for part in logged])
+    old = sum(us - at[known <= us].max() > microseconds(duration(span)) for us in received.tolist())
+    counted = sum(told["traffic"]["stale"]["visits"] for told in windows(shop) if told["role"] == CHAMPION)
+    assert (old > 0, counted) == (missed, old)
+    assert ("freshness of visits" in objectives(seen)) == missed
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ('freshness={"visit": "1h"}', "did you mean 'visits'"),
+        ('freshness={"visits": "0s"}', "promises nothing"),
+        ("errors=0", "promises nothing"),
+        ('freshness={"visits": "soon"}', "soon"),
+        ("p99_ms=-1", "promises nothing"),
+    ],
+)
+def test_objectives_that_can_not_be_kept_are_refused(shop: Path, given: str, words: str) -> None:
+    module = (shop / "shop.py").read_text()
+    (shop / "shop.py").write_text(module.replace('nr.Endpoint("returns", model,', f'nr.Endpoint("returns", model, slo=nr.SLO({given}),'))
+    with pytest.raises(UserMistake, match=words):
+        load_project(shop)
 
 
 def test_slices_of_what_is_no_feature_are_refused_with_the_nearest_name(shop: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from noria.core.health import Healthy, Unhealthy, Unknown
-from noria.monitoring.traffic import Traffic, read_objective, read_repeated
+from noria.monitoring.traffic import Missed, Objective, ObjectiveReading, Traffic, read_objective, read_repeated
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -23,15 +23,32 @@ def test_requests_that_are_sent_twice_are_seen_and_usual_repetition_is_not() -> 
     assert not read_repeated(days(*[0] * 20, 0, rows=0))
 
 
-def test_an_objective_burns_fast_slowly_or_not_at_all() -> None:
-    def read(*slow: int) -> object:
-        return read_objective([(START + i * timedelta(days=1), n, 1000) for i, n in enumerate(slow)])
+PROMISE = Objective("latency", 0.01, "answers come late", "look")
 
-    assert isinstance(read(*[5] * 10).health, Healthy)  # type: ignore[attr-defined]
+
+def read(*bad: int | None, rows: int = 1000) -> ObjectiveReading:
+    return read_objective(PROMISE, [Missed(START + i * timedelta(days=1), n, rows) for i, n in enumerate(bad)])
+
+
+def test_an_objective_burns_fast_slowly_or_not_at_all() -> None:
+    assert isinstance(read(*[5] * 10).health, Healthy)
     fast = read(*[5] * 10, 60)
-    assert isinstance(fast.health, Unhealthy)  # type: ignore[attr-defined]
-    assert fast.since == START + timedelta(days=10)  # type: ignore[attr-defined]
-    assert read(*[18] * 7).alarming  # type: ignore[attr-defined]
-    assert not read(*[18] * 6, 2).alarming  # type: ignore[attr-defined]
-    assert isinstance(read_objective([]).health, Unknown)
-    assert not read_objective([(START, 0, 0)]).alarming
+    assert isinstance(fast.health, Unhealthy)
+    assert "6.0 times as often as the 0.01" in fast.words
+    assert fast.since == START + timedelta(days=10)
+    assert read(*[18] * 7).alarming
+    assert not read(*[18] * 6, 2).alarming
+
+
+def test_a_few_rows_are_an_accident_and_all_of_them_are_not() -> None:
+    assert not read(0, 0, 0, 2, rows=30).alarming
+    assert read(0, 0, 0, 6, rows=30).alarming
+    assert read(3, 3, 3, rows=3).alarming
+
+
+def test_what_is_not_known_of_an_objective_is_not_well() -> None:
+    assert isinstance(read().health, Unknown)
+    assert isinstance(read(0, 0, rows=0).health, Unknown)
+    assert not read(0, rows=0).alarming
+    assert isinstance(read(0, 0, None).health, Unknown)
+    assert isinstance(read(None, None, 0).health, Healthy)

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from noria.core.clock import SystemClock
 from noria.core.files import LocalFiles
 from noria.serving.cache import AnswerCache
 from noria.serving.log.kept import Kept, UnknownField
 from noria.serving.log.segments import Predictions, read_segment
+from noria.serving.observe.failures import FAILURES_FILE, failed_between
 from noria.serving.protocol.arrow import STREAM
 from servers import FEATURES, Standalone, make_bundle, onnx_model, soon
 
@@ -146,14 +149,22 @@ def test_the_version_before_answers_what_the_champion_cannot_and_the_default_wha
     )
 
 
-def test_without_a_fallback_the_request_fails(tmp_path: Path) -> None:
+def test_without_a_fallback_the_request_fails_and_the_loop_can_read_when(tmp_path: Path) -> None:
     champion = make_bundle(tmp_path / "bundles", model=failing_model(), predictions=[1.0, 1.0], rows=[[1.0, 2.0], [1.0, 0.25]])
     server = Standalone(tmp_path / "server", champion.path)
+    before = SystemClock().now()
     try:
-        assert server.ask([(-4.0, 0.0)])[0] == 500
-        assert server.http("GET", "/status")[1]["errors"] == {"NR-304": 1}
+        assert server.ask([(-4.0, 0.0), (-5.0, 0.0)])[0] == 500
+        assert server.http("POST", "/predict/small", b'{"rows": [{"a": 1e39, "b": 0}]}')[0] == 400  # the client's own mistake
+        assert server.http("GET", "/status")[1]["errors"] == {"NR-304": 1, "NR-510": 1}
+        soon(lambda: list(tmp_path.rglob(FAILURES_FILE)))  # while it serves, not only at its end
+        server.stop()
     finally:
         server.kill()
+    [written] = tmp_path.rglob(FAILURES_FILE)
+    log, minute = written.parent.parent, timedelta(minutes=1)
+    assert failed_between(log, before - minute, SystemClock().now()) == 2
+    assert failed_between(log, before - 10 * minute, before - 2 * minute) == 0
 
 
 # --- cache, memory ------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from noria.monitoring.expected import RUN, ExpectedReading
 from noria.monitoring.findings import Finding, Kind, Observed, Severity, began
 from noria.monitoring.performance import PerformanceReading
 from noria.monitoring.skew import SkewReading
-from noria.monitoring.traffic import IN_TIME, ObjectiveReading, Repeated
+from noria.monitoring.traffic import ObjectiveReading, Repeated
 from noria.monitoring.volume import VolumeReading
 
 
@@ -36,7 +36,7 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         *_shadow(monitors.shadow),
         *(_lost(balance, now) for balance in monitors.lost),
         *(finding for reading in monitors.metrics for finding in _metric(reading)),
-        *_objective(monitors.objective, world.endpoint.slo.p99_ms, now),
+        *(finding for reading in monitors.objectives for finding in _objective(reading, now)),
         *(_blind(blind.subject, blind.since, blind.why) for blind in monitors.blind),
     ]
     seen: dict[Kind, bool] = {
@@ -46,7 +46,7 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         "skew": monitors.skew is not None and monitors.skew.skew is not None,
         "volume": monitors.volume is not None,
         "expected": bool(monitors.expected),
-        "objective": monitors.objective is not None,
+        "objective": bool(monitors.objectives),
         "metric": bool(monitors.metrics),
         "blind": True,
     }
@@ -131,11 +131,10 @@ def _lost(balance: Balance, now: datetime) -> Finding:
     return Finding("fault", f"log: {balance.stage}", now, "page", words, "keep the log as it is, and report it", balance.to_dict())
 
 
-def _objective(reading: ObjectiveReading | None, p99_ms: float, now: datetime) -> Iterator[Finding]:
-    if reading is not None and reading.alarming:
-        words = f"answers come later than {p99_ms:g} ms {reading.burns[1]:.1f} times as often as the objective of {IN_TIME:.0%} allows"
-        mend = "look at the stages in /metrics; more workers, or a smaller model"
-        yield Finding("objective", "latency", reading.since or now, "page", words, mend, reading.to_dict())
+def _objective(reading: ObjectiveReading, now: datetime) -> Iterator[Finding]:
+    if reading.alarming:
+        promise = reading.objective
+        yield Finding("objective", promise.name, reading.since or now, "page", reading.words, promise.mend, reading.to_dict())
 
 
 def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from noria.core.clock import from_epoch, microseconds, since_epoch
+from noria.core.clock import duration, from_epoch, in_words, microseconds, since_epoch
 from noria.core.conservation import Balance
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.core.ids import short
@@ -31,7 +31,7 @@ from noria.monitoring.expected import Expected, ExpectedReading, read_expected
 from noria.monitoring.monitor import Monitor
 from noria.monitoring.performance import PerformanceReading, read_performance, read_slices
 from noria.monitoring.skew import SkewReading
-from noria.monitoring.traffic import ObjectiveReading, Repeated, Traffic, read_objective, read_repeated
+from noria.monitoring.traffic import IN_TIME, Missed, Objective, ObjectiveReading, Repeated, Traffic, read_objective, read_repeated
 from noria.monitoring.volume import VolumeReading
 from noria.monitoring.windows import Window
 from noria.serving.log.segments import read_log
@@ -73,7 +73,7 @@ class Monitors:
     feeds: tuple[VolumeReading, ...] = ()
     expected: tuple[ExpectedReading, ...] = ()
     repeated: tuple[Repeated, ...] = ()
-    objective: ObjectiveReading | None = None
+    objectives: tuple[ObjectiveReading, ...] = ()
     metrics: tuple[MetricReading, ...] = ()
     strangers: tuple[str, ...] = ()
     shadow: tuple[Paired, ...] = ()
@@ -107,7 +107,7 @@ def read_monitors(world: World, release: Release, now: datetime) -> Monitors:
     expected = guarded("expected performance", lambda: _expected(world, monitor, champion, windows))
     traffic = guarded("traffic", lambda: _traffic(world)) or []
     repeated = guarded("repeated predictions", lambda: read_repeated(traffic))
-    objective = guarded("objective", lambda: read_objective([(t.start, t.slow, t.rows) for t in traffic]))
+    objectives = guarded("objectives", lambda: _objectives(world, traffic))
     metrics = guarded("business metrics", lambda: _metrics(world, monitor))
     strangers = guarded("released bundles", lambda: _strangers(world))
     shadow = guarded("shadow", lambda: _shadow(world, release))
@@ -122,7 +122,7 @@ def read_monitors(world: World, release: Release, now: datetime) -> Monitors:
         tuple(feeds or ()),
         tuple(expected or ()),
         tuple(repeated or ()),
-        objective,
+        tuple(objectives or ()),
         tuple(metrics or ()),
         tuple(strangers or ()),
         tuple(shadow or ()),
@@ -141,8 +141,7 @@ def healths(monitors: Monitors) -> list[tuple[str, Health]]:
             found.append((name, reading.health))
     found += [(f"expected {r.tolerance.metric}", r.health) for r in monitors.expected]
     found += [(f"metric: {r.metric.name}", r.health) for r in monitors.metrics]
-    if monitors.objective is not None:
-        found.append(("objective: latency", monitors.objective.health))
+    found += [(f"objective: {r.objective.name}", r.health) for r in monitors.objectives]
     found += [(f"table: {r.name}", r.health) for r in monitors.feeds]
     found += [(f"log: {b.stage}", Unhealthy("rows that were answered are not in the log")) for b in monitors.lost]
     if monitors.shadow:
@@ -270,7 +269,37 @@ def _traffic(world: World) -> list[Traffic]:
         .order_by(db.windows.c.start.desc())
         .limit(MOST_TRAFFIC)
     )
-    return [Traffic(from_epoch(r.start), r.rows, **json.loads(r.traffic)) for r in reversed(rows)]
+    return [Traffic(**{"start": from_epoch(r.start), "rows": r.rows, **json.loads(r.traffic)}) for r in reversed(rows)]
+
+
+def _objectives(world: World, traffic: Sequence[Traffic]) -> list[ObjectiveReading]:
+    """What the endpoint promises, held against its traffic. What the log samples stands for as many rows as it was drawn from."""
+    slo, logged = world.endpoint.slo, world.workspace.settings.serving.log_share
+    late = Objective(
+        "latency",
+        1 - IN_TIME,
+        f"answers come later than {slo.p99_ms:g} ms",
+        "look at the stages in /metrics; more workers, or a smaller model",
+    )
+    lost = Objective(
+        "errors",
+        slo.errors,
+        "rows have no answer, or a fallback's,",
+        "look at the errors by code in /metrics, and at the server's log: they say which part fails",
+    )
+    found = [read_objective(late, [Missed(t.start, t.slow, t.rows) for t in traffic])]
+    asked = [(t, round((t.rows + t.fallbacks) / logged) + (t.failed or 0)) for t in traffic]
+    bad = [None if t.failed is None else round(t.fallbacks / logged) + t.failed for t in traffic]
+    found.append(read_objective(lost, [Missed(t.start, n, rows) for (t, rows), n in zip(asked, bad, strict=True)]))
+    for table, span in slo.freshness.items():
+        old = Objective(
+            f"freshness of {table}",
+            1 - IN_TIME,
+            f"answers are given while the newest row of {table} is older than {in_words(duration(span))}",
+            f"look at what fills {table}; what was missed is made good by the next ingestion",
+        )
+        found.append(read_objective(old, [Missed(t.start, t.stale[table], t.rows) for t in traffic if table in t.stale]))
+    return found
 
 
 def _strangers(world: World) -> list[str]:

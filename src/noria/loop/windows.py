@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from noria.core.clock import from_epoch, since_epoch
+from noria.core.clock import duration, from_epoch, microseconds, since_epoch
 from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import canonical_json
 from noria.evaluation.metrics import ROW_LOSSES
@@ -22,6 +23,7 @@ from noria.models.registry import CHALLENGER, CHAMPION
 from noria.monitoring.expected import expect
 from noria.monitoring.windows import Performance, Window, measure
 from noria.serving.log.segments import FALLBACK, Predictions, read_log
+from noria.serving.observe.failures import FailuresUnread, failed_between
 from noria.stores import catalog as db
 
 logger = logging.getLogger("noria.monitoring")
@@ -80,36 +82,64 @@ def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
     """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all."""
     logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
     common = {"endpoint": world.endpoint.name, "start": since_epoch(start), **dict.fromkeys(LATER)}
-    if logged is None:
+    found = [] if logged is None else [{**common, **told} for told in _answered(world, logged)]
+    champions = [row for row in found if row["role"] == CHAMPION]
+    if not champions:
         release = current_release(world)
         assert release is not None
-        return [{**common, "bundle": release.champion, "role": CHAMPION, "rows": 0, "statistics": None}]
-    found = []
-    watched = _watched(logged)
-    released = released_champions(world)
+        champions = [{**common, "bundle": release.champion, "role": CHAMPION, "rows": 0, "statistics": None}]
+        found += champions
+    if world.monitor is not None:
+        champions[0]["traffic"] = canonical_json(_traffic(world, start, logged))
+    return found
+
+
+def _answered(world: World, logged: Predictions) -> Iterator[dict[str, Any]]:
+    """What is kept of each bundle that answered or shadowed."""
+    watched, released = _watched(logged), released_champions(world)
     for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
         rows = watched.of(bundle)
         known = role == CHAMPION and world.monitor is not None and bundle in released
         told: dict[str, str | None] = {**_told(world, bundle, rows)} if known else {"statistics": None}
         if role == CHALLENGER:
             told["paired"] = canonical_json(pairing(watched.by(CHAMPION), rows, None))
-        found.append({**common, "bundle": bundle, "role": role, "rows": len(rows), **told})
-    return found
+        yield {"bundle": bundle, "role": role, "rows": len(rows), **told}
+
+
+def _traffic(world: World, start: datetime, logged: Predictions | None) -> dict[str, Any]:
+    """What the traffic of a window was like, whichever bundle answered: as `Traffic` has it."""
+    try:
+        failed: int | None = failed_between(world.log_folder, start, start + world.grid.tick)
+    except FailuresUnread as error:
+        logger.error("%s", error)
+        failed = None
+    freshness = world.endpoint.slo.freshness
+    if logged is None:
+        return {"rows": 0, "keys": 0, "repeated": 0, "slow": 0, "fallbacks": 0, "failed": failed, "stale": dict.fromkeys(freshness, 0)}
+    rows, fallbacks = logged.by(CHAMPION), logged.by(FALLBACK)
+    keys = [key for key in rows.keys if key is not None]
+    return {
+        "rows": len(rows),
+        "keys": len(keys),
+        "repeated": len(keys) - len(set(keys)),
+        "slow": int((rows.latency_us > SLOW * world.endpoint.slo.p99_ms).sum()),
+        "fallbacks": len(fallbacks),
+        "failed": failed,
+        "stale": {
+            table: int((world.ages(table, rows.received_us) > microseconds(duration(span))).sum()) for table, span in freshness.items()
+        },
+    }
 
 
 def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
-    """What is kept of a champion's window: its statistics, the losses to be expected of its scores, and what its traffic was like."""
+    """What is kept of a champion's window: its statistics, the losses to be expected of its scores, and business metrics."""
     assert world.monitor is not None
     calibration = tuple(world.candidate_detail(bundle).get("calibration", (0.0, 1.0)))
     metrics = [t.metric for t in world.monitor.performance if t.metric in ROW_LOSSES]
     expected = {metric: vars(expect(metric, rows.prediction, calibration)) for metric in metrics}
-    keys = [key for key in rows.keys if key is not None]
-    slow = int((rows.latency_us > SLOW * world.endpoint.slo.p99_ms).sum())
-    traffic = {"keys": len(keys), "repeated": len(keys) - len(set(keys)), "slow": slow}
     return {
         "statistics": _statistics(world, bundle, rows),
         "expected": canonical_json(expected),
-        "traffic": canonical_json(traffic),
         "metrics": _metrics(world, bundle, rows, None),
     }
 

@@ -170,6 +170,23 @@ class World:
         """The detector of a series of counts, which remembers the windows it has judged."""
         return self._volumes.setdefault(name, VolumeDetector(name, level))
 
+    def ages(self, table: str, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How old the newest row of a table was that was known at these moments, in microseconds; where there was none, more than any."""
+        known, newest = self._newest_known[table]
+        place = known.searchsorted(at_us, side="right") - 1
+        return np.where(place < 0, np.iinfo(np.int64).max, at_us - newest[place])
+
+    @cached_property
+    def _newest_known(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Of each table with a promise of freshness: when its rows became known, rising, and the newest event that was known then."""
+        found = {}
+        for f in (*self.offline.facts, self.outcomes.facts):
+            if f.table.name in self.endpoint.slo.freshness:
+                known, event = (microseconds_of(f.rows.column(name)) for name in (f.table.known, f.table.event_time))
+                order = np.argsort(known, kind="stable")
+                found[f.table.name] = known[order], np.maximum.accumulate(event[order])
+        return found
+
     @cached_property
     def known_times(self) -> dict[str, NDArray[np.int64]]:
         """Of every table the endpoint lives on, when its rows became known: microseconds since 1970-01-01 UTC, rising."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
-from noria.core.errors import UserMistake
+from noria.core.clock import duration
+from noria.core.errors import UserMistake, nearest
 from noria.models.model import Model
 from noria.release.rollout import Immediate, Rollout
 
@@ -14,9 +17,25 @@ PREVIOUS = "previous"
 
 @dataclass(frozen=True)
 class SLO:
-    """What an endpoint promises its callers: 99 % of answers within `p99_ms` milliseconds."""
+    """What an endpoint promises its callers.
+
+    p99_ms: 99 % of answers within so many milliseconds
+    errors: the share of rows that may have no answer, or a fallback's
+    freshness: of tables, how old the newest row that was known may be when an answer is given, in 99 % of answers: `{"weather": "3h"}`
+    """
 
     p99_ms: float = 50.0
+    errors: float = 0.01
+    freshness: Mapping[str, str | timedelta] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        spans = [duration(span) for span in self.freshness.values()]
+        if not (self.p99_ms > 0 and 0 < self.errors < 1 and all(span > timedelta() for span in spans)):
+            raise UserMistake(
+                what="an objective that promises nothing, or more than can be kept",
+                where=f"nr.SLO(p99_ms={self.p99_ms:g}, errors={self.errors:g}, freshness={dict(self.freshness)})",
+                mend="give p99_ms above 0, errors between 0 and 1, and spans of time above 0",
+            )
 
 
 @dataclass(frozen=True)
@@ -36,6 +55,14 @@ class Endpoint:
     cached_rows: int = 0
 
     def __post_init__(self) -> None:
+        tables = [table.name for table in (*self.model.features.tables, self.model.label.table)]
+        for name in self.slo.freshness:
+            if name not in tables:
+                raise UserMistake(
+                    what=f"{name!r} is no table that {self.name} lives on{nearest(name, tables)}",
+                    where="nr.SLO(freshness=…)",
+                    mend=f"name some of {', '.join(tables)}",
+                )
         for part in self._fallbacks:
             if not (part == PREVIOUS or (isinstance(part, int | float) and math.isfinite(part))):
                 raise UserMistake(

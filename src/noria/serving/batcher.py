@@ -27,6 +27,7 @@ from noria.serving.line import ORDINARY, Line, Overloaded, Priority, Terms, TooL
 from noria.serving.log.kept import Kept
 from noria.serving.log.segments import FALLBACK, LogFailed, PredictionLog, Predictions
 from noria.serving.lookup import Lookup
+from noria.serving.observe.failures import Failures
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stages, Trace, answered_by
 from noria.serving.protocol.signature import Asked, BadRequest, Client, Signature, Stamp, feature_matrix, keys_of
@@ -104,7 +105,7 @@ class Batcher:
         self._refusal: Overloaded | None = None  # said to all who come in one turn of the loop: refusing must cost little
         self._unsafe = 0
         self._traces, self._traced = traces, 0  # so many requests that are under way have a trace
-        self.counts = Counts()
+        self.counts, self.failures = Counts(), Failures()
         self.failed: LogFailed | None = None
         self.live: LiveProfile | None = None
 
@@ -114,7 +115,7 @@ class Batcher:
         counts.requests += 1
         counts.asked += rows
         if self.failed is not None:
-            counts.failed += rows
+            self._count_failed(rows, self.failed)
             raise self.failed
         if self._unsafe >= MOST_UNSAFE:
             self._reject(rows, Overloaded(self._unsafe, line.budget))
@@ -152,9 +153,14 @@ class Batcher:
             self._reject(1, self._refusal)
 
     def _reject(self, rows: int, error: Overloaded) -> NoReturn:
-        self.counts.failed += rows
+        self._count_failed(rows, error)
         self.counts.rejected += rows
         raise error.with_traceback(None)
+
+    def _count_failed(self, rows: int, error: NoriaError, *, ours: bool = True) -> None:
+        self.counts.failed += rows
+        if ours:
+            self.failures.add(rows, error, since_epoch(self._clock.now()))
 
     @property
     def route(self) -> Route:
@@ -203,7 +209,7 @@ class Batcher:
     def _drop(self, asked: Asked, error: NoriaError | None) -> None:
         self.counts.late += asked.count if error is not None else 0
         self.counts.gone += asked.count if error is None else 0
-        self._fail([asked], error or TooLate())
+        self._fail([asked], error or TooLate(), ours=error is not None)
 
     def _score_batch(self, batch: list[Asked]) -> None:
         route = self.route  # one route for the whole batch: what changes it comes between batches
@@ -389,9 +395,10 @@ class Batcher:
             prediction=predictions,
         )
 
-    def _fail(self, batch: Sequence[Asked], error: NoriaError) -> None:
+    def _fail(self, batch: Sequence[Asked], error: NoriaError, *, ours: bool = True) -> None:
+        """Tell the clients. ours: whether they would have heard of it, so that it is a failure of this server"""
         for asked in batch:
-            self.counts.failed += asked.count
+            self._count_failed(asked.count, error, ours=ours)
             asked.client.fail(error)
             if asked.trace is not None:
                 self._traced -= 1

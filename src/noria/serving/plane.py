@@ -313,6 +313,7 @@ class DataPlane:
                 served.asked, served.used = served.batcher.counts.requests, self._loop.time()
             if served.batcher.rests():  # closed while another was looked at
                 continue
+            await self._write_failures(served)
             served.health = await self._probed(served)
             if served.batcher.rests():
                 continue
@@ -324,6 +325,12 @@ class DataPlane:
                 await self._sketch(served)
         if self._grpc is not None:
             self._grpc.tell()
+
+    async def _write_failures(self, served: Served) -> None:
+        try:
+            await asyncio.to_thread(served.batcher.failures.write, served.log.folder, self._files)
+        except OSError as error:
+            logger.warning("the failures of %s can't be written now, and are tried again: %s", served.target.endpoint, error)
 
     async def _sketch(self, served: Served) -> None:
         """Take in what the champion has scored since the last time. A bundle without a profile is served all the same."""
@@ -455,5 +462,6 @@ class DataPlane:
         slept = {name: served for name, (_, served) in self._asleep.items() if served is not None}
         for name, served in {**slept, **self._served}.items():
             served.log.close()
+            await self._write_failures(served)
             sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}
             self._files.write(served.log.folder / SUMS_FILE, msgspec.json.encode(sums))
