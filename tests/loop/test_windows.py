@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,31 @@ def test_a_day_that_only_the_fallback_answered_is_no_gap_in_the_windows(shop: Pa
     assert (windows(shop)[-1]["role"], windows(shop)[-1]["rows"]) == (CHAMPION, 0)
     assert objectives(seen) == {"errors"}
     assert "predictions" in {f.subject for f in seen.findings if f.kind == "blind"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "first", "words"),
+    [
+        (lambda values: np.nan * values, 10, "are nulls"),
+        (lambda values: 1e6 * values, 10, "are values that never were or can't be"),
+        (lambda values: 0 * values + 7, 11, "are values that stand still"),
+    ],
+)
+def test_a_fault_names_the_first_prediction_that_has_it(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, broken: Callable[[Any], Any], first: int, words: str
+) -> None:
+    bad: list[str] = []
+
+    def from_the_tenth_on(found: Predictions) -> None:
+        found.features[10:, TWICE] = broken(found.features[10:, TWICE])
+        bad.append(found.ids[first])
+
+    seen = replayed(shop, monkeypatch, lambda _: None, day_after=from_the_tenth_on)
+    [fault] = [f for f in seen.findings if f.kind == "fault" and "twice" in f.words]
+    assert words in fault.words
+    assert fault.words.endswith(f"UTC; the first in prediction {bad[0]}")
+    assert fault.evidence["first_row"]["id"] == bad[0]
+    assert datetime.fromisoformat(fault.evidence["first_row"]["received_at"]) >= fault.since
 
 
 @pytest.mark.parametrize("torn", ["{", '{"x": 1}', '{"1": -1}', "[]", '{"1": "1"}'])

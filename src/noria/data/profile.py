@@ -263,6 +263,18 @@ class Profile:
         known = self.columns[by].values
         return None if by < 0 or known is None else (self.columns[by].name, float(known[place]))
 
+    def first_bad(self, values: NDArray[Any], column: str, statistic: str) -> int | None:
+        """The first of rows `(rows, columns)` in which a column shows by itself what a statistic says; None where only all of them do."""
+        place = self.names.index(column)
+        with np.errstate(over="ignore"):
+            single = values[:, place].astype(np.float32)
+        bad = {
+            "null_share": ~np.isfinite(single),
+            "outside": np.isin(single, list(self.columns[place].bins.strange(single))),
+            "repeats": np.append(False, single[1:] == single[:-1]),
+        }.get(statistic)
+        return int(bad.argmax()) if bad is not None and bad.any() else None
+
     def to_json(self) -> bytes:
         """Canonical JSON; the same profile always gives the same bytes."""
         columns = [{"name": c.name, "values": None if c.values is None else c.values.tolist(), **_plain(c.summary)} for c in self.columns]

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cache, partial
+from typing import Any, NamedTuple
 
+from noria.core.clock import from_epoch
 from noria.core.conservation import Balance
 from noria.core.ids import short
+from noria.data.profile import Profile
 from noria.loop.monitors import Monitors
 from noria.loop.releases import current_release
 from noria.loop.shadow import Paired
 from noria.loop.windows import answered_rows, profiled
 from noria.loop.world import World
 from noria.monitoring.business import MetricReading
-from noria.monitoring.drift_reading import DriftReading, article
+from noria.monitoring.drift_reading import DriftReading, FaultGroup, article
 from noria.monitoring.expected import RUN, ExpectedReading
 from noria.monitoring.findings import Finding, Kind, Observed, Severity, began
 from noria.monitoring.performance import PerformanceReading
 from noria.monitoring.skew import SkewReading
 from noria.monitoring.traffic import ObjectiveReading, Repeated
 from noria.monitoring.volume import VolumeReading
+from noria.serving.log.segments import Predictions
+
+
+class Logged(NamedTuple):
+    """A champion's window as it was logged, and the profile of what the champion was trained on."""
+
+    profile: Profile
+    rows: Predictions
 
 
 def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
@@ -155,9 +167,11 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
 
 def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
     """The newest window's faults."""
+    logged = cache(partial(_logged, world))  # several faults ask for the same window
     for group in reading.faulty(len(reading.pooled) - 1, world.source_of):
-        since = reading.starts[group.first]
-        cut = _slice(world, reading.starts[-1], group.columns[0]) if group.statistic == "slices" else None
+        since, sliced = reading.starts[group.first], group.statistic == "slices"
+        cut = _slice(logged(reading.starts[-1]), group.columns[0]) if sliced else None
+        first = None if sliced else _first_bad(logged(since), group)
         words = f"{group.words(f' ({cut})' if cut else '')}, since {since:%Y-%m-%d %H:%M} UTC"
         evidence = {
             "columns": group.columns,
@@ -165,18 +179,33 @@ def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
             "share": group.faults[0].share,
             "source": group.source,
             "slice": cut,
+            "first_row": first,
         }
+        words += f"; the first in prediction {first['id']}" if first else ""
         yield Finding("fault", group.subject, since, "page", words, _mend("upstream fault", group.source), evidence)
 
 
-def _slice(world: World, start: datetime, column: str) -> str | None:
-    """The slice in which a column has moved in a window, such as `origin_code=2`; None where the log can't tell any more."""
+def _logged(world: World, start: datetime) -> Logged | None:
+    """What the champion answered in a window; None where the log can't tell any more."""
     release = current_release(world)
     rows = None if release is None else answered_rows(world, release.champion, start)
-    if release is None or rows is None or not len(rows):
-        return None
-    found = world.profile(release.champion).slice_that_moved(profiled(rows), column)
+    return None if release is None or rows is None or not len(rows) else Logged(world.profile(release.champion), rows)
+
+
+def _slice(logged: Logged | None, column: str) -> str | None:
+    """The slice in which a column has moved, such as `origin_code=2`."""
+    found = None if logged is None else logged.profile.slice_that_moved(profiled(logged.rows), column)
     return None if found is None else f"{found[0]}={found[1]:g}"
+
+
+def _first_bad(logged: Logged | None, group: FaultGroup) -> dict[str, Any] | None:
+    """The first prediction that shows a fault by itself: for `noria explain`."""
+    if logged is None:
+        return None
+    rows, row = logged.rows, logged.profile.first_bad(profiled(logged.rows), group.columns[0], group.statistic)
+    if row is None:
+        return None
+    return {"id": rows.ids[row], "key": rows.keys[row], "received_at": from_epoch(int(rows.received_us[row])).isoformat()}
 
 
 def _skew(world: World, reading: SkewReading | None, now: datetime) -> Iterator[Finding]:

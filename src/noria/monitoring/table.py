@@ -117,7 +117,7 @@ class TableReading:
         start = self.drift.starts[group.first]
         column, values = group.columns[0], self.values(start)
         cut = self.profile.slice_that_moved(values, column) if group.statistic == "slices" else None
-        row = None if cut else self._first_bad(values[:, self.profile.names.index(column)], column, group.statistic)
+        row = None if cut else self.profile.first_bad(values, column, group.statistic)
         number = None if row is None else self._table.row_of(start, row)
         where = f" ({cut[0]}={self._value(*cut)})" if cut else "" if number is None else f", the first in row {number:,}"
         evidence = {"columns": group.columns, "statistic": group.statistic, "share": group.faults[0].share, "first_row": number}
@@ -136,18 +136,6 @@ class TableReading:
         column_of = {name: column for column, each in self._by_column.items() for p in each for name in p.names}
         sources = {column_of[fault.column]: replace(fault, column=column_of[fault.column]) for fault in group.faults}
         return replace(group, faults=tuple(sources.values()))
-
-    def _first_bad(self, values: Floats, column: str, statistic: str) -> int | None:
-        """The first value of a window at which a fault shows by itself; None where only all of them show it."""
-        with np.errstate(over="ignore"):
-            single = values.astype(np.float32)
-        bins = self.profile.columns[self.profile.names.index(column)].bins
-        bad = {
-            "null_share": ~np.isfinite(single),
-            "outside": np.isin(single, list(bins.strange(single))),
-            "repeats": np.append(False, single[1:] == single[:-1]),
-        }.get(statistic)
-        return int(bad.argmax()) if bad is not None and bad.any() else None
 
     def _volumes(self) -> Iterator[Finding]:
         if self.volume is None or isinstance(self.every, int):
