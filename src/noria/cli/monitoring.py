@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noria.cli.options import HERE, Endpoint, Folder, Json, open_project, open_world
+from noria.core.errors import UserMistake
 
 if TYPE_CHECKING:
     from noria.loop.incidents import Outbox
@@ -87,23 +88,54 @@ def resolve(key: Key, by: By = None, project: Folder = HERE, json: Json = False)
 @monitor.command("report")
 def report(
     endpoint: Endpoint = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="The HTML file; monitors.html if left out.")] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window", envvar="NORIA_WINDOW", help="One window, by a moment in it with an offset: as it was seen when it closed."
+        ),
+    ] = None,
+    incident: Annotated[
+        str | None, typer.Option("--incident", envvar="NORIA_INCIDENT", help="One incident, by its key or that of a finding.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", envvar="NORIA_OUT", help="The HTML file; monitors.html, window.html or incident.html if left out."),
+    ] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Write what the monitors see as one HTML page: health, findings, evidence, before and after."""
+    """Write what the monitors see as one HTML page: health, findings, evidence, before and after; or one window, or one incident."""
     from noria.cli.render import console, show_json
-    from noria.evidence.monitor_report import headline, render_monitor_report
-    from noria.evidence.monitoring import monitor_figures
+    from noria.core.clock import moment
 
+    if window is not None and incident is not None:
+        raise UserMistake(what="a window and an incident", where="--window, --incident", mend="ask for one of them")
     world = open_world(project, endpoint)
-    figures = monitor_figures(world)
-    path = out or world.workspace.folder / "monitors.html"
-    world.workspace.files.write(path, render_monitor_report(world.project.settings.project.name, figures).encode())
+    figures: dict[str, Any]
+    if window is not None:
+        from noria.evidence.window import window_figures
+        from noria.evidence.window_report import render_window as render
+        from noria.evidence.window_report import window_headline as headline
+
+        name, figures = "window.html", window_figures(world, moment(window))
+    elif incident is not None:
+        from noria.evidence.window import incident_figures
+        from noria.evidence.window_report import incident_headline as headline
+        from noria.evidence.window_report import render_incident as render
+
+        name, figures = "incident.html", incident_figures(world, incident)
+    else:
+        from noria.evidence.monitor_report import headline
+        from noria.evidence.monitor_report import render_monitor_report as render
+        from noria.evidence.monitoring import monitor_figures
+
+        name, figures = "monitors.html", monitor_figures(world)
+    path = out or world.workspace.folder / name
+    world.workspace.files.write(path, render(world.project.settings.project.name, figures).encode())
     if json:
         show_json({**figures, "report": str(path)})
     else:
-        console().print(f"{headline(figures)}\nreport: {path}")
+        console().print(f"{headline(figures)}\nreport: {path}", markup=False)
 
 
 @monitor.command("export")

@@ -118,6 +118,7 @@ def findings(catalog: db.Catalog) -> list[dict[str, Any]]:
         {
             "opened_at": from_epoch(r.opened_at).isoformat(),
             "closed_at": None if r.closed_at is None else from_epoch(r.closed_at).isoformat(),
+            "endpoint": r.endpoint,
             "key": r.key,
             "kind": r.kind,
             "subject": r.subject,

@@ -28,14 +28,20 @@ Labels = Mapping[str, Sequence[str]]
 
 
 def input_figures(
-    reading: DriftReading, profile: Profile, values: Callable[[datetime], Floats | None], labels: Labels | None = None
+    reading: DriftReading,
+    profile: Profile,
+    values: Callable[[datetime], Floats | None],
+    labels: Labels | None = None,
+    *,
+    newest: bool = False,
 ) -> dict[str, Any] | None:
     """The figures of a reading; None where no window has been judged. values: of a window `(rows, columns)`, None if they are gone;
-    labels: what the codes of a column of categories stand for"""
+    labels: what the codes of a column of categories stand for; newest: before and after of the newest window, not of that in which a drift
+    that lasts began"""
     if not len(reading.pooled):
         return None
     start = began(reading.pooled, reading.level)
-    shown = len(reading.pooled) - 1 if start is None else start
+    shown = len(reading.pooled) - 1 if start is None or newest else start
     order = np.argsort(-(reading.weights * reading.evidence[shown]))
     faulty = [fault.column for fault in reading.faults_of(shown)]
     names = list(dict.fromkeys([*faulty, *(reading.columns[i] for i in order)]))[:MOST_COLUMNS]

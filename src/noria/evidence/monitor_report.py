@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from noria.evidence.charts import Line, Mark, line_chart
 from noria.evidence.inputs import render_inputs
-from noria.evidence.tables import day, findings_table, short_day, table
+from noria.evidence.tables import day, findings_table, minute, short_day, table
 from noria.monitoring.monitor import AUC
 
 STYLE = Path(__file__).with_name("report.css")
@@ -52,7 +51,7 @@ def _headline(project: str, figures: Mapping[str, Any]) -> str:
     if figures["champion"] is None:
         told = "no champion yet"
     else:
-        told = f"champion {figures['champion'][:12]} since {day(figures['since'])} · as of {_moment(figures['at'])}"
+        told = f"champion {figures['champion'][:12]} since {day(figures['since'])} · as of {minute(figures['at'])}"
     return f'<h1>{escape(headline(figures))}</h1><p class="dim">{escape(project)} · {told}</p>'
 
 
@@ -138,7 +137,3 @@ def _volume(volume: Mapping[str, Any]) -> str:
 
 def _figure(value: float | None) -> str:
     return "—" if value is None else f"{value:.4f}"
-
-
-def _moment(text: str) -> str:
-    return f"{datetime.fromisoformat(text):%-d %b %Y %H:%M} UTC"

@@ -39,6 +39,11 @@ def day(text: str) -> str:
     return f"{datetime.fromisoformat(text):%-d %b %Y}"
 
 
+def minute(text: str) -> str:
+    """The same with the time of the day."""
+    return f"{datetime.fromisoformat(text):%-d %b %Y %H:%M} UTC"
+
+
 def short_day(text: str) -> str:
     """The same without its year, for axes."""
     return f"{datetime.fromisoformat(text):%-d %b}"

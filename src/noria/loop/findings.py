@@ -153,21 +153,23 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
     """What moves in one source is one finding, and what moves in another a second: an old one must not hide a new one."""
     if reading is None or not len(reading.pooled):
         return
-    yield from _faults(world, reading)
+    release = current_release(world)
+    if release is not None:
+        yield from faults_of(world, reading, release.champion)
     for moved in reading.moved(world.source_of):
         first, start = moved.columns[0], moved.start
-        shift = reading.shift[start, reading.columns.index(first)]
         kind = reading.kind(start, world.source_of, first)
         others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
-        words = f"{moved.source}: inputs have moved, first of all {first} ({shift:+.2f} in ranks){others}; it looks like {article(kind)}"
+        far = reading.how_far(start, first)
+        words = f"{moved.source}: inputs have moved, first of all {first} ({far}){others}; it looks like {article(kind)}"
         evidence = {**reading.to_dict(start), "looks_like": kind}
         severity: Severity = "page" if kind == "upstream fault" else "inform"
         yield Finding("drift", moved.source, reading.since(start, first), severity, words, _mend(kind, moved.source), evidence)
 
 
-def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
-    """The newest window's faults."""
-    logged = cache(partial(_logged, world))  # several faults ask for the same window
+def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Finding]:
+    """The faults of a reading's newest window."""
+    logged = cache(partial(_logged, world, champion))  # several faults ask for the same window
     for group in reading.faulty(len(reading.pooled) - 1, world.source_of):
         since, sliced = reading.starts[group.first], group.statistic == "slices"
         cut = _slice(logged(reading.starts[-1]), group.columns[0]) if sliced else None
@@ -185,11 +187,10 @@ def _faults(world: World, reading: DriftReading) -> Iterator[Finding]:
         yield Finding("fault", group.subject, since, "page", words, _mend("upstream fault", group.source), evidence)
 
 
-def _logged(world: World, start: datetime) -> Logged | None:
-    """What the champion answered in a window; None where the log can't tell any more."""
-    release = current_release(world)
-    rows = None if release is None else answered_rows(world, release.champion, start)
-    return None if release is None or rows is None or not len(rows) else Logged(world.profile(release.champion), rows)
+def _logged(world: World, champion: str, start: datetime) -> Logged | None:
+    """What a champion answered in a window; None where the log can't tell any more."""
+    rows = answered_rows(world, champion, start)
+    return None if rows is None or not len(rows) else Logged(world.profile(champion), rows)
 
 
 def _slice(logged: Logged | None, column: str) -> str | None:

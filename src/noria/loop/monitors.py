@@ -188,6 +188,13 @@ def _drift(world: World, monitor: Monitor, champion: str, champion_since: dateti
     return detector.reading()
 
 
+def drift_until(world: World, monitor: Monitor, champion: str, champion_since: datetime, end: datetime) -> DriftReading:
+    """What the drift monitor said of a champion when the window that ends then had closed."""
+    detector = world.drift_detector(world.profile(champion), world.level(monitor.drift_budget), monitor.sensitivity)
+    detector.add(w for w in windows_of(world, champion, champion_since) if w.role == CHAMPION and w.start < end)
+    return detector.reading()
+
+
 def _skew(world: World, monitor: Monitor, now: datetime) -> SkewReading | None:
     """The skew of the window that closed last."""
     if monitor.skew is None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from noria.core.clock import from_epoch
+from noria.core.clock import from_epoch, since_epoch
 from noria.loop.world import World
 from noria.stores import catalog as db
 
@@ -41,6 +41,18 @@ def latest_release(catalog: db.Catalog, endpoint: str) -> Release | None:
             break
         since = row
     return Release(latest.champion, from_epoch(since.at), latest.challenger, from_epoch(latest.at), previous)
+
+
+def champion_since(world: World, bundle: str, moment: datetime) -> datetime | None:
+    """Since when a bundle had been champion that was so at a moment; None where it was not."""
+    releases = sa.select(db.releases).where(db.releases.c.endpoint == world.endpoint.name, db.releases.c.at <= since_epoch(moment))
+    since = None
+    for row in world.catalog.rows(releases.order_by(db.releases.c.sequence.desc())):
+        if row.champion == bundle:
+            since = row.at
+        elif since is not None:
+            break
+    return None if since is None else from_epoch(since)
 
 
 def released_champions(world: World) -> set[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from noria.data.profile import STATISTICS, Profile
-from noria.monitoring.drift_reading import FAULTS, LEAST_REFERENCE, MOVED, RELATIONS, DriftReading, Fault
+from noria.monitoring.drift_reading import FAULTS, LEAST_REFERENCE, LEAST_SHIFT, MOVED, RELATIONS, DriftReading, Fault
 from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
 from noria.statistics.baseline import Baseline, Past
@@ -30,9 +30,9 @@ MOST_PAST = 180
 ROLLING_DELAY = 7  # windows, after which a rolling baseline takes them in: whatever lasts has been told by then
 MOST_SCORE = 3.2  # of one window: what is wrong at once is a fault, drift lasts
 MOST_OF_THEM, PATIENCE = 0.5, 2  # when most columns move together, it is a holiday until it has lasted longer
-# Smaller shifts are trivial, however certain. A tenth of a standard deviation is 0.028 in ranks; for a relation: one correlation of 0.15.
+# Smaller shifts are trivial, however certain. For a relation: one correlation of 0.15.
 FLOORS = {
-    "mean_rank": 0.028,
+    "mean_rank": LEAST_SHIFT,
     "spread": 0.012,
     "low_tail": 0.0115,
     "high_tail": 0.0115,

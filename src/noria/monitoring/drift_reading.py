@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Kind = Literal["upstream fault", "population shift", "changed relation", "a holiday or a season"]
 
 LEAST_REFERENCE = 20  # windows; below, the reference's own spread is not known
+LEAST_SHIFT = 0.028  # in ranks, a tenth of a standard deviation: smaller ones are no effect, however certain
 MOVED = 2.0  # of a score, from which a column stands out
 RELATIONS = ("relation", "residual")
 FAULTS = {
@@ -190,6 +191,11 @@ class DriftReading:
     def since(self, window: int, name: str) -> datetime:
         """When what is seen of a column at a window began."""
         return self.starts[self._began(window, self.columns.index(name))]
+
+    def how_far(self, window: int, name: str) -> str:
+        """How far a column's mean has moved at a window, in words: what drifts may be its spread, its tails or its relations alone."""
+        shift = self.shift[window, self.columns.index(name)]
+        return f"{shift:+.2f} in ranks" if abs(shift) >= LEAST_SHIFT else "not in its mean"
 
     def kind(self, window: int, source_of: Mapping[str, str], name: str) -> Kind:
         """What it looks like, from which columns moved, when, and where they come from (column → source)."""

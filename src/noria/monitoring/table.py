@@ -97,9 +97,9 @@ class TableReading:
 
     def _drift(self, moved: Movement) -> Finding:
         first, reading = moved.columns[0], self.drift
-        shift, kind = reading.shift[moved.start, reading.columns.index(first)], reading.kind(moved.start, {}, first)
+        kind = reading.kind(moved.start, {}, first)
         more = f", then {', '.join(moved.columns[1:4])}" if len(moved.columns) > 1 else ""
-        words = f"first of all {first} has moved ({shift:+.2f} in ranks){more}; it looks like {article(kind)}"
+        words = f"first of all {first} has moved ({reading.how_far(moved.start, first)}){more}; it looks like {article(kind)}"
         evidence = {"columns": list(moved.columns), "looks_like": kind, "over": self._over(moved.end - 1)}
         since = reading.since(moved.start, first)
         return Finding("drift", moved.source, since, "inform", words, "look what has changed since then", evidence)

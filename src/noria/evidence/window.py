@@ -1,0 +1,179 @@
+"""What is to be said of one window of an endpoint, or of one incident: what was wrong then, who was told, before and after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from noria.core.clock import from_epoch, in_words, since_epoch
+from noria.core.errors import UserMistake, nearest
+from noria.evidence.figures import findings
+from noria.evidence.inputs import input_figures
+from noria.loop.findings import faults_of
+from noria.loop.incidents import ITSELF
+from noria.loop.monitors import drift_until
+from noria.loop.releases import champion_since
+from noria.loop.windows import accepted_windows, answered_rows, profiled, windows_of
+from noria.loop.world import World
+from noria.models.registry import CHAMPION
+from noria.monitoring.drift_reading import DriftReading
+from noria.monitoring.windows import Window
+from noria.stores import catalog as db
+
+
+class NoSuchWindow(UserMistake):
+    """Nothing was recorded of a window."""
+
+    code = "NR-609"
+    http_status = 404
+
+
+class NoSuchIncident(UserMistake):
+    """No incident, or more than one, begins so."""
+
+    code = "NR-612"
+    http_status = 404
+
+
+def window_figures(world: World, moment: datetime) -> dict[str, Any]:
+    """The figures of the window in which a moment lies, as its monitors saw it when it closed. Raises `NoSuchWindow`."""
+    start = world.grid.floor(moment)
+    recorded = world.catalog.rows(
+        sa.select(db.windows)
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.start == since_epoch(start))
+        .order_by(db.windows.c.rows.desc())
+    )
+    if not recorded:
+        raise NoSuchWindow(
+            what=f"no window of {world.endpoint.name} begins at {start:%Y-%m-%d %H:%M} UTC",
+            where=_recorded(world),
+            mend="name a moment in a window that has closed",
+        )
+    bundle, end = recorded[0].bundle, start + world.grid.tick
+    traffic = [{**json.loads(row.traffic), "rows": row.rows} for row in recorded if row.traffic is not None]
+    since = champion_since(world, bundle, start)
+    drift = None if since is None or world.monitor is None else drift_until(world, world.monitor, bundle, since, end)
+    judged = drift is not None and bool(drift.starts) and drift.starts[-1] == start
+    return {
+        "endpoint": world.endpoint.name,
+        "start": start.isoformat(),
+        "every": in_words(world.grid.tick),
+        "champion": bundle,
+        "released": since is not None,
+        "rows": sum(row.rows for row in recorded),
+        "traffic": traffic[0] if traffic else None,
+        "faults": []
+        if drift is None or not judged
+        else [{"subject": f.subject, "words": f.words} for f in faults_of(world, drift, bundle)],
+        "performance": _performance(world, bundle, start),
+        "findings": [f for f in findings(world.catalog) if f["endpoint"] == world.endpoint.name and _open_at(f, end)],
+        "inputs": None if drift is None or not judged else _inputs(world, drift, bundle),
+    }
+
+
+def incident_figures(world: World, key: str) -> dict[str, Any]:
+    """The figures of the incident of which the key, or that of one of its findings, begins so. Raises `NoSuchIncident`."""
+    every = findings(world.catalog)
+    exact = {f["incident"] for f in every if key in (f["incident"], f["key"])}
+    found = exact or {f["incident"] for f in every if f["incident"].startswith(key) or f["key"].startswith(key)}
+    if len(found) != 1 or not key:
+        known = sorted({f["incident"] for f in every})
+        raise NoSuchIncident(
+            what=f"{'no incident begins' if not found else f'{len(found)} incidents begin'} with {key!r}{nearest(key, known)}",
+            where=f"{len(known)} incidents are known",
+            mend="see `noria findings list --all --json`: each finding has its key, and that of its incident",
+        )
+    (incident,) = found
+    own = [f for f in every if f["incident"] == incident]
+    first = datetime.fromisoformat(own[0]["opened_at"])
+    try:
+        window = window_figures(world, first - world.grid.tick)
+    except NoSuchWindow:
+        window = None  # what the watcher tells is of no window
+    over = [f["closed_at"] for f in own]
+    return {
+        "incident": incident,
+        "endpoint": world.endpoint.name,
+        "opened_at": own[0]["opened_at"],
+        "over_at": None if None in over else max(over),
+        "findings": own,
+        "timeline": _timeline(world, incident, own),
+        "window": window,
+    }
+
+
+def _recorded(world: World) -> str:
+    first, last = world.catalog.rows(
+        sa.select(sa.func.min(db.windows.c.start), sa.func.max(db.windows.c.start)).where(db.windows.c.endpoint == world.endpoint.name)
+    )[0]
+    if first is None:
+        return "none was recorded yet"
+    return f"they were recorded from {from_epoch(first):%Y-%m-%d %H:%M} to {from_epoch(last):%Y-%m-%d %H:%M} UTC"
+
+
+def _open_at(finding: dict[str, Any], moment: datetime) -> bool:
+    opened, closed = (finding[name] and datetime.fromisoformat(finding[name]) for name in ("opened_at", "closed_at"))
+    return bool(opened <= moment and (closed is None or closed > moment))
+
+
+def _performance(world: World, bundle: str, start: datetime) -> list[dict[str, Any]]:
+    """What each watched metric was in the window, beside what the champion was accepted with; nulls where outcomes are not due."""
+    if world.monitor is None:
+        return []
+    found: Sequence[Window] = [w for w in windows_of(world, bundle, start, statistics=False) if w.start == start]
+    own = found[0].performance if found else None
+    accepted = [p for p in accepted_windows(world, bundle) if p.rows]
+    return [
+        {
+            "metric": t.metric,
+            "value": _figure(own.value(t.metric)) if own is not None and own.rows else None,
+            "accepted": _figure(float(np.mean([p.value(t.metric) for p in accepted]))) if accepted else None,
+            "tolerance": t.by,
+            "rows": 0 if own is None else own.rows,
+            "missing": None if own is None else own.missing,
+        }
+        for t in world.monitor.performance
+    ]
+
+
+def _figure(value: float) -> float | None:
+    return None if np.isnan(value) else round(value, 5)
+
+
+def _inputs(world: World, drift: DriftReading, bundle: str) -> dict[str, Any] | None:
+    def values(window: datetime) -> NDArray[np.float64] | None:
+        rows = answered_rows(world, bundle, window)
+        return None if rows is None or not len(rows) else profiled(rows)
+
+    return input_figures(drift, world.profile(bundle), values, newest=True)
+
+
+def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """What happened in an incident, in the order of time."""
+    rows = world.catalog.rows(sa.select(db.findings).where(db.findings.c.incident == incident))
+    taken = {(r.acknowledged_at, r.acknowledged_by) for r in rows if r.acknowledged_at is not None}
+    told = [{"at": f["opened_at"], "what": "found", "words": f["words"]} for f in own]
+    told += [{"at": from_epoch(at).isoformat(), "what": "acknowledged", "words": f"by {by}"} for at, by in taken]
+    told += [
+        {
+            "at": f["closed_at"],
+            "what": "over",
+            "words": f"{f['kind']} of {f['subject']}" + ("" if f["closed_by"] == ITSELF else f", closed by {f['closed_by']}"),
+        }
+        for f in own
+        if f["closed_at"] is not None
+    ]
+    for alert in world.catalog.rows(sa.select(db.alerts).where(db.alerts.c.incident == incident)):
+        event = json.loads(alert.notice)["event"]
+        if alert.sent_at is not None:
+            told.append({"at": from_epoch(alert.sent_at).isoformat(), "what": "told", "words": f"{alert.channel}: {event}"})
+        else:
+            why = f", tried {alert.attempts} times: {alert.error}" if alert.attempts else ""
+            told.append({"at": from_epoch(alert.created_at).isoformat(), "what": "not told", "words": f"{alert.channel}: {event}{why}"})
+    return sorted(told, key=lambda each: each["at"])
