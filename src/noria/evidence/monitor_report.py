@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from noria.evidence.charts import Line, Mark, line_chart
 from noria.evidence.inputs import render_inputs
+from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table, minute, short_day, table
 from noria.monitoring.monitor import AUC
 
-STYLE = Path(__file__).with_name("report.css")
 WORDS = {"healthy": "well", "unhealthy": "not well", "unknown": "unknown"}
 
 
 def render_monitor_report(project: str, figures: Mapping[str, Any]) -> str:
     """The whole page, from `monitor_figures`."""
-    return "".join(
-        [
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-            f"<title>{escape(figures['endpoint'])}: monitors</title><style>{STYLE.read_text()}</style></head><body>",
-            _headline(project, figures),
-            _monitors(figures["monitors"]),
-            _findings(figures["findings"]),
-            render_inputs(figures["drift"], "what the champion was trained on"),
-            "".join(_performance(one) for one in figures["performance"]),
-            _early(figures["early"]),
-            _slices(figures["slices"]),
-            _volume(figures["volume"]),
-            "</body></html>",
-        ]
-    )
+    if figures["champion"] is None:
+        told = "no champion yet"
+    else:
+        told = f"champion {figures['champion'][:12]} since {day(figures['since'])} · as of {minute(figures['at'])}"
+    sections = [
+        _monitors(figures["monitors"]),
+        _findings(figures["findings"]),
+        render_inputs(figures["drift"], "what the champion was trained on"),
+        *(_performance(one) for one in figures["performance"]),
+        _early(figures["early"]),
+        _slices(figures["slices"]),
+        _volume(figures["volume"]),
+    ]
+    return page(f"{figures['endpoint']}: monitors", headline(figures), f"{project} · {told}", sections)
 
 
 def headline(figures: Mapping[str, Any]) -> str:
@@ -45,14 +43,6 @@ def headline(figures: Mapping[str, Any]) -> str:
     if blind or not figures["monitors"]:
         return f"{endpoint}: unknown; " + (f"{blind[0]['monitor']}: {blind[0]['why']}" if blind else "nothing watches it")
     return f"{endpoint} is well: {len(figures['monitors'])} monitors have looked, and none has found anything"
-
-
-def _headline(project: str, figures: Mapping[str, Any]) -> str:
-    if figures["champion"] is None:
-        told = "no champion yet"
-    else:
-        told = f"champion {figures['champion'][:12]} since {day(figures['since'])} · as of {minute(figures['at'])}"
-    return f'<h1>{escape(headline(figures))}</h1><p class="dim">{escape(project)} · {told}</p>'
 
 
 def _monitors(monitors: Sequence[Mapping[str, Any]]) -> str:

@@ -5,40 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from noria.evidence.charts import Line, Mark, heatmap, line_chart, timeline
+from noria.evidence.page import page
 from noria.evidence.tables import findings_table
 
 LANES = (("train", "trained"), ("shadow", "in shadow"), ("promote", "promoted"), ("refuse", "refused"), ("finding", "findings"))
 VERB = {"train": "trained", "shadow": "put in shadow", "promote": "promoted", "refuse": "refused"}
 STRONG_SHIFT = 0.25
 
-STYLE = Path(__file__).with_name("report.css")
-
 
 def render_report(project: str, figures: Mapping[str, Any], shift: Mapping[str, Any]) -> str:
     """The whole page, from `replay_figures` and `feature_shift`."""
     weeks = figures["weeks"]
     labels = [_day(w["start"]) for w in weeks]
-    return "".join(
-        [
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-            f"<title>{escape(project)}: replay</title><style>{STYLE.read_text()}</style></head><body>",
-            _headline(project, figures),
-            _cards(figures["policies"]),
-            _saved(figures, labels),
-            _decision_line(figures, labels),
-            _weekly(figures, labels),
-            _decision_table(figures["decisions"]),
-            _finding_table(figures["findings"]),
-            _drift(shift),
-            _costs(figures),
-            _week_table(weeks),
-            "</body></html>",
-        ]
+    span, policies = figures["span"], figures["policies"]
+    told = (
+        f"{project} · replay of {_day(span['start'], year=True)} to {_day(span['end'], year=True)} · "
+        f"{policies['loop']['predictions']:,} predictions, each from what was known at its time"
     )
+    sections = [
+        _cards(policies),
+        _saved(figures, labels),
+        _decision_line(figures, labels),
+        _weekly(figures, labels),
+        _decision_table(figures["decisions"]),
+        _finding_table(figures["findings"]),
+        _drift(shift),
+        _costs(figures),
+        _week_table(weeks),
+    ]
+    return page(f"{project}: replay", headline(policies), told, sections)
 
 
 def share_recovered(policies: Mapping[str, Any]) -> float | None:
@@ -56,15 +54,6 @@ def headline(policies: Mapping[str, Any]) -> str:
     if share <= 0:
         return f"The loop did not help: {trained}, and a higher loss than never retraining."
     return f"The loop made {share:.0%} of the calendar’s improvement with {trained} instead of {calendar['retrainings']}."
-
-
-def _headline(project: str, figures: Mapping[str, Any]) -> str:
-    span, policies = figures["span"], figures["policies"]
-    return (
-        f"<h1>{escape(headline(policies))}</h1>"
-        f'<p class="dim">{escape(project)} · replay of {_day(span["start"], year=True)} to {_day(span["end"], year=True)} · '
-        f"{policies['loop']['predictions']:,} predictions, each from what was known at its time</p>"
-    )
 
 
 def _cards(policies: Mapping[str, Any]) -> str:

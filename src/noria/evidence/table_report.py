@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
-from pathlib import Path
 from typing import Any
 
 from noria.evidence.inputs import input_figures, render_inputs
+from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table
 from noria.monitoring.cut import length
 from noria.monitoring.table import TableReading
-
-STYLE = Path(__file__).with_name("report.css")
 
 
 def table_figures(reading: TableReading) -> dict[str, Any]:
@@ -66,16 +63,8 @@ def render_table_report(figures: Mapping[str, Any]) -> str:
     unseen = [f"{figures['untimed']:,} rows have no time"] if figures["untimed"] else []
     unseen += [f"{figures['waiting']:,} rows wait until their window is whole"] if figures["waiting"] else []
     unseen += [f"not judged: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
-    return "".join(
-        [
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-            f"<title>{escape(figures['table'])}</title><style>{STYLE.read_text()}</style></head><body>",
-            f'<h1>{escape(headline(figures))}</h1><p class="dim">{escape(" · ".join([told, *unseen]))}</p>',
-            _findings(figures),
-            render_inputs(figures["inputs"], "the reference"),
-            "</body></html>",
-        ]
-    )
+    sections = [_findings(figures), render_inputs(figures["inputs"], "the reference")]
+    return page(figures["table"], headline(figures), " · ".join([told, *unseen]), sections)
 
 
 def _findings(figures: Mapping[str, Any]) -> str:

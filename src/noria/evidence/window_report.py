@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from noria.evidence.inputs import render_inputs
+from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table, minute, table
 from noria.monitoring.monitor import AUC, CALIBRATION
 
-STYLE = Path(__file__).with_name("report.css")
 TAGS = {"found": "refuse", "over": "promote", "not told": "refuse"}
 
 
 def render_window(project: str, figures: Mapping[str, Any]) -> str:
     """The page of a window, from `window_figures`."""
     told = f"{project} · {_about(figures)}"
-    return _page(f"{figures['endpoint']}: window", window_headline(figures), told, [*_window(figures), _findings(figures)])
+    return page(f"{figures['endpoint']}: window", window_headline(figures), told, [*_window(figures), _findings(figures)])
 
 
 def render_incident(project: str, figures: Mapping[str, Any]) -> str:
@@ -27,7 +26,7 @@ def render_incident(project: str, figures: Mapping[str, Any]) -> str:
     sections = [_timeline(figures["timeline"])]
     if window is not None:
         sections += [f"<h2>The window in which it was found</h2><p class='dim'>{escape(_about(window))}</p>", *_window(window)]
-    return _page(f"{figures['endpoint']}: incident", incident_headline(figures), told, sections)
+    return page(f"{figures['endpoint']}: incident", incident_headline(figures), told, sections)
 
 
 def window_headline(figures: Mapping[str, Any]) -> str:
@@ -48,14 +47,6 @@ def incident_headline(figures: Mapping[str, Any]) -> str:
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     over = figures["over_at"]
     return f"{findings[0]['words']}{more}: " + ("it lasts" if over is None else f"over since {minute(over)}")
-
-
-def _page(title: str, headline: str, told: str, sections: Iterable[str]) -> str:
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE.read_text()}</style></head><body>"
-        f'<h1>{escape(headline)}</h1><p class="dim">{escape(told)}</p>{"".join(sections)}</body></html>'
-    )
 
 
 def _about(figures: Mapping[str, Any]) -> str:
