@@ -183,6 +183,10 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "a table was never ingested": remove(".noria/tables/visits"),
     "a table's journal is damaged": spoil(".noria/tables/returns/_delta_log/*.json"),
     "a channel refuses its secret": waiting_alert,
+    "a server's failures can't be read": on_newest(
+        "traffic", '{"rows": 80, "keys": 80, "repeated": 0, "slow": 0, "fallbacks": 0, "failed": null, "stale": {}}'
+    ),
+    "traffic that is no JSON": on_newest("traffic", "{"),
     "the loop stands still": dead("loop"),
     "the watcher stands still": dead("watch"),
     "no worker answers": dead("serve/8080", {"workers": 2, "ready": 0}, 0),
