@@ -207,6 +207,23 @@ def test_answers_from_old_facts_are_counted_and_told(shop: Path, monkeypatch: py
     assert ("freshness of visits" in objectives(seen)) == missed
 
 
+def test_a_table_that_has_no_rows_yet_is_as_old_as_can_be(shop: Path) -> None:
+    orders, path = pq.read_table(shop / "data" / "orders.parquet"), shop / "data" / "visits.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    module = (shop / "shop.py").read_text()
+    (shop / "shop.py").write_text(
+        module.replace('nr.Endpoint("returns", model,', 'nr.Endpoint("returns", model, slo=nr.SLO(freshness={"visits": "1h"}),')
+    )
+    project = load_project(shop)
+    workspace = Workspace.of(shop, project.settings)
+    for table in project.tables:
+        ingest(table, workspace.tables, shop)
+    world = World.open(project, workspace, project.endpoint(), Policy.declared(project, project.endpoint()))
+    at = np.array([since_epoch(t) for t in orders["placed_at"].to_pylist()[:3]])
+    with closing(world.catalog):
+        assert (world.ages("visits", at) == np.iinfo(np.int64).max).all()
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -295,9 +295,7 @@ def _objectives(world: World, traffic: Sequence[Traffic]) -> list[ObjectiveReadi
         "look at the errors by code in /metrics, and at the server's log: they say which part fails",
     )
     found = [read_objective(late, [Missed(t.start, t.slow, t.rows) for t in traffic])]
-    asked = [(t, round((t.rows + t.fallbacks) / logged) + (t.failed or 0)) for t in traffic]
-    bad = [None if t.failed is None else round(t.fallbacks / logged) + t.failed for t in traffic]
-    found.append(read_objective(lost, [Missed(t.start, n, rows) for (t, rows), n in zip(asked, bad, strict=True)]))
+    found.append(read_objective(lost, [_unanswered(t, logged) for t in traffic]))
     for table, span in slo.freshness.items():
         old = Objective(
             f"freshness of {table}",
@@ -307,6 +305,14 @@ def _objectives(world: World, traffic: Sequence[Traffic]) -> list[ObjectiveReadi
         )
         found.append(read_objective(old, [Missed(t.start, t.stale[table], t.rows) for t in traffic if table in t.stale]))
     return found
+
+
+def _unanswered(window: Traffic, logged: float) -> Missed:
+    """The rows that had no answer, or a fallback's. logged: the share of rows that the log has; of none of them nothing is known"""
+    if window.failed is None or not logged:
+        return Missed(window.start, None, window.rows)
+    fallbacks = round(window.fallbacks / logged)
+    return Missed(window.start, fallbacks + window.failed, round(window.rows / logged) + fallbacks + window.failed)
 
 
 def _strangers(world: World) -> list[str]:

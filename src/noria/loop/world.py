@@ -173,8 +173,10 @@ class World:
     def ages(self, table: str, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """How old the newest row of a table was that was known at these moments, in microseconds; where there was none, more than any."""
         known, newest = self._newest_known[table]
-        place = known.searchsorted(at_us, side="right") - 1
-        return np.where(place < 0, np.iinfo(np.int64).max, at_us - newest[place])
+        ages, place = np.full(len(at_us), np.iinfo(np.int64).max), known.searchsorted(at_us, side="right") - 1
+        some = place >= 0
+        ages[some] = at_us[some] - newest[place[some]]
+        return ages
 
     @cached_property
     def _newest_known(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
