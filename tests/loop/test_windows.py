@@ -64,12 +64,8 @@ def replayed(
 ) -> Observed:
     """What is found after six days of the shop, whose answers are changed. before: what is done first, to its stores; day_after: another
     day is logged, with the answers of the last one, changed"""
-    project = load_project(shop)
-    workspace = Workspace.of(shop, project.settings)
-    for table in project.tables:
-        ingest(table, workspace.tables, shop)
-    [world] = open_worlds(project, workspace, project.endpoint(), [Policy.declared(project, project.endpoint())])
-    start, usual, logged = replay_span(project, world).start, replaying.answer, []
+    world = opened(shop)
+    start, usual, logged = replay_span(world.project, world).start, replaying.answer, []
 
     def changed(*given: Any) -> Predictions:
         logged.append(usual(*given))
@@ -85,7 +81,7 @@ def replayed(
             end += tick
             last = replace(logged[-1], received_us=logged[-1].received_us + microseconds(tick))
             day_after(last)
-            log = PredictionLog(world.log_folder, "day-after", workspace.files)
+            log = PredictionLog(world.log_folder, "day-after", LocalFiles())
             log.append(last)
             log.close()
             measure_windows(world, end)
@@ -94,9 +90,24 @@ def replayed(
         return observed(world, read_monitors(world, release, end), end)
 
 
+def opened(shop: Path) -> World:
+    """The shop's world, its tables ingested."""
+    project = load_project(shop)
+    workspace = Workspace.of(shop, project.settings)
+    for table in project.tables:
+        ingest(table, workspace.tables, shop)
+    [world] = open_worlds(project, workspace, project.endpoint(), [Policy.declared(project, project.endpoint())])
+    return world
+
+
 def declare_slices(shop: Path, name: str) -> None:
     module = (shop / "shop.py").read_text()
     (shop / "shop.py").write_text(module.replace("false_alarms_per_year=6,", f'false_alarms_per_year=6, slices=["{name}"],'))
+
+
+def declare_slo(shop: Path, given: str) -> None:
+    module = (shop / "shop.py").read_text()
+    (shop / "shop.py").write_text(module.replace('nr.Endpoint("returns", model,', f'nr.Endpoint("returns", model, slo=nr.SLO({given}),'))
 
 
 def test_a_bundle_that_is_not_here_answers_and_its_windows_are_measured_all_the_same(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +140,9 @@ def test_failures_are_held_against_the_objective(shop: Path, monkeypatch: pytest
             failures.add(6, LogFailed(Path("log"), "full"), since_epoch(start + timedelta(minutes=minutes)))
         failures.add(5, UserMistake(what="", where="", mend=""), since_epoch(start))
         (world.log_folder / "w").mkdir(parents=True)
-        failures.write(world.log_folder / "w", LocalFiles())
+        told = failures.take()
+        assert told is not None
+        LocalFiles().write(world.log_folder / "w" / FAILURES_FILE, told)
 
     seen = replayed(shop, monkeypatch, lambda _: None, failures)
     assert [told["traffic"]["failed"] for told in windows(shop) if told["role"] == CHAMPION] == [12, 0, 0, 0, 0, 6]
@@ -192,10 +205,7 @@ def test_failures_that_can_not_be_read_are_unknown(shop: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(("span", "missed"), [("1h", True), ("12h", False)])
 def test_answers_from_old_facts_are_counted_and_told(shop: Path, monkeypatch: pytest.MonkeyPatch, span: str, missed: bool) -> None:
-    module = (shop / "shop.py").read_text()
-    (shop / "shop.py").write_text(
-        module.replace('nr.Endpoint("returns", model,', f'nr.Endpoint("returns", model, slo=nr.SLO(freshness={{"visits": "{span}"}}),')
-    )
+    declare_slo(shop, f'freshness={{"visits": "{span}"}}')
     logged: list[Predictions] = []
     seen = replayed(shop, monkeypatch, logged.append)
     visits = pq.read_table(shop / "data" / "visits.parquet")
@@ -210,15 +220,8 @@ def test_answers_from_old_facts_are_counted_and_told(shop: Path, monkeypatch: py
 def test_a_table_that_has_no_rows_yet_is_as_old_as_can_be(shop: Path) -> None:
     orders, path = pq.read_table(shop / "data" / "orders.parquet"), shop / "data" / "visits.parquet"
     pq.write_table(pq.read_table(path).slice(0, 0), path)
-    module = (shop / "shop.py").read_text()
-    (shop / "shop.py").write_text(
-        module.replace('nr.Endpoint("returns", model,', 'nr.Endpoint("returns", model, slo=nr.SLO(freshness={"visits": "1h"}),')
-    )
-    project = load_project(shop)
-    workspace = Workspace.of(shop, project.settings)
-    for table in project.tables:
-        ingest(table, workspace.tables, shop)
-    world = World.open(project, workspace, project.endpoint(), Policy.declared(project, project.endpoint()))
+    declare_slo(shop, 'freshness={"visits": "1h"}')
+    world = opened(shop)
     at = np.array([since_epoch(t) for t in orders["placed_at"].to_pylist()[:3]])
     with closing(world.catalog):
         assert (world.ages("visits", at) == np.iinfo(np.int64).max).all()
@@ -235,8 +238,7 @@ def test_a_table_that_has_no_rows_yet_is_as_old_as_can_be(shop: Path) -> None:
     ],
 )
 def test_objectives_that_can_not_be_kept_are_refused(shop: Path, given: str, words: str) -> None:
-    module = (shop / "shop.py").read_text()
-    (shop / "shop.py").write_text(module.replace('nr.Endpoint("returns", model,', f'nr.Endpoint("returns", model, slo=nr.SLO({given}),'))
+    declare_slo(shop, given)
     with pytest.raises(UserMistake, match=words):
         load_project(shop)
 

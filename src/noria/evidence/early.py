@@ -30,7 +30,7 @@ def early_estimates(world: World, bundle: str, windows: list[Window], now: datet
     found = []
     for window in waiting:
         rows = answered_rows(world, bundle, window.start)
-        if rows is None or not len(rows):
+        if rows is None:
             continue
         labels = world.outcomes.known_at(rows.keys, now)
         age = (since_epoch(now) - rows.received_us) / SECOND

@@ -38,7 +38,7 @@ def monitor_figures(world: World) -> dict[str, Any]:
         "since": None if release is None else release.champion_since.isoformat(),
         "monitors": [{"monitor": name, **health_dict(health)} for name, health in healths(monitors)],
         "findings": findings(world.catalog),
-        "drift": None if monitors.drift is None or release is None else _inputs(world, monitors.drift, release),
+        "drift": None if monitors.drift is None or release is None else inputs_of(world, monitors.drift, release.champion),
         "performance": [] if release is None else _performance(world, monitors, release, windows),
         "early": [] if release is None or now is None else early_estimates(world, release.champion, windows, now),
         "slices": [_slice(reading) for reading in monitors.slices or () if len(reading.values)],
@@ -65,12 +65,14 @@ def health_dict(health: Health) -> dict[str, Any]:
             return {"health": word(health), "why": why}
 
 
-def _inputs(world: World, reading: DriftReading, release: Release) -> dict[str, Any] | None:
+def inputs_of(world: World, reading: DriftReading, champion: str, *, newest: bool = False) -> dict[str, Any] | None:
+    """How a champion's inputs have moved, as `input_figures` tells it, with what is logged of them."""
+
     def values(window: datetime) -> NDArray[np.float64] | None:
-        rows = answered_rows(world, release.champion, window)
+        rows = answered_rows(world, champion, window)
         return None if rows is None else profiled(rows)
 
-    return input_figures(reading, world.profile(release.champion), values)
+    return input_figures(reading, world.profile(champion), values, newest=newest)
 
 
 def _performance(world: World, monitors: Monitors, release: Release, windows: Sequence[Window]) -> list[dict[str, Any]]:

@@ -7,23 +7,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, in_words, since_epoch
 from noria.core.errors import UserMistake, nearest
 from noria.evidence.figures import findings
-from noria.evidence.inputs import input_figures
+from noria.evidence.monitoring import inputs_of
 from noria.loop.findings import faults_of
 from noria.loop.incidents import ITSELF
 from noria.loop.monitors import drift_until
 from noria.loop.releases import champion_since
-from noria.loop.windows import accepted_windows, answered_rows, profiled, windows_of
+from noria.loop.windows import accepted_windows, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
-from noria.monitoring.drift_reading import DriftReading
-from noria.monitoring.windows import Window
+from noria.monitoring.performance import read_performance
 from noria.stores import catalog as db
 
 
@@ -73,7 +70,7 @@ def window_figures(world: World, moment: datetime) -> dict[str, Any]:
         else [{"subject": f.subject, "words": f.words} for f in faults_of(world, drift, bundle)],
         "performance": _performance(world, bundle, start),
         "findings": [f for f in findings(world.catalog) if f["endpoint"] == world.endpoint.name and _open_at(f, end)],
-        "inputs": None if drift is None or not judged else _inputs(world, drift, bundle),
+        "inputs": None if drift is None or not judged else inputs_of(world, drift, bundle, newest=True),
     }
 
 
@@ -123,35 +120,24 @@ def _open_at(finding: dict[str, Any], moment: datetime) -> bool:
 
 
 def _performance(world: World, bundle: str, start: datetime) -> list[dict[str, Any]]:
-    """What each watched metric was in the window, beside what the champion was accepted with; nulls where outcomes are not due."""
-    if world.monitor is None:
+    """What each watched metric was in the window, beside what the monitor holds it against; nulls where outcomes are not due."""
+    monitor = world.monitor
+    if monitor is None:
         return []
-    found: Sequence[Window] = [w for w in windows_of(world, bundle, start, statistics=False) if w.start == start]
-    own = found[0].performance if found else None
-    accepted = [p for p in accepted_windows(world, bundle) if p.rows]
+    found = windows_of(world, bundle, start, start + world.grid.tick, statistics=False)
+    own, accepted, level = found[0].performance, accepted_windows(world, bundle), world.level(monitor.performance_budget)
+    read = [read_performance(tolerance, accepted, found, level) for tolerance in monitor.performance]
     return [
         {
-            "metric": t.metric,
-            "value": _figure(own.value(t.metric)) if own is not None and own.rows else None,
-            "accepted": _figure(float(np.mean([p.value(t.metric) for p in accepted]))) if accepted else None,
-            "tolerance": t.by,
+            "metric": r.tolerance.metric,
+            "value": round(float(r.values[0]), 5) if len(r.values) else None,
+            "accepted": round(r.accepted, 5) if accepted else None,
+            "tolerance": r.tolerance.by,
             "rows": 0 if own is None else own.rows,
             "missing": None if own is None else own.missing,
         }
-        for t in world.monitor.performance
+        for r in read
     ]
-
-
-def _figure(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, 5)
-
-
-def _inputs(world: World, drift: DriftReading, bundle: str) -> dict[str, Any] | None:
-    def values(window: datetime) -> NDArray[np.float64] | None:
-        rows = answered_rows(world, bundle, window)
-        return None if rows is None or not len(rows) else profiled(rows)
-
-    return input_figures(drift, world.profile(bundle), values, newest=True)
 
 
 def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> list[dict[str, str]]:

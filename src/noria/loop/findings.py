@@ -17,7 +17,7 @@ from noria.loop.shadow import Paired
 from noria.loop.windows import answered_rows, profiled
 from noria.loop.world import World
 from noria.monitoring.business import MetricReading
-from noria.monitoring.drift_reading import DriftReading, FaultGroup, article
+from noria.monitoring.drift_reading import SHARES_OF_ROWS, DriftReading, FaultGroup, article
 from noria.monitoring.expected import RUN, ExpectedReading
 from noria.monitoring.findings import Finding, Kind, Observed, Severity, began
 from noria.monitoring.performance import PerformanceReading
@@ -171,9 +171,9 @@ def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Fi
     """The faults of a reading's newest window."""
     logged = cache(partial(_logged, world, champion))  # several faults ask for the same window
     for group in reading.faulty(len(reading.pooled) - 1, world.source_of):
-        since, sliced = reading.starts[group.first], group.statistic == "slices"
-        cut = _slice(logged(reading.starts[-1]), group.columns[0]) if sliced else None
-        first = None if sliced else _first_bad(logged(since), group)
+        since = reading.starts[group.first]
+        cut = _slice(logged(reading.starts[-1]), group.columns[0]) if group.statistic == "slices" else None
+        first = _first_bad(logged(since), group) if group.statistic in SHARES_OF_ROWS else None  # the others no row shows by itself
         words = f"{group.words(f' ({cut})' if cut else '')}, since {since:%Y-%m-%d %H:%M} UTC"
         evidence = {
             "columns": group.columns,
@@ -190,7 +190,7 @@ def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Fi
 def _logged(world: World, champion: str, start: datetime) -> Logged | None:
     """What a champion answered in a window; None where the log can't tell any more."""
     rows = answered_rows(world, champion, start)
-    return None if rows is None or not len(rows) else Logged(world.profile(champion), rows)
+    return None if rows is None else Logged(world.profile(champion), rows)
 
 
 def _slice(logged: Logged | None, column: str) -> str | None:

@@ -181,7 +181,7 @@ def _slices(world: World, monitor: Monitor, champion: str, windows: list[Window]
 
 
 def _drift(world: World, monitor: Monitor, champion: str, champion_since: datetime) -> DriftReading:
-    detector = world.champion_detector(champion, champion_since, monitor)
+    detector = world.running_detector(champion, champion_since, monitor)
     judged = detector.judged_to
     since = champion_since if judged is None else judged + world.grid.tick
     detector.add(w for w in windows_of(world, champion, since) if w.role == CHAMPION)
@@ -190,8 +190,8 @@ def _drift(world: World, monitor: Monitor, champion: str, champion_since: dateti
 
 def drift_until(world: World, monitor: Monitor, champion: str, champion_since: datetime, end: datetime) -> DriftReading:
     """What the drift monitor said of a champion when the window that ends then had closed."""
-    detector = world.drift_detector(world.profile(champion), world.level(monitor.drift_budget), monitor.sensitivity)
-    detector.add(w for w in windows_of(world, champion, champion_since) if w.role == CHAMPION and w.start < end)
+    detector = world.champion_detector(champion, monitor)
+    detector.add(w for w in windows_of(world, champion, champion_since, end) if w.role == CHAMPION)
     return detector.reading()
 
 

@@ -203,7 +203,8 @@ def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.fl
 def answered_rows(world: World, bundle: str, start: datetime) -> Predictions | None:
     """The rows that a bundle answered as champion in a window, from the log; None where that has nothing of it."""
     logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
-    return None if logged is None else logged.of(bundle).by(CHAMPION)
+    rows = None if logged is None else logged.of(bundle).by(CHAMPION)
+    return rows if rows is not None and len(rows) else None
 
 
 def profiled(rows: Predictions) -> NDArray[np.float64]:
@@ -211,12 +212,13 @@ def profiled(rows: Predictions) -> NDArray[np.float64]:
     return np.column_stack([rows.features, rows.prediction])
 
 
-def windows_of(world: World, bundle: str, since: datetime, *, statistics: bool = True) -> list[Window]:
-    """The recorded windows of one bundle, in time order; their statistics cost most to read, and not all need them."""
+def windows_of(world: World, bundle: str, since: datetime, until: datetime | None = None, *, statistics: bool = True) -> list[Window]:
+    """The recorded windows of one bundle that begin in [since, until), in time order; their statistics cost most to read, and not all
+    need them."""
     rows = world.catalog.rows(
         sa.select(db.windows)
         .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.bundle == bundle)
-        .where(db.windows.c.start >= since_epoch(since))
+        .where(db.windows.c.start >= since_epoch(since), sa.true() if until is None else db.windows.c.start < since_epoch(until))
         .order_by(db.windows.c.start)
     )
     return [

@@ -159,11 +159,14 @@ class World:
         rolling = None if stretch is None else duration(stretch) // self.grid.tick
         return DriftDetector(reference, level, self.grid.number, sensitivity=sensitivity, rolling=rolling)
 
-    def champion_detector(self, bundle_id: str, since: datetime, monitor: Monitor) -> DriftDetector:
+    def champion_detector(self, bundle_id: str, monitor: Monitor) -> DriftDetector:
+        """The detector of a champion that has judged no window yet."""
+        return self.drift_detector(self.profile(bundle_id), self.level(monitor.drift_budget), monitor.sensitivity)
+
+    def running_detector(self, bundle_id: str, since: datetime, monitor: Monitor) -> DriftDetector:
         """The detector of a champion, which remembers the windows it has judged since then."""
         if (bundle_id, since) not in self._detectors:
-            fresh = self.drift_detector(self.profile(bundle_id), self.level(monitor.drift_budget), monitor.sensitivity)
-            self._detectors = {(bundle_id, since): fresh}
+            self._detectors = {(bundle_id, since): self.champion_detector(bundle_id, monitor)}
         return self._detectors[bundle_id, since]
 
     def volume_detector(self, name: str, level: float) -> VolumeDetector:

@@ -47,9 +47,14 @@ class Cut:
     newest: datetime
 
     @property
+    def counted(self) -> bool:
+        """Whether windows are cut by count."""
+        return isinstance(self.span, int)
+
+    @property
     def waiting(self) -> int:
         """The rows after the last window."""
-        return int(self.table.num_rows - self.borders[-1]) if isinstance(self.span, int) else 0
+        return int(self.table.num_rows - self.borders[-1]) if self.counted else 0
 
     def window(self, start: datetime) -> pa.Table:
         i = self._places[start]

@@ -7,7 +7,7 @@ much of the answer hangs on each, alarms at the level that the budget of false a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import numpy as np
@@ -75,7 +75,7 @@ class DriftDetector:
         rolling: int | None = None,
     ) -> None:
         self._reference, self._level, self._number_of, self._sensitivity = reference, level, number_of, sensitivity
-        self._rolling = rolling
+        self._rolling, self._reference_ranks = rolling, reference.usual_ranks
         self._shape = (len(reference.names), len(STATISTICS))
         size = self._shape[0] * self._shape[1]
         self.learning = len(reference.windows) < LEAST_REFERENCE
@@ -133,9 +133,7 @@ class DriftDetector:
         self._faults += self._faults_in(place, value, within, phase, holiday=holiday)
         self._starts.append(start)
         self._seen.append(value)
-        self._usual_ranks.append(
-            self._reference.usual_ranks if self._rolling is None else self._usual.spread.mean.reshape(self._shape)[:, 0]
-        )
+        self._usual_ranks.append(self._reference_ranks if self._rolling is None else self._usual.spread.mean.reshape(self._shape)[:, 0])
         self._within.append(within)
         self._evidence.append(evidence)
         self._scores.append(score.reshape(self._shape))
@@ -202,7 +200,7 @@ class DriftDetector:
 
 def read_drift(
     reference: Profile,
-    since: Sequence[Window],
+    since: Iterable[Window],
     level: float,
     number_of: Callable[[datetime], int],
     period: int = PERIOD,

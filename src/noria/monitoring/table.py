@@ -21,7 +21,7 @@ from noria.core.sql import connect
 from noria.data.profile import Profile, profile
 from noria.data.projection import Category, Projection, fit_projections, learnt, seconds_of
 from noria.monitoring.cut import Cut, NotJudged, cut_table, length
-from noria.monitoring.drift import PERIOD, DriftDetector
+from noria.monitoring.drift import PERIOD, read_drift
 from noria.monitoring.drift_reading import LEAST_REFERENCE, DriftReading, FaultGroup, Movement, article
 from noria.monitoring.findings import Finding
 from noria.monitoring.volume import Unusual, VolumeDetector, VolumeReading
@@ -45,25 +45,42 @@ REPEATED = "(rows that came before)"
 class TableReading:
     """What is to be said of a table.
 
-    every: how long a window is, or how many rows it has; since: when the first one begins
     reference: how many windows were learnt from; profile: of those
-    drift: of the windows after them; volume: of all from the fifteenth, None where all have as many rows
-    left_out: columns not judged; untimed: rows without a time; waiting: rows of a window that is not whole yet
+    drift: of the windows after them; volume: of all from the fifteenth, None where all have as many rows; left_out: columns not judged
     """
 
     name: str
-    rows: int
-    every: timedelta | int
-    since: datetime
     reference: int
     profile: Profile = field(repr=False)
     drift: DriftReading = field(repr=False)
     volume: VolumeReading | None
     left_out: tuple[str, ...]
-    untimed: int
-    waiting: int
     _table: Cut = field(repr=False)
     _by_column: Projections = field(repr=False)
+
+    @property
+    def rows(self) -> int:
+        return int(self._table.table.num_rows) + self._table.untimed
+
+    @property
+    def every(self) -> timedelta | int:
+        """How long a window is, or how many rows it has."""
+        return self._table.span
+
+    @property
+    def since(self) -> datetime:
+        """When the first window begins."""
+        return self._table.starts[0]
+
+    @property
+    def untimed(self) -> int:
+        """Rows without a time."""
+        return self._table.untimed
+
+    @property
+    def waiting(self) -> int:
+        """Rows of a window that is not whole yet."""
+        return self._table.waiting
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -183,67 +200,58 @@ def judge_table(
 
     rows = rows if isinstance(rows, pa.Table) else pa.table(rows)
     span = every if isinstance(every, int) else duration(every)
-    _require_some(span, false_alarms_per_year)
-    for unknown in (column for column in leave_out if column not in rows.column_names):
-        raise NotJudged(
-            what=f"there is no column {unknown!r} to leave out{nearest(unknown, rows.column_names)}", where=name, mend="correct its name"
-        )
+    _check(rows, span, false_alarms_per_year, leave_out, name)
     cut = cut_table(rows, time, span, until, name)
-    starts = cut.starts
-    if reference < LEAST_REFERENCE or len(starts) <= reference:
+    if reference < LEAST_REFERENCE or len(cut.starts) <= reference:
         raise NotJudged(
-            what=f"{len(starts)} windows of {length(span)} are too few to learn from {reference}, and judge the others",
+            what=f"{len(cut.starts)} windows of {length(span)} are too few to learn from {reference}, and judge the others",
             where=f"{name}, {cut.oldest:%Y-%m-%d %H:%M} to {cut.newest:%Y-%m-%d %H:%M} UTC",
             mend=f"learn from at least {LEAST_REFERENCE} windows, and leave some to judge: a shorter `every`, or more of a past",
         )
     known, projections, left_out = _learn(cut, reference, leave_out)
-    counted = isinstance(span, int)
-    a_year = YEAR / cut.usual_length(reference)
-    shares = (1.0, 0.0) if counted else (DRIFT_SHARE, VOLUME_SHARE)
-    drift_budget, volume_budget = (share * false_alarms_per_year for share in shares)
-    detector = DriftDetector(
-        known,
-        level_for(alarms_per_year=drift_budget, windows_per_year=a_year),
-        cut.number,
-        period=1 if counted else PERIOD,
-        rolling=reference if rolling else None,
-    )
-    judged = starts[reference:]
-    for start, values in zip(judged, _projected(cut, projections, judged), strict=True):
-        detector.add([Window(start, name, "", len(values), known.statistics(values) if len(values) else None, None)])
-    return TableReading(
-        name,
-        rows.num_rows,
-        span,
-        starts[0],
-        reference,
-        known,
-        detector.reading(),
-        None if counted else _volume(cut, name, level_for(alarms_per_year=volume_budget, windows_per_year=a_year)),
-        tuple(left_out),
-        cut.untimed,
-        cut.waiting,
-        cut,
-        projections,
-    )
+    drift = _drift(cut, known, projections, reference, false_alarms_per_year, rolling=rolling)
+    return TableReading(name, reference, known, drift, _volume(cut, name, reference, false_alarms_per_year), left_out, cut, projections)
 
 
-def _require_some(span: timedelta | int, budget: float) -> None:
-    if budget <= 0 or not span or (span < 0 if isinstance(span, int) else span < timedelta()):
+def _check(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequence[str], name: str) -> None:
+    if budget <= 0 or not (span > 0 if isinstance(span, int) else span > timedelta()):
         raise NotJudged(
             what="a window of no length, or no budget",
             where=f"every={length(span)}, false_alarms_per_year={budget}",
             mend="give both above 0",
         )
+    for unknown in (column for column in leave_out if column not in rows.column_names):
+        raise NotJudged(
+            what=f"there is no column {unknown!r} to leave out{nearest(unknown, rows.column_names)}", where=name, mend="correct its name"
+        )
 
 
-def _volume(cut: Cut, name: str, level: float) -> VolumeReading:
-    counts = VolumeDetector(name, level)
+def _drift(cut: Cut, known: Profile, projections: Projections, reference: int, budget: float, *, rolling: bool) -> DriftReading:
+    """What the windows after the reference say, within the whole budget or drift's share of it."""
+    level = _level(cut, reference, budget if cut.counted else DRIFT_SHARE * budget)
+    starts = cut.starts[reference:]
+    windows = (
+        Window(start, "", "", len(values), known.statistics(values) if len(values) else None, None)
+        for start, values in zip(starts, _projected(cut, projections, starts), strict=True)
+    )
+    return read_drift(known, windows, level, cut.number, 1 if cut.counted else PERIOD, reference if rolling else None)
+
+
+def _volume(cut: Cut, name: str, reference: int, budget: float) -> VolumeReading | None:
+    """What the numbers of rows say, within volume's share of the budget; None where all windows have as many."""
+    if cut.counted:
+        return None
+    counts = VolumeDetector(name, _level(cut, reference, VOLUME_SHARE * budget))
     counts.add((start, cut.count(start)) for start in cut.starts)
     return counts.reading()
 
 
-def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile, Projections, list[str]]:
+def _level(cut: Cut, reference: int, budget: float) -> float:
+    """The level at which so many false alarms are raised in a year of these windows."""
+    return level_for(alarms_per_year=budget, windows_per_year=YEAR / cut.usual_length(reference))
+
+
+def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile, Projections, tuple[str, ...]]:
     """How the columns become numbers, what those were like in the reference, and the columns that can't. Where anything is learnt closely,
     the windows that it is learnt from are not profiled."""
     windows, past = [i for i in range(reference) if i % FITTED], cut.starts[:reference]
@@ -251,7 +259,7 @@ def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile,
     if not learnt(projections):
         windows = list(range(reference))
         projections, left_out = fit_projections(cut.rows_of(past), (cut.time, *leave_out))
-    return _profile(cut, projections, windows), projections, left_out
+    return _profile(cut, projections, windows), projections, tuple(left_out)
 
 
 def _profile(cut: Cut, projections: Projections, windows: list[int]) -> Profile:

@@ -32,6 +32,7 @@ from noria.serving.log.kept import Kept
 from noria.serving.log.segments import LogFailed, PredictionLog
 from noria.serving.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures
 from noria.serving.observe.capture import FOLDER, Capture, CaptureAndRedact
+from noria.serving.observe.failures import FAILURES_FILE
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Traces
 from noria.serving.opening import Target, in_thread, megabytes_of, open_route
@@ -327,9 +328,14 @@ class DataPlane:
             self._grpc.tell()
 
     async def _write_failures(self, served: Served) -> None:
+        failures = served.batcher.failures
+        told = failures.take()
+        if told is None:
+            return
         try:
-            await asyncio.to_thread(served.batcher.failures.write, served.log.folder, self._files)
+            await asyncio.to_thread(self._files.write, served.log.folder / FAILURES_FILE, told)
         except OSError as error:
+            failures.give_back()
             logger.warning("the failures of %s can't be written now, and are tried again: %s", served.target.endpoint, error)
 
     async def _sketch(self, served: Served) -> None:

@@ -14,7 +14,6 @@ import msgspec
 
 from noria.core.clock import since_epoch
 from noria.core.errors import NoriaError, OutsideWorld
-from noria.core.files import Files
 
 FAILURES_FILE = "failures.json"
 MINUTE_US = 60_000_000
@@ -46,15 +45,16 @@ class Failures:
             if len(self._rows) > MOST_MINUTES:
                 del self._rows[min(self._rows)]
 
-    def write(self, folder: Path, files: Files) -> None:
-        """Write what is not written yet. Raises `OSError`; then it is tried again with the next call."""
-        if self._unwritten:
-            self._unwritten = False
-            try:
-                files.write(folder / FAILURES_FILE, msgspec.json.encode({str(minute): rows for minute, rows in self._rows.items()}))
-            except OSError:
-                self._unwritten = True
-                raise
+    def take(self) -> bytes | None:
+        """What the file has to say, if that is not written yet. To be called where rows are added: another thread may only write it."""
+        if not self._unwritten:
+            return None
+        self._unwritten = False
+        return msgspec.json.encode({str(minute): rows for minute, rows in self._rows.items()})
+
+    def give_back(self) -> None:
+        """It could not be written: the next `take` has it again."""
+        self._unwritten = True
 
 
 def failed_between(log_folder: Path, start: datetime, end: datetime) -> int:
