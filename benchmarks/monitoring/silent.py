@@ -6,8 +6,9 @@ has to be opened is a finding that began no earlier than that day, names what is
 Stages that stand still, alerts that never arrive and platforms that change are in `stages.py`.
 
 `CLEAN_RUNS` weeks more have nothing wrong: they are at the beginning of March, before the timetable of spring, which goes on as in the four
-weeks before; each of their days has the weather and the delays of a day of the same weekday before, drawn by chance, but for the two days
-of February's blizzard. What is opened in them is a false alarm.
+weeks before; each of their days has the weather and the delays of a day of the same weekday that the champion was trained on, drawn by
+chance, but for the two days of February's blizzard. What is opened in them is a false alarm. (The days between the training and the week
+are no donors: their storm is drift, and is told as such before the week begins.)
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ BEGIN, BROKEN, END = (datetime(2013, m, d, 5, tzinfo=UTC) for m, d in ((2, 26), 
 CLEAN_FROM, CLEAN_TO = (datetime(2013, 3, d, 5, tzinfo=UTC) for d in (1, 9))
 BLIZZARD = (date(2013, 2, 8), date(2013, 2, 9))
 ZONE = "America/New_York"
-WEEKS_BEFORE = 8  # from which a clean week's days are drawn
+WEEKS_BEFORE = 8  # from which a clean week's days are drawn, as far as the champion was trained on them
 CLEAN_RUNS = int(os.environ.get("CLEAN_RUNS", "200"))
 # The delays of a day's flights: each has those of the flight of its airport and carrier that left before it on the donor's day.
 DELAYS = f"""
@@ -332,7 +333,7 @@ def _clean(base: Path, seed: int) -> Week:
 
 def _donor(rng: np.random.Generator, day: date) -> date:
     known = [day - timedelta(weeks=weeks) for weeks in range(1, WEEKS_BEFORE + 1)]
-    return rng.choice([d for d in known if d not in BLIZZARD and d < CLEAN_FROM.date()])
+    return rng.choice([d for d in known if d not in BLIZZARD and d < BEGIN.date()])
 
 
 def _copied(base: Path, place: str, con: duckdb.DuckDBPyConnection) -> Path:
