@@ -24,7 +24,7 @@ $(READY): $(RUNS)
 	$(INSTALL) '.[demo,dev]'
 	@touch $@
 
-demo: $(RUNS) ## the whole loop on a year of real flights, and a report (three minutes)
+demo: $(RUNS) ## the whole loop on a year of real flights, and a report (five minutes)
 	$(BIN)/noria demo $(DEMO)
 
 test: $(READY) ## every test

@@ -328,7 +328,9 @@ def _clean(base: Path, seed: int) -> Week:
         for table in KNOWN:
             con.execute(f"CREATE OR REPLACE TABLE src AS {CLEAN[table]}")
             _deliver(con, folder, table, "SELECT * FROM src")
-        return _replayed(folder, NOTHING, CLEAN_FROM, CLEAN_TO)
+        week = _replayed(folder, NOTHING, CLEAN_FROM, CLEAN_TO)
+        # What the turn at its beginning opens is about the days before.
+        return replace(week, findings=[f for f in week.findings if datetime.fromisoformat(f["opened_at"]) > CLEAN_FROM])
 
 
 def _donor(rng: np.random.Generator, day: date) -> date:

@@ -18,7 +18,7 @@ from noria.loop.releases import current_release
 from noria.loop.windows import answered_rows
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
-from projects import SETTINGS, write_project
+from projects import MODULE, SETTINGS, write_project
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,35 @@ def test_every_row_of_the_log_and_of_the_training_set_is_there(replayed: Path, t
         np.testing.assert_array_equal(matrix, rows.features)
         missing += written["outcome"].null_count
     assert 0 < missing < sum(told["windows"].values())  # the newest outcomes have not come
+
+
+def test_inputs_are_compared_with_a_fixed_period_where_one_is_declared(tmp_path: Path) -> None:
+    start, end = "2024-01-05T00:00Z", "2024-01-30T00:00+00:00"
+    module = MODULE.replace("false_alarms_per_year=6,", f'false_alarms_per_year=6, reference=("{start}", "{end}"),')
+    folder = write_project(tmp_path / "shop", module, SETTINGS.replace("2024-03-28T00:00:00Z", "2024-02-13T00:00:00Z"))
+    assert [noria(folder, command)[0] for command in ("ingest", "replay")] == [0, 0]
+    code, told = noria(folder, "monitor", "export", str(tmp_path / "out"))
+    assert code == 0
+    project = load_project(folder)
+    world = World.open(project, Workspace.of(folder, project.settings), project.endpoint(), Policy.declared(project, project.endpoint()))
+    release = current_release(world)
+    assert release is not None
+    known = world.profile(release.champion)
+    first = world.grid.number(moment(start))
+    assert known.numbers.tolist() == list(range(first, first + 25))
+    assert told["reference"] == known.rows.sum() < world.candidate_detail(release.champion)["rows"]["went"]["training rows"]
+    at = pq.read_table(tmp_path / "out" / "reference.parquet")["at"].to_pylist()
+    assert moment(start) <= min(at) <= max(at) < moment(end)
+    assert noria(folder, "monitor", "report", "--out", str(tmp_path / "report.html"))[0] in (0, 1)
+
+
+def test_a_fixed_period_of_which_nothing_is_known_yet_stops_the_training_and_says_so(tmp_path: Path) -> None:
+    module = MODULE.replace("false_alarms_per_year=6,", 'false_alarms_per_year=6, reference=("2024-03-01T00:00Z", "2024-03-25T00:00Z"),')
+    folder = write_project(tmp_path / "shop", module)
+    assert noria(folder, "ingest")[0] == 0
+    code, told = noria(folder, "replay")
+    assert code == 2
+    assert "reference period" in told["error"]["what"]
 
 
 def test_a_time_is_asked_for(replayed: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,6 +69,19 @@ def see(catalog: Catalog, now: datetime, *given: Finding, judged: tuple[Kind, ..
 
 def still_open(catalog: Catalog) -> list[str]:
     return [f["subject"] for f in findings(catalog) if f["closed_at"] is None]
+
+
+def test_an_episode_that_begins_anew_while_the_old_one_is_open_is_another_finding(catalog: Catalog) -> None:
+    def drift(since: datetime, *, episode: bool = True) -> Finding:
+        return replace(found("weather", "drift", since), episode=episode)
+
+    see(catalog, NOW, drift(NOW))
+    see(catalog, NOW + DAY, drift(NOW))
+    see(catalog, NOW + 2 * DAY, drift(NOW + DAY))
+    told = [(f["since"][:10], f["closed_at"] and f["closed_at"][:10]) for f in findings(catalog)]
+    assert told == [("2024-03-01", "2024-03-03"), ("2024-03-02", None)]
+    see(catalog, NOW + 3 * DAY, drift(NOW + 2 * DAY, episode=False))  # what only says since when it is seen is the same finding
+    assert len(findings(catalog)) == 2
 
 
 def test_a_finding_opens_once_is_told_once_and_ends_by_itself(catalog: Catalog) -> None:

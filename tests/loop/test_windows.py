@@ -249,12 +249,25 @@ def test_slices_of_what_is_no_feature_are_refused_with_the_nearest_name(shop: Pa
         load_project(shop)
 
 
-def test_a_rolling_baseline_of_too_few_windows_is_refused(shop: Path) -> None:
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ('rolling="20d"', ""),
+        ('rolling="19d"', "too short"),
+        ('rolling="12h"', "too short"),
+        ('reference=("2024-01-01T00:00Z", "2024-01-21T00:00Z")', ""),
+        ('reference=("2024-01-01T00:00Z", "2024-01-20T23:00Z")', "too short"),
+        ('reference=("2024-01-21T00:00Z", "2024-01-01T00:00Z")', "ends before it begins"),
+        ('reference=("2024-01-01T00:00Z", "spring")', "is not a time"),
+        ('reference=("2024-01-01", "2024-02-01")', "has no zone"),
+        ('reference="2024-01-01T00:00Z"', "two moments"),
+    ],
+)
+def test_what_inputs_are_compared_with_has_windows_enough(shop: Path, given: str, refused: str) -> None:
     module = (shop / "shop.py").read_text()
-    for stretch, refused in (("20d", False), ("19d", True), ("12h", True)):
-        (shop / "shop.py").write_text(module.replace("false_alarms_per_year=6,", f'false_alarms_per_year=6, rolling="{stretch}",'))
-        if refused:
-            with pytest.raises(UserMistake, match="too short"):
-                load_project(shop)
-        else:
+    (shop / "shop.py").write_text(module.replace("false_alarms_per_year=6,", f"false_alarms_per_year=6, {given},"))
+    if refused:
+        with pytest.raises(UserMistake, match=refused):
             load_project(shop)
+    else:
+        load_project(shop)

@@ -191,9 +191,7 @@ def test_columns_that_drift_beside_each_other_are_one_movement_and_it_says_since
     reading = judge(ref, told)
     first, second = reading.movements(sources)
     assert (first.columns, second.columns) == (("c", "d"), ("a",))
-    assert reading.since(first.start, "c") == START + timedelta(days=12)
-    assert reading.since(first.start + 5, "d") == START + timedelta(days=14)
-    assert reading.since(second.start, "a") == START + timedelta(days=60)
+    assert [reading.since(m) for m in (first, second)] == [START + timedelta(days=12), START + timedelta(days=60)]
     assert judge(ref, told[:12]).moved(sources) == []
     assert [m.columns for m in judge(ref, told[:19]).moved(sources)] == [("c", "d")]
 
@@ -205,7 +203,36 @@ def test_a_second_drift_of_a_column_began_after_its_first_was_over() -> None:
     x[60:, :, 2] += 0.6
     first, second = judge(ref, windows(ref, x.reshape(-1, 4))).movements({})
     reading = judge(ref, windows(ref, x.reshape(-1, 4)))
-    assert [reading.since(m.start, "c") for m in (first, second)] == [START + timedelta(days=10), START + timedelta(days=60)]
+    assert [reading.since(m) for m in (first, second)] == [START + timedelta(days=10), START + timedelta(days=60)]
+
+
+def test_a_mild_drift_that_has_ebbed_does_not_hide_what_begins_in_another_column_of_its_source() -> None:
+    ref = reference()
+    sources = dict.fromkeys("abcd", "weather")
+    x = values(80, 7).reshape(80, 300, 4)
+    x[10:14, :, 2] += 0.6
+    x[60:, :, 0] += 0.8
+    reading = judge(ref, windows(ref, x.reshape(-1, 4)))
+    first, second = reading.movements(sources)
+    assert second.columns == ("a",)
+    assert reading.since(first) < START + timedelta(days=first.end) <= reading.since(second)
+
+
+def test_what_has_been_said_of_a_movement_stays_said_as_windows_come() -> None:
+    ref = reference()
+    sources = {"a": "north", "b": "north", "c": "south", "d": "south"}
+    x = values(60, 8).reshape(60, 300, 4)
+    x[10:30, :, :] += 0.16  # no source's part is much by itself
+    x[40:, :, 1] += 0.5
+    told = windows(ref, x.reshape(-1, 4))
+    named: dict[tuple[str, int], tuple[str, datetime]] = {}
+    for i in range(1, len(told) + 1):
+        reading = judge(ref, told[:i])
+        moved = reading.moved(sources)
+        assert bool(moved) or not reading.drifting  # what alarms is told
+        for m in moved:
+            assert named.setdefault((m.source, m.start), (m.columns[0], reading.since(m))) == (m.columns[0], reading.since(m))
+    assert len(named) == len(reading.movements(sources)) >= 2
 
 
 def test_one_column_in_another_unit_is_no_holiday_though_all_go_with_it() -> None:

@@ -11,7 +11,15 @@ from scipy.stats import chi2
 from noria.monitoring.monitor import CALIBRATION, Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.windows import Performance, Window
-from noria.statistics.e_detector import drift_scores, learn_spread, level_for, normal_scores, shiryaev_roberts
+from noria.statistics.e_detector import (
+    ShiryaevRoberts,
+    alarms_begun_anew,
+    drift_scores,
+    learn_spread,
+    level_for,
+    normal_scores,
+    shiryaev_roberts,
+)
 
 YEARS = 120
 BUDGET = 2.0
@@ -115,3 +123,19 @@ def test_evidence_of_a_drift_that_lasted_for_years_ebbs_within_a_month() -> None
     assert np.isfinite(path).all()
     assert path[1999] > 1e14
     assert path[-1] < 5
+
+
+def test_alarms_that_begin_anew_are_those_of_a_detector_for_each_level() -> None:
+    rng = np.random.default_rng(3)
+    scores, weights, levels = rng.normal(size=(300, 4)), np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.5, 5.0, 50.0, 1e6])
+    scores[:, 2] += 0.5
+    scores[40:50] = np.nan
+    expected = []
+    for level in levels:
+        detector, count = ShiryaevRoberts(4), 0
+        for window in scores:
+            if detector.add(window) @ weights >= level:
+                detector, count = ShiryaevRoberts(4), count + 1
+        expected.append(count)
+    assert alarms_begun_anew(scores, weights, levels).tolist() == expected
+    assert expected[0] > expected[1] > expected[2] > 0

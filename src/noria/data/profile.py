@@ -36,7 +36,7 @@ TAIL = 0.05  # the share of the reference that each tail holds
 MOST_RELATED = 100  # columns beyond which their relations are not kept
 # A value beyond the range is an error code if it is nearly all that lies there, and so large a part of the rows.
 LEAST_CODE, ALONE, SHARE_OF_CODE = 5, 0.8, 0.15
-MOST_SLICES = 16  # that a column may make of the rows
+MOST_SLICES = 16  # that a column may make of the rows; of more values, the most frequent
 LEAST_EXPLAINED, RIDGE = 0.5, 0.01  # of a column's variance, below which the others let nothing be expected of it
 ROWS_OF_EACH_VALUE = 20  # on average, below which values are not taken for categories
 

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from noria.core.errors import UserMistake
 from noria.features.compile import KEY
 from noria.features.training_set import build_training_set
+from noria.loop.candidate import in_reference
 from noria.loop.releases import Release, current_release
 from noria.loop.windows import answered_rows, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
+from noria.monitoring.monitor import Period
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,12 +85,14 @@ def export(world: World, folder: Path, since: datetime | None, until: datetime |
 
 
 def _reference(world: World, release: Release) -> pa.Table:
-    """The training set once more, as it was then, with what the champion says of it."""
+    """The reference of the training set once more, as it was then, with what the champion says of it."""
     lineage = world.bundle(release.champion).manifest.lineage
     start, as_of = (datetime.fromisoformat(lineage[name]) for name in ("start", "as_of"))
     made = build_training_set(world.offline, world.endpoint.model.label, world.outcomes, start=start, as_of=as_of)
-    keys = made.rows.column(KEY).to_pylist()
-    return _table(made.features, keys, made.at, made.matrix, world.model(release.champion).predict(made.matrix), made.labels)
+    period = Period(*map(datetime.fromisoformat, lineage["reference"])) if "reference" in lineage else None
+    known = in_reference(period, made.at)
+    keys, values = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist(), made.matrix[known]
+    return _table(made.features, keys, made.at[known], values, world.model(release.champion).predict(values), made.labels[known])
 
 
 def _window(world: World, release: Release, start: datetime, now: datetime) -> pa.Table | None:

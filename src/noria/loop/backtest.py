@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.clock import require_utc
+from noria.core.clock import moment
 from noria.core.errors import UserMistake
 from noria.data.profile import Profile, profile
 from noria.features.training_set import feature_matrix
@@ -154,15 +154,21 @@ def read_incidents(path: Path) -> list[Incident]:
         with path.open(newline="", encoding="utf-8") as file:
             for number, row in enumerate(csv.DictReader(file), 2):
                 try:
-                    start = require_utc(datetime.fromisoformat(row["start"].strip()))
-                    end = require_utc(datetime.fromisoformat(row["end"].strip())) if (row.get("end") or "").strip() else start
+                    start = moment(row["start"])
+                    end = moment(row["end"]) if (row.get("end") or "").strip() else start
                     found.append(Incident(row["name"], start, end))
-                except (KeyError, ValueError, AttributeError) as error:
-                    raise UserMistake(
-                        what="this line is no incident",
-                        where=f"{path}, line {number}: {error}",
-                        mend="write name,start,end as the header, and times such as 2024-03-01T00:00:00Z",
-                    ) from error
+                except (KeyError, AttributeError):
+                    raise _no_incident(path, number, "it has no name or no start") from None
+                except UserMistake as error:
+                    raise _no_incident(path, number, error.what) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserMistake(what="the incidents can't be read", where=f"{path}: {error}", mend="give a CSV file") from error
     return found
+
+
+def _no_incident(path: Path, line: int, why: str) -> UserMistake:
+    return UserMistake(
+        what="this line is no incident",
+        where=f"{path}, line {line}: {why}",
+        mend="write name,start,end as the header, and times such as 2024-03-01T00:00:00Z",
+    )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.core.errors import UserMistake
 from noria.core.ids import canonical_json, digest, short
 from noria.data.profile import profile
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
@@ -21,6 +22,7 @@ from noria.loop.world import World
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
 from noria.models.model import Model
 from noria.monitoring.expected import calibrate
+from noria.monitoring.monitor import Period
 from noria.monitoring.windows import by_window
 from noria.training.fit import Fitted, fit_candidate
 
@@ -72,6 +74,7 @@ def run_id(world: World, training_set: TrainingSet, champion: str | None, with_p
             "holdout": model.holdout if with_probe else None,
             "champion": champion,
             "gates": [repr(g) for g in model.gates],
+            **_declared(world.reference_period),
             "seed": world.randomness.root,
             "environment": environment(),
         }
@@ -116,10 +119,11 @@ def _seal(
     run: str,
 ) -> Candidate:
     data, metrics = training_set.dataset(), _metrics(evaluation)
+    known = in_reference(world.reference_period, training_set.at)
     reference = profile(
         (*training_set.features, "prediction"),
-        np.column_stack([data.features, fitted.in_sample]),
-        _windows(world, training_set.at),
+        np.column_stack([data.features, fitted.in_sample])[known],
+        _windows(world, training_set.at[known]),
         np.append(fitted.attribution, 0.0),  # the prediction itself hangs on all of them
     )
     manifest = _manifest(world, training_set, metrics, run)
@@ -145,6 +149,22 @@ def _seal(
     return Candidate(bundle.id, run, all_passed(verdicts), detail, fitted.seconds)
 
 
+def in_reference(period: Period | None, at: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    """Which rows of a training set, by their times `(rows,)`, inputs are compared with later: all, or those of a fixed period."""
+    if period is None:
+        return np.ones(len(at), np.bool_)
+    start, end = (np.datetime64(each.replace(tzinfo=None), "us") for each in period)
+    known = np.asarray((at >= start) & (at < end))
+    if not known.any():
+        raise UserMistake(
+            what="nothing that can be trained on lies in the reference period",
+            where=f"nr.Monitor(reference=…): {period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC; the training set has "
+            f"{len(at):,} rows, the last of {at.max()}",
+            mend="give a period whose outcomes are known when the first model is trained, or leave `reference` out",
+        )
+    return known
+
+
 def _manifest(world: World, training_set: TrainingSet, metrics: dict[str, Any], run: str) -> Manifest:
     model, offline = world.endpoint.model, world.offline
     return Manifest(
@@ -162,11 +182,17 @@ def _manifest(world: World, training_set: TrainingSet, metrics: dict[str, Any], 
             "parameters": model.trainer.parameters(),
             "rows": training_set.balance.to_dict(),
             "definitions": offline.feature_set.definition(),
+            **_declared(world.reference_period),
         },
         metrics=metrics,
         environment=environment(),
         files={},
     )
+
+
+def _declared(period: Period | None) -> dict[str, Any]:
+    """A fixed reference, as runs and bundles state it."""
+    return {} if period is None else {"reference": [each.isoformat() for each in period]}
 
 
 def _sample(features: NDArray[np.float32], predictions: NDArray[np.float64]) -> dict[str, Any]:

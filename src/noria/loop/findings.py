@@ -81,7 +81,7 @@ def _performance(reading: PerformanceReading, drift: DriftReading | None, now: d
     moved = f"{metric} is {reading.recent - reading.accepted:+.3f} from where it was accepted"
     words = f"{moved}; {reading.tolerance.by} is tolerated; it looks like {cause}"
     mend = "retrain (`noria train`), or look what changed: `noria monitor report`"
-    yield Finding("performance", metric, since, "page", words, mend, {**reading.to_dict(), "looks_like": cause})
+    yield Finding("performance", metric, since, "page", words, mend, {**reading.to_dict(), "looks_like": cause}, episode=True)
 
 
 def _ranking(readings: tuple[PerformanceReading, ...], now: datetime) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def _metric(reading: MetricReading) -> Iterator[Finding]:
         name = reading.metric.name
         words = f"{name} is {reading.values[-1]:.4g}, where about {reading.expected:.4g} is usual; {reading.metric.by:g} is no matter"
         mend = "look what else has changed since then: `noria monitor report`"
-        yield Finding("metric", name, reading.starts[start], "page", words, mend, reading.to_dict())
+        yield Finding("metric", name, reading.starts[start], "page", words, mend, reading.to_dict(), episode=True)
 
 
 def _stranger(bundle: str, since: datetime) -> Finding:
@@ -150,13 +150,14 @@ def _objective(reading: ObjectiveReading, now: datetime) -> Iterator[Finding]:
 
 
 def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
-    """What moves in one source is one finding, and what moves in another a second: an old one must not hide a new one."""
+    """What moves in one source is one finding, and what moves in another a second: an old one must not hide a new one. What faults tell
+    is not told as drift once more."""
     if reading is None or not len(reading.pooled):
         return
     release = current_release(world)
     if release is not None:
         yield from faults_of(world, reading, release.champion)
-    for moved in reading.moved(world.source_of):
+    for moved in reading.moved(world.source_of, faults_too=False):
         first, start = moved.columns[0], moved.start
         kind = reading.kind(start, world.source_of, first)
         others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
@@ -164,7 +165,8 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
         words = f"{moved.source}: inputs have moved, first of all {first} ({far}){others}; it looks like {article(kind)}"
         evidence = {**reading.to_dict(start), "looks_like": kind}
         severity: Severity = "page" if kind == "upstream fault" else "inform"
-        yield Finding("drift", moved.source, reading.since(start, first), severity, words, _mend(kind, moved.source), evidence)
+        mend = _mend(kind, moved.source)
+        yield Finding("drift", moved.source, reading.since(moved), severity, words, mend, evidence, episode=True)
 
 
 def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Finding]:

@@ -55,11 +55,12 @@ def note(catalog: db.Catalog, endpoint: str, champion: str, seen: Observed, now:
     """Bring the catalog's findings to what is wrong now: open what is new, and close what is over."""
     current = {(finding.kind, finding.subject): finding for finding in seen.findings}
     open_now = {(row.kind, row.subject): row for row in catalog.rows(_open(endpoint))}
-    fresh = {finding.key(endpoint, champion): finding for what, finding in current.items() if what not in open_now}
+    anew = {what for what, row in open_now.items() if what in current and _began_anew(row, current[what])}
+    fresh = {finding.key(endpoint, champion): finding for what, finding in current.items() if what not in open_now or what in anew}
     if fresh:  # what a person has closed stays closed, until it begins anew
         known = {row.key for row in catalog.rows(sa.select(db.findings.c.key).where(db.findings.c.key.in_(list(fresh))))}
         fresh = {key: finding for key, finding in fresh.items() if key not in known}
-    over = [row for what, row in open_now.items() if what not in current and row.kind in seen.judged]
+    over = [row for what, row in open_now.items() if (what not in current and row.kind in seen.judged) or what in anew]
     if not fresh and not over:
         return
     with catalog.transaction() as c:
@@ -67,6 +68,11 @@ def note(catalog: db.Catalog, endpoint: str, champion: str, seen: Observed, now:
             close(c, row, now, ITSELF, outbox)
         for key, finding in fresh.items():
             _begin(c, endpoint, key, finding, now, outbox)
+
+
+def _began_anew(row: Any, finding: Finding) -> bool:
+    """Whether what is open has been over in between, and is another one now."""
+    return finding.episode and row.since is not None and since_epoch(finding.since) > row.since
 
 
 def open_elsewhere(catalog: db.Catalog, endpoint: str, finding: Finding, now: datetime, outbox: Outbox) -> None:

@@ -112,7 +112,7 @@ def load_project(folder: Path) -> Project:
     monitors = _of(Monitor, nouns)
     for monitor in monitors:
         _check_slices(monitor, next((e for e in endpoints if e.name == monitor.endpoint.name), None))
-        _check_rolling(monitor, duration(settings.loop.tick))
+        _check_stretches(monitor, duration(settings.loop.tick))
     return Project(folder, settings, tuple(named.values()), tuple(views.values()), endpoints, monitors, _of(Retrain, nouns))
 
 
@@ -127,13 +127,17 @@ def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
             )
 
 
-def _check_rolling(monitor: Monitor, tick: timedelta) -> None:
-    if monitor.rolling is not None and duration(monitor.rolling) // tick < LEAST_REFERENCE:
-        raise UserMistake(
-            what=f"a rolling baseline of {in_words(duration(monitor.rolling))} is too short",
-            where=f"nr.Monitor(rolling=…) of {monitor.endpoint.name}, where a window is {in_words(tick)} long",
-            mend=f"give at least {LEAST_REFERENCE} windows: {in_words(LEAST_REFERENCE * tick)}",
-        )
+def _check_stretches(monitor: Monitor, tick: timedelta) -> None:
+    """What inputs are compared with has windows enough to learn their spread from."""
+    given = {"rolling": None if monitor.rolling is None else duration(monitor.rolling)}
+    given["reference"] = None if monitor.period is None else monitor.period.end - monitor.period.start
+    for name, stretch in given.items():
+        if stretch is not None and stretch // tick < LEAST_REFERENCE:
+            raise UserMistake(
+                what=f"a {name} baseline of {in_words(stretch)} is too short",
+                where=f"nr.Monitor({name}=…) of {monitor.endpoint.name}, where a window is {in_words(tick)} long",
+                mend=f"give at least {LEAST_REFERENCE} windows: {in_words(LEAST_REFERENCE * tick)}",
+            )
 
 
 def _import(folder: Path, module: str) -> Any:

@@ -29,7 +29,7 @@ from noria.loop.workspace import Workspace
 from noria.models.bundle import PROFILE_FILE, Bundle, open_bundle
 from noria.models.runtime import OnnxModel
 from noria.monitoring.drift import DriftDetector
-from noria.monitoring.monitor import Monitor
+from noria.monitoring.monitor import Monitor, Period
 from noria.monitoring.volume import VolumeDetector
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate, Rollout
@@ -112,6 +112,11 @@ class World:
     def slices(self) -> Sequence[str]:
         """The features in whose slices performance is watched."""
         return () if self.monitor is None else self.monitor.slices
+
+    @property
+    def reference_period(self) -> Period | None:
+        """The period whose rows are the reference of drift; None: all that a champion was trained on."""
+        return None if self.monitor is None else self.monitor.period
 
     @property
     def watched(self) -> bool:

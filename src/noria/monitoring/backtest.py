@@ -12,12 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from noria.data.profile import Profile
 from noria.monitoring.drift import PERIOD, DriftDetector
-from noria.monitoring.findings import OVER
 from noria.monitoring.windows import Window
 from noria.statistics.bootstrap import resampled
 
@@ -60,7 +58,8 @@ class Incident:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """How many alarms a year each sensitivity would raise while nothing is wrong: the mean, and its upper 90 % bound."""
+    """How many alarms a year each sensitivity would raise while nothing is wrong, beginning anew after each: the mean, and its upper 90 %
+    bound."""
 
     budget: float
     alarms: dict[int, tuple[float, float]]
@@ -87,7 +86,7 @@ def join(alarms: Sequence[Alarm], incidents: Sequence[Incident], tick: timedelta
 def suggest(reference: Profile, level: float, budget: float, windows_per_year: int, seed: int) -> Suggestion:
     """How many false alarms a year each sensitivity would raise, from `YEARS` years drawn from the reference's own windows."""
     rng = np.random.default_rng(seed)
-    counts = dict.fromkeys(SENSITIVITIES, 0)
+    counts = np.zeros(len(SENSITIVITIES), np.int64)
     first = int(reference.numbers[-1]) + 1
     wanted = first + np.arange(windows_per_year)
     begin = datetime(2000, 1, 1)  # noqa: DTZ001 - a label for drawn windows, no moment in time
@@ -97,18 +96,6 @@ def suggest(reference: Profile, level: float, budget: float, windows_per_year: i
         detector.add(
             Window(begin + timedelta(days=i), "", "", int(reference.rows[p]), reference.windows[p], None) for i, p in enumerate(places)
         )
-        pooled = detector.reading().pooled
-        for sensitivity in SENSITIVITIES:
-            counts[sensitivity] += _episodes(pooled, level / sensitivity)
-    return Suggestion(budget, {s: (n / YEARS, float(chi2.ppf(0.9, 2 * n + 2)) / 2 / YEARS) for s, n in counts.items()})
-
-
-def _episodes(path: NDArray[np.float64], level: float) -> int:
-    """How often evidence rises to a level, having been calm before."""
-    count, up = 0, False
-    for value in path:
-        if not up and value >= level:
-            count, up = count + 1, True
-        elif up and value < OVER * level:
-            up = False
-    return count
+        counts += detector.alarms_at([level / sensitivity for sensitivity in SENSITIVITIES])
+    alarms = {s: (n / YEARS, float(chi2.ppf(0.9, 2 * n + 2)) / 2 / YEARS) for s, n in zip(SENSITIVITIES, counts.tolist(), strict=True)}
+    return Suggestion(budget, alarms)

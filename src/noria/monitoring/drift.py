@@ -7,7 +7,7 @@ much of the answer hangs on each, alarms at the level that the budget of false a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -19,7 +19,7 @@ from noria.monitoring.drift_reading import FAULTS, LEAST_REFERENCE, LEAST_SHIFT,
 from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
 from noria.statistics.baseline import Baseline, Past
-from noria.statistics.e_detector import ShiryaevRoberts
+from noria.statistics.e_detector import ShiryaevRoberts, alarms_begun_anew
 
 Floats = NDArray[np.float64]
 
@@ -92,6 +92,7 @@ class DriftDetector:
         self._within: list[Floats] = []
         self._evidence: list[Floats] = []
         self._scores: list[Floats] = []
+        self._holidays: list[bool] = []
         self._well: list[bool] = []
         self._faults: list[Fault] = []
         self._together = 0
@@ -137,6 +138,7 @@ class DriftDetector:
         self._within.append(within)
         self._evidence.append(evidence)
         self._scores.append(score.reshape(self._shape))
+        self._holidays.append(holiday)
         self._well.append(bool(self._weights @ evidence < CALM * self._level) and not self._together)
         if self._rolling is None:
             self._learn_what_was_well(place - DELAY)
@@ -178,6 +180,12 @@ class DriftDetector:
             return faulty[0]
         over = float(self._weights @ newest) >= self._level / self._sensitivity
         return self._reference.names[int(np.argmax(self._weights * newest))] if over else None
+
+    def alarms_at(self, levels: Sequence[float]) -> NDArray[np.int64]:
+        """How often each of the levels `(levels,)` would have alarmed by the windows so far, beginning anew after each alarm."""
+        scores = np.array(self._scores).reshape(len(self._scores), -1)
+        scores[self._holidays] = np.nan
+        return alarms_begun_anew(scores, np.outer(self._weights, SHARES).reshape(-1), np.asarray(levels))
 
     def reading(self) -> DriftReading:
         """What all windows so far say."""

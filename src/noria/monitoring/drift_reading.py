@@ -7,16 +7,16 @@ columns, since when, and what it looks like.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.data.profile import STATISTICS
-from noria.monitoring.findings import began, episodes
+from noria.monitoring.findings import OVER, began, episodes
 
 Floats = NDArray[np.float64]
 Kind = Literal["upstream fault", "population shift", "changed relation", "a holiday or a season"]
@@ -81,24 +81,19 @@ class FaultGroup:
         return f"{named}: {share}{self.faults[0].words}{where}"
 
 
-class Spell(NamedTuple):
-    """One column's evidence at or above the level: from when, in which order among those of a window, until when."""
-
-    start: int
-    order: float
-    end: int
-    column: str
-
-
 @dataclass(frozen=True)
 class Movement:
-    """Columns of one source that drift at the same time, the first first. start: the window in which its first column alarmed; end: that
-    in which all of them were over"""
+    """Columns of one source that drift at the same time, the one with most of the evidence first.
+
+    start: the window in which their evidence alarmed; end: that in which it was over
+    after: the window in which the movement before was over, in the same source: this one began no earlier
+    """
 
     source: str
     start: int
     end: int
     columns: tuple[str, ...]
+    after: int
 
 
 @dataclass(frozen=True)
@@ -149,25 +144,37 @@ class DriftReading:
         order = sorted(range(len(self.columns)), key=lambda i: (self.columns[i] not in faulty, -weighed[i]))[:5]
         return [(self.columns[i], float(self.shift[window, i])) for i in order]
 
-    def moved(self, source_of: Mapping[str, str]) -> list[Movement]:
-        """What drifts now. Where no column's part suffices by itself, it is the source of the one that leads."""
-        now, whole = len(self.pooled), began(self.pooled, self.level)
-        lasting = [m for m in self.movements(source_of) if m.end == now]
-        if not lasting and whole is not None:
-            leading = [name for name, _ in self.leading(whole)][:3]
-            return [Movement(source_of.get(leading[0], leading[0]), whole, now, tuple(leading))]
-        return lasting
+    def moved(self, source_of: Mapping[str, str], *, faults_too: bool = True) -> list[Movement]:
+        """What drifts now."""
+        return [m for m in self.movements(source_of, faults_too=faults_too) if m.end == len(self.pooled)]
 
     def movements(self, source_of: Mapping[str, str], *, faults_too: bool = True) -> list[Movement]:
-        """What has drifted so far: columns of one source that alarmed by their own parts of the evidence, and lasted beside each other.
-        faults_too: also where faults tell it anyhow"""
+        """What has drifted so far: sources (column → source; a column without one is its own) whose part of the evidence alarmed. Where no
+        source's part suffices by itself, it is that of the column that leads. faults_too: also where faults tell it anyhow"""
         parts = self.weights * self.evidence
-        found: dict[str, list[Spell]] = {}
-        for i, name in enumerate(self.columns):
-            spells = episodes(parts[:, i], self.level)
-            for start, end in spells if faults_too else [s for s in spells if not self._told_by_faults(i, *s)]:
-                found.setdefault(source_of.get(name, name), []).append(Spell(start, -parts[start, i], end, name))
-        return [m for source, spells in found.items() for m in _movements(source, sorted(spells))]
+        if not faults_too:
+            parts = self._less_what_faults_tell(parts)
+        sources = [source_of.get(name, name) for name in self.columns]
+        own = {source: [i for i, s in enumerate(sources) if s == source] for source in dict.fromkeys(sources)}
+        paths = {source: parts[:, columns].sum(axis=1) for source, columns in own.items()}
+        found = []
+        for source, spells in _spells(paths, [sources[i] for i in parts.argmax(axis=1)], self.level).items():
+            columns = own[source]
+            after = 0
+            for start, end in spells:
+                names = tuple(self.columns[columns[i]] for i in _in_order(parts[start:end, columns], self.level))
+                found.append(Movement(source, start, end, names, after))
+                after = end
+        return found
+
+    def _less_what_faults_tell(self, parts: Floats) -> Floats:
+        """Each column's part of the evidence, but for the spells that its faults tell anyhow."""
+        parts = parts.copy()
+        for column in {self.columns.index(fault.column) for fault in self.faults}:
+            for start, end in episodes(parts[:, column], self.level):
+                if self._told_by_faults(column, start, end):
+                    parts[start:end, column] = 0.0
+        return parts
 
     def _told_by_faults(self, column: int, start: int, end: int) -> bool:
         """Whether at least half of the windows in which a column stands out have a fault of it."""
@@ -188,9 +195,9 @@ class DriftReading:
             found.append(FaultGroup(source, statistic, tuple(faults), first, window))
         return found
 
-    def since(self, window: int, name: str) -> datetime:
-        """When what is seen of a column at a window began."""
-        return self.starts[self._began(window, self.columns.index(name))]
+    def since(self, moved: Movement) -> datetime:
+        """When a movement began, by the column that leads it."""
+        return self.starts[self._began(moved.start, self.columns.index(moved.columns[0]), moved.after)]
 
     def how_far(self, window: int, name: str) -> str:
         """How far a column's mean has moved at a window, in words: what drifts may be its spread, its tails or its relations alone."""
@@ -216,11 +223,11 @@ class DriftReading:
                 return "upstream fault"
         return "population shift"
 
-    def _began(self, window: int, column: int) -> int:
+    def _began(self, window: int, column: int, after: int = 0) -> int:
         """When a column's drift began, as seen at a window: the most likely moment of a change in what stands out most (Page 1954), since
-        its last drift was over."""
+        its last drift was over, and no earlier than the window `after`."""
         over = [end for _, end in episodes(self.weights[column] * self.evidence[:, column], self.level) if end <= window]
-        first = max(over, default=0)
+        first = max([after, *over])
         scores = np.nan_to_num(self.scores[first : window + 1, column])
         recent = scores[-SUDDEN - 1 :].mean(axis=0)
         strongest = int(np.abs(recent).argmax())
@@ -259,14 +266,24 @@ def article(kind: Kind) -> str:
     return f"an {kind}" if kind.startswith("u") else kind if kind.startswith("a ") else f"a {kind}"
 
 
-def _movements(source: str, spells: Sequence[Spell]) -> list[Movement]:
-    """The movements in one source, by its columns' spells, the first first."""
-    found: list[Movement] = []
-    for start, _, end, name in spells:
-        if found and found[-1].end > start:
-            last = found.pop()
-            columns = last.columns if name in last.columns else (*last.columns, name)
-            found.append(replace(last, end=max(last.end, end), columns=columns))
-        else:
-            found.append(Movement(source, start, end, (name,)))
+def _spells(paths: Mapping[str, Floats], leading: Sequence[str], level: float) -> dict[str, list[tuple[int, int]]]:
+    """The episodes `(first, end)` of each source's part of the evidence `(windows,)`. Where all parts together reach the level and no
+    episode lasts, one begins of the source that is leading in that window, until its part has ebbed."""
+    found = {source: episodes(path, level) for source, path in paths.items()}
+    for i in np.flatnonzero(sum(paths.values()) >= level).tolist() if paths else ():
+        if any(start <= i < end for spells in found.values() for start, end in spells):
+            continue
+        path, spells = paths[leading[i]], found[leading[i]]
+        end = next((j for j in range(i + 1, len(path)) if path[j] < OVER * path[i]), len(path))
+        grown = next((spell for spell in spells if i < spell[0] <= end), None)  # it came to suffice by itself
+        rest = [spell for spell in spells if spell != grown]
+        found[leading[i]] = sorted([*rest, (i, end if grown is None else grown[1])])
     return found
+
+
+def _in_order(parts: Floats, level: float) -> list[int]:
+    """Which columns a movement is of, by their parts of its evidence `(windows, columns)`: the leading one, then those that came to suffice
+    by themselves."""
+    leading = int(parts[0].argmax())
+    reached = [(int(over[0]), -parts[over[0], i], i) for i in range(parts.shape[1]) if len(over := np.flatnonzero(parts[:, i] >= level))]
+    return [leading, *(i for _, _, i in sorted(reached) if i != leading)]

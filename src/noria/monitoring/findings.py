@@ -27,6 +27,7 @@ class Finding:
     """One thing that is wrong now, known by its kind, its subject and when it began.
 
     since: when it began, as far as the windows tell; words: what happened, in one sentence; mend: what to do about it
+    episode: whether it is an episode of evidence, whose `since` stays as long as it lasts: a later one is another finding
     """
 
     kind: Kind
@@ -36,6 +37,7 @@ class Finding:
     words: str
     mend: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    episode: bool = False
 
     def key(self, endpoint: str, champion: str) -> str:
         """The same finding has the same key, however often it is seen."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Protocol
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
+from noria.core.clock import moment, require_utc
 from noria.core.errors import UserMistake, nearest
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.monitoring.business import Metric
@@ -18,6 +20,13 @@ PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE, METRICS_SHARE = 0.45, 0.35, 0.1, 0
 # How much lower than the budget's own level drift may alarm, by simulation (benchmarks/monitoring): the mean over so many statistics is
 # careful, and leaves most of the budget unspent.
 SENSITIVITY = 20.0
+
+
+class Period(NamedTuple):
+    """From a moment on, and before another."""
+
+    start: datetime
+    end: datetime
 
 
 class Named(Protocol):
@@ -56,6 +65,8 @@ class Monitor:
     skew: the largest share of a feature's served values that may differ from what its definition gives; None: not watched
     metrics: numbers that SQL draws from predictions and outcomes, each watched as a series
     slices: features of few values (an airport, a partner) in each of which performance is watched by itself
+    reference: a fixed period, such as `("2024-01-01T00:00Z", "2024-03-01T00:00Z")`: of what a champion is trained on, inputs are compared
+        with the rows of that period; None: with all
     rolling: a stretch such as `"60d"`: inputs are compared with the newest windows before, whatever those were like, so that a change is
         told once and is usual afterwards; None: with what the champion was trained on, and what was well since
     sensitivity: of the drift lane, as `noria monitor backtest --suggest` finds it for this project's own past
@@ -68,6 +79,7 @@ class Monitor:
     sensitivity: float = SENSITIVITY
     metrics: Sequence[Metric] = ()
     slices: Sequence[str] = ()
+    reference: tuple[str | datetime, str | datetime] | None = None
     rolling: str | timedelta | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +89,22 @@ class Monitor:
                 where=f"false_alarms_per_year={self.false_alarms_per_year}, sensitivity={self.sensitivity}",
                 mend="give false_alarms_per_year above 0, and a sensitivity of at least 1",
             )
+        if self.period is not None and not self.period.start < self.period.end:
+            raise self._no_period("the reference period ends before it begins")
+
+    @cached_property
+    def period(self) -> Period | None:
+        """The fixed period of the reference, in UTC."""
+        if self.reference is None:
+            return None
+        if isinstance(self.reference, str) or len(self.reference) != 2:
+            raise self._no_period("a reference period has two moments")
+        start, end = (moment(each) if isinstance(each, str) else require_utc(each) for each in self.reference)
+        return Period(start, end)
+
+    def _no_period(self, what: str) -> UserMistake:
+        mend = "give its beginning and its end: what comes from the one on and before the other is the reference"
+        return UserMistake(what=what, where=f"nr.Monitor(reference={self.reference!r}) of {self.endpoint.name}", mend=mend)
 
     @property
     def performance_budget(self) -> float:

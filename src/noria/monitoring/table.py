@@ -118,7 +118,7 @@ class TableReading:
         more = f", then {', '.join(moved.columns[1:4])}" if len(moved.columns) > 1 else ""
         words = f"first of all {first} has moved ({reading.how_far(moved.start, first)}){more}; it looks like {article(kind)}"
         evidence = {"columns": list(moved.columns), "looks_like": kind, "over": self._over(moved.end - 1)}
-        since = reading.since(moved.start, first)
+        since = reading.since(moved)
         return Finding("drift", moved.source, since, "inform", words, "look what has changed since then", evidence)
 
     def _faults(self) -> Iterator[Finding]:

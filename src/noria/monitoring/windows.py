@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.data.profile import MOST_SLICES
 from noria.evaluation.metrics import ROW_LOSSES, auc
 from noria.monitoring.monitor import AUC, CALIBRATION
 
 Floats = NDArray[np.float64]
-
-
-MOST_SLICES = 16  # of one feature, the most frequent values
 
 
 @dataclass(frozen=True)

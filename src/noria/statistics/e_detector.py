@@ -59,6 +59,21 @@ class ShiryaevRoberts:
         return np.asarray(self._evidence.mean(axis=0))
 
 
+def alarms_begun_anew(scores: Floats, weights: Floats, levels: Floats, tilts: tuple[float, ...] = TWO_SIDED) -> NDArray[np.int64]:
+    """How often the evidence of normal scores `(windows, columns)`, pooled by weights `(columns,)`, reaches each of the levels `(levels,)`,
+    where a detector begins anew after each of its alarms. Windows without a value (NaN) add no evidence and take none away."""
+    h = np.asarray(tilts)[:, None]
+    evidence, alarms = np.zeros((len(levels), len(tilts), scores.shape[1])), np.zeros(len(levels), np.int64)
+    for window in scores:
+        seen = ~np.isnan(window)
+        e = np.exp(h * np.where(seen, window, 0.0) - h**2 / 2)
+        evidence = np.where(seen, np.minimum((1.0 + evidence) * e, MOST), evidence)
+        over = evidence.mean(axis=1) @ weights >= levels
+        evidence[over] = 0.0
+        alarms += over
+    return alarms
+
+
 def shiryaev_roberts(scores: Floats, tilts: tuple[float, ...] = TWO_SIDED) -> Floats:
     """Evidence after each window, from normal scores `(windows, columns)`; returns the same shape."""
     detector = ShiryaevRoberts(scores.shape[1], tilts)
