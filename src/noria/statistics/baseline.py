@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc
 
-from noria.statistics.e_detector import Spread, learn_spread, normal_scores
+from noria.statistics.e_detector import normal_scores
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -24,6 +24,19 @@ SEASONS_OF_EACH_PHASE = 4  # windows of each phase, below which no season is loo
 RELEARN = 7  # windows between two looks at the past, which moves slowly
 LEAST_SD = 1e-6
 LEAST_BETWEEN = 0.1  # of the whole variance: the difference of two estimates may be nothing by chance, and volume grow afterwards
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where a statistic lies from window to window while nothing is wrong, per column: arrays `(columns,)`.
+
+    `autocorrelation` is the lag-1 autocorrelation, shrunk for bias and set to 0 where it does not exceed chance.
+    """
+
+    mean: Floats
+    sd: Floats
+    autocorrelation: Floats
+    windows: int
 
 
 @dataclass(frozen=True)
@@ -94,10 +107,21 @@ class Past:
 def learn_baseline(values: Floats, within: Floats, phase: Integers, period: int = 1) -> Baseline:
     """The baseline of windows `(windows, statistics)`, their variances within `(windows, statistics)` and phases `(windows,)`."""
     season = _season(values, phase, period)
-    spread = learn_spread(values - season[phase % period])
+    spread = _learn_spread(values - season[phase % period])
     total = spread.sd**2
     between = np.maximum(total - np.nanmean(within, axis=0), LEAST_BETWEEN * total)
     return Baseline(spread, np.nan_to_num(between), season)
+
+
+def _learn_spread(values: Floats) -> Spread:
+    """The spread of a statistic over past windows, from `(windows, columns)`; needs at least three windows."""
+    count = len(values)
+    mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1)
+    centred = np.nan_to_num((values - mean) / np.where(sd > 0, sd, 1.0))
+    lag1 = (centred[1:] * centred[:-1]).sum(axis=0) / max(count - 1, 1)
+    lag1 = lag1 + (1 + 3 * lag1) / count  # Kendall's correction of the small-sample bias
+    lag1 = np.where(lag1 > 1.64 / np.sqrt(count), np.clip(lag1, 0.0, 0.9), 0.0)
+    return Spread(mean, sd, lag1, count)
 
 
 def _season(values: Floats, phase: Integers, period: int) -> Floats:

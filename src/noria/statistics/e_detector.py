@@ -8,8 +8,6 @@ dependence between them, so columns may be pooled without independence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
@@ -78,40 +76,3 @@ def shiryaev_roberts(scores: Floats, tilts: tuple[float, ...] = TWO_SIDED) -> Fl
     """Evidence after each window, from normal scores `(windows, columns)`; returns the same shape."""
     detector = ShiryaevRoberts(scores.shape[1], tilts)
     return np.array([detector.add(u) for u in scores]).reshape(scores.shape)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Where a statistic lies from window to window while nothing is wrong, per column: arrays `(columns,)`.
-
-    `autocorrelation` is the lag-1 autocorrelation, shrunk for bias and set to 0 where it does not exceed chance.
-    """
-
-    mean: Floats
-    sd: Floats
-    autocorrelation: Floats
-    windows: int
-
-
-def learn_spread(values: Floats) -> Spread:
-    """The spread of a statistic over past windows, from `(windows, columns)`; needs at least three windows."""
-    count = len(values)
-    mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1)
-    centred = np.nan_to_num((values - mean) / np.where(sd > 0, sd, 1.0))
-    lag1 = (centred[1:] * centred[:-1]).sum(axis=0) / max(count - 1, 1)
-    lag1 = lag1 + (1 + 3 * lag1) / count  # Kendall's correction of the small-sample bias
-    lag1 = np.where(lag1 > 1.64 / np.sqrt(count), np.clip(lag1, 0.0, 0.9), 0.0)
-    return Spread(mean, sd, lag1, count)
-
-
-def drift_scores(values: Floats, past: Spread, floor: Floats, *, least_sd: float = 1e-4) -> Floats:
-    """Signed scores of new windows `(windows, columns)` against their past, with an effect floor `(columns,)`.
-
-    z = sign·max(0, |y − mean| − floor) / (w·sd·√(1 + w²/k)), where w = √((1 + φ)/(1 − φ)) widens for autocorrelation and
-    k is the number of past windows. The floor inside the score keeps trivial but lasting shifts from adding up for ever.
-    """
-    w = np.sqrt((1 + past.autocorrelation) / (1 - past.autocorrelation))
-    scale = w * np.maximum(past.sd, least_sd) * np.sqrt(1 + w**2 / past.windows)
-    shift = values - past.mean
-    z = np.sign(shift) * np.maximum(0.0, np.abs(shift) - floor) / scale
-    return normal_scores(z, 5.0)
