@@ -9,7 +9,8 @@ from scipy.stats import beta
 
 from benchmarks.figure import Figure, Proof
 from noria.evaluation.metrics import log_losses, squared_errors
-from noria.statistics.confidence import asymptotic_sequence, bounded_sequence
+from noria.monitoring.performance import PLANNED
+from noria.statistics.confidence import asymptotic_sequence, bounded_sequence, mean_sequence
 
 STREAMS = int(os.environ.get("COVERAGE_STREAMS", "2000"))
 ALPHA, ROWS, LATEST = 0.1, 1000, 300
@@ -23,6 +24,11 @@ def coverage() -> Proof:
         upper = float(beta.ppf(0.95, wrong + 1, STREAMS - wrong))
         yield f"# {name}: {wrong} of {STREAMS} streams erred at any look, at most {upper:.3f} (95 % bound)"
         yield Figure(f"sequence_errs: {name}", wrong / STREAMS, "of streams", "<=", ALPHA)
+    for lag1 in (0.0, 0.5):
+        wrong = sum(_by_window(np.random.default_rng([23, seed]), lag1) for seed in range(STREAMS))
+        upper = float(beta.ppf(0.95, wrong + 1, STREAMS - wrong))
+        yield f"# a metric by windows, autocorrelation {lag1}: {wrong} of {STREAMS} streams erred at any look, at most {upper:.3f}"
+        yield Figure(f"sequence_errs: windows, autocorrelation {lag1}", wrong / STREAMS, "of streams", "<=", ALPHA)
     wrong = sum(_peeked(np.random.default_rng([17, seed])) for seed in range(STREAMS))
     yield Figure("fixed_interval_peeked_at_errs", wrong / STREAMS, "of streams (the sabotage must show)", ">", ALPHA)
 
@@ -65,6 +71,15 @@ def _brier(rng: np.random.Generator) -> bool:
 def _asymptotic(rng: np.random.Generator) -> bool:
     scores, labels = _late(rng)
     return _errs(asymptotic_sequence(_clipped(labels, scores), alpha=ALPHA, planned=300), TRUE["log"])
+
+
+def _by_window(rng: np.random.Generator, lag1: float) -> bool:
+    """The mean of a metric as the monitor tells it, from the fourteen windows it was accepted with and up to a hundred since."""
+    values = rng.normal(size=114)
+    for i in range(1, len(values)):
+        values[i] = lag1 * values[i - 1] + np.sqrt(1 - lag1**2) * values[i]
+    told = (mean_sequence(values[14 : 14 + n], values[:14], alpha=ALPHA, planned=PLANNED) for n in range(1, 101))
+    return any(i is not None and not i.lower <= 0 <= i.upper for i in told)
 
 
 def _peeked(rng: np.random.Generator) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from noria.statistics.confidence import asymptotic_sequence, bounded_sequence
+from noria.statistics.confidence import Interval, asymptotic_sequence, bounded_sequence, mean_sequence, paired_sequence
 
 ALPHA, STREAMS, ROWS = 0.1, 400, 400
 
@@ -51,6 +53,36 @@ def test_sequences_without_bounds_err_no_more_often_than_stated() -> None:
         lower, upper = asymptotic_sequence(values, alpha=ALPHA, planned=100)
         wrong += bool(((lower > 2.0) | (upper < 2.0)).any())
     assert wrong <= binom.ppf(0.999, STREAMS, ALPHA)
+
+
+def autocorrelated(seed: int, lag1: float) -> tuple[np.ndarray, np.ndarray]:
+    """Fourteen windows before and sixty since, each like the one before it; their mean is 0."""
+    values = np.random.default_rng([5, seed]).normal(size=74)
+    for i in range(1, len(values)):
+        values[i] = lag1 * values[i - 1] + np.sqrt(1 - lag1**2) * values[i]
+    return values[:14], values[14:]
+
+
+def errs(sequence: Callable[..., Interval | None], seed: int, lag1: float) -> bool:
+    before, values = autocorrelated(seed, lag1)
+    told = [sequence(values[:n], before, alpha=ALPHA, planned=28) for n in range(1, len(values) + 1)]
+    return any(i is not None and not i.lower <= 0 <= i.upper for i in told)
+
+
+@pytest.mark.parametrize("lag1", [0.0, 0.5])
+def test_the_mean_of_windows_that_resemble_each_other_is_kept_as_well(lag1: float) -> None:
+    wrong = sum(errs(mean_sequence, seed, lag1) for seed in range(STREAMS))
+    assert wrong <= binom.ppf(0.999, STREAMS, ALPHA)
+
+
+def test_a_sequence_for_independent_windows_would_not_keep_it() -> None:
+    assert sum(errs(paired_sequence, seed, 0.5) for seed in range(STREAMS)) > binom.ppf(0.999, STREAMS, ALPHA)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [2.0, 2.0, 2.0]])
+def test_few_values_or_equal_ones_are_no_error(values: list[float]) -> None:
+    found = mean_sequence(np.array(values), np.empty(0), alpha=ALPHA, planned=28)
+    assert found is None or found.lower <= found.mean <= found.upper
 
 
 def test_values_beyond_the_bounds_are_refused_and_no_values_give_no_bounds() -> None:

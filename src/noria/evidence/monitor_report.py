@@ -10,7 +10,7 @@ from noria.evidence.charts import Line, Mark, line_chart
 from noria.evidence.inputs import render_inputs
 from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table, minute, short_day, table
-from noria.monitoring.monitor import AUC
+from noria.monitoring.performance import WORSE
 
 WORDS = {"healthy": "well", "unhealthy": "not well", "unknown": "unknown"}
 
@@ -74,12 +74,22 @@ def _performance(one: Mapping[str, Any]) -> str:
     lines = [
         Line("each window", "loop", one["values"]),
         Line("accepted", "static", [one["accepted"]] * len(labels)),
-        Line("tolerated", "bad", [one["accepted"] + (-1 if one["metric"] == AUC else 1) * one["tolerance"]] * len(labels)),
     ]
+    for sign in WORSE.get(one["metric"], (1.0,)):
+        lines.append(Line("tolerated", "bad", [one["accepted"] + sign * one["tolerance"]] * len(labels)))
     over = next((i for i, value in enumerate(one["evidence"]) if value >= one["level"]), None)
     marks = [] if over is None else [Mark(over / max(len(labels) - 1, 1), "refuse", "the evidence suffices", "alarm")]
     waiting = f" {one['waiting']} newer windows wait for their outcomes." if one["waiting"] else ""
-    return f"{title}<p class='dim'>By window, once its outcomes are due.{waiting}</p>" + line_chart(lines, labels, marks=marks)
+    told = f"By window, once its outcomes are due.{waiting} {_mean(one['interval'])}"
+    return f"{title}<p class='dim'>{told}</p>" + line_chart(lines, labels, marks=marks)
+
+
+def _mean(interval: Mapping[str, float] | None) -> str:
+    """A mean with its confidence sequence, in words."""
+    if interval is None:
+        return ""
+    between = f"between {interval['lower']:.4f} and {interval['upper']:.4f}"
+    return f"The mean since the champion went live is {interval['mean']:.4f}: {between}, with 90 % certainty however often one looks."
 
 
 def _early(early: Sequence[Mapping[str, Any]]) -> str:
@@ -110,11 +120,13 @@ def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for s in sorted(slices, key=lambda s: -s["evidence"]):
         state = "unhealthy" if s["evidence"] >= s["level"] else "healthy"
-        figures = (f"{s['accepted']:.4f}", f"{s['recent']:.4f}", f"{s['recent'] - s['accepted']:+.4f}")
+        between = "—" if s["interval"] is None else f"{s['interval']['lower']:.4f} to {s['interval']['upper']:.4f}"
+        figures = (f"{s['accepted']:.4f}", f"{s['recent']:.4f}", f"{s['recent'] - s['accepted']:+.4f}", between)
         rows.append(((WORDS[state], f"tag {state}"), escape(s["slice"]), escape(s["metric"]), *figures))
     return (
         "<h2>By slice</h2><p class='dim'>Each slice of the rows against what it was accepted with; the last seven windows whose outcomes "
-        "are due.</p>" + table(("", "slice", "metric", "accepted", "now", "apart"), rows)
+        "are due; and between what the mean since the champion went live lies, with 90 % certainty however often one looks.</p>"
+        + table(("", "slice", "metric", "accepted", "now", "apart", "mean between"), rows)
     )
 
 

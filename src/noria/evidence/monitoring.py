@@ -90,10 +90,15 @@ def _performance(world: World, monitors: Monitors, release: Release, windows: Se
                 "values": reading.values.round(5).tolist(),
                 "evidence": reading.evidence.tolist(),
                 "level": reading.level,
+                "interval": _interval(reading),
                 "waiting": sum(w.performance is None for w in windows),
             }
         )
     return found
+
+
+def _interval(reading: PerformanceReading) -> dict[str, float] | None:
+    return None if reading.interval is None else reading.interval.to_dict()
 
 
 def _slice(reading: PerformanceReading) -> dict[str, Any]:
@@ -102,6 +107,7 @@ def _slice(reading: PerformanceReading) -> dict[str, Any]:
         "metric": reading.tolerance.metric,
         "accepted": reading.accepted,
         "recent": reading.recent,
+        "interval": _interval(reading),
         "windows": len(reading.values),
         "evidence": float(reading.evidence[-1]),
         "level": reading.level,

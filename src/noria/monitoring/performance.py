@@ -19,13 +19,16 @@ from scipy.stats import t as student
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
 from noria.monitoring.windows import Performance, Window
+from noria.statistics.confidence import Interval, mean_sequence
 from noria.statistics.e_detector import ONE_SIDED, normal_scores, shiryaev_roberts
 
 Floats = NDArray[np.float64]
 
+BOUNDS = {CALIBRATION: (-1.0, 1.0), AUC: (0.0, 1.0), "error_rate": (0.0, 1.0), "brier": (0.0, 1.0)}
 WORSE = {CALIBRATION: (1.0, -1.0), AUC: (-1.0,)}  # the ways in which a metric gets worse; a loss, by growing
 LEAST_PAST = 5  # windows without which a spread says nothing
 LEAST_ROWS = 20  # with outcomes, of a slice in a window
+ALPHA, PLANNED = 0.1, 28  # of the mean's confidence sequence, which is narrowest after so many windows
 RECENT, LEAST_DROP = 7, 0.03  # windows that tell a cause; of AUC
 RANKED, LOST_RANKING = 3, 0.15  # windows, and by how much their AUC must be lower
 RANKING_CHANCE = 0.0005  # that it happens by itself: once in five years of days
@@ -35,6 +38,7 @@ RANKING_CHANCE = 0.0005  # that it happens by itself: once in five years of days
 class PerformanceReading:
     """What the monitor sees of one metric: the evidence after each window, against the level at which it alarms.
 
+    past: the values that the champion was accepted with
     gaps: share of positives minus mean prediction; aucs: how well scores rank outcomes, of each window and of those accepted
     """
 
@@ -44,6 +48,7 @@ class PerformanceReading:
     evidence: Floats
     level: float
     starts: tuple[datetime, ...] = ()
+    past: Floats = field(default_factory=lambda: np.empty(0))
     gaps: Floats = field(default_factory=lambda: np.empty(0))
     aucs: Floats = field(default_factory=lambda: np.empty(0))
     accepted_aucs: Floats = field(default_factory=lambda: np.empty(0))
@@ -54,6 +59,14 @@ class PerformanceReading:
     def name(self) -> str:
         """Of what it is: the metric, and the slice of the rows."""
         return f"{self.tolerance.metric} of {self.slice}" if self.slice else self.tolerance.metric
+
+    @property
+    def interval(self) -> Interval | None:
+        """The mean since the champion went live, between bounds that hold at every look (level `1 - ALPHA`); None while too few windows say
+        how it varies."""
+        found = mean_sequence(self.values, self.past, alpha=ALPHA, planned=PLANNED)
+        least, most = BOUNDS.get(self.tolerance.metric, (0.0, np.inf))
+        return None if found is None else replace(found, lower=max(found.lower, least), upper=min(found.upper, most))
 
     @property
     def alarmed_at(self) -> int | None:
@@ -120,6 +133,7 @@ class PerformanceReading:
             "tolerance": self.tolerance.by,
             "accepted": self.accepted,
             "recent": self.recent,
+            "interval": None if self.interval is None else self.interval.to_dict(),
             "windows": len(self.values),
             "evidence": float(self.evidence[-1]),
             "level": self.level,
@@ -147,6 +161,7 @@ def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], sinc
         evidence,
         level,
         tuple(start for start, _ in judged),
+        past,
         np.array([p.positives - p.prediction for p in told]),
         _aucs(told),
         _aucs([p for p in accepted if p.rows]),

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+MOST_AUTOCORRELATION = 0.9
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -35,21 +37,42 @@ def radius(units: int, sd: float, *, alpha: float, planned: int) -> float:
     return sd * math.sqrt(2 * v / (units**2 * rho2) * math.log(math.sqrt(v) / alpha))
 
 
-def paired_sequence(differences: NDArray[np.float64], before: NDArray[np.float64], *, alpha: float, planned: int) -> Interval | None:
+def paired_sequence(differences: Floats, before: Floats, *, alpha: float, planned: int) -> Interval | None:
     """The confidence sequence for the mean of paired differences, one per independent unit (here: a day).
 
     `before` holds differences of the same kind from an earlier period (the gate's holdout): they say how much such
     differences vary, which three days alone cannot, but do not enter the mean. None while there are fewer than two
     observations to estimate a spread from.
     """
-    residuals = [part - part.mean() for part in (differences, before) if len(part) > 1]
+    return _sequence(differences, _residuals(differences, before), 1.0, alpha=alpha, planned=planned)
+
+
+def mean_sequence(values: Floats, before: Floats, *, alpha: float, planned: int) -> Interval | None:
+    """The confidence sequence for the mean of a metric's values, one a window `(windows,)`, where one window resembles the one before it.
+
+    As `paired_sequence`, but widened by √((1 + φ)/(1 − φ)), the factor by which the error of a mean of such values is larger; φ is the
+    upper 95 % bound of the autocorrelation at lag 1, since a few windows can't rule it out.
+    """
+    residuals = _residuals(values, before)
+    squares, count = sum(float((part**2).sum()) for part in residuals), sum(map(len, residuals))
+    lag1 = sum(float((part[1:] * part[:-1]).sum()) for part in residuals) / squares if squares else 0.0
+    most = lag1 + (1 + 3 * lag1) / max(count, 1) + 1.64 / math.sqrt(max(count, 1))  # Kendall's correction, and the bound
+    most = min(max(most, 0.0), MOST_AUTOCORRELATION)
+    return _sequence(values, residuals, math.sqrt((1 + most) / (1 - most)), alpha=alpha, planned=planned)
+
+
+def _residuals(values: Floats, before: Floats) -> list[Floats]:
+    """The deviations of both periods, each about its own mean."""
+    return [part - part.mean() for part in (values, before) if len(part) > 1]
+
+
+def _sequence(values: Floats, residuals: list[Floats], widened: float, *, alpha: float, planned: int) -> Interval | None:
     degrees = sum(len(part) - 1 for part in residuals)
-    if len(differences) == 0 or degrees < 2:
+    if len(values) == 0 or degrees < 2:
         return None
-    sd = math.sqrt(sum(float((part**2).sum()) for part in residuals) / degrees)
-    mean = float(differences.mean())
-    half = radius(len(differences), sd, alpha=alpha, planned=planned)
-    return Interval(mean, mean - half, mean + half, len(differences))
+    sd = widened * math.sqrt(sum(float((part**2).sum()) for part in residuals) / degrees)
+    mean, half = float(values.mean()), radius(len(values), sd, alpha=alpha, planned=planned)
+    return Interval(mean, mean - half, mean + half, len(values))
 
 
 def bounded_sequence(values: Floats, low: float, high: float, *, alpha: float) -> tuple[Floats, Floats]:
