@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.monitoring.streams import Change, Stream
 from noria.data.profile import Profile, profile
+from noria.monitoring.calendar import DAILY, Calendar
 from noria.monitoring.drift import DriftDetector, read_drift
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.windows import Window
@@ -35,7 +36,8 @@ def run_at(
     stream: Stream, reference: int, windows: int, levels: Sequence[float], change: Change | None = None, rolling: int | None = None
 ) -> list[Run]:
     """The same stream at several levels. rolling: windows of a rolling baseline, if it is one"""
-    return _judge(*_drawn(stream, reference, windows, change), levels, rolling)
+    calendar = Calendar.of(timedelta(days=1) / stream.a_day)
+    return _judge(*_drawn(stream, reference, windows, change), levels, rolling, calendar)
 
 
 def read_run(
@@ -64,18 +66,24 @@ def _profile(past: Sequence[np.ndarray]) -> Profile:
     return profile(names, np.concatenate(past), np.repeat(np.arange(len(past)), [len(x) for x in past]))
 
 
-def _detector(known: Profile, level: float, rolling: int | None) -> DriftDetector:
-    return DriftDetector(known, level, lambda start: len(known.windows) + (start - START).days, rolling=rolling)
+def _detector(known: Profile, level: float, rolling: int | None, calendar: Calendar) -> DriftDetector:
+    return DriftDetector(known, level, lambda start: len(known.windows) + (start - START).days, calendar, rolling=rolling)
 
 
 def _window(known: Profile, i: int, x: np.ndarray) -> Window:
     return Window(START + i * timedelta(days=1), "b", "champion", len(x), known.statistics(x), None)
 
 
-def _judge(past: Sequence[np.ndarray], since: Iterable[np.ndarray], levels: Sequence[float], rolling: int | None = None) -> list[Run]:
+def _judge(
+    past: Sequence[np.ndarray],
+    since: Iterable[np.ndarray],
+    levels: Sequence[float],
+    rolling: int | None = None,
+    calendar: Calendar = DAILY,
+) -> list[Run]:
     """Every window is counted once; after an alarm, the detector of that level begins anew."""
     known = _profile(past)
-    detectors = [_detector(known, level, rolling) for level in levels]
+    detectors = [_detector(known, level, rolling, calendar) for level in levels]
     alarms: list[list[int]] = [[] for _ in levels]
     first: list[str | None] = [None] * len(levels)
     count = 0
@@ -88,5 +96,5 @@ def _judge(past: Sequence[np.ndarray], since: Iterable[np.ndarray], levels: Sequ
             if leading is not None:
                 first[place] = first[place] or leading
                 alarms[place].append(i)
-                detectors[place] = _detector(known, level, rolling)
+                detectors[place] = _detector(known, level, rolling, calendar)
     return [Run(count, found, leading) for found, leading in zip(alarms, first, strict=True)]

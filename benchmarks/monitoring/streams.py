@@ -2,7 +2,7 @@
 
 The last column has eight categories, coded 0 to 7; the others are numbers.
 
-A stream is drawn window by window, so that years of it need no memory. `day` is the window's number; windows are days.
+A stream is drawn window by window, so that years of it need no memory. Windows are days, or parts of them.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ Generator = np.random.Generator
 ROWS, COLUMNS = 500, 10
 NOISE = 0.03  # how far a column's level moves from day to day while nothing is wrong, in standard deviations
 WEEK = np.array([0.0, 0.05, 0.1, 0.05, 0.0, -0.6, -0.5])  # a business's week
+HOURS, WEEKEND = 0.6, (5, 6)  # how far levels swing in a day, and when half as far
 CATEGORY_EDGES = np.array([-0.5, 0.2, 0.6, 1.0, 1.3, 1.6, 2.0])
 NEW_YEAR, HOLIDAYS = 365, (0, 45, 121, 144, 185, 276, 358, 359)
 
 
 @dataclass
 class Stream:
-    """One stream of one kind. `window()` gives the next day's rows `(rows, columns)`."""
+    """One stream of one kind. `window()` gives the next window's rows `(rows, columns)`. day: its number; a_day: how many a day has"""
 
     kind: str
     rng: Generator
     rows: int = ROWS
     columns: int = COLUMNS
     day: int = 0
+    a_day: int = 1
     level: Floats = field(default_factory=lambda: np.zeros(0))
 
     def window(self) -> Floats:
@@ -68,6 +70,10 @@ class Stream:
             return self.level
         if self.kind == "weekly season":
             return fresh + WEEK[self.day % 7]
+        if self.kind == "hourly and weekly season":
+            weekday, hour = self.day // self.a_day % 7, self.day % self.a_day
+            swing = HOURS * np.sin(2 * np.pi * hour / self.a_day)
+            return fresh + WEEK[weekday] + (swing / 2 if weekday in WEEKEND else swing)
         if self.kind == "weekly and autocorrelated":
             if not len(self.level):
                 self.level = fresh

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from noria.data.profile import Profile, profile
+from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift import read_drift
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.windows import Window
@@ -247,3 +248,53 @@ def test_one_column_in_another_unit_is_no_holiday_though_all_go_with_it() -> Non
     inches[:, 0] *= 0.8
     reading = judge(ref, windows(ref, inches))
     assert [(f.window, f.column) for f in reading.faults] == [(0, "a")]
+
+
+def by_the_hour(days: int, seed: int, first: int = 0) -> np.ndarray:
+    """Hourly windows of 100 rows whose levels swing with the hour, less so at weekends: `(24·days, 100, 4)`."""
+    hour, weekday = np.arange(24 * days) % 24, (first + np.arange(24 * days) // 24) % 7
+    level = np.sin(2 * np.pi * hour / 24) * np.where(weekday < 5, 0.8, 0.3) - np.where(weekday < 5, 0.0, 0.6)
+    return np.random.default_rng(seed).normal(size=(24 * days, 100, 4)) + level[:, None, None]
+
+
+def judge_hours(past: np.ndarray, since: np.ndarray) -> DriftReading:
+    ref = profile(("a", "b", "c", "d"), past.reshape(-1, 4), np.repeat(np.arange(len(past)), 100))
+    told = [Window(START + i * timedelta(hours=1), "b", "champion", 100, ref.statistics(x), None) for i, x in enumerate(since)]
+    number = lambda start: len(past) + (start - START) // timedelta(hours=1)  # noqa: E731
+    return read_drift(ref, told, 24 * LEVEL, number, Calendar.of(timedelta(hours=1)))
+
+
+def test_hours_and_weekends_are_usual_and_a_shift_is_told_within_half_a_day() -> None:
+    past, since = by_the_hour(28, 10), by_the_hour(14, 11)
+    assert judge_hours(past, since).alarmed_at is None
+    broken = since.copy()
+    broken[30:, :, 2] += 0.6
+    reading = judge_hours(past, broken)
+    assert reading.alarmed_at is not None
+    assert 30 <= reading.alarmed_at < 42
+    assert reading.leading(reading.alarmed_at)[0][0] == "c"
+
+
+def test_parts_of_days_are_not_judged_before_two_weeks_are_known() -> None:
+    reading = judge_hours(by_the_hour(13, 12), by_the_hour(3, 13, first=13))
+    assert reading.learning
+    assert "two weeks" in str(reading.health)
+
+
+def test_what_comes_every_year_looks_like_a_season_and_what_does_not_like_a_shift() -> None:
+    def summer(days: range) -> np.ndarray:
+        return np.array([0.8 if 150 <= day % 365 < 190 else 0.0 for day in days])
+
+    def year(days: range, seed: int) -> np.ndarray:
+        x = np.random.default_rng(seed).normal(size=(len(days), 100, 3))
+        x[:, :, 0] += summer(days)[:, None]
+        return x
+
+    past, since = year(range(400), 14), year(range(400, 400 + 200), 15)
+    since[60:80, :, 1] += 0.8
+    ref = profile(("warm", "price", "other"), past.reshape(-1, 3), np.repeat(np.arange(400), 100))
+    told = [Window(START + i * timedelta(days=1), "b", "champion", 100, ref.statistics(x), None) for i, x in enumerate(since)]
+    reading = read_drift(ref, told, LEVEL, lambda start: 400 + (start - START).days)
+    kinds = {m.columns[0]: reading.kind(m.start, {}, m.columns[0]) for m in reading.movements({})}
+    assert kinds["warm"] == "season"
+    assert kinds["price"] == "population shift"

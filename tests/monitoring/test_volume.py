@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from noria.core.health import Healthy, Unhealthy, Unknown
+from noria.monitoring.calendar import Calendar
 from noria.monitoring.volume import VolumeDetector
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -53,3 +54,28 @@ def test_too_little_history_is_unknown_and_sparse_series_raise_nothing() -> None
     sparse = VolumeDetector("rare", LEVEL)
     sparse.add((START + timedelta(days=i), int(rng.poisson(0.7))) for i in range(365))
     assert not sparse.reading().unusual
+
+
+def hourly(seed: int, days: int, mean: float = 400) -> list[tuple[datetime, int]]:
+    """Ten times as many rows at noon as at midnight, and half as many at weekends."""
+    rng = np.random.default_rng(seed)
+    usual = [mean * 10 ** -np.cos(2 * np.pi * (i % 24) / 24) * (1.0 if i // 24 % 7 < 5 else 0.5) for i in range(24 * days)]
+    return [(START + timedelta(hours=i), int(rng.poisson(m * rng.lognormal(sigma=0.08)))) for i, m in enumerate(usual)]
+
+
+def test_nights_and_weekends_are_usual_and_an_hour_at_noon_with_a_quarter_of_its_rows_is_told_at_once() -> None:
+    calendar, level = Calendar.of(timedelta(hours=1)), 24 * LEVEL
+    alarms = 0
+    for seed in range(5):
+        told = hourly(seed, 70)
+        detector = VolumeDetector("orders", level, calendar)
+        detector.add(told[: 13 * 24])
+        assert isinstance(detector.reading().health, Unknown)  # not before two weeks are known
+        detector.add(told[13 * 24 : -12])
+        alarms += len(detector.reading().unusual)
+        noon, rows = told[-12]
+        detector.add([(noon, rows // 4)])
+        found = detector.reading().alarming
+        assert found is not None
+        assert found.expected == pytest.approx(rows, rel=0.3)
+    assert alarms <= 1  # of a budget of a half a year, in a year

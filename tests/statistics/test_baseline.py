@@ -11,7 +11,7 @@ STATISTICS = 400
 
 
 def learnt(values: np.ndarray, within: float = 0.0, period: int = 1) -> Baseline:
-    return learn_baseline(values, np.full(values.shape, within), np.arange(len(values)), period)
+    return learn_baseline(values, np.full(values.shape, within), np.arange(len(values)), [period] if period > 1 else [])
 
 
 def test_a_score_beyond_two_is_as_rare_as_it_should_be_whatever_the_autocorrelation() -> None:
@@ -56,3 +56,21 @@ def test_what_lies_within_the_floor_is_no_effect() -> None:
 def test_what_is_far_off_is_clipped_before_it_is_learnt() -> None:
     past = learnt(np.random.default_rng(4).normal(size=(60, 5)))
     assert (np.abs(past.clipped(np.full(5, 1e6), np.zeros(5), 0)) < 6).all()
+
+
+@pytest.mark.parametrize(("weeks", "left"), [(2, 0.35), (4, 0.2), (10, 0.1)])
+def test_the_hours_of_a_week_are_learnt_in_steps_as_far_as_the_past_goes(weeks: int, left: float) -> None:
+    """Of a swing of 1 that is half as large at weekends, on days that lie 0.5 lower then, so much is left over."""
+    rng = np.random.default_rng(5)
+    phase = np.arange(168 * weeks)
+    weekend = phase // 24 % 7 >= 5
+    truth = np.sin(2 * np.pi * phase / 24) * np.where(weekend, 0.5, 1.0) - np.where(weekend, 0.5, 0.0)
+    values = truth[:, None] + 0.2 * rng.normal(size=(len(phase), 50))
+    found = learn_baseline(values, np.zeros_like(values), phase, (168, 24))
+    known = np.array([found.expected(i) for i in range(168)])
+    assert np.abs(known - truth[:168, None]).mean() < left / 2
+    score = found.score(truth[:168].mean() + np.zeros(50), np.zeros(50), 0, np.zeros(50))
+    assert np.isfinite(score).all()
+    fresh = truth[:168, None] + 0.2 * rng.normal(size=(168, 50))
+    scores = np.array([found.score(v, np.zeros(50), i, np.zeros(50)) for i, v in enumerate(fresh)])
+    assert 0.5 < scores.std() < 1.1  # what was learnt from few windows does not make new ones look unusual

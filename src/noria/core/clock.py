@@ -13,6 +13,7 @@ from typing import Protocol
 from noria.core.errors import OurBug, UserMistake
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+YEAR = timedelta(days=365)
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.clock import moment
+from noria.core.clock import YEAR, moment
 from noria.core.errors import UserMistake
 from noria.data.profile import Profile, profile
 from noria.features.training_set import feature_matrix
-from noria.loop.world import YEAR, World
+from noria.loop.world import World
 from noria.monitoring.backtest import Alarm, Incident, Suggestion, join, suggest
 from noria.monitoring.drift_reading import LEAST_REFERENCE
 from noria.monitoring.findings import OVER
@@ -33,8 +33,9 @@ class NoHistory(UserMistake):
     def __init__(self, windows: int, reference: int) -> None:
         super().__init__(
             what="there is too little history to backtest a monitor",
-            where=f"{windows} windows have rows; {reference} are the reference, and at least {LEAST_REFERENCE} more are judged",
-            mend="ingest more history, or take a shorter reference (--reference)",
+            where=f"{windows} windows have rows; {reference} are the reference (at least {LEAST_REFERENCE}, and two weeks), and at least "
+            f"{LEAST_REFERENCE} more are judged",
+            mend="ingest more history, or take another reference (--reference)",
         )
 
 
@@ -84,15 +85,14 @@ def backtest(
 ) -> Backtested:
     """Watch the features of all history up to `end`, from a reference of the first so many windows on. Raises `NoHistory`."""
     windows = [(start, values) for start, values in _windows(world, end) if len(values)]
-    if len(windows) < reference + LEAST_REFERENCE:
+    if reference < world.grid.calendar.least(LEAST_REFERENCE) or len(windows) < reference + LEAST_REFERENCE:
         raise NoHistory(len(windows), reference)
     level = world.level(budget)
     known = _profile(world, windows[:reference])
     alarms = _alarms(world, windows, reference, known, level, sensitivity, told)
     joined = join(alarms, incidents, world.grid.tick)
     missed = [i.name for i in incidents if i.name not in {a.incident for a in joined} and windows[reference][0] <= i.end]
-    a_year = round(YEAR / world.grid.tick)
-    suggestion = suggest(known, level, budget, a_year, world.randomness.seed("backtest")) if suggesting else None
+    suggestion = suggest(known, level, budget, world.grid.calendar, world.randomness.seed("backtest")) if suggesting else None
     return Backtested(len(windows), windows[reference][0], windows[-1][0] + world.grid.tick, joined, missed, suggestion)
 
 

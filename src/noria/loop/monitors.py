@@ -263,7 +263,9 @@ def _metrics(world: World, monitor: Monitor) -> list[MetricReading]:
     level = world.level(monitor.metric_budget)
     drawn = [(from_epoch(r.start), json.loads(r.metrics), r.performance is not None) for r in rows]
     return [
-        read_metric(metric, [(s, told.get(metric.name)) for s, told, due in drawn if due or not metric.needs_outcomes], level)
+        read_metric(
+            metric, [(s, told.get(metric.name)) for s, told, due in drawn if due or not metric.needs_outcomes], level, world.grid.calendar
+        )
         for metric in monitor.metrics
     ]
 

@@ -17,6 +17,7 @@ from noria.core.settings import Settings, load_settings
 from noria.data.table import Table
 from noria.features.view import FeatureView
 from noria.loop.retrain import Retrain
+from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift_reading import LEAST_REFERENCE
 from noria.monitoring.monitor import Monitor
 from noria.release.endpoint import Endpoint
@@ -132,11 +133,12 @@ def _check_stretches(monitor: Monitor, tick: timedelta) -> None:
     given = {"rolling": None if monitor.rolling is None else duration(monitor.rolling)}
     given["reference"] = None if monitor.period is None else monitor.period.end - monitor.period.start
     for name, stretch in given.items():
-        if stretch is not None and stretch // tick < LEAST_REFERENCE:
+        least = Calendar.of(tick).least(LEAST_REFERENCE)
+        if stretch is not None and stretch // tick < least:
             raise UserMistake(
                 what=f"a {name} baseline of {in_words(stretch)} is too short",
                 where=f"nr.Monitor({name}=…) of {monitor.endpoint.name}, where a window is {in_words(tick)} long",
-                mend=f"give at least {LEAST_REFERENCE} windows: {in_words(LEAST_REFERENCE * tick)}",
+                mend=f"give at least {least} windows: {in_words(least * tick)}",
             )
 
 

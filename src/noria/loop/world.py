@@ -14,7 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from noria.core.clock import EPOCH, duration
+from noria.core.clock import EPOCH, YEAR, duration
 from noria.core.health import Health, word
 from noria.core.randomness import Randomness
 from noria.data.ingest import facts
@@ -28,6 +28,7 @@ from noria.loop.retrain import Retrain
 from noria.loop.workspace import Workspace
 from noria.models.bundle import PROFILE_FILE, Bundle, open_bundle
 from noria.models.runtime import OnnxModel
+from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift import DriftDetector
 from noria.monitoring.monitor import Monitor, Period
 from noria.monitoring.volume import VolumeDetector
@@ -36,8 +37,6 @@ from noria.release.rollout import Immediate, Rollout
 from noria.statistics.e_detector import level_for
 from noria.stores import catalog as db
 from noria.stores.catalog import Catalog
-
-YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,10 @@ class Grid:
     def number(self, start: datetime) -> int:
         """The number of the window that starts then, counted from 1970."""
         return (start - EPOCH - self.offset) // self.tick
+
+    @property
+    def calendar(self) -> Calendar:
+        return Calendar.of(self.tick)
 
     def ceiling(self, moment: datetime) -> datetime:
         floor = self.floor(moment)
@@ -162,7 +165,7 @@ class World:
         """A detector of this endpoint that has judged no window yet."""
         stretch = None if self.monitor is None else self.monitor.rolling
         rolling = None if stretch is None else duration(stretch) // self.grid.tick
-        return DriftDetector(reference, level, self.grid.number, sensitivity=sensitivity, rolling=rolling)
+        return DriftDetector(reference, level, self.grid.number, self.grid.calendar, sensitivity, rolling)
 
     def champion_detector(self, bundle_id: str, monitor: Monitor) -> DriftDetector:
         """The detector of a champion that has judged no window yet."""
@@ -176,7 +179,7 @@ class World:
 
     def volume_detector(self, name: str, level: float) -> VolumeDetector:
         """The detector of a series of counts, which remembers the windows it has judged."""
-        return self._volumes.setdefault(name, VolumeDetector(name, level))
+        return self._volumes.setdefault(name, VolumeDetector(name, level, self.grid.calendar))
 
     def ages(self, table: str, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """How old the newest row of a table was that was known at these moments, in microseconds; where there was none, more than any."""

@@ -15,12 +15,13 @@ import numpy as np
 from scipy.stats import chi2
 
 from noria.data.profile import Profile
-from noria.monitoring.drift import PERIOD, DriftDetector
+from noria.monitoring.calendar import Calendar
+from noria.monitoring.drift import DriftDetector
 from noria.monitoring.windows import Window
 from noria.statistics.bootstrap import resampled
 
-BLOCK = 2 * PERIOD
-YEARS = 60  # that are drawn for a suggestion
+DAYS = 365
+WINDOWS, LEAST_YEARS, MOST_YEARS = 60 * DAYS, 10, 60  # that are drawn for a suggestion
 SENSITIVITIES = (1, 2, 3, 5, 7, 10, 14, 20, 30, 50)
 LATE = timedelta(days=7)  # after an incident's end, an alarm still belongs to it
 
@@ -83,19 +84,20 @@ def join(alarms: Sequence[Alarm], incidents: Sequence[Incident], tick: timedelta
     return found
 
 
-def suggest(reference: Profile, level: float, budget: float, windows_per_year: int, seed: int) -> Suggestion:
-    """How many false alarms a year each sensitivity would raise, from `YEARS` years drawn from the reference's own windows."""
+def suggest(reference: Profile, level: float, budget: float, calendar: Calendar, seed: int) -> Suggestion:
+    """How many false alarms a year each sensitivity would raise, from years drawn from the reference's own windows."""
     rng = np.random.default_rng(seed)
     counts = np.zeros(len(SENSITIVITIES), np.int64)
-    first = int(reference.numbers[-1]) + 1
-    wanted = first + np.arange(windows_per_year)
+    first, a_year = int(reference.numbers[-1]) + 1, calendar.year or DAYS
+    wanted = first + np.arange(a_year)
+    years = min(max(round(WINDOWS / a_year), LEAST_YEARS), MOST_YEARS)
     begin = datetime(2000, 1, 1)  # noqa: DTZ001 - a label for drawn windows, no moment in time
-    for _ in range(YEARS):
-        places = resampled(reference.numbers, wanted, PERIOD, BLOCK, rng)
-        detector = DriftDetector(reference, level, lambda start: first + (start - begin).days, sensitivity=1.0)
+    for _ in range(years):
+        places = resampled(reference.numbers, wanted, calendar.season, 2 * calendar.season, rng)
+        detector = DriftDetector(reference, level, lambda start: first + (start - begin).days, calendar, sensitivity=1.0)
         detector.add(
             Window(begin + timedelta(days=i), "", "", int(reference.rows[p]), reference.windows[p], None) for i, p in enumerate(places)
         )
         counts += detector.alarms_at([level / sensitivity for sensitivity in SENSITIVITIES])
-    alarms = {s: (n / YEARS, float(chi2.ppf(0.9, 2 * n + 2)) / 2 / YEARS) for s, n in zip(SENSITIVITIES, counts.tolist(), strict=True)}
+    alarms = {s: (n / years, float(chi2.ppf(0.9, 2 * n + 2)) / 2 / years) for s, n in zip(SENSITIVITIES, counts.tolist(), strict=True)}
     return Suggestion(budget, alarms)

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from noria.core.errors import UserMistake
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.core.sql import connect
+from noria.monitoring.calendar import DAILY, Calendar
 from noria.statistics.baseline import Past
 from noria.statistics.e_detector import ShiryaevRoberts
 
 Floats = NDArray[np.float64]
 
-LEAST_PAST, MOST_PAST, PERIOD = 14, 120, 7  # windows
+LEAST_PAST, MOST_PAST = 14, 120  # windows
 MOST_SCORE = 3.2
 CALM = 0.05  # of the level, above which nothing is learnt
 
@@ -97,7 +98,7 @@ class MetricReading:
         if np.isnan(self.values[-1]):
             return Unknown("it could not be drawn from the newest window")
         if not self.judged:
-            return Unknown(f"{len(self.values)} windows; {LEAST_PAST} are needed to know how it varies by itself")
+            return Unknown(f"{len(self.values)} windows; {LEAST_PAST}, or two weeks, are needed to know how it varies by itself")
         if self.alarming:
             return Unhealthy(f"{self.metric.name} is {self.values[-1]:.4g}, where about {self.expected:.4g} is usual")
         return Healthy({"windows": len(self.values), self.metric.name: float(self.values[-1])})
@@ -106,12 +107,15 @@ class MetricReading:
         return {"value": float(self.values[-1]), "expected": self.expected, "by": self.metric.by, "windows": len(self.values)}
 
 
-def read_metric(metric: Metric, windows: Iterable[tuple[datetime, float | None]], level: float) -> MetricReading:
+def read_metric(
+    metric: Metric, windows: Iterable[tuple[datetime, float | None]], level: float, calendar: Calendar = DAILY
+) -> MetricReading:
     """Judge a metric's windows (start, number), in the order of time."""
     starts: list[datetime] = []
     values: list[float] = []
     evidence: list[float] = []
-    detector, past, judged, none = ShiryaevRoberts(1), Past(PERIOD, MOST_PAST, LEAST_PAST), 0, np.zeros(1)
+    past = Past(calendar.seasons, calendar.most(MOST_PAST), calendar.least(LEAST_PAST))
+    detector, judged, none = ShiryaevRoberts(1), 0, np.zeros(1)
     expected = float("nan")
     for phase, (start, number) in enumerate(windows):
         value = float("nan") if number is None else number

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from noria.core.clock import EPOCH, from_epoch, in_words, microseconds, since_epoch
 from noria.core.errors import UserMistake, nearest
 from noria.data.projection import seconds_of
+from noria.monitoring.calendar import COUNTED, Calendar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,6 +51,11 @@ class Cut:
     def counted(self) -> bool:
         """Whether windows are cut by count."""
         return isinstance(self.span, int)
+
+    @property
+    def calendar(self) -> Calendar:
+        """How its windows lie in time."""
+        return Calendar.of(self.span) if isinstance(self.span, timedelta) else COUNTED
 
     @property
     def waiting(self) -> int:

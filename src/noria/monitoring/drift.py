@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from noria.data.profile import STATISTICS, Profile
+from noria.monitoring.calendar import DAILY, Calendar
 from noria.monitoring.drift_reading import FAULTS, LEAST_REFERENCE, LEAST_SHIFT, MOVED, RELATIONS, DriftReading, Fault
 from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
@@ -23,13 +24,14 @@ from noria.statistics.e_detector import ShiryaevRoberts, alarms_begun_anew
 
 Floats = NDArray[np.float64]
 
-PERIOD = 7
+SAME_TIME, RECURS = 1 / 36, 0.5  # of a year, either way, is the same time of it; so much then of what is seen now is a season
+LEAST_THEN = 5  # windows of that time
 DELAY = 3  # windows
 CALM = 0.05  # of the level; above it, windows are not learnt from
 MOST_PAST = 180
 ROLLING_DELAY = 7  # windows, after which a rolling baseline takes them in: whatever lasts has been told by then
 MOST_SCORE = 3.2  # of one window: what is wrong at once is a fault, drift lasts
-MOST_OF_THEM, PATIENCE = 0.5, 2  # when most columns move together, it is a holiday until it has lasted longer
+MOST_OF_THEM, PATIENCE = 0.5, 2  # when most columns move together, it is a holiday until it has lasted so many days, or longer
 # Smaller shifts are trivial, however certain. For a relation: one correlation of 0.15.
 FLOORS = {
     "mean_rank": LEAST_SHIFT,
@@ -59,7 +61,7 @@ FAULTS_SHARE = 0.25  # of the budget
 class DriftDetector:
     """Judges window after window of one champion against its reference profile, and against those before that were well.
 
-    number_of: the number of the window that starts then, as the reference numbers its own; period: how many windows a season has
+    number_of: the number of the window that starts then, as the reference numbers its own; calendar: how windows lie in time
     sensitivity: how many times lower than `level` evidence alarms
     rolling: so many of the windows before are the baseline, whatever they were like, so that a change is told once and is usual
         afterwards; None: the reference, and of what came since all that was well
@@ -70,15 +72,16 @@ class DriftDetector:
         reference: Profile,
         level: float,
         number_of: Callable[[datetime], int],
-        period: int = PERIOD,
+        calendar: Calendar = DAILY,
         sensitivity: float = SENSITIVITY,
         rolling: int | None = None,
     ) -> None:
         self._reference, self._level, self._number_of, self._sensitivity = reference, level, number_of, sensitivity
         self._rolling, self._reference_ranks = rolling, reference.usual_ranks
+        self._calendar = calendar
         self._shape = (len(reference.names), len(STATISTICS))
         size = self._shape[0] * self._shape[1]
-        self.learning = len(reference.windows) < LEAST_REFERENCE
+        self.learning = len(reference.windows) < calendar.least(LEAST_REFERENCE)
         self._floor = _floors(reference)
         self._fault_floor = _fault_floors(reference)
         self._certain = float(ndtri(1 - FAULTS_SHARE / level / (self._shape[0] * len(FAULTS))))
@@ -92,6 +95,7 @@ class DriftDetector:
         self._within: list[Floats] = []
         self._evidence: list[Floats] = []
         self._scores: list[Floats] = []
+        self._recurs: list[NDArray[np.bool_]] = []
         self._holidays: list[bool] = []
         self._well: list[bool] = []
         self._faults: list[Fault] = []
@@ -100,7 +104,11 @@ class DriftDetector:
             self._centre = np.nan_to_num(np.nanmean(reference.windows, axis=0))
             known = reference.windows.reshape(len(reference.windows), -1)
             within = reference.within(reference.rows, self._centre).reshape(len(known), -1)
-            self._past = Past.of(known, within, reference.numbers, period, rolling or MOST_PAST)
+            most = rolling or calendar.most(MOST_PAST)
+            self._past = Past.of(known, within, reference.numbers, calendar.seasons, most)
+            if self._usual.season.any():  # once more, since where a share lies says how far it strays
+                within = np.array([self._within_at(n, i) for n, i in zip(reference.rows.tolist(), reference.numbers.tolist(), strict=True)])
+                self._past = Past.of(known, within, reference.numbers, calendar.seasons, most)
 
     @property
     def _usual(self) -> Baseline:
@@ -126,10 +134,10 @@ class DriftDetector:
 
     def _add(self, start: datetime, rows: int, value: Floats) -> None:
         place, phase = len(self._seen), self._number_of(start)
-        within = self._reference.within(np.array([rows]), self._centre).reshape(-1)
+        within = self._within_at(rows, phase)
         score = np.clip(self._usual.score(value, within, phase, self._floor), -MOST_SCORE, MOST_SCORE)
         self._together = self._together + 1 if _most_have_moved(score.reshape(self._shape)) else 0
-        holiday = 0 < self._together <= PATIENCE
+        holiday = 0 < self._together <= PATIENCE * self._calendar.day
         evidence = self._detector.add(np.full_like(score, np.nan) if holiday else score).reshape(self._shape) @ SHARES
         self._faults += self._faults_in(place, value, within, phase, holiday=holiday)
         self._starts.append(start)
@@ -138,12 +146,19 @@ class DriftDetector:
         self._within.append(within)
         self._evidence.append(evidence)
         self._scores.append(score.reshape(self._shape))
+        self._recurs.append(self._recurring(value.reshape(self._shape), phase))
         self._holidays.append(holiday)
-        self._well.append(bool(self._weights @ evidence < CALM * self._level) and not self._together)
+        calm = bool(self._weights @ evidence < CALM * self._level)
+        self._well.append(calm and (not self._together or self._calendar.day > 1))  # a day of several windows has nights to be learnt
         if self._rolling is None:
             self._learn_what_was_well(place - DELAY)
         else:
             self._learn(place - ROLLING_DELAY)
+
+    def _within_at(self, rows: int, phase: int) -> Floats:
+        """The variances within a window of so many rows, where its season lets its statistics lie."""
+        season = self._usual.season[phase % len(self._usual.season)].reshape(self._shape)
+        return self._reference.within(np.array([rows]), self._centre + season).reshape(-1)
 
     def _faults_in(self, place: int, value: Floats, within: Floats, phase: int, *, holiday: bool) -> list[Fault]:
         """A column's first fault in the order of `FAULTS` stands for all. On a holiday all may have moved in one step."""
@@ -158,6 +173,19 @@ class DriftDetector:
                 share = float(value.reshape(self._shape)[column, i])
                 found.setdefault(column, Fault(place, self._reference.names[column], statistic, share))
         return list(found.values())
+
+    def _recurring(self, value: Floats, number: int) -> NDArray[np.bool_]:
+        """Which statistics lay off their mean to the same side at this time of an earlier year, a third of its days half as far as now."""
+        found, numbers, year = np.zeros(self._shape, np.bool_), self._reference.numbers, self._calendar.year
+        near = max(round(year * SAME_TIME), 1) if year else 0
+        now = np.nan_to_num(value - self._centre)
+        for before in range(number - year, int(numbers[0]) - near, -year) if year else ():
+            first, last = numbers.searchsorted([before - near, before + near + 1])
+            hour = (numbers[first:last] - number) % self._calendar.day == 0
+            then = np.sort(np.nan_to_num(self._reference.windows[first:last][hour] - self._centre) * np.sign(now), axis=0)
+            if len(then) >= LEAST_THEN:
+                found |= then[-(len(then) // 3) :].mean(axis=0) >= RECURS * np.abs(now)
+        return np.asarray(found & (now != 0))
 
     def _learn_what_was_well(self, place: int) -> None:
         """Take a window into the past, if all has been well from then till now."""
@@ -198,6 +226,7 @@ class DriftDetector:
             pooled=evidence @ self._weights,
             shift=np.array(self._seen).reshape(-1, *self._shape)[:, :, 0] - np.array(self._usual_ranks).reshape(-1, columns),
             scores=np.array(self._scores).reshape(-1, *self._shape),
+            recurs=np.array(self._recurs, np.bool_).reshape(-1, *self._shape),
             weights=self._weights,
             level=self._level / self._sensitivity,
             learning=self.learning,
@@ -211,11 +240,11 @@ def read_drift(
     since: Iterable[Window],
     level: float,
     number_of: Callable[[datetime], int],
-    period: int = PERIOD,
+    calendar: Calendar = DAILY,
     rolling: int | None = None,
 ) -> DriftReading:
     """Judge the windows `since` the champion went live, all at once."""
-    detector = DriftDetector(reference, level, number_of, period, rolling=rolling)
+    detector = DriftDetector(reference, level, number_of, calendar, rolling=rolling)
     detector.add(since)
     return detector.reading()
 

@@ -19,7 +19,7 @@ from noria.data.profile import STATISTICS
 from noria.monitoring.findings import OVER, began, episodes
 
 Floats = NDArray[np.float64]
-Kind = Literal["upstream fault", "population shift", "changed relation", "a holiday or a season"]
+Kind = Literal["upstream fault", "population shift", "changed relation", "season"]
 
 LEAST_REFERENCE = 20  # windows; below, the reference's own spread is not known
 LEAST_SHIFT = 0.028  # in ranks, a tenth of a standard deviation: smaller ones are no effect, however certain
@@ -102,6 +102,7 @@ class DriftReading:
 
     starts: when each window began; shift: each column's mean rank minus the reference's `(windows, columns)`, from −0.5 to 0.5
     scores: of each window's statistics `(windows, columns, 10)`, normal where nothing is wrong
+    recurs: whether they lay as far off, or half as far, at the same time of an earlier year `(windows, columns, 10)`
     weights: of each column `(columns,)`, summing to 1
     unjudged: so many of the newest windows have rows and no statistics that fit the reference
     """
@@ -112,6 +113,7 @@ class DriftReading:
     pooled: Floats
     shift: Floats
     scores: Floats
+    recurs: NDArray[np.bool_]
     weights: Floats
     level: float
     learning: bool
@@ -211,7 +213,10 @@ class DriftReading:
         recent = np.nan_to_num(self.scores[max(window - SUDDEN, 0) : window + 1])
         strength = np.abs(recent).mean(axis=0)
         leading = self.columns.index(name)
-        if STATISTICS[int(strength[leading].argmax())] in RELATIONS and strength[leading].max() > MOVED / 2:
+        strongest = int(strength[leading].argmax())
+        if self.recurs[max(window - SUDDEN, 0) : window + 1, leading, strongest].mean() > 0.5:
+            return "season"
+        if STATISTICS[strongest] in RELATIONS and strength[leading].max() > MOVED / 2:
             return "changed relation"
         moved = {self.columns[i] for i in range(len(self.columns)) if strength[i].max() > MOVED / 2}
         sources = {source_of.get(name, "") for name in moved}
@@ -238,7 +243,7 @@ class DriftReading:
     @property
     def health(self) -> Health:
         if self.learning:
-            return Unknown(f"the reference has under {LEAST_REFERENCE} windows to learn its spread from")
+            return Unknown(f"the reference has under {LEAST_REFERENCE} windows, or under two weeks, to learn its spread from")
         if self.unjudged:
             return Unknown(
                 f"the newest {self.unjudged} windows have rows that the reference can't judge: other columns, or nothing kept of them"
@@ -263,7 +268,7 @@ class DriftReading:
 
 def article(kind: Kind) -> str:
     """A kind with its article."""
-    return f"an {kind}" if kind.startswith("u") else kind if kind.startswith("a ") else f"a {kind}"
+    return f"an {kind}" if kind.startswith("u") else f"a {kind}"
 
 
 def _spells(paths: Mapping[str, Floats], leading: Sequence[str], level: float) -> dict[str, list[tuple[int, int]]]:

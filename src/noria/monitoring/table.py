@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.clock import duration
+from noria.core.clock import YEAR, duration
 from noria.core.errors import nearest
 from noria.core.sql import connect
 from noria.data.profile import Profile, profile
 from noria.data.projection import Category, Projection, fit_projections, learnt, seconds_of
 from noria.monitoring.cut import Cut, NotJudged, cut_table, length
-from noria.monitoring.drift import PERIOD, read_drift
+from noria.monitoring.drift import read_drift
 from noria.monitoring.drift_reading import LEAST_REFERENCE, DriftReading, FaultGroup, Movement, article
 from noria.monitoring.findings import Finding
 from noria.monitoring.volume import Unusual, VolumeDetector, VolumeReading
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Projections = dict[str, list[Projection]]
 
-YEAR = timedelta(days=365)
 DRIFT_SHARE, VOLUME_SHARE = 0.8, 0.2  # of the budget
 FITTED = 3  # every so many windows of a reference is one, where texts or embeddings are learnt: those are no sample of how others look
 AT_ONCE = 20_000  # rows
@@ -202,11 +201,12 @@ def judge_table(
     span = every if isinstance(every, int) else duration(every)
     _check(rows, span, false_alarms_per_year, leave_out, name)
     cut = cut_table(rows, time, span, until, name)
-    if reference < LEAST_REFERENCE or len(cut.starts) <= reference:
+    least = cut.calendar.least(LEAST_REFERENCE)
+    if reference < least or len(cut.starts) <= reference:
         raise NotJudged(
             what=f"{len(cut.starts)} windows of {length(span)} are too few to learn from {reference}, and judge the others",
             where=f"{name}, {cut.oldest:%Y-%m-%d %H:%M} to {cut.newest:%Y-%m-%d %H:%M} UTC",
-            mend=f"learn from at least {LEAST_REFERENCE} windows, and leave some to judge: a shorter `every`, or more of a past",
+            mend=f"learn from at least {least} windows, and leave some to judge: a shorter `every`, or more of a past",
         )
     known, projections, left_out = _learn(cut, reference, leave_out)
     drift = _drift(cut, known, projections, reference, false_alarms_per_year, rolling=rolling)
@@ -234,14 +234,14 @@ def _drift(cut: Cut, known: Profile, projections: Projections, reference: int, b
         Window(start, "", "", len(values), known.statistics(values) if len(values) else None, None)
         for start, values in zip(starts, _projected(cut, projections, starts), strict=True)
     )
-    return read_drift(known, windows, level, cut.number, 1 if cut.counted else PERIOD, reference if rolling else None)
+    return read_drift(known, windows, level, cut.number, cut.calendar, reference if rolling else None)
 
 
 def _volume(cut: Cut, name: str, reference: int, budget: float) -> VolumeReading | None:
     """What the numbers of rows say, within volume's share of the budget; None where all windows have as many."""
     if cut.counted:
         return None
-    counts = VolumeDetector(name, _level(cut, reference, VOLUME_SHARE * budget))
+    counts = VolumeDetector(name, _level(cut, reference, VOLUME_SHARE * budget), cut.calendar)
     counts.add((start, cut.count(start)) for start in cut.starts)
     return counts.reading()
 
@@ -264,11 +264,12 @@ def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile,
 
 def _profile(cut: Cut, projections: Projections, windows: list[int]) -> Profile:
     starts = [cut.starts[i] for i in windows if cut.count(cut.starts[i])]
-    if len(starts) < LEAST_REFERENCE:
+    least = cut.calendar.least(LEAST_REFERENCE)
+    if len(starts) < least:
         raise NotJudged(
             what=f"only {len(starts)} windows of the reference have rows to learn from",
             where=f"of {len(windows)} that were looked at; where there are texts or embeddings, that is two of three",
-            mend=f"learn from more windows, so that at least {LEAST_REFERENCE} have rows",
+            mend=f"learn from more windows, so that at least {least} have rows",
         )
     values = list(_projected(cut, projections, starts))
     numbers = np.array([cut.number(start) for start in starts], np.int64)

@@ -16,11 +16,11 @@ import numpy as np
 from scipy.special import ndtri
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
+from noria.monitoring.calendar import DAILY, Calendar
 from noria.statistics.baseline import Past
 
 LEAST_PAST = 14  # windows
 MOST_PAST = 120
-PERIOD = 7
 FLOOR = math.log(1.5)  # a third fewer, or half as many again, is no fault, however unusual
 
 
@@ -62,7 +62,7 @@ class VolumeReading:
     @property
     def health(self) -> Health:
         if not self.judged:
-            return Unknown(f"{self.windows} windows of {self.name}: {LEAST_PAST} are needed to know how many rows are usual")
+            return Unknown(f"{self.windows} windows of {self.name}: {LEAST_PAST}, or two weeks, are needed to know how many rows are usual")
         if self.alarming is not None:
             return Unhealthy(f"{self.name}: {self.alarming.words}")
         return Healthy({"windows": self.windows, "rows": self.last})
@@ -73,12 +73,12 @@ class VolumeReading:
 
 
 class VolumeDetector:
-    """Judges one series of counts, window by window. level: windows between two false alarms that are put up with."""
+    """Judges one series of counts, window by window, without a gap. level: windows between two false alarms that are put up with."""
 
-    def __init__(self, name: str, level: float) -> None:
+    def __init__(self, name: str, level: float, calendar: Calendar = DAILY) -> None:
         self._name = name
         self._certain = float(-ndtri(min(0.5 / level, 0.5)))
-        self._past = Past(PERIOD, MOST_PAST, LEAST_PAST)
+        self._past = Past(calendar.seasons, calendar.most(MOST_PAST), calendar.least(LEAST_PAST))
         self._ever_empty = False
         self._unusual: list[Unusual] = []
         self._last, self._windows = 0, 0

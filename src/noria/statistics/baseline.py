@@ -7,6 +7,7 @@ the scale is widened by w = √((1 + φ)/(1 − φ)), and the mean's own error w
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ Integers = NDArray[np.int64]
 TAIL_DEGREES = 15.0
 SEASON_LEVEL = 0.001  # at which a season is believed in
 SEASONS_OF_EACH_PHASE = 4  # windows of each phase, below which no season is looked for
-RELEARN = 7  # windows between two looks at the past, which moves slowly
+RELEARN, LOOKS = 7, 50  # windows between two looks at the past, which moves slowly; looks while all of a long one is renewed
 LEAST_SD = 1e-6
 LEAST_BETWEEN = 0.1  # of the whole variance: the difference of two estimates may be nothing by chance, and volume grow afterwards
 
@@ -75,17 +76,17 @@ class Past:
     There is none before there are `least` windows. A window is its statistics `(statistics,)`, their variances within, and its phase.
     """
 
-    def __init__(self, period: int, most: int, least: int) -> None:
-        self._period, self._most, self._least = period, most, least
+    def __init__(self, periods: Sequence[int], most: int, least: int) -> None:
+        self._periods, self._most, self._least = periods, most, least
         self._values: list[Floats] = []
         self._within: list[Floats] = []
         self._phases: list[int] = []
         self.baseline: Baseline | None = None
 
     @staticmethod
-    def of(values: Floats, within: Floats, phases: Integers, period: int, most: int) -> Past:
+    def of(values: Floats, within: Floats, phases: Integers, periods: Sequence[int], most: int) -> Past:
         """The past that is known from the beginning: arrays `(windows, statistics)`, and `(windows,)`."""
-        past = Past(period, most, len(values))
+        past = Past(periods, most, len(values))
         past._values, past._within, past._phases = list(values), list(within), phases.tolist()
         past._learn()
         return past
@@ -95,47 +96,82 @@ class Past:
         self._values.append(value)
         self._within.append(within)
         self._phases.append(phase)
-        if len(self._values) >= self._least and (self.baseline is None or len(self._values) % RELEARN == 0):
+        due = max(RELEARN, min(len(self._values), self._most) // LOOKS)
+        if len(self._values) >= self._least and (self.baseline is None or len(self._values) % due == 0):
             self._learn()
 
     def _learn(self) -> None:
         newest = slice(-self._most, None)
         values, within, phases = (np.array(each[newest]) for each in (self._values, self._within, self._phases))
-        self.baseline = learn_baseline(values, within, phases, self._period)
+        self.baseline = learn_baseline(values, within, phases, self._periods)
 
 
-def learn_baseline(values: Floats, within: Floats, phase: Integers, period: int = 1) -> Baseline:
-    """The baseline of windows `(windows, statistics)`, their variances within `(windows, statistics)` and phases `(windows,)`."""
-    season = _season(values, phase, period)
-    spread = _learn_spread(values - season[phase % period])
+def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Sequence[int] = ()) -> Baseline:
+    """The baseline of windows `(windows, statistics)`, their variances within `(windows, statistics)` and phases `(windows,)`.
+
+    periods: after how many windows a season recurs, the longest first, each a multiple of the next: a week, a day
+    """
+    season, widened = _season(values, phase, periods)
+    spread = _learn_spread(values - season[phase % len(season)], widened)
     total = spread.sd**2
     between = np.maximum(total - np.nanmean(within, axis=0), LEAST_BETWEEN * total)
     return Baseline(spread, np.nan_to_num(between), season)
 
 
-def _learn_spread(values: Floats) -> Spread:
-    """The spread of a statistic over past windows, from `(windows, columns)`; needs at least three windows."""
+def _season(values: Floats, phase: Integers, periods: Sequence[int]) -> tuple[Floats, Floats]:
+    """The effects of each phase of the longest season `(period, statistics)`, zero where none is found, and by what factor windows stray
+    further than those do that they were learnt from `(statistics,)`.
+
+    Of several seasons, the shortest comes first (the hour of a day), then whole ones of it (the day of a week), then each phase of the
+    longest (the hour of a week), of what is left over each time: so a past of two weeks is of use, and a longer one knows more.
+    """
+    period = max(periods, default=1)
+    found, widened = np.zeros((period, values.shape[1])), np.ones(values.shape[1])
+    place = np.arange(period)
+    for step, (of, count) in enumerate(_cuts(periods)):
+        effects = _effects(values - found[phase % period], of(phase), count)
+        found += effects[of(place)]
+        if step == 2 and effects.any():  # only the last learns so much from so few windows of each phase
+            each = len(values) / count
+            shrunk = each / (each + 1)
+            further = np.sqrt((1 + shrunk**2 / each) / (1 - (2 - shrunk) * shrunk / each))
+            widened = np.where(effects.any(axis=0), further, 1.0)
+    return found, widened
+
+
+def _cuts(periods: Sequence[int]) -> Iterator[tuple[Callable[[Integers], Integers], int]]:
+    """The ways to cut windows by seasons: the group of a phase, and how many groups there are."""
+    if periods:
+        shortest, longest = periods[-1], periods[0]
+        yield lambda phase: phase % shortest, shortest
+        if longest > shortest:
+            yield lambda phase: phase // shortest % (longest // shortest), longest // shortest
+            yield lambda phase: phase % longest, longest
+
+
+def _effects(values: Floats, of: Integers, groups: int) -> Floats:
+    """How far each group lies from the mean `(groups, statistics)`, shrunk; zero where none is found (one-way analysis of variance)."""
+    none = np.zeros((groups, values.shape[1]))
+    counts = np.bincount(of, minlength=groups)
+    if counts.min() < SEASONS_OF_EACH_PHASE:
+        return none
+    filled = np.where(np.isnan(values), np.nanmean(values, axis=0), values)
+    means = np.array([filled[of == g].mean(axis=0) for g in range(groups)])
+    centre = (counts[:, None] * means).sum(axis=0) / counts.sum()
+    between = (counts[:, None] * (means - centre) ** 2).sum(axis=0) / (groups - 1)
+    inside = ((filled - means[of]) ** 2).sum(axis=0) / (len(values) - groups)
+    chance = fdtrc(groups - 1, len(values) - groups, between / np.maximum(inside, 1e-300))
+    shrunk = (means - centre) * (counts / (counts + 1.0))[:, None]
+    return np.where((chance < SEASON_LEVEL) & (inside > 0), shrunk, none)
+
+
+def _learn_spread(values: Floats, widened: Floats) -> Spread:
+    """The spread of a statistic over past windows, from `(windows, columns)`; needs at least three windows. widened: by what a season that
+    was learnt from them has made them look closer than new ones will be `(columns,)`"""
     count = len(values)
     mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1)
     centred = np.nan_to_num((values - mean) / np.where(sd > 0, sd, 1.0))
     lag1 = (centred[1:] * centred[:-1]).sum(axis=0) / max(count - 1, 1)
     lag1 = lag1 + (1 + 3 * lag1) / count  # Kendall's correction of the small-sample bias
     lag1 = np.where(lag1 > 1.64 / np.sqrt(count), np.clip(lag1, 0.0, 0.9), 0.0)
-    return Spread(mean, sd, lag1, count)
-
-
-def _season(values: Floats, phase: Integers, period: int) -> Floats:
-    """The effects of each phase, zero where none is found (one-way analysis of variance)."""
-    none = np.zeros((period, values.shape[1]))
-    of = phase % period
-    counts = np.bincount(of, minlength=period)
-    if period < 2 or counts.min() < SEASONS_OF_EACH_PHASE:
-        return none
-    filled = np.where(np.isnan(values), np.nanmean(values, axis=0), values)
-    means = np.array([filled[of == p].mean(axis=0) for p in range(period)])
-    centre = (counts[:, None] * means).sum(axis=0) / counts.sum()
-    between = (counts[:, None] * (means - centre) ** 2).sum(axis=0) / (period - 1)
-    inside = ((filled - means[of]) ** 2).sum(axis=0) / (len(values) - period)
-    chance = fdtrc(period - 1, len(values) - period, between / np.maximum(inside, 1e-300))
-    shrunk = (means - centre) * (counts / (counts + 1.0))[:, None]
-    return np.where((chance < SEASON_LEVEL) & (inside > 0), shrunk, none)
+    return Spread(mean, sd * widened, lag1, count)
