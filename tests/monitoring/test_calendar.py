@@ -17,7 +17,7 @@ from noria.monitoring.calendar import COUNTED, DAILY, Calendar
         ("1h", 24, (168, 24), 8760, 336),
         ("6h", 4, (28, 4), 1460, 56),
         ("5m", 288, (288,), 105_120, 4032),  # its week has more phases than can be learnt
-        ("5h", 4, (), 1752, 56),  # a day does not come out even
+        ("5h", 4, (), 1752, 20),  # a day does not come out even
         ("7d", 1, (), 52, 20),
         ("30d", 1, (), 12, 20),
     ],

@@ -9,7 +9,7 @@ from noria.core.clock import YEAR
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 MOST_PHASES = 400  # of a season: finer ones would be learnt from too little, and too slowly
-LEAST_DAYS, KEPT_SEASONS = 14, 10  # of which a past must be, where a day has several windows; for which a past is kept
+LEAST_DAYS, KEPT_SEASONS = 14, 10  # of which a past must be, where a day has a season; for which a past is kept
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Calendar:
         return max(self.seasons, default=1)
 
     def least(self, windows: int) -> int:
-        """So many windows, or two weeks where a day has several: what it takes to know anything."""
-        return max(windows, LEAST_DAYS * self.day if self.day > 1 else 0)
+        """So many windows, or two weeks where a day has a season: what it takes to know anything."""
+        return max(windows, LEAST_DAYS * self.day if self.seasons and self.day > 1 else 0)
 
     def most(self, windows: int) -> int:
         """So many windows, or ten seasons of them: what a past is made of."""
