@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 
 from noria.data.profile import Profile, profile
 from noria.monitoring.calendar import Calendar
@@ -298,3 +299,18 @@ def test_what_comes_every_year_looks_like_a_season_and_what_does_not_like_a_shif
     kinds = {m.columns[0]: reading.kind(m.start, {}, m.columns[0]) for m in reading.movements({})}
     assert kinds["warm"] == "season"
     assert kinds["price"] == "population shift"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_of_a_few_rows_are_no_evidence_by_their_fewness(seed: int) -> None:
+    rng = np.random.default_rng([20, seed])
+
+    def small(count: int) -> list[np.ndarray]:
+        return [np.column_stack([rng.gamma(2, size=(n, 3)), rng.random(n) < 0.02]) for n in rng.integers(1, 15, count)]
+
+    past = small(60)
+    ref = profile(("a", "b", "c", "rare"), np.concatenate(past), np.repeat(np.arange(60), [len(x) for x in past]))
+    told = [Window(START + i * timedelta(days=1), "b", "champion", len(x), ref.statistics(x), None) for i, x in enumerate(small(300))]
+    reading = read_drift(ref, told, LEVEL, lambda start: 60 + (start - START).days)
+    assert not reading.faults
+    assert reading.alarmed_at is None

@@ -38,6 +38,8 @@ MOST_RELATED = 100  # columns beyond which their relations are not kept
 LEAST_CODE, ALONE, SHARE_OF_CODE = 5, 0.8, 0.15
 MOST_SLICES = 16  # that a column may make of the rows; of more values, the most frequent
 LEAST_EXPLAINED, RIDGE = 0.5, 0.01  # of a column's variance, below which the others let nothing be expected of it
+LEAST_RELATED = 30  # rows, below which a window's relations say nothing
+LEAST_EXPECTED = 2  # rows that a share is of: what is rarer comes by ones, and one is then no evidence
 ROWS_OF_EACH_VALUE = 20  # on average, below which values are not taken for categories
 
 
@@ -155,8 +157,9 @@ class Profile:
 
     @property
     def usual_ranks(self) -> Floats:
-        """Each column's mean rank over the windows of the reference `(columns,)`; zeros where it has none."""
-        return np.nanmean(self.windows[:, :, 0], axis=0) if len(self.windows) else np.zeros(len(self.columns))
+        """Each column's mean rank over the windows of the reference `(columns,)`; zero where it has none."""
+        ranks = self.windows[:, :, 0]
+        return np.asarray(np.nan_to_num(ranks).sum(axis=0) / np.maximum((~np.isnan(ranks)).sum(axis=0), 1))
 
     @cached_property
     def _regression(self) -> Regression:
@@ -192,11 +195,11 @@ class Profile:
         known = np.maximum(there, 1)
         shape = self._places[2]
         found[:, :4] = (np.einsum("cw,cwk->ck", counts, shape) - nulls[:, None] * shape[:, NULL]) / known[:, None]
-        if self.relations.size:
+        if self.relations.size and sketch.rows >= LEAST_RELATED:
             found[:, 4] = self._apart(sketch.correlations(), sketch.rows)
             found[:, 8] = self._regression.left_over(sketch)
             found[:, 9] = self._sliced(sketch)
-        else:
+        elif not self.relations.size:
             found[:, [4, 8, 9]] = 0.0
         found[:, 5] = nulls / sketch.rows
         found[:, 6] = sketch.repeats / max(sketch.pairs, 1)
@@ -208,12 +211,14 @@ class Profile:
 
     def within(self, rows: NDArray[np.int64], means: Floats) -> Floats:
         """The variances within windows of so many rows, `(windows, columns, 10)`, where the statistics lie at `means` `(columns, 10)`."""
-        share = np.clip(np.nan_to_num(means), 1e-4, 1 - 1e-4)
+        known = np.nan_to_num(means)
+        least = np.minimum(LEAST_EXPECTED / np.maximum(rows, 1), 0.5)[:, None, None]
+        share = np.clip(known[None], least, 1 - least)
         each = share * (1 - share)
         numbers = np.array([c.values is None for c in self.columns])
-        each[:, 0], each[:, 4] = 1 / 12, 0.0
-        each[:, 8] = 2 * np.nan_to_num(means[:, 8]) ** 2  # as of a mean square of normal residuals
-        each[numbers, 1] = 1 / 48
+        each[:, :, 0], each[:, :, 4] = 1 / 12, 0.0
+        each[:, :, 8] = 2 * known[:, 8] ** 2  # as of a mean square of normal residuals
+        each[:, numbers, 1] = 1 / 48
         found: Floats = each / np.maximum(rows, 1)[:, None, None]
         most: int = max([len(self.columns[i].bins.borders) for i in self.sliced_by], default=0)
         found[:, :, 9] = 2 * most * (1 / 12 / np.maximum(rows, 1)[:, None]) ** 2

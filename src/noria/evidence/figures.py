@@ -148,7 +148,7 @@ def feature_shift(world: World, span: Span) -> dict[str, Any]:
     for bundle in bundles:
         reference = world.profile(bundle)
         names = reference.names
-        middle = np.nanmean(reference.windows[:, :, 0], axis=0)
+        middle = reference.usual_ranks
         total = np.zeros((len(names), weeks)) if total is None else total
         for window in windows_of(world, bundle, span.start):
             if window.role == CHAMPION and window.statistics is not None and window.start < span.end:

@@ -19,7 +19,7 @@ from noria.monitoring.calendar import DAILY, Calendar
 from noria.monitoring.drift_reading import FAULTS, LEAST_REFERENCE, LEAST_SHIFT, MOVED, RELATIONS, DriftReading, Fault
 from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
-from noria.statistics.baseline import Baseline, Past
+from noria.statistics.baseline import Baseline, Past, mean_of_known
 from noria.statistics.e_detector import ShiryaevRoberts, alarms_begun_anew
 
 Floats = NDArray[np.float64]
@@ -101,7 +101,7 @@ class DriftDetector:
         self._faults: list[Fault] = []
         self._together = 0
         if not self.learning:
-            self._centre = np.nan_to_num(np.nanmean(reference.windows, axis=0))
+            self._centre = np.nan_to_num(mean_of_known(reference.windows))
             known = reference.windows.reshape(len(reference.windows), -1)
             within = reference.within(reference.rows, self._centre).reshape(len(known), -1)
             most = rolling or calendar.most(MOST_PAST)

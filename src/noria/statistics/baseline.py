@@ -118,6 +118,20 @@ def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Seq
     return Baseline(spread, np.nan_to_num(between), season)
 
 
+def mean_of_known(values: Floats) -> Floats:
+    """The mean over the first axis of what is not NaN; NaN where nothing is known."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def _sd_of_known(values: Floats) -> Floats:
+    """The standard deviation over the first axis of what is not NaN; NaN where fewer than two are known."""
+    count = (~np.isnan(values)).sum(axis=0)
+    squares = np.nan_to_num((values - mean_of_known(values)) ** 2).sum(axis=0)
+    return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+
+
 def _season(values: Floats, phase: Integers, periods: Sequence[int]) -> tuple[Floats, Floats]:
     """The effects of each phase of the longest season `(period, statistics)`, zero where none is found, and by what factor windows stray
     further than those do that they were learnt from `(statistics,)`.
@@ -155,7 +169,7 @@ def _effects(values: Floats, of: Integers, groups: int) -> Floats:
     counts = np.bincount(of, minlength=groups)
     if counts.min() < SEASONS_OF_EACH_PHASE:
         return none
-    filled = np.where(np.isnan(values), np.nanmean(values, axis=0), values)
+    filled = np.where(np.isnan(values), mean_of_known(values), values)
     means = np.array([filled[of == g].mean(axis=0) for g in range(groups)])
     centre = (counts[:, None] * means).sum(axis=0) / counts.sum()
     between = (counts[:, None] * (means - centre) ** 2).sum(axis=0) / (groups - 1)
@@ -169,7 +183,7 @@ def _learn_spread(values: Floats, widened: Floats) -> Spread:
     """The spread of a statistic over past windows, from `(windows, columns)`; needs at least three windows. widened: by what a season that
     was learnt from them has made them look closer than new ones will be `(columns,)`"""
     count = len(values)
-    mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1)
+    mean, sd = mean_of_known(values), _sd_of_known(values)
     centred = np.nan_to_num((values - mean) / np.where(sd > 0, sd, 1.0))
     lag1 = (centred[1:] * centred[:-1]).sum(axis=0) / max(count - 1, 1)
     lag1 = lag1 + (1 + 3 * lag1) / count  # Kendall's correction of the small-sample bias
