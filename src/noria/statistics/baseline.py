@@ -81,13 +81,14 @@ class Past:
         self._values: list[Floats] = []
         self._within: list[Floats] = []
         self._phases: list[int] = []
+        self._count = 0
         self.baseline: Baseline | None = None
 
     @staticmethod
     def of(values: Floats, within: Floats, phases: Integers, periods: Sequence[int], most: int) -> Past:
         """The past that is known from the beginning: arrays `(windows, statistics)`, and `(windows,)`."""
         past = Past(periods, most, len(values))
-        past._values, past._within, past._phases = list(values), list(within), phases.tolist()
+        past._values, past._within, past._phases, past._count = list(values), list(within), phases.tolist(), len(values)
         past._learn()
         return past
 
@@ -96,9 +97,12 @@ class Past:
         self._values.append(value)
         self._within.append(within)
         self._phases.append(phase)
-        due = max(RELEARN, min(len(self._values), self._most) // LOOKS)
-        if len(self._values) >= self._least and (self.baseline is None or len(self._values) % due == 0):
+        self._count += 1
+        due = max(RELEARN, min(self._count, self._most) // LOOKS)
+        if self._count >= self._least and (self.baseline is None or self._count % due == 0):
             self._learn()
+        if len(self._phases) > 2 * max(self._most, self._least):  # what is never looked at again
+            del self._values[: -self._most], self._within[: -self._most], self._phases[: -self._most]
 
     def _learn(self) -> None:
         newest = slice(-self._most, None)
