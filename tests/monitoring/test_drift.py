@@ -314,3 +314,21 @@ def test_windows_of_a_few_rows_are_no_evidence_by_their_fewness(seed: int) -> No
     reading = read_drift(ref, told, LEVEL, lambda start: 60 + (start - START).days)
     assert not reading.faults
     assert reading.alarmed_at is None
+
+
+def test_a_movement_that_grows_is_the_same_and_one_of_another_column_is_not() -> None:
+    ref = reference()
+    x = values(60, 9).reshape(60, 300, 4)
+    x[5:11, :, 2] += 0.5
+    x[20:40, :, 2] += 1.5
+    grown = judge(ref, windows(ref, x.reshape(-1, 4)))
+    other = x.copy()
+    other[20:40, :, 2] -= 1.5
+    other[20:40, :, 0] += 1.5
+    second = judge(ref, windows(ref, other.reshape(-1, 4)))
+    sources = dict.fromkeys("abcd", "weather")
+    path = grown.pooled / grown.level
+    assert path[10] > 10 * path[19]
+    assert path[19] > 0.2  # it has ebbed, and is not over
+    assert [m.columns for m in grown.movements(sources)] == [("c",)]
+    assert [m.columns[0] for m in second.movements(sources)] == ["c", "a"]

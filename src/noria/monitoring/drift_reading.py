@@ -7,7 +7,7 @@ columns, since when, and what it looks like.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -161,12 +161,16 @@ class DriftReading:
         paths = {source: parts[:, columns].sum(axis=1) for source, columns in own.items()}
         found = []
         for source, spells in _spells(paths, [sources[i] for i in parts.argmax(axis=1)], self.level).items():
-            columns = own[source]
-            after = 0
+            columns, moved = own[source], list[Movement]()
             for start, end in spells:
                 names = tuple(self.columns[columns[i]] for i in _in_order(parts[start:end, columns], self.level))
-                found.append(Movement(source, start, end, names, after))
-                after = end
+                last = moved[-1] if moved else None
+                if last is not None and last.end == start and last.columns[0] == names[0]:  # it has grown, and is no other one
+                    others = tuple(name for name in names if name not in last.columns)
+                    moved[-1] = replace(last, end=end, columns=last.columns + others)
+                else:
+                    moved.append(Movement(source, start, end, names, 0 if last is None else last.end))
+            found += moved
         return found
 
     def _less_what_faults_tell(self, parts: Floats) -> Floats:
