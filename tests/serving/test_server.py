@@ -27,6 +27,7 @@ from projects import write_project
 from servers import soon
 
 ROW = {"visits_6h": 3.0, "seconds_6h": 40.5, "seconds": None, "price": 12.0, "twice": 24.0}
+BEING_WRITTEN = shutil.ignore_patterns("*.partial")  # by a server of another test, in the folder that is copied
 
 
 class Running:
@@ -231,7 +232,7 @@ def test_sigterm_stops_cleanly_with_the_sums_told(trained: Path) -> None:
 
 def test_a_changed_byte_in_the_bundle_is_refused(trained: Path, tmp_path: Path) -> None:
     copy = tmp_path / "shop"
-    shutil.copytree(trained, copy)
+    shutil.copytree(trained, copy, ignore=BEING_WRITTEN)
     (model,) = copy.glob(".noria/objects/bundles/*/model/model.onnx")
     data = bytearray(model.read_bytes())
     data[len(data) // 2] ^= 1
@@ -265,7 +266,7 @@ def logged(folder: Path, writers: list[str]) -> set[str]:
 
 def test_features_are_looked_up_as_training_joined_them(trained: Path, tmp_path: Path) -> None:
     copy = tmp_path / "shop"
-    shutil.copytree(trained, copy)
+    shutil.copytree(trained, copy, ignore=BEING_WRITTEN)
     entity = {"city": "ams", "price": 12.0}
     running = Running(copy)
     try:
@@ -313,7 +314,7 @@ def test_a_connection_that_is_slow_to_begin_is_not_taken_for_an_idle_one(server:
 def test_an_online_store_that_stalls_or_dies_holds_up_nobody_and_is_told_of(trained: Path, tmp_path: Path) -> None:
     """A real Redis, frozen, thawed and killed: entities are refused quickly, other requests go on, and both are said within two seconds."""
     copy = tmp_path / "shop"
-    shutil.copytree(trained, copy)
+    shutil.copytree(trained, copy, ignore=BEING_WRITTEN)
     store = Redis(str(tmp_path / "redis.db"))
     url = f"unix://{store.socket_file}?db=0"
     environ = {**os.environ, "NORIA_STORES_ONLINE": url, "NORIA_SERVING_MOST_FEATURE_AGE_SECONDS": "1e12"}
