@@ -68,15 +68,22 @@ def quiet(pool: ProcessPoolExecutor, reference: int, kinds: Sequence[str] = QUIE
     yield f"# {reference} reference windows; false alarms a year (upper 95 % bound) at budgets of 1, 2 and 12; always alarm 365, never 0"
     worst = 0.0
     for kind in kinds:
-        told = []
-        years = list(pool.map(_quiet, [kind] * STREAM_YEARS, range(STREAM_YEARS), [reference] * STREAM_YEARS, chunksize=4))
-        for place, budget in enumerate(BUDGETS):
-            alarms = sum(len(runs[place].alarms) for runs in years)
-            bound = most_a_year(alarms, STREAM_YEARS)
-            worst = max(worst, bound / budget)
-            told.append(f"{alarms / STREAM_YEARS:.2f} ({bound:.2f})")
-        yield f"# {kind}: " + ", ".join(told)
+        years = pool.map(_quiet, [kind] * STREAM_YEARS, range(STREAM_YEARS), [reference] * STREAM_YEARS, chunksize=4)
+        told, of_budget = _against_budgets(list(years))
+        worst = max(worst, of_budget)
+        yield f"# {kind}: {told}"
     yield Figure(f"false_alarms_of_budget_{reference}_windows", worst, "times the budget, upper bound, worst kind and budget", "<=", 1)
+
+
+def _against_budgets(years: Sequence[list[Run]]) -> tuple[str, float]:
+    """The alarms a year at each budget with their upper bounds, in words, and the worst bound in budgets."""
+    told, worst = [], 0.0
+    for place, budget in enumerate(BUDGETS):
+        alarms = sum(len(runs[place].alarms) for runs in years)
+        bound = most_a_year(alarms, len(years))
+        worst = max(worst, bound / budget)
+        told.append(f"{alarms / len(years):.2f} ({bound:.2f})")
+    return ", ".join(told), worst
 
 
 def rolling(pool: ProcessPoolExecutor) -> Proof:
@@ -96,14 +103,8 @@ def rolling(pool: ProcessPoolExecutor) -> Proof:
 
 def by_hour(pool: ProcessPoolExecutor) -> Proof:
     """Windows of parts of a day, whose levels swing with the hour and the week, less so at weekends."""
-    budgets, worst = [], 0.0
-    years = list(pool.map(_quarters, range(STREAM_YEARS), chunksize=4))
-    for place, budget in enumerate(BUDGETS):
-        alarms = sum(len(runs[place].alarms) for runs in years)
-        bound = most_a_year(alarms, STREAM_YEARS)
-        worst = max(worst, bound / budget)
-        budgets.append(f"{alarms / STREAM_YEARS:.2f} ({bound:.2f})")
-    yield "# windows of six hours, hourly and weekly season, 60 reference windows: " + ", ".join(budgets)
+    told, worst = _against_budgets(list(pool.map(_quarters, range(STREAM_YEARS), chunksize=4)))
+    yield f"# windows of six hours, hourly and weekly season, 60 reference windows: {told}"
     yield Figure("false_alarms_of_budget_windows_of_six_hours", worst, "times the budget, upper bound, worst budget", "<=", 1)
     for name in SUDDEN:
         fault = next(f for f in FAULTS if f.name == name)

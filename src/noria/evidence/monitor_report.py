@@ -10,7 +10,7 @@ from noria.evidence.charts import Line, Mark, line_chart
 from noria.evidence.inputs import render_inputs
 from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table, minute, short_day, table
-from noria.monitoring.performance import WORSE
+from noria.monitoring.performance import tolerated
 
 WORDS = {"healthy": "well", "unhealthy": "not well", "unknown": "unknown"}
 
@@ -75,8 +75,8 @@ def _performance(one: Mapping[str, Any]) -> str:
         Line("each window", "loop", one["values"]),
         Line("accepted", "static", [one["accepted"]] * len(labels)),
     ]
-    for sign in WORSE.get(one["metric"], (1.0,)):
-        lines.append(Line("tolerated", "bad", [one["accepted"] + sign * one["tolerance"]] * len(labels)))
+    bounds = tolerated(one["metric"], one["accepted"], one["tolerance"])
+    lines += [Line("tolerated", "bad", [bound] * len(labels)) for bound in bounds]
     over = next((i for i, value in enumerate(one["evidence"]) if value >= one["level"]), None)
     marks = [] if over is None else [Mark(over / max(len(labels) - 1, 1), "refuse", "the evidence suffices", "alarm")]
     waiting = f" {one['waiting']} newer windows wait for their outcomes." if one["waiting"] else ""

@@ -9,7 +9,7 @@ from typing import Any
 from noria.evidence.inputs import render_inputs
 from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table, minute, table
-from noria.monitoring.monitor import AUC, CALIBRATION
+from noria.monitoring.performance import tolerated
 
 TAGS = {"found": "refuse", "over": "promote", "not told": "refuse"}
 
@@ -96,9 +96,7 @@ def _performance(performance: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _tolerated(one: Mapping[str, Any]) -> str:
-    if one["metric"] == CALIBRATION:
-        return f"{one['accepted'] - one['tolerance']:.4f} to {one['accepted'] + one['tolerance']:.4f}"
-    return f"{one['accepted'] + (-1 if one['metric'] == AUC else 1) * one['tolerance']:.4f}"
+    return " to ".join(f"{bound:.4f}" for bound in tolerated(one["metric"], one["accepted"], one["tolerance"]))
 
 
 def _findings(figures: Mapping[str, Any]) -> str:

@@ -130,10 +130,12 @@ def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
 
 def _check_stretches(monitor: Monitor, tick: timedelta) -> None:
     """What inputs are compared with has windows enough to learn their spread from."""
-    given = {"rolling": None if monitor.rolling is None else duration(monitor.rolling)}
-    given["reference"] = None if monitor.period is None else monitor.period.end - monitor.period.start
+    least = Calendar.of(tick).least(LEAST_REFERENCE)
+    given = {
+        "rolling": None if monitor.rolling is None else duration(monitor.rolling),
+        "reference": None if monitor.period is None else monitor.period.end - monitor.period.start,
+    }
     for name, stretch in given.items():
-        least = Calendar.of(tick).least(LEAST_REFERENCE)
         if stretch is not None and stretch // tick < least:
             raise UserMistake(
                 what=f"a {name} baseline of {in_words(stretch)} is too short",

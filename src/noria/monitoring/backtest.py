@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
+from noria.core.clock import YEAR
 from noria.data.profile import Profile
 from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift import DriftDetector
 from noria.monitoring.windows import Window
 from noria.statistics.bootstrap import resampled
 
-DAYS = 365
-WINDOWS, LEAST_YEARS, MOST_YEARS = 60 * DAYS, 10, 60  # that are drawn for a suggestion
+WINDOWS, LEAST_YEARS, MOST_YEARS = 60 * YEAR.days, 10, 60  # that are drawn for a suggestion
 SENSITIVITIES = (1, 2, 3, 5, 7, 10, 14, 20, 30, 50)
 LATE = timedelta(days=7)  # after an incident's end, an alarm still belongs to it
 
@@ -88,7 +88,7 @@ def suggest(reference: Profile, level: float, budget: float, calendar: Calendar,
     """How many false alarms a year each sensitivity would raise, from years drawn from the reference's own windows."""
     rng = np.random.default_rng(seed)
     counts = np.zeros(len(SENSITIVITIES), np.int64)
-    first, a_year = int(reference.numbers[-1]) + 1, calendar.year or DAYS
+    first, a_year = int(reference.numbers[-1]) + 1, calendar.year or YEAR.days
     wanted = first + np.arange(a_year)
     years = min(max(round(WINDOWS / a_year), LEAST_YEARS), MOST_YEARS)
     begin = datetime(2000, 1, 1)  # noqa: DTZ001 - a label for drawn windows, no moment in time

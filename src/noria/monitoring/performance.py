@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class PerformanceReading:
         """Of what it is: the metric, and the slice of the rows."""
         return f"{self.tolerance.metric} of {self.slice}" if self.slice else self.tolerance.metric
 
-    @property
+    @cached_property
     def interval(self) -> Interval | None:
         """The mean since the champion went live, between bounds that hold at every look (level `1 - ALPHA`); None while too few windows say
         how it varies."""
@@ -138,6 +139,11 @@ class PerformanceReading:
             "evidence": float(self.evidence[-1]),
             "level": self.level,
         }
+
+
+def tolerated(metric: str, accepted: float, by: float) -> list[float]:
+    """How far a metric may get from where it was accepted, rising: two figures for one that gets worse both ways."""
+    return sorted(accepted + sign * by for sign in WORSE.get(metric, (1.0,)))
 
 
 def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], since: Sequence[Window], level: float) -> PerformanceReading:

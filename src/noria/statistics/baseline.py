@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc
 
+from noria.statistics.autocorrelation import CERTAIN, MOST, unbiased, widening
 from noria.statistics.e_detector import normal_scores
 
 Floats = NDArray[np.float64]
@@ -54,7 +55,7 @@ class Baseline:
 
     def sd(self, within: Floats) -> Floats:
         """How far a window of this variance within (σ²/m) strays, of itself and of what its baseline does not know."""
-        w = np.sqrt((1 + self.spread.autocorrelation) / (1 - self.spread.autocorrelation))
+        w = widening(self.spread.autocorrelation)
         own = np.sqrt(self.between + within)
         return np.asarray(w * np.maximum(own, LEAST_SD) * np.sqrt(1 + w**2 / self.spread.windows))
 
@@ -190,6 +191,6 @@ def _learn_spread(values: Floats, widened: Floats) -> Spread:
     mean, sd = mean_of_known(values), _sd_of_known(values)
     centred = np.nan_to_num((values - mean) / np.where(sd > 0, sd, 1.0))
     lag1 = (centred[1:] * centred[:-1]).sum(axis=0) / max(count - 1, 1)
-    lag1 = lag1 + (1 + 3 * lag1) / count  # Kendall's correction of the small-sample bias
-    lag1 = np.where(lag1 > 1.64 / np.sqrt(count), np.clip(lag1, 0.0, 0.9), 0.0)
+    lag1 = unbiased(lag1, count)
+    lag1 = np.where(lag1 > CERTAIN / np.sqrt(count), np.clip(lag1, 0.0, MOST), 0.0)
     return Spread(mean, sd * widened, lag1, count)

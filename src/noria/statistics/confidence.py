@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from noria.statistics.autocorrelation import CERTAIN, MOST, unbiased, widening
 
-MOST_AUTOCORRELATION = 0.9
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,10 @@ def mean_sequence(values: Floats, before: Floats, *, alpha: float, planned: int)
     upper 95 % bound of the autocorrelation at lag 1, since a few windows can't rule it out.
     """
     residuals = _residuals(values, before)
-    squares, count = sum(float((part**2).sum()) for part in residuals), sum(map(len, residuals))
+    squares, count = sum(float((part**2).sum()) for part in residuals), max(sum(map(len, residuals)), 1)
     lag1 = sum(float((part[1:] * part[:-1]).sum()) for part in residuals) / squares if squares else 0.0
-    most = lag1 + (1 + 3 * lag1) / max(count, 1) + 1.64 / math.sqrt(max(count, 1))  # Kendall's correction, and the bound
-    most = min(max(most, 0.0), MOST_AUTOCORRELATION)
-    return _sequence(values, residuals, math.sqrt((1 + most) / (1 - most)), alpha=alpha, planned=planned)
+    most = min(max(unbiased(lag1, count) + CERTAIN / math.sqrt(count), 0.0), MOST)
+    return _sequence(values, residuals, widening(most), alpha=alpha, planned=planned)
 
 
 def _residuals(values: Floats, before: Floats) -> list[Floats]:

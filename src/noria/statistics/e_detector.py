@@ -51,10 +51,15 @@ class ShiryaevRoberts:
 
     def add(self, scores: Floats) -> Floats:
         """The evidence `(columns,)` after a window with these normal scores `(columns,)`."""
-        seen, h = ~np.isnan(scores), self._tilts
-        e = np.exp(h * np.where(seen, scores, 0.0)[None, :] - h**2 / 2)
-        self._evidence = np.minimum(np.where(seen[None, :], (1.0 + self._evidence) * e, self._evidence), MOST)
+        self._evidence = _grown(self._evidence, scores, self._tilts)
         return np.asarray(self._evidence.mean(axis=0))
+
+
+def _grown(evidence: Floats, scores: Floats, tilts: Floats) -> Floats:
+    """Evidence `(…, tilts, columns)` after a window more, with normal scores `(columns,)`; tilts: `(tilts, 1)`."""
+    seen = ~np.isnan(scores)
+    e = np.exp(tilts * np.where(seen, scores, 0.0) - tilts**2 / 2)
+    return np.minimum(np.where(seen, (1.0 + evidence) * e, evidence), MOST)
 
 
 def alarms_begun_anew(scores: Floats, weights: Floats, levels: Floats, tilts: tuple[float, ...] = TWO_SIDED) -> NDArray[np.int64]:
@@ -63,9 +68,7 @@ def alarms_begun_anew(scores: Floats, weights: Floats, levels: Floats, tilts: tu
     h = np.asarray(tilts)[:, None]
     evidence, alarms = np.zeros((len(levels), len(tilts), scores.shape[1])), np.zeros(len(levels), np.int64)
     for window in scores:
-        seen = ~np.isnan(window)
-        e = np.exp(h * np.where(seen, window, 0.0) - h**2 / 2)
-        evidence = np.where(seen, np.minimum((1.0 + evidence) * e, MOST), evidence)
+        evidence = _grown(evidence, window, h)
         over = evidence.mean(axis=1) @ weights >= levels
         evidence[over] = 0.0
         alarms += over
