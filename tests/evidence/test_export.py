@@ -83,6 +83,10 @@ def test_inputs_are_compared_with_a_fixed_period_where_one_is_declared(tmp_path:
     at = pq.read_table(tmp_path / "out" / "reference.parquet")["at"].to_pylist()
     assert moment(start) <= min(at) <= max(at) < moment(end)
     assert noria(folder, "monitor", "report", "--out", str(tmp_path / "report.html"))[0] in (0, 1)
+    assert (
+        "Against what the champion was trained on from 5 Jan 2024 00:00 UTC to 30 Jan 2024 00:00 UTC"
+        in (tmp_path / "report.html").read_text()
+    )
 
 
 def test_a_fixed_period_of_which_nothing_is_known_yet_stops_the_training_and_says_so(tmp_path: Path) -> None:

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from noria.core.errors import UserMistake
 from noria.features.compile import KEY
 from noria.features.training_set import build_training_set
-from noria.loop.candidate import in_reference
+from noria.loop.candidate import in_reference, reference_of
 from noria.loop.releases import Release, current_release
 from noria.loop.windows import answered_rows, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
-from noria.monitoring.monitor import Period
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,8 +88,7 @@ def _reference(world: World, release: Release) -> pa.Table:
     lineage = world.bundle(release.champion).manifest.lineage
     start, as_of = (datetime.fromisoformat(lineage[name]) for name in ("start", "as_of"))
     made = build_training_set(world.offline, world.endpoint.model.label, world.outcomes, start=start, as_of=as_of)
-    period = Period(*map(datetime.fromisoformat, lineage["reference"])) if "reference" in lineage else None
-    known = in_reference(period, made.at)
+    known = in_reference(reference_of(lineage), made.at)
     keys, values = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist(), made.matrix[known]
     return _table(made.features, keys, made.at[known], values, world.model(release.champion).predict(values), made.labels[known])
 

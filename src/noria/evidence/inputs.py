@@ -31,13 +31,17 @@ def input_figures(
     reading: DriftReading,
     profile: Profile,
     values: Callable[[datetime], Floats | None],
+    against: str,
     labels: Labels | None = None,
     *,
     newest: bool = False,
 ) -> dict[str, Any] | None:
-    """The figures of a reading; None where no window has been judged. values: of a window `(rows, columns)`, None if they are gone;
-    labels: what the codes of a column of categories stand for; newest: before and after of the newest window, not of that in which a drift
-    that lasts began"""
+    """The figures of a reading; None where no window has been judged.
+
+    values: of a window `(rows, columns)`, None if they are gone; against: what windows are compared with, in words
+    labels: what the codes of a column of categories stand for
+    newest: before and after of the newest window, not of that in which a drift that lasts began
+    """
     if not len(reading.pooled):
         return None
     start = began(reading.pooled, reading.level)
@@ -52,6 +56,7 @@ def input_figures(
         "pooled": reading.pooled.tolist(),
         "level": reading.level,
         "shift": {name: _numbers(reading.shift[:, i]) for i, name in enumerate(reading.columns)},
+        "against": against,
         "window": window.isoformat(),
         "columns": [] if rows is None else _before_and_after(profile, names, rows, labels or {}),
     }
@@ -91,8 +96,8 @@ def _distribution(column: ColumnReference, sketch: Sketch, place: int, known: Se
     }
 
 
-def render_inputs(inputs: Mapping[str, Any] | None, against: str) -> str:
-    """The section of a page, from `input_figures`. against: what the reference is, in words"""
+def render_inputs(inputs: Mapping[str, Any] | None) -> str:
+    """The section of a page, from `input_figures`."""
     if inputs is None:
         return "<h2>Inputs</h2><p class='dim'>No window has been judged yet.</p>"
     labels = [short_day(s) for s in inputs["starts"]]
@@ -107,7 +112,7 @@ def render_inputs(inputs: Mapping[str, Any] | None, against: str) -> str:
         "alarms sets.</p>"
         + line_chart([evidence, level], labels)
         + "<h2>How each input has moved</h2>"
-        + f"<p class='dim'>Against {escape(against)}: red where values rank higher, blue where they rank lower "
+        + f"<p class='dim'>Against {escape(inputs['against'])}: red where values rank higher, blue where they rank lower "
         + f"(full colour at ±{STRONG_SHIFT}).</p>"
         + heatmap(moved, labels, shift, most=STRONG_SHIFT)
         + _charts(inputs)

@@ -24,7 +24,7 @@ def render_monitor_report(project: str, figures: Mapping[str, Any]) -> str:
     sections = [
         _monitors(figures["monitors"]),
         _findings(figures["findings"]),
-        render_inputs(figures["drift"], "what the champion was trained on"),
+        render_inputs(figures["drift"]),
         *(_performance(one) for one in figures["performance"]),
         _early(figures["early"]),
         _slices(figures["slices"]),

@@ -15,6 +15,8 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
 from noria.evidence.early import early_estimates
 from noria.evidence.figures import findings
 from noria.evidence.inputs import input_figures
+from noria.evidence.tables import minute
+from noria.loop.candidate import reference_of
 from noria.loop.monitors import Monitors, healths, read_monitors
 from noria.loop.releases import Release, current_release
 from noria.loop.windows import accepted_windows, answered_by_window, answered_rows, profiled, windows_of
@@ -72,7 +74,16 @@ def inputs_of(world: World, reading: DriftReading, champion: str, *, newest: boo
         rows = answered_rows(world, champion, window)
         return None if rows is None else profiled(rows)
 
-    return input_figures(reading, world.profile(champion), values, newest=newest)
+    return input_figures(reading, world.profile(champion), values, _compared_with(world, champion), newest=newest)
+
+
+def _compared_with(world: World, champion: str) -> str:
+    """What a champion's windows are compared with, in words."""
+    if world.monitor is not None and world.monitor.rolling is not None:
+        return f"the {world.monitor.rolling} before each window"
+    period = reference_of(world.bundle(champion).manifest.lineage)
+    told = "what the champion was trained on"
+    return told if period is None else f"{told} from {minute(period.start.isoformat())} to {minute(period.end.isoformat())}"
 
 
 def _performance(world: World, monitors: Monitors, release: Release, windows: Sequence[Window]) -> list[dict[str, Any]]:

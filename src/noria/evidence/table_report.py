@@ -38,7 +38,7 @@ def table_figures(reading: TableReading) -> dict[str, Any]:
             for f in reading.findings
         ],
         "wrong_now": len(reading.wrong_now),
-        "inputs": input_figures(reading.drift, reading.profile, reading.values, reading.labels),
+        "inputs": input_figures(reading.drift, reading.profile, reading.values, "the reference", reading.labels),
     }
 
 
@@ -63,7 +63,7 @@ def render_table_report(figures: Mapping[str, Any]) -> str:
     unseen = [f"{figures['untimed']:,} rows have no time"] if figures["untimed"] else []
     unseen += [f"{figures['waiting']:,} rows wait until their window is whole"] if figures["waiting"] else []
     unseen += [f"not judged: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
-    sections = [_findings(figures), render_inputs(figures["inputs"], "the reference")]
+    sections = [_findings(figures), render_inputs(figures["inputs"])]
     return page(figures["table"], headline(figures), " · ".join([told, *unseen]), sections)
 
 

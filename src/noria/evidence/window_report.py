@@ -60,7 +60,7 @@ def _window(figures: Mapping[str, Any]) -> list[str]:
         f"<h2>Faults</h2><ul>{faults}</ul>" if faults else "",
         _traffic(figures["traffic"]),
         _performance(figures["performance"]),
-        render_inputs(figures["inputs"], "what the champion was trained on"),
+        render_inputs(figures["inputs"]),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -193,6 +194,11 @@ def _manifest(world: World, training_set: TrainingSet, metrics: dict[str, Any], 
 def _declared(period: Period | None) -> dict[str, Any]:
     """A fixed reference, as runs and bundles state it."""
     return {} if period is None else {"reference": [each.isoformat() for each in period]}
+
+
+def reference_of(lineage: Mapping[str, Any]) -> Period | None:
+    """The fixed reference that a bundle's lineage states; None: all that it was trained on."""
+    return Period(*map(datetime.fromisoformat, lineage["reference"])) if "reference" in lineage else None
 
 
 def _sample(features: NDArray[np.float32], predictions: NDArray[np.float64]) -> dict[str, Any]:
