@@ -38,6 +38,8 @@ class Stream:
 
     def window(self) -> Floats:
         rows = int(self.rows * (1 + 9 * min(self.day / 365, 1.0))) if self.kind == "growing volume" else self.rows
+        if self.kind == "users of unequal size":  # with some rows, others with a hundred; fewer at weekends
+            rows = int(rows * 0.4) if self.day % 7 in WEEKEND else rows
         x = self._values(rows) + self._levels()
         x[:, -1] = np.searchsorted(CATEGORY_EDGES, x[:, -1] / max(float(x[:, -1].std()), 1e-9))
         self.day += 1
@@ -58,6 +60,10 @@ class Stream:
                 np.sqrt(0.8) * np.repeat(users, 10, axis=0)[:rows]
                 + np.sqrt(0.2) * self.rng.normal(size=(len(users) * 10, self.columns))[:rows]
             )
+        if self.kind == "users of unequal size":
+            of_each = np.ceil(np.exp(1.8 + self.rng.normal(size=rows // 10))).astype(int)
+            users = np.repeat(self.rng.normal(size=(len(of_each), self.columns)), of_each, axis=0)
+            return np.sqrt(0.8) * users + np.sqrt(0.2) * self.rng.normal(size=users.shape)
         return self.rng.normal(size=size)
 
     def _levels(self) -> Floats:
@@ -94,6 +100,7 @@ QUIET = (
     "weekly and autocorrelated",
     "growing volume",
     "rows by user",
+    "users of unequal size",
     "correlated features",
     "holiday shocks",
 )

@@ -224,7 +224,7 @@ def test_what_has_been_said_of_a_movement_stays_said_as_windows_come() -> None:
     ref = reference()
     sources = {"a": "north", "b": "north", "c": "south", "d": "south"}
     x = values(60, 8).reshape(60, 300, 4)
-    x[10:30, :, :] += 0.16  # no source's part is much by itself
+    x[10:30, :, :] += 0.18  # no source's part is much by itself
     x[40:, :, 1] += 0.5
     told = windows(ref, x.reshape(-1, 4))
     named: dict[tuple[str, int], tuple[str, datetime]] = {}

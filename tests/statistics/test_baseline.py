@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from noria.statistics.baseline import Baseline, learn_baseline
+from noria.statistics.baseline import TAIL_DEGREES, Baseline, learn_baseline
+from noria.statistics.e_detector import normal_scores
 
 STATISTICS = 400
 
@@ -74,3 +75,42 @@ def test_the_hours_of_a_week_are_learnt_in_steps_as_far_as_the_past_goes(weeks: 
     fresh = truth[:168, None] + 0.2 * rng.normal(size=(168, 50))
     scores = np.array([found.score(v, np.zeros(50), i, np.zeros(50)) for i, v in enumerate(fresh)])
     assert 0.5 < scores.std() < 1.1  # what was learnt from few windows does not make new ones look unusual
+
+
+def of_users(rng: np.random.Generator, users: int, windows: int, sizes: float) -> tuple[np.ndarray, np.ndarray]:
+    """The share of rows in a tail of a tenth, in windows of users who have ten rows each or, by `sizes` (a log-normal's), more or fewer;
+    and its variance within, were rows independent: `(windows, statistics)`."""
+    rows = np.ceil(10 * np.exp(sizes * rng.normal(size=(windows, STATISTICS, users))))
+    share = (rows * (rng.random(rows.shape) < 0.1)).sum(axis=2) / rows.sum(axis=2)
+    return share, 0.09 / rows.sum(axis=2)
+
+
+def test_rows_that_come_in_clusters_stray_further_where_there_are_fewer_of_them() -> None:
+    rng = np.random.default_rng(6)
+    value, within = of_users(rng, 100, 60, sizes=0.0)
+    past = learn_baseline(value, within, np.arange(60))
+    for users in (25, 50, 100, 400):
+        value, within = of_users(rng, users, 50, sizes=0.0)
+        scores = np.array([past.score(v, w, 0, np.zeros(STATISTICS)) for v, w in zip(value, within, strict=True)])
+        assert scores.std() < 1.1, users
+        assert (scores > 2).mean() < 0.04, users
+
+
+def test_clusters_of_unequal_size_are_no_evidence_by_their_skewness() -> None:
+    """What an e-detector multiplies by, exp(h·u − h²/2), is to be 1 or less on average."""
+    rng = np.random.default_rng(7)
+    value, within = of_users(rng, 50, 60, sizes=1.0)
+    past = learn_baseline(value, within, np.arange(60))
+    value, within = of_users(rng, 50, 200, sizes=1.0)
+    scores = np.array([past.score(v, w, 0, np.zeros(STATISTICS)) for v, w in zip(value, within, strict=True)])
+    as_they_are = normal_scores((value - past.spread.mean) / past.sd(within), TAIL_DEGREES)
+    for tilt in (1.5, 2.5, 3.5):
+        assert np.exp(tilt * scores - tilt**2 / 2).mean() < 1, tilt
+        assert np.exp(tilt * as_they_are - tilt**2 / 2).mean() > 1.3, tilt
+
+
+def test_what_is_skewed_row_by_row_is_not_taken_for_clusters() -> None:
+    rng = np.random.default_rng(8)
+    value, within = rng.binomial(500, 0.02, size=(60, STATISTICS)) / 500, np.full((60, STATISTICS), 0.02 * 0.98 / 500)
+    past = learn_baseline(value, within, np.arange(60))
+    assert past.skewness.mean() < 0.05  # the skewness of a share of ten rows is 0.3

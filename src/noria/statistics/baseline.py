@@ -3,6 +3,10 @@
 Two variances: s² = τ² + σ²/m, between windows and within one of m rows, so that volume may grow, and a million rows don't make trifles
 certain. Season: additive effects of a window's phase (a day of the week), where an analysis of variance finds any, shrunk. Autocorrelation:
 the scale is widened by w = √((1 + φ)/(1 − φ)), and the mean's own error with it, √(1 + w²/k); whitening was simulated, and is worse.
+
+Rows come in clusters (one user's, one customer's), which no row tells. They make τ² larger, and what is left over with fewer rows larger
+still: a window of fewer rows than the past ones is taken to have as many fewer clusters. Clusters of unequal size make shares skewed;
+scores on the long side are shortened by what skewness windows had (Wilson & Hilferty 1931), as far as it is not that of single rows.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ SEASON_LEVEL = 0.001  # at which a season is believed in
 SEASONS_OF_EACH_PHASE = 4  # windows of each phase, below which no season is looked for
 RELEARN, LOOKS = 7, 50  # windows between two looks at the past, which moves slowly; looks while all of a long one is renewed
 LEAST_SD = 1e-6
+SKEWNESS_SHOWN, MOST_SKEWNESS = 2 / 3, 3.0  # what some dozens of windows show of the skewness that they are drawn from (simulated)
 LEAST_BETWEEN = 0.1  # of the whole variance: the difference of two estimates may be nothing by chance, and volume grow afterwards
 
 
@@ -43,10 +48,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What past windows say of each statistic: arrays `(statistics,)`, the season's effects `(period, statistics)`."""
+    """What past windows say of each statistic: arrays `(statistics,)`, the season's effects `(period, statistics)`.
+
+    between, within: the variances τ², and σ²/m of past windows on average; skewness: of windows, as far as it is not that of single rows
+    """
 
     spread: Spread
     between: Floats
+    within: Floats
+    skewness: Floats
     season: Floats
 
     def expected(self, phase: int) -> Floats:
@@ -56,14 +66,19 @@ class Baseline:
     def sd(self, within: Floats) -> Floats:
         """How far a window of this variance within (σ²/m) strays, of itself and of what its baseline does not know."""
         w = widening(self.spread.autocorrelation)
-        own = np.sqrt(self.between + within)
+        own = np.sqrt(self.between * self._fewer(within) + within)
         return np.asarray(w * np.maximum(own, LEAST_SD) * np.sqrt(1 + w**2 / self.spread.windows))
 
     def score(self, value: Floats, within: Floats, phase: int, floor: Floats) -> Floats:
         """Signed normal scores of a window's statistics, what lies within an effect floor being no effect."""
         away = value - self.expected(phase)
         z = np.sign(away) * np.maximum(0.0, np.abs(away) - floor) / self.sd(within)
-        return normal_scores(z, TAIL_DEGREES)
+        return normal_scores(_shortened(z, self.skewness * np.sqrt(self._fewer(within))), TAIL_DEGREES)
+
+    def _fewer(self, within: Floats) -> Floats:
+        """How many times fewer rows a window has than past ones, by its variance within; 1 where it has more."""
+        known = self.within > 0
+        return np.where(known, np.maximum(within / np.where(known, self.within, 1.0), 1.0), 1.0)
 
     def clipped(self, value: Floats, within: Floats, phase: int) -> Floats:
         """A window's statistics as they may be learnt from: none further away than three of its standard deviations."""
@@ -118,9 +133,10 @@ def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Seq
     """
     season, widened = _season(values, phase, periods)
     spread = _learn_spread(values - season[phase % len(season)], widened)
-    total = spread.sd**2
-    between = np.maximum(total - np.nanmean(within, axis=0), LEAST_BETWEEN * total)
-    return Baseline(spread, np.nan_to_num(between), season)
+    total, inside = np.nan_to_num(spread.sd**2), np.nan_to_num(np.nanmean(within, axis=0))
+    between = np.maximum(total - inside, LEAST_BETWEEN * total)
+    clustered = np.clip(1 - inside / np.where(total > 0, total, 1.0), 0.0, 1.0)
+    return Baseline(spread, between, inside, clustered * _skewness(values - season[phase % len(season)]), season)
 
 
 def mean_of_known(values: Floats) -> Floats:
@@ -135,6 +151,21 @@ def _sd_of_known(values: Floats) -> Floats:
     count = (~np.isnan(values)).sum(axis=0)
     squares = np.nan_to_num((values - mean_of_known(values)) ** 2).sum(axis=0)
     return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+
+
+def _skewness(values: Floats) -> Floats:
+    """The skewness of what windows are drawn from, by those of the past `(windows, statistics)`; 0 where nothing is known of it."""
+    sd = _sd_of_known(values)
+    standard = np.nan_to_num((values - mean_of_known(values)) / np.where(sd > 0, sd, 1.0))
+    return np.asarray(np.clip((standard**3).mean(axis=0) / SKEWNESS_SHOWN, -MOST_SKEWNESS, MOST_SKEWNESS))
+
+
+def _shortened(z: Floats, skewness: Floats) -> Floats:
+    """Scores on the long side of a skewed distribution as those of a normal one (of a gamma distribution; Wilson & Hilferty 1931)."""
+    size, long_side = np.maximum(np.abs(skewness), 1e-6), z * np.sign(skewness) > 0
+    far = np.where(long_side, np.abs(z), 0.0)
+    shorter = 6 / size * (np.cbrt(size / 2 * far + 1) - 1) + size / 6
+    return np.where(long_side, np.sign(z) * np.minimum(shorter, far), z)
 
 
 def _season(values: Floats, phase: Integers, periods: Sequence[int]) -> tuple[Floats, Floats]:
