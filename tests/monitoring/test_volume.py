@@ -46,6 +46,18 @@ def test_what_stops_thins_out_or_is_doubled_is_seen_at_once(times: float, words:
         assert detector.reading().alarming is None
 
 
+def test_days_that_were_slow_now_and_then_hide_no_drop() -> None:
+    found = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        *past, (start, rows) = counts(seed, 61)
+        detector = VolumeDetector("flights", LEVEL)
+        detector.add([(at, int(many * (0.7 if rng.random() < 0.08 else 1.0))) for at, many in past])
+        detector.add([(start, rows // 4)])
+        found += detector.reading().alarming is not None
+    assert found >= 18
+
+
 def test_too_little_history_is_unknown_and_sparse_series_raise_nothing() -> None:
     detector = VolumeDetector("new", LEVEL)
     detector.add(counts(1, 5))

@@ -78,7 +78,7 @@ class VolumeDetector:
     def __init__(self, name: str, level: float, calendar: Calendar = DAILY) -> None:
         self._name = name
         self._certain = float(-ndtri(min(0.5 / level, 0.5)))
-        self._past = Past(calendar.seasons, calendar.most(MOST_PAST), calendar.least(LEAST_PAST))
+        self._past = Past(calendar.seasons, calendar.most(MOST_PAST), calendar.least(LEAST_PAST), clustered=False)
         self._ever_empty = False
         self._unusual: list[Unusual] = []
         self._last, self._windows = 0, 0

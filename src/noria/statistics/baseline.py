@@ -50,7 +50,8 @@ class Spread:
 class Baseline:
     """What past windows say of each statistic: arrays `(statistics,)`, the season's effects `(period, statistics)`.
 
-    between, within: the variances τ², and σ²/m of past windows on average; skewness: of windows, as far as it is not that of single rows
+    between, within: the variances τ², and σ²/m of past windows on average (0 where rows do not come in clusters)
+    skewness: of windows, as far as it is not that of single rows
     """
 
     spread: Spread
@@ -90,10 +91,11 @@ class Past:
     """A baseline that goes on learning: what was well is added, and every seventh window it is learnt anew from the newest `most`.
 
     There is none before there are `least` windows. A window is its statistics `(statistics,)`, their variances within, and its phase.
+    clustered: whether statistics are of rows, which come in clusters, and not their number
     """
 
-    def __init__(self, periods: Sequence[int], most: int, least: int) -> None:
-        self._periods, self._most, self._least = periods, most, least
+    def __init__(self, periods: Sequence[int], most: int, least: int, *, clustered: bool = True) -> None:
+        self._periods, self._most, self._least, self._clustered = periods, most, least, clustered
         self._values: list[Floats] = []
         self._within: list[Floats] = []
         self._phases: list[int] = []
@@ -123,20 +125,24 @@ class Past:
     def _learn(self) -> None:
         newest = slice(-self._most, None)
         values, within, phases = (np.array(each[newest]) for each in (self._values, self._within, self._phases))
-        self.baseline = learn_baseline(values, within, phases, self._periods)
+        self.baseline = learn_baseline(values, within, phases, self._periods, clustered=self._clustered)
 
 
-def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Sequence[int] = ()) -> Baseline:
+def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Sequence[int] = (), *, clustered: bool = True) -> Baseline:
     """The baseline of windows `(windows, statistics)`, their variances within `(windows, statistics)` and phases `(windows,)`.
 
     periods: after how many windows a season recurs, the longest first, each a multiple of the next: a week, a day
+    clustered: whether statistics are of rows, which come in clusters, and not their number
     """
     season, widened = _season(values, phase, periods)
-    spread = _learn_spread(values - season[phase % len(season)], widened)
+    left = values - season[phase % len(season)]
+    spread = _learn_spread(left, widened)
     total, inside = np.nan_to_num(spread.sd**2), np.nan_to_num(np.nanmean(within, axis=0))
     between = np.maximum(total - inside, LEAST_BETWEEN * total)
-    clustered = np.clip(1 - inside / np.where(total > 0, total, 1.0), 0.0, 1.0)
-    return Baseline(spread, between, inside, clustered * _skewness(values - season[phase % len(season)]), season)
+    if not clustered:
+        return Baseline(spread, between, np.zeros_like(total), np.zeros_like(total), season)
+    by_clusters = np.clip(1 - inside / np.where(total > 0, total, 1.0), 0.0, 1.0)
+    return Baseline(spread, between, inside, by_clusters * _skewness(left), season)
 
 
 def mean_of_known(values: Floats) -> Floats:
