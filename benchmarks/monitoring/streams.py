@@ -37,13 +37,17 @@ class Stream:
     level: Floats = field(default_factory=lambda: np.zeros(0))
 
     def window(self) -> Floats:
-        rows = int(self.rows * (1 + 9 * min(self.day / 365, 1.0))) if self.kind == "growing volume" else self.rows
-        if self.kind == "users of unequal size":  # with some rows, others with a hundred; fewer at weekends
-            rows = int(rows * 0.4) if self.day % 7 in WEEKEND else rows
-        x = self._values(rows) + self._levels()
+        x = self._values(self._volume()) + self._levels()
         x[:, -1] = np.searchsorted(CATEGORY_EDGES, x[:, -1] / max(float(x[:, -1].std()), 1e-9))
         self.day += 1
         return x
+
+    def _volume(self) -> int:
+        if self.kind == "growing volume":
+            return int(self.rows * (1 + 9 * min(self.day / 365, 1.0)))
+        if self.kind == "users of unequal size" and self.day % 7 in WEEKEND:
+            return int(self.rows * 0.4)
+        return self.rows
 
     def _values(self, rows: int) -> Floats:
         size = (rows, self.columns)
@@ -55,16 +59,15 @@ class Stream:
             shared = self.rng.normal(size=(rows, 1))
             return np.sqrt(0.6) * shared + np.sqrt(0.4) * self.rng.normal(size=size)
         if self.kind == "rows by user":  # fifty users a day, ten rows each
-            users = self.rng.normal(size=(max(rows // 10, 1), self.columns))
-            return (
-                np.sqrt(0.8) * np.repeat(users, 10, axis=0)[:rows]
-                + np.sqrt(0.2) * self.rng.normal(size=(len(users) * 10, self.columns))[:rows]
-            )
-        if self.kind == "users of unequal size":
-            of_each = np.ceil(np.exp(1.8 + self.rng.normal(size=rows // 10))).astype(int)
-            users = np.repeat(self.rng.normal(size=(len(of_each), self.columns)), of_each, axis=0)
-            return np.sqrt(0.8) * users + np.sqrt(0.2) * self.rng.normal(size=users.shape)
+            return self._of_users(np.full(rows // 10, 10))
+        if self.kind == "users of unequal size":  # most with some rows, some with a hundred
+            return self._of_users(np.ceil(np.exp(1.8 + self.rng.normal(size=rows // 10))).astype(int))
         return self.rng.normal(size=size)
+
+    def _of_users(self, rows: NDArray[np.int64]) -> Floats:
+        """The rows of users who have so many each `(users,)`, and are much the same in all of theirs."""
+        users = np.repeat(self.rng.normal(size=(len(rows), self.columns)), rows, axis=0)
+        return np.asarray(np.sqrt(0.8) * users + np.sqrt(0.2) * self.rng.normal(size=users.shape))
 
     def _levels(self) -> Floats:
         fresh = NOISE * self.rng.normal(size=self.columns)

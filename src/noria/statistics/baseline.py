@@ -131,18 +131,21 @@ class Past:
 def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Sequence[int] = (), *, clustered: bool = True) -> Baseline:
     """The baseline of windows `(windows, statistics)`, their variances within `(windows, statistics)` and phases `(windows,)`.
 
+    There must be three windows at least.
     periods: after how many windows a season recurs, the longest first, each a multiple of the next: a week, a day
     clustered: whether statistics are of rows, which come in clusters, and not their number
     """
     season, widened = _season(values, phase, periods)
     left = values - season[phase % len(season)]
-    spread = _learn_spread(left, widened)
+    mean, sd = mean_of_known(left), _sd_of_known(left)
+    standard = np.nan_to_num((left - mean) / np.where(sd > 0, sd, 1.0))
+    spread = Spread(mean, sd * widened, _autocorrelation(standard), len(left))
     total, inside = np.nan_to_num(spread.sd**2), np.nan_to_num(np.nanmean(within, axis=0))
     between = np.maximum(total - inside, LEAST_BETWEEN * total)
     if not clustered:
         return Baseline(spread, between, np.zeros_like(total), np.zeros_like(total), season)
     by_clusters = np.clip(1 - inside / np.where(total > 0, total, 1.0), 0.0, 1.0)
-    return Baseline(spread, between, inside, by_clusters * _skewness(left), season)
+    return Baseline(spread, between, inside, by_clusters * _skewness(standard), season)
 
 
 def mean_of_known(values: Floats) -> Floats:
@@ -159,10 +162,15 @@ def _sd_of_known(values: Floats) -> Floats:
     return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
 
 
-def _skewness(values: Floats) -> Floats:
-    """The skewness of what windows are drawn from, by those of the past `(windows, statistics)`; 0 where nothing is known of it."""
-    sd = _sd_of_known(values)
-    standard = np.nan_to_num((values - mean_of_known(values)) / np.where(sd > 0, sd, 1.0))
+def _autocorrelation(standard: Floats) -> Floats:
+    """The autocorrelation at lag 1 of standardised windows `(windows, statistics)`, 0 where it does not exceed chance."""
+    count = len(standard)
+    lag1 = unbiased((standard[1:] * standard[:-1]).sum(axis=0) / max(count - 1, 1), count)
+    return np.where(lag1 > CERTAIN / np.sqrt(count), np.clip(lag1, 0.0, MOST), 0.0)
+
+
+def _skewness(standard: Floats) -> Floats:
+    """The skewness of what standardised windows `(windows, statistics)` are drawn from; 0 where nothing is known of it."""
     return np.asarray(np.clip((standard**3).mean(axis=0) / SKEWNESS_SHOWN, -MOST_SKEWNESS, MOST_SKEWNESS))
 
 
@@ -219,15 +227,3 @@ def _effects(values: Floats, of: Integers, groups: int) -> Floats:
     chance = fdtrc(groups - 1, len(values) - groups, between / np.maximum(inside, 1e-300))
     shrunk = (means - centre) * (counts / (counts + 1.0))[:, None]
     return np.where((chance < SEASON_LEVEL) & (inside > 0), shrunk, none)
-
-
-def _learn_spread(values: Floats, widened: Floats) -> Spread:
-    """The spread of a statistic over past windows, from `(windows, columns)`; needs at least three windows. widened: by what a season that
-    was learnt from them has made them look closer than new ones will be `(columns,)`"""
-    count = len(values)
-    mean, sd = mean_of_known(values), _sd_of_known(values)
-    centred = np.nan_to_num((values - mean) / np.where(sd > 0, sd, 1.0))
-    lag1 = (centred[1:] * centred[:-1]).sum(axis=0) / max(count - 1, 1)
-    lag1 = unbiased(lag1, count)
-    lag1 = np.where(lag1 > CERTAIN / np.sqrt(count), np.clip(lag1, 0.0, MOST), 0.0)
-    return Spread(mean, sd * widened, lag1, count)
