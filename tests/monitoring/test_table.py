@@ -158,6 +158,22 @@ def test_against_a_rolling_baseline_what_lasts_is_usual_in_the_end() -> None:
     assert {f.subject for f in rolling.findings} == {"amount: mean_rank"}
 
 
+@pytest.mark.parametrize("by", [0.0, 0.3])
+def test_a_business_that_rests_at_weekends_has_a_week_all_the_same(by: float) -> None:
+    """Mondays lie one and a half standard deviations higher, which is nearly all that days stray; then every day lies 0.3 higher."""
+    rng = np.random.default_rng(0)
+    days = [d for d in range(119) if d % 7 < 5]
+    value = [rng.normal((1.5 if d % 7 == 0 else 0.0) + (by if d >= 91 else 0.0), size=200) for d in days]
+    at = [START + timedelta(days=d, hours=8, minutes=i) for d in days for i in range(200)]
+    reading = judge_table(pa.table({"at": pa.array(at, pa.timestamp("us", tz="UTC")), "orders": np.concatenate(value)}), "at", reference=60)
+    if not by:
+        assert reading.findings == ()
+    else:
+        (finding,) = reading.findings
+        assert finding.since == START + timedelta(days=91)
+        assert "orders has moved (+0.1" in finding.words or "orders has moved (+0.0" in finding.words  # 0.3 deviations, not a Monday's
+
+
 def bad(change: Callable[[pa.Table], pa.Table], **asked: object) -> Callable[[], TableReading]:
     return lambda: judge(change(table()), **asked)
 

@@ -48,6 +48,17 @@ def test_a_season_is_learnt_where_there_is_one_and_nowhere_else() -> None:
     assert (learnt(values[:20], period=7).season == 0).all()  # too short to tell
 
 
+@pytest.mark.parametrize("sundays", [0, 1, 3])
+def test_a_week_of_which_some_days_hardly_ever_come_is_learnt_from_the_others(sundays: int) -> None:
+    rng = np.random.default_rng(8)
+    phase = np.flatnonzero((np.arange(56) % 7 < 5) | (np.arange(56) >= 56 - 7 * sundays) & (np.arange(56) % 7 == 6))
+    values = rng.normal(size=(40 + sundays, STATISTICS)) + np.where(phase % 7 == 0, -3.0, 0.0)[:, None]
+    past = learn_baseline(values, np.zeros_like(values), phase, [7])
+    assert past.expected(0).mean() == pytest.approx(-2.95, abs=0.4)
+    assert past.expected(4).mean() == pytest.approx(0, abs=0.15)
+    assert (past.season[5:] == 0).all()  # of what hardly came, nothing is known
+
+
 def test_what_lies_within_the_floor_is_no_effect() -> None:
     past = learnt(np.random.default_rng(3).normal(size=(60, 5)) * 1e-3)
     assert (past.score(np.full(5, 0.02), np.zeros(5), 0, np.full(5, 0.03)) == 0).all()

@@ -112,8 +112,8 @@ def render_inputs(inputs: Mapping[str, Any] | None) -> str:
         "alarms sets.</p>"
         + line_chart([evidence, level], labels)
         + "<h2>How each input has moved</h2>"
-        + f"<p class='dim'>Against {escape(inputs['against'])}: red where values rank higher, blue where they rank lower "
-        + f"(full colour at ±{STRONG_SHIFT}).</p>"
+        + f"<p class='dim'>Against {escape(inputs['against'])}, less the usual week: red where values rank higher, blue where they rank "
+        + f"lower (full colour at ±{STRONG_SHIFT}).</p>"
         + heatmap(moved, labels, shift, most=STRONG_SHIFT)
         + _charts(inputs)
     )

@@ -100,7 +100,8 @@ class Movement:
 class DriftReading:
     """Evidence per window and column `(windows, columns)`, pooled `(windows,)`, against the level of alarm.
 
-    starts: when each window began; shift: each column's mean rank minus the reference's `(windows, columns)`, from −0.5 to 0.5
+    starts: when each window began; shift: each column's mean rank minus where it usually lies, by the reference and
+        the season `(windows, columns)`, from −0.5 to 0.5
     scores: of each window's statistics `(windows, columns, 10)`, normal where nothing is wrong
     recurs: whether they lay as far off, or half as far, at the same time of an earlier year `(windows, columns, 10)`
     weights: of each column `(columns,)`, summing to 1

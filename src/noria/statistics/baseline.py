@@ -196,7 +196,7 @@ def _season(values: Floats, phase: Integers, periods: Sequence[int]) -> tuple[Fl
         effects = _effects(values - found[phase % period], of(phase), count)
         found += effects[of(place)]
         if step == 2 and effects.any():  # only the last learns so much from so few windows of each phase
-            each = len(values) / count
+            each = len(values) / len(np.unique(of(phase)))
             shrunk = each / (each + 1)
             further = np.sqrt((1 + shrunk**2 / each) / (1 - (2 - shrunk) * shrunk / each))
             widened = np.where(effects.any(axis=0), further, 1.0)
@@ -214,16 +214,23 @@ def _cuts(periods: Sequence[int]) -> Iterator[tuple[Callable[[Integers], Integer
 
 
 def _effects(values: Floats, of: Integers, groups: int) -> Floats:
-    """How far each group lies from the mean `(groups, statistics)`, shrunk; zero where none is found (one-way analysis of variance)."""
-    none = np.zeros((groups, values.shape[1]))
+    """How far each group lies from the mean `(groups, statistics)`, shrunk; zero where none is found (one-way analysis of variance).
+
+    Groups that have hardly a window, such as the weekends of a business that rests then, are left out: nothing is found of them.
+    """
     counts = np.bincount(of, minlength=groups)
-    if counts.min() < SEASONS_OF_EACH_PHASE:
-        return none
+    enough = counts >= SEASONS_OF_EACH_PHASE
+    known = np.flatnonzero(enough)
+    found = np.zeros((groups, values.shape[1]))
+    if len(known) < 2 or (2 * counts[~enough] >= counts.max()).any():
+        return found
+    values, of, counts = values[enough[of]], of[enough[of]], counts[known]
     filled = np.where(np.isnan(values), mean_of_known(values), values)
-    means = np.array([filled[of == g].mean(axis=0) for g in range(groups)])
-    centre = (counts[:, None] * means).sum(axis=0) / counts.sum()
-    between = (counts[:, None] * (means - centre) ** 2).sum(axis=0) / (groups - 1)
-    inside = ((filled - means[of]) ** 2).sum(axis=0) / (len(values) - groups)
-    chance = fdtrc(groups - 1, len(values) - groups, between / np.maximum(inside, 1e-300))
-    shrunk = (means - centre) * (counts / (counts + 1.0))[:, None]
-    return np.where((chance < SEASON_LEVEL) & (inside > 0), shrunk, none)
+    found[known] = [filled[of == g].mean(axis=0) for g in known]
+    inside = ((filled - found[of]) ** 2).sum(axis=0) / (len(values) - len(known))
+    centre = (counts[:, None] * found[known]).sum(axis=0) / counts.sum()
+    away = found[known] - centre
+    between = (counts[:, None] * away**2).sum(axis=0) / (len(known) - 1)
+    chance = fdtrc(len(known) - 1, len(values) - len(known), between / np.maximum(inside, 1e-300))
+    found[known] = np.where((chance < SEASON_LEVEL) & (inside > 0), away * (counts / (counts + 1.0))[:, None], 0.0)
+    return found
