@@ -135,7 +135,7 @@ def findings(catalog: db.Catalog) -> list[dict[str, Any]]:
 
 
 def feature_shift(world: World, span: Span) -> dict[str, Any]:
-    """How far each input has moved from what the champion of the time was trained on, week by week.
+    """How far each input has moved from the reference of the champion of the time, week by week.
 
     Returns {"columns": […], "weeks": […], "shift": `(columns, weeks)`}: the mean rank under the reference minus its mean
     there, from −0.5 (all values at the reference's low end) to 0.5; null where a week has no value.

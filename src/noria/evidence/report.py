@@ -165,7 +165,7 @@ def _drift(shift: Mapping[str, Any]) -> str:
     rows = [shift["columns"][i] for i in order]
     return (
         "<h2>How the inputs have moved</h2>"
-        '<p class="dim">Each week against what the champion of the time was trained on: red where values rank higher, blue where '
+        '<p class="dim">Each week against the reference of the champion of the time: red where values rank higher, blue where '
         f"they rank lower (full colour at ±{STRONG_SHIFT}). The {len(rows)} features that moved most; a new champion starts afresh.</p>"
         + heatmap(rows, [_day(w) for w in shift["weeks"]], [shift["shift"][i] for i in order], most=STRONG_SHIFT)
     )
