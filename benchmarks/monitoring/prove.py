@@ -23,7 +23,7 @@ from benchmarks.monitoring.peers import peers
 from benchmarks.monitoring.real import real
 from benchmarks.monitoring.silent import silent
 from benchmarks.monitoring.speed import speed
-from benchmarks.monitoring.streams import COLUMNS, FAULTS, QUIET, Stream
+from benchmarks.monitoring.streams import BY_SIZE, COLUMNS, FAULTS, QUIET, Stream
 from benchmarks.monitoring.words import words
 from noria.monitoring.findings import episodes
 from noria.statistics.e_detector import level_for
@@ -32,6 +32,7 @@ YEAR = 365
 REFERENCE = 60
 BUDGETS = (1.0, 2.0, 12.0)
 ROLLING_BUDGET = 2.0
+SOON, LATER = 3, 30  # windows, by which changes of several sizes are looked for
 HOURLY_PATIENCE = 4  # times as many windows, when they are hours and not days
 SUDDEN = (
     "half a standard deviation",
@@ -54,6 +55,7 @@ def prove() -> Proof:
         yield from wide(pool)
         yield from faults(pool, REFERENCE)
         yield from faults(pool, 20, SUDDEN)
+        yield from by_size(pool)
         yield from outcomes(pool)
         yield from words(pool)
     yield from coverage()
@@ -148,6 +150,16 @@ def faults(pool: ProcessPoolExecutor, reference: int, names: Sequence[str] | Non
         yield Figure(name, found / STREAMS, f"within {within} windows (always alarm 1, never 0)", ">=", fault.share)
 
 
+def by_size(pool: ProcessPoolExecutor) -> Proof:
+    """How many of the changes of each size are found; none is judged: the small ones are no effect."""
+    yield f"# {REFERENCE} reference windows, budget 2 a year; found within {SOON} windows, and within {LATER}, by size"
+    for kind, (_, sizes) in BY_SIZE.items():
+        for size in sizes:
+            first = list(pool.map(_first_of_size, [kind] * STREAMS, [size] * STREAMS, range(STREAMS), chunksize=4))
+            soon, later = (sum(at < within for at in first) / STREAMS for within in (SOON, LATER))
+            yield f"# {kind.format(size)}: {soon:.0%}, {later:.0%} (always alarm 100 %, 100 %; never 0 %, 0 %)"
+
+
 def _quiet(kind: str, seed: int, reference: int) -> list[Run]:
     levels = [level_for(alarms_per_year=budget, windows_per_year=YEAR) for budget in BUDGETS]
     return run_at(Stream(kind, np.random.default_rng([7, seed]), columns=COLUMNS), reference, YEAR, levels)
@@ -196,3 +208,11 @@ def _faulty(name: str, seed: int, reference: int) -> Run:
     fault = next(f for f in FAULTS if f.name == name)
     level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
     return run(Stream("independent", np.random.default_rng([11, seed])), reference, 2 * fault.within + 5, level, fault.change)
+
+
+def _first_of_size(kind: str, size: float, seed: int) -> int:
+    """The first window at which there is an alarm; `LATER` if there is none."""
+    change, _ = BY_SIZE[kind]
+    level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
+    found = run(Stream("independent", np.random.default_rng([11, seed])), REFERENCE, LATER, level, change(size))
+    return found.alarms[0] if found.alarms else LATER

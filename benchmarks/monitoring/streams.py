@@ -122,23 +122,35 @@ def _shift(by: float, columns: int = 1) -> Change:
     return change
 
 
-def _in_a_tenth(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
-    x = x.copy()
-    x[rng.random(len(x)) < 0.1, 0] += 2.0
-    return x
+def _two_in(share: float) -> Change:
+    """A share of the rows moves by two standard deviations."""
+
+    def change(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+        x = x.copy()
+        x[rng.random(len(x)) < share, 0] += 2.0
+        return x
+
+    return change
 
 
-def _wider(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
-    x = x.copy()
-    x[:, 0] *= 1.4
-    return x
+def _wider(times: float) -> Change:
+    def change(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+        x = x.copy()
+        x[:, 0] *= times
+        return x
+
+    return change
 
 
-def _related(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
-    """Two columns become correlated at 0.5, their margins as they were."""
-    x = x.copy()
-    x[:, 1] = 0.5 * x[:, 0] + np.sqrt(0.75) * x[:, 1]
-    return x
+def _related(correlation: float) -> Change:
+    """Two columns become correlated, their margins as they were."""
+
+    def change(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+        x = x.copy()
+        x[:, 1] = correlation * x[:, 0] + np.sqrt(1 - correlation**2) * x[:, 1]
+        return x
+
+    return change
 
 
 def _gradual(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
@@ -185,12 +197,16 @@ def _of_category(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG0
     return x
 
 
-def _mix(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
-    """Fifteen of a hundred rows change from the first two categories to the third and fourth."""
-    x = x.copy()
-    moved = np.isin(x[:, -1], (0, 1)) & (rng.random(len(x)) < 0.15 / 0.58)
-    x[moved, -1] += 2
-    return x
+def _mix(share: float) -> Change:
+    """A share of all rows changes from the first two categories, which 0.58 of them have, to the third and fourth."""
+
+    def change(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
+        x = x.copy()
+        moved = np.isin(x[:, -1], (0, 1)) & (rng.random(len(x)) < share / 0.58)
+        x[moved, -1] += 2
+        return x
+
+    return change
 
 
 def _renamed(x: Floats, since: int, rng: Generator) -> Floats:  # noqa: ARG001
@@ -232,13 +248,22 @@ FAULTS = (
     Fault("columns changed places", _swapped, 1, 1.0),
     Fault("an error code in a tenth of the rows", _error_code, 1, 1.0),
     Fault("half a standard deviation", _shift(0.5), 3, 0.98),
-    Fault("two, in a tenth of the rows", _in_a_tenth, 3, 0.98),
-    Fault("spread times 1.4", _wider, 3, 0.98),
-    Fault("a new correlation", _related, 3, 0.98),
+    Fault("two, in a tenth of the rows", _two_in(0.1), 3, 0.98),
+    Fault("spread times 1.4", _wider(1.4), 3, 0.98),
+    Fault("a new correlation", _related(0.5), 3, 0.98),
     Fault("a quarter in three columns", _shift(0.25, 3), 4, 0.95),
     Fault("one, over thirty windows", _gradual, 15, 0.9),
     Fault("clipped at the 80th percentile", _clipped, 3, 0.98),
-    Fault("a category mix changed by 15 %", _mix, 3, 0.98),
+    Fault("a category mix changed by 15 %", _mix(0.15), 3, 0.98),
     Fault("one, in a fifth of the rows by another number", _beyond, 3, 0.9),
     Fault("one, in the rows of one category", _of_category, 3, 0.95),
 )
+
+BY_SIZE: dict[str, tuple[Callable[[float], Change], tuple[float, ...]]] = {
+    "{:g} standard deviations": (_shift, (0.1, 0.15, 0.2, 0.3, 0.5)),
+    "two, in {:.0%} of the rows": (_two_in, (0.02, 0.04, 0.06, 0.1)),
+    "spread times {:g}": (_wider, (1.1, 1.2, 1.3, 1.4)),
+    "a new correlation of {:g}": (_related, (0.2, 0.3, 0.4, 0.5)),
+    "a category mix changed by {:.0%}": (_mix, (0.03, 0.06, 0.1, 0.15)),
+}
+"""What may change, in words, and sizes of it: from what is hardly an effect to what should be found."""
