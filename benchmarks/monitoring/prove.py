@@ -23,7 +23,7 @@ from benchmarks.monitoring.peers import peers
 from benchmarks.monitoring.real import real
 from benchmarks.monitoring.silent import silent
 from benchmarks.monitoring.speed import speed
-from benchmarks.monitoring.streams import BY_SIZE, COLUMNS, FAULTS, QUIET, Stream
+from benchmarks.monitoring.streams import BY_SIZE, COLUMNS, FAULTS, QUIET, Change, Stream
 from benchmarks.monitoring.words import words
 from noria.monitoring.findings import episodes
 from noria.statistics.e_detector import level_for
@@ -206,13 +206,17 @@ def _wide(seed: int, columns: int) -> Run:
 
 def _faulty(name: str, seed: int, reference: int) -> Run:
     fault = next(f for f in FAULTS if f.name == name)
-    level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
-    return run(Stream("independent", np.random.default_rng([11, seed])), reference, 2 * fault.within + 5, level, fault.change)
+    return _changed(fault.change, seed, reference, 2 * fault.within + 5)
 
 
 def _first_of_size(kind: str, size: float, seed: int) -> int:
     """The first window at which there is an alarm; `LATER` if there is none."""
     change, _ = BY_SIZE[kind]
-    level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
-    found = run(Stream("independent", np.random.default_rng([11, seed])), REFERENCE, LATER, level, change(size))
+    found = _changed(change(size), seed, REFERENCE, LATER)
     return found.alarms[0] if found.alarms else LATER
+
+
+def _changed(change: Change, seed: int, reference: int, windows: int) -> Run:
+    """A stream with a change, at a budget of 2 a year."""
+    level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
+    return run(Stream("independent", np.random.default_rng([11, seed])), reference, windows, level, change)

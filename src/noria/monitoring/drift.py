@@ -157,16 +157,14 @@ class DriftDetector:
 
     def _within_at(self, rows: int, phase: int) -> Floats:
         """The variances within a window of so many rows, where its season lets its statistics lie."""
-        return self._reference.within(np.array([rows]), self._centre + self._season_at(phase)).reshape(-1)
+        season = self._usual.season_at(phase).reshape(self._shape)
+        return self._reference.within(np.array([rows]), self._centre + season).reshape(-1)
 
     def _ranks_at(self, phase: int) -> Floats:
         """Where mean ranks lie: in the reference, or in the windows before, and in the season."""
-        usual = self._reference_ranks if self._rolling is None else self._usual.spread.mean.reshape(self._shape)[:, 0]
-        return np.asarray(usual + self._season_at(phase)[:, 0])
-
-    def _season_at(self, phase: int) -> Floats:
-        """How far off its mean each statistic lies in this phase."""
-        return np.asarray(self._usual.season[phase % len(self._usual.season)].reshape(self._shape))
+        if self._rolling is None:
+            return np.asarray(self._reference_ranks + self._usual.season_at(phase).reshape(self._shape)[:, 0])
+        return self._usual.expected(phase).reshape(self._shape)[:, 0]
 
     def _faults_in(self, place: int, value: Floats, within: Floats, phase: int, *, holiday: bool) -> list[Fault]:
         """A column's first fault in the order of `FAULTS` stands for all. On a holiday all may have moved in one step."""

@@ -62,7 +62,11 @@ class Baseline:
 
     def expected(self, phase: int) -> Floats:
         """Where a window of this phase lies."""
-        return np.asarray(self.spread.mean + self.season[phase % len(self.season)])
+        return np.asarray(self.spread.mean + self.season_at(phase))
+
+    def season_at(self, phase: int) -> Floats:
+        """How far off its mean a window of this phase lies."""
+        return np.asarray(self.season[phase % len(self.season)])
 
     def sd(self, within: Floats) -> Floats:
         """How far a window of this variance within (σ²/m) strays, of itself and of what its baseline does not know."""
