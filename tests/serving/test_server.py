@@ -102,6 +102,7 @@ def test_both_protocols_give_the_same_answer_with_an_id(server: Running) -> None
 
 
 def test_health_metadata_and_sums(server: Running) -> None:
+    assert server.ask("POST", "/predict/returns", {"rows": [ROW]})[0] == 200
     assert server.ask("GET", "/v2/health/live") == (200, {"live": True})
     assert server.ask("GET", "/v2/health/ready") == (200, {"ready": True})
     assert [i["name"] for i in server.ask("GET", "/v2/models/returns")[1]["inputs"]] == list(ROW)
