@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from benchmarks.monitoring.streams import Change, Stream
 from noria.data.profile import Profile, profile
-from noria.monitoring.calendar import DAILY, Calendar
+from noria.monitoring.calendar import DAILY, DAY, Calendar
 from noria.monitoring.drift import DriftDetector, read_drift
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.windows import Window
-
-START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,7 @@ def run_at(
     stream: Stream, reference: int, windows: int, levels: Sequence[float], change: Change | None = None, rolling: int | None = None
 ) -> list[Run]:
     """The same stream at several levels. rolling: windows of a rolling baseline, if it is one"""
-    calendar = Calendar.of(timedelta(days=1) / stream.a_day)
-    return _judge(*_drawn(stream, reference, windows, change), levels, rolling, calendar)
+    return _judge(*_drawn(stream, reference, windows, change), levels, rolling, Calendar(DAY / stream.a_day))
 
 
 def read_run(
@@ -46,8 +42,7 @@ def read_run(
     """What the detector says at the end of a stream, having never begun anew."""
     past, since = _drawn(stream, reference, windows, change)
     known = _profile(past)
-    windows = [_window(known, i, x) for i, x in enumerate(since)]
-    return read_drift(known, windows, level, lambda start: reference + (start - START).days, rolling=rolling)
+    return read_drift(known, (_window(known, DAILY, i, x) for i, x in enumerate(since)), level, rolling=rolling)
 
 
 def _drawn(stream: Stream, reference: int, windows: int, change: Change | None) -> tuple[list[np.ndarray], Iterator[np.ndarray]]:
@@ -67,11 +62,11 @@ def _profile(past: Sequence[np.ndarray]) -> Profile:
 
 
 def _detector(known: Profile, level: float, rolling: int | None, calendar: Calendar) -> DriftDetector:
-    return DriftDetector(known, level, lambda start: len(known.windows) + (start - START).days, calendar, rolling=rolling)
+    return DriftDetector(known, level, calendar, rolling=rolling)
 
 
-def _window(known: Profile, i: int, x: np.ndarray) -> Window:
-    return Window(START + i * timedelta(days=1), "b", "champion", len(x), known.statistics(x), None)
+def _window(known: Profile, calendar: Calendar, i: int, x: np.ndarray) -> Window:
+    return Window(calendar.start(len(known.windows) + i), "b", "champion", len(x), known.statistics(x), None)
 
 
 def _judge(
@@ -88,7 +83,7 @@ def _judge(
     first: list[str | None] = [None] * len(levels)
     count = 0
     for i, x in enumerate(since):
-        window = _window(known, i, x)
+        window = _window(known, calendar, i, x)
         count += 1
         for place, level in enumerate(levels):
             detectors[place].add([window])

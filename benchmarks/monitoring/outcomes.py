@@ -11,7 +11,9 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.figure import Figure, Proof, most_a_year
+from noria.core.clock import EPOCH
 from noria.data.profile import profile
+from noria.monitoring.calendar import DAY, Calendar
 from noria.monitoring.drift import DriftDetector
 from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
 from noria.monitoring.performance import read_performance
@@ -70,7 +72,7 @@ def _changed(name: str, metric: str, seed: int) -> tuple[int | None, str, bool]:
     reading = read_performance(Tolerance(metric, by=0.03), [p for _, p in accepted], windows, level)
     at = reading.alarmed_at
     known = profile(tuple(f"c{i}" for i in range(6)), np.concatenate([x for x, _ in accepted]), np.repeat(np.arange(ACCEPTED), ROWS))
-    detector = DriftDetector(known, level, lambda start: ACCEPTED + (start - START).days)
+    detector = DriftDetector(known, level, Calendar(DAY, START - EPOCH - ACCEPTED * DAY))
     detector.add(Window(w.start, "", "", ROWS, known.statistics(x), None) for w, (x, _) in zip(windows, [*before, *after], strict=True))
     drifting = detector.reading().alarmed_at is not None
     return None if at is None or at < BEFORE else at - BEFORE + 1, reading.looks_like(inputs_moved=False), drifting

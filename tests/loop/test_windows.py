@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from noria.core.clock import duration, microseconds, since_epoch
+from noria.core.clock import BadTimeZone, duration, microseconds, since_epoch
 from noria.core.errors import UserMistake
 from noria.core.files import LocalFiles
 from noria.data.ingest import ingest
@@ -240,6 +240,18 @@ def test_a_table_that_has_no_rows_yet_is_as_old_as_can_be(shop: Path) -> None:
 def test_objectives_that_can_not_be_kept_are_refused(shop: Path, given: str, words: str) -> None:
     declare_slo(shop, given)
     with pytest.raises(UserMistake, match=words):
+        load_project(shop)
+
+
+def test_seasons_follow_the_clock_that_the_project_names(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORIA_LOOP_TIME_ZONE", "America/New_York")
+    monkeypatch.setenv("NORIA_LOOP_TICK", "1h")
+    world = opened(shop)
+    with closing(world.catalog):
+        noon = [datetime(2025, month, 1, 17 - summer, tzinfo=UTC) for month, summer in ((1, 0), (7, 1))]
+        assert [world.grid.calendar.phase(world.grid.number(start)) % 24 for start in noon] == [12, 12]
+    monkeypatch.setenv("NORIA_LOOP_TIME_ZONE", "America/Newyork")
+    with pytest.raises(BadTimeZone, match="did you mean 'America/New_York'"):
         load_project(shop)
 
 

@@ -61,6 +61,16 @@ def test_a_number_that_moves_is_found_and_its_week_and_trifles_are_none() -> Non
     assert not read([0.6 + 0.001 * i for i in range(30)], by=0.2).alarming
 
 
+def test_a_number_that_has_moved_for_good_is_told_for_four_weeks_and_the_next_move_as_well() -> None:
+    for seed in range(10):
+        rng = np.random.default_rng([5, seed])
+        path = [level + 0.02 * float(rng.normal()) for level in [0.6] * 60 + [0.8] * 90 + [0.6] * 6]
+        assert read(path[: 60 + 28]).alarming
+        assert not read(path[: 60 + 36]).alarming
+        assert not read(path[: 60 + 90]).alarming
+        assert read(path).alarming
+
+
 def test_what_can_not_be_drawn_is_unknown() -> None:
     assert isinstance(read([]).health, Unknown)
     assert isinstance(read([0.5] * 5).health, Unknown)

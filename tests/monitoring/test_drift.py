@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import numpy as np
 import pytest
 
+from noria.core.clock import EPOCH
 from noria.data.profile import Profile, profile
 from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift import read_drift
@@ -35,7 +36,12 @@ def windows(ref: Profile, x: np.ndarray) -> list[Window]:
 
 
 def judge(ref: Profile, since: list[Window], rolling: int | None = None) -> DriftReading:
-    return read_drift(ref, since, LEVEL, lambda start: len(ref.windows) + (start - START).days, rolling=rolling)
+    return read_drift(ref, since, LEVEL, after(len(ref.windows)), rolling=rolling)
+
+
+def after(past: int, tick: timedelta = timedelta(days=1), zone: tzinfo = UTC) -> Calendar:
+    """The calendar of windows that begin at `START` after so many, which are numbered from 0."""
+    return Calendar(tick, START - EPOCH - past * tick, zone)
 
 
 def test_the_same_stream_stays_quiet() -> None:
@@ -261,8 +267,7 @@ def by_the_hour(days: int, seed: int, first: int = 0) -> np.ndarray:
 def judge_hours(past: np.ndarray, since: np.ndarray) -> DriftReading:
     ref = profile(("a", "b", "c", "d"), past.reshape(-1, 4), np.repeat(np.arange(len(past)), 100))
     told = [Window(START + i * timedelta(hours=1), "b", "champion", 100, ref.statistics(x), None) for i, x in enumerate(since)]
-    number = lambda start: len(past) + (start - START) // timedelta(hours=1)  # noqa: E731
-    return read_drift(ref, told, 24 * LEVEL, number, Calendar.of(timedelta(hours=1)))
+    return read_drift(ref, told, 24 * LEVEL, after(len(past), timedelta(hours=1)))
 
 
 def test_hours_and_weekends_are_usual_and_a_shift_is_told_within_half_a_day() -> None:
@@ -295,7 +300,7 @@ def test_what_comes_every_year_looks_like_a_season_and_what_does_not_like_a_shif
     since[60:80, :, 1] += 0.8
     ref = profile(("warm", "price", "other"), past.reshape(-1, 3), np.repeat(np.arange(400), 100))
     told = [Window(START + i * timedelta(days=1), "b", "champion", 100, ref.statistics(x), None) for i, x in enumerate(since)]
-    reading = read_drift(ref, told, LEVEL, lambda start: 400 + (start - START).days)
+    reading = read_drift(ref, told, LEVEL, after(400))
     kinds = {m.columns[0]: reading.kind(m.start, {}, m.columns[0]) for m in reading.movements({})}
     assert kinds["warm"] == "season"
     assert kinds["price"] == "population shift"
@@ -311,7 +316,7 @@ def test_windows_of_a_few_rows_are_no_evidence_by_their_fewness(seed: int) -> No
     past = small(60)
     ref = profile(("a", "b", "c", "rare"), np.concatenate(past), np.repeat(np.arange(60), [len(x) for x in past]))
     told = [Window(START + i * timedelta(days=1), "b", "champion", len(x), ref.statistics(x), None) for i, x in enumerate(small(300))]
-    reading = read_drift(ref, told, LEVEL, lambda start: 60 + (start - START).days)
+    reading = read_drift(ref, told, LEVEL, after(60))
     assert not reading.faults
     assert reading.alarmed_at is None
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -240,3 +243,55 @@ def test_the_command_needs_no_project_and_its_exit_code_says_whether_all_is_well
     words = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "broken.parquet")]).output
     assert "100% are nulls" in words
     assert "not judged: extra" in words
+
+
+def office(days: int, zone: str | None, *, closed: int | None = None) -> pa.Table:
+    """Orders of an office in New York, from nine to five on working days, from 6 January 2025 on: ten times as many as else, and dearer.
+    Summer time begins on day 62. closed: a day on which none come"""
+    rng = np.random.default_rng(8)
+    first = datetime(2025, 1, 6, tzinfo=ZoneInfo("America/New_York"))
+    hours = [(first + timedelta(hours=h)).astimezone(UTC) for h in range(24 * days)]  # by the office's clock
+    busy = np.array([9 <= h % 24 < 17 and h // 24 % 7 < 5 for h in range(24 * days)])
+    rows = rng.poisson(np.where(busy, 100, 10) * rng.lognormal(sigma=0.05, size=len(busy)))
+    if closed is not None:
+        rows[24 * closed : 24 * closed + 24] = 0
+    since = np.repeat([h.timestamp() for h in hours], rows) + rng.random(rows.sum()) * 3600
+    at = pa.array((since * 1e6).astype(np.int64), pa.timestamp("us", tz=zone))
+    return pa.table({"at": at, "amount": rng.normal(size=len(since)) + 2.0 * np.repeat(busy, rows), "other": rng.normal(size=len(since))})
+
+
+def test_an_office_opens_at_nine_in_summer_time_too() -> None:
+    asked = {"every": "1h", "reference": 24 * 35, "name": "orders"}
+    rows = office(76, "UTC")
+    told = judge_table(rows, "at", **asked)  # type: ignore[arg-type]
+    assert {f.since.hour for f in told.findings if f.kind == "volume"} >= {13, 21}  # as if it opened and closed too early
+    assert not judge_table(rows, "at", time_zone="America/New_York", **asked).findings  # type: ignore[arg-type]
+    assert not judge_table(office(76, "America/New_York"), "at", **asked).findings  # type: ignore[arg-type]
+
+
+def test_a_morning_without_orders_is_told_in_summer_time_too() -> None:
+    rows = office(76, "UTC", closed=64)
+    reading = judge_table(rows, "at", every="1h", reference=24 * 35, time_zone="America/New_York", name="orders")
+    assert any(f.kind == "volume" and f.since == datetime(2025, 3, 11, 4, tzinfo=UTC) for f in reading.findings)
+
+
+def test_a_zone_that_there_is_not_ends_without_a_traceback(tmp_path: Path) -> None:
+    pq.write_table(table(), tmp_path / "t.parquet")
+    command = [
+        sys.executable,
+        "-m",
+        "noria",
+        "monitor",
+        "table",
+        str(tmp_path / "t.parquet"),
+        "--time",
+        "at",
+        "--reference",
+        "36",
+        "--time-zone",
+    ]
+    done = subprocess.run([*command, "Europe/Berln"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "error NR-104: there is no time zone 'Europe/Berln' (did you mean 'Europe/Berlin'?)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert subprocess.run([*command, "Europe/Berlin"], capture_output=True, check=False).returncode == 0

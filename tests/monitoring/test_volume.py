@@ -76,7 +76,7 @@ def hourly(seed: int, days: int, mean: float = 400) -> list[tuple[datetime, int]
 
 
 def test_nights_and_weekends_are_usual_and_an_hour_at_noon_with_a_quarter_of_its_rows_is_told_at_once() -> None:
-    calendar, level = Calendar.of(timedelta(hours=1)), 24 * LEVEL
+    calendar, level = Calendar(timedelta(hours=1)), 24 * LEVEL
     alarms = 0
     for seed in range(5):
         told = hourly(seed, 70)
@@ -91,3 +91,48 @@ def test_nights_and_weekends_are_usual_and_an_hour_at_noon_with_a_quarter_of_its
         assert found is not None
         assert found.expected == pytest.approx(rows, rel=0.3)
     assert alarms <= 1  # of a budget of a half a year, in a year
+
+
+def levels(seed: int, *stretches: tuple[int, float]) -> list[tuple[datetime, int]]:
+    """A week's series that so many days has so many times its rows."""
+    times = np.concatenate([np.full(days, many) for days, many in stretches])
+    return [(start, int(rows * many)) for (start, rows), many in zip(counts(seed, len(times)), times, strict=True)]
+
+
+@pytest.mark.parametrize("many", [6.0, 0.3])
+def test_a_new_level_is_told_for_four_weeks_and_is_the_usual_one_from_then_on(many: float) -> None:
+    for seed in range(20):
+        detector = VolumeDetector("flights", LEVEL)
+        told = levels(seed, (60, 1.0), (60, many), (1, 1.0))
+        detector.add(told[:-1])
+        assert isinstance(detector.reading().health, Healthy)
+        unusual = [(u.start - START).days for u in detector.reading().unusual]
+        assert set(unusual) <= set(range(60, 90))
+        assert len(unusual) >= 25  # on a quiet day, it may not stand out
+        detector.add(told[-1:])  # back to what was usual before: a change again
+        assert detector.reading().alarming is not None
+
+
+def test_working_days_that_have_more_rows_for_good_are_told_for_four_weeks() -> None:
+    detector = VolumeDetector("flights", LEVEL)
+    detector.add((start, rows * (3 if i >= 70 and i % 7 < 5 else 1)) for i, (start, rows) in enumerate(counts(1, 140)))
+    unusual = [(u.start - START).days for u in detector.reading().unusual]
+    assert 95 <= unusual[-1] < 100
+
+
+def test_a_source_that_stands_still_is_never_usual_however_long_nor_is_one_that_fails_now_and_then() -> None:
+    detector = VolumeDetector("flights", LEVEL)
+    detector.add(levels(3, (60, 1.0), (200, 0.0)))
+    assert len(detector.reading().unusual) == 200
+    detector = VolumeDetector("flights", LEVEL)
+    detector.add((start, 0 if i >= 60 and i % 7 < 3 else rows) for i, (start, rows) in enumerate(counts(4, 200)))
+    assert len(detector.reading().unusual) == sum(i % 7 < 3 for i in range(60, 200))
+
+
+def test_a_new_level_with_an_outage_in_it_is_learnt_without_the_outage() -> None:
+    detector = VolumeDetector("flights", LEVEL)
+    told = levels(5, (60, 1.0), (10, 3.0), (3, 0.0), (47, 3.0), (1, 0.0))
+    detector.add(told[:-1])
+    assert isinstance(detector.reading().health, Healthy)
+    detector.add(told[-1:])
+    assert detector.reading().alarming is not None

@@ -185,6 +185,10 @@ def table(
             "--until", envvar="NORIA_UNTIL", help="When the table is whole up to, with an offset; its newest row's window if left out."
         ),
     ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option("--time-zone", envvar="NORIA_TIME_ZONE", help="Whose clock hours and days follow: Europe/Berlin; UTC if left out."),
+    ] = None,
     leave_out: Annotated[str, typer.Option("--leave-out", envvar="NORIA_LEAVE_OUT", help="Columns not to watch, such as keys: a,b.")] = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="Write an HTML page as well.")] = None,
     json: Json = False,
@@ -207,6 +211,7 @@ def table(
         rolling=rolling,
         false_alarms_per_year=budget,
         until=None if until is None else moment(until),
+        time_zone=time_zone,
         name=Path(files).name,
         leave_out=tuple(filter(None, (name.strip() for name in leave_out.split(",")))),
     )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
+from zoneinfo import ZoneInfo, available_timezones
 
-from noria.core.errors import OurBug, UserMistake
+from noria.core.errors import OurBug, UserMistake, nearest
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)
@@ -28,6 +29,19 @@ class BadDuration(UserMistake):
             what=f"{text!r} is not a duration",
             where="durations are a number and a unit",
             mend="write for example 15m, 3h, 28d or 2w (units: " + ", ".join(_UNITS) + ")",
+        )
+
+
+class BadTimeZone(UserMistake):
+    """There is no time zone of that name."""
+
+    code = "NR-104"
+
+    def __init__(self, name: str, known: set[str]) -> None:
+        super().__init__(
+            what=f"there is no time zone {name!r}{nearest(name, known)}",
+            where="zones have the names of the IANA database",
+            mend="write for example Europe/Berlin, America/New_York or UTC",
         )
 
 
@@ -127,6 +141,19 @@ def in_words(span: timedelta) -> str:
 def microseconds(span: timedelta) -> int:
     """A duration in whole microseconds."""
     return span // timedelta(microseconds=1)
+
+
+def zone_named(name: str) -> tzinfo:
+    """The time zone of a name, such as `Europe/Berlin`: for what people do by their own clock, while moments stay in UTC.
+
+    Raises `BadTimeZone`.
+    """
+    if name == "UTC":
+        return UTC
+    known = available_timezones()
+    if name not in known:
+        raise BadTimeZone(name, known)
+    return ZoneInfo(name)
 
 
 def since_epoch(moment: datetime) -> int:

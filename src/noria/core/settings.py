@@ -44,10 +44,11 @@ class StoreSettings(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LoopSettings(msgspec.Struct, forbid_unknown_fields=True):
-    """How often the controller turns, where its ticks lie on the clock (UTC), and how long one of its stages may take."""
+    """How often the controller turns, where its ticks lie on the clock (UTC), whose clock seasons follow, and how long a stage may take."""
 
     tick: str = "1d"
     offset: str = "0s"
+    time_zone: str = "UTC"
     longest: str = "6h"
 
 

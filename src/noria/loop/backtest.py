@@ -22,8 +22,6 @@ from noria.monitoring.drift_reading import LEAST_REFERENCE
 from noria.monitoring.findings import OVER
 from noria.monitoring.windows import Window
 
-ACCEPTED = 28  # windows that an alarm lasts, after which the new state is taken for the usual one
-
 
 class NoHistory(UserMistake):
     """There are too few windows to backtest a monitor on."""
@@ -140,7 +138,7 @@ def _alarms(
             alarms[-1] = Alarm(alarms[-1].at, (i - since + 1) * tick, alarms[-1].column, alarms[-1].words)
             if evidence < OVER * reading.level and not wrong:
                 since = None
-            elif i - since >= ACCEPTED:  # as a person or a retraining would: this is how it is now
+            elif i - since >= world.grid.calendar.lasting:  # as a person or a retraining would: this is how it is now
                 known = _profile(world, windows[max(i + 1 - reference, 0) : i + 1])
                 detector = world.drift_detector(known, level, sensitivity)
                 since = None

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from noria.core.clock import duration, in_words
+from noria.core.clock import duration, in_words, zone_named
 from noria.core.errors import UserMistake, nearest
 from noria.core.settings import Settings, load_settings
 from noria.data.table import Table
@@ -99,9 +99,10 @@ class Project:
 
 
 def load_project(folder: Path) -> Project:
-    """Read `noria.toml` and import the module it names. Raises `BadSettings` or `ProjectFailed`."""
+    """Read `noria.toml` and import the module it names. Raises `BadSettings`, `BadTimeZone` or `ProjectFailed`."""
     folder = folder.resolve()
     settings = load_settings(folder)
+    zone_named(settings.loop.time_zone)  # which must be one
     nouns = list(vars(_import(folder, settings.project.module)).values())
     endpoints = _of(Endpoint, nouns)
     named = {t.name: t for t in _of(Table, nouns)}
@@ -130,7 +131,7 @@ def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
 
 def _check_stretches(monitor: Monitor, tick: timedelta) -> None:
     """What inputs are compared with has windows enough to learn their spread from."""
-    least = Calendar.of(tick).least(LEAST_REFERENCE)
+    least = Calendar(tick).least(LEAST_REFERENCE)
     given = {
         "rolling": None if monitor.rolling is None else duration(monitor.rolling),
         "reference": None if monitor.period is None else monitor.period.end - monitor.period.start,

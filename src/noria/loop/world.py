@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from noria.core.clock import EPOCH, YEAR, duration
+from noria.core.clock import EPOCH, YEAR, duration, zone_named
 from noria.core.health import Health, word
 from noria.core.randomness import Randomness
 from noria.data.ingest import facts
@@ -59,6 +59,7 @@ class Grid:
 
     tick: timedelta
     offset: timedelta
+    zone: tzinfo
 
     def floor(self, moment: datetime) -> datetime:
         """The last tick at or before a moment."""
@@ -66,11 +67,11 @@ class Grid:
 
     def number(self, start: datetime) -> int:
         """The number of the window that starts then, counted from 1970."""
-        return (start - EPOCH - self.offset) // self.tick
+        return self.calendar.number(start)
 
-    @property
+    @cached_property
     def calendar(self) -> Calendar:
-        return Calendar.of(self.tick)
+        return Calendar(self.tick, self.offset, self.zone)
 
     def ceiling(self, moment: datetime) -> datetime:
         floor = self.floor(moment)
@@ -134,7 +135,7 @@ class World:
     @cached_property
     def grid(self) -> Grid:
         loop = self.project.settings.loop
-        return Grid(duration(loop.tick), duration(loop.offset))
+        return Grid(duration(loop.tick), duration(loop.offset), zone_named(loop.time_zone))
 
     @property
     def randomness(self) -> Randomness:
@@ -165,7 +166,7 @@ class World:
         """A detector of this endpoint that has judged no window yet."""
         stretch = None if self.monitor is None else self.monitor.rolling
         rolling = None if stretch is None else duration(stretch) // self.grid.tick
-        return DriftDetector(reference, level, self.grid.number, self.grid.calendar, sensitivity, rolling)
+        return DriftDetector(reference, level, self.grid.calendar, sensitivity, rolling)
 
     def champion_detector(self, bundle_id: str, monitor: Monitor) -> DriftDetector:
         """The detector of a champion that has judged no window yet."""

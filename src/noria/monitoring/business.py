@@ -1,7 +1,7 @@
 """Business metrics: any number that SQL can draw from a window's predictions and outcomes, watched as a series of its own.
 
 A number is scored against its own past from window to window (its week, its unrest), what moves it by less than `by` is nothing, and scores
-accumulate as e-detectors in both directions against the budget.
+accumulate as e-detectors in both directions against the budget. What has been told for four weeks is how things are from then on.
 """
 
 from __future__ import annotations
@@ -114,11 +114,12 @@ def read_metric(
     starts: list[datetime] = []
     values: list[float] = []
     evidence: list[float] = []
-    past = Past(calendar.seasons, calendar.most(MOST_PAST), calendar.least(LEAST_PAST))
+    most, told = calendar.most(MOST_PAST), list[tuple[float, int]]()
+    past = Past(calendar.seasons, most, calendar.least(LEAST_PAST))
     detector, judged, none = ShiryaevRoberts(1), 0, np.zeros(1)
     expected = float("nan")
-    for phase, (start, number) in enumerate(windows):
-        value = float("nan") if number is None else number
+    for start, number in windows:
+        phase, value = calendar.phase(calendar.number(start)), float("nan") if number is None else number
         score = np.array([np.nan])
         usual = past.baseline
         if usual is not None and not np.isnan(value):
@@ -128,7 +129,14 @@ def read_metric(
         starts.append(start)
         values.append(value)
         evidence.append(float(detector.add(score)[0]))
-        if not np.isnan(value) and evidence[-1] < CALM * level + 1:
+        if np.isnan(value):
+            continue
+        if evidence[-1] < CALM * level + 1:
             seen = np.array([value])
             past.add(seen if usual is None else usual.clipped(seen, none, phase), none, phase)
+        told = [*told, (value, phase)] if evidence[-1] >= level else []
+        if len(told) == calendar.lasting:
+            stays, phases = np.array([[v] for v, _ in told]), np.array([p for _, p in told])
+            past = Past.of(stays, np.zeros_like(stays), phases, calendar.seasons, most)
+            detector, told = ShiryaevRoberts(1), []
     return MetricReading(metric, tuple(starts), np.array(values), np.array(evidence), level, expected, judged)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.clock import EPOCH, from_epoch, in_words, microseconds, since_epoch
+from noria.core.clock import BadTimeZone, from_epoch, in_words, microseconds, since_epoch, zone_named
 from noria.core.errors import UserMistake, nearest
 from noria.data.projection import seconds_of
 from noria.monitoring.calendar import COUNTED, Calendar
@@ -40,6 +40,7 @@ class Cut:
     table: pa.Table
     time: str
     span: timedelta | int
+    zone: tzinfo
     starts: list[datetime]
     borders: NDArray[np.int64]
     numbers: NDArray[np.int64]
@@ -52,10 +53,10 @@ class Cut:
         """Whether windows are cut by count."""
         return isinstance(self.span, int)
 
-    @property
+    @cached_property
     def calendar(self) -> Calendar:
         """How its windows lie in time."""
-        return Calendar.of(self.span) if isinstance(self.span, timedelta) else COUNTED
+        return Calendar(self.span, zone=self.zone) if isinstance(self.span, timedelta) else COUNTED
 
     @property
     def waiting(self) -> int:
@@ -73,10 +74,6 @@ class Cut:
     def row_of(self, start: datetime, place: int) -> int:
         return int(self.numbers[self.borders[self._places[start]] + place])
 
-    def number(self, start: datetime) -> int:
-        """The windows' numbers tell the season, where they are cut by time."""
-        return self._places[start] if isinstance(self.span, int) else (start - EPOCH) // self.span
-
     def usual_length(self, windows: int) -> timedelta:
         """How long one of the first so many windows is, on average."""
         if isinstance(self.span, int):
@@ -93,8 +90,11 @@ class Cut:
         return pa.concat_tables([self.window(start) for start in starts])
 
 
-def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime | None, name: str) -> Cut:
-    """Cut a table by its column `time` into windows of this length, or of so many rows. Raises `NotJudged`."""
+def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime | None, zone: str | None, name: str) -> Cut:
+    """Cut a table by its column `time` into windows of this length, or of so many rows. Raises `NotJudged` and `BadTimeZone`.
+
+    zone: whose clock seasons follow; the column's own if left out
+    """
     import pyarrow as pa
 
     if time not in rows.column_names:
@@ -118,7 +118,26 @@ def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime 
     sorted_already = bool((order == np.arange(rows.num_rows)[: len(order)]).all())
     table = rows.slice(0, len(order)) if sorted_already else rows.take(pa.array(order))
     untimed = rows.num_rows - len(order)
-    return Cut(table, time, span, starts, borders, order + 1, untimed, from_epoch(int(us[0])), from_epoch(int(us[-1])))
+    return Cut(
+        table,
+        time,
+        span,
+        _zone_of(kind) if zone is None else zone_named(zone),
+        starts,
+        borders,
+        order + 1,
+        untimed,
+        from_epoch(int(us[0])),
+        from_epoch(int(us[-1])),
+    )
+
+
+def _zone_of(kind: pa.DataType) -> tzinfo:
+    """The time zone of a column of times; UTC where it has none, or one that is no place's."""
+    try:
+        return zone_named(getattr(kind, "tz", None) or "UTC")
+    except BadTimeZone:
+        return UTC
 
 
 def _by_time(us: NDArray[np.int64], span: timedelta, until: datetime | None, name: str) -> tuple[list[datetime], NDArray[np.int64]]:

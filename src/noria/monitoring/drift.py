@@ -7,7 +7,7 @@ much of the answer hangs on each, alarms at the level that the budget of false a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -61,7 +61,7 @@ FAULTS_SHARE = 0.25  # of the budget
 class DriftDetector:
     """Judges window after window of one champion against its reference profile, and against those before that were well.
 
-    number_of: the number of the window that starts then, as the reference numbers its own; calendar: how windows lie in time
+    calendar: how windows lie in time; it numbers them as the reference numbers its own
     sensitivity: how many times lower than `level` evidence alarms
     rolling: so many of the windows before are the baseline, whatever they were like, so that a change is told once and is usual
         afterwards; None: the reference, and of what came since all that was well
@@ -71,12 +71,11 @@ class DriftDetector:
         self,
         reference: Profile,
         level: float,
-        number_of: Callable[[datetime], int],
         calendar: Calendar = DAILY,
         sensitivity: float = SENSITIVITY,
         rolling: int | None = None,
     ) -> None:
-        self._reference, self._level, self._number_of, self._sensitivity = reference, level, number_of, sensitivity
+        self._reference, self._level, self._sensitivity = reference, level, sensitivity
         self._rolling, self._reference_ranks = rolling, reference.usual_ranks
         self._calendar = calendar
         self._shape = (len(reference.names), len(STATISTICS))
@@ -88,6 +87,7 @@ class DriftDetector:
         self._weights = _weights(reference)
         self._detector = ShiryaevRoberts(size)
         self._starts: list[datetime] = []
+        self._phases: list[int] = []
         self._unjudged = 0
         self._judged_to: datetime | None = None
         self._seen: list[Floats] = []
@@ -105,10 +105,11 @@ class DriftDetector:
             known = reference.windows.reshape(len(reference.windows), -1)
             within = reference.within(reference.rows, self._centre).reshape(len(known), -1)
             most = rolling or calendar.most(MOST_PAST)
-            self._past = Past.of(known, within, reference.numbers, calendar.seasons, most)
+            phases = np.array([calendar.phase(number) for number in reference.numbers.tolist()])
+            self._past = Past.of(known, within, phases, calendar.seasons, most)
             if self._usual.season.any():  # once more, since where a share lies says how far it strays
-                within = np.array([self._within_at(n, i) for n, i in zip(reference.rows.tolist(), reference.numbers.tolist(), strict=True)])
-                self._past = Past.of(known, within, reference.numbers, calendar.seasons, most)
+                within = np.array([self._within_at(n, i) for n, i in zip(reference.rows.tolist(), phases.tolist(), strict=True)])
+                self._past = Past.of(known, within, phases, calendar.seasons, most)
 
     @property
     def _usual(self) -> Baseline:
@@ -133,7 +134,8 @@ class DriftDetector:
             self._judged_to = window.start
 
     def _add(self, start: datetime, rows: int, value: Floats) -> None:
-        place, phase = len(self._seen), self._number_of(start)
+        place, number = len(self._seen), self._calendar.number(start)
+        phase = self._calendar.phase(number)
         within = self._within_at(rows, phase)
         score = np.clip(self._usual.score(value, within, phase, self._floor), -MOST_SCORE, MOST_SCORE)
         self._together = self._together + 1 if _most_have_moved(score.reshape(self._shape)) else 0
@@ -141,12 +143,13 @@ class DriftDetector:
         evidence = self._detector.add(np.full_like(score, np.nan) if holiday else score).reshape(self._shape) @ SHARES
         self._faults += self._faults_in(place, value, within, phase, holiday=holiday)
         self._starts.append(start)
+        self._phases.append(phase)
         self._seen.append(value)
         self._usual_ranks.append(self._ranks_at(phase))
         self._within.append(within)
         self._evidence.append(evidence)
         self._scores.append(score.reshape(self._shape))
-        self._recurs.append(self._recurring(value.reshape(self._shape), phase))
+        self._recurs.append(self._recurring(value.reshape(self._shape), number))
         self._holidays.append(holiday)
         calm = bool(self._weights @ evidence < CALM * self._level)
         self._well.append(calm and (not self._together or self._calendar.day > 1))  # a day of several windows has nights to be learnt
@@ -196,13 +199,13 @@ class DriftDetector:
     def _learn_what_was_well(self, place: int) -> None:
         """Take a window into the past, if all has been well from then till now."""
         if place >= 0 and all(self._well[place:]):
-            phase, within = self._number_of(self._starts[place]), self._within[place]
+            phase, within = self._phases[place], self._within[place]
             self._past.add(self._usual.clipped(self._seen[place], within, phase), within, phase)
 
     def _learn(self, place: int) -> None:
         """Take a window into the past as it was."""
         if place >= 0:
-            self._past.add(self._seen[place], self._within[place], self._number_of(self._starts[place]))
+            self._past.add(self._seen[place], self._within[place], self._phases[place])
 
     def alarms(self) -> str | None:
         """The leading column, if the newest window alarms: quicker than a whole reading."""
@@ -245,12 +248,11 @@ def read_drift(
     reference: Profile,
     since: Iterable[Window],
     level: float,
-    number_of: Callable[[datetime], int],
     calendar: Calendar = DAILY,
     rolling: int | None = None,
 ) -> DriftReading:
     """Judge the windows `since` the champion went live, all at once."""
-    detector = DriftDetector(reference, level, number_of, calendar, rolling=rolling)
+    detector = DriftDetector(reference, level, calendar, rolling=rolling)
     detector.add(since)
     return detector.reading()
 

@@ -177,6 +177,7 @@ def judge_table(
     rolling: bool = False,
     false_alarms_per_year: float = 2.0,
     until: datetime | None = None,
+    time_zone: str | None = None,
     name: str = "table",
     leave_out: tuple[str, ...] = (),
 ) -> TableReading:
@@ -191,16 +192,18 @@ def judge_table(
     rolling: each window is compared with as many of the newest before it, whatever those were like: a change is told once, and is usual
         afterwards. Otherwise, with the reference and what was well since
     until: the moment up to which the table is whole, UTC-aware; if left out, the end of the window of its newest row
+    time_zone: whose clock the hours and days of windows follow that are shorter than a day, such as `Europe/Berlin`; if left out, that of
+        the column `time`, or UTC. Windows are cut, and told, in UTC all the same
     leave_out: columns that are not watched, such as keys
 
-    Raises `NotJudged`.
+    Raises `NotJudged`, and `BadTimeZone`.
     """
     import pyarrow as pa
 
     rows = rows if isinstance(rows, pa.Table) else pa.table(rows)
     span = every if isinstance(every, int) else duration(every)
     _check(rows, span, false_alarms_per_year, leave_out, name)
-    cut = cut_table(rows, time, span, until, name)
+    cut = cut_table(rows, time, span, until, time_zone, name)
     least = cut.calendar.least(LEAST_REFERENCE)
     if reference < least or len(cut.starts) <= reference:
         raise NotJudged(
@@ -234,7 +237,7 @@ def _drift(cut: Cut, known: Profile, projections: Projections, reference: int, b
         Window(start, "", "", len(values), known.statistics(values) if len(values) else None, None)
         for start, values in zip(starts, _projected(cut, projections, starts), strict=True)
     )
-    return read_drift(known, windows, level, cut.number, cut.calendar, reference if rolling else None)
+    return read_drift(known, windows, level, cut.calendar, reference if rolling else None)
 
 
 def _volume(cut: Cut, name: str, reference: int, budget: float) -> VolumeReading | None:
@@ -272,7 +275,7 @@ def _profile(cut: Cut, projections: Projections, windows: list[int]) -> Profile:
             mend=f"learn from more windows, so that at least {least} have rows",
         )
     values = list(_projected(cut, projections, starts))
-    numbers = np.array([cut.number(start) for start in starts], np.int64)
+    numbers = np.array([cut.calendar.number(start) for start in starts], np.int64)
     names = (*(name for each in projections.values() for p in each for name in p.names), REPEATED)
     return profile(names, np.concatenate(values), np.repeat(numbers, [len(v) for v in values]))
 

@@ -107,9 +107,9 @@ class Past:
         self.baseline: Baseline | None = None
 
     @staticmethod
-    def of(values: Floats, within: Floats, phases: Integers, periods: Sequence[int], most: int) -> Past:
+    def of(values: Floats, within: Floats, phases: Integers, periods: Sequence[int], most: int, *, clustered: bool = True) -> Past:
         """The past that is known from the beginning: arrays `(windows, statistics)`, and `(windows,)`."""
-        past = Past(periods, most, len(values))
+        past = Past(periods, most, len(values), clustered=clustered)
         past._values, past._within, past._phases, past._count = list(values), list(within), phases.tolist(), len(values)
         past._learn()
         return past
