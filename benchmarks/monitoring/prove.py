@@ -24,6 +24,7 @@ from benchmarks.monitoring.real import real
 from benchmarks.monitoring.silent import silent
 from benchmarks.monitoring.speed import speed
 from benchmarks.monitoring.streams import BY_SIZE, COLUMNS, FAULTS, QUIET, Change, Stream
+from benchmarks.monitoring.volumes import volumes
 from benchmarks.monitoring.words import words
 from noria.monitoring.findings import episodes
 from noria.statistics.e_detector import level_for
@@ -58,6 +59,7 @@ def prove() -> Proof:
         yield from by_size(pool)
         yield from outcomes(pool)
         yield from words(pool)
+        yield from volumes(pool)
     yield from coverage()
     yield from real()
     yield from silent()

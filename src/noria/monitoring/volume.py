@@ -1,7 +1,7 @@
 """The volume monitor: do as many rows come as used to, of a table's facts or of an endpoint's predictions?
 
-A source that stands still, or a log that loses rows, gives no bad value that another monitor could see. Counts per window are compared, as
-logarithms, with those of the stable past (its week and its own unrest in it), and one window is enough. A new level is told for four weeks,
+A source that stands still, or a log that loses rows, gives no bad value that another monitor could see. Each window's count is held against
+what the stable past foretells (its level, its week and its own unrest in it), and one window is enough. A new level is told for four weeks,
 and is the usual one from then on; nothing at all never is.
 """
 
@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import numpy as np
-from scipy.special import ndtri
-
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.monitoring.calendar import DAILY, Calendar
-from noria.statistics.baseline import Past
+from noria.statistics.counts import CountSeries
 
 LEAST_PAST = 14  # windows
 MOST_PAST = 120
 FLOOR = math.log(1.5)  # a third fewer, or half as many again, is no fault, however unusual
+SUSPECT = 20  # times as likely as what is told: it is not learnt from
+SPENT = 0.12  # of the budget, to each side: how unlikely a count is, is known from few
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,9 @@ class VolumeReading:
 
 
 class _Counted(NamedTuple):
-    """A window's rows as a logarithm, its phase, and the side on which it stands out: 1, −1, or 0 if it does not, or is empty."""
+    """A window's rows, its phase, and the side on which it stands out: 1, −1, or 0 if it does not, or is empty."""
 
-    value: float
+    rows: int
     phase: int
     side: int
 
@@ -86,12 +85,10 @@ class VolumeDetector:
     """Judges one series of counts, window by window, without a gap. level: windows between two false alarms that are put up with."""
 
     def __init__(self, name: str, level: float, calendar: Calendar = DAILY) -> None:
-        self._name = name
-        self._certain = float(-ndtri(min(0.5 / level, 0.5)))
-        self._calendar = calendar
-        self._past = Past(calendar.seasons, calendar.most(MOST_PAST), calendar.least(LEAST_PAST), clustered=False)
+        self._name, self._calendar = name, calendar
+        self._unlikely = min(SPENT / level, 0.5)
+        self._series = self._new_series()
         self._newest_counts: deque[_Counted] = deque(maxlen=calendar.lasting)
-        self._ever_empty = False
         self._unusual: list[Unusual] = []
         self._last, self._windows = 0, 0
         self._newest: datetime | None = None
@@ -108,35 +105,37 @@ class VolumeDetector:
             self._add(start, rows)
 
     def _add(self, start: datetime, rows: int) -> None:
-        phase, value = self._calendar.phase(self._calendar.number(start)), math.log1p(rows)
+        phase, series = self._calendar.phase(self._calendar.number(start)), self._series
         self._windows, self._last, self._newest = self._windows + 1, rows, start
-        usual = self._past.baseline
-        if usual is not None:
-            self._judged += 1
-            within = np.array([1 / max(math.exp(usual.expected(phase)[0]), 1.0)])
-            score = float(usual.score(np.array([value]), within, phase, np.array([FLOOR]))[0])
-            expected = math.expm1(usual.expected(phase)[0])
-            stands_still = rows == 0 and not self._ever_empty and expected >= 1
-            if abs(score) > self._certain or stands_still:
-                self._unusual.append(Unusual(start, rows, expected))
-                self._newest_counts.append(_Counted(value, phase, int(math.copysign(1, score)) if rows else 0))
-                self._begin_anew_if_it_stays()
-                return
-        self._ever_empty |= rows == 0
-        self._newest_counts.append(_Counted(value, phase, 0))
-        self._past.add(np.array([value]), np.array([math.exp(-value)]), phase)
+        if not series.learnt:
+            series.add(rows, phase)
+            return
+        self._judged += 1
+        expected = series.expected(phase)
+        off = math.log1p(rows) - math.log1p(expected)
+        chance = series.chance(rows, phase, FLOOR) if abs(off) > FLOOR else 1.0
+        if chance < self._unlikely:
+            self._unusual.append(Unusual(start, rows, expected))
+        if chance < SUSPECT * self._unlikely:
+            self._newest_counts.append(_Counted(rows, phase, (1 if off > 0 else -1) if rows else 0))
+            series.set_aside(rows, phase)
+            self._begin_anew_if_it_stays()
+        else:
+            self._newest_counts.append(_Counted(rows, phase, 0))
+            series.add(rows, phase)
 
     def _begin_anew_if_it_stays(self) -> None:
         """Where most windows have stood out to one side for so long, those are the past."""
         counts, side = self._newest_counts, self._newest_counts[0].side
-        if len(counts) < self._calendar.lasting or not side or 2 * sum(c.side == side for c in counts) < len(counts):
-            return
-        known = [c for c in counts if c.value > 0]
-        values = np.array([[c.value] for c in known])
-        phases = np.array([c.phase for c in known])
-        most = self._calendar.most(MOST_PAST)
-        self._past = Past.of(values, np.exp(-values), phases, self._calendar.seasons, most, clustered=False)
-        counts.clear()
+        if len(counts) == self._calendar.lasting and side and 2 * sum(c.side == side for c in counts) >= len(counts):
+            self._series = self._new_series()
+            for count in counts:
+                if count.rows:
+                    self._series.add(count.rows, count.phase)
+            counts.clear()
+
+    def _new_series(self) -> CountSeries:
+        return CountSeries(self._calendar.seasons, self._calendar.most(MOST_PAST), self._calendar.least(LEAST_PAST))
 
     def reading(self) -> VolumeReading:
         """What all windows so far say."""

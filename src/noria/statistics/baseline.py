@@ -95,11 +95,10 @@ class Past:
     """A baseline that goes on learning: what was well is added, and every seventh window it is learnt anew from the newest `most`.
 
     There is none before there are `least` windows. A window is its statistics `(statistics,)`, their variances within, and its phase.
-    clustered: whether statistics are of rows, which come in clusters, and not their number
     """
 
-    def __init__(self, periods: Sequence[int], most: int, least: int, *, clustered: bool = True) -> None:
-        self._periods, self._most, self._least, self._clustered = periods, most, least, clustered
+    def __init__(self, periods: Sequence[int], most: int, least: int) -> None:
+        self._periods, self._most, self._least = periods, most, least
         self._values: list[Floats] = []
         self._within: list[Floats] = []
         self._phases: list[int] = []
@@ -107,9 +106,9 @@ class Past:
         self.baseline: Baseline | None = None
 
     @staticmethod
-    def of(values: Floats, within: Floats, phases: Integers, periods: Sequence[int], most: int, *, clustered: bool = True) -> Past:
+    def of(values: Floats, within: Floats, phases: Integers, periods: Sequence[int], most: int) -> Past:
         """The past that is known from the beginning: arrays `(windows, statistics)`, and `(windows,)`."""
-        past = Past(periods, most, len(values), clustered=clustered)
+        past = Past(periods, most, len(values))
         past._values, past._within, past._phases, past._count = list(values), list(within), phases.tolist(), len(values)
         past._learn()
         return past
@@ -129,25 +128,22 @@ class Past:
     def _learn(self) -> None:
         newest = slice(-self._most, None)
         values, within, phases = (np.array(each[newest]) for each in (self._values, self._within, self._phases))
-        self.baseline = learn_baseline(values, within, phases, self._periods, clustered=self._clustered)
+        self.baseline = learn_baseline(values, within, phases, self._periods)
 
 
-def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Sequence[int] = (), *, clustered: bool = True) -> Baseline:
+def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Sequence[int] = ()) -> Baseline:
     """The baseline of windows `(windows, statistics)`, their variances within `(windows, statistics)` and phases `(windows,)`.
 
     There must be three windows at least.
     periods: after how many windows a season recurs, the longest first, each a multiple of the next: a week, a day
-    clustered: whether statistics are of rows, which come in clusters, and not their number
     """
-    season, widened = _season(values, phase, periods)
+    season, widened = season_effects(values, phase, periods)
     left = values - season[phase % len(season)]
     mean, sd = mean_of_known(left), _sd_of_known(left)
     standard = np.nan_to_num((left - mean) / np.where(sd > 0, sd, 1.0))
     spread = Spread(mean, sd * widened, _autocorrelation(standard), len(left))
     total, inside = np.nan_to_num(spread.sd**2), np.nan_to_num(np.nanmean(within, axis=0))
     between = np.maximum(total - inside, LEAST_BETWEEN * total)
-    if not clustered:
-        return Baseline(spread, between, np.zeros_like(total), np.zeros_like(total), season)
     by_clusters = np.clip(1 - inside / np.where(total > 0, total, 1.0), 0.0, 1.0)
     return Baseline(spread, between, inside, by_clusters * _skewness(standard), season)
 
@@ -186,7 +182,7 @@ def _shortened(z: Floats, skewness: Floats) -> Floats:
     return np.where(long_side, np.sign(z) * np.minimum(shorter, far), z)
 
 
-def _season(values: Floats, phase: Integers, periods: Sequence[int]) -> tuple[Floats, Floats]:
+def season_effects(values: Floats, phase: Integers, periods: Sequence[int]) -> tuple[Floats, Floats]:
     """The effects of each phase of the longest season `(period, statistics)`, zero where none is found, and by what factor windows stray
     further than those do that they were learnt from `(statistics,)`.
 
