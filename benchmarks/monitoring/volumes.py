@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figure import Figure, Proof, most_a_year
+from benchmarks.monitoring.streams import HOLIDAYS
 from noria.monitoring.calendar import DAILY, Calendar
 from noria.monitoring.volume import VolumeDetector
 from noria.statistics.e_detector import level_for
@@ -20,7 +21,6 @@ YEARS = int(os.environ.get("STREAM_YEARS", "200"))
 START = datetime(2024, 1, 1, tzinfo=UTC)
 YEAR, KNOWN, BUDGET, WITHIN = 365, 60, 0.5, 3
 WEEK = np.array([1.0, 1.1, 1.2, 1.1, 1.3, 0.5, 0.4])
-HOLIDAYS = (0, 45, 121, 144, 185, 276, 358, 359)
 
 Floats = NDArray[np.float64]
 Usual = Callable[[Floats, Floats, np.random.Generator], Floats]

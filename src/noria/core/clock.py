@@ -9,7 +9,6 @@ import re
 import time
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
-from zoneinfo import ZoneInfo, available_timezones
 
 from noria.core.errors import OurBug, UserMistake, nearest
 
@@ -150,6 +149,8 @@ def zone_named(name: str) -> tzinfo:
     """
     if name == "UTC":
         return UTC
+    from zoneinfo import ZoneInfo, available_timezones
+
     known = available_timezones()
     if name not in known:
         raise BadTimeZone(name, known)

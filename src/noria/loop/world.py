@@ -14,7 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from noria.core.clock import EPOCH, YEAR, duration, zone_named
+from noria.core.clock import YEAR, duration, zone_named
 from noria.core.health import Health, word
 from noria.core.randomness import Randomness
 from noria.data.ingest import facts
@@ -63,7 +63,7 @@ class Grid:
 
     def floor(self, moment: datetime) -> datetime:
         """The last tick at or before a moment."""
-        return EPOCH + (moment - EPOCH - self.offset) // self.tick * self.tick + self.offset
+        return self.calendar.start(self.number(moment))
 
     def number(self, start: datetime) -> int:
         """The number of the window that starts then, counted from 1970."""

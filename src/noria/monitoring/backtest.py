@@ -89,15 +89,15 @@ def suggest(reference: Profile, level: float, budget: float, calendar: Calendar,
     rng = np.random.default_rng(seed)
     counts = np.zeros(len(SENSITIVITIES), np.int64)
     first, a_year = int(reference.numbers[-1]) + 1, calendar.year or YEAR.days
-    wanted = list(range(first, first + a_year))
-    phases, wanted_phases = (np.array([calendar.phase(n) for n in numbers]) for numbers in (reference.numbers.tolist(), wanted))
+    wanted = first + np.arange(a_year)
+    phases, wanted_phases = calendar.phases(reference.numbers), calendar.phases(wanted)
+    starts = [calendar.start(number) for number in wanted.tolist()]
     years = min(max(round(WINDOWS / a_year), LEAST_YEARS), MOST_YEARS)
     for _ in range(years):
         places = resampled(phases, wanted_phases, calendar.season, 2 * calendar.season, rng)
         detector = DriftDetector(reference, level, calendar, sensitivity=1.0)
         detector.add(
-            Window(calendar.start(n), "", "", int(reference.rows[p]), reference.windows[p], None)
-            for n, p in zip(wanted, places, strict=True)
+            Window(start, "", "", int(reference.rows[p]), reference.windows[p], None) for start, p in zip(starts, places, strict=True)
         )
         counts += detector.alarms_at([level / sensitivity for sensitivity in SENSITIVITIES])
     alarms = {s: (n / years, float(chi2.ppf(0.9, 2 * n + 2)) / 2 / years) for s, n in zip(SENSITIVITIES, counts.tolist(), strict=True)}

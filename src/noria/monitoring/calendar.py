@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from noria.core.clock import EPOCH, YEAR, since_epoch
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
@@ -70,6 +73,10 @@ class Calendar:
     def lasting(self) -> int:
         """For how many windows a new state is told; then it is how things are, as a person would say."""
         return LASTING_DAYS * self.day
+
+    def phases(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The phases of windows of these numbers `(windows,)`."""
+        return np.array([self.phase(number) for number in numbers.tolist()], np.int64)
 
     def least(self, windows: int) -> int:
         """So many windows, or two weeks where a day has a season: what it takes to know anything."""

@@ -105,7 +105,7 @@ class DriftDetector:
             known = reference.windows.reshape(len(reference.windows), -1)
             within = reference.within(reference.rows, self._centre).reshape(len(known), -1)
             most = rolling or calendar.most(MOST_PAST)
-            phases = np.array([calendar.phase(number) for number in reference.numbers.tolist()])
+            phases = calendar.phases(reference.numbers)
             self._past = Past.of(known, within, phases, calendar.seasons, most)
             if self._usual.season.any():  # once more, since where a share lies says how far it strays
                 within = np.array([self._within_at(n, i) for n, i in zip(reference.rows.tolist(), phases.tolist(), strict=True)])

@@ -119,8 +119,7 @@ class Past:
         self._within.append(within)
         self._phases.append(phase)
         self._count += 1
-        due = max(RELEARN, min(self._count, self._most) // LOOKS)
-        if self._count >= self._least and (self.baseline is None or self._count % due == 0):
+        if to_be_learnt(self._count, self._most, self._least, learnt=self.baseline is not None):
             self._learn()
         if len(self._phases) > 2 * max(self._most, self._least):  # what is never looked at again
             del self._values[: -self._most], self._within[: -self._most], self._phases[: -self._most]
@@ -129,6 +128,11 @@ class Past:
         newest = slice(-self._most, None)
         values, within, phases = (np.array(each[newest]) for each in (self._values, self._within, self._phases))
         self.baseline = learn_baseline(values, within, phases, self._periods)
+
+
+def to_be_learnt(count: int, most: int, least: int, *, learnt: bool) -> bool:
+    """Whether a past is learnt after so many windows: first when there are `least`, and anew now and then, of the newest `most`."""
+    return count >= least and (not learnt or count % max(RELEARN, min(count, most) // LOOKS) == 0)
 
 
 def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Sequence[int] = ()) -> Baseline:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, gammaln, stdtr
 
-from noria.statistics.baseline import LOOKS, RELEARN, season_effects
+from noria.statistics.baseline import season_effects, to_be_learnt
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -92,8 +92,7 @@ class CountSeries:
         self._values.append(value)
         self._phases.append(phase)
         self._count += 1
-        due = max(RELEARN, min(self._count, self._most) // LOOKS)
-        if self._count >= self._least and (self._usual is None or self._count % due == 0):
+        if to_be_learnt(self._count, self._most, self._least, learnt=self.learnt):
             self._learn()
         if len(self._phases) > 2 * max(self._most, self._least):  # what is never looked at again
             del self._values[: -self._most], self._phases[: -self._most]
