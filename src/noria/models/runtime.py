@@ -43,6 +43,11 @@ class OnnxModel:
         """Scores of rows. Raises `ModelFailed`."""
         if len(features) == 0:
             return np.empty(0)
+        scores = self.answers(features)
+        return scores if scores.ndim == 1 else scores[:, -1]
+
+    def answers(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What the model says of rows, one or more: `(rows,)`, or `(rows, classes)`. Raises `ModelFailed`."""
         try:
             (scores,) = self._session.run([self._output], {self._input: features})
         except Exception as error:  # the library's own exceptions share no narrower base; re-raised with its words
@@ -53,7 +58,7 @@ class OnnxModel:
             raise ModelFailed(f"it answers with what are no numbers: {error}") from error
         if scores.ndim > 2 or scores.shape[:1] != features.shape[:1]:
             raise ModelFailed(f"it answers {scores.shape} to {len(features)} rows")
-        return scores if scores.ndim == 1 else scores[:, -1]
+        return scores
 
 
 class ModelFailed(OutsideWorld):

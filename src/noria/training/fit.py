@@ -67,7 +67,7 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
 def _as_onnx(fitted: Any, training_set: TrainingSet) -> bytes:
     features = training_set.dataset().features
     step = max(1, len(features) // PARITY_ROWS)
-    return to_onnx(fitted, features=features.shape[1], check=features[::step])
+    return to_onnx(fitted, features=features.shape[1], check=features[::step], names=training_set.features)
 
 
 def _trainer(model: Model) -> Trainer:

@@ -1,0 +1,202 @@
+"""LightGBM boosters to ONNX.
+
+LightGBM says more than ONNX's tree ensembles can. Some of it can be said in other words, with the same answers: thresholds as
+float32; the average of a random forest and the factor of a sigmoid within the leaves; zeros that count as missing, and categories with a
+fraction, by reading the features first. What can't be said is refused by name, and what was said has to pass `parity`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.errors import MissingExtra
+from noria.models.export.canonical import canonical_bytes
+from noria.models.export.parity import TOLERANCE, TRAINING, Difference, difference, parity_rows
+from noria.models.export.refusal import CannotExport
+from noria.models.export.trees import NEARLY_ZERO, BoostedTrees, blocks, float32_thresholds, read_trees
+from noria.models.runtime import ModelFailed, OnnxModel
+
+OPSET = 15
+LOGISTIC = ("binary", "cross_entropy")  # objectives whose answer is the logistic function of the trees' sum
+EXACT_CODES = 2**24  # whole numbers beyond it are not all float32
+SHOWN = 6  # values in a message
+OTHERWISE = "train with other parameters, or return an onnx.ModelProto of your own"
+BINARY = "train a binary classifier (`objective: binary`) on the labels as they are given, 0 and 1"
+
+
+def export_booster(fitted: Any, check: NDArray[np.float32], names: Sequence[str]) -> bytes:
+    """The ONNX bytes of a `lightgbm.Booster` or `LGBMClassifier` of features `names`. Raises `CannotExport`."""
+    kind = f"lightgbm.{type(fitted).__name__}"
+    booster = _booster(fitted, kind)
+    text = booster.model_to_string()  # up to the best iteration where training stopped early, as `predict`
+    trees = read_trees(text)
+    _refuse_others(booster, trees, len(names), kind)
+    exported = _converted(_exportable(text, trees), trees, kind)
+    rows = parity_rows(trees, check)
+    original = np.asarray(booster.predict(rows.values), np.float64).reshape(len(rows.values), -1)[:, -1]
+    try:
+        answers = OnnxModel(exported).predict(rows.values)
+    except ModelFailed as error:
+        raise CannotExport(kind, f"ONNX Runtime gives no answer: {error.where}", OTHERWISE) from error
+    found = difference(rows, original, answers)
+    if found is not None:
+        raise CannotExport(kind, _in_words(found, trees, names), _advice(trees))
+    return exported
+
+
+def _booster(fitted: Any, kind: str) -> Any:
+    from lightgbm import Booster, LGBMClassifier
+
+    if isinstance(fitted, Booster):
+        return fitted
+    if not isinstance(fitted, LGBMClassifier):
+        raise CannotExport(kind, "it is no binary classifier", BINARY)
+    if not fitted.__sklearn_is_fitted__():
+        raise CannotExport(kind, "it is not fitted", "call its `fit` in the trainer")
+    classes = np.asarray(fitted.classes_)
+    if len(classes) != 2 or classes.dtype.kind not in "biuf":
+        shown = ", ".join(map(repr, classes.tolist()[:SHOWN]))
+        raise CannotExport(kind, f"its classes are {shown}; two numbers are wanted, the greater one for the outcome", BINARY)
+    return fitted.booster_
+
+
+def _refuse_others(booster: Any, trees: BoostedTrees, features: int, kind: str) -> None:
+    """Refuse a booster whose answers are no probabilities of an outcome, or can't be those of trees with constant leaves."""
+    if trees.features != features:
+        reason = f"it was trained on {trees.features} features, and the model has {features}"
+        raise CannotExport(kind, reason, "train on all features as they are given, in their order")
+    if not trees.trees:
+        raise CannotExport(kind, "it has no trees", "train it for at least one round")
+    if trees.outputs > 2 or trees.objective == "multiclassova":
+        raise CannotExport(kind, f"its objective is {trees.objective}, with a score for each of {trees.outputs} classes", BINARY)
+    if trees.objective == "custom":
+        raise CannotExport(kind, "its objective is a function: it answers raw scores, not probabilities", BINARY)
+    if trees.objective not in (*LOGISTIC, "multiclass"):
+        raise CannotExport(
+            kind, f"its objective is {trees.objective}: it answers something else than the probability of an outcome", BINARY
+        )
+    if any(tree.linear for tree in trees.trees):
+        raise CannotExport(
+            kind, "its leaves are linear functions (linear_tree), and in ONNX they are constants", "train without `linear_tree`"
+        )
+    for categories in booster.pandas_categorical or []:
+        if list(categories) != list(range(len(categories))):
+            shown = ", ".join(map(repr, categories[:SHOWN]))
+            reason = f"it was trained on pandas categories ({shown}), which it numbers anew; requests hold the numbers themselves"
+            raise CannotExport(kind, reason, "train on the features as they are given, with `categorical_feature`")
+
+
+def _exportable(text: str, trees: BoostedTrees) -> str:
+    """The model text of trees that answer float32 rows the same, in words that exporters take notice of."""
+    scale = (trees.sigmoid if trees.objective in LOGISTIC else 1.0) / (trees.iterations if trees.averaged else 1)
+    lines = []
+    for line in text.split("\n"):
+        name, _, values = line.partition("=")
+        if name == "threshold" and values:
+            line = "threshold=" + _numbers(float32_thresholds(np.array(values.split(), np.float64)))
+        elif name == "leaf_value" and scale != 1:
+            line = "leaf_value=" + _numbers(scale * np.array(values.split(), np.float64))
+        elif name == "objective" and trees.objective in LOGISTIC:
+            line = "objective=binary sigmoid:1"
+        elif line.startswith("[objective: ") and trees.objective in LOGISTIC:
+            line = "[objective: binary]"
+        if line != "average_output":
+            lines.append(line)
+    return _resized("\n".join(lines))
+
+
+def _numbers(values: NDArray[Any]) -> str:
+    return " ".join(repr(float(v)) for v in values)
+
+
+def _resized(text: str) -> str:
+    """A LightGBM model text whose `tree_sizes` are those of its trees, as its parser demands."""
+    head, *trees = blocks(text)
+    sizes = " ".join(str(len(tree.encode())) for tree in trees if tree.startswith("Tree="))
+    return re.sub(r"(?m)^tree_sizes=.*$", f"tree_sizes={sizes}", head) + "".join(trees)
+
+
+def _converted(text: str, trees: BoostedTrees, kind: str) -> bytes:
+    try:
+        from lightgbm import Booster
+        from onnxmltools import convert_lightgbm
+        from onnxmltools.convert.common.data_types import FloatTensorType
+    except ImportError as error:
+        raise MissingExtra(library="onnxmltools", extra="lightgbm", needed_for="exporting LightGBM models") from error
+    shape = [("features", FloatTensorType([None, trees.features]))]
+    try:
+        model = convert_lightgbm(Booster(model_str=text), initial_types=shape, zipmap=False, target_opset=OPSET, name="model")
+    except Exception as error:  # what the converter raises shares no narrower base; raised again with its words
+        raise CannotExport(kind, f"its converter refuses it: {type(error).__name__}: {error}", OTHERWISE) from error
+    if trees.diverting_zeros or trees.categories:
+        _read_first(model, trees)
+    return canonical_bytes(model)
+
+
+def _read_first(model: Any, trees: BoostedTrees) -> None:
+    """Put before the trees what LightGBM does within them: zeros that count as missing become NaN, and categories lose their fraction."""
+    from onnx import helper, numpy_helper
+
+    nodes: list[Any] = []
+    constants: list[Any] = []
+
+    def apply(operator: str, *inputs: str) -> str:
+        output = f"read_{len(nodes)}"
+        nodes.append(helper.make_node(operator, inputs, [output], name=output))
+        return output
+
+    def constant(name: str, value: Any) -> str:
+        constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def columns(name: str, features: Sequence[int]) -> str:
+        return constant(name, np.isin(np.arange(trees.features), features)[None])
+
+    read = "features"
+    if trees.diverting_zeros:
+        zero = apply("Not", apply("Greater", apply("Abs", read), constant("nearly_zero", NEARLY_ZERO)))
+        missing = apply("And", zero, columns("zeros_are_missing", trees.diverting_zeros))
+        read = apply("Where", missing, constant("unknown", np.float32(np.nan)), read)
+    if trees.categories:
+        whole = apply("Mul", apply("Sign", read), apply("Floor", apply("Abs", read)))
+        read = apply("Where", columns("categorical", list(trees.categories)), whole, read)
+    for node in model.graph.node:
+        node.input[:] = [read if name == "features" else name for name in node.input]
+    nodes += model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(constants)
+
+
+def _in_words(found: Difference, trees: BoostedTrees, names: Sequence[str]) -> str:
+    if found.kind == TRAINING:
+        rows = f"{TRAINING}s"
+    elif found.feature is None:
+        rows = f"rows with {found.kind} in several features"
+    else:
+        rows = f"rows with {found.kind} in feature {names[found.feature]!r}"
+    others = [feature for feature in trees.used if feature != found.feature]
+    shown = ([] if found.feature is None else [found.feature]) + others
+    example = ", ".join(f"{names[feature]}={found.row[feature]:g}" for feature in shown[:SHOWN])
+    return (
+        f"as ONNX it answers {found.differing} of {found.rows} {rows} differently, by up to {abs(found.original - found.exported):.2g} "
+        f"(allowed {TOLERANCE:g}): {found.exported:.6g} instead of {found.original:.6g} where {example}"
+    )
+
+
+def _advice(trees: BoostedTrees) -> str:
+    """What to change about a model whose export answers differently, by the causes that are seen in it."""
+    if any(codes[-1] > EXACT_CODES for codes in trees.categories.values()):
+        return f"number the categories from 0: codes beyond {EXACT_CODES:,} are not all float32"
+    if any(f in trees.categories for tree in trees.trees for f in tree.feature[~tree.categorical].tolist()):
+        return "let each feature be categorical in all trees, or in none"
+    if trees.diverting_zeros:
+        return "train all trees with the same `zero_as_missing`"
+    if sum(float(np.abs(tree.leaves).max(initial=0)) for tree in trees.trees) > TOLERANCE / np.finfo(np.float32).eps:
+        return "its leaf values are too large for sums of float32: train with a smaller learning rate, or more regularization"
+    return OTHERWISE

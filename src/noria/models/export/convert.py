@@ -1,0 +1,29 @@
+"""From whatever a trainer returned to the bytes of an ONNX model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.models.export.boosted import export_booster
+from noria.models.export.own import export_proto
+from noria.models.export.refusal import CannotExport
+
+
+def to_onnx(fitted: Any, *, features: int, check: NDArray[np.float32], names: Sequence[str] = ()) -> bytes:
+    """The ONNX bytes of a fitted binary classifier: one score a row, the probability of the outcome.
+
+    check: rows `(rows, features)` such as training rows; the export is compared with its original on these, and on the rows of `parity`
+    names: of the features, for messages
+
+    Raises `CannotExport`, `UnloadableModel`.
+    """
+    kind = f"{type(fitted).__module__}.{type(fitted).__name__}"
+    if kind.split(".")[0] == "lightgbm":
+        return export_booster(fitted, check, tuple(names) or tuple(str(feature) for feature in range(features)))
+    if type(fitted).__name__ == "ModelProto":
+        return export_proto(fitted, check, features)
+    raise CannotExport(kind)

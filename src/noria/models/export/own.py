@@ -1,0 +1,91 @@
+"""ONNX models that a trainer made itself.
+
+There is no original to compare with. So they are checked to be what is served: one input of rows, one probability for each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.models.export.canonical import canonical_bytes
+from noria.models.export.parity import TOLERANCE
+from noria.models.export.refusal import CannotExport
+from noria.models.runtime import ModelFailed, OnnxModel
+
+KIND = "onnx.ModelProto"
+ALONE = 3  # rows that are asked alone as well
+ROUNDED = 1e-3  # by which two complementary probabilities may miss 1, and a probability its bounds
+ONE_SCORE = "let its last output be the probability of the outcome, one number for each row, or one for each of two classes"
+
+
+def export_proto(model: Any, check: NDArray[np.float32], features: int) -> bytes:
+    """The bytes of an `onnx.ModelProto` of so many features. Raises `CannotExport`, `UnloadableModel`."""
+    wanted = f"give it one input of float32 and shape [rows, {features}], with any number of rows"
+    _refuse_other_inputs(model, features, wanted)
+    _refuse_other_outputs(model)
+    exported = canonical_bytes(model)
+    scorer, rows = OnnxModel(exported), check if len(check) else np.zeros((1, features), np.float32)
+    some = slice(None, None, -(-len(rows) // ALONE))
+    try:
+        scores = scorer.answers(rows)
+        alone = np.concatenate([scorer.answers(row[None]) for row in rows[some]])
+    except ModelFailed as error:
+        raise CannotExport(KIND, f"it gives no answer to {len(rows)} rows: {error.where}", f"{wanted}; {ONE_SCORE}") from error
+    _refuse_other_scores(scores, rows)
+    apart = float(np.abs(scores[some] - alone).max())
+    if apart > TOLERANCE:
+        reason = f"its answer to a row depends on the rows beside it (by up to {apart:.2g}), and requests are answered in batches"
+        raise CannotExport(KIND, reason, "export it for inference, not for training")
+    return exported
+
+
+def _refuse_other_inputs(model: Any, features: int, wanted: str) -> None:
+    from onnx import TensorProto
+
+    constants = {constant.name for constant in model.graph.initializer}
+    inputs = [given for given in model.graph.input if given.name not in constants]
+    if len(inputs) != 1:
+        raise CannotExport(KIND, f"it has {len(inputs)} inputs ({', '.join(given.name for given in inputs)})", wanted)
+    tensor = inputs[0].type.tensor_type
+    if tensor.elem_type != TensorProto.FLOAT:
+        raise CannotExport(KIND, f"its input {inputs[0].name!r} is not a tensor of float32", wanted)
+    sizes = [size.dim_value for size in tensor.shape.dim]  # 0 is any
+    if tensor.HasField("shape") and (len(sizes) != 2 or sizes[0] != 0 or sizes[1] not in (0, features)):
+        raise CannotExport(KIND, f"its input {inputs[0].name!r} has the shape [{', '.join(str(s or 'any') for s in sizes)}]", wanted)
+
+
+def _refuse_other_outputs(model: Any) -> None:
+    from onnx import TensorProto
+
+    numbers = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+    outputs = list(model.graph.output)
+    if not outputs:
+        raise CannotExport(KIND, "it has no output", ONE_SCORE)
+    scores = [output.name for output in outputs if output.type.tensor_type.elem_type in numbers]
+    if any(output.type.WhichOneof("value") == "sequence_type" for output in outputs):
+        raise CannotExport(KIND, "it answers with a map of classes for each row", "convert it with `zipmap=False`")
+    if len(scores) > 1:
+        raise CannotExport(KIND, f"it has {len(scores)} outputs of scores: {', '.join(scores)}", "give it one")
+    if not scores or outputs[-1].name != scores[0]:
+        raise CannotExport(KIND, f"its last output, {outputs[-1].name!r}, holds no scores", ONE_SCORE)
+
+
+def _refuse_other_scores(scores: NDArray[np.float64], rows: NDArray[np.float32]) -> None:
+    """`scores` are `(rows,)` or `(rows, classes)`, as the model answers `rows` `(rows, features)`."""
+    columns, total = scores.reshape(len(scores), -1), f"of {len(scores)} rows"
+    if columns.shape[1] not in (1, 2):
+        raise CannotExport(KIND, f"it answers {columns.shape[1]} scores to a row", ONE_SCORE)
+    nothing = ~np.isfinite(columns).all(axis=1)
+    if nothing.any():
+        known = int((nothing & np.isfinite(rows).all(axis=1)).sum())
+        reason = f"it answers {int(nothing.sum())} {total} with NaN or infinity, {known} of them with all features known"
+        raise CannotExport(KIND, reason, "let it answer any row with a number; an unknown feature is NaN, to be filled within the model")
+    outside = ((columns < -ROUNDED) | (columns > 1 + ROUNDED)).any(axis=1)
+    if outside.any():
+        reason = f"its scores of {int(outside.sum())} {total} are not within 0 and 1, such as {columns[outside][0, -1]:.6g}"
+        raise CannotExport(KIND, reason, ONE_SCORE)
+    if columns.shape[1] == 2 and np.abs(columns.sum(axis=1) - 1).max() > ROUNDED:
+        raise CannotExport(KIND, "its two scores for a row don't add up to 1, as those of two classes would", ONE_SCORE)
