@@ -83,26 +83,33 @@ def demo(
 def check(
     project: Folder = HERE,
     suggest: Annotated[
-        str | None, typer.Option("--suggest", envvar="NORIA_SUGGEST", help="Propose a contract for this table, from its data.")
+        str | None, typer.Option("--suggest", envvar="NORIA_SUGGEST", help="Propose types and a contract for this table, from its data.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Try the project without doing anything: settings, module, declarations, sources, feature views on the engine."""
     from noria.cli.render import console, show_json
     from noria.data.ingest import check_source
-    from noria.features.check import check_views
+    from noria.data.table import INGESTED
+    from noria.features.check import check_keys, check_views
 
     found, workspace = open_project(project)
     if suggest is not None:
-        from noria.data.suggest import as_python
+        from noria.data.suggest import as_python, suggest_types, types_of
         from noria.data.suggest import suggest as suggested
 
         table = found.table(suggest)
-        declaration = as_python(suggested(table, check_source(table, found.folder)))
-        show_json({"table": table.name, "contract": declaration}) if json else console().print(declaration, markup=False)
+        read = check_source(table, found.folder)
+        contract, types = as_python(suggested(table, read)), suggest_types(types_of(read, without=[INGESTED]))
+        if json:
+            show_json({"table": table.name, "contract": contract, "types": types})
+        else:
+            typer.echo(f"# of the source: nr.files(…)\n{types}\n# of the table\n{contract}")
         return
     rows = {table.name: check_source(table, found.folder) for table in found.tables}
     check_views(found.views, rows, workspace.settings.stores.engine)
+    for endpoint in found.endpoints:
+        check_keys(endpoint.model.features, endpoint.model.label, rows)
     result = {
         "project": found.settings.project.name,
         "tables": [t.name for t in found.tables],
@@ -369,8 +376,11 @@ add_monitoring(app)
 def run() -> None:
     """Run the command line; every NoriaError becomes three lines and its exit code, never a traceback."""
     try:
-        if app(standalone_mode=False) == INTERRUPTED:  # typer answers Ctrl-C with this value instead of raising
+        code = app(standalone_mode=False)  # to which a command's `typer.Exit` and Ctrl-C come as values
+        if code == INTERRUPTED:
             raise KeyboardInterrupt
+        if isinstance(code, int):
+            sys.exit(code)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except typer.Abort:

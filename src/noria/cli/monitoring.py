@@ -197,14 +197,13 @@ def table(
     from noria.cli.render import console, show_json, show_table
     from noria.core.clock import moment
     from noria.core.files import LocalFiles
-    from noria.data.source import FileSource
+    from noria.data.reading import read_files
     from noria.evidence.table_report import render_table_report, table_figures
     from noria.monitoring.table import judge_table
 
-    batch = FileSource(files).read(Path(), None)
-    assert batch is not None, "what is read for the first time is new"
+    found = read_files(files, Path())
     reading = judge_table(
-        batch.rows,
+        found.rows,
         time,
         every=int(every) if every.isdecimal() else every,
         reference=reference,
@@ -215,7 +214,7 @@ def table(
         name=Path(files).name,
         leave_out=tuple(filter(None, (name.strip() for name in leave_out.split(",")))),
     )
-    unread = {"not_rows": len(batch.raw), "unreadable": dict(batch.unreadable)}
+    unread = {"not_rows": found.malformed, "unreadable": dict(found.unreadable)}
     figures = {**table_figures(reading), **unread}
     if out is not None:
         LocalFiles().write(out, render_table_report(figures).encode())

@@ -82,12 +82,14 @@ def show_ingested(done: Sequence[Ingested]) -> None:
     for d in done:
         went = ", ".join(f"{count:,} {name}" for name, count in d.balance.went.items())
         out.print(f"{d.snapshot.table}: {d.balance.came_in:,} rows read = {went}; version {d.snapshot.version}")
+        for change in d.changes:
+            out.print(f"  [cyan]columns[/] {change}")
         for reason, rows in d.reasons.items():
             out.print(f"  [yellow]quarantined[/] {rows:,}: {reason}")
         for reason, rows in d.warnings.items():
             out.print(f"  [yellow]warning[/] {reason} ({rows:,} rows)")
         for path, reason in d.unreadable.items():
-            out.print(f"  [red]unreadable[/] {path}: {reason}")
+            out.print(f"  [red]unreadable[/] {path}: {reason} (it is tried again next time)", soft_wrap=True)
 
 
 def show_skew(skew: Skew) -> None:
@@ -238,6 +240,7 @@ def show_table(found: Mapping[str, Any]) -> None:
     if found["findings"]:
         out.print(grid)
     unseen = [f"{found['untimed']:,} rows have no time"] if found["untimed"] else []
+    unseen += [f"{each['words']}: left out" for each in found["misdated"]]
     unseen += [f"{found['waiting']:,} rows wait until their window is whole"] if found["waiting"] else []
     unseen += [f"{found['not_rows']:,} lines are no rows"] if found["not_rows"] else []
     unseen += [f"{path} can't be read: {why}" for path, why in found["unreadable"].items()]

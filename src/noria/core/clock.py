@@ -14,7 +14,9 @@ from noria.core.errors import OurBug, UserMistake, nearest
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)
-_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+_SIZES = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1))
 
 
 class BadDuration(UserMistake):
@@ -114,27 +116,36 @@ def moment(text: str) -> datetime:
 
 
 def duration(text: str | timedelta) -> timedelta:
-    """Read `15m`, `3h`, `28d`, `2w`, `500ms`, or sums such as `1d12h`."""
+    """Read `15m`, `3h`, `28d`, `2w`, `500ms`, `20us`, or sums such as `1d12h`. Raises `BadDuration`."""
     if isinstance(text, timedelta):
         return text
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", text.replace(" ", ""))
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|us|[smhdw])", text.replace(" ", ""))
     if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
         raise BadDuration(text)
     total = timedelta()
-    for number, unit in parts:
-        total += timedelta(**{_UNITS[unit]: float(number)})
+    try:
+        for number, unit in parts:
+            total += timedelta(**{_UNITS[unit]: float(number)})
+    except OverflowError as error:
+        raise BadDuration(text) from error
     return total
 
 
 def in_words(span: timedelta) -> str:
-    """`timedelta(days=1, hours=12)` as `1d12h`: the inverse of `duration` for whole seconds."""
-    seconds = int(span.total_seconds())
+    """`timedelta(days=1, hours=12)` as `1d12h`, for people: to the second, and to the microsecond where it is shorter than that."""
+    whole = timedelta(seconds=int(span.total_seconds()))
+    return exactly(whole or span)
+
+
+def exactly(span: timedelta) -> str:
+    """A span as text, to the microsecond: the inverse of `duration` for spans that are not negative."""
+    left = microseconds(abs(span))
     words = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
+    for unit, size in _SIZES:
+        count, left = divmod(left, size)
         if count:
             words.append(f"{count}{unit}")
-    return "".join(words) or "0s"
+    return ("-" if span < timedelta() else "") + ("".join(words) or "0s")
 
 
 def microseconds(span: timedelta) -> int:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from noria.core.clock import since_epoch
 from noria.core.ids import digest
+from noria.core.names import BadName, require_name
 from noria.data.contract import Contract
-from noria.data.source import Source
+from noria.data.sources.port import Source
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
+QUARANTINE = "__quarantine"  # what a table's name is followed by in the name of its quarantine
 INGESTED = "_ingested_at"  # as `known_at`: ingestion itself writes down when each row came
 
 
@@ -38,6 +40,11 @@ class Table:
     known_at: str | None = None
     deleted: str | None = None
     contract: Contract = field(default_factory=Contract)
+
+    def __post_init__(self) -> None:
+        require_name("table", self.name)
+        if self.name.lower().endswith(QUARANTINE):
+            raise BadName("table", self.name, f"names that end with {QUARANTINE} are those of tables' quarantines", "use another")
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -83,16 +90,27 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Facts:
-    """A Snapshot with its rows: what feature views and labels are computed from."""
+    """A Snapshot with its rows: what feature views and labels are computed from.
+
+    order: `(rows,)`, a number for each row that is greater the later it was ingested; None where that is not known
+    """
 
     table: Table
     snapshot: Snapshot
     rows: pa.Table
+    order: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
 
 
-def microseconds_of(times: pa.ChunkedArray) -> NDArray[np.int64]:
-    """A column of UTC timestamps as microseconds since 1970-01-01 UTC."""
+def microseconds_of(times: pa.ChunkedArray, *, up: bool = True) -> NDArray[np.int64]:
+    """A column of UTC timestamps as microseconds since 1970-01-01 UTC.
+
+    up: where a time lies between two microseconds, whether the later is taken: right for what happened or became known, which
+        may not count too early; a time that is asked about is rounded down
+    """
     import numpy as np
     import pyarrow as pa
 
+    if pa.types.is_timestamp(times.type) and times.type.unit == "ns":
+        ns = np.asarray(times.cast(pa.int64()).to_numpy())
+        return -(-ns // 1000) if up else ns // 1000
     return np.asarray(times.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64()).to_numpy())

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from noria.core.clock import in_words
 from noria.core.errors import NoriaError
 from noria.data.profile import Profile
 from noria.evidence.training_sets import training_sets
@@ -43,7 +42,7 @@ def _view(view: FeatureView, endpoints: Sequence[Endpoint], profiles: dict[str, 
         "entity": list(view.entities),
         "freshness": view.freshness,
         "ttl": view.ttl,
-        "reach": in_words(view.reach),
+        "reach": view.reach_in_words,
         "read_by": readers,
         "used": bool(readers),
         "online": online,

@@ -82,7 +82,7 @@ def _distribution(column: ColumnReference, sketch: Sketch, place: int, known: Se
     before = column.summary.counts / max(column.summary.rows, 1)
     after = inside / max(sketch.rows, 1)
     if column.values is not None:
-        labels = [known[int(value)] if int(value) < len(known) else f"{value:g}" for value in column.values]
+        labels = [known[int(value)] if 0 <= int(value) < len(known) else f"{value:g}" for value in column.values]
     else:
         edges = [column.summary.least or 0.0, *column.summary.edges.tolist(), column.summary.greatest or 0.0]
         labels = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]

@@ -9,6 +9,7 @@ from noria.evidence.inputs import input_figures, render_inputs
 from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table
 from noria.monitoring.cut import length
+from noria.monitoring.misdated import written
 from noria.monitoring.table import TableReading
 
 
@@ -19,6 +20,10 @@ def table_figures(reading: TableReading) -> dict[str, Any]:
         "table": reading.name,
         "rows": reading.rows,
         "untimed": reading.untimed,
+        "misdated": [
+            {"rows": m.rows, "oldest": written(m.oldest), "newest": written(m.newest), "first_row": m.first_row, "words": m.words}
+            for m in reading.misdated
+        ],
         "waiting": reading.waiting,
         "every": length(reading.every),
         "reference": {"since": reading.since.isoformat(), "windows": reading.reference},
@@ -61,6 +66,7 @@ def render_table_report(figures: Mapping[str, Any]) -> str:
         f"{day(reference['since'])}"
     )
     unseen = [f"{figures['untimed']:,} rows have no time"] if figures["untimed"] else []
+    unseen += [f"{each['words']}: left out" for each in figures["misdated"]]
     unseen += [f"{figures['waiting']:,} rows wait until their window is whole"] if figures["waiting"] else []
     unseen += [f"not judged: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
     sections = [_findings(figures), render_inputs(figures["inputs"])]

@@ -1,7 +1,8 @@
 """Spark as the feature engine: the same SQL, carried over by sqlglot.
 
 Latest values, which DuckDB finds by an ASOF join that Spark lacks, are computed by the portable form (`matches_sql`); the
-running sums are the same statement. Only the standard deviation may differ in its last digits (Spark sums in no fixed order).
+running sums are the same statement. Only the standard deviation (Spark sums in no fixed order) and sums of doubles (whose parts
+Spark converts by way of text) may differ, in their last digits as doubles.
 """
 
 from __future__ import annotations
@@ -18,14 +19,12 @@ from sqlglot import exp
 from noria.core.clock import duration, microseconds
 from noria.data.table import Facts, microseconds_of
 from noria.features import compile
-from noria.features.compile import AT, Relations
-from noria.features.point_in_time import PointInTime, ViewFailed
-from noria.features.view import FeatureView
+from noria.features.compile import AT, QUERIES, QUERY, TIME, VERSIONS, Relations
+from noria.features.point_in_time import Bound, PointInTime
+from noria.features.view import FeatureView, ViewFailed
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-QUERIES, VERSIONS = "_queries", "_versions"
 
 
 class SparkPointInTime:
@@ -33,9 +32,7 @@ class SparkPointInTime:
 
     def __init__(self, facts: Sequence[Facts], session: SparkSession | None = None) -> None:
         self._session = session or local_session()
-        self._duckdb = PointInTime([Facts(f.table, f.snapshot, f.rows.slice(0, 0)) for f in facts])
-        prepared = PointInTime(facts)
-        self._relations = {f.table.name: self._frame(prepared.versions(f.table.name).relation) for f in facts}
+        self._prepared = PointInTime(facts)
 
     def join(self, spine: pa.Table, views: Sequence[FeatureView]) -> pa.Table:
         """The values of `views` at each row's `_at`, as columns in the order of the views; one row per spine row."""
@@ -49,29 +46,31 @@ class SparkPointInTime:
     def _values(self, view: FeatureView, spine: pa.Table) -> dict[str, pa.ChunkedArray]:
         import pyarrow as pa
 
-        at = microseconds_of(spine.column(AT))
+        bound = self._prepared.bind(view)
+        at = microseconds_of(spine.column(AT), up=False)
         step = 1 if view.freshness is None else microseconds(duration(view.freshness))
-        keys = {key: spine.column(entity) for key, entity in zip(compile.query_keys(view), view.entities, strict=True)}
-        queries = pa.table({**keys, "_t": pa.array(at - at % step), "_q": pa.array(np.arange(spine.num_rows))})
+        keys = self._prepared.asked_entities(view, spine)
+        queries = pa.table({**keys, TIME: pa.array(at - at % step), QUERY: pa.array(np.arange(spine.num_rows))})
         self._frame(queries).createOrReplaceTempView(QUERIES)
-        self._relations[view.table.name].createOrReplaceTempView(VERSIONS)
+        self._frame(bound.relation).createOrReplaceTempView(VERSIONS)
         columns: dict[str, pa.ChunkedArray] = {}
-        for statement in translated(view, self._duckdb.whole_expressions(view)):
-            found = self._session.sql(statement).toArrow().sort_by("_q")
-            columns |= {name: found.column(name) for name in found.column_names if name != "_q"}
-        return {name: columns[name] for name in view.features}
+        for statement in translated(bound, self._prepared.relations(bound)):
+            found = self._session.sql(statement).toArrow().sort_by(QUERY)
+            columns |= {name: found.column(name) for name in found.column_names if name != QUERY}
+        return {name: columns[compile.feature_column(view, name)] for name in view.features}
 
     def _frame(self, rows: pa.Table) -> Any:
         """Arrow rows as a Spark frame, times that are zoned in UTC."""
         return self._session.createDataFrame(rows)
 
 
-def translated(view: FeatureView, whole: frozenset[str]) -> list[str]:
+def translated(bound: Bound, of: Relations | None = None) -> list[str]:
     """The statements of a view in Spark's dialect. Raises `ViewFailed` for what it can't express."""
-    of = Relations(VERSIONS, QUERIES, whole)
+    view = bound.view
+    of = of or Relations(VERSIONS, QUERIES, bound.kinds)
     statements = [compile.sums_sql(view, of)] if compile.additive(view) else []
     if compile.others(view) or view.latest:
-        statements.append(compile.matches_sql(view, of, compile.others(view), view.latest_expressions))
+        statements.append(compile.matches_sql(view, of, compile.others(view), bound.latest))
     return [_translated(view, statement) for statement in statements]
 
 
@@ -94,6 +93,9 @@ def _portable(node: exp.Expression) -> exp.Expression:
     """What sqlglot leaves as it is and Spark says otherwise."""
     if isinstance(node, exp.StddevSamp | exp.Stddev) and isinstance(node.this, exp.Order):
         node.set("this", node.this.this)
+    if isinstance(node, exp.Floor | exp.Ceil):  # Spark's give 64-bit whole numbers; a double from 2^53 on is whole as it is
+        large = exp.GTE(this=exp.Abs(this=node.this.copy()), expression=exp.Literal.number("9007199254740992.0"))
+        return exp.Case(ifs=[exp.If(this=large, true=node.this.copy())], default=node)
     if isinstance(node, exp.PercentileCont):
         return exp.Anonymous(this="percentile", expressions=[node.this, node.expression])
     if isinstance(node, exp.Quantile):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noria.core.clock import Clock
-from noria.core.errors import UserMistake
 from noria.core.progress import Progress, Tell
-from noria.data.ingest import Ingested, push
-from noria.data.source import FileSource
+from noria.data.ingest import Ingested, push, push_piece
+from noria.data.sources.files import MissingData, file_piece
+from noria.data.table import Table
 from noria.features.materialize import Materialized, Materializer
 from noria.features.online import OnlineFeatures
 from noria.features.view import FeatureView
@@ -47,15 +47,10 @@ def push_file(
     project: Project, workspace: Workspace, table: str, path: Path, clock: Clock, tell: Tell
 ) -> tuple[Ingested, list[Materialized]]:
     """Add a file's rows to a table and bring the views that read it to this moment."""
-    batch = FileSource(str(path.resolve())).read(path.parent, None)
-    assert batch is not None
-    if batch.raw:
-        raise UserMistake(
-            what=f"{len(batch.raw)} lines of {path.name!r} are no rows",
-            where=f"{batch.raw[0].place}: {batch.raw[0].reason}",
-            mend="mend them",
-        )
-    return push_rows(project, workspace, table, batch.rows, clock, tell)
+    if not path.is_file():
+        raise MissingData(path.name, str(path.parent.resolve()))
+    target = project.table(table)
+    return _counted_at_once(project, workspace, target, push_piece(target, workspace.tables, file_piece(path), clock), clock, tell)
 
 
 def push_rows(
@@ -64,6 +59,11 @@ def push_rows(
     """Add rows to a table and bring the views that read it to this moment: those without `freshness` count the rows at once,
     the others from their next tick on, as in training."""
     target = project.table(table)
-    ingested = push(target, workspace.tables, rows, clock)
-    views = [view for view in project.views if view.table.name == target.name]
+    return _counted_at_once(project, workspace, target, push(target, workspace.tables, rows, clock), clock, tell)
+
+
+def _counted_at_once(
+    project: Project, workspace: Workspace, table: Table, ingested: Ingested, clock: Clock, tell: Tell
+) -> tuple[Ingested, list[Materialized]]:
+    views = [view for view in project.views if view.table.name == table.name]
     return ingested, materialize(workspace, views, clock.now(), tell)

@@ -1,8 +1,9 @@
 """Tidying: the prediction log's past days are sealed into tables; the tables' small files are joined, and files that only old
-versions need are removed, but for versions that a bundle was made from."""
+versions need are removed, but for versions that a bundle or the online store was made from."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 from noria.core.clock import duration
 from noria.data.ingest import quarantine_of
+from noria.features.online import OnlineFeatures
 from noria.loop.project import Project
 from noria.loop.workspace import Workspace
 from noria.models.bundle import open_bundle
@@ -45,8 +47,11 @@ def seal_logs(project: Project, workspace: Workspace, now: datetime) -> list[Sea
 
 
 def tidy(project: Project, workspace: Workspace, younger_than: timedelta) -> list[Tidied]:
-    """Compact every table, and remove what only versions older than `younger_than` need, unless a bundle refers to them."""
+    """Compact every table, and remove what only versions older than `younger_than` need, unless a bundle or the online store refers
+    to them. Raises `OnlineStoreFailed`, before anything is removed, where the online store can't say."""
     referred = _referred_versions(workspace)
+    for name, versions in _online_versions(project, workspace).items():
+        referred.setdefault(name, set()).update(versions)
     done = []
     for table in project.tables:
         for name in (table.name, quarantine_of(table)):
@@ -71,4 +76,17 @@ def _referred_versions(workspace: Workspace) -> dict[str, set[int]]:
         if not folder.name.startswith("."):
             for table in open_bundle(folder, workspace.files).manifest.lineage["tables"]:
                 found.setdefault(table["table"], set()).add(int(table["version"]))
+    return found
+
+
+def _online_versions(project: Project, workspace: Workspace) -> dict[str, set[int]]:
+    """The versions of each table that views were materialised from: late rows are found by comparing the next one with it."""
+    found: dict[str, set[int]] = {}
+    if not project.views:
+        return found
+    with closing(workspace.online()) as store:
+        for view in project.views:
+            state = OnlineFeatures(store, [view]).state(view)
+            if state is not None and state["version"] is not None:
+                found.setdefault(view.table.name, set()).add(int(state["version"]))
     return found

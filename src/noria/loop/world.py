@@ -239,4 +239,4 @@ def open_facts(workspace: Workspace, endpoint: Endpoint) -> tuple[OfflineFeature
     model = endpoint.model
     known = [facts(table, workspace.tables) for table in model.features.tables]
     offline = OfflineFeatures(model.features, known, workspace.features, workspace.files)
-    return offline, Outcomes(facts(model.label.table, workspace.tables), model.label)
+    return offline, Outcomes(facts(model.label.table, workspace.tables), model.label, known[0])

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from noria.core.clock import BadTimeZone, from_epoch, in_words, microseconds, since_epoch, zone_named
 from noria.core.errors import UserMistake, nearest
-from noria.data.projection import seconds_of
 from noria.monitoring.calendar import COUNTED, Calendar
+from noria.monitoring.misdated import Misdated, are_few, body, outside, written
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_WINDOWS = 1_000_000
+FIRST, LAST = since_epoch(datetime.min.replace(tzinfo=UTC)), since_epoch(datetime.max.replace(tzinfo=UTC))
 
 
 class NotJudged(UserMistake):
@@ -35,7 +36,10 @@ def length(every: timedelta | int) -> str:
 
 @dataclass(frozen=True)
 class Cut:
-    """A table in the order of time, with the borders of its windows. numbers: of its rows in the order in which they came, from 1"""
+    """A table in the order of time, with the borders of its windows. numbers: of its rows in the order in which they came, from 1
+
+    untimed: rows without a time; misdated: rows whose times lie far from all others. Neither are in the table.
+    """
 
     table: pa.Table
     time: str
@@ -45,6 +49,7 @@ class Cut:
     borders: NDArray[np.int64]
     numbers: NDArray[np.int64]
     untimed: int
+    misdated: tuple[Misdated, ...]
     oldest: datetime
     newest: datetime
 
@@ -108,16 +113,29 @@ def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime 
         raise NotJudged(
             what=f"{time!r} is no column of times, but of {kind}", where=name, mend="name another column, or cast it to a timestamp"
         )
-    seconds = seconds_of(rows.column(time))
-    order = np.argsort(seconds, kind="stable")
-    order = order[: int(np.isfinite(seconds).sum())]  # NaN comes last
+    us, timed = _microseconds(rows.column(time))
+    order = timed[np.argsort(us, kind="stable")]
+    us = np.sort(us)
     if not len(order):
         raise NotJudged(what="no row has a time", where=f"{name}, column {time!r}", mend="give it rows")
-    us = (seconds[order] * 1e6).astype(np.int64)
+    kept = body(us, None if isinstance(span, int) else microseconds(span))
+    misdated = outside(kept, us, order + 1)
+    if not are_few(kept, us):
+        raise NotJudged(
+            what="; ".join(m.words for m in misdated),
+            where=f"{name}, column {time!r}, whose other {kept.stop - kept.start:,} rows are from {written(us[kept.start])} on",
+            mend="correct these times, or leave the rows out",
+        )
+    us, order = us[kept], order[kept]
+    if us[0] < FIRST or us[-1] > LAST:
+        raise NotJudged(
+            what=f"times run from {written(us[0])} to {written(us[-1])} UTC",
+            where=f"{name}, column {time!r}",
+            mend="correct the column: seconds may have been read as microseconds, or the other way round",
+        )
     starts, borders = _by_count(us, span) if isinstance(span, int) else _by_time(us, span, until, name)
     sorted_already = bool((order == np.arange(rows.num_rows)[: len(order)]).all())
     table = rows.slice(0, len(order)) if sorted_already else rows.take(pa.array(order))
-    untimed = rows.num_rows - len(order)
     return Cut(
         table,
         time,
@@ -126,10 +144,27 @@ def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime 
         starts,
         borders,
         order + 1,
-        untimed,
+        rows.num_rows - len(timed),
+        misdated,
         from_epoch(int(us[0])),
         from_epoch(int(us[-1])),
     )
+
+
+def _microseconds(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of the rows that have a time: microseconds since 1970-01-01 UTC `(timed,)`, rounded down, and the places of the rows. Times that are
+    too far for that are as far as can be."""
+    import pyarrow as pa
+
+    kind = column.type
+    unit = "D" if pa.types.is_date32(kind) else "ms" if pa.types.is_date64(kind) else kind.unit
+    timed = np.flatnonzero(np.asarray(column.is_valid()))
+    numbers = np.asarray(column.drop_null().cast(pa.int32() if unit == "D" else pa.int64()), np.int64)
+    if unit == "ns":
+        return numbers // 1000, timed
+    factor = {"D": 86_400_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}[unit]
+    most = 2**62 // factor
+    return numbers.clip(-most, most) * factor, timed
 
 
 def _zone_of(kind: pa.DataType) -> tzinfo:
@@ -146,7 +181,11 @@ def _by_time(us: NDArray[np.int64], span: timedelta, until: datetime | None, nam
     first, last = int(us[0]) // width, int(us[-1]) // width
     end = last + 1 if until is None else since_epoch(until) // width
     if end - first > MOST_WINDOWS:
-        raise NotJudged(what=f"{end - first:,} windows of {in_words(span)}", where=name, mend="cut it into longer ones (`every`)")
+        raise NotJudged(
+            what=f"{end - first:,} windows of {in_words(span)}",
+            where=f"{name}, {written(us[0])} to {written(us[-1])} UTC",
+            mend="cut it into longer ones (`every`), or correct the times",
+        )
     edges = np.arange(first, max(end, first + 1) + 1) * width
     return [from_epoch(int(e)) for e in edges[:-1]], us.searchsorted(edges)
 

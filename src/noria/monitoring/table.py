@@ -6,6 +6,7 @@ drift, and the number of rows with them, within one budget of false alarms.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from noria.monitoring.cut import Cut, NotJudged, cut_table, length
 from noria.monitoring.drift import read_drift
 from noria.monitoring.drift_reading import LEAST_REFERENCE, DriftReading, FaultGroup, Movement, article
 from noria.monitoring.findings import Finding
+from noria.monitoring.misdated import Misdated
 from noria.monitoring.volume import Unusual, VolumeDetector, VolumeReading
 from noria.monitoring.windows import Window
 from noria.statistics.e_detector import level_for
@@ -38,6 +40,7 @@ DRIFT_SHARE, VOLUME_SHARE = 0.8, 0.2  # of the budget
 FITTED = 3  # every so many windows of a reference is one, where texts or embeddings are learnt: those are no sample of how others look
 AT_ONCE = 20_000  # rows
 REPEATED = "(rows that came before)"
+ENOUGH = 3  # rows that would be bad, had nothing changed: with fewer, that none is says little
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class TableReading:
 
     @property
     def rows(self) -> int:
-        return int(self._table.table.num_rows) + self._table.untimed
+        return int(self._table.table.num_rows) + self._table.untimed + sum(m.rows for m in self.misdated)
 
     @property
     def every(self) -> timedelta | int:
@@ -75,6 +78,11 @@ class TableReading:
     def untimed(self) -> int:
         """Rows without a time."""
         return self._table.untimed
+
+    @property
+    def misdated(self) -> tuple[Misdated, ...]:
+        """Rows whose times lie far from all others, and which are not judged."""
+        return self._table.misdated
 
     @property
     def waiting(self) -> int:
@@ -106,10 +114,14 @@ class TableReading:
     def _source_of(self) -> dict[str, str]:
         return dict.fromkeys(self.drift.columns, self.name)
 
-    def _over(self, window: int) -> str | None:
-        """When something was over that was last seen in a window; None if that is the newest."""
-        last = len(self.drift.starts) - 1
-        return None if window >= last else self.drift.starts[window + 1].isoformat()
+    def _over(self, window: int, share: float = 1.0) -> str | None:
+        """When something was over that was last seen in a window, in this share of its rows: when the next window began that has rows.
+
+        None if it lasts, as far as can be known: no rows have come since, or too few to show it.
+        """
+        after = [start for start in self.drift.starts[window + 1 :] if self._table.count(start)]
+        needed = min(ENOUGH / max(share, 1e-9), self._table.count(self.drift.starts[window]))
+        return after[0].isoformat() if after and sum(map(self._table.count, after)) >= needed else None
 
     def _drift(self, moved: Movement) -> Finding:
         first, reading = moved.columns[0], self.drift
@@ -138,12 +150,12 @@ class TableReading:
         where = f" ({cut[0]}={self._value(*cut)})" if cut else "" if number is None else f", the first in row {number:,}"
         evidence = {"columns": group.columns, "statistic": group.statistic, "share": group.faults[0].share, "first_row": number}
         words, mend = self._by_source(group).words(where), f"look at what fills {self.name} since then"
-        return Finding("fault", group.subject, start, "page", words, mend, {**evidence, "over": self._over(last)})
+        return Finding("fault", group.subject, start, "page", words, mend, {**evidence, "over": self._over(last, group.faults[0].share)})
 
     def _value(self, column: str, code: float) -> str:
         """What a code of a column stands for."""
         labels = self.labels.get(column, ())
-        return labels[int(code)] if int(code) < len(labels) else f"{code:g}"
+        return labels[int(code)] if 0 <= int(code) < len(labels) else f"{code:g}"
 
     def _by_source(self, group: FaultGroup) -> FaultGroup:
         """Nulls of all the numbers that a text became are nulls of the text."""
@@ -196,11 +208,11 @@ def judge_table(
         the column `time`, or UTC. Windows are cut, and told, in UTC all the same
     leave_out: columns that are not watched, such as keys
 
+    A few rows with times far from all others (1970-01-01, 9999-12-31, a clock that runs years ahead) are left out, and named in `misdated`.
+
     Raises `NotJudged`, and `BadTimeZone`.
     """
-    import pyarrow as pa
-
-    rows = rows if isinstance(rows, pa.Table) else pa.table(rows)
+    rows = _as_arrow(rows, name)
     span = every if isinstance(every, int) else duration(every)
     _check(rows, span, false_alarms_per_year, leave_out, name)
     cut = cut_table(rows, time, span, until, time_zone, name)
@@ -214,6 +226,28 @@ def judge_table(
     known, projections, left_out = _learn(cut, reference, leave_out)
     drift = _drift(cut, known, projections, reference, false_alarms_per_year, rolling=rolling)
     return TableReading(name, reference, known, drift, _volume(cut, name, reference, false_alarms_per_year), left_out, cut, projections)
+
+
+def _as_arrow(rows: pa.Table | Any, name: str) -> pa.Table:
+    """Rows as an Arrow table whose columns have names of their own. Raises `NotJudged`."""
+    import pyarrow as pa
+
+    try:
+        rows = rows if isinstance(rows, pa.Table) else pa.table(rows)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise NotJudged(
+            what=f"a {type(rows).__name__} is no table: {str(error).splitlines()[0]}",
+            where=name,
+            mend="give an Arrow table, or a data frame",
+        ) from error
+    _check_names(rows.column_names, name)
+    return rows
+
+
+def _check_names(names: Sequence[str], name: str) -> None:
+    twice = [each for each, count in Counter(names).items() if count > 1]
+    if twice:
+        raise NotJudged(what=f"several columns are named {twice[0]!r}", where=name, mend="give each column a name of its own")
 
 
 def _check(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequence[str], name: str) -> None:
@@ -267,16 +301,17 @@ def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile,
 
 def _profile(cut: Cut, projections: Projections, windows: list[int]) -> Profile:
     starts = [cut.starts[i] for i in windows if cut.count(cut.starts[i])]
-    least = cut.calendar.least(LEAST_REFERENCE)
+    least, starts_from = cut.calendar.least(LEAST_REFERENCE), f"{cut.starts[0]:%Y-%m-%d}"
     if len(starts) < least:
         raise NotJudged(
             what=f"only {len(starts)} windows of the reference have rows to learn from",
-            where=f"of {len(windows)} that were looked at; where there are texts or embeddings, that is two of three",
+            where=f"of {len(windows)} from {starts_from} on that were looked at; where there are texts or embeddings, that is two of three",
             mend=f"learn from more windows, so that at least {least} have rows",
         )
     values = list(_projected(cut, projections, starts))
     numbers = np.array([cut.calendar.number(start) for start in starts], np.int64)
     names = (*(name for each in projections.values() for p in each for name in p.names), REPEATED)
+    _check_names(names, "the numbers that columns become")
     return profile(names, np.concatenate(values), np.repeat(numbers, [len(v) for v in values]))
 
 
@@ -290,10 +325,25 @@ def _projected(cut: Cut, projections: Projections, starts: Sequence[datetime]) -
             rows, borders = cut.rows_of([starts[i] for i in own.tolist()]), np.cumsum(counts[own])[:-1]
             times = seconds_of(rows.column(cut.time))
             parts = [p.of(rows.column(name), times) for name, each in projections.items() for p in each]
-            con.register("batch", rows)
+            con.register("batch", _for_the_engine(rows))
             hashes = con.sql("SELECT hash(batch) AS hash FROM batch").fetchnumpy()["hash"]
             repeated = np.concatenate([_repeated(part) for part in np.split(np.asarray(hashes), borders)])
             yield from np.split(np.column_stack([*parts, repeated]), borders)
+
+
+def _for_the_engine(rows: pa.Table) -> pa.Table:
+    """Rows whose columns have types that the engine reads, and names of which none can be taken for the whole row."""
+    import pyarrow as pa
+
+    columns = {f"c{i}": column for i, column in enumerate(rows.columns)}
+    unread = {n: pa.float32() if pa.types.is_float16(c.type) else pa.string() for n, c in columns.items() if _is_unread(c.type)}
+    return pa.table({name: column.cast(unread[name]) if name in unread else column for name, column in columns.items()})
+
+
+def _is_unread(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_float16(kind) or pa.types.is_decimal256(kind))
 
 
 def _repeated(hashes: NDArray[np.uint64]) -> Floats:

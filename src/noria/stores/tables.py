@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from noria.core.errors import OutsideWorld
 from noria.core.files import Files, LocalFiles
 from noria.core.ids import digest
-from noria.core.sql import connect
+from noria.core.sql import RESERVED, connect, quoted, reserved
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 _FACTS = "noria"
 _LOG = "_delta_log"
 _SUMS = "_sums.log"
+ORDER = f"{RESERVED}order"  # BIGINT: which of several rows was ingested later, where nothing else says it; null where nothing has to
 _SETTINGS = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
+DIGEST_ROWS = 1 << 20  # that are digested as one
 MANY_FILES = 100  # small files beyond which an append is followed by a compaction
 
 
@@ -83,10 +85,10 @@ class DeltaTables:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def append(self, name: str, rows: pa.Table, facts: Mapping[str, Any]) -> int:
+    def append(self, name: str, rows: pa.Table | pa.RecordBatchReader, facts: Mapping[str, Any]) -> int:
         """Add rows as the next version, with `facts` (JSON) in the same commit. Returns the version's number.
 
-        Columns that the table lacks are added to it.
+        Columns that the table lacks are added to it; those that `rows` lack are null in them.
         """
         from deltalake import CommitProperties, write_deltalake
 
@@ -103,43 +105,60 @@ class DeltaTables:
         )
         return self._after_commit(name)
 
-    def replace(self, name: str, rows: pa.Table, facts: Mapping[str, Any]) -> int:
-        """Make `rows` the whole content, as the next version; earlier versions stay readable."""
+    def replace(self, name: str, rows: pa.Table | pa.RecordBatchReader, facts: Mapping[str, Any]) -> int:
+        """Make `rows` the whole content, with their columns, as the next version; earlier versions stay readable as they are."""
         from deltalake import CommitProperties, write_deltalake
 
         commit = CommitProperties(custom_metadata={_FACTS: json.dumps(facts, sort_keys=True)})
-        write_deltalake(str(self.root / name), rows, mode="overwrite", commit_properties=commit)
+        write_deltalake(str(self.root / name), rows, mode="overwrite", schema_mode="overwrite", commit_properties=commit)
         return self._after_commit(name)
 
-    def read(self, name: str, version: int, *, within: tuple[str, Any, Any] | None = None) -> pa.Table:
+    def read(self, name: str, version: int, *, within: tuple[str, datetime, datetime] | None = None, ordered: bool = False) -> pa.Table:
         """All rows of a version, in a fixed order; with `within` = (time column, first, last), those in that closed range.
+
+        ordered: with `ORDER` as the last column, where the table has it
 
         Raises `DamagedTable` if a file that it reads is not what was written.
         """
         import pyarrow as pa
+
+        try:
+            rows = pa.table(self.scan(name, version, within=within).read_all())
+        except (OSError, pa.ArrowException) as error:
+            raise DamagedTable(name, self.root / name, str(error).splitlines()[0]) from error
+        shown = [c for c in rows.column_names if not reserved(c)]
+        hidden = [ORDER] if ORDER in rows.column_names else []
+        with connect() as con:
+            con.register(f"{RESERVED}rows", rows.select([*shown, *hidden]))
+            columns = ", ".join(map(quoted, [*shown, *(hidden if ordered else [])]))
+            by = ", ".join(map(quoted, [*shown, *hidden]))
+            return con.sql(f"SELECT {columns} FROM {RESERVED}rows ORDER BY {by}").to_arrow_table()
+
+    def scan(
+        self, name: str, version: int, *, within: tuple[str, datetime, datetime] | None = None, columns: Sequence[str] | None = None
+    ) -> pa.RecordBatchReader:
+        """The rows of a version in no order, a batch at a time; with `within` = (time column, first, last), those in that closed range.
+
+        Raises `DamagedTable` if a file that it reads is not what was written.
+        """
         import pyarrow.dataset as ds
 
         table = self._open(name, version)
         assert table is not None, name
         self._check(name, table)
-        dataset = table.to_pyarrow_dataset()
         chosen = None if within is None else (ds.field(within[0]) >= within[1]) & (ds.field(within[0]) <= within[2])
-        try:
-            rows = pa.table(dataset.to_table(filter=chosen))
-        except (OSError, pa.ArrowException) as error:
-            raise DamagedTable(name, self.root / name, str(error).splitlines()[0]) from error
-        with connect() as con:
-            con.register("rows", rows)
-            return con.sql("SELECT * FROM rows ORDER BY ALL").to_arrow_table()
+        return table.to_pyarrow_dataset().scanner(columns=columns, filter=chosen).to_reader()
 
     def read_or_none(self, name: str) -> pa.Table | None:
         version = self.latest(name)
         return None if version is None else self.read(name, version)
 
     def schema(self, name: str) -> pa.Schema | None:
-        """The columns of the newest version; None if the table was never written."""
+        """The columns of the newest version, `ORDER` left out; None if the table was never written."""
+        import pyarrow as pa
+
         table = self._open(name)
-        return None if table is None else table.to_pyarrow_dataset().schema
+        return None if table is None else pa.schema([f for f in table.to_pyarrow_dataset().schema if not reserved(f.name)])
 
     def details(self, name: str, version: int | None = None) -> dict[str, Any]:
         """The facts stored with the newest append (up to a version); what maintains a table has none of its own."""
@@ -319,12 +338,30 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_digest(rows: pa.Table) -> str:
-    """SHA-256 of a table's values and schema, whatever its chunks."""
+def content_digest(rows: pa.RecordBatchReader) -> str:
+    """SHA-256 of the values and the schema of rows in their order, whatever the batches they come in."""
     import pyarrow as pa
 
-    sink = pa.BufferOutputStream()
-    whole = rows.combine_chunks().replace_schema_metadata(None)
-    with pa.ipc.new_stream(sink, whole.schema) as writer:
-        writer.write_table(whole)
-    return digest(memoryview(sink.getvalue()))
+    found = []
+    for part in _in_parts(rows):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, part.schema) as writer:
+            writer.write_table(part)
+        found.append(digest(memoryview(sink.getvalue())))
+    return found[0] if len(found) == 1 else digest(found)
+
+
+def _in_parts(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """Rows in tables of `DIGEST_ROWS` each, of one chunk; at least one, which may be empty."""
+    import pyarrow as pa
+
+    schema = rows.schema.remove_metadata()
+    held, count = list[pa.RecordBatch](), 0
+    for batch in rows:
+        held.append(batch.replace_schema_metadata(None))
+        count += batch.num_rows
+        while count >= DIGEST_ROWS:
+            whole = pa.Table.from_batches(held, schema)
+            yield whole.slice(0, DIGEST_ROWS).combine_chunks()
+            held, count = whole.slice(DIGEST_ROWS).to_batches(), count - DIGEST_ROWS
+    yield pa.Table.from_batches(held, schema).combine_chunks()
