@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import noria as nr
 from events import SCHEMA, TABLE, events, moment, spine_of, spines, view
 from noria.data.ingest import facts, push
-from noria.features.materialize import Materializer, as_float32
-from noria.features.online import DamagedRecord, Layout, NotMaterialized, OnlineFeatures, entity_keys
-from noria.features.point_in_time import PointInTime
+from noria.features.materialize import Materializer
+from noria.features.online import DamagedRecord, Layout, NotMaterialized, OnlineFeatures
+from noria.features.point_in_time import PointInTime, as_float32
 from noria.stores.online import LmdbStore, OnlineStore
 from noria.stores.tables import DeltaTables
 
@@ -176,10 +176,19 @@ def test_a_view_that_was_never_materialised_is_not_served_as_if_nothing_were_kno
         OnlineFeatures(store, [view(None)]).verify()
 
 
-def test_composite_keys_that_look_alike_are_kept_apart() -> None:
-    one = entity_keys([pa.array(["a\x1fb", "a", "a\\", None]), pa.array(["c", "b\x1fc", "u", "x"])])
-    assert one[3] is None
-    assert len(set(one)) == 4
+def test_records_of_another_encoding_of_keys_are_not_read_as_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables, store = DeltaTables(tmp_path / "t"), LmdbStore(tmp_path / "o")
+    push(TABLE, tables, arrow([{"id": "e", "part": 1, "city": "ams", "value": 1.0, "at": 1, "known": 1}]))
+    asked = view(None)
+    with monkeypatch.context() as before:
+        before.setattr("noria.features.online.ENCODING", 1)
+        Materializer(store, tables).run(asked, moment(20))
+        old = Layout(asked).prefix
+    with pytest.raises(NotMaterialized):
+        served(store, {"city": "ams", "_at": 20}, [asked])
+    Materializer(store, tables).run(asked, moment(20))
+    assert served(store, {"city": "ams", "_at": 20}, [asked])["n"] == 1.0
+    assert not list(store.scan(old))
 
 
 def test_values_expire_online_as_offline(tmp_path: Path) -> None:

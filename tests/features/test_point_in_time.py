@@ -16,8 +16,8 @@ from events import TABLE, events, facts, moment, spine_of, spines, view
 from noria.core.clock import duration
 from noria.data.contract import UnknownColumn
 from noria.features.feature_set import FeatureSet
-from noria.features.point_in_time import PointInTime, ViewFailed
-from noria.features.view import BadView
+from noria.features.point_in_time import PointInTime
+from noria.features.view import BadView, ViewFailed
 
 
 def join(rows: list[dict[str, Any]], spine: list[dict[str, Any]], view: nr.FeatureView) -> list[dict[str, Any]]:

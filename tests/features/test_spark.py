@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import noria as nr
-from events import TABLE, events, facts, spine_of, spines, view
+from events import TABLE, events, facts, moment, spine_of, spines, view
+from noria.data.table import Facts, Snapshot
 from noria.features.check import check_views
-from noria.features.point_in_time import PointInTime, ViewFailed
+from noria.features.point_in_time import PointInTime
+from noria.features.view import ViewFailed
 from noria.integrations.spark import SparkPointInTime, local_session
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs a JVM (Debian: openjdk-17-jre-headless)")
@@ -37,6 +41,44 @@ def test_both_engines_give_equal_results(session: Any, rows: list[Any], spine: l
     deviations = duckdb.pop("std"), spark.pop("std")
     assert repr(spark) == repr(duckdb)
     assert deviations[1] == [None if v is None else pytest.approx(v, rel=1e-12, abs=1e-12) for v in deviations[0]]
+
+
+@needs_java
+@pytest.mark.parametrize(("entity", "closed", "window"), [("city", "both", "2m"), ((), "right", "unlimited")])
+def test_both_engines_keep_the_digits_of_great_numbers(session: Any, entity: Any, closed: Any, window: str) -> None:
+    minute = pa.array([moment(i) for i in range(4)], pa.timestamp("us", tz="UTC"))
+    rows = pa.table(
+        {
+            "id": ["a", "b", "c", "d"],
+            "city": ["ams"] * 4,
+            "at": minute,
+            "long": pa.array([2**63 - 1, -(2**63), 2**53 + 1, 2**63 - 1]),
+            "price": pa.array([Decimal("0.10"), Decimal("12345678901234567890.25"), None, Decimal("-0.35")], pa.decimal128(28, 2)),
+            "tiny": [1e-30, 2.5, 1e20, float("nan")],
+        }
+    )
+    table = nr.Table("select", nr.files("none.parquet"), key="id", event_time="at")
+    view = nr.FeatureView(
+        "v",
+        table,
+        entity=entity,
+        aggregate={
+            f"{make.__name__} {column}": make(column, window=window)
+            for column in ("long", "price", "tiny")
+            for make in (nr.count, nr.total, nr.minimum, nr.maximum, nr.first, nr.last, nr.distinct)
+        },
+        latest=["long", "price"],
+        ttl=window,
+        closed=closed,
+    )
+    known = Facts(table, Snapshot("select", 0, "", 4), rows)
+    spine = pa.table({"city": ["ams"] * 4, "_at": minute})
+    duckdb = PointInTime([known]).join(spine, [view]).to_pydict()
+    spark = SparkPointInTime([known], session).join(spine, [view]).to_pydict()
+    floats = spark.pop("total tiny"), duckdb.pop("total tiny")
+    assert floats[0] == pytest.approx(floats[1], rel=1e-15)
+    assert spark == duckdb
+    assert duckdb["total long"][-1] == {"2m": 2**53 + 2**63 - 1 + 1 - 2**63, "unlimited": 2**63 + 2**53 - 1}[window]
 
 
 def test_a_view_that_spark_cannot_express_is_refused_by_name() -> None:

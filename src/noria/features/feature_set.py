@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import duration
-from noria.core.errors import UserMistake
+from noria.core.errors import NoriaError, UserMistake
 from noria.core.fingerprint import fingerprint
 from noria.core.ids import digest
+from noria.core.names import require_name
+from noria.core.sql import folded
 from noria.data.table import Table
+from noria.features.compile import AT, KEY
 from noria.features.view import FeatureView
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Compute = Callable[["pa.Table"], Mapping[str, NDArray[Any]]]
+Compute = Callable[["pa.Table"], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -35,24 +40,80 @@ class RequestTransform:
         return getattr(self.compute, "__name__", "transform")
 
     def __call__(self, rows: pa.Table) -> dict[str, NDArray[np.float32]]:
-        """The features of `rows`: name → (rows,) float32. Raises `BadTransform` when the function breaks its word."""
+        """The features of `rows`: name → (rows,) float32, NaN where the function gave null, NaN or no time.
+
+        It gives arrays of numbers or booleans (NumPy, Arrow, pandas, lists), or of dates, times or spans of time, which are read
+        as numbers of their own unit (since 1970). Raises `BadTransform` when it returns something else.
+        """
         values = self.compute(rows)
-        if set(values) != set(self.features):
-            raise BadTransform(self.name, f"it declares {sorted(self.features)} and returned {sorted(values)}")
-        for name, column in values.items():
-            if np.shape(column) != (rows.num_rows,):
-                raise BadTransform(self.name, f"{name} has shape {np.shape(column)} for {rows.num_rows} rows")
-        return {name: np.asarray(values[name], dtype=np.float32) for name in self.features}
+        if not isinstance(values, Mapping) or set(values) != set(self.features):
+            returned = sorted(map(str, values)) if isinstance(values, Mapping) else type(values).__name__
+            raise BadTransform(self.name, f"it declares {sorted(self.features)} and returned {returned}")
+        found = {name: self._numbers(name, values[name]) for name in self.features}
+        for name, column in found.items():
+            if column.shape != (rows.num_rows,):
+                raise BadTransform(self.name, f"{name} has shape {column.shape} for {rows.num_rows} rows")
+        return found
+
+    def _numbers(self, name: str, column: Any) -> NDArray[np.float32]:
+        try:
+            with np.errstate(over="ignore"):
+                return _as_float32(column)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BadTransform(self.name, f"{name}: {error}") from error
+
+
+def transformed(transforms: Sequence[RequestTransform], rows: pa.Table) -> dict[str, NDArray[np.float32]]:
+    """The features of all transforms over rows of the spine, name → (rows,) float32. Raises `BadTransform`, also for one that raises."""
+    found: dict[str, NDArray[np.float32]] = {}
+    for transform in transforms:
+        try:
+            found |= transform(rows)
+        except NoriaError:
+            raise
+        except Exception as error:  # whatever the user's function raises
+            path = transform.compute.__code__.co_filename if hasattr(transform.compute, "__code__") else ""
+            lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+            where = f" ({Path(path).name}, line {lines[-1]})" if lines else ""
+            raise BadTransform(transform.name, f"it raised {type(error).__name__}: {error}{where}") from error
+    return found
+
+
+def _as_float32(column: Any) -> NDArray[np.float32]:
+    """Numbers as float32, NaN where there is none. Raises `TypeError` for values that are no numbers."""
+    if isinstance(column, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(column), np.float32(np.nan), _as_float32(column.data))
+    values = np.asarray(column)
+    match values.dtype.kind:
+        case "M" | "m":
+            return np.where(np.isnat(values), np.float32(np.nan), values.astype(np.int64).astype(np.float32))
+        case "b" | "i" | "u" | "f":
+            return values.astype(np.float32)
+        case "O":
+            return np.array([_number(value) for value in values.ravel()], np.float64).astype(np.float32).reshape(values.shape)
+    raise TypeError(f"values of type {values.dtype} are no numbers")
+
+
+def _number(value: Any) -> float:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # as pandas has them
+        return np.nan
+    if isinstance(value, str | bytes | complex | np.ndarray) or not hasattr(value, "__float__"):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
 
 
 class BadTransform(UserMistake):
-    """A request transform returned something else than it declares."""
+    """A request transform raised, or returned something else than it declares."""
 
     code = "NR-212"
 
     def __init__(self, transform: str, reason: str) -> None:
         self.transform = transform
-        super().__init__(what=f"request transform {transform!r} broke its word", where=reason, mend="make it return just what it declares")
+        super().__init__(
+            what=f"request transform {transform!r} did not return what it declares",
+            where=reason,
+            mend="make it return an array of numbers for each of its features, one per row; null is allowed",
+        )
 
 
 def request_transform(*features: str) -> Callable[[Compute], RequestTransform]:
@@ -85,13 +146,26 @@ class FeatureSet:
                 where=f"the spine of feature set {self.name!r}",
                 mend="name the column that says when a request was known, or leave known_at out: then it is known when it happens",
             )
-        seen: set[str] = set()
+        require_name("feature set", self.name)
+        duration(self.lead)
+        for kind, names in (("feature", self.features), ("feature view", [view.name for view in self.views])):
+            self._require_distinct(kind, names)
         for feature in self.features:
-            if feature in seen:
-                raise UserMistake(
-                    what=f"feature {feature!r} is declared twice", where=f"feature set {self.name!r}", mend="rename one of them"
-                )
-            seen.add(feature)
+            if feature in (AT, KEY):
+                self._refuse(f"feature {feature!r} is named as the predictions' times or keys are")
+
+    def _require_distinct(self, kind: str, names: Sequence[str]) -> None:
+        seen: dict[str, str] = {}
+        for name in names:
+            other = seen.setdefault(folded(name), name)
+            if other != name:
+                self._refuse(f"{kind}s {other!r} and {name!r} differ in case alone")
+        for name in names:
+            if names.count(name) > 1:
+                self._refuse(f"{kind} {name!r} is declared twice")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise UserMistake(what=what, where=f"feature set {self.name!r}", mend="rename one of them")
 
     @property
     def features(self) -> tuple[str, ...]:

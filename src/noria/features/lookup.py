@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from noria.core.clock import since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.features.feature_set import FeatureSet
+from noria.features.keys import BYTES, TEXT, kind_of
 from noria.features.online import OnlineFeatures, online_rows, through
 from noria.stores.online import OnlineStore
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Entity = tuple[Any, ...]
 MOST_ENTITIES = 10_000
+EXACT = 2**53  # up to which every whole number is a double
 
 
 class BadEntity(UserMistake):
@@ -137,32 +139,73 @@ def _part(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 
 
 def _python_type(kind: pa.DataType) -> Any:
+    """What a request's JSON is read as for a column: bytes are written in base64, times and dates as ISO 8601."""
+    import datetime as dates
+    from decimal import Decimal
+
     import pyarrow as pa
 
-    if pa.types.is_boolean(kind):
-        return bool
-    if pa.types.is_integer(kind):
-        return int
-    if pa.types.is_floating(kind):
-        return float
-    if pa.types.is_timestamp(kind):
-        return datetime
-    if pa.types.is_date(kind):
-        import datetime as dates
-
-        return dates.date
-    return str
+    if pa.types.is_dictionary(kind):
+        return _python_type(kind.value_type)
+    for test, python in (
+        (pa.types.is_boolean, bool),
+        (pa.types.is_integer, int | float),
+        (pa.types.is_floating, int | float),
+        (pa.types.is_decimal, Decimal),
+        (pa.types.is_timestamp, datetime),
+        (pa.types.is_date, dates.date),
+        (pa.types.is_time, dates.time),
+        (lambda kind: kind_of(kind) == BYTES, bytes),
+        (lambda kind: kind_of(kind) == TEXT, str),
+    ):
+        if test(kind):
+            return python
+    return Any
 
 
 def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Values of a request as a column of the spine's type. Raises `BadEntity` for a value that it can't hold as it is."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(kind):
-        for value in values:
-            if value is not None and value.tzinfo is None:
-                raise BadEntity(what=f"the time {value.isoformat()} has no zone", where="entities", mend="add an offset, such as Z")
-        values = [None if value is None else value.astimezone(UTC) for value in values]
+        values = [_time(value, zoned=kind.tz is not None) for value in values]
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        values = [_number(value, whole=pa.types.is_integer(kind)) for value in values]
+    elif pa.types.is_decimal(kind) and not all(value is None or value.is_finite() for value in values):
+        raise BadEntity(what="a number is not finite", where="entities", mend="send null for a value that is not known")
     try:
         return pa.array(values, kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise BadEntity(what=f"a value is no {kind}", where=str(error), mend="send values of the table's types") from error
+
+
+def _time(value: datetime | None, *, zoned: bool) -> datetime | None:
+    if value is None:
+        return None
+    if zoned and value.tzinfo is None:
+        raise BadEntity(what=f"the time {value.isoformat()} has no zone", where="entities", mend="add an offset, such as Z")
+    if not zoned and value.tzinfo is not None:
+        raise BadEntity(what=f"the time {value.isoformat()} has a zone", where="entities", mend="leave it out: the table's times have none")
+    return value.astimezone(UTC) if zoned else value
+
+
+def _number(value: float | None, *, whole: bool) -> float | None:
+    """A number as a column of whole numbers or of doubles has it, exactly: another number would be another entity."""
+    if value is None:
+        return None
+    if isinstance(value, int):
+        if whole or abs(value) <= EXACT or _is_double(value):
+            return value if whole else float(value)
+        raise BadEntity(what=f"{value} has more digits than its column can hold", where="entities", mend="send a number that it can hold")
+    if not whole:
+        return value
+    if not value.is_integer() or abs(value) > EXACT:
+        raise BadEntity(what=f"{value!r} is not a whole number", where="entities", mend="send whole numbers, in all their digits")
+    return int(value)
+
+
+def _is_double(value: int) -> bool:
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False

@@ -8,6 +8,7 @@ tables, and the state moves last: a run that was killed is simply run again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -19,16 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, microseconds, since_epoch
-from noria.core.sql import connect, quoted
+from noria.core.sql import connect
 from noria.data.ingest import current, facts
 from noria.data.table import Facts
 from noria.features.compile import AT
+from noria.features.keys import without_nan
 from noria.features.online import Layout, OnlineFeatures, encoded, entity_keys, floored, state_record
-from noria.features.point_in_time import PointInTime
+from noria.features.point_in_time import PointInTime, as_float32
 from noria.features.versions import NEVER, Versions
 from noria.features.view import FeatureView
 from noria.stores.online import OnlineStore
-from noria.stores.tables import DeltaTables
+from noria.stores.tables import DamagedTable, DeltaTables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +63,7 @@ class Materializer:
         layout = Layout(view)
         read, engine = self._engine(view)
         state = OnlineFeatures(self._store, [view]).state(view)
-        if state is None:  # never, or under another definition, whose records nobody reads any more
+        if state is None or not self._continues(view, state):  # never, under another definition, or from a table that is no more
             self.forget(view)
             state = {"through": -NEVER, "version": None, "digest": "", "entities": 0, "keys": 0}
         done = int(state["through"])
@@ -70,7 +72,7 @@ class Materializer:
             return Materialized(view.name, at, 0, 0)
         stale = self.stale(view)
         changed = _changed(view, engine.versions(view.table.name), done, tick)
-        state = self._write(layout, engine, _union(changed, stale), tick, state)
+        state = self._write(layout, engine, _union(view, changed, stale), tick, state)
         moved = {"through": tick, "version": read.snapshot.version, "digest": read.snapshot.digest}
         self._store.write([state_record(layout, {**state, **moved})])
         return Materialized(view.name, at, changed.num_rows, 0 if stale is None else stale.num_rows)
@@ -79,6 +81,13 @@ class Materializer:
         """Remove everything that the store has of a view, under whatever definition."""
         for prefix in (f"{view.name}/", f"state/{view.name}/"):
             self._store.drop(prefix.encode())
+
+    def _continues(self, view: FeatureView, state: Mapping[str, Any]) -> bool:
+        """Whether the table still has the history that a state was made from: it may have been removed and ingested anew."""
+        version, newest = state["version"], current(view.table, self._tables)
+        if version is None:
+            return True
+        return version <= newest.version and bool(current(view.table, self._tables, version).digest == state["digest"])
 
     def stale(self, view: FeatureView) -> pa.Table | None:
         """The entities whose values in the store are no longer what the tables say of that moment; None if there are none.
@@ -91,28 +100,43 @@ class Materializer:
         if state is None or state["version"] is None or state["digest"] == current(view.table, self._tables).digest:
             return None
         read, engine = self._engine(view)
-        late = _late(view, self._tables, read, int(state["version"]), int(state["through"]))
-        if late.num_rows == 0:
-            return None
         tick = int(state["through"])
-        _, expires, values = _computed(Layout(view), engine, late, tick)
-        stored, stored_expires = self._stored(view, late, tick)
+        before = self._before(view, int(state["version"])) if self._continues(view, state) else None
+        late = _late(view, read.rows, before, tick)
+        differs = pa.chunked_array([self._differs(view, engine, part, tick) for part in _parts(late)], pa.bool_())
+        found = late.filter(differs.combine_chunks())
+        return found if found.num_rows else None
+
+    def _before(self, view: FeatureView, version: int) -> pa.Table | None:
+        """The rows of an earlier version; None where tidying has removed its files. Raises `DamagedTable` for one that is damaged."""
+        try:
+            return facts(view.table, self._tables, version).rows
+        except DamagedTable as error:
+            if error.path.exists():
+                raise
+            return None
+
+    def _differs(self, view: FeatureView, engine: PointInTime, entities: pa.Table, tick: int) -> pa.Array:
+        """Of which entities the store's values at a tick are not those of the tables, `(entities,)`."""
+        import pyarrow as pa
+
+        _, expires, values = _computed(Layout(view), engine, entities, tick)
+        stored, stored_expires = self._stored(view, entities, tick)
         differs = ((stored != values) & ~(np.isnan(stored) & np.isnan(values))).any(axis=1)
         if view.latest:  # what has expired by now has expired for good, whenever it did
             differs |= np.where(expires > tick, expires, 0) != np.where(stored_expires > tick, stored_expires, 0)
-        found = late.filter(pa.array(differs))
-        return found if found.num_rows else None
+        return pa.array(differs)
 
     def _stored(self, view: FeatureView, entities: pa.Table, tick: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """What the store serves for entities at a tick, and until when it serves their latest values."""
-        keys = entity_keys([entities.column(e) for e in view.entities])
+        keys = entity_keys(entities, view.entities)
         [looked] = OnlineFeatures(self._store, [view]).read([keys], from_epoch(tick))
         return looked.values, looked.expires
 
     def _write(self, layout: Layout, engine: PointInTime, entities: pa.Table, tick: int, state: dict[str, Any]) -> dict[str, Any]:
         """Write entities' values at a tick; returns the state with the records that are new counted, as each write stored it."""
-        for start in range(0, entities.num_rows, AT_ONCE):
-            keys, expires, values = _computed(layout, engine, entities.slice(start, AT_ONCE), tick)
+        for part in _parts(entities):
+            keys, expires, values = _computed(layout, engine, part, tick)
             records = encoded(layout, keys, tick, expires, values)
             there = self._store.read([name for name, _ in records])
             new = [name for (name, _), found in zip(records, there, strict=True) if found is None]
@@ -135,7 +159,7 @@ def _changed(view: FeatureView, versions: Versions, since: int, until: int) -> p
 
     moved = _within(versions.enter, since, until) | _within(versions.superseded, since, until)
     if since > -NEVER:
-        for window in {microseconds(a.window) for a in view.aggregate.values()}:
+        for window in {view.width(a) for a in view.aggregate.values()}:
             moved |= _within(versions.event + window, since, until) & (versions.enter <= until)
     return _entities(view, versions.rows.filter(pa.array(moved)))
 
@@ -144,40 +168,55 @@ def _within(times: NDArray[np.int64], since: int, until: int) -> NDArray[np.bool
     return (times > since) & (times <= until)
 
 
-def _late(view: FeatureView, tables: DeltaTables, read: Facts, version: int, through: int) -> pa.Table:
-    """Entities that late rows could have changed: theirs, and those of the facts that they are versions of."""
+def _late(view: FeatureView, now: pa.Table, before: pa.Table | None, through: int) -> pa.Table:
+    """Entities that rows could have changed which came after `before`, into the time `through` which the store is: theirs, and
+    those of the facts that they are versions of. Where it is not known what was there before, every row could be such a one."""
     table = view.table
-    before = tables.read(table.name, version)
-    keys = ", ".join(quoted(k) for k in table.keys)
-    entities = ", ".join(quoted(e) for e in view.entities)
-    columns = ", ".join(quoted(c) for c in before.column_names)
+    columns = now.column_names if before is None else before.column_names
+    named = {column: f"c{i}" for i, column in enumerate(columns)}  # whatever the columns' names are, SQL can tell them apart
+    keys = ", ".join(named[key] for key in table.keys)
+    entities = ", ".join(named[entity] for entity in view.entities) or "true"
+    known = f"WHERE epoch_us({named[table.known]}) <= {through}"
+    late = f"SELECT * FROM now {known}"
     with connect() as con:
-        con.register("now", read.rows)
-        con.register("before", before)
-        con.execute(
-            f"CREATE TEMP TABLE late AS SELECT * FROM (SELECT {columns} FROM now EXCEPT SELECT {columns} FROM before) "
-            f"WHERE epoch_us({quoted(table.known)}) <= {through}"
-        )
-        known = " AND ".join(f"{quoted(e)} IS NOT NULL" for e in view.entities)
-        return con.sql(
-            f"SELECT DISTINCT {entities} FROM (SELECT {entities} FROM late UNION ALL "
-            f"SELECT {entities} FROM now WHERE ({keys}) IN (SELECT ({keys}) FROM late)) WHERE {known} ORDER BY ALL"
+        con.register("now", now.select(columns).rename_columns(list(named.values())))
+        if before is not None:
+            con.register("before", before.rename_columns(list(named.values())))
+            if con.sql(f"SELECT (SELECT count(*) FROM now {known}) = (SELECT count(*) FROM before {known})").fetchall() == [(True,)]:
+                late = "SELECT * FROM now LIMIT 0"  # rows are only ever added, so that none is late
+            else:  # a row that came again is one: it may be the last of its key once more
+                late = f"SELECT * FROM now {known} EXCEPT ALL SELECT * FROM before {known}"
+        con.execute(f"CREATE TEMP TABLE late AS {late}")
+        found = con.sql(
+            f"SELECT {entities} FROM late UNION ALL SELECT {entities} FROM now WHERE ({keys}) IN (SELECT ({keys}) FROM late)"
         ).to_arrow_table()
+    return _entities(view, found.rename_columns(list(view.entities)) if view.entities else found)
 
 
 def _entities(view: FeatureView, rows: pa.Table) -> pa.Table:
-    """The distinct entities of rows, in order; a key that is null names none."""
-    distinct = rows.select(list(view.entities)).group_by(list(view.entities)).aggregate([]).drop_null()
+    """The distinct entities of rows, in order; a key with a part that is null or NaN names none.
+
+    Of a view without an entity, any row stands for the one entity, which is everything.
+    """
+    if not view.entities:
+        return rows.select([]).slice(0, min(1, rows.num_rows))
+    known = without_nan(rows.select(list(view.entities)))
+    distinct = known.group_by(list(view.entities)).aggregate([]).drop_null()
     return distinct.sort_by([(entity, "ascending") for entity in view.entities])
 
 
-def _union(one: pa.Table, other: pa.Table | None) -> pa.Table:
-    if other is None:
-        return one
-    with connect() as con:
-        con.register("one", one)
-        con.register("other", other)
-        return con.sql("SELECT * FROM one UNION SELECT * FROM other ORDER BY ALL").to_arrow_table()
+def _parts(entities: pa.Table) -> Iterator[pa.Table]:
+    """The entities, `AT_ONCE` at a time."""
+    for start in range(0, entities.num_rows, AT_ONCE):
+        yield entities.slice(start, min(AT_ONCE, entities.num_rows - start))  # without columns, a slice is as long as it is asked to be
+
+
+def _union(view: FeatureView, one: pa.Table, other: pa.Table | None) -> pa.Table:
+    import pyarrow as pa
+
+    if other is None or not view.entities:
+        return one if other is None or one.num_rows else other
+    return _entities(view, pa.concat_tables([one, other.cast(one.schema)]))
 
 
 def _computed(
@@ -195,12 +234,5 @@ def _computed(
     if view.latest:
         event = engine.latest_event(spine, view)
         expires = np.where(event == NEVER, 0, event + microseconds(view.latest_reach))
-    keys = [key for key in entity_keys([entities.column(e) for e in view.entities]) if key is not None]
+    keys = [key for key in entity_keys(entities, view.entities) if key is not None]
     return keys, expires, values
-
-
-def as_float32(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    """A column of numbers as a model reads them: float32, NaN where null."""
-    import pyarrow as pa
-
-    return np.asarray(column.cast(pa.float32(), safe=False).to_numpy(), dtype=np.float32)

@@ -18,8 +18,9 @@ from noria.core.ids import digest
 from noria.data.ingest import NotIngested
 from noria.data.table import Facts, Snapshot
 from noria.features.compile import AT
-from noria.features.feature_set import FeatureSet
-from noria.features.point_in_time import PointInTime
+from noria.features.feature_set import FeatureSet, transformed
+from noria.features.keys import ENCODING
+from noria.features.point_in_time import PointInTime, as_float32
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +45,7 @@ class OfflineFeatures:
         """Every spine row with a prediction time in [start, end), by prediction time and key.
 
         Columns: the spine's own, `_at` (prediction time, UTC), `_key` (the fact's key as one text), and the features as
-        float32 (null where unknown).
+        float32 (null where unknown). Where a feature is named as a column of the spine, the column of that name is the feature.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -97,17 +98,17 @@ class OfflineFeatures:
     def _name(self, start: datetime) -> str:
         """The chunk's name: a hash of all that can change it. A batch that became known after it leaves it as it is."""
         known = {s.table: s.digest_before(start + CHUNK) for s in self.snapshots}
-        return digest([self._definition, known, start])
+        return digest([ENCODING, self._definition, known, start])
 
     def _compute(self, start: datetime, end: datetime) -> pa.Table:
         import pyarrow as pa
 
         spine = self.engine.spine(self.feature_set.spine, self.feature_set.lead_time, start, end)
         values = self.engine.join(spine, self.feature_set.views)
-        columns = {name: spine.column(name) for name in spine.column_names}
-        columns |= {name: values.column(name).cast(pa.float32(), safe=False) for name in values.column_names}
-        for transform in self.feature_set.request:
-            columns |= {name: pa.array(v, pa.float32(), from_pandas=True) for name, v in transform(spine).items()}
+        columns = {name: spine.column(name) for name in spine.column_names}  # the joins and transforms read these, and no feature
+        columns |= {name: pa.array(as_float32(values.column(name)), from_pandas=True) for name in values.column_names}
+        of_request = transformed(self.feature_set.request, spine)
+        columns |= {name: pa.array(column, pa.float32(), from_pandas=True) for name, column in of_request.items()}
         table = pa.table(columns).combine_chunks()
         Balance("features", spine.num_rows, {"rows": table.num_rows}).checked()
         return table

@@ -1,6 +1,6 @@
 """Online features: the newest values of every entity, from the online store, the same as offline to the last bit.
 
-    key    = view / definition (8 hex digits) / entity's keys as text
+    key    = view / definition and encoding of keys (8 hex digits) / entity's keys as text (`noria.features.keys`)
     record = CRC-32 of key and rest (4) · tick (8) · expires (8) · a float32 per value, NaN where unknown
 
 `tick` is the moment the values are for; from `expires` on the view's latest values no longer count (its ttl), exactly as
@@ -24,6 +24,7 @@ from noria.core.clock import duration, from_epoch, microseconds, since_epoch
 from noria.core.errors import OutsideWorld
 from noria.core.ids import digest
 from noria.features.feature_set import FeatureSet
+from noria.features.keys import ENCODING, key_texts
 from noria.features.view import FeatureView
 from noria.stores.online import OnlineStore
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-SEPARATOR = "\x1f"
 LONGEST_KEY = 300
 _HEAD = 4  # bytes of the checksum
 
@@ -73,7 +73,7 @@ class Layout:
 
     @property
     def prefix(self) -> bytes:
-        return f"{self.view.name}/{digest(self.view.definition())[:8]}/".encode()
+        return f"{self.view.name}/{digest([ENCODING, self.view.definition()])[:8]}/".encode()
 
     @property
     def record(self) -> np.dtype[Any]:
@@ -126,7 +126,7 @@ class OnlineFeatures:
 
     def lookup(self, spine: pa.Table, at: datetime) -> dict[str, Floats]:
         """The features of the views for rows that have their entities' columns, as of a moment: name → `(rows,)`."""
-        keys = [entity_keys([spine.column(e) for e in layout.view.entities]) for layout in self._layouts]
+        keys = [entity_keys(spine, layout.view.entities) for layout in self._layouts]
         found: dict[str, Floats] = {}
         for layout, looked in zip(self._layouts, self.read(keys, at), strict=True):
             found |= {name: looked.values[:, i] for i, name in enumerate(layout.view.features)}
@@ -183,21 +183,15 @@ def online_rows(features: FeatureSet, online: OnlineFeatures, spine: pa.Table, a
     )
 
 
-def entity_keys(columns: Sequence[pa.ChunkedArray | pa.Array]) -> list[bytes | None]:
-    """The keys of entities as the store names them, None where a part is null."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = [column if pa.types.is_string(column.type) else column.cast(pa.string()) for column in columns]
-    if len(texts) > 1:
-        escaped = [pc.replace_substring(pc.replace_substring(t, "\\", "\\\\"), SEPARATOR, "\\u") for t in texts]
-        texts = [pc.binary_join_element_wise(*escaped, SEPARATOR)]
-    return [None if text is None else _named(text.encode()) for text in texts[0].to_pylist()]
+def entity_keys(rows: pa.Table, entities: Sequence[str]) -> list[bytes | None]:
+    """The keys of rows' entities as the store names them (`noria.features.keys`), None where a part is unknown."""
+    return [None if text is None else _named(text.encode()) for text in key_texts(rows, entities).to_pylist()]
 
 
 def _named(key: bytes) -> bytes:
-    """A key as it is, or a long one by its beginning and its hash: stores take short keys only."""
-    return key if len(key) <= LONGEST_KEY else key[:64] + digest(key).encode()
+    """A key as it is, or a long one by its beginning and its hash, since stores take short keys only: after a byte that no text
+    has, so that it is no other key's name."""
+    return key if len(key) <= LONGEST_KEY else b"\xff" + key[:64] + digest(key).encode()
 
 
 def encoded(layout: Layout, keys: Sequence[bytes], tick: int, expires: NDArray[np.int64], values: Floats) -> list[tuple[bytes, bytes]]:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch
 from noria.core.sql import connect
-from noria.features.compile import AT, KEY, key_sql
-from noria.features.feature_set import FeatureSet
-from noria.features.materialize import as_float32
-from noria.features.point_in_time import PointInTime
+from noria.features.compile import AT, KEY
+from noria.features.feature_set import FeatureSet, transformed
+from noria.features.keys import key_texts
+from noria.features.point_in_time import PointInTime, as_float32
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,9 +97,8 @@ class Skew:
 
 def measure_skew(features: FeatureSet, engine: PointInTime, served: Served) -> Skew:
     """Recompute the features of served rows from the tables, as known at their times, and compare."""
-    spine = _spine(features, engine, served)
-    place = spine.column("_place").to_numpy()
-    expected = recomputed(features, engine, spine.drop_columns(["_place"]))
+    spine, place = _spine(features, engine, served)
+    expected = recomputed(features, engine, spine)
     got = served.values[place]
     differs = (got != expected) & ~(np.isnan(got) & np.isnan(expected))
     home = {name: view.name for view in features.views for name in view.features}
@@ -119,30 +118,27 @@ def recomputed(features: FeatureSet, engine: PointInTime, spine: pa.Table) -> Fl
     columns: dict[str, Floats] = {}
     values = engine.join(spine, features.views)
     columns |= {name: as_float32(values.column(name)) for name in values.column_names}
-    for transform in features.request:
-        columns |= transform(spine)
+    columns |= transformed(features.request, spine)
     return np.column_stack([columns[name] for name in features.features])
 
 
-def _spine(features: FeatureSet, engine: PointInTime, served: Served) -> pa.Table:
-    """The spine's fact of each served key as known when it was served, with `_at`, and `_place` among the served rows."""
+def _spine(features: FeatureSet, engine: PointInTime, served: Served) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The spine's fact of each served key as known when it was served, with `_at`, and its place among the served rows."""
     import pyarrow as pa
 
-    asked = pa.table(
-        {
-            KEY: pa.array(list(served.keys), pa.string()),
-            AT: pa.array(served.at, pa.int64()).cast(pa.timestamp("us", tz="UTC")),
-            "_place": pa.array(np.arange(len(served.keys)), pa.int64()),
-        }
-    )
-    added = "_event, _known, _enter, _superseded, _rank"
+    versions = engine.versions(features.spine.name)
+    known = {KEY: key_texts(versions.rows, features.spine.keys, features.spine.name), "known": versions.known}
+    asked = pa.table({KEY: pa.array(list(served.keys), pa.string()), "at": served.at, "place": np.arange(len(served.keys))})
     with connect() as con:
-        con.register("versions", engine.versions(features.spine.name).relation)
         con.register("asked", asked)
-        return con.sql(
-            f"SELECT v.* EXCLUDE ({added}, {KEY}), a.* FROM asked a JOIN (SELECT *, {key_sql(features.spine.keys)} AS {KEY} "
-            f"FROM versions) v ON v.{KEY} = a.{KEY} AND v._known <= epoch_us(a.{AT}) AND v._superseded > epoch_us(a.{AT}) ORDER BY _place"
-        ).to_arrow_table()
+        con.register("versions", pa.table({**known, "superseded": versions.superseded, "rank": np.arange(len(versions))}))
+        found = con.sql(
+            f"SELECT a.place, v.rank FROM asked a JOIN versions v ON v.{KEY} = a.{KEY} AND v.known <= a.at AND v.superseded > a.at "
+            "ORDER BY a.place"
+        ).fetchnumpy()
+    place = np.asarray(found["place"])
+    moments = pa.array(served.at[place], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    return versions.rows.take(pa.array(found["rank"])).append_column(AT, moments), place
 
 
 def _example(served: Served, place: int, got: np.float32, expected: np.float32) -> dict[str, Any]:

@@ -3,6 +3,12 @@
 The point-in-time rule, for every value of a view at time t: only facts with `event_time <= t` and `known_at <= t` count,
 each in its latest version known at t, and none older than the window or the `ttl`. With `freshness` set, t is floored to
 the last tick first, so that what training sees is what a store refreshed at that pace would serve.
+
+Edges: a window of width w holds the facts of (t - w, t], and with `closed="both"` those of [t - w, t]; a `ttl` likewise.
+`window="unlimited"` and `ttl="unlimited"` are all history: 400 years, which holds every time that ingestion lets in.
+
+Values: a feature is a number, as float32. NaN, infinite values and those beyond ±3.4e38 count as unknown in every aggregate
+but `count` and `distinct`; as a latest value, and as a result, they are unknown (null).
 """
 
 from __future__ import annotations
@@ -10,91 +16,138 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
-from noria.core.clock import duration, in_words
+from noria.core.clock import duration, exactly, in_words, microseconds
 from noria.core.errors import UserMistake
+from noria.core.names import require_name
 from noria.core.sql import quoted
 from noria.data.table import Table
+
+ALL_HISTORY = "unlimited"
+UNLIMITED = timedelta(days=146_097)  # 400 years
+TICK = timedelta(microseconds=1)
+KINDS = ("count", "distinct", "first", "last", "max", "mean", "min", "quantile", "std", "sum")
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One aggregate over a window; `expression` is SQL over the table's columns."""
+    """One aggregate over a window; `expression` is SQL over the columns of one row of the table."""
 
     kind: str
     expression: str
     window: timedelta
     share: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserMistake(what=f"there is no aggregate {self.kind!r}", where="nr.Aggregate", mend=f"use one of {', '.join(KINDS)}")
+        if self.share is not None and not 0 <= self.share <= 1:
+            raise UserMistake(
+                what=f"{self.share:g} is not a share", where=f"nr.{self.kind}", mend="give a number from 0 to 1, such as 0.95"
+            )
+        _require_span(self.window, f"window of {self.kind}({self.expression})", "aggregates over facts")
+
     def describe(self) -> str:
-        what = self.expression if self.share is None else f"{self.expression}, {self.share:g}"
-        return f"{self.kind}({what}) over {in_words(self.window)}"
+        what = self.expression if self.share is None else f"{self.expression}, {_share(self.share)}"
+        return f"{self.kind}({what}) over {_span_in_words(self.window)}"
+
+
+def span(text: str | timedelta) -> timedelta:
+    """A window or a ttl: a duration, or `unlimited`. Raises `BadDuration`."""
+    return UNLIMITED if text == ALL_HISTORY else duration(text)
+
+
+def _require_span(found: timedelta, name: str, purpose: str) -> None:
+    """Raise unless a span is one that facts can lie in."""
+    if found < TICK:
+        raise UserMistake(
+            what=f"the {name} is {exactly(found)}", where=f"it has to be at least 1us: {purpose}", mend='write for example "15m" or "28d"'
+        )
+    if found > UNLIMITED:
+        mend = f'write "{ALL_HISTORY}" for all history'
+        raise UserMistake(what=f"the {name} is {found.days:,} days", where="it is longer than 400 years", mend=mend)
+
+
+def _span_in_words(found: timedelta) -> str:
+    return ALL_HISTORY if found == UNLIMITED else exactly(found)
+
+
+def _share(share: float) -> str:
+    """A share in as few digits as tell it from every other."""
+    short = f"{share:g}"
+    return short if float(short) == share else repr(share)
 
 
 def count(expression: str = "*", *, window: str) -> Aggregate:
-    """How many facts (or non-null values of an expression) lie in the window; 0 when there is none."""
-    return Aggregate("count", expression, duration(window))
+    """How many facts (or non-null values of an expression, of any type) lie in the window; 0 when there is none."""
+    return Aggregate("count", expression, span(window))
 
 
 def mean(expression: str, *, window: str) -> Aggregate:
-    """The mean of an expression over the window; null when there is no fact."""
-    return Aggregate("mean", expression, duration(window))
+    """The mean of a number over the window (true and false as 1 and 0); null when there is no fact."""
+    return Aggregate("mean", expression, span(window))
 
 
 def total(expression: str, *, window: str) -> Aggregate:
-    """The sum of an expression over the window; null when there is no fact."""
-    return Aggregate("sum", expression, duration(window))
+    """The sum of a number over the window (true and false as 1 and 0); null when there is no fact.
+
+    Exact for whole numbers of up to 64 bits, for decimals of up to 28 digits, and for other numbers, taken as doubles, down to
+    magnitudes of 4.6e-41.
+    """
+    return Aggregate("sum", expression, span(window))
 
 
 def std(expression: str, *, window: str) -> Aggregate:
-    """The sample standard deviation of an expression over the window; null below two facts (digits beyond the twelfth may
-    differ between engines)."""
-    return Aggregate("std", expression, duration(window))
+    """The sample standard deviation of a number over the window; null below two facts (digits beyond the twelfth may differ
+    between engines)."""
+    return Aggregate("std", expression, span(window))
 
 
 def minimum(expression: str, *, window: str) -> Aggregate:
-    """The least value in the window; null when there is no fact."""
-    return Aggregate("min", expression, duration(window))
+    """The least number in the window; null when there is no fact."""
+    return Aggregate("min", expression, span(window))
 
 
 def maximum(expression: str, *, window: str) -> Aggregate:
-    """The greatest value in the window; null when there is no fact."""
-    return Aggregate("max", expression, duration(window))
+    """The greatest number in the window; null when there is no fact."""
+    return Aggregate("max", expression, span(window))
 
 
 def first(expression: str, *, window: str) -> Aggregate:
-    """The value of the earliest fact in the window that has one; null when none has."""
-    return Aggregate("first", expression, duration(window))
+    """The number of the earliest fact in the window that has one; null when none has."""
+    return Aggregate("first", expression, span(window))
 
 
 def last(expression: str, *, window: str) -> Aggregate:
-    """The value of the latest fact in the window that has one; null when none has."""
-    return Aggregate("last", expression, duration(window))
+    """The number of the latest fact in the window that has one; null when none has."""
+    return Aggregate("last", expression, span(window))
 
 
 def distinct(expression: str, *, window: str) -> Aggregate:
-    """How many different values lie in the window; 0 when there is no fact."""
-    return Aggregate("distinct", expression, duration(window))
+    """How many different values, of any type, lie in the window; 0 when there is no fact."""
+    return Aggregate("distinct", expression, span(window))
 
 
 def quantile(expression: str, share: float, *, window: str) -> Aggregate:
-    """The value below which `share` (0 to 1) of the window lies, interpolated linearly; null when there is no fact."""
-    if not 0 <= share <= 1:
-        raise UserMistake(what=f"{share:g} is not a share", where="nr.quantile", mend="give a number from 0 to 1, such as 0.95")
-    return Aggregate("quantile", expression, duration(window), float(share))
+    """The number below which `share` (0 to 1) of the window lies, interpolated linearly; null when there is no fact."""
+    return Aggregate("quantile", expression, span(window), float(share))
 
 
 @dataclass(frozen=True)
 class FeatureView:
     """Values per entity, from one table.
 
-    entity: the key column or columns, present in the table and in the spine
+    entity: the key column or columns, present in the table and in the spine; `()` for values of the whole table
     aggregate: feature name → aggregate
-    latest: columns whose latest known value is a feature, or feature name → SQL expression over the latest row; needs `ttl`
+    latest: columns whose latest known value is a feature, or feature name → SQL expression over the latest row; needs `ttl`.
+        They are numbers: count or distinct can be taken of other types
     freshness: how often a store is refreshed; times are floored to these ticks
-    ttl: the age at which a latest value no longer counts
+    ttl: the age at which a latest value no longer counts; `"unlimited"`: it always counts
     owner, description: for people, in the catalogue
+    closed: which ends of windows and of the ttl count: `"right"`, (t - w, t], or `"both"`, [t - w, t]
+
+    SQL expressions are row-wise and deterministic: they see the columns of one row, and no other row, time or chance.
     """
 
     name: str
@@ -106,18 +159,36 @@ class FeatureView:
     ttl: str | None = None
     owner: str | None = None
     description: str = ""
+    closed: Literal["right", "both"] = "right"
 
     def __post_init__(self) -> None:
         table: Any = self.table
         if not isinstance(table, Table):  # what reads no view can't read itself, in however many steps
             read = f"view {table.name!r}" if isinstance(table, FeatureView) else type(table).__name__
             raise BadView(self.name, f"it reads {read}, not a table", "views read tables only; ingest the values into a table of their own")
+        require_name("feature view", self.name)
+        if self.name == "state":
+            raise BadView(self.name, "the online store keeps its own state under this name", "rename the view")
         if not self.aggregate and not self.latest:
             raise BadView(self.name, "it declares no value", "give it aggregate={…} or latest=[…]")
         if self.latest and self.ttl is None:
             raise BadView(self.name, "latest values need a ttl", 'add ttl="…": the age at which a value no longer counts')
-        if twice := set(self.aggregate) & set(self.latest):
+        if isinstance(self.latest, str):
+            raise BadView(self.name, f"latest={self.latest!r} is one text", f"give a list: latest=[{self.latest!r}]")
+        names = self.features
+        if twice := {name for name in names if names.count(name) > 1}:
             raise BadView(self.name, f"{', '.join(sorted(twice))} is declared twice", "rename one of them")
+        if len(set(self.entities)) < len(self.entities):
+            raise BadView(self.name, "its entity names a column twice", "name each column once")
+        for name, a in self.aggregate.items():
+            if not isinstance(a, Aggregate):
+                raise BadView(self.name, f"{name!r} is {type(a).__name__}, not an aggregate", "use nr.count, nr.mean, …")
+        if self.closed not in ("right", "both"):
+            raise BadView(self.name, f"closed={self.closed!r}", 'use closed="right" or closed="both"')
+        if self.ttl is not None:
+            _require_span(span(self.ttl), f"ttl of feature view {self.name!r}", "latest values count for so long")
+        if self.freshness is not None:
+            _require_span(duration(self.freshness), f"freshness of feature view {self.name!r}", "times are floored to its ticks")
 
     @property
     def entities(self) -> tuple[str, ...]:
@@ -133,16 +204,30 @@ class FeatureView:
         """The latest values: feature name → SQL over the table's columns."""
         return dict(self.latest) if isinstance(self.latest, Mapping) else {column: quoted(column) for column in self.latest}
 
+    def width(self, a: Aggregate) -> int:
+        """How many microseconds an aggregate's window holds, the last of them included: facts of (t - width, t] count."""
+        return microseconds(a.window + self._edge)
+
     @property
     def latest_reach(self) -> timedelta:
-        """How far back a fact can still count as the latest."""
-        return duration(self.ttl or "0s")
+        """How far back a fact can still count as the latest: facts of (t - latest_reach, t] can."""
+        return span(self.ttl or "0s") + self._edge
 
     @property
     def reach(self) -> timedelta:
         """How far back a fact can still count."""
-        spans = [a.window for a in self.aggregate.values()]
+        spans = [a.window + self._edge for a in self.aggregate.values()]
         return max([*spans, *([self.latest_reach] if self.latest else [])])
+
+    @property
+    def reach_in_words(self) -> str:
+        found = self.reach - self._edge
+        return ALL_HISTORY if found == UNLIMITED else in_words(found)
+
+    @property
+    def _edge(self) -> timedelta:
+        """What the far edge adds to a window, in whole microseconds, when it counts."""
+        return TICK if self.closed == "both" else timedelta()
 
     def definition(self) -> dict[str, Any]:
         """The view as plain data: what its definition hash is made of."""
@@ -158,7 +243,22 @@ class FeatureView:
             "latest": dict(self.latest) if isinstance(self.latest, Mapping) else list(self.latest),
             "freshness": self.freshness,
             "ttl": self.ttl,
+            **({} if self.closed == "right" else {"closed": self.closed}),
         }
+
+
+class ViewFailed(UserMistake):
+    """The engine refused a view's SQL."""
+
+    code = "NR-211"
+
+    def __init__(self, view: str, reason: str) -> None:
+        self.view = view
+        super().__init__(
+            what=f"feature view {view!r} can't be computed",
+            where=reason.strip().splitlines()[0],
+            mend="correct the expression in the view's declaration; a column named by a word of SQL is written in double quotes",
+        )
 
 
 class BadView(UserMistake):
