@@ -9,7 +9,7 @@ from benchmarks.edges.kinds import KINDS, inputs_of
 
 import noria as nr
 
-RANDOM_TABLES = 6
+RANDOM_TABLES = 4
 
 
 def bad(inputs: list[Input]) -> list[str]:

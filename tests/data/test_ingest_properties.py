@@ -158,7 +158,7 @@ def written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(written, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{k!r}: {written(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{k!r}: {written(v)}' for k, v in sorted(value.items()))}}}"
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) and value.tzinfo else repr(value)
 
 

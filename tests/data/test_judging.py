@@ -51,6 +51,13 @@ def test_a_time_that_a_clock_invents_is_refused_and_the_rest_is_stored(tmp_path:
     assert reasons(tmp_path, at(START, moment, START)) == ({} if reason is None else {reason: 1})
 
 
+@pytest.mark.parametrize("microseconds", [2**63 - 1, -(2**63), 1_704_067_200_000_000_000, -1_704_067_200_000_000_000])
+def test_a_time_beyond_every_calendar_is_refused_and_the_rest_is_stored(tmp_path: Path, microseconds: int) -> None:
+    moments = pa.array([microseconds, 1_704_067_200_000_000], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    rows = pa.table({"id": ["a", "b"], "at": moments})
+    assert reasons(tmp_path, rows) == {"at lies outside the years 1900 to 2200": 1}
+
+
 def test_the_zero_of_clocks_is_a_time_where_others_are_near_it(tmp_path: Path) -> None:
     assert reasons(tmp_path, at(EPOCH, EPOCH + timedelta(days=3), EPOCH - timedelta(days=3))) == {}
 

@@ -42,87 +42,104 @@ def whole(*values: int | None, type: pa.DataType | None = None, start: int = 0) 
 # --- the same column, day by day ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "values", "type"),
-    [
-        (["2.5"], ["3"], [2.5, 3.0], "double"),
-        (["1"], ["2"], [1, 2], "int64"),
-        (["1"], ["2.5"], [1.0, 2.5], "double"),
-        (["1"], [""], [1, None], "int64"),
-        ([""], ["1"], [None, 1], "int64"),
-        (["1"], ["NA"], [1, None], "int64"),
-        ([""], [""], [None, None], None),
-        (["10001"], ["x"], [10001], "int64"),
-        (["x"], ["10001"], ["x", "10001"], "string"),
-        (["x"], ["02139"], ["x", "02139"], "string"),
-        (["2024-01-01"], ["2024-05-05 17:30"], ["2024-01-01 00:00:00", "2024-05-05 17:30:00"], "timestamp[us]"),
-        (["2024-05-05 17:30"], ["2024-01-01"], ["2024-05-05 17:30:00", "2024-01-01 00:00:00"], "timestamp[us]"),
-        (["1"], ["99999999999999999999"], [1, 99999999999999999999], "decimal128(38, 0)"),
-        (["true"], ["false"], [True, False], "bool"),
-        (["true"], ["1"], [True], "bool"),
-        (["1.5"], ["nan"], [1.5, "nan"], "double"),
-        (["1"], ["1e3"], [1.0, 1000.0], "double"),
-    ],
-)
-def test_a_column_of_a_csv_from_one_day_to_the_next(
-    tmp_path: Path, first: list[str], second: list[str], values: list[Any], type: str | None
-) -> None:
-    made = days(tmp_path, csv(*first), csv(*second, start=len(first)))
-    assert [str(r.get("v")) for r in made.rows()] == [str(v) for v in values]
-    assert made.types().get("v") == type
-    assert len(made.rows()) + len(made.held()) == 2
+# What stands in a column on a first day and on a second, what is stored then, and as which type.
+CSV_DAYS: list[tuple[str, str, list[Any], str | None]] = [
+    ("2.5", "3", [2.5, 3.0], "double"),
+    ("1", "2", [1, 2], "int64"),
+    ("1", "2.5", [1.0, 2.5], "double"),
+    ("1", "", [1, None], "int64"),
+    ("", "1", [None, 1], "int64"),
+    ("1", "NA", [1, None], "int64"),
+    ("", "", [None, None], None),
+    ("x", "10001", ["x", "10001"], "string"),
+    ("x", "02139", ["x", "02139"], "string"),
+    ("2024-01-01", "2024-05-05 17:30", ["2024-01-01 00:00:00", "2024-05-05 17:30:00"], "timestamp[us]"),
+    ("2024-05-05 17:30", "2024-01-01", ["2024-05-05 17:30:00", "2024-01-01 00:00:00"], "timestamp[us]"),
+    ("1", "99999999999999999999", [1, 99999999999999999999], "decimal128(38, 0)"),
+    ("true", "false", [True, False], "bool"),
+    ("1.5", "nan", [1.5, "nan"], "double"),
+    ("1", "1e3", [1.0, 1000.0], "double"),
+]
+INT, MAP = pa.int64(), pa.map_(pa.string(), pa.int64())
+PARQUET_DAYS: list[tuple[pa.Array, pa.Array, list[Any], str]] = [
+    (pa.array([1]), pa.array([2], pa.int32()), [1, 2], "int64"),
+    (pa.array([1], pa.int8()), pa.array([2**40]), [1, 2**40], "int64"),
+    (pa.array([1]), pa.array([2.5]), [1.0, 2.5], "double"),
+    (pa.array([2.5]), pa.array([3]), [2.5, 3.0], "double"),
+    (pa.array([1]), pa.nulls(1), [1, None], "int64"),
+    (pa.nulls(1), pa.array([1]), [None, 1], "int64"),
+    (pa.array([D("9.99")]), pa.array([D("129.50")]), [D("9.99"), D("129.50")], "decimal128(18, 2)"),
+    (pa.array([D("9.5")]), pa.array([D("9.25")]), [D("9.50"), D("9.25")], "decimal128(38, 2)"),
+    (pa.array([D("9.5")]), pa.array([3]), [D("9.5"), D("3.0")], "decimal128(18, 1)"),
+    (pa.array([3]), pa.array([D("9.5")]), [D("3.0"), D("9.5")], "decimal128(38, 1)"),
+    (pa.array([1], pa.uint64()), pa.array([-1]), [D(1), D(-1)], "decimal128(38, 0)"),
+    (pa.array([1]), pa.array([2**64 - 1], pa.uint64()), [D(1), D(2**64 - 1)], "decimal128(38, 0)"),
+    (pa.array(["a"]), pa.array(["b"]).dictionary_encode(), ["a", "b"], "string"),
+    (pa.array(["a"]), pa.array(["b"], pa.large_string()), ["a", "b"], "string"),
+    (pa.array([1]), pa.array(["7"]), [1, 7], "int64"),
+    (
+        pa.array([[("a", 1)]], MAP),
+        pa.array([[("a", 1.5)]], pa.map_(pa.string(), pa.float64())),
+        [[("a", 1.0)], [("a", 1.5)]],
+        "map<string, double>",
+    ),
+    (pa.array([[1]], pa.list_(pa.int32())), pa.array([[2]], pa.large_list(INT)), [[1], [2]], "list<element: int64>"),
+]
+JSON_DAYS: list[tuple[str, str, list[Any]]] = [
+    ("1", "", [1, None]),
+    ("", "1", [None, 1]),
+    ("null", "1.5", [None, 1.5]),
+    ("1", "null", [1, None]),
+    ("1", "2.5", [1.0, 2.5]),
+    ('"x"', "5", ["x", "5"]),
+    ("[1]", "[]", [[1], []]),
+    ('{"x":1}', '{"x":null}', [{"x": 1}, {"x": None}]),
+    ("[1]", "[2.5]", [[1.0], [2.5]]),
+    ('{"x":1}', '{"x":1,"y":"a"}', [{"x": 1, "y": None}, {"x": 1, "y": "a"}]),
+    ('{"x":1}', '{"y":"a"}', [{"x": 1, "y": None}, {"x": None, "y": "a"}]),
+    ('{"x":1,"y":2}', '{"y":2.5}', [{"x": 1, "y": 2.0}, {"x": None, "y": 2.5}]),
+    ('[{"x":1}]', '[{"x":2,"y":[1]}]', [[{"x": 1, "y": None}], [{"x": 2, "y": [1]}]]),
+    ('{"x":1}', '{"X":2}', [{"x": 1}, {"x": 2}]),
+    ('{"x":1,"X":2}', '{"x":3}', ['{"x":1,"X":2}', '{"x":3}']),
+]
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "values", "type"),
-    [
-        (whole(1), whole(2, type=pa.int32(), start=1), [1, 2], "int64"),
-        (whole(1, type=pa.int8()), whole(2**40, start=1), [1, 2**40], "int64"),
-        (whole(1), dated(1, v=[2.5]), [1.0, 2.5], "double"),
-        (dated(0, v=[2.5]), whole(3, start=1), [2.5, 3.0], "double"),
-        (whole(1), dated(1, v=pa.nulls(1)), [1, None], "int64"),
-        (dated(0, v=pa.nulls(1)), whole(1, start=1), [None, 1], "int64"),
-        (dated(0, v=[D("9.99")]), dated(1, v=[D("129.50")]), [D("9.99"), D("129.50")], "decimal128(18, 2)"),
-        (dated(0, v=[D("9.5")]), dated(1, v=[D("9.25")]), [D("9.50"), D("9.25")], "decimal128(38, 2)"),
-        (dated(0, v=[D("9.5")]), whole(3, start=1), [D("9.5"), D("3.0")], "decimal128(18, 1)"),
-        (whole(3), dated(1, v=[D("9.5")]), [D("3.0"), D("9.5")], "decimal128(38, 1)"),
-        (whole(1, type=pa.uint64()), whole(-1, start=1), [D(1), D(-1)], "decimal128(38, 0)"),
-        (whole(1), dated(1, v=pa.array([2**64 - 1], pa.uint64())), [D(1), D(2**64 - 1)], "decimal128(38, 0)"),
-        (dated(0, v=["a"]), dated(1, v=pa.array(["b"]).dictionary_encode()), ["a", "b"], "string"),
-        (dated(0, v=["a"]), dated(1, v=pa.array(["b"], pa.large_string())), ["a", "b"], "string"),
-        (whole(1), dated(1, v=["7"]), [1, 7], "int64"),
-        (
-            dated(0, v=pa.array([[1]], pa.list_(pa.int32()))),
-            dated(1, v=pa.array([[2]], pa.large_list(pa.int64()))),
-            [[1], [2]],
-            "list<element: int64>",
-        ),
-    ],
-)
-def test_a_column_of_a_parquet_file_from_one_day_to_the_next(
-    tmp_path: Path, first: pa.Table, second: pa.Table, values: list[Any], type: str
-) -> None:
-    made = days(tmp_path, first, second)
-    assert made.column("v") == values
-    assert made.types()["v"].replace("item", "element") == type
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Feed]:
+    """A feed of each kind of file, with a column for each of the above."""
+    head = ",".join(f"v{i}" for i in range(len(CSV_DAYS)))
+    lines = [[f'"v{i}": {d[day]}, ' for i, d in enumerate(JSON_DAYS) if d[day]] for day in (0, 1)]
+    contents: dict[str, list[Any]] = {
+        "csv": [f"id,{head},at\nr{day},{','.join(str(d[day]) for d in CSV_DAYS)},{Z}\n" for day in (0, 1)],
+        "parquet": [dated(day, **{f"v{i}": d[day] for i, d in enumerate(PARQUET_DAYS)}) for day in (0, 1)],
+        "json": [f'{{"id": "r{day}", {"".join(lines[day])}"at": "{Z}"}}\n' for day in (0, 1)],
+    }
+    return {kind: days(tmp_path_factory.mktemp(kind), *files) for kind, files in contents.items()}
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "values"),
-    [
-        ('{"id":"a","v":1,"at":"Z"}', '{"id":"b","at":"Z"}', [1, None]),
-        ('{"id":"a","at":"Z"}', '{"id":"b","v":1,"at":"Z"}', [None, 1]),
-        ('{"id":"a","v":null,"at":"Z"}', '{"id":"b","v":1.5,"at":"Z"}', [None, 1.5]),
-        ('{"id":"a","v":1,"at":"Z"}', '{"id":"b","v":null,"at":"Z"}', [1, None]),
-        ('{"id":"a","v":1,"at":"Z"}', '{"id":"b","v":2.5,"at":"Z"}', [1.0, 2.5]),
-        ('{"id":"a","v":"x","at":"Z"}', '{"id":"b","v":5,"at":"Z"}', ["x", "5"]),
-        ('{"id":"a","v":[1],"at":"Z"}', '{"id":"b","v":[],"at":"Z"}', [[1], []]),
-        ('{"id":"a","v":{"x":1},"at":"Z"}', '{"id":"b","v":{"x":null},"at":"Z"}', [{"x": 1}, {"x": None}]),
-    ],
-)
-def test_a_key_of_json_lines_from_one_day_to_the_next(tmp_path: Path, first: str, second: str, values: list[Any]) -> None:
-    made = days(tmp_path, first.replace('"Z"', f'"{Z}"'), second.replace('"Z"', f'"{Z}"'))
-    assert made.column("v") == values
+@pytest.mark.parametrize("i", range(len(CSV_DAYS)), ids=lambda i: f"{CSV_DAYS[i][0]} then {CSV_DAYS[i][1]}")
+def test_a_column_of_a_csv_from_one_day_to_the_next(two_days: dict[str, Feed], i: int) -> None:
+    _, _, values, type = CSV_DAYS[i]
+    assert [str(r.get(f"v{i}")) for r in two_days["csv"].rows()] == [str(v) for v in values]
+    assert two_days["csv"].types().get(f"v{i}") == type
+
+
+@pytest.mark.parametrize("i", range(len(PARQUET_DAYS)), ids=lambda i: f"{PARQUET_DAYS[i][0].type} then {PARQUET_DAYS[i][1].type}")
+def test_a_column_of_a_parquet_file_from_one_day_to_the_next(two_days: dict[str, Feed], i: int) -> None:
+    _, _, values, type = PARQUET_DAYS[i]
+    assert two_days["parquet"].column(f"v{i}") == values
+    assert two_days["parquet"].types()[f"v{i}"].replace("item", "element") == type
+
+
+@pytest.mark.parametrize("i", range(len(JSON_DAYS)), ids=lambda i: f"{JSON_DAYS[i][0]} then {JSON_DAYS[i][1]}")
+def test_a_key_of_json_lines_from_one_day_to_the_next(two_days: dict[str, Feed], i: int) -> None:
+    assert two_days["json"].column(f"v{i}") == JSON_DAYS[i][2]
+
+
+@pytest.mark.parametrize(("first", "second"), [("10001", "x"), ("true", "1"), ("2024-01-01", "soon"), ("1.5", "0001.5")])
+def test_what_fits_no_type_with_the_days_before_is_kept(tmp_path: Path, first: str, second: str) -> None:
+    made = days(tmp_path, csv(first), csv(second, start=1))
+    assert (len(made.rows()), [h["v"] for h in made.held()]) == (1, [second])
 
 
 def test_types_meet_within_one_ingestion_as_they_do_day_by_day(tmp_path: Path) -> None:
@@ -270,6 +287,18 @@ def test_a_first_file_of_zero_bytes_is_nothing_yet(tmp_path: Path) -> None:
 # --- names --------------------------------------------------------------------------------------------------------------
 
 
+def test_a_date_that_no_calendar_has_is_kept_out_and_the_rest_is_stored(tmp_path: Path) -> None:
+    far = pa.array([2**31 - 1, 19_000, -(2**31), None], pa.int32()).cast(pa.date32())
+    made = feed(tmp_path)
+    assert made.took("a.parquet", dated(v=far)) == {"stored": 2, "repeated": 0, "quarantined": 2}
+    assert [str(v) for v in made.column("v")] == ["2022-01-08", "None"]
+
+
+def test_a_name_with_a_nul_in_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadColumnName, match="NUL"):
+        feed(tmp_path).put("a.parquet", dated(**{"a\0b": [1]})).ingest()
+
+
 @pytest.mark.parametrize("name", ["__noria_order", "__NORIA_x", "__noria_"])
 def test_a_name_like_norias_own_is_refused(tmp_path: Path, name: str) -> None:
     made = feed(tmp_path).put("a.csv", f"id,{name},at\na,1,{Z}\n")
@@ -293,35 +322,34 @@ def test_a_name_that_differs_from_a_stored_one_in_case_alone_is_refused(tmp_path
     assert made.column("v") == [1, 3]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "a b",
-        "a.b",
-        'say "x"',
-        "it's",
-        "é",
-        "😀",
-        "select",
-        "_event",
-        "c0",
-        "one",
-        "_reason",
-        "_raw",
-        "_place",
-        "reason",
-        "row",
-        "%s",
-        "{x}",
-        "\\",
-        "x" * 300,
-    ],
-)
-def test_a_column_may_have_any_other_name(tmp_path: Path, name: str) -> None:
-    made = days(tmp_path, dated(0, **{name: [1]}), dated(1, **{name: [2.5]}), dated(2, **{name: ["x"]}))
-    assert made.column(name) == [1.0, 2.5]
+NAMES = [
+    "a b",
+    "a.b",
+    'say "x"',
+    "it's",
+    "é",
+    "😀",
+    "select",
+    "_event",
+    "c0",
+    "one",
+    "_reason",
+    "_raw",
+    "_place",
+    "reason",
+    "row",
+    "%s",
+    "{x}",
+    "\\",
+    "x" * 300,
+]
+
+
+def test_a_column_may_have_any_other_name(tmp_path: Path) -> None:
+    made = days(tmp_path, *(dated(i, **{n: [v] for n in NAMES}) for i, v in enumerate((1, 2.5, "x"))))
+    assert {n: made.column(n) for n in NAMES} == {n: [1.0, 2.5] for n in NAMES}
     [held] = made.held()
-    assert held[f"{name}_" if name in ("_reason", "_raw", "_place") else name] == "x"
+    assert {held[f"{n}_" if n in ("_reason", "_raw", "_place") else n] for n in NAMES} == {"x"}
 
 
 # --- declared types -----------------------------------------------------------------------------------------------------

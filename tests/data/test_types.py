@@ -308,7 +308,10 @@ def test_a_union_is_refused_by_name(tmp_path: Path) -> None:
     assert made.store.latest("events") is None
 
 
-@pytest.mark.parametrize("type", [pa.struct([]), pa.list_(pa.struct([])), pa.decimal256(60, 50)], ids=str)
+TWICE, CASES, UNNAMED = (pa.struct([(n, pa.int64()) for n in names]) for names in (["x", "x"], ["x", "X"], ["x", ""]))
+
+
+@pytest.mark.parametrize("type", [pa.struct([]), pa.list_(pa.struct([])), pa.decimal256(60, 50), TWICE, pa.list_(CASES), UNNAMED], ids=str)
 def test_what_has_no_form_in_a_table_is_refused_by_name(type: pa.DataType) -> None:
     with pytest.raises(UnsupportedType, match="column 'x"):
         stored_type("x", type)
@@ -320,6 +323,9 @@ def test_what_has_no_form_in_a_table_is_refused_by_name(type: pa.DataType) -> No
         (pa.array([D("1" * 39)], pa.decimal256(39, 0)), "39 digits"),
         (pa.array([2**62], pa.duration("s")), "a duration beyond 292 years"),
         (pa.array([1], pa.int64()).cast(pa.date64(), safe=False), "a date64 with an hour"),
+        (pa.array([[("a", 1), ("a", 2)]], pa.map_(pa.string(), pa.int64())), "a map with a key twice"),
+        (pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]), "no UTF-8"),
+        (pa.array([2**62], pa.int64()).cast(pa.timestamp("s")), "a time beyond 64 bits"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
@@ -390,6 +396,12 @@ def test_declared_types_that_are_hard_to_store_end_in_one_message_or_a_type(name
     assert sql_of(found["x"])
 
 
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    with connect() as con:
+        yield con
+
+
 # --- conversions --------------------------------------------------------------------------------------------------------
 
 FLOAT, INT, TEXT, DAY = pa.float64(), pa.int64(), pa.string(), pa.date32()
@@ -427,14 +439,22 @@ TS = pa.timestamp("us")
         (TS, DAY, datetime(2024, 1, 1), date(2024, 1, 1)),
         (TS, DAY, datetime(2024, 1, 1, 17, 30), None),
         (INT, TEXT, -7, "-7"),
+        (pa.list_(INT), pa.list_(FLOAT), [1, None], [1.0, None]),
+        (pa.list_(FLOAT), pa.list_(INT), [1.0, 2.5], None),
+        (pa.struct([("x", INT)]), pa.struct([("x", INT), ("y", TEXT)]), {"x": 1}, {"x": 1, "y": None}),
+        (pa.struct([("x", INT), ("y", TEXT)]), pa.struct([("x", INT)]), {"x": 1, "y": "a"}, None),
+        (pa.struct([("x", INT), ("y", TEXT)]), pa.struct([("x", INT)]), {"x": 1, "y": None}, {"x": 1}),
+        (pa.struct([("y", TEXT)]), pa.struct([("x", INT)]), {"y": "a"}, None),
+        (pa.struct([("x", INT)]), TEXT, {"x": 1}, '{"x":1}'),
     ],
 )
-def test_a_value_is_converted_without_loss_or_is_null(source: pa.DataType, target: pa.DataType, value: Any, wanted: Any) -> None:
+def test_a_value_is_converted_without_loss_or_is_null(
+    engine: Any, source: pa.DataType, target: pa.DataType, value: Any, wanted: Any
+) -> None:
     sql = converted("x", source, target)
     assert sql is not None
-    with connect() as con:
-        con.register("t", pa.table({"x": pa.array([value, None], source)}))
-        assert con.sql(f"SELECT {sql} FROM t").to_arrow_table().column(0).to_pylist() == [wanted, None]
+    engine.register("t", pa.table({"x": pa.array([value, None], source)}))
+    assert engine.sql(f"SELECT {sql} FROM t").to_arrow_table().column(0).to_pylist() == [wanted, None]
 
 
 @pytest.mark.parametrize(
@@ -457,6 +477,12 @@ def test_types_of_other_meaning_do_not_convert(source: pa.DataType, target: pa.D
         (FLOAT, DEC2, None),
         (TS, UTC_US, None),
         (pa.bool_(), INT, None),
+        (pa.list_(INT), pa.list_(FLOAT), pa.list_(FLOAT)),
+        (pa.list_(INT), pa.list_(TEXT), None),
+        (pa.map_(TEXT, INT), pa.map_(TEXT, FLOAT), pa.map_(TEXT, FLOAT)),
+        (pa.struct([("x", INT)]), pa.struct([("x", INT)]), pa.struct([("x", INT)])),
+        (pa.struct([("x", INT)]), pa.struct([("x", TEXT)]), None),
+        (pa.struct([("x", INT)]), pa.list_(INT), None),
     ],
 )
 def test_two_types_share_a_wider_one_that_holds_the_values_of_both(one: pa.DataType, other: pa.DataType, both: pa.DataType | None) -> None:

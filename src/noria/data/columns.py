@@ -63,6 +63,8 @@ def planned(column: Column, type: pa.DataType, *, lenient: bool = False) -> Plan
     x = quoted(column.name)
     if column.type is None or (kind_of(column.type) == "text" and column.type != type):
         return _text_as(column, type, lenient=lenient)
+    if column.type == type and kind_of(type) == "date":  # tables can't store what lies far beyond
+        return Planned(column.name, type, f"CASE WHEN {x} BETWEEN DATE '0001-01-01' AND DATE '9999-12-31' THEN {x} END")
     if column.type == type:
         return Planned(column.name, type, x, same=True)
     value = converted(x, column.type, type)
@@ -137,20 +139,20 @@ def inferred(con: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Co
 
 def _fitting(con: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column]) -> dict[str, str]:
     """The narrowest kind for each column that has a text. Signs for null alone are texts."""
+    texts = counts(con, relation, {c.name: f"{quoted(c.name)} IS NOT NULL" for c in columns})
+    columns = [c for c in columns if texts[c.name]]  # empty columns, of which wide files have many, are tried as nothing
     found = {}
     for start in range(0, len(columns), COLUMNS_AT_ONCE // 5):
         some = columns[start : start + COLUMNS_AT_ONCE // 5]
         asked = {}
         for c in some:
             x = quoted(c.name)
-            asked[f"{c.name}\0texts"] = f"{x} IS NOT NULL"
             asked[f"{c.name}\0values"] = f"{x} IS NOT NULL" if c.strings else f"{x} NOT IN {ABSENT_SQL}"
             asked |= {f"{c.name}\0{k}": _misfit(c, k) for k in _kinds(c)}
         seen = counts(con, relation, asked)
         for c in some:
-            if seen[f"{c.name}\0texts"]:
-                fits = [k for k in _kinds(c) if not seen[f"{c.name}\0{k}"] and seen[f"{c.name}\0values"]]
-                found[c.name] = fits[0] if fits else "VARCHAR"
+            fits = [k for k in _kinds(c) if not seen[f"{c.name}\0{k}"] and seen[f"{c.name}\0values"]]
+            found[c.name] = fits[0] if fits else "VARCHAR"
     return found
 
 

@@ -86,7 +86,7 @@ def _clock_rules(staging: Staging, table: Table, now: datetime) -> list[Rule]:
         rules.append(Rule("times", f"{table.known} lies in the future of its ingestion", late, "quarantine"))
     for column in table.times:
         x, near = f"epoch_us({quoted(column)})", EPOCH_AROUND // timedelta(microseconds=1)
-        rows = counts(staging.con, STAGED, {"zero": f"{x} = 0", "near": f"{x} <> 0 AND abs({x}) < {near}"})
+        rows = counts(staging.con, STAGED, {"zero": f"{x} = 0", "near": f"{x} <> 0 AND {x} BETWEEN -{near} AND {near}"})
         if rows["zero"] and not rows["near"] and rows["zero"] < staging.rows:
             rules.append(Rule("times", f"{column} is 1970-01-01 00:00, the zero of clocks", f"{x} = 0", "quarantine"))
     return rules

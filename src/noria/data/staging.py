@@ -203,6 +203,8 @@ class Staging:
         seen: dict[str, str] = {}
         for name in (c.name for c in columns):
             folded = name.casefold()
+            if "\0" in name:
+                raise self._bad_name(name, "has a NUL in its name")
             if folded.startswith(RESERVED):
                 raise self._bad_name(name, f"begins with {RESERVED!r}, as Noria's own columns do")
             if self.expected.stamped and folded == INGESTED:

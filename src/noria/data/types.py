@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import UserMistake
-from noria.core.sql import connect, quoted
+from noria.core.sql import connect, folded, quoted
 from noria.data.sources.port import PLACE, Column, Loaded, RawRow, UnreadableData
 
 if TYPE_CHECKING:
@@ -105,12 +105,17 @@ def _nested_type(column: str, type: Any) -> pa.DataType:
         return found
     if _is_list(type):
         return pa.list_(stored_type(column, type.value_type) or pa.string())
-    if pa.types.is_struct(type) and type.num_fields:
+    if pa.types.is_struct(type) and _names_differ([f.name for f in type]):
         fields = [type.field(i) for i in range(type.num_fields)]
         return pa.struct([pa.field(f.name, stored_type(f"{column}.{f.name}", f.type) or pa.string()) for f in fields])
     if pa.types.is_map(type):
         return pa.map_(stored_type(column, type.key_type) or pa.string(), stored_type(column, type.item_type) or pa.string())
     raise UnsupportedType(column, type)
+
+
+def _names_differ(names: list[str]) -> bool:
+    """Whether a struct has fields, each with a name that engines tell from the others."""
+    return bool(names) and all(names) and len(set(map(folded, names))) == len(names)
 
 
 def _extension_type(column: str, type: Any) -> pa.DataType | None:
@@ -287,6 +292,7 @@ def load_arrow(
 
     Raises `UnsupportedType` and `UnreadableData` (a value that its type can't hold, or a damaged batch).
     """
+    import duckdb
     import pyarrow as pa
 
     _require_names(place, schema.names)
@@ -303,7 +309,10 @@ def load_arrow(
                 raise UnreadableData(place, f"a value can't be stored: {error}") from error
             arrays.append(pa.array(range(rows + 1, rows + batch.num_rows + 1), pa.int64()))
             con.register("__noria_arrow", pa.Table.from_arrays(arrays, schema=target))
-            con.execute(f"INSERT INTO {quoted(name)} SELECT * FROM __noria_arrow")
+            try:
+                con.execute(f"INSERT INTO {quoted(name)} SELECT * FROM __noria_arrow")
+            except duckdb.InvalidInputException as error:  # a map with a key twice
+                raise UnreadableData(place, f"a value can't be stored: {error}") from error
             con.unregister("__noria_arrow")
         rows += batch.num_rows
     return Loaded(columns, rows, raw, sparse)
@@ -421,7 +430,22 @@ def converted(column: str, source: pa.DataType, target: pa.DataType) -> str | No
         return f"CAST({column} AS VARCHAR)"
     if kinds == ("nested", "text"):
         return f"CAST(to_json({column}) AS VARCHAR)"
+    if kinds == ("nested", "nested") and not _binds(source, target):
+        return f"CAST(NULL AS {sql_of(target)})"
     return f"CASE WHEN TRY_CAST({there} AS {back}) = {column} THEN {there} END"
+
+
+@lru_cache(maxsize=4096)
+def _binds(source: pa.DataType, target: pa.DataType) -> bool:
+    """Whether the engine casts between two nested types, both ways: not between structs that share no field."""
+    import duckdb
+
+    with connect() as con:
+        con.register("__noria_arrow", _empty(source))
+        try:
+            return len(con.sql(f"SELECT TRY_CAST(TRY_CAST(x AS {sql_of(target)}) AS {sql_of(source)}) FROM __noria_arrow").types) == 1
+        except duckdb.Error:
+            return False
 
 
 def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
@@ -437,7 +461,30 @@ def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         return pa.int64()
     if kinds == {"whole", "decimal"} or kinds == {"decimal"}:
         return _wider_decimal(one, other)
+    if kinds == {"nested"}:
+        return _wider_nested(one, other)
     return pa.timestamp("us") if kinds == {"date", "naive"} else None
+
+
+def _wider_nested(one: Any, other: Any) -> pa.DataType | None:
+    """Lists and maps of wider values; structs with the fields of both."""
+    import pyarrow as pa
+
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        values = wider(one.value_type, other.value_type)
+        return None if values is None else pa.list_(values)
+    if pa.types.is_map(one) and pa.types.is_map(other):
+        key, item = wider(one.key_type, other.key_type), wider(one.item_type, other.item_type)
+        return None if key is None or item is None else pa.map_(key, item)
+    if pa.types.is_struct(one) and pa.types.is_struct(other):
+        fields = {f.name: f.type for f in one}
+        for f in other:
+            found = wider(fields.get(f.name, f.type), f.type)
+            if found is None:
+                return None
+            fields[f.name] = found
+        return pa.struct(list(fields.items()))
+    return None
 
 
 def _wider_decimal(one: Any, other: Any) -> pa.DataType:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from math import inf, isnan, nan
 from typing import Any
 
@@ -18,13 +19,17 @@ from noria.data.sources.text import fits, value_of, with_point
 D = Decimal
 
 
+@lru_cache
+def engine() -> Any:
+    return connect()
+
+
 def read(text: str | None, kind: str, *, lenient: bool = False) -> Any:
-    with connect() as con:
-        con.register("t", pa.table({"x": pa.array([text], pa.string())}))
-        found = con.sql(f"SELECT {value_of('x', kind, lenient=lenient)} AS x, {fits('x', kind, lenient=lenient)} AS fits FROM t")
-        [(value, there)] = zip(*found.to_arrow_table().to_pydict().values(), strict=True)
-        assert there == (value is not None)
-        return value
+    engine().register("t", pa.table({"x": pa.array([text], pa.string())}))
+    found = engine().sql(f"SELECT {value_of('x', kind, lenient=lenient)} AS x, {fits('x', kind, lenient=lenient)} AS fits FROM t")
+    [(value, there)] = zip(*found.to_arrow_table().to_pydict().values(), strict=True)
+    assert there == (value is not None)
+    return value
 
 
 WHOLE = {
@@ -281,6 +286,5 @@ def test_a_nested_value_is_read_whole_or_not_at_all(text: str, kind: str, wanted
     [("1,5", "1.5"), ("-0,25", "-0.25"), ("7", "7"), ("1.5", "1.5"), ("1.000,5", "1.000,5"), ("1,2,3", "1,2,3"), ("", ""), ("x,y", "x,y")],
 )
 def test_a_decimal_comma_becomes_a_point_in_what_is_a_number(text: str, number: str) -> None:
-    with connect() as con:
-        con.register("t", pa.table({"x": [text]}))
-        assert con.sql(f"SELECT {with_point('x')} FROM t").fetchall() == [(number,)]
+    engine().register("t", pa.table({"x": [text]}))
+    assert engine().sql(f"SELECT {with_point('x')} FROM t").fetchall() == [(number,)]
