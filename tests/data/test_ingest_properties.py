@@ -42,7 +42,7 @@ NAMES = [
     "VALUE",
 ]
 EPOCH = datetime(1970, 1, 1)
-SLOW = settings(max_examples=12, deadline=None, derandomize=True, database=None)
+SLOW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 
 
 def same(value: Any) -> Any:

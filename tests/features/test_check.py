@@ -72,3 +72,26 @@ def test_a_label_that_no_outcome_could_be_read_from_is_refused(changed: dict[str
     check(pa.string(), pa.string(), pa.string(), pa.int64())
     with pytest.raises(error):
         check(pa.string(), pa.string(), pa.string(), pa.int64(), **changed)
+
+
+def test_a_transform_that_looks_at_other_rows_or_at_chance_is_refused() -> None:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from noria.features.check import check_transforms
+    from noria.features.feature_set import BadTransform
+
+    table = nr.Table("orders", nr.files("x"), key="id", event_time="at")
+    spine = pa.table({"id": ["a", "b", "c"], "amount": [1.0, 2.0, None]})
+
+    def declared(compute: Any) -> nr.FeatureSet:
+        return nr.FeatureSet("f", spine=table, request=[nr.request_transform("x")(compute)])
+
+    check_transforms(declared(lambda rows: {"x": pc.multiply(rows["amount"], 2)}), spine)
+    for compute in (
+        lambda rows: {"x": pc.subtract(rows["amount"], pc.mean(rows["amount"]))},
+        lambda rows: {"x": np.random.default_rng().random(len(rows))},
+        lambda rows: {"x": np.arange(len(rows))},
+    ):
+        with pytest.raises(BadTransform, match="by itself"):
+            check_transforms(declared(compute), spine)

@@ -13,7 +13,7 @@ import typer
 from noria.cli.monitoring import add_monitoring
 from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
 from noria.cli.serving import add_serving
-from noria.core.errors import NoriaError
+from noria.core.errors import NoriaError, UserMistake
 
 INTERRUPTED = 130
 
@@ -91,7 +91,7 @@ def check(
     from noria.cli.render import console, show_json
     from noria.data.ingest import check_source
     from noria.data.table import INGESTED
-    from noria.features.check import check_keys, check_views
+    from noria.features.check import check_keys, check_transforms, check_views
 
     found, workspace = open_project(project)
     if suggest is not None:
@@ -110,6 +110,7 @@ def check(
     check_views(found.views, rows, workspace.settings.stores.engine)
     for endpoint in found.endpoints:
         check_keys(endpoint.model.features, endpoint.model.label, rows)
+        check_transforms(endpoint.model.features, rows[endpoint.model.features.spine.name])
     result = {
         "project": found.settings.project.name,
         "tables": [t.name for t in found.tables],
@@ -136,19 +137,25 @@ def ingest(
     json: Json = False,
 ) -> None:
     """Bring every table up to date with its source; bad rows go into quarantine with the reason."""
-    from noria.cli.render import show_ingested, show_json
+    from noria.cli.render import show_error, show_ingested, show_json
     from noria.data.ingest import ingest as ingest_table
     from noria.data.ingest import replay_quarantine as replay
 
     found, workspace = open_project(project)
-    if replay_quarantine:
-        done = [replay(table, workspace.tables) for table in found.tables]
-    else:
-        done = [ingest_table(table, workspace.tables, found.folder) for table in found.tables]
-    if json:
+    done, failed = [], list[NoriaError]()
+    for table in found.tables:  # one that fails stops no other
+        try:
+            done.append(replay(table, workspace.tables) if replay_quarantine else ingest_table(table, workspace.tables, found.folder))
+        except NoriaError as error:
+            failed.append(error)
+    if json and not failed:
         show_json([d.to_dict() for d in done])
-    else:
+    elif not json:
         show_ingested(done)
+    if failed:
+        for other in failed[:-1]:
+            show_error(other, as_json=False)
+        raise failed[-1]
     if any(d.unreadable for d in done):
         raise typer.Exit(2)
 
@@ -170,7 +177,10 @@ def materialize(
     from noria.loop.materialization import materialize as materialize_views
 
     found, workspace = open_project(project)
-    moment = SystemClock().now() if at is None else at.replace(tzinfo=UTC)
+    now = SystemClock().now()
+    moment = now if at is None else at.replace(tzinfo=UTC)
+    if moment > now:  # a store that is ahead of its facts would stay there
+        raise UserMistake(what=f"{moment:%Y-%m-%d %H:%M} UTC lies in the future", where="--at", mend="give a moment that has passed")
     with watching(quiet=json) as tell:
         done = materialize_views(workspace, [found.view(view)] if view else found.views, moment, tell, fresh=fresh)
     if json:

@@ -111,7 +111,7 @@ def replay_quarantine(table: Table, store: DeltaTables, clock: Clock | None = No
         if held is None or rows is None or rows.num_rows == 0:
             return Ingested(current(table, store), Balance(f"replay {quarantine_of(table)}", 0, storing.went()), {})
         with _staged(table, store, [quarantine.as_piece(rows)]) as staging:
-            done, still = _finish(staging, table, store, _watermark(table, store), clock or SystemClock(), {})
+            done, still = _finish(staging, table, store, _watermark(table, store), clock or SystemClock(), {}, came_before=True)
         quarantine.hold_only(table, store, [_where(held, RAW, valid=True), still])
         return done
 
@@ -196,7 +196,14 @@ def _store(table: Table, store: DeltaTables, batch: Batch, clock: Clock) -> Inge
 
 
 def _finish(
-    staging: Staging, table: Table, store: DeltaTables, watermark: dict[str, Any], clock: Clock, lost: Mapping[str, int]
+    staging: Staging,
+    table: Table,
+    store: DeltaTables,
+    watermark: dict[str, Any],
+    clock: Clock,
+    lost: Mapping[str, int],
+    *,
+    came_before: bool = False,
 ) -> tuple[Ingested, pa.Table]:
     """Judge and store what is staged; returns what was done, and what was refused."""
     now = clock.now()
@@ -211,7 +218,7 @@ def _finish(
     ).checked()
     warnings = {**judged.warnings, **staging.notes, **lost, **storing.backfilled(staging, table, store, fresh)}
     quarantine.put(table, store, refused)
-    storing.commit(staging, table, store, fresh, balance, watermark)
+    storing.commit(staging, table, store, fresh, balance, watermark, came_before=came_before)
     return Ingested(current(table, store), balance, _count_reasons(refused), warnings, dict(staging.unreadable), staging.changes), refused
 
 

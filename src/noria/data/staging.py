@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import NoriaError, OutsideWorld, UserMistake
 from noria.core.sql import RESERVED, literal, quoted
@@ -71,7 +71,8 @@ class BadColumnName(UserMistake):
 class Expected:
     """What is known of a table's columns beforehand.
 
-    declared: the types of those that are declared; needed: those that it can't do without, and what for; times: those that are moments
+    declared: the types of those that are declared; needed: those that it can't do without, and what for; times: those that are moments;
+    keys: those that name a fact, in which two different texts may never become one value
     """
 
     table: str
@@ -79,6 +80,7 @@ class Expected:
     needed: Mapping[str, str] = field(default_factory=dict)
     times: tuple[str, ...] = ()
     stamped: bool = False
+    keys: tuple[str, ...] = ()
 
     @staticmethod
     def of(table: Table) -> Expected:
@@ -93,7 +95,7 @@ class Expected:
             **dict.fromkeys(table.times, "time"),
             **dict.fromkeys(table.keys, "key"),
         }
-        return Expected(table.name, types, needed, table.times, table.stamped)
+        return Expected(table.name, types, needed, table.times, table.stamped, table.keys)
 
 
 def _always(_: str, __: str) -> bool:
@@ -235,12 +237,12 @@ class Staging:
         columns = {c.name: c for c in loaded.columns}
         free = {n for n, c in columns.items() if c.type is None and self._wanted(n) is None} if loaded.rows else set()
         tried = guessed(self.con, PIECE, [columns[n] for n in columns if n in free])
-        types = {n: self._wanted(n) or c.type or tried.get(n) for n, c in columns.items()}
+        types = {n: self._wanted(n) or c.type or self._of_key(n, tried.get(n)) for n, c in columns.items()}
         plan = self._computed({n: self._planned(columns[n], t) for n, t in types.items() if t is not None})
         misfits = self._misfits(plan)
         self._check_times(plan, misfits)
         again = inferred(self.con, PIECE, [columns[n] for n in columns if n in free and (n not in plan or n in misfits)])
-        better = {n: self._planned(columns[n], t) for n, t in again.items()}
+        better = {n: self._planned(columns[n], self._of_key(n, t)) for n, t in again.items()}
         for name in misfits.keys() - free:
             wide = self._widened(columns[name], plan[name], misfits[name])
             if wide is not None:
@@ -285,6 +287,13 @@ class Staging:
             return pa.timestamp("us", tz="UTC")
         return self.types.get(name) if self.bound or self.rows or name not in self.stored else None
 
+    def _of_key(self, name: str, type: Any) -> Any:
+        """The type of texts; of a key's texts only one in which different texts stay different: 1.1 and 1.10 are two versions."""
+        import pyarrow as pa
+
+        lossy = type is not None and kind_of(type) in ("float", "bool", "decimal") and getattr(type, "scale", 1) != 0
+        return pa.string() if name in self.expected.keys and lossy else type
+
     def _planned(self, column: Column, type: pa.DataType) -> Planned:
         found = planned(column, type, lenient=column.name in self.expected.declared)
         return self._without_values(column, type) if found is None else found
@@ -315,6 +324,8 @@ class Staging:
     def _widened(self, column: Column, narrow: Planned, misfits: int) -> Planned | None:
         """A column as the wider type that fits more of it, if one keeps every value that the table has; None if none does."""
         if column.name in self.expected.declared or column.name in self.expected.times:
+            return None
+        if column.name in self.expected.keys and column.type is None:
             return None
         best = None
         for type in wider_types(self.con, PIECE, column, narrow.type):

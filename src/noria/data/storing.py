@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 WEEK_US = 7 * 86_400 * 1_000_000
 FRESH, STORED, TIES = f"{RESERVED}fresh", f"{RESERVED}stored", f"{RESERVED}ties"
+BEFORE_ALL = -(1 << 62)  # where the order of rows begins that came before everything stored
 BATCH_ROWS = 1 << 17  # that are written at once
 
 
@@ -127,15 +128,21 @@ def backfilled(staging: Staging, table: Table, store: DeltaTables, fresh: Fresh)
 # --- the commit ---------------------------------------------------------------------------------------------------------
 
 
-def commit(staging: Staging, table: Table, store: DeltaTables, fresh: Fresh, balance: Balance, watermark: Watermark) -> None:
-    """Store the fresh rows with their facts, and first the columns that have to be wider for them."""
+def commit(
+    staging: Staging, table: Table, store: DeltaTables, fresh: Fresh, balance: Balance, watermark: Watermark, *, came_before: bool = False
+) -> None:
+    """Store the fresh rows with their facts, and first the columns that have to be wider for them.
+
+    came_before: whether the rows came before all that is stored, and were only judged again: they supersede nothing
+    """
     if fresh.rows and (staging.retyped or _stored_otherwise(table, store)):
         _retype(staging, table, store)
     before = store.details(table.name)
     version = store.latest(table.name)
     if not (fresh.rows or version is None or before.get("watermark") != watermark):
         return
-    ordered = fresh.rows > 0 and _write_order(staging, table, -1 if version is None else version)
+    start = BEFORE_ALL if came_before else (1 if version is None else version + 2) << 32
+    ordered = fresh.rows > 0 and _write_order(staging, table, start)
     columns = ", ".join([*map(quoted, staging.types), *([INGESTED] if table.stamped else []), *([ORDER] if ordered else [])])
     rows = f"SELECT {columns} FROM {FRESH}"
     found = _facts(table, before, fresh, balance, watermark, lambda: content_digest(_reader(staging.con, rows)))
@@ -172,7 +179,7 @@ def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
     return [str(c) for c in con.sql(f"SELECT * FROM {relation} LIMIT 0").columns]
 
 
-def _write_order(staging: Staging, table: Table, version: int) -> bool:
+def _write_order(staging: Staging, table: Table, start: int) -> bool:
     """Number the fresh rows that nothing but the order of ingestion tells apart: versions of one key that became known at one moment.
 
     All others get none, so that equal rows have equal bytes whatever the order they came in. Whether there are such rows.
@@ -185,7 +192,7 @@ def _write_order(staging: Staging, table: Table, version: int) -> bool:
     ties = counts(con, TIES, {"": "true"})[""]
     if ties:
         tied = " AND ".join(f"t.{quoted(c)} = {FRESH}.{quoted(c)}" for c in (*table.keys, table.known))
-        number = f"CASE WHEN EXISTS (SELECT 1 FROM {TIES} t WHERE {tied}) THEN {(version + 2) << 32} + {ORDER} END"
+        number = f"CASE WHEN EXISTS (SELECT 1 FROM {TIES} t WHERE {tied}) THEN {start} + {ORDER} END"
         con.execute(f"CREATE OR REPLACE TEMP TABLE {FRESH} AS SELECT * REPLACE ({number} AS {ORDER}) FROM {FRESH} ORDER BY ALL")
     return bool(ties)
 

@@ -9,7 +9,7 @@ from noria.core.plugins import adapter
 from noria.data.contract import UnknownColumn
 from noria.data.table import Facts, Snapshot
 from noria.features.compile import AT
-from noria.features.feature_set import FeatureSet
+from noria.features.feature_set import BadTransform, FeatureSet, transformed
 from noria.features.keys import KeyColumn, require_comparable
 from noria.features.label import Label
 from noria.features.point_in_time import PointInTime, require_spine_columns
@@ -17,6 +17,8 @@ from noria.features.view import FeatureView
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+ROWS_TRIED = 20
 
 
 def check_views(views: Sequence[FeatureView], rows: Mapping[str, pa.Table], engine: str = "duckdb") -> None:
@@ -58,6 +60,25 @@ def check_keys(features: FeatureSet, label: Label, rows: Mapping[str, pa.Table])
             theirs = KeyColumn(view.table.name, entity, rows[view.table.name].schema.field(entity).type)
             require_comparable(KeyColumn(spine.name, entity, schema.field(entity).type), theirs)
     label.check(rows[label.table.name].schema, spine, schema)
+
+
+def check_transforms(features: FeatureSet, spine: pa.Table) -> None:
+    """Raise `BadTransform` for a request transform that gives a row other values by itself than among others: serving asks for one row.
+
+    Tried on the first rows of the spine.
+    """
+    import numpy as np
+
+    some = spine.slice(0, ROWS_TRIED)
+    for transform in features.request:
+        together = transformed([transform], some)
+        for i in range(some.num_rows):
+            for name, value in transformed([transform], some.slice(i, 1)).items():
+                if not np.array_equal(value, together[name][i : i + 1], equal_nan=True):
+                    reason = (
+                        f"{name} of row {i + 1} of {features.spine.name!r} is {value[0]:g} by itself and {together[name][i]:g} among others"
+                    )
+                    raise BadTransform(transform.name, f"{reason}: it may look at its own row only, and at no chance")
 
 
 def _empty_spine(view: FeatureView, schema: pa.Schema) -> pa.Table:

@@ -85,6 +85,8 @@ def _as_float32(column: Any) -> NDArray[np.float32]:
         return np.where(np.ma.getmaskarray(column), np.float32(np.nan), _as_float32(column.data))
     values = np.asarray(column)
     match values.dtype.kind:
+        case "M" if _loses_digits(values[~np.isnat(values)].astype(np.int64)):
+            raise TypeError("a float32 can't hold a time: take a span between two, or a part such as the hour")
         case "M" | "m":
             return np.where(np.isnat(values), np.float32(np.nan), values.astype(np.int64).astype(np.float32))
         case "b" | "i" | "u" | "f":
@@ -92,6 +94,10 @@ def _as_float32(column: Any) -> NDArray[np.float32]:
         case "O":
             return np.array([_number(value) for value in values.ravel()], np.float64).astype(np.float32).reshape(values.shape)
     raise TypeError(f"values of type {values.dtype} are no numbers")
+
+
+def _loses_digits(values: NDArray[np.int64]) -> bool:
+    return bool((values.astype(np.float32).astype(np.float64) != values).any())
 
 
 def _number(value: Any) -> float:

@@ -59,7 +59,7 @@ class Materializer:
         self._engines: dict[str, tuple[Facts, PointInTime]] = {}
 
     def run(self, view: FeatureView, at: datetime) -> Materialized:
-        """Bring a view to its last tick at or before `at`."""
+        """Bring a view to its last tick at or before `at`; a store that is further stays where it is, and says where."""
         layout = Layout(view)
         read, engine = self._engine(view)
         state = OnlineFeatures(self._store, [view]).state(view)
@@ -69,13 +69,13 @@ class Materializer:
         done = int(state["through"])
         tick = max(floored(view, since_epoch(at)), done)
         if tick == done and state["digest"] == read.snapshot.digest:
-            return Materialized(view.name, at, 0, 0)
+            return Materialized(view.name, from_epoch(tick), 0, 0)
         stale = self.stale(view)
         changed = _changed(view, engine.versions(view.table.name), done, tick)
         state = self._write(layout, engine, _union(view, changed, stale), tick, state)
         moved = {"through": tick, "version": read.snapshot.version, "digest": read.snapshot.digest}
         self._store.write([state_record(layout, {**state, **moved})])
-        return Materialized(view.name, at, changed.num_rows, 0 if stale is None else stale.num_rows)
+        return Materialized(view.name, from_epoch(tick), changed.num_rows, 0 if stale is None else stale.num_rows)
 
     def forget(self, view: FeatureView) -> None:
         """Remove everything that the store has of a view, under whatever definition."""

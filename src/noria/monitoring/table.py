@@ -6,6 +6,7 @@ drift, and the number of rows with them, within one budget of false alarms.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -251,7 +252,7 @@ def _check_names(names: Sequence[str], name: str) -> None:
 
 
 def _check(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequence[str], name: str) -> None:
-    if budget <= 0 or not (span > 0 if isinstance(span, int) else span > timedelta()):
+    if not 0 < budget < math.inf or not (span > 0 if isinstance(span, int) else span > timedelta()):
         raise NotJudged(
             what="a window of no length, or no budget",
             where=f"every={length(span)}, false_alarms_per_year={budget}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -63,12 +63,13 @@ class FileSource:
         there = files.list()
         if not there:
             raise MissingData(self.pattern, files.place)
-        before = (since or {}).get("files", {})
+        read, form = since or {}, [self.form.delimiter, self.form.decimal, self.form.encoding]
+        before = read.get("files", {}) if read.get("form", form) == form else {}  # what was refused may be right in another form
         fresh = [path for path in there if before.get(path) != there[path]]
         if not fresh:
             return None
         pieces = (Piece(path, self._loader(files, path), alone=True) for path in fresh)
-        return Batch(pieces, lambda refused: {"files": {path: mark for path, mark in there.items() if path not in refused}})
+        return Batch(pieces, lambda refused: {"files": {p: mark for p, mark in there.items() if p not in refused}, "form": form})
 
     def _loader(self, files: _LocalGlob | _RemoteGlob, path: str) -> Any:
         def load(con: duckdb.DuckDBPyConnection, name: str) -> Loaded:
@@ -158,6 +159,11 @@ def _with_data(paths: list[str]) -> list[str]:
     ]
 
 
+def _of_known_kinds(paths: Iterable[str]) -> list[str]:
+    """The files of a folder that can be read: others, such as a README, may stand beside them."""
+    return [p for p in paths if _ending(p) in (*PARQUET, *CSV, *JSON_LINES)]
+
+
 @dataclass(frozen=True)
 class _LocalGlob:
     """Files of this machine."""
@@ -182,7 +188,7 @@ class _LocalGlob:
 
     def list(self) -> dict[str, list[int]]:
         if self._base.is_dir():
-            found = list(self._base.rglob("*"))
+            found = [Path(p) for p in _of_known_kinds(map(str, self._base.rglob("*")))]
         elif self._base.is_file():  # a name may have brackets
             found = [self._base]
         else:
@@ -215,7 +221,7 @@ class _RemoteGlob:
         try:
             fs.invalidate_cache()
             base = fs._strip_protocol(self.pattern)
-            found = fs.find(base) if fs.isdir(base) else [p for p in fs.glob(self.pattern) if not fs.isdir(p)]
+            found = _of_known_kinds(fs.find(base)) if fs.isdir(base) else [p for p in fs.glob(self.pattern) if not fs.isdir(p)]
             details = {path: fs.info(path) for path in _with_data(sorted(found))}
         except Exception as error:  # every file system has exceptions of its own; re-raised with its words
             raise SourceAway(self.pattern, f"{type(error).__name__}: {error}") from error

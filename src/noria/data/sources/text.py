@@ -29,7 +29,7 @@ def value_of(text: str, kind: str, *, lenient: bool = False) -> str:
     if kind == "VARCHAR":
         return text
     if kind == "BIGINT":
-        return _whole(_plain_number(text) if lenient else text)
+        return _whole(f"regexp_replace({_plain_number(text)}, '[.]0*$', '')" if lenient else text)
     if kind == "DOUBLE":
         return _double(_plain_number(text) if lenient else text)
     if kind.startswith("DECIMAL") and kind.endswith(")"):
