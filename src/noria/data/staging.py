@@ -180,6 +180,7 @@ class Staging:
             self.seen.update(dict.fromkeys(c.name for c in loaded.columns))
             self._evolve(plan)
             self._insert(loaded, plan, piece.place)
+            self.con.execute(f"DROP TABLE {PIECE}")  # it is as large as what was staged of it
         self.raw += loaded.raw
         for note, count in loaded.notes.items():
             self._note(note, count)
@@ -261,12 +262,12 @@ class Staging:
         made = {n: replace(p, value=quoted(f"{RESERVED}{self.columns_made}_{n}")) for n, p in new.items()}
         values = [f"{p.value} AS {made[n].value}" for n, p in new.items()]
         parts: list[str] = []
-        for start in range(0, len(values), COLUMNS_AT_ONCE):  # since one statement for thousands of columns takes minutes to plan
-            parts.append(f"{RESERVED}part{len(parts)}")
-            self.con.execute(
-                f"CREATE OR REPLACE TEMP TABLE {parts[-1]} AS SELECT {', '.join(values[start : start + COLUMNS_AT_ONCE])} FROM {PIECE}"
-            )
-        self.con.execute(f"CREATE OR REPLACE TEMP TABLE {PIECE}_next AS SELECT * FROM {' POSITIONAL JOIN '.join([PIECE, *parts])}")
+        for start in range(0, len(values), COLUMNS_AT_ONCE) if len(values) > COLUMNS_AT_ONCE else ():
+            parts.append(f"{RESERVED}part{len(parts)}")  # since one statement for thousands of columns takes minutes to plan
+            some = ", ".join(values[start : start + COLUMNS_AT_ONCE])
+            self.con.execute(f"CREATE OR REPLACE TEMP TABLE {parts[-1]} AS SELECT {some} FROM {PIECE}")
+        every = "*" if parts else ", ".join(["*", *values])
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE {PIECE}_next AS SELECT {every} FROM {' POSITIONAL JOIN '.join([PIECE, *parts])}")
         for name in (PIECE, *parts):
             self.con.execute(f"DROP TABLE {name}")
         self.con.execute(f"ALTER TABLE {PIECE}_next RENAME TO {PIECE}")

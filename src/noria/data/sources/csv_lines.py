@@ -46,7 +46,7 @@ def load_csv(con: duckdb.DuckDBPyConnection, name: str, place: str, path: Path, 
     """Put the rows of a CSV file into a relation, as text. Raises `UnreadableData`."""
     import duckdb
 
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         return Loaded((), 0)
     with _in_utf8(path, place, form.encoding) as readable, connect(may_read_files=True) as reading:
         delimiter, names = _head(readable, place, form.delimiter)

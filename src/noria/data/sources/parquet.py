@@ -19,7 +19,7 @@ def load_parquet(con: duckdb.DuckDBPyConnection, name: str, place: str, path: Pa
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         return Loaded((), 0)
     try:
         with pq.ParquetFile(path) as file:
