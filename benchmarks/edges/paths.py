@@ -152,7 +152,7 @@ def _damaged_gzip() -> tuple[list[str], int]:
 
 SINGLE: list[tuple[str, Callable[[], Any], Any]] = [
     ("formats side by side", _endings, ["a", "b", "c", "d", "e", "f"]),
-    ("an ending that is not understood", _unknown_ending, (["a"], 1)),
+    ("a file of another kind in a folder", _unknown_ending, (["a"], 0)),
     ("an absolute path", _absolute, ["a"]),
     ("brackets in a name", _brackets, ["a"]),
     ("a link", _linked, ["a"]),

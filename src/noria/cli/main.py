@@ -104,7 +104,8 @@ def check(
         if json:
             show_json({"table": table.name, "contract": contract, "types": types})
         else:
-            typer.echo(f"# of the source: nr.files(…)\n{types}\n# of the table\n{contract}")
+            source = "\n".join(f"# {line}" for line in ["and of its source, nr.files(…):", *types.splitlines()])
+            typer.echo(f"{contract}\n{source}")
         return
     rows = {table.name: check_source(table, found.folder) for table in found.tables}
     check_views(found.views, rows, workspace.settings.stores.engine)

@@ -193,7 +193,9 @@ class _LocalGlob:
             found = [self._base]
         else:
             found = list(self._fixed.glob(str(self._base.relative_to(self._fixed))))
-        chosen = _with_data(sorted(str(p) for p in found if p.exists() and not p.is_dir())) or ([str(self._base)] if self._base.is_file() else [])
+        chosen = _with_data(sorted(str(p) for p in found if p.exists() and not p.is_dir())) or (
+            [str(self._base)] if self._base.is_file() else []
+        )
         return {p: [(s := Path(p).stat()).st_size, s.st_mtime_ns] for p in chosen}
 
     def relative(self, path: str) -> str:
