@@ -13,7 +13,7 @@ import pytest
 import noria as nr
 from noria.core.clock import ReplayClock
 from noria.core.conservation import Balance, RowsLost
-from noria.data.ingest import REASON, NotIngested, SchemaChanged, current, facts, ingest
+from noria.data.ingest import REASON, NotIngested, SchemaChanged, current, facts, ingest, replay_quarantine
 from noria.features.feature_set import FeatureSet
 from noria.features.point_in_time import PointInTime
 from noria.stores.tables import DeltaTables
@@ -152,3 +152,39 @@ def test_a_source_that_does_not_say_when_it_was_known_is_known_when_it_came(tmp_
     assert PointInTime([facts(table, store)]).join(early, [longer]).column("n").to_pylist() == [15]
     with pytest.raises(nr.NoriaError, match="after they were to be predicted"):
         FeatureSet("f", table, [view])
+
+
+AT = "2024-01-01T00:00:00Z"
+
+
+def csv(folder: Path, name: str, *rows: str, encoding: str = "utf-8") -> None:
+    (folder / name).write_text("\n".join(["id,at,v", *rows]) + "\n", encoding=encoding)
+
+
+def test_texts_that_name_two_facts_never_become_one_key(tmp_path: Path, store: DeltaTables) -> None:
+    table = nr.Table("events", nr.files("*.csv"), key="id", event_time="at")
+    names = ["1e3", "10e2", "1.1", "1.10"]
+    csv(tmp_path, "a.csv", *(f"{name},{AT},1" for name in names))
+    ingest(table, store, tmp_path)
+    assert sorted(facts(table, store).rows.column("id").to_pylist()) == sorted(names)
+
+
+def test_a_row_that_was_quarantined_supersedes_nothing_that_came_after_it(tmp_path: Path, store: DeltaTables) -> None:
+    def up_to(most: int) -> nr.Table:
+        return nr.Table("events", nr.files("*.csv"), key="id", event_time="at", contract=nr.Contract(between={"v": (0, most)}))
+
+    csv(tmp_path, "a.csv", f"1,{AT},200")
+    ingest(up_to(100), store, tmp_path)
+    csv(tmp_path, "b.csv", f"1,{AT},5")
+    ingest(up_to(100), store, tmp_path)
+    assert replay_quarantine(up_to(1000), store).balance.went["stored"] == 1
+    spine = pa.table({"id": [1], "_at": pa.array([START + timedelta(days=1)], pa.timestamp("us", tz="UTC"))})
+    view = nr.FeatureView("v", up_to(1000), entity="id", latest=["v"], ttl="30d")
+    assert PointInTime([facts(up_to(1000), store)]).join(spine, [view]).column("v").to_pylist() == [5]
+
+
+def test_files_are_read_again_once_their_encoding_is_declared(tmp_path: Path, store: DeltaTables) -> None:
+    csv(tmp_path, "a.csv", *(f"{i},{AT},x" for i in range(4)), f"9,{AT},Zürich", encoding="latin-1")
+    declared = [nr.Table("events", nr.files("*.csv", encoding=e), key="id", event_time="at") for e in (None, "latin-1")]
+    assert [ingest(t, store, tmp_path).balance.went["stored"] for t in declared] == [4, 1]
+    assert "Zürich" in facts(declared[1], store).rows.column("v").to_pylist()
