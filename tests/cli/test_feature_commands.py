@@ -147,3 +147,36 @@ def test_a_view_that_the_engine_refuses_is_named_by_check(shop: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error NR-211")
     assert "by_city" in done.stderr
+
+
+def test_rows_that_would_be_refused_are_counted_by_check_and_make_the_status_ill(shop: Path) -> None:
+    orders = shop / "data" / "orders.parquet"
+    pq.write_table(pq.read_table(orders).slice(0, 10), orders)
+    module = (shop / "shop.py").read_text()
+    declared = 'event_time="placed_at")'
+    assert module.count(declared) == 1
+    strict = 'event_time="placed_at", contract=nr.Contract(one_of={"city": ["nowhere"]}))'
+    (shop / "shop.py").write_text(module.replace(declared, strict))
+    found = {table["name"]: table for table in noria(shop, "check", "--json")["tables"]}
+    assert (found["orders"]["rows"], found["orders"]["reasons"]) == (10, {"city is not an allowed value": 10})
+    assert found["visits"]["reasons"] == {}
+    assert "would be quarantined 10: city is not an allowed value" in noria(shop, "check")
+    noria(shop, "ingest")
+    health = noria(shop, "status", "--json")["health"]
+    assert (health["health"], health["cause"]) == ("unhealthy", "10 of the last 10 rows for orders went into quarantine")
+
+
+def test_a_file_that_can_not_be_read_makes_the_status_ill_until_it_can(shop: Path) -> None:
+    module = (shop / "shop.py").read_text()
+    assert module.count("data/visits.parquet") == 1
+    (shop / "shop.py").write_text(module.replace("data/visits.parquet", "data/visits*.parquet"))
+    broken = shop / "data" / "visits2.parquet"
+    broken.write_bytes(b"PAR1 and no more")
+    assert "unreadable" in noria(shop, "check", code=2)
+    noria(shop, "ingest", code=2)
+    health = noria(shop, "status", "--json")["health"]
+    assert health["health"] == "unhealthy"
+    assert health["cause"].startswith("1 of the files of visits can't be read")
+    pq.write_table(pq.read_table(shop / "data" / "visits.parquet").slice(0, 5), broken)
+    noria(shop, "ingest")
+    assert noria(shop, "status", "--json")["health"]["health"] == "unknown"

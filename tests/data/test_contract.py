@@ -143,7 +143,7 @@ def test_an_added_column_is_taken_and_a_dropped_one_is_not(tmp_path: Path) -> No
 
 def test_a_suggested_contract_keeps_what_has_held_and_is_python(tmp_path: Path) -> None:
     write(tmp_path, city=["ams", "ber", "ams", "cph"] * 10, price=[1.0, 2.0, 3.0, None] * 10, paid=[0.5] * 40, **many(40))
-    contract = suggest(table(), check_source(table(), tmp_path))
+    contract = suggest(table(), check_source(table(), tmp_path).rows)
     cities = {"city": ["ams", "ber", "cph"]}
     assert contract == Contract(not_null=["paid", "city"], between={"price": (0.8, 3.2), "paid": (0.5, 0.5)}, one_of=cities)
     assert eval(as_python(contract), {"nr": nr}) == contract  # noqa: S307 - our own words

@@ -88,7 +88,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Try the project without doing anything: settings, module, declarations, sources, feature views on the engine."""
-    from noria.cli.render import console, show_json
+    from noria.cli.render import console, show_checked, show_json
     from noria.data.ingest import check_source
     from noria.data.table import INGESTED
     from noria.features.check import check_keys, check_transforms, check_views
@@ -99,7 +99,7 @@ def check(
         from noria.data.suggest import suggest as suggested
 
         table = found.table(suggest)
-        read = check_source(table, found.folder)
+        read = check_source(table, found.folder).rows
         contract, types = as_python(suggested(table, read)), suggest_types(types_of(read, without=[INGESTED]))
         if json:
             show_json({"table": table.name, "contract": contract, "types": types})
@@ -107,23 +107,27 @@ def check(
             source = "\n".join(f"# {line}" for line in ["and of its source, nr.files(…):", *types.splitlines()])
             typer.echo(f"{contract}\n{source}")
         return
-    rows = {table.name: check_source(table, found.folder) for table in found.tables}
+    checked = {table.name: check_source(table, found.folder) for table in found.tables}
+    rows = {name: table.rows for name, table in checked.items()}
     check_views(found.views, rows, workspace.settings.stores.engine)
     for endpoint in found.endpoints:
         check_keys(endpoint.model.features, endpoint.model.label, rows)
         check_transforms(endpoint.model.features, rows[endpoint.model.features.spine.name])
     result = {
         "project": found.settings.project.name,
-        "tables": [t.name for t in found.tables],
+        "tables": [{"name": name, **table.to_dict()} for name, table in checked.items()],
         "endpoints": [{"name": e.name, "features": len(e.model.features.features)} for e in found.endpoints],
     }
     if json:
         show_json(result)
-        return
-    out = console()
-    out.print(f"{result['project']}: {len(found.tables)} tables can be read, {len(found.endpoints)} endpoints declared")
-    for endpoint in found.endpoints:
-        out.print(f"  {endpoint.name}: {len(endpoint.model.features.features)} features, {len(endpoint.model.gates)} gates")
+    else:
+        out = console()
+        out.print(f"{result['project']}: {len(found.tables)} tables can be read, {len(found.endpoints)} endpoints declared")
+        show_checked(checked)
+        for endpoint in found.endpoints:
+            out.print(f"  {endpoint.name}: {len(endpoint.model.features.features)} features, {len(endpoint.model.gates)} gates")
+    if any(table.unreadable for table in checked.values()):
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from noria.core.errors import NoriaError
 
 if TYPE_CHECKING:
-    from noria.data.ingest import Ingested
+    from noria.data.ingest import Checked, Ingested
     from noria.features.skew import Skew
     from noria.loop.backtest import Backtested
     from noria.loop.state import Action
@@ -84,12 +84,26 @@ def show_ingested(done: Sequence[Ingested]) -> None:
         out.print(f"{d.snapshot.table}: {d.balance.came_in:,} rows read = {went}; version {d.snapshot.version}")
         for change in d.changes:
             out.print(f"  [cyan]columns[/] {change}")
-        for reason, rows in d.reasons.items():
-            out.print(f"  [yellow]quarantined[/] {rows:,}: {reason}")
-        for reason, rows in d.warnings.items():
-            out.print(f"  [yellow]warning[/] {reason} ({rows:,} rows)")
-        for path, reason in d.unreadable.items():
-            out.print(f"  [red]unreadable[/] {path}: {reason} (it is tried again next time)", soft_wrap=True)
+        _show_refused(d, "quarantined", " (it is tried again next time)")
+
+
+def show_checked(checked: Mapping[str, Checked]) -> None:
+    """What would become of the rows of each table, where some would be refused."""
+    out = console()
+    for table, found in checked.items():
+        if found.reasons or found.warnings or found.unreadable:
+            out.print(f"  {table}: {found.came_in:,} rows read")
+            _show_refused(found, "would be quarantined")
+
+
+def _show_refused(found: Ingested | Checked, quarantined: str, then: str = "") -> None:
+    out = console()
+    for reason, rows in found.reasons.items():
+        out.print(f"  [yellow]{quarantined}[/] {rows:,}: {reason}")
+    for reason, rows in found.warnings.items():
+        out.print(f"  [yellow]warning[/] {reason} ({rows:,} rows)")
+    for path, reason in found.unreadable.items():
+        out.print(f"  [red]unreadable[/] {path}: {reason}{then}", soft_wrap=True)
 
 
 def show_skew(skew: Skew) -> None:

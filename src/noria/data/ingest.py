@@ -38,6 +38,7 @@ __all__ = [
     "RAW",
     "REASON",
     "BadTimeColumn",
+    "Checked",
     "Ingested",
     "NotIngested",
     "NothingThere",
@@ -116,21 +117,42 @@ def replay_quarantine(table: Table, store: DeltaTables, clock: Clock | None = No
         return done
 
 
-def check_source(table: Table, folder: Path) -> pa.Table:
-    """Read a table's source and check its columns and its contract, without storing anything; returns the rows to store.
+@dataclass(frozen=True)
+class Checked:
+    """What a first ingestion would read: `came_in` records, of which `rows` fit their columns; the rest is told as in `Ingested`.
 
-    Raises what ingestion would refuse a first batch with.
+    rows: good ones and those that the contract refuses, which `reasons` counts
     """
+
+    rows: pa.Table
+    came_in: int
+    reasons: Mapping[str, int]
+    warnings: Mapping[str, int]
+    unreadable: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rows": self.came_in,
+            "reasons": dict(self.reasons),
+            "warnings": dict(self.warnings),
+            "unreadable": dict(self.unreadable),
+        }
+
+
+def check_source(table: Table, folder: Path) -> Checked:
+    """Read a table's source and judge its rows, without storing anything. Raises what ingestion would refuse a first batch with."""
     batch = table.source.read(folder, None)
     if batch is None:
         raise NothingThere(table.name, table.source.describe())
     with _staged(table, None, batch.pieces) as staging:
-        if staging.first_error is not None:
+        if staging.first_error is not None and not staging.came_in:
             raise staging.first_error
         if not staging.types:
             raise NothingThere(table.name, table.source.describe())
-        judge(staging, table, SystemClock().now())
-        return storing.staged_rows(staging, table)
+        judged = judge(staging, table, SystemClock().now())
+        refused = _count_reasons(quarantine.refused_rows(staging))
+        warnings = {**judged.warnings, **staging.notes, **batch.lost}
+        return Checked(storing.staged_rows(staging, table), staging.came_in, refused, warnings, dict(staging.unreadable))
 
 
 def current(table: Table, store: DeltaTables, version: int | None = None) -> Snapshot:

@@ -13,6 +13,7 @@ from noria.core.errors import UserMistake
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, worst
 from noria.core.heartbeat import beats
 from noria.data.ingest import REASON, quarantine_of
+from noria.data.quarantine import FILE_REFUSED
 from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
 from noria.evidence.monitoring import health_dict, newest
@@ -29,6 +30,7 @@ from noria.release.endpoint import Endpoint
 from noria.stores import catalog as db
 
 LAST_DECISIONS = 6
+MOST_REFUSED = 0.5  # of a batch's rows; with more of them in quarantine, its source has changed
 
 
 def status(project: Project, workspace: Workspace) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def status(project: Project, workspace: Workspace) -> dict[str, Any]:
     served = [b for e in project.endpoints for b in served_balances(workspace.log(e.name))]
     sums = [*_table_sums(workspace, tables), *_catalog_sums(workspace), *served]
     stages, waiting = _stages(project, workspace), _undelivered(project, workspace)
+    rest = [*_table_healths(workspace, tables), *_stage_healths(stages), *_alert_healths(waiting)]
     return {
         "project": project.settings.project.name,
         "folder": str(project.folder),
@@ -47,7 +50,7 @@ def status(project: Project, workspace: Workspace) -> dict[str, Any]:
         "conservation": [s.to_dict() for s in sums],
         "stages": stages,
         "undelivered": waiting,
-        "health": health_dict(_overall(sums, endpoints, [*_stage_healths(stages), *_alert_healths(waiting)])),
+        "health": health_dict(_overall(sums, endpoints, rest)),
         "next": _next(project, ingested=ingested, serving=any(e["champion"] for e in endpoints)),
     }
 
@@ -104,6 +107,22 @@ def _table_sums(workspace: Workspace, tables: list[dict[str, Any]]) -> list[Bala
             sums.append(Balance(found["stage"], found["came_in"], found["went"]))
             sums.append(Balance(f"table {table['name']}", found["went"]["stored"], {"rows now": table["rows"]}))
     return sums
+
+
+def _table_healths(workspace: Workspace, tables: list[dict[str, Any]]) -> list[Health]:
+    """What is wrong with what the tables' sources deliver: files that could not be taken in, a last batch of which most was refused."""
+    found: list[Health] = []
+    for table in tables:
+        files = [reason for reason in table["reasons"] if reason.startswith(FILE_REFUSED)]
+        if files:
+            count = sum(table["reasons"][reason] for reason in files)
+            found.append(Unhealthy(f"{count:,} of the files of {table['name']} can't be read: {files[0].removeprefix(FILE_REFUSED)}"))
+        if table["rows"] is not None:
+            balance = workspace.tables.details(table["name"])["balance"]
+            refused = balance["went"]["quarantined"]
+            if refused > balance["came_in"] * MOST_REFUSED:
+                found.append(Unhealthy(f"{refused:,} of the last {balance['came_in']:,} rows for {table['name']} went into quarantine"))
+    return found
 
 
 def _catalog_sums(workspace: Workspace) -> list[Balance]:

@@ -92,6 +92,8 @@ def test_a_field_is_the_text_that_stands_there(
         ("x,1.5\ny,2.5\n", "first line holds values"),
         ("Report of May\n\na,b\n1,2\n3,4\n5,6\n", "most of its lines are no rows"),
         ("\n\n", "names no columns"),
+        ("sep=;\na;b\n1;2\n", "first line is 'sep=;', which names no columns"),
+        ('"sep=,"\r\na,b\r\n1,2\r\n', "which names no columns"),
     ],
 )
 def test_a_file_that_would_lose_something_is_refused_with_the_reason(tmp_path: Path, content: str, words: str) -> None:

@@ -76,6 +76,8 @@ def _statement(path: Path, delimiter: str, names: Sequence[str]) -> str:
 def _head(path: Path, place: str, delimiter: str | None) -> tuple[str, list[str]]:
     """The delimiter, and the names of the columns."""
     lines = _first_lines(path, place)
+    if said := re.match(r'"?sep=(.)"?\r?\n', lines):  # what spreadsheets write above the names, and what no row may follow
+        raise UnreadableData(place, f"its first line is {said[0].strip()!r}, which names no columns: remove that line")
     chosen = delimiter or max(DELIMITERS, key=lambda d: _agreement(lines, d))
     names = [n or f"column{i}" for i, n in enumerate(next(iter(_records(lines, chosen)), []))]
     if not names:
