@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-SPILL_ABOVE = "2GB"
+SPILL_ABOVE = "3GB"
 RESERVED = "__noria_"  # how every column and relation begins that Noria adds to SQL; no column of a source may
 
 

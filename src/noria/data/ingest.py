@@ -119,10 +119,7 @@ def replay_quarantine(table: Table, store: DeltaTables, clock: Clock | None = No
 
 @dataclass(frozen=True)
 class Checked:
-    """What a first ingestion would read: `came_in` records, of which `rows` fit their columns; the rest is told as in `Ingested`.
-
-    rows: good ones and those that the contract refuses, which `reasons` counts
-    """
+    """What a first ingestion would do: `came_in` records are read, and `rows` are those it would store; the rest as in `Ingested`."""
 
     rows: pa.Table
     came_in: int
@@ -152,7 +149,7 @@ def check_source(table: Table, folder: Path) -> Checked:
         judged = judge(staging, table, SystemClock().now())
         refused = _count_reasons(quarantine.refused_rows(staging))
         warnings = {**judged.warnings, **staging.notes, **batch.lost}
-        return Checked(storing.staged_rows(staging, table), staging.came_in, refused, warnings, dict(staging.unreadable))
+        return Checked(storing.staged_rows(staging, table, judged.good), staging.came_in, refused, warnings, dict(staging.unreadable))
 
 
 def current(table: Table, store: DeltaTables, version: int | None = None) -> Snapshot:

@@ -13,7 +13,7 @@ from noria.core.ids import digest
 from noria.core.sql import RESERVED, connect, quoted
 from noria.data.columns import counts
 from noria.data.sources.port import Watermark
-from noria.data.staging import ORDER, STAGED, Expected, Staging
+from noria.data.staging import ORDER, Expected, Staging
 from noria.data.table import INGESTED, Table
 from noria.data.types import sql_of, stored_type
 from noria.stores import tables
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WEEK_US = 7 * 86_400 * 1_000_000
-FRESH, STORED, TIES = f"{RESERVED}fresh", f"{RESERVED}stored", f"{RESERVED}ties"
+DISTINCT, FRESH, STORED, TIES = (f"{RESERVED}{name}" for name in ("distinct", "fresh", "stored", "ties"))
 BEFORE_ALL = -(1 << 62)  # where the order of rows begins that came before everything stored
 BATCH_ROWS = 1 << 17  # that are written at once
 
@@ -61,12 +61,12 @@ def open_staging(con: duckdb.DuckDBPyConnection, table: Table, store: DeltaTable
     return Staging(con, Expected.of(table), {n: t for n, t in types.items() if t is not None}, store.count(table.name) > 0, survives)
 
 
-def staged_rows(staging: Staging, table: Table) -> pa.Table:
-    """All staged rows, in order, as a first ingestion would store them."""
+def staged_rows(staging: Staging, table: Table, good: str) -> pa.Table:
+    """The good rows, in order, as a first ingestion would store them."""
     columns = [quoted(c) for c in staging.types]
     if table.stamped:
         columns.append(f"{quoted(table.event_time)} AS {INGESTED}")
-    return staging.con.sql(f"SELECT {', '.join(columns)} FROM {STAGED} ORDER BY {ORDER}").to_arrow_table()
+    return staging.con.sql(f"SELECT {', '.join(columns)} FROM {good} ORDER BY {ORDER}").to_arrow_table()
 
 
 def fresh_rows(staging: Staging, table: Table, good: str, store: DeltaTables, now: datetime) -> Fresh:
@@ -81,7 +81,9 @@ def fresh_rows(staging: Staging, table: Table, good: str, store: DeltaTables, no
         first = store.count(table.name) == 0
         stamp = f", {quoted(table.event_time) if first else _moment(now)} AS {INGESTED}"
     distinct = f"SELECT {columns}{stamp}, max({ORDER}) AS {ORDER} FROM ({read}) GROUP BY {columns} HAVING count({ORDER}) = count(*)"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {FRESH} AS SELECT * FROM ({distinct}) ORDER BY ALL")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {DISTINCT} AS {distinct}")  # and then sorted: both at once would share the memory
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {FRESH} AS SELECT * FROM {DISTINCT} ORDER BY ALL")
+    con.execute(f"DROP TABLE {DISTINCT}")
     known, event = (f"epoch_us({quoted(c)})" for c in (table.known, table.event_time))
     [(rows, oldest, newest, known_from)] = con.sql(f"SELECT count(*), min({event}), max({event}), min({known}) FROM {FRESH}").fetchall()
     return Fresh(int(rows), oldest, newest, known_from)
