@@ -6,8 +6,12 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from projects import write_project
+
+settings.register_profile("noria", deadline=None)  # no test depends on how fast a machine is
+settings.load_profile("noria")
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
