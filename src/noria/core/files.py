@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -73,12 +74,16 @@ class LocalFiles:
         return path.read_bytes()
 
     def write(self, path: Path, data: bytes) -> None:
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        self.rename(partial, path)
+        partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.partial")  # two writers never share one
+        try:
+            with partial.open("wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            self.rename(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)  # what a full disk cut short
+            raise
 
     def append(self, path: Path) -> AppendFile:
         return LocalAppendFile(path)

@@ -3,36 +3,60 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from noria.core.errors import OutsideWorld
 from noria.core.files import Files
 
 FOLDER = "beats"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class OtherHost(OutsideWorld):
+    """Another machine is at work on the same folder."""
+
+    code = "NR-413"
+
+    def __init__(self, stage: str, host: str, at: datetime) -> None:
+        super().__init__(
+            what="another machine is at work on this project's folder",
+            where=f"{stage} on {host} gave its last sign of life at {at:%Y-%m-%d %H:%M:%S} UTC",
+            mend="stop it there, or give this machine a folder of its own: the catalog and the log are files, which only one machine can share",
+        )
 
 
 @dataclass(frozen=True)
 class Beat:
-    """The last sign of life of a stage. period: within which the next one is due; saw: counts of what it dealt with"""
+    """The last sign of life of a stage. period: within which the next one is due; saw: counts of what it dealt with; host: its machine"""
 
     stage: str
     at: datetime
     period: timedelta
     saw: Mapping[str, Any]
+    host: str = ""
 
     def late(self, now: datetime) -> bool:
         """Whether the stage stands still: a period and a half have passed, so that it is told within two."""
         return now - self.at > 1.5 * self.period
 
 
+@cache
+def this_host() -> str:
+    """The machine, by its boot or else its name: containers of one machine have names of their own, and share its locks all the same."""
+    return BOOT.read_text().strip() if BOOT.is_file() else socket.gethostname()
+
+
 def beat(root: Path, stage: str, at: datetime, period: timedelta, saw: Mapping[str, Any], files: Files) -> None:
     """Say that a stage lives."""
     folder = root / FOLDER
     files.make_folder(folder)
-    told = {"stage": stage, "at": at.isoformat(), "period_seconds": period.total_seconds(), "saw": dict(saw)}
+    told = {"stage": stage, "at": at.isoformat(), "period_seconds": period.total_seconds(), "saw": dict(saw), "host": this_host()}
     files.write(folder / f"{stage.replace('/', '.')}.json", json.dumps(told, sort_keys=True).encode())
 
 
@@ -43,10 +67,18 @@ def beats(root: Path, files: Files) -> list[Beat]:
     for path in files.list(folder, "*.json") if folder.is_dir() else []:
         try:
             raw = json.loads(files.read(path))
-            found.append(Beat(raw["stage"], datetime.fromisoformat(raw["at"]), timedelta(seconds=raw["period_seconds"]), raw["saw"]))
+            at, period = datetime.fromisoformat(raw["at"]), timedelta(seconds=raw["period_seconds"])
+            found.append(Beat(raw["stage"], at, period, raw["saw"], raw.get("host", "")))
         except (ValueError, KeyError, TypeError):
             found.append(Beat(path.stem, datetime.fromisoformat("0001-01-02T00:00:00+00:00"), timedelta(0), {}))
     return sorted(found, key=lambda b: b.stage)
+
+
+def require_this_host(root: Path, now: datetime, files: Files) -> None:
+    """Raises `OtherHost` while a loop or a server of another machine lives in this folder."""
+    for other in beats(root, files):
+        if other.host not in ("", this_host()) and not other.late(now):
+            raise OtherHost(other.stage, other.host, other.at)
 
 
 def forget(root: Path, stage: str, files: Files) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -59,6 +60,10 @@ decisions = sa.Table(
     sa.Column("evidence", sa.Text, nullable=False),
     sa.Column("done", sa.Boolean, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_at", sa.BigInteger, nullable=True),
+    sa.Column("error", sa.Text, nullable=False, server_default=""),
+    sa.Column("failed", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 releases = sa.Table(
     "releases",
@@ -143,8 +148,11 @@ lease = sa.Table(
     sa.Column("token", sa.BigInteger, nullable=False),
 )
 
-HEAD = "0003"
+HEAD = "0004"
 CONTROLLER = "controller"
+PATIENCE_SECONDS = 30.0  # for another process to let go of the file
+_AWAY = ("locked", "busy", "full", "disk i/o", "unable to open", "readonly")  # in SQLite's messages: what may be over the next time
+_DAMAGED = ("malformed", "not a database")
 
 
 class CatalogBusy(UserMistake):
@@ -188,39 +196,51 @@ class DamagedCatalog(OutsideWorld):
         )
 
 
+class CatalogAway(OutsideWorld):
+    """The catalog's file can't be read or written just now; nothing of it is lost."""
+
+    code = "NR-409"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            what="the catalog can't be read or written just now",
+            where=f"{path}: {reason}",
+            mend="it is whole: end what holds it (a backup, a database browser), or make room on its disk; the loop tries again by itself",
+        )
+
+
 class Catalog:
     """One catalog database. Reads are free; writes go through `transaction`, under the lease."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": PATIENCE_SECONDS})
         sa.event.listen(self._engine, "connect", _durable)
         sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         self._token: int | None = None
         self._lock: TextIO | None = None
-        try:
+        with self._asked():
             _migrate(self._engine)
-        except sa.exc.DatabaseError as error:
-            raise DamagedCatalog(path, str(error.orig)) from error
 
     # --- the lease ---
 
-    def take_lease(self) -> None:
-        """Become the one writer. A lock on a file dies with the process; the token outlives it. Raises `CatalogBusy`."""
+    def take_lease(self, patience_seconds: float = 0.0) -> None:
+        """Become the one writer. A lock on a file dies with the process; the token outlives it.
+
+        Raises `CatalogBusy` where another process is the writer and stays it for so long.
+        """
         lock = self.path.with_suffix(".lock").open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _locked(lock, patience_seconds):
             lock.seek(0)
             holder = lock.read().strip()
             lock.close()
-            raise CatalogBusy(self.path, holder) from error
+            raise CatalogBusy(self.path, holder)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
-        with self._engine.begin() as c:
+        with self._asked(), self._engine.begin() as c:
             current = c.scalar(sa.select(lease.c.token).where(lease.c.name == CONTROLLER)) or 0
             self._token = current + 1
             c.execute(sa.delete(lease).where(lease.c.name == CONTROLLER))
@@ -232,9 +252,31 @@ class Catalog:
         self._lock, self._token = None, None
 
     @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Let others write while this process works on something long; then become the writer again."""
+        self.release_lease()
+        try:
+            yield
+        finally:
+            self.take_lease(PATIENCE_SECONDS)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Raises `CatalogAway` or `DamagedCatalog` for what the database says of its file."""
+        try:
+            yield
+        except sa.exc.DatabaseError as error:
+            reason = str(error.orig)
+            if any(word in reason.lower() for word in _DAMAGED):
+                raise DamagedCatalog(self.path, reason) from error
+            if any(word in reason.lower() for word in _AWAY):
+                raise CatalogAway(self.path, reason) from error
+            raise
+
+    @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
         """One write transaction, all or nothing. Raises `LeaseLost` if another controller has taken over."""
-        with self._engine.begin() as c:
+        with self._asked(), self._engine.begin() as c:
             current = c.scalar(sa.select(lease.c.token).where(lease.c.name == CONTROLLER))
             if self._token is None or current != self._token:
                 raise LeaseLost(self._token or 0, current or 0)
@@ -244,13 +286,13 @@ class Catalog:
     def amending(self) -> Iterator[sa.Connection]:
         """A write transaction without the lease: for what people say of findings, and for what became of alerts. Nothing that the
         controller decides by is written so."""
-        with self._engine.begin() as c:
+        with self._asked(), self._engine.begin() as c:
             yield c
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection for reads that belong together."""
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
+        with self._asked(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
             yield c
 
     def rows(self, query: sa.Select[Any]) -> list[Any]:
@@ -288,10 +330,23 @@ def add_balance(c: sa.Connection, stage: str, subject: str, came_in: int, went: 
     c.execute(sa.insert(balances).values(stage=stage, subject=subject, came_in=sum_in, went=canonical_json(total)))
 
 
+def _locked(lock: TextIO, patience_seconds: float) -> bool:
+    """Whether this process got a lock on a file, in so long."""
+    until = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
+
+
 def _durable(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy begins transactions itself, as IMMEDIATE, see `Catalog`
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={PATIENCE_SECONDS * 1000:.0f}", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
