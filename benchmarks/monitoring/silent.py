@@ -32,6 +32,7 @@ import numpy as np
 
 from benchmarks.figure import Figure, Proof, most_a_year
 from benchmarks.monitoring.stages import stages
+from noria.core.clock import ReplayClock
 from noria.core.conservation import RowsLost
 from noria.core.errors import NoriaError
 from noria.data.ingest import ingest
@@ -265,7 +266,7 @@ def _go_on(project: Project, folder: Path, end: datetime, *, shadowed: bool = Fa
     world.catalog.take_lease()
     with closing(world.catalog):
         if shadowed:
-            train_now(world, BROKEN)
+            train_now(world, ReplayClock(BROKEN))
         replay([world], Span(BEGIN, end), lambda _: None)
     return world
 

@@ -74,7 +74,7 @@ def _still(since: datetime, now: datetime) -> dict[str, Failure]:
     def watcher(folder: Path) -> tuple[bool, str]:
         workspace = _workspace(folder)
         beat(workspace.root, WATCH, since, HOUR, {}, workspace.files)
-        Rounds(load_project(folder), workspace, ReplayClock(now), HOUR).run()
+        Rounds(load_project(folder), workspace, ReplayClock(now), HOUR, waits=True).run()
         return _dead(workspace, WATCH)
 
     return {"the loop has stopped": stopped, "the loop is stuck": stuck, "the watcher has stopped": watcher}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -288,12 +289,13 @@ def train(
     from noria.core.clock import SystemClock
     from noria.loop.controller import train_now
     from noria.loop.world import Policy, World
+    from noria.stores.catalog import PATIENCE_SECONDS
 
     found, workspace = open_project(project)
     chosen = found.endpoint(endpoint)
     world = World.open(found, workspace, chosen, Policy.declared(found, chosen), live=True)
-    world.catalog.take_lease()
-    show_actions(train_now(world, SystemClock().now()), {}, as_json=json)
+    world.catalog.take_lease(PATIENCE_SECONDS)
+    show_actions(train_now(world, SystemClock()), {}, as_json=json)
 
 
 @app.command()
@@ -317,9 +319,10 @@ def loop(
     found, workspace = open_project(project)
     begin_logging("text")
     clock, pause = SystemClock(), duration(every)
-    rounds = Rounds(found, workspace, clock, pause if forever else duration(found.settings.loop.tick))
+    rounds = Rounds(found, workspace, clock, pause if forever else duration(found.settings.loop.tick), waits=not forever)
     if not forever:
-        done = rounds.run(endpoint)
+        with closing(rounds):
+            done = rounds.run(endpoint)
         if not (json and done.troubles):  # a program is told one thing: the error
             show_actions(done.actions, done.troubles, as_json=json)
         if done.troubles:
@@ -328,7 +331,8 @@ def loop(
     with rounds.pulse():
         while True:
             done = rounds.run(endpoint)
-            show_actions(done.actions, done.troubles, as_json=json)
+            if not done.standing_by:
+                show_actions(done.actions, done.troubles, as_json=json)
             clock.sleep(pause)
 
 

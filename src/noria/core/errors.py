@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copyreg
 import difflib
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -73,6 +74,15 @@ class MissingExtra(UserMistake):
             where=f"it is needed for {needed_for}",
             mend=f'run `pip install "noria[{extra}]"`',
         )
+
+
+def as_noria(error: Exception) -> NoriaError:
+    """An error as one of ours: what nobody foresaw is a bug, and is told as one."""
+    if isinstance(error, NoriaError):
+        return error
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "nobody foresaw it"
+    return OurBug(what=f"{type(error).__name__}: {error}", where=where, mend="please report this")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

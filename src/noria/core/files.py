@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
+import time
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 
 class AppendFile(Protocol):
@@ -103,6 +105,19 @@ class LocalFiles:
 
     def make_folder(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
+
+
+def locked(file: IO[str], patience_seconds: float) -> bool:
+    """Whether this process got the lock of an open file in so long. It holds it until the file is closed, or the process ends."""
+    until = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
 
 
 def sync_folder(folder: Path) -> None:

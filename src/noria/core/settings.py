@@ -44,12 +44,18 @@ class StoreSettings(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LoopSettings(msgspec.Struct, forbid_unknown_fields=True):
-    """How often the controller turns, where its ticks lie on the clock (UTC), whose clock seasons follow, and how long a stage may take."""
+    """How often the controller turns, where its ticks lie on the clock (UTC), whose clock seasons follow, and how long a stage may take.
+
+    training_limit, training_memory_gb: what one training may take; retry: the pause after an action's first failure, which then grows
+    """
 
     tick: str = "1d"
     offset: str = "0s"
     time_zone: str = "UTC"
     longest: str = "6h"
+    training_limit: str = "6h"
+    training_memory_gb: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    retry: str = "1m"
 
 
 class ReplaySettings(msgspec.Struct, forbid_unknown_fields=True):

@@ -8,15 +8,16 @@ doing the unfinished action again.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.ids import canonical_json, finite, short
-from noria.loop.candidate import make_candidate
+from noria.loop.candidate import Candidate, make_candidate
 from noria.loop.incidents import close
 from noria.loop.releases import current_release
-from noria.loop.state import Action
+from noria.loop.state import BY_HAND, Action
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.stores import catalog as db
@@ -43,21 +44,35 @@ def journal(world: World, action: Action) -> None:
             )
 
 
+def by_hand(action: Action) -> bool:
+    """Whether a person asked for it, and waits for it."""
+    return action.reason == BY_HAND
+
+
 def unfinished(world: World) -> list[Action]:
-    """Decisions that were written down and not seen through."""
+    """Decisions that were written down, and neither seen through nor given up."""
     rows = world.catalog.rows(
         sa.select(db.decisions)
-        .where(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.done.is_(False))
+        .where(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.done.is_(False), db.decisions.c.failed.is_(False))
         .order_by(db.decisions.c.sequence)
     )
     return [Action(r.action, r.endpoint, from_epoch(r.at), r.subject, r.reason, json.loads(r.evidence)) for r in rows]
+
+
+def overtake(world: World, action: Action) -> None:
+    """The loop's own trainings that wait for another attempt are not needed any more: a person has trained."""
+    waiting = sa.and_(db.decisions.c.endpoint == action.endpoint, db.decisions.c.action == "train", db.decisions.c.key != action.key)
+    still = sa.and_(waiting, db.decisions.c.done.is_(False), db.decisions.c.failed.is_(False))
+    with world.catalog.transaction() as c:
+        c.execute(sa.update(db.decisions).where(still).values(done=True, outcome="overtaken by a training by hand"))
 
 
 def perform(world: World, action: Action) -> None:
     """Carry out one journalled action."""
     match action.verb:
         case "train":
-            _train(world, action)
+            release = current_release(world)
+            keep_candidate(world, action, make_candidate(world, action.at, release.champion if release else None), action.at)
         case "shadow":
             champion = _champion(world)
             _release(world, action, champion, action.subject, f"{short(action.subject)} shadows {short(champion)}")
@@ -67,16 +82,15 @@ def perform(world: World, action: Action) -> None:
             _refuse(world, action)
 
 
-def _train(world: World, action: Action) -> None:
-    release = current_release(world)
-    candidate = make_candidate(world, action.at, release.champion if release else None)
+def keep_candidate(world: World, action: Action, candidate: Candidate, as_of: datetime) -> None:
+    """The loop knows a candidate, trained as of a moment that may be later than when that was decided on."""
     rows = candidate.detail["rows"]
     with world.catalog.transaction() as c:
         c.execute(
             sa.insert(db.candidates).values(
                 decision=action.key,
                 endpoint=action.endpoint,
-                at=since_epoch(action.at),
+                at=since_epoch(as_of),
                 bundle=candidate.bundle,
                 run=candidate.run,
                 passed=candidate.passed,

@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from noria.core.errors import OurBug
+from noria.core.clock import Clock
+from noria.core.errors import NoriaError, OurBug, UserMistake, as_noria
 from noria.core.ids import short
-from noria.loop.act import journal, perform, unfinished
+from noria.loop.act import journal, keep_candidate, overtake, unfinished
+from noria.loop.attempts import CarryOut, at_once, count_attempt, note_failure
+from noria.loop.candidate import make_candidate
 from noria.loop.decide import decide
 from noria.loop.findings import observed
 from noria.loop.incidents import note
 from noria.loop.monitors import healths
 from noria.loop.observe import observe
-from noria.loop.state import Action
+from noria.loop.releases import current_release
+from noria.loop.state import BY_HAND, Action, State
+from noria.loop.trainings import training
 from noria.loop.windows import measure_windows
 from noria.loop.world import World
 
 MOST_STEPS = 20  # a turn that goes on beyond this runs in a circle
 
 
-def turn(world: World, now: datetime) -> list[Action]:
+def turn(world: World, now: datetime, carry_out: CarryOut = at_once) -> list[Action]:
     """Bring the endpoint to where it should be at `now`; returns what was done.
 
-    Level-triggered: a turn that was missed, repeated or cut short is made good by the next one.
+    Level-triggered: a turn that was missed, repeated or cut short is made good by the next one. It observes first, whatever becomes of
+    what was begun before.
     """
-    done = []
-    for action in unfinished(world):
-        perform(world, action)
-        done.append(action)
     measure_windows(world, now)
+    done: list[Action] = []
     for _ in range(MOST_STEPS):
-        state = observe(world, now)
-        if state.champion is not None:
-            if world.live:
-                world.tell_health(healths(state.monitors), now)
-            note(world.catalog, state.endpoint, short(state.champion), observed(world, state.monitors, now), now, world.outbox)
-        actions = decide(state)
+        state = look(world, now)
+        actions = unfinished(world) or decided(world, state)
         if not actions:
             return done
         for action in actions:
-            journal(world, action)
-            perform(world, action)
+            outcome = carry_out(world, action, now)
+            if outcome == "failed":
+                look(world, now)  # so that people are told
+            if outcome != "done":
+                return done
             done.append(action)
     raise OurBug(
         what="the controller does not come to rest",
@@ -49,11 +51,45 @@ def turn(world: World, now: datetime) -> list[Action]:
     )
 
 
-def train_now(world: World, now: datetime) -> list[Action]:
-    """Train a candidate because a person asks for it, and let the loop decide about it."""
-    if observe(world, now).champion is None:
-        return turn(world, now)
-    action = Action("train", world.endpoint.name, now, "by hand", "asked for by hand")
-    journal(world, action)
-    perform(world, action)
-    return [action, *turn(world, now)]
+def look(world: World, now: datetime) -> State:
+    """Observe the endpoint, and keep what is found wrong with it."""
+    state = observe(world, now)
+    if world.live:
+        world.tell_health(healths(state.monitors), now)
+    champion = "-" if state.champion is None else short(state.champion)
+    note(world.catalog, state.endpoint, champion, observed(world, state.monitors, now), now, world.outbox)
+    return state
+
+
+def decided(world: World, state: State) -> list[Action]:
+    """What is to be done now, written down."""
+    actions = decide(state)
+    for action in actions:
+        journal(world, action)
+    return actions
+
+
+def train_now(world: World, clock: Clock) -> list[Action]:
+    """Train a candidate because a person asks for it, and let the loop decide about it. The lease is lent while it trains, so that a loop
+    beside it goes on observing. Raises `TrainingAtWork`, and what the training raises."""
+    now = clock.now()
+    action = Action("train", world.endpoint.name, now, "by hand", BY_HAND)
+    with training(world):
+        journal(world, action)
+        count_attempt(world, action, now, timedelta())
+        release = current_release(world)
+        try:
+            with world.catalog.lent():
+                candidate = make_candidate(world, now, release.champion if release else None)
+        except BaseException as error:
+            note_failure(world, action, _as_ended(error), now)
+            raise
+        keep_candidate(world, action, candidate, now)
+        overtake(world, action)
+    return [action, *turn(world, clock.now())]
+
+
+def _as_ended(error: BaseException) -> NoriaError:
+    if isinstance(error, Exception):
+        return as_noria(error)
+    return UserMistake(what="it was stopped", where="by hand", mend="run the same command again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from noria.core.clock import in_words
@@ -11,12 +12,17 @@ from noria.loop.retrain import Drift, Regression, Stale, Trigger
 from noria.loop.state import Action, State, Verb
 from noria.release.rollout import Immediate
 
+REST = timedelta(days=1)  # after an action that was given up, or a first candidate that was refused
+
 
 def decide(state: State) -> list[Action]:
     """The next step of the endpoint's life: at most one, since every step changes the state.
 
-    A candidate that waits comes first, then a shadow that can be decided, then reasons to train.
+    A candidate that waits comes first, then a shadow that can be decided, then reasons to train. After an action that was given up,
+    nothing for a while: what failed so often would fail again.
     """
+    if state.failed_at is not None and state.now - state.failed_at < REST:
+        return []
     for policy in (release_candidate, conclude_shadow, train_first, retrain):
         actions = list(policy(state))
         if actions:
@@ -48,16 +54,16 @@ def conclude_shadow(state: State) -> Iterator[Action]:
 
 
 def train_first(state: State) -> Iterator[Action]:
-    """Without a champion there is nothing to serve."""
-    if state.champion is None and state.tried_at is None:
+    """Without a champion there is nothing to serve. Where the first candidate was refused, newer data may make a better one."""
+    if state.champion is None and (state.tried_at is None or state.now - state.tried_at >= max(REST, _pause(state))):
         yield _action(state, "train", "first", "there is no champion yet", {})
 
 
 def retrain(state: State) -> Iterator[Action]:
     """The first trigger that speaks, unless a challenger is on its way or the last training is too recent."""
-    if state.retrain is None or state.tried_at is None or state.challenger is not None:
+    if state.retrain is None or state.champion is None or state.tried_at is None or state.challenger is not None:
         return
-    if state.now - state.tried_at < state.retrain.pause:
+    if state.now - state.tried_at < _pause(state):
         return
     for trigger in state.retrain.when:
         spoken = _speaks(trigger, state)
@@ -65,6 +71,11 @@ def retrain(state: State) -> Iterator[Action]:
             reason, evidence = spoken
             yield _action(state, "train", short(state.champion or "none"), reason, evidence)
             return
+
+
+def _pause(state: State) -> timedelta:
+    """The least time between two trainings: what the project declares, and a tick, within which nothing new was seen."""
+    return max(state.retrain.pause if state.retrain is not None else timedelta(), state.tick)
 
 
 def _speaks(trigger: Trigger, state: State) -> tuple[str, dict[str, Any]] | None:

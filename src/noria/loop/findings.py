@@ -11,6 +11,7 @@ from noria.core.clock import from_epoch
 from noria.core.conservation import Balance
 from noria.core.ids import short
 from noria.data.profile import Profile
+from noria.loop.attempts import in_trouble
 from noria.loop.monitors import Monitors
 from noria.loop.releases import current_release
 from noria.loop.shadow import Paired
@@ -50,6 +51,7 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         *(finding for reading in monitors.metrics for finding in _metric(reading)),
         *(finding for reading in monitors.objectives for finding in _objective(reading, now)),
         *(_blind(blind.subject, blind.since, blind.why) for blind in monitors.blind),
+        *(_action(world) if world.live else ()),
     ]
     seen: dict[Kind, bool] = {
         "performance": any(len(reading.values) for reading in monitors.performance),
@@ -61,6 +63,7 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         "objective": bool(monitors.objectives),
         "metric": bool(monitors.metrics),
         "blind": True,
+        "action": world.live,
     }
     return Observed(tuple(found), frozenset(kind for kind, judged in seen.items() if judged))
 
@@ -231,6 +234,16 @@ def _volume(reading: VolumeReading | None, tick: timedelta) -> Iterator[Finding]
     words = f"{reading.name}: {reading.alarming.words}"
     mend = f"look at what fills {reading.name}; what was missed is made good by the next ingestion"
     yield Finding("volume", reading.name, first, "page", words, mend, reading.to_dict())
+
+
+def _action(world: World) -> Iterator[Finding]:
+    """What the loop decided and could not do."""
+    trouble = in_trouble(world)
+    if trouble is not None:
+        action, error = trouble.action, trouble.error
+        words = f"{action.verb} failed: {error.get('what', 'its process ended')} ({error.get('where', 'in the middle of it')})"
+        evidence = {"decision": action.key, "reason": action.reason, "attempts": trouble.attempts, **error}
+        yield Finding("action", action.verb, action.at, "page", words, error.get("mend", "it is tried again"), evidence)
 
 
 def _blind(subject: str, since: datetime, why: str) -> Finding:

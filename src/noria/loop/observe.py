@@ -12,7 +12,7 @@ from noria.core.clock import from_epoch
 from noria.loop.monitors import Monitors, read_monitors
 from noria.loop.releases import Release, current_release
 from noria.loop.shadow import shadow_gains
-from noria.loop.state import Pending, State
+from noria.loop.state import BY_HAND, Pending, State
 from noria.loop.world import World
 from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
 from noria.stores import catalog as db
@@ -21,9 +21,7 @@ from noria.stores import catalog as db
 def observe(world: World, now: datetime) -> State:
     """The endpoint's state at `now`, from the catalog alone."""
     release = current_release(world)
-    tried = world.catalog.rows(
-        sa.select(sa.func.max(db.decisions.c.at)).where(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.action == "train")
-    )[0][0]
+    tried = world.catalog.rows(sa.select(sa.func.max(db.decisions.c.at)).where(_own(world), db.decisions.c.action == "train"))[0][0]
     return State(
         now=now,
         endpoint=world.endpoint.name,
@@ -37,7 +35,20 @@ def observe(world: World, now: datetime) -> State:
         challenger=release.challenger if release else None,
         shadow=_shadow(world, release, now) if release else None,
         monitors=read_monitors(world, release, now) if release else Monitors(),
+        failed_at=_failed_at(world),
+        tick=world.grid.tick,
     )
+
+
+def _own(world: World) -> sa.ColumnElement[bool]:
+    """The endpoint's decisions, but for what a person asked for in vain."""
+    in_vain = sa.and_(db.decisions.c.failed, db.decisions.c.reason == BY_HAND)
+    return sa.and_(db.decisions.c.endpoint == world.endpoint.name, sa.not_(in_vain))
+
+
+def _failed_at(world: World) -> datetime | None:
+    rows = world.catalog.rows(sa.select(db.decisions).where(_own(world)).order_by(db.decisions.c.sequence.desc()).limit(1))
+    return from_epoch(rows[0].next_at) if rows and rows[0].failed else None
 
 
 def _trained_at(world: World, bundle: str) -> datetime:

@@ -7,52 +7,114 @@ One stage that fails does not stop the others: it is a finding, and the next rou
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from noria.core.clock import Clock, duration, in_words
-from noria.core.errors import NoriaError
-from noria.core.heartbeat import Beat, beat, beats
+from noria.core.errors import NoriaError, UserMistake, as_noria
+from noria.core.files import locked
+from noria.core.heartbeat import Beat, beat, beats, require_this_host
 from noria.core.progress import silence
 from noria.data.ingest import Ingested, ingest
+from noria.loop.attempts import Attempts
 from noria.loop.controller import turn
-from noria.loop.incidents import Outbox, Sent, close_elsewhere, digest, open_elsewhere, send_due
+from noria.loop.incidents import Outbox, Sent, close_elsewhere, digest, open_elsewhere, send_due, undelivered
 from noria.loop.materialization import materialize
-from noria.loop.project import Project
+from noria.loop.project import Project, load_project
 from noria.loop.releases import latest_release
 from noria.loop.state import Action
+from noria.loop.trainings import Trainings
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.monitoring.alerts import Channel, open_channel
 from noria.monitoring.findings import Finding
-from noria.stores.catalog import Catalog
+from noria.release.endpoint import Endpoint
+from noria.stores.catalog import PATIENCE_SECONDS, Catalog
 
 logger = logging.getLogger("noria.loop")
 
 LOOP, WATCH = "loop", "watch"
 WAITING = "waiting for the next round"
 PROJECT = "project"  # in the place of an endpoint, where a finding is about all of them
+TELLING, CHANNEL = "telling", "alerts/"
 
 
 @dataclass
 class Round:
-    """What a round did. troubles: the stages that failed, with the errors"""
+    """What a round did. troubles: the stages that failed, with the errors; standing_by: another loop is at work, and nothing was done"""
 
     actions: list[Action] = field(default_factory=list)
     troubles: dict[str, NoriaError] = field(default_factory=dict)
     sent: Sent | None = None
+    standing_by: bool = False
+
+
+class LoopAtWork(UserMistake):
+    """Another loop goes round this project."""
+
+    code = "NR-415"
+    http_status = 409
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(
+            what="another loop is at work on this project",
+            where=f"process {holder or 'unknown'}",
+            mend="let it go on, or stop it; a second `noria loop --forever` stands by until then",
+        )
+
+
+class Place:
+    """The place of the one loop of a project: a lock that dies with its process."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "loop.lock"
+        self._lock: TextIO | None = None
+
+    def take(self) -> None:
+        """Raises `LoopAtWork`."""
+        if self._lock is not None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self._path.open("a+")
+        if not locked(lock, 0):
+            lock.seek(0)
+            holder = lock.read().strip()
+            lock.close()
+            raise LoopAtWork(holder)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    @property
+    def mine(self) -> bool:
+        return self._lock is not None
+
+    def leave(self) -> None:
+        """Let another loop have it."""
+        if self._lock is not None:
+            self._lock.close()
+        self._lock = None
 
 
 class Rounds:
-    """Goes round and round one project. period: within which the next sign of life is due, as far as the watcher is concerned."""
+    """Goes round and round one project, which is read anew for each round.
 
-    def __init__(self, project: Project, workspace: Workspace, clock: Clock, period: timedelta) -> None:
-        self._project, self._workspace, self._clock, self._period = project, workspace, clock, period
-        self._outbox = Outbox(tuple(project.settings.alerts.channels))
+    period: within which the next sign of life is due, as far as the watcher is concerned; waits: whether a round waits for the trainings
+    that it begins: the last one of its process does
+    """
+
+    def __init__(self, project: Project, workspace: Workspace, clock: Clock, period: timedelta, *, waits: bool) -> None:
+        self._project, self._workspace, self._clock, self._period, self._waits = project, workspace, clock, period, waits
+        self._place = Place(workspace.root)
+        self._trainings = Trainings()
+        self._untold: dict[str, NoriaError] = {}  # troubles of a round that could tell nobody: of a locked catalog, of a full disk
         self._doing, self._since = "nothing yet", clock.now()
 
     @contextmanager
@@ -71,20 +133,37 @@ class Rounds:
         finally:
             ended.set()
             thread.join()
+            self.close()
+
+    def close(self) -> None:
+        """Leave the place to others. A training that has not ended is ended: the next loop begins it again."""
+        self._trainings.end()
+        self._place.leave()
 
     def run(self, endpoint: str | None = None) -> Round:
-        """One round, of one endpoint or of all."""
+        """One round, of one endpoint or of all. Raises `OtherHost`, and `LoopAtWork` where the round is the process's only one."""
         done = Round()
+        if not self._place.mine:
+            require_this_host(self._workspace.root, self._clock.now(), self._workspace.files)
+            try:
+                self._place.take()
+            except LoopAtWork:
+                if self._waits:
+                    raise
+                return Round(standing_by=True)
+        self._tried(done, PROJECT, self._read_project)
         for table in self._project.tables:
             self._tried(done, f"ingest/{table.name}", self._ingest, table.name)
         if (self._workspace.root / "online").is_dir():
             self._tried(done, "materialize", self._materialize)
-        for one in [self._project.endpoint(endpoint)] if endpoint else list(self._project.endpoints):
-            done.actions += self._tried(done, f"turn/{one.name}", self._turn, one.name) or []
-        self._begin("telling")
-        with closing(self._workspace.catalog()) as catalog:
-            self._tell_troubles(catalog, done)
-            done.sent = tell(catalog, self._project, self._clock.now())
+        endpoints = [self._project.endpoint(endpoint)] if endpoint else list(self._project.endpoints)
+        self._turn_all(done, endpoints)
+        while self._waits and self._trainings.busy:
+            self._begin("training")
+            self._trainings.wait(duration(self._project.settings.loop.training_limit))
+            self._turn_all(done, endpoints)
+        self._tried(done, TELLING, self._tell, done)
+        self._untold = dict(done.troubles) if TELLING in done.troubles else {}
         self._begin(WAITING)
         self._beat()
         return done
@@ -93,13 +172,17 @@ class Rounds:
         self._doing, self._since = stage, self._clock.now()
 
     def _tried(self, done: Round, stage: str, work: Callable[..., Any], *given: Any) -> Any:
+        """A stage's work; what it raises, foreseen or not, is a trouble of this round and ends neither it nor the loop."""
         self._begin(stage)
         try:
             return work(*given)
-        except NoriaError as error:
-            logger.error("%s failed: %s", stage, error)
-            done.troubles[stage] = error
+        except Exception as error:
+            done.troubles[stage] = as_noria(error)
+            logger.error("%s failed: %s", stage, done.troubles[stage], exc_info=logger.isEnabledFor(logging.DEBUG))
             return None
+
+    def _read_project(self) -> None:
+        self._project = load_project(self._project.folder)
 
     def _ingest(self, table: str) -> Ingested:
         return ingest(self._project.table(table), self._workspace.tables, self._project.folder)
@@ -107,26 +190,44 @@ class Rounds:
     def _materialize(self) -> None:
         materialize(self._workspace, self._project.views, self._clock.now(), silence)
 
+    def _turn_all(self, done: Round, endpoints: Sequence[Endpoint]) -> None:
+        for one in endpoints:
+            done.actions += self._tried(done, f"turn/{one.name}", self._turn, one.name) or []
+
     def _turn(self, endpoint: str) -> list[Action]:
         chosen = self._project.endpoint(endpoint)
         world = World.open(self._project, self._workspace, chosen, Policy.declared(self._project, chosen), live=True)
         with closing(world.catalog):
-            world.catalog.take_lease()
-            return turn(world, self._clock.now())
+            world.catalog.take_lease(PATIENCE_SECONDS)
+            loop = self._project.settings.loop
+            return turn(world, self._clock.now(), Attempts(self._trainings, duration(loop.retry), duration(loop.training_limit)))
 
     def _beat(self) -> None:
+        """A heartbeat that can't be written is no reason to die of: the watcher will tell that it is overdue."""
+        if not self._place.mine:
+            return  # the loop that is at work beats
         saw = {"doing": self._doing, "since": self._since.isoformat()}
-        beat(self._workspace.root, LOOP, self._clock.now(), self._period, saw, self._workspace.files)
+        try:
+            beat(self._workspace.root, LOOP, self._clock.now(), self._period, saw, self._workspace.files)
+        except OSError as error:
+            logger.error("no sign of life could be given: %s", error)
 
-    def _tell_troubles(self, catalog: Catalog, done: Round) -> None:
-        """Stages that failed are findings; so is a watcher that stands still."""
-        now = self._clock.now()
-        for stage, error in done.troubles.items():
-            words = f"{stage} failed: {error.what} ({error.where})"
-            open_elsewhere(catalog, PROJECT, Finding("blind", stage, now, "page", words, error.mend, error.to_dict()), now, self._outbox)
-        close_elsewhere(catalog, PROJECT, "blind", list(done.troubles), now, self._outbox)
-        watchers = [b for b in beats(self._workspace.root, self._workspace.files) if b.stage == WATCH]
-        _tell_dead(catalog, _late(watchers, now), now, self._outbox, only=[WATCH])
+    def _tell(self, done: Round) -> None:
+        """Tell people what was found. Stages that failed are findings; so are a watcher that stands still and a channel that is down."""
+        with closing(self._workspace.catalog()) as catalog:
+            now, outbox = self._clock.now(), Outbox(tuple(self._project.settings.alerts.channels))
+            for stage, error in {**self._untold, **done.troubles}.items():
+                words = f"{stage} failed: {error.what} ({error.where})"
+                open_elsewhere(catalog, PROJECT, Finding("blind", stage, now, "page", words, error.mend, error.to_dict()), now, outbox)
+            watchers = [b for b in beats(self._workspace.root, self._workspace.files) if b.stage == WATCH]
+            _tell_dead(catalog, _late(watchers, now), now, outbox, only=[WATCH])
+            done.sent = tell(catalog, self._project, now)
+            down = [f"{CHANNEL}{name}" for name in undelivered(catalog)]
+            for name, waiting in undelivered(catalog).items():
+                words = f"{name} takes no alerts: {waiting['why']}"
+                mend = "mend the channel; what waits for it is sent in order, and nothing is lost"
+                open_elsewhere(catalog, PROJECT, Finding("blind", f"{CHANNEL}{name}", now, "page", words, mend, waiting), now, outbox)
+            close_elsewhere(catalog, PROJECT, "blind", [*done.troubles, *down], now, outbox)
 
 
 def tell(catalog: Catalog, project: Project, now: datetime) -> Sent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from noria.core.clock import since_epoch
@@ -13,6 +13,8 @@ from noria.loop.retrain import Retrain
 from noria.release.rollout import Immediate, Rollout, ShadowVerdict
 
 Verb = Literal["train", "shadow", "promote", "refuse"]
+
+BY_HAND = "asked for by hand"  # the reason of an action that a person asked for
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class State:
     champion: the bundle that answers; None before the first
     champion_trained_at: up to when the champion knows the world
     tried_at: when a training was last decided on, whatever came of it; None before the first
+    failed_at: when the newest action was given up; None where it was not
+    tick: how long a window is
     challenger: the bundle that shadows; shadow: what its shadow says now
     """
 
@@ -46,6 +50,8 @@ class State:
     challenger: str | None
     shadow: ShadowVerdict | None
     monitors: Monitors = field(default_factory=Monitors)
+    failed_at: datetime | None = None
+    tick: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True)

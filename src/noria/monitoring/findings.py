@@ -13,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead"]
+Kind = Literal["fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead", "action"]
 Severity = Literal["page", "inform"]
 
 OVER = 0.2  # of the level of alarm, below which an episode of evidence is over
 SURGE = 10.0  # times a peak, to which evidence that had ebbed rises again
 
-KINDS: tuple[Kind, ...] = ("fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead")
+KINDS: tuple[Kind, ...] = ("fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead", "action")
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ every write transaction, because a paused process does not know that its lease h
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +21,7 @@ import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.errors import OutsideWorld, UserMistake
+from noria.core.files import locked
 from noria.core.ids import canonical_json
 
 metadata = sa.MetaData()
@@ -231,7 +230,7 @@ class Catalog:
         Raises `CatalogBusy` where another process is the writer and stays it for so long.
         """
         lock = self.path.with_suffix(".lock").open("a+")
-        if not _locked(lock, patience_seconds):
+        if not locked(lock, patience_seconds):
             lock.seek(0)
             holder = lock.read().strip()
             lock.close()
@@ -328,19 +327,6 @@ def add_balance(c: sa.Connection, stage: str, subject: str, came_in: int, went: 
     c.execute(sa.delete(balances).where(same))
     sum_in = came_in + (before.came_in if before else 0)
     c.execute(sa.insert(balances).values(stage=stage, subject=subject, came_in=sum_in, went=canonical_json(total)))
-
-
-def _locked(lock: TextIO, patience_seconds: float) -> bool:
-    """Whether this process got a lock on a file, in so long."""
-    until = time.monotonic() + patience_seconds
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                return False
-            time.sleep(0.05)
 
 
 def _durable(connection: Any, _record: Any) -> None:
