@@ -6,6 +6,7 @@ watches performance has a reason to retrain.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,19 @@ endpoint = nr.Endpoint("returns", model, release=nr.Rollout(shadow="2d", at_most
 monitor = nr.Monitor(endpoint, false_alarms_per_year=6, performance=[nr.Tolerance("log_loss", by=0.05)])
 retrain = nr.Retrain(model, when=[nr.regression(), nr.stale("60d")], cooldown="7d")
 """
+
+
+def edited(text: str, changes: Mapping[str, str]) -> str:
+    """A text in which each of these pieces is replaced; one that does not stand in it is a test that would test nothing."""
+    for old, new in changes.items():
+        assert old in text, f"{old!r} does not stand in what is edited"
+        text = text.replace(old, new)
+    return text
+
+
+def edit(path: Path, changes: Mapping[str, str]) -> None:
+    """The same of a file."""
+    path.write_text(edited(path.read_text(), changes))
 
 
 def write_project(folder: Path, module: str = MODULE, settings: str = SETTINGS) -> Path:

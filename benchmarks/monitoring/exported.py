@@ -43,10 +43,10 @@ window = pd.concat([pd.read_parquet(path) for path in sorted(pathlib.Path("windo
 def exported() -> Proof:
     """A small project's windows in every tool."""
     sys.path.append(str(Path(__file__).parents[2] / "tests"))
-    from projects import SETTINGS, write_project
+    from projects import SETTINGS, edited, write_project
 
     with tempfile.TemporaryDirectory() as folder:
-        shop, out = write_project(Path(folder) / "shop", settings=SETTINGS.replace("2024-03-28", "2024-02-25")), Path(folder) / "out"
+        shop, out = write_project(Path(folder) / "shop", settings=edited(SETTINGS, {"2024-03-28": "2024-02-25"})), Path(folder) / "out"
         for command in (["ingest"], ["replay"], ["monitor", "export", str(out)]):
             told = subprocess.run([sys.executable, "-m", "noria", *command, "--json"], cwd=shop, check=True, capture_output=True, text=True)
         rows = sum(json.loads(told.stdout)["windows"].values())

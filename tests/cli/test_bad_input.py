@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from projects import edit
+
 
 def noria(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "noria", *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
@@ -93,12 +95,7 @@ def test_training_before_anything_was_ingested_says_what_to_run(shop: Path) -> N
 
 
 def test_a_trainer_that_raises_leaves_nothing_registered(shop: Path) -> None:
-    module = (
-        (shop / "shop.py")
-        .read_text()
-        .replace("    return lightgbm.train", "    raise RuntimeError('out of luck')\n    return lightgbm.train")
-    )
-    (shop / "shop.py").write_text(module)
+    edit(shop / "shop.py", {"    return lightgbm.train": "    raise RuntimeError('out of luck')\n    return lightgbm.train"})
     assert noria("ingest", folder=shop).returncode == 0
     refused(noria("train", folder=shop), "NR-310", "out of luck", "shop.py")
     assert not list(shop.glob(".noria/objects/bundles/*"))

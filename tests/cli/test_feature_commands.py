@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import noria as nr
+from projects import edit
 
 END = "2024-03-28T00:00:00"
 
@@ -100,8 +101,7 @@ def test_skew_is_measured_on_what_was_served(shop: Path) -> None:
     assert found["rows"] > 150
     assert found["views"] == {"by_city": 0.0, "last_visit": 0.0, "request": 0.0}
     assert "every feature equals its offline value" in noria(shop, "skew", "--since", "3d")
-    module = (shop / "shop.py").read_text()
-    (shop / "shop.py").write_text(module.replace("multiply(values, 2.0)", "multiply(values, 2.5)"))
+    edit(shop / "shop.py", {"multiply(values, 2.0)": "multiply(values, 2.5)"})
     found = noria(shop, "skew", "--since", "3d", "--json")
     assert found["views"]["request"] == 1.0
     assert found["views"]["by_city"] == 0.0
@@ -111,12 +111,11 @@ def test_skew_is_measured_on_what_was_served(shop: Path) -> None:
 
 def test_a_monitor_turns_skew_into_a_finding(shop: Path) -> None:
     noria(shop, "ingest")
-    module = (shop / "shop.py").read_text().replace("false_alarms_per_year=6,", "false_alarms_per_year=6, skew=0.01,")
-    (shop / "shop.py").write_text(module)
+    edit(shop / "shop.py", {"false_alarms_per_year=6,": "false_alarms_per_year=6, skew=0.01,"})
     noria(shop, "replay", "--json")
     healthy = noria(shop, "status", "--json")["endpoints"][0]["monitors"]
     assert {m["monitor"]: m["health"] for m in healthy}["skew"] == "healthy"
-    (shop / "shop.py").write_text(module.replace("multiply(values, 2.0)", "multiply(values, 2.5)"))
+    edit(shop / "shop.py", {"multiply(values, 2.0)": "multiply(values, 2.5)"})
     ill = {m["monitor"]: m for m in noria(shop, "status", "--json")["endpoints"][0]["monitors"]}
     assert ill["skew"]["health"] == "unhealthy"
     assert "twice (request)" in ill["skew"]["cause"]
@@ -141,8 +140,7 @@ def test_a_contract_is_suggested_from_the_data(shop: Path) -> None:
 
 
 def test_a_view_that_the_engine_refuses_is_named_by_check(shop: Path) -> None:
-    module = (shop / "shop.py").read_text().replace('nr.mean("seconds"', 'nr.mean("no_such(seconds)"')
-    (shop / "shop.py").write_text(module)
+    edit(shop / "shop.py", {'nr.mean("seconds"': 'nr.mean("no_such(seconds)"'})
     done = subprocess.run([sys.executable, "-m", "noria", "check"], cwd=shop, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error NR-211")
@@ -152,11 +150,8 @@ def test_a_view_that_the_engine_refuses_is_named_by_check(shop: Path) -> None:
 def test_rows_that_would_be_refused_are_counted_by_check_and_make_the_status_ill(shop: Path) -> None:
     orders = shop / "data" / "orders.parquet"
     pq.write_table(pq.read_table(orders).slice(0, 10), orders)
-    module = (shop / "shop.py").read_text()
-    declared = 'event_time="placed_at")'
-    assert module.count(declared) == 1
     strict = 'event_time="placed_at", contract=nr.Contract(one_of={"city": ["nowhere"]}))'
-    (shop / "shop.py").write_text(module.replace(declared, strict))
+    edit(shop / "shop.py", {'event_time="placed_at")': strict})
     found = {table["name"]: table for table in noria(shop, "check", "--json")["tables"]}
     assert (found["orders"]["rows"], found["orders"]["reasons"]) == (10, {"city is not an allowed value": 10})
     assert found["visits"]["reasons"] == {}
@@ -167,9 +162,7 @@ def test_rows_that_would_be_refused_are_counted_by_check_and_make_the_status_ill
 
 
 def test_a_file_that_can_not_be_read_makes_the_status_ill_until_it_can(shop: Path) -> None:
-    module = (shop / "shop.py").read_text()
-    assert module.count("data/visits.parquet") == 1
-    (shop / "shop.py").write_text(module.replace("data/visits.parquet", "data/visits*.parquet"))
+    edit(shop / "shop.py", {"data/visits.parquet": "data/visits*.parquet"})
     broken = shop / "data" / "visits2.parquet"
     broken.write_bytes(b"PAR1 and no more")
     assert "unreadable" in noria(shop, "check", code=2)

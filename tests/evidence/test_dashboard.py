@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import SETTINGS, write_project
+from projects import SETTINGS, edited, write_project
 from servers import Standalone, make_bundle
 
 NAME = re.compile(r"\bnoria_[a-z_]+")
@@ -29,7 +29,7 @@ def noria(shop: Path, *words: str) -> str:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop of a few days, one of whose monitors is not well: nothing has come since."""
-    folder = write_project(tmp_path_factory.mktemp("board") / "shop", settings=SETTINGS.replace("2024-03-28", "2024-02-16"))
+    folder = write_project(tmp_path_factory.mktemp("board") / "shop", settings=edited(SETTINGS, {"2024-03-28": "2024-02-16"}))
     for words in (["ingest"], ["replay"], ["loop"]):
         noria(folder, *words, "--json")
     return folder

@@ -18,12 +18,12 @@ from noria.loop.releases import current_release
 from noria.loop.windows import answered_rows
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
-from projects import MODULE, SETTINGS, write_project
+from projects import MODULE, SETTINGS, edited, write_project
 
 
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = SETTINGS.replace("2024-03-28T00:00:00Z", "2024-02-20T00:00:00Z")
+    settings = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-20T00:00:00Z"})
     folder = write_project(tmp_path_factory.mktemp("export") / "shop", settings=settings)
     for command in ("ingest", "replay"):
         subprocess.run([sys.executable, "-m", "noria", command, "--json"], cwd=folder, check=True, capture_output=True)
@@ -67,8 +67,8 @@ def test_every_row_of_the_log_and_of_the_training_set_is_there(replayed: Path, t
 
 def test_inputs_are_compared_with_a_fixed_period_where_one_is_declared(tmp_path: Path) -> None:
     start, end = "2024-01-05T00:00Z", "2024-01-30T00:00+00:00"
-    module = MODULE.replace("false_alarms_per_year=6,", f'false_alarms_per_year=6, reference=("{start}", "{end}"),')
-    folder = write_project(tmp_path / "shop", module, SETTINGS.replace("2024-03-28T00:00:00Z", "2024-02-13T00:00:00Z"))
+    module = edited(MODULE, {"false_alarms_per_year=6,": f'false_alarms_per_year=6, reference=("{start}", "{end}"),'})
+    folder = write_project(tmp_path / "shop", module, edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-13T00:00:00Z"}))
     assert [noria(folder, command)[0] for command in ("ingest", "replay")] == [0, 0]
     code, told = noria(folder, "monitor", "export", str(tmp_path / "out"))
     assert code == 0
@@ -90,7 +90,7 @@ def test_inputs_are_compared_with_a_fixed_period_where_one_is_declared(tmp_path:
 
 
 def test_a_fixed_period_of_which_nothing_is_known_yet_stops_the_training_and_says_so(tmp_path: Path) -> None:
-    module = MODULE.replace("false_alarms_per_year=6,", 'false_alarms_per_year=6, reference=("2024-03-01T00:00Z", "2024-03-25T00:00Z"),')
+    module = edited(MODULE, {"false_alarms_per_year=6,": 'false_alarms_per_year=6, reference=("2024-03-01T00:00Z", "2024-03-25T00:00Z"),'})
     folder = write_project(tmp_path / "shop", module)
     assert noria(folder, "ingest")[0] == 0
     code, told = noria(folder, "replay")

@@ -12,14 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from noria.cli.main import app
-from projects import SETTINGS, write_project
+from projects import SETTINGS, edited, write_project
 
 QUIET = "2024-02-15T12:00:00Z"
 
 
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = SETTINGS.replace("2024-03-28T00:00:00Z", "2024-03-07T00:00:00Z") + '\n[alerts]\nchannels = ["log"]\n'
+    settings = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-03-07T00:00:00Z"}) + '\n[alerts]\nchannels = ["log"]\n'
     folder = write_project(tmp_path_factory.mktemp("window") / "shop", settings=settings)
     for command in ("ingest", "replay"):
         assert CliRunner().invoke(app, [command, "--json", "--project", str(folder)]).exit_code == 0

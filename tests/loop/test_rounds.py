@@ -23,6 +23,7 @@ from noria.loop.project import load_project
 from noria.loop.rounds import LOOP, WAITING, watch
 from noria.loop.workspace import Workspace
 from noria.serving.supervisor import BEAT
+from projects import edit
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 PERIOD = 2.0
@@ -105,7 +106,7 @@ def test_a_server_that_is_frozen_is_told_by_the_watcher(shop: Path) -> None:
 
 def test_a_loop_whose_source_never_answers_is_told_by_the_watcher(shop: Path) -> None:
     noria(shop, "ingest")
-    (shop / "noria.toml").write_text((shop / "noria.toml").read_text().replace("[loop]", '[loop]\nlongest = "3s"'))
+    edit(shop / "noria.toml", {"[loop]": '[loop]\nlongest = "3s"'})
     (shop / "data" / "visits.parquet").unlink()
     os.mkfifo(shop / "data" / "visits.parquet")  # opening it waits for a writer, for ever
     with ExitStack() as stack:

@@ -32,6 +32,7 @@ from noria.models.registry import CHAMPION
 from noria.monitoring.findings import Observed
 from noria.serving.log.segments import FALLBACK, LogFailed, PredictionLog, Predictions
 from noria.serving.observe.failures import FAILURES_FILE, Failures
+from projects import edit
 
 TWICE = 4  # the place of the feature
 Change = Callable[[Predictions], None]
@@ -101,13 +102,11 @@ def opened(shop: Path) -> World:
 
 
 def declare_slices(shop: Path, name: str) -> None:
-    module = (shop / "shop.py").read_text()
-    (shop / "shop.py").write_text(module.replace("false_alarms_per_year=6,", f'false_alarms_per_year=6, slices=["{name}"],'))
+    edit(shop / "shop.py", {"false_alarms_per_year=6,": f'false_alarms_per_year=6, slices=["{name}"],'})
 
 
 def declare_slo(shop: Path, given: str) -> None:
-    module = (shop / "shop.py").read_text()
-    (shop / "shop.py").write_text(module.replace('nr.Endpoint("returns", model,', f'nr.Endpoint("returns", model, slo=nr.SLO({given}),'))
+    edit(shop / "shop.py", {'nr.Endpoint("returns", model,': f'nr.Endpoint("returns", model, slo=nr.SLO({given}),'})
 
 
 def test_a_bundle_that_is_not_here_answers_and_its_windows_are_measured_all_the_same(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,8 +275,7 @@ def test_slices_of_what_is_no_feature_are_refused_with_the_nearest_name(shop: Pa
     ],
 )
 def test_what_inputs_are_compared_with_has_windows_enough(shop: Path, given: str, refused: str) -> None:
-    module = (shop / "shop.py").read_text()
-    (shop / "shop.py").write_text(module.replace("false_alarms_per_year=6,", f"false_alarms_per_year=6, {given},"))
+    edit(shop / "shop.py", {"false_alarms_per_year=6,": f"false_alarms_per_year=6, {given},"})
     if refused:
         with pytest.raises(UserMistake, match=refused):
             load_project(shop)

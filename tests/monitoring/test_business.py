@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.projects import MODULE, SETTINGS, write_project
+from tests.projects import MODULE, SETTINGS, edited, write_project
 
 from noria.core.errors import UserMistake
 from noria.core.health import Healthy, Unhealthy, Unknown
@@ -85,8 +85,8 @@ def test_a_project_declares_metrics_and_the_loop_reads_them(tmp_path: Path) -> N
     declared = 'metrics=[nr.Metric("mean price", "SELECT avg(price) FROM predictions", by=20), ' + (
         'nr.Metric("returns", "SELECT avg(outcome) FROM outcomes", by=0.2), nr.Metric("odd", "SELECT nothing", by=1)], '
     )
-    module = MODULE.replace("false_alarms_per_year=6, ", f"false_alarms_per_year=6, {declared}")
-    settings = SETTINGS.replace("2024-03-28T00:00:00Z", "2024-02-29T00:00:00Z")
+    module = edited(MODULE, {"false_alarms_per_year=6, ": f"false_alarms_per_year=6, {declared}"})
+    settings = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-29T00:00:00Z"})
     shop = write_project(tmp_path / "shop", module, settings)
     for command in ("ingest", "replay"):
         subprocess.run([sys.executable, "-m", "noria", command, "--json"], cwd=shop, check=True, capture_output=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.projects import MODULE, SETTINGS, write_project
+from tests.projects import MODULE, SETTINGS, edit, edited, write_project
 
 from noria.core.clock import since_epoch
 from noria.core.files import LocalFiles
@@ -27,10 +27,8 @@ from noria.loop.project import load_project
 from noria.loop.workspace import Workspace
 from noria.serving.plane import SUMS_FILE
 
-QUIET = MODULE.replace("slope = np.where(minutes >= 60 * 1440, -1.0, 1.0)", "").replace(
-    'performance=[nr.Tolerance("log_loss", by=0.05)]', 'performance=[nr.Tolerance("log_loss", by=0.3)]'
-)
-UNTIL = SETTINGS.replace("2024-03-28T00:00:00Z", "2024-02-29T00:00:00Z")
+QUIET = edited(MODULE, {'nr.Tolerance("log_loss", by=0.05)': 'nr.Tolerance("log_loss", by=0.3)'})
+UNTIL = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-29T00:00:00Z"})  # the change in the middle comes after it
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +147,14 @@ def stranger(folder: Path) -> None:
 
 
 def reference_of_ten(folder: Path) -> None:
-    module = (folder / "shop.py").read_text()
-    (folder / "shop.py").write_text(module.replace("false_alarms_per_year=6", "false_alarms_per_year=6, sensitivity=0.5"))
+    edit(folder / "shop.py", {"false_alarms_per_year=6": "false_alarms_per_year=6, sensitivity=0.5"})
 
 
 def no_monitor(folder: Path) -> None:
-    module = (folder / "shop.py").read_text()
-    (folder / "shop.py").write_text("\n".join(line for line in module.splitlines() if not line.startswith("monitor = ")))
+    edit(
+        folder / "shop.py",
+        {'monitor = nr.Monitor(endpoint, false_alarms_per_year=6, performance=[nr.Tolerance("log_loss", by=0.3)])\n': ""},
+    )
 
 
 FAULTS: dict[str, Callable[[Path], None]] = {
@@ -271,7 +270,6 @@ def test_a_report_says_what_windows_say_that_still_wait_for_outcomes(well: Path)
 def test_slices_that_none_could_judge_are_not_well(well: Path, tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     shutil.copytree(well, folder)
-    module = (folder / "shop.py").read_text()
-    (folder / "shop.py").write_text(module.replace("false_alarms_per_year=6", 'false_alarms_per_year=6, slices=["twice"]'))
+    edit(folder / "shop.py", {"false_alarms_per_year=6": 'false_alarms_per_year=6, slices=["twice"]'})
     [slices] = [m for m in seen(folder)["endpoints"][0]["monitors"] if m["monitor"] == "performance by slice"]
     assert slices["health"] == "unknown"  # the champion was accepted before they were declared
