@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from noria.core.clock import ReplayClock
 from noria.data.ingest import ingest
-from noria.loop.attempts import MOST
+from noria.loop.attempts import GROWTH, MOST
 from noria.loop.controller import train_now
 from noria.loop.decide import REST
 from noria.loop.project import load_project
@@ -120,7 +120,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         ("raises", "NR-310", "no good day"),
         ("hangs", "NR-412", "longer than 2s"),
         ("is killed", "NR-411", "SIGKILL"),
-        ("leaves", "NR-411", "exit code 3"),
         ("eats memory", "NR-310", "MemoryError"),
     ],
 )
@@ -152,9 +151,13 @@ def test_an_action_is_given_up_after_its_last_attempt_and_nothing_is_decided_for
     shop.later(2 * DAY)
     while not shop.open_actions():
         shop.later(DAY)
-    for attempt in range(1, MOST):
-        assert shop.last_decision().attempts == attempt
-        shop.later(timedelta(minutes=4 ** (attempt - 1)))
+    assert "exit code 3" in shop.open_actions()[0].words
+    shop.later(timedelta(minutes=1))
+    assert shop.last_decision().attempts == 2
+    assert shop.last_decision().next_at == db.since_epoch(shop.clock.now() + timedelta(minutes=GROWTH))
+    with closing(shop.workspace.catalog()) as catalog, catalog.amending() as c:
+        c.execute(sa.update(db.decisions).where(db.decisions.c.attempts == 2).values(attempts=MOST - 1))
+    shop.later(timedelta(minutes=GROWTH))
     given_up = shop.last_decision()
     assert (given_up.attempts, given_up.failed, given_up.done) == (MOST, True, False)
     shop.be("good")
@@ -166,6 +169,7 @@ def test_an_action_is_given_up_after_its_last_attempt_and_nothing_is_decided_for
 
 def test_a_training_by_hand_that_fails_is_the_persons_and_not_tried_again(shop: Shop) -> None:
     shop.be("raises")
+    shop.clock.advance_to(shop.clock.now() + timedelta(hours=1))  # else it would find the candidate of this moment, which is made already
     world = shop.world()
     with closing(world.catalog):
         world.catalog.take_lease()
