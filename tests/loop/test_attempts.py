@@ -1,4 +1,4 @@
-"""Trainers that raise, hang, are killed, leave or eat the memory, in real processes: the loop observes on, tells the cause, and tries again."""
+"""Trainers that raise, hang, are killed, leave or eat the memory, in real processes: the loop observes on, and tells the cause."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from projects import MODULE, SETTINGS, edited, write_project
 
 NOW = datetime(2024, 2, 20, tzinfo=UTC)
 DAY = timedelta(days=1)
-MOODY = '''
+MOODY = """
 import os, pathlib, signal, time
 
 def in_its_mood():
@@ -47,7 +47,7 @@ def in_its_mood():
 @nr.trainer
 def boosted(train, *, seed, rounds=20):
     in_its_mood()
-'''
+"""
 RESTLESS = {
     "\n@nr.trainer\ndef boosted(train, *, seed, rounds=20):\n": MOODY,
     'nr.stale("60d")], cooldown="7d")': 'nr.stale("12h")])',
@@ -59,7 +59,9 @@ class Shop:
     """A shop whose trainer has moods, and whose loop wants to train every day."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = write_project(folder, edited(MODULE, RESTLESS), edited(SETTINGS, {"[loop]": '[loop]\ntraining_memory_gb = 24\nretry = "1m"'}))
+        self.folder = write_project(
+            folder, edited(MODULE, RESTLESS), edited(SETTINGS, {"[loop]": '[loop]\ntraining_memory_gb = 24\nretry = "1m"'})
+        )
         project = load_project(folder)
         self.workspace = Workspace.of(folder, project.settings)
         for table in project.tables:

@@ -160,6 +160,21 @@ def test_a_channel_that_is_down_loses_nothing_and_holds_up_no_other(catalog: Cat
     assert undelivered(catalog) == {}
 
 
+def test_what_ended_is_never_told_before_what_opened(catalog: Catalog) -> None:
+    phone, outbox = Phone(), Outbox(("one",))
+    phone.down = True
+    see(catalog, NOW, found(), outbox=outbox)
+    send_due(catalog, lambda _: phone, NOW, 30)  # fails: again in a minute
+    send_due(catalog, lambda _: phone, NOW + timedelta(seconds=61), 30)  # fails: again in two
+    phone.down = False
+    later = NOW + timedelta(seconds=90)
+    see(catalog, later, outbox=outbox)
+    note(catalog, "other", "c1", seen(found("qty")), later, outbox)
+    assert send_due(catalog, lambda _: phone, later, 30).sent == 1  # of another incident, which waits for nothing
+    send_due(catalog, lambda _: phone, NOW + timedelta(minutes=5), 30)
+    assert [(told.endpoint, told.event) for told in phone.heard] == [("other", "opened"), ("shop", "opened"), ("shop", "resolved")]
+
+
 def test_a_channel_is_asked_again_later_and_later_or_when_it_says(catalog: Catalog) -> None:
     phone = Phone()
     phone.down, phone.pause = True, timedelta(seconds=17)

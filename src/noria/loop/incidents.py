@@ -210,7 +210,8 @@ class Sent:
 
 
 def send_due(catalog: db.Catalog, open_channel: Callable[[str], Channel], now: datetime, per_hour: int) -> Sent:
-    """Send what is due. A channel that fails is tried again later, and its notices stay in order; the others don't wait for it."""
+    """Send what is due. A channel that fails is tried again later; the others don't wait for it. What belongs to one incident reaches a
+    channel in order: a pager that was told `resolved` before `opened` would ring for ever."""
     due = catalog.rows(
         sa.select(db.alerts)
         .where(db.alerts.c.sent_at.is_(None), db.alerts.c.next_at <= since_epoch(now))
@@ -219,9 +220,10 @@ def send_due(catalog: db.Catalog, open_channel: Callable[[str], Channel], now: d
     )
     room = {channel: per_hour - _sent_lately(catalog, channel, now) for channel in {row.channel for row in due}}
     failing: dict[str, str] = {}
-    sent = 0
+    sent, held = 0, _held(catalog, now)
     for row in due:
-        if row.channel in failing or room[row.channel] <= 0 or not _claim(catalog, row, now):
+        waits = held.get((row.channel, row.incident), row.sequence) < row.sequence
+        if waits or row.channel in failing or room[row.channel] <= 0 or not _claim(catalog, row, now):
             continue
         try:
             open_channel(row.channel).send(Notice.from_dict(json.loads(row.notice)))
@@ -236,6 +238,16 @@ def send_due(catalog: db.Catalog, open_channel: Callable[[str], Channel], now: d
             room[row.channel] -= 1
     waiting = catalog.rows(sa.select(sa.func.count()).select_from(db.alerts).where(db.alerts.c.sent_at.is_(None)))[0][0]
     return Sent(sent, int(waiting), failing)
+
+
+def _held(catalog: db.Catalog, now: datetime) -> dict[tuple[str, str], int]:
+    """Of each channel and incident, the first notice that is neither sent nor due: it failed, or another process is sending it."""
+    rows = catalog.rows(
+        sa.select(db.alerts.c.channel, db.alerts.c.incident, sa.func.min(db.alerts.c.sequence).label("first"))
+        .where(db.alerts.c.sent_at.is_(None), db.alerts.c.next_at > since_epoch(now))
+        .group_by(db.alerts.c.channel, db.alerts.c.incident)
+    )
+    return {(row.channel, row.incident): row.first for row in rows}
 
 
 def _sent_lately(catalog: db.Catalog, channel: str, now: datetime) -> int:

@@ -132,7 +132,7 @@ class Trainings:
         self._running[key] = _Running(process, Stopwatch(), as_of, result, output)
 
     def result(self, key: str, limit: timedelta) -> Trained | None:
-        """What a training gave; None while it is at work. Raises `TrainingFailed`, `TrainingDied` or, beyond the limit, `TrainingTooLong`."""
+        """What a training gave; None while it is at work. Raises `TrainingFailed`, `TrainingDied` or `TrainingTooLong`."""
         running = self._running[key]
         if running.goes_on(limit):
             return None

@@ -1,0 +1,158 @@
+"""What happens around a loop: a locked catalog, a full disk, a bug, a channel that is down, a second loop, another machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from noria.core.clock import ReplayClock
+from noria.core.heartbeat import FOLDER, OtherHost, beats
+from noria.loop import rounds as looping
+from noria.loop.project import load_project
+from noria.loop.rounds import LOOP, LoopAtWork, Rounds
+from noria.loop.workspace import Workspace
+from noria.stores import catalog as db
+from projects import MODULE, edited, write_project
+
+NOW, MINUTE = datetime(2024, 3, 20, tzinfo=UTC), timedelta(minutes=1)
+
+
+class Loop:
+    """The shop's loop, without a model: what stands around it matters here."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = load_project(folder)
+        self.workspace = Workspace.of(folder, self.project.settings)
+        self.clock = ReplayClock(NOW)
+        self.rounds = self.another(waits=True)
+
+    def another(self, *, waits: bool) -> Rounds:
+        return Rounds(self.project, self.workspace, self.clock, MINUTE, waits=waits)
+
+    def round(self) -> dict[str, str]:
+        """The codes of a round's troubles, a minute later."""
+        self.clock.advance_to(self.clock.now() + MINUTE)
+        return {stage: error.code for stage, error in self.rounds.run().troubles.items()}
+
+    def findings(self, kind: str) -> list[tuple[str, bool]]:
+        """(subject, whether it is open) of all findings of a kind that are about the project."""
+        with closing(self.workspace.catalog()) as catalog:
+            query = (
+                sa.select(db.findings)
+                .where(db.findings.c.kind == kind, db.findings.c.endpoint == "project")
+                .order_by(db.findings.c.subject)
+            )
+            return [(row.subject, row.closed_at is None) for row in catalog.rows(query)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop whose loop has gone round once."""
+    folder = write_project(tmp_path_factory.mktemp("trained") / "shop", edited(MODULE, {"num_boost_round=rounds": "num_boost_round=1"}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORIA_ALERTS_CHANNELS", "")
+        with closing(Loop(folder).rounds) as rounds:
+            assert rounds.run().troubles == {}
+    return folder
+
+
+@pytest.fixture
+def loop(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+    shutil.copytree(trained, tmp_path / "shop")
+    monkeypatch.setenv("NORIA_ALERTS_CHANNELS", "")
+    monkeypatch.setattr(db, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(looping, "PATIENCE_SECONDS", 0.2)
+    logging.disable(logging.CRITICAL)
+    found = Loop(tmp_path / "shop")
+    with closing(found.rounds):
+        assert found.round() == {}
+        yield found
+    logging.disable(logging.NOTSET)
+
+
+def test_a_locked_catalog_is_not_called_damaged_and_told_when_it_is_free_again(loop: Loop) -> None:
+    with closing(sqlite3.connect(loop.workspace.own / "catalog.db", isolation_level=None)) as browser:
+        browser.execute("BEGIN IMMEDIATE")
+        assert loop.round() == {"turn/returns": "NR-409", "telling": "NR-409"}
+    assert loop.round() == {}
+    assert loop.findings("blind") == [("telling", False), ("turn/returns", False)]
+
+
+def test_a_sign_of_life_that_cannot_be_given_ends_nothing(loop: Loop) -> None:
+    folder = loop.workspace.root / FOLDER
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    folder.write_text("in the way")  # as a full disk: nothing can be written here
+    with loop.rounds.pulse():
+        assert loop.round() == {}
+    folder.unlink()
+    assert loop.round() == {}
+    assert [b.stage for b in beats(loop.workspace.root, loop.workspace.files)] == [LOOP]
+
+
+def test_what_nobody_foresaw_is_a_finding_with_its_place_and_stops_no_other_stage(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest = looping.ingest
+
+    def broken(table: object, *given: object) -> object:
+        if getattr(table, "name", "") == "visits":
+            raise ZeroDivisionError("a bug")
+        return ingest(table, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(looping, "ingest", broken)
+    assert loop.round() == {"ingest/visits": "NR-003"}
+    assert loop.findings("blind") == [("ingest/visits", True)]
+    monkeypatch.undo()
+    monkeypatch.setenv("NORIA_ALERTS_CHANNELS", "")
+    assert loop.round() == {}
+    assert loop.findings("blind") == [("ingest/visits", False)]
+
+
+def test_a_project_that_was_broken_meanwhile_is_told_and_watched_as_it_was(loop: Loop) -> None:
+    module = loop.project.folder / "shop.py"
+    whole = module.read_text()
+    module.write_text(whole + "\nraise RuntimeError('half saved')\n")
+    assert loop.round() == {"project": "NR-110"}
+    module.write_text(whole)
+    assert loop.round() == {}
+
+
+def test_a_channel_that_is_down_is_a_finding_until_it_takes_alerts_again(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORIA_ALERTS_CHANNELS", "webhook")
+    monkeypatch.setenv("NORIA_WEBHOOK_URL", "http://127.0.0.1:9/")  # where nobody listens
+    (loop.project.folder / "data" / "visits.parquet").rename(loop.project.folder / "away")
+    loop.round()
+    assert ("alerts/webhook", True) in loop.findings("blind")
+    monkeypatch.setattr(looping, "open_channel", lambda *_: type("Taken", (), {"send": lambda *_: None})())
+    for _ in range(4):
+        loop.round()
+    assert ("alerts/webhook", False) in loop.findings("blind")
+
+
+def test_a_second_loop_stands_by_and_takes_over_when_the_first_has_ended(loop: Loop) -> None:
+    with closing(loop.another(waits=False)) as second:
+        assert second.run().standing_by
+        with closing(loop.another(waits=True)) as once, pytest.raises(LoopAtWork, match="another loop is at work"):
+            once.run()
+        loop.rounds.close()
+        assert not second.run().standing_by
+
+
+def test_a_second_machine_is_refused_while_the_first_lives(loop: Loop) -> None:
+    loop.rounds.close()
+    path = loop.workspace.root / FOLDER / f"{LOOP}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another"}))
+    with closing(loop.another(waits=False)) as second:
+        with pytest.raises(OtherHost, match="another machine"):
+            second.run()
+        loop.clock.advance_to(loop.clock.now() + 2 * MINUTE)  # its sign of life is overdue
+        assert not second.run().standing_by
