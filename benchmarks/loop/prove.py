@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.figure import Figure, Proof
+from benchmarks.loop.rollouts import rollouts
 from noria.loop.project import load_project
 from noria.loop.workspace import Workspace
 from noria.serving.log.segments import Predictions, read_log
@@ -39,6 +40,7 @@ def prove() -> Proof:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         yield from start_up()
+        yield from rollouts()
         figures, seconds, gigabytes = demo(folder / "first")
         yield from quality(figures)
         yield Figure("demo_seconds", seconds, "s", "<", 180)

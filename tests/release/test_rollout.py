@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from benchmarks.loop.rollouts import PLANS, outcomes
 
 import noria as nr
 from noria.core.errors import UserMistake
-from noria.release.rollout import Rollout, judge_shadow
+from noria.release.rollout import Rollout, gains_by_unit, judge_shadow
 
 PLAN = Rollout(shadow="3d", at_most="10d", margin=0.02)
 RNG = np.random.default_rng(3)
@@ -18,7 +19,7 @@ DAY = timedelta(days=1)
 
 
 def verdict(gains: list[float], *, waited_out: bool = False, before: np.ndarray = BEFORE) -> str:
-    return judge_shadow(PLAN, np.array(gains), before, len(gains) * DAY, waited_out=waited_out).verdict
+    return judge_shadow(PLAN, np.array(gains), before, DAY, waited_out=waited_out).verdict
 
 
 def test_a_clear_gain_is_promoted_but_not_before_the_shortest_shadow() -> None:
@@ -49,7 +50,7 @@ def test_a_challenger_that_is_worse_by_the_margin_is_rarely_promoted() -> None:
     for _ in range(1000):
         gains = -PLAN.margin + 0.01 * rng.standard_t(5, 10)
         before = 0.01 * rng.standard_t(5, 14)
-        verdicts = [judge_shadow(PLAN, gains[:n], before, n * DAY, waited_out=n == 10).verdict for n in range(1, 11)]
+        verdicts = [judge_shadow(PLAN, gains[:n], before, DAY, waited_out=n == 10).verdict for n in range(1, 11)]
         promoted += next(v for v in verdicts if v != "wait") == "promote"
     assert promoted / 1000 <= PLAN.alpha
 
@@ -58,3 +59,29 @@ def test_a_plan_that_can_never_decide_is_refused() -> None:
     for wrong in ({"shadow": "9d", "at_most": "3d"}, {"margin": 0.0}, {"alpha": 1.5}, {"metric": "speed"}):
         with pytest.raises(UserMistake):
             nr.Rollout(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tick", PLANS, ids=str)
+def test_whatever_the_tick_equal_ones_are_seldom_called_worse_and_worse_ones_seldom_promoted(tick: timedelta) -> None:
+    """Level 10 %, of 150 shadows whose hours share their day's effect: 27 of them at the level have a chance of 0.2 %."""
+    plan = PLANS[tick]
+    assert outcomes(plan, tick, 0.0, 150)["worse"] <= 27
+    assert outcomes(plan, tick, -plan.margin, 150)["promote"] <= 27
+
+
+def test_hours_count_as_days_and_a_day_that_is_not_over_does_not_count() -> None:
+    hour, numbers = timedelta(hours=1), np.arange(24 * 100, 24 * 102 + 23)
+    gains = np.repeat([0.1, 0.2, 0.9], 24)[: len(numbers)]
+    rows = np.full(len(numbers), 10)
+    rows[0] = 0  # an hour without a pair
+    assert gains_by_unit(numbers, gains, rows, hour) == pytest.approx([0.1, 0.2])
+    rows[1:24] = np.arange(23)
+    gains[:24] = np.arange(24)
+    assert gains_by_unit(numbers, gains, rows, hour)[0] == pytest.approx((np.arange(23) * np.arange(1, 24)).sum() / np.arange(23).sum())
+    assert gains_by_unit(np.array([3, 4]), np.array([0.1, 0.2]), np.array([5, 5]), 7 * DAY) == pytest.approx([0.1, 0.2])
+    assert len(gains_by_unit(np.arange(23), np.ones(23), np.ones(23, np.int64), hour)) == 0
+
+
+def test_the_verdict_names_its_unit() -> None:
+    assert "after 3 days" in judge_shadow(PLAN, np.full(3, 0.05), BEFORE, DAY, waited_out=False).why
+    assert "after 3 windows of 7d" in judge_shadow(PLAN, np.full(3, 0.05), BEFORE, 7 * DAY, waited_out=False).why

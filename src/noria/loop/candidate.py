@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -25,6 +25,7 @@ from noria.models.model import Model
 from noria.monitoring.expected import calibrate
 from noria.monitoring.monitor import Period
 from noria.monitoring.windows import by_window
+from noria.release.rollout import units_of
 from noria.training.fit import Fitted, fit_candidate
 
 SAMPLE_ROWS = 32
@@ -138,9 +139,10 @@ def _seal(
     open_bundle(bundle.path, world.workspace.files)
     cut_by = {name: evaluation.slices[name] for name in world.slices}
     windows = by_window(evaluation.labels, evaluation.candidate, evaluation.unit, cut_by)
+    by_unit = replace(evaluation, unit=units_of(evaluation.unit, world.grid.tick))  # as a shadow's gains are counted
     detail = {
         "gates": [v.to_dict() for v in verdicts],
-        "gains": {metric: evaluation.improvement_by_unit(metric).tolist() for metric in ROW_LOSSES},
+        "gains": {metric: by_unit.improvement_by_unit(metric).tolist() for metric in ROW_LOSSES},
         "accepted": [w.to_dict() for w in windows],
         "calibration": list(calibrate(evaluation.labels, evaluation.candidate)),
         "metrics": metrics,

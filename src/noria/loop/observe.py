@@ -14,7 +14,7 @@ from noria.loop.releases import Release, current_release
 from noria.loop.shadow import shadow_gains
 from noria.loop.state import BY_HAND, Pending, State
 from noria.loop.world import World
-from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow
+from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow, unit_of
 from noria.stores import catalog as db
 
 
@@ -62,8 +62,8 @@ def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | No
     gains = shadow_gains(world, release.challenger, release.challenger_since, plan.metric)
     before = np.array(world.candidate_detail(release.challenger).get("gains", {}).get(plan.metric, []), dtype=np.float64)
     lasted = now - release.challenger_since
-    waited_out = lasted >= plan.longest + world.endpoint.model.label.maturity + world.grid.tick
-    return judge_shadow(plan, gains, before, len(gains) * world.grid.tick, waited_out=waited_out)
+    waited_out = lasted >= plan.longest + world.endpoint.model.label.maturity + unit_of(world.grid.tick)
+    return judge_shadow(plan, gains, before, unit_of(world.grid.tick), waited_out=waited_out)
 
 
 def _pending(world: World) -> Pending | None:

@@ -23,6 +23,7 @@ from noria.core.clock import from_epoch, since_epoch
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER
+from noria.release.rollout import gains_by_unit
 from noria.serving.log.segments import Predictions
 from noria.stores import catalog as db
 
@@ -100,5 +101,8 @@ def shadow_windows(world: World, challenger: str, since: datetime) -> list[Paire
 
 
 def shadow_gains(world: World, challenger: str, since: datetime, metric: str) -> NDArray[np.float64]:
-    """The challenger's gain over the champion, one value per judged window. A window in which the shadow is broken is no evidence."""
-    return np.array([w.gains[metric] for w in shadow_windows(world, challenger, since) if metric in w.gains and not w.broken], np.float64)
+    """The challenger's gain over the champion, one value per judged unit: see `gains_by_unit`. A window in which the shadow is broken is no
+    evidence."""
+    judged = [w for w in shadow_windows(world, challenger, since) if metric in w.gains and not w.broken]
+    numbers, rows = (np.array(each, np.int64) for each in ([world.grid.number(w.start) for w in judged], [w.paired for w in judged]))
+    return gains_by_unit(numbers, np.array([w.gains[metric] for w in judged], np.float64), rows, world.grid.tick)

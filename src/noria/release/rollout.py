@@ -1,8 +1,9 @@
 """Rollout plans, and the verdict of a shadow.
 
 A challenger first scores the same requests as the champion, unseen. Their losses are compared in pairs, averaged by day:
-flights of one day share their weather, so that the day, not the request, is the unit. The mean of the daily differences has
-a confidence sequence, which may be looked at every day without spending its level.
+flights of one day share their weather, so that the day, not the request and not the hour, is the unit; where a window is longer than
+a day, the window is. The mean of the units' differences has a confidence sequence, which may be looked at after every one of them
+without spending its level.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.clock import duration
+from noria.core.clock import duration, in_words, microseconds
 from noria.core.errors import UserMistake
 from noria.evaluation.metrics import row_losses
 from noria.statistics.confidence import Interval, paired_sequence
+
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -72,21 +75,46 @@ class ShadowVerdict:
         }
 
 
-def judge_shadow(
-    plan: Rollout, gains: NDArray[np.float64], before: NDArray[np.float64], judged: timedelta, *, waited_out: bool
-) -> ShadowVerdict:
-    """Decide on a challenger from its daily gains (champion's loss minus its own) over the `judged` stretch of traffic.
+def unit_of(tick: timedelta) -> timedelta:
+    """The stretch whose gains count as one observation: what shares a day shares its weather, whatever the windows are."""
+    return max(tick, DAY)
 
-    before: daily gains on the gate's holdout, which say how much such gains vary
+
+def units_of(numbers: NDArray[np.int64], tick: timedelta) -> NDArray[np.int64]:
+    """The unit that each window lies in, by the windows' numbers `(windows,)`."""
+    return np.asarray(numbers * microseconds(tick) // microseconds(unit_of(tick)))
+
+
+def gains_by_unit(numbers: NDArray[np.int64], gains: NDArray[np.float64], rows: NDArray[np.int64], tick: timedelta) -> NDArray[np.float64]:
+    """The mean gain of each whole unit `(units,)`, from the windows' numbers (rising), gains and rows `(windows,)`.
+
+    A day that has hours to come is not judged: its mean would be that of another day tomorrow.
+    """
+    if not len(numbers):
+        return np.empty(0)
+    units = units_of(numbers, tick)
+    whole = units < units_of(numbers[-1:] + 1, tick)
+    found, place = np.unique(units[whole], return_inverse=True)
+    total = np.bincount(place, weights=rows[whole], minlength=len(found))
+    return np.asarray(np.bincount(place, weights=(gains * rows)[whole], minlength=len(found)) / total)
+
+
+def judge_shadow(
+    plan: Rollout, gains: NDArray[np.float64], before: NDArray[np.float64], unit: timedelta, *, waited_out: bool
+) -> ShadowVerdict:
+    """Decide on a challenger from its gains (champion's loss minus its own), one of each `unit` of traffic.
+
+    before: such gains on the gate's holdout, which say how much they vary
     waited_out: whether the shadow has lasted as long as it may; still undecided then means refused
     """
-    planned = max(1, round(plan.shortest / timedelta(days=1)) * 2)
+    judged = len(gains) * unit
+    planned = max(1, round(plan.shortest / unit) * 2)
     interval = paired_sequence(gains, before, alpha=plan.alpha, planned=planned)
     if interval is None:
         if waited_out:
             return ShadowVerdict("refuse", "no outcome arrived to compare by", None)
         return ShadowVerdict("wait", "no outcome to compare by yet", None)
-    found = f"gain {interval.mean:+.4f} in [{interval.lower:+.4f}, {interval.upper:+.4f}] after {interval.units} days"
+    found = f"gain {interval.mean:+.4f} in [{interval.lower:+.4f}, {interval.upper:+.4f}] after {_in_words(interval.units, unit)}"
     if interval.upper < 0:
         return ShadowVerdict("refuse", f"the challenger is worse: {found}", interval)
     if judged >= plan.shortest and interval.lower > -plan.margin:
@@ -94,3 +122,7 @@ def judge_shadow(
     if waited_out:
         return ShadowVerdict("refuse", f"still undecided: {found}", interval)
     return ShadowVerdict("wait", f"undecided: {found}", interval)
+
+
+def _in_words(units: int, unit: timedelta) -> str:
+    return f"{units} days" if unit == DAY else f"{units} windows of {in_words(unit)}"
