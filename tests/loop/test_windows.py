@@ -47,7 +47,7 @@ def measured(shop: Path, monkeypatch: pytest.MonkeyPatch, change: Change) -> lis
 
 def windows(shop: Path) -> list[dict[str, Any]]:
     """The windows of the catalog, the oldest first."""
-    with sqlite3.connect(shop / ".noria" / "catalog.db") as con:
+    with sqlite3.connect(shop / ".noria" / "replays" / "loop" / "catalog.db") as con:
         rows = con.execute("SELECT start, role, rows, performance, traffic FROM windows ORDER BY start").fetchall()
     told = [(p and json.loads(p), t and json.loads(t)) for *_, p, t in rows]
     return [

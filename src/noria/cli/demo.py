@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from noria.core.clock import Stopwatch
+from noria.core.clock import Stopwatch, SystemClock
 from noria.core.errors import MissingExtra, OurBug, OutsideWorld
 from noria.core.progress import Progress, Tell
 from noria.data.ingest import ingest
 from noria.evidence.replay import run_replay, write_report
+from noria.loop.history import take_over
 from noria.loop.project import Project, load_project
 from noria.loop.releases import current_release
 from noria.loop.replay import Span
@@ -43,7 +44,8 @@ def run_demo(folder: Path, tell: Tell, *, weeks: int | None = None) -> dict[str,
         tell(Progress("ingest", f"{table.name}: {done.balance.came_in:,} rows read, {done.snapshot.rows:,} stored"))
     replayed = run_replay(project, workspace, project.endpoint(), tell, weeks)
     tell(Progress("serve", "the last champion, in a process of its own, asked for held-back flights over HTTP"))
-    replayed.figures["serving"] = serve_and_check(project, replayed.worlds[0], replayed.span)
+    replayed.figures["serving"] = serve_and_check(project, replayed.home, replayed.span)
+    take_over(replayed.worlds[0], replayed.home, replayed.span.end, SystemClock().now())  # what it was asked here is no live traffic
     return write_report(project, workspace, replayed, watch)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from noria.core.clock import Stopwatch
+from noria.core.clock import Stopwatch, SystemClock
 from noria.core.ids import canonical_json
 from noria.core.progress import Progress, Tell
 from noria.evidence.figures import feature_shift, replay_figures
 from noria.evidence.report import render_report
+from noria.loop.history import take_over
 from noria.loop.project import Project
 from noria.loop.replay import Span, Tick, comparison, open_worlds, replay, replay_span
 from noria.loop.workspace import Workspace
@@ -21,11 +22,12 @@ WEEK_DAYS = 7
 
 @dataclass(frozen=True)
 class Replayed:
-    """A finished replay: its worlds (the declared policy's first), its span, its figures."""
+    """A finished replay: its worlds (the declared policy's first), its span, its figures; home: the endpoint itself, as it is live"""
 
     worlds: list[World]
     span: Span
     figures: dict[str, Any]
+    home: World
 
 
 def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell: Tell, weeks: int | None = None) -> Replayed:
@@ -36,7 +38,11 @@ def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell:
         span = Span(span.start, min(span.end, span.start + weeks * WEEK_DAYS * worlds[0].grid.tick))
     tell(Progress("replay", f"{span.start:%-d %b %Y} to {span.end:%-d %b %Y}, {len(worlds)} policies side by side"))
     replay(worlds, span, lambda tick: _tell_tick(tell, tick))
-    return Replayed(worlds, span, replay_figures(worlds, span))
+    home = World.open(project, workspace, endpoint, worlds[0].policy, worlds[0])
+    taken = take_over(worlds[0], home, span.end, SystemClock().now())
+    if taken:
+        tell(Progress("history", "what the declared policy has found out is where the live loop begins"))
+    return Replayed(worlds, span, replay_figures(worlds, span), home)
 
 
 def write_report(project: Project, workspace: Workspace, replayed: Replayed, watch: Stopwatch) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def write_report(project: Project, workspace: Workspace, replayed: Replayed, wat
     page = render_report(project.settings.project.name, figures, feature_shift(replayed.worlds[0], replayed.span))
     workspace.files.write(report, page.encode())
     workspace.files.write(workspace.folder / "report.json", canonical_json(figures).encode())
-    for world in replayed.worlds:
+    for world in (*replayed.worlds, replayed.home):
         world.catalog.close()
     return figures
 

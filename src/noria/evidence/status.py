@@ -17,6 +17,7 @@ from noria.data.quarantine import FILE_REFUSED
 from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
 from noria.evidence.monitoring import health_dict, newest
+from noria.loop.history import history_of, is_history
 from noria.loop.incidents import undelivered
 from noria.loop.monitors import healths, served_balances
 from noria.loop.observe import observe
@@ -82,6 +83,7 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
         return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing was ever released here"))}
     now = newest(world, release)
     assert now is not None
+    past = history_of(world) if is_history(world, SystemClock().now()) else None
     state = observe(world, now)
     monitors = [{"monitor": name, **health_dict(health)} for name, health in healths(state.monitors)]
     lineage = world.bundle(release.champion).manifest.lineage
@@ -95,6 +97,7 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
         "monitors": monitors,
         "findings": [f for f in findings(world.catalog) if f["closed_at"] is None],
         "decisions": decisions(world)[-LAST_DECISIONS:],
+        "history": None if past is None else {"until": past.until.isoformat(), "taken_over_at": past.taken_at.isoformat()},
         "health": health_dict(worst(_read(m) for m in monitors)),
     }
 

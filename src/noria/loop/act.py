@@ -16,10 +16,9 @@ from noria.core.clock import from_epoch, since_epoch
 from noria.core.ids import canonical_json, finite, short
 from noria.loop.candidate import Candidate, make_candidate
 from noria.loop.incidents import close
-from noria.loop.releases import current_release
+from noria.loop.releases import current_release, set_aliases
 from noria.loop.state import BY_HAND, Action
 from noria.loop.world import World
-from noria.models.registry import CHALLENGER, CHAMPION
 from noria.stores import catalog as db
 
 ABOUT_THE_CHAMPION = ("performance", "drift", "fault", "expected")
@@ -104,7 +103,7 @@ def keep_candidate(world: World, action: Action, candidate: Candidate, as_of: da
 
 def _release(world: World, action: Action, champion: str, challenger: str | None, outcome: str) -> None:
     if world.workspace.replay is None:
-        _set_aliases(world, champion, challenger)
+        set_aliases(world, champion, challenger)
     with world.catalog.transaction() as c:
         c.execute(
             sa.insert(db.releases).values(
@@ -129,18 +128,6 @@ def _refuse(world: World, action: Action) -> None:
         return
     with world.catalog.transaction() as c:
         _done(c, action, f"{short(action.subject)} is not released")
-
-
-def _set_aliases(world: World, champion: str, challenger: str | None) -> None:
-    """Let the registry say what the catalog is about to say, before the action counts as done: else a kill between the two
-    would leave it wrong for good. The catalog is the truth."""
-    tracking, name = world.workspace.tracking, world.endpoint.model.name
-    versions = {v.bundle: v.version for v in tracking.versions(name)}
-    tracking.set_alias(name, CHAMPION, versions[champion])
-    if challenger is None:
-        tracking.drop_alias(name, CHALLENGER)
-    else:
-        tracking.set_alias(name, CHALLENGER, versions[challenger])
 
 
 def _champion(world: World) -> str:

@@ -12,6 +12,7 @@ from noria.loop.attempts import CarryOut, at_once, count_attempt, note_failure
 from noria.loop.candidate import make_candidate
 from noria.loop.decide import decide
 from noria.loop.findings import observed
+from noria.loop.history import is_history
 from noria.loop.incidents import note
 from noria.loop.monitors import healths
 from noria.loop.observe import observe
@@ -28,8 +29,10 @@ def turn(world: World, now: datetime, carry_out: CarryOut = at_once) -> list[Act
     """Bring the endpoint to where it should be at `now`; returns what was done.
 
     Level-triggered: a turn that was missed, repeated or cut short is made good by the next one. It observes first, whatever becomes of
-    what was begun before.
+    what was begun before. What is history, and not live, has no turn.
     """
+    if world.live and is_history(world, now):
+        return []
     measure_windows(world, now)
     done: list[Action] = []
     for _ in range(MOST_STEPS):

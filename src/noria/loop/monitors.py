@@ -20,6 +20,7 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.core.ids import short
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.features.skew import Served, measure_skew
+from noria.loop.history import history_of
 from noria.loop.releases import Release, released_champions
 from noria.loop.shadow import Paired, shadow_windows
 from noria.loop.windows import accepted_windows, answered_by_window, windows_of
@@ -219,7 +220,7 @@ def _volume(world: World, monitor: Monitor) -> VolumeReading:
 def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]:
     """What each table the endpoint lives on was told in every tick: a source that stands still is seen here first."""
     level = world.level(monitor.volume_budget(1 + len(world.known_times)))
-    tick = world.grid.tick
+    tick, past = world.grid.tick, history_of(world)
     found = []
     for name, known in world.known_times.items():
         if not len(known):
@@ -228,8 +229,8 @@ def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]
         first = detector.judged_to + tick if detector.judged_to else world.grid.ceiling(from_epoch(int(known[0])))
         count = max((world.grid.floor(now) - first) // tick, 0)
         borders = since_epoch(first) + microseconds(tick) * np.arange(count + 1)
-        rows = np.diff(known.searchsorted(borders))
-        detector.add((first + i * tick, int(n)) for i, n in enumerate(rows))
+        counts = [(first + i * tick, int(n)) for i, n in enumerate(np.diff(known.searchsorted(borders)))]
+        detector.add(counts if past is None else [(start, rows) for start, rows in counts if not past.in_gap(start)])
         found.append(detector.reading())
     return found
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.loop.world import World
+from noria.models.registry import CHALLENGER, CHAMPION
 from noria.stores import catalog as db
 
 
@@ -59,3 +60,15 @@ def released_champions(world: World) -> set[str]:
     """Every bundle that was ever made champion here."""
     rows = world.catalog.rows(sa.select(db.releases.c.champion).where(db.releases.c.endpoint == world.endpoint.name).distinct())
     return {row.champion for row in rows}
+
+
+def set_aliases(world: World, champion: str, challenger: str | None) -> None:
+    """Let the registry say what the catalog is about to say, before the action counts as done: else a kill between the two
+    would leave it wrong for good. The catalog is the truth."""
+    tracking, name = world.workspace.tracking, world.endpoint.model.name
+    versions = {v.bundle: v.version for v in tracking.versions(name)}
+    tracking.set_alias(name, CHAMPION, versions[champion])
+    if challenger is None:
+        tracking.drop_alias(name, CHALLENGER)
+    else:
+        tracking.set_alias(name, CHALLENGER, versions[challenger])

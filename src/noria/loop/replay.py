@@ -94,11 +94,11 @@ def replay_span(project: Project, world: World) -> Span:
 
 
 def open_worlds(project: Project, workspace: Workspace, endpoint: Endpoint, policies: Sequence[Policy]) -> list[World]:
-    """A world per policy: the declared one in the workspace itself, the others beside it, all on the same facts."""
+    """A world per policy, each with a catalog and a log of its own beside the project's, all on the same facts: history and live share no
+    clock."""
     worlds: list[World] = []
     for policy in policies:
-        own = workspace if policy.name == "loop" else workspace.beside(policy.name)
-        world = World.open(project, own, endpoint, policy, worlds[0] if worlds else None)
+        world = World.open(project, workspace.beside(policy.name), endpoint, policy, worlds[0] if worlds else None)
         world.catalog.take_lease()
         worlds.append(world)
     return worlds

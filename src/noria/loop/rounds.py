@@ -24,6 +24,7 @@ from noria.core.progress import silence
 from noria.data.ingest import Ingested, ingest
 from noria.loop.attempts import Attempts
 from noria.loop.controller import turn
+from noria.loop.history import is_history
 from noria.loop.incidents import Outbox, Sent, close_elsewhere, digest, open_elsewhere, send_due, undelivered
 from noria.loop.materialization import materialize
 from noria.loop.project import Project, load_project
@@ -47,12 +48,16 @@ TELLING, CHANNEL = "telling", "alerts/"
 
 @dataclass
 class Round:
-    """What a round did. troubles: the stages that failed, with the errors; standing_by: another loop is at work, and nothing was done"""
+    """What a round did. troubles: the stages that failed, with the errors; standing_by: another loop is at work, and nothing was done
+
+    history: the endpoints of which there is only a replayed past
+    """
 
     actions: list[Action] = field(default_factory=list)
     troubles: dict[str, NoriaError] = field(default_factory=dict)
     sent: Sent | None = None
     standing_by: bool = False
+    history: list[str] = field(default_factory=list)
 
 
 class LoopAtWork(UserMistake):
@@ -192,15 +197,17 @@ class Rounds:
 
     def _turn_all(self, done: Round, endpoints: Sequence[Endpoint]) -> None:
         for one in endpoints:
-            done.actions += self._tried(done, f"turn/{one.name}", self._turn, one.name) or []
+            self._tried(done, f"turn/{one.name}", self._turn, done, one.name)
 
-    def _turn(self, endpoint: str) -> list[Action]:
+    def _turn(self, done: Round, endpoint: str) -> None:
         chosen = self._project.endpoint(endpoint)
         world = World.open(self._project, self._workspace, chosen, Policy.declared(self._project, chosen), live=True)
         with closing(world.catalog):
             world.catalog.take_lease(PATIENCE_SECONDS)
-            loop = self._project.settings.loop
-            return turn(world, self._clock.now(), Attempts(self._trainings, duration(loop.retry), duration(loop.training_limit)))
+            loop, now = self._project.settings.loop, self._clock.now()
+            if is_history(world, now):
+                done.history.append(endpoint)
+            done.actions += turn(world, now, Attempts(self._trainings, duration(loop.retry), duration(loop.training_limit)))
 
     def _beat(self) -> None:
         """A heartbeat that can't be written is no reason to die of: the watcher will tell that it is overdue."""

@@ -7,7 +7,7 @@
         online/                the newest values of every entity
         mlflow.db              runs and registry
         catalog.db             what the loop knows     log/<endpoint>/<writer>/  predictions
-        replays/<name>/        a catalog and a log of its own for every policy that is replayed beside the main one
+        replays/<policy>/      a catalog and a log of its own for every policy that is replayed
 
 Tables, objects, features and runs are shared by all replays, because they are named by their content.
 """

@@ -1,0 +1,114 @@
+"""History: what a replay has found out becomes what a project without a live past knows, and its loop begins from there.
+
+Between the end of the replay and the moment it was taken over lies a gap, of which nothing is known: no window of it is measured. Until a
+row becomes known, a request is answered or a person trains, there is nothing to observe either: the project is history, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from noria.core.clock import from_epoch, since_epoch
+from noria.loop.releases import latest_release, set_aliases
+from noria.loop.world import World
+from noria.serving.log.segments import read_log
+from noria.stores import catalog as db
+from noria.stores.catalog import PATIENCE_SECONDS, Catalog
+
+KEPT = (db.candidates, db.decisions, db.releases, db.windows, db.findings)
+COUNTED = "sequence"  # which each catalog counts for itself
+TRAINING_SET = "training set"  # the stage whose sums are named by what was trained on, not by an endpoint
+
+
+@dataclass(frozen=True)
+class History:
+    """What was taken over from a replay. until: where the replay ended; taken_at: since when the endpoint may be live
+
+    newest: of each of its tables, when the newest row became known, in microseconds since 1970-01-01 UTC
+    """
+
+    until: datetime
+    taken_at: datetime
+    newest: dict[str, int]
+
+    def in_gap(self, moment: datetime) -> bool:
+        return self.until <= moment < self.taken_at
+
+
+def history_of(world: World) -> History | None:
+    """What an endpoint took over from a replay; None where it has only a past of its own."""
+    rows = world.catalog.rows(sa.select(db.progress).where(db.progress.c.name == _name(world)))
+    if not rows:
+        return None
+    told = json.loads(rows[0].detail)
+    return History(from_epoch(rows[0].at), datetime.fromisoformat(told["taken_at"]), told["newest"])
+
+
+def is_history(world: World, now: datetime) -> bool:
+    """Whether nothing has happened at an endpoint since it took over what a replay had found out."""
+    past = history_of(world)
+    return past is not None and not _lived_on(world, past) and _newest(world) == past.newest and not _answered(world, past.taken_at, now)
+
+
+def take_over(replayed: World, home: World, until: datetime, now: datetime) -> bool:
+    """Have an endpoint's home know what a replay has found out, unless it has a past of its own; returns whether it now does.
+
+    Taken over again, it is as if it had been taken over once: a longer replay replaces a shorter one.
+    """
+    past = history_of(home)
+    if (past is None and _decided(home)) or (past is not None and _lived_on(home, past)):
+        return False
+    for path in sorted(p for p in replayed.log_folder.rglob("*") if p.is_file()):
+        target = home.log_folder / path.relative_to(replayed.log_folder)
+        home.workspace.files.make_folder(target.parent)
+        home.workspace.files.write(target, home.workspace.files.read(path))
+    home.catalog.take_lease(PATIENCE_SECONDS)
+    with home.catalog.transaction() as c:
+        _copy(c, replayed.catalog, home.endpoint.name)
+        db.set_progress(c, f"windows/{home.endpoint.name}", home.grid.floor(now))
+        db.set_progress(c, _name(home), until, {"taken_at": now.isoformat(), "newest": _newest(home)})
+    home.catalog.release_lease()
+    release = latest_release(home.catalog, home.endpoint.name)
+    if release is not None:
+        set_aliases(home, release.champion, release.challenger)
+    return True
+
+
+def _copy(c: sa.Connection, source: Catalog, endpoint: str) -> None:
+    for table in KEPT:
+        c.execute(sa.delete(table).where(table.c.endpoint == endpoint))
+        rows = source.rows(sa.select(table).where(table.c.endpoint == endpoint).order_by(*table.primary_key.columns))
+        if rows:
+            c.execute(sa.insert(table), [{name: value for name, value in row._mapping.items() if name != COUNTED} for row in rows])
+    mine = sa.or_(db.balances.c.subject == endpoint, db.balances.c.stage == TRAINING_SET)
+    for row in source.rows(sa.select(db.balances).where(mine)):
+        same = sa.and_(db.balances.c.stage == row.stage, db.balances.c.subject == row.subject)
+        c.execute(sa.delete(db.balances).where(same))
+        c.execute(sa.insert(db.balances).values(**row._mapping))
+
+
+def _name(world: World) -> str:
+    return f"history/{world.endpoint.name}"
+
+
+def _newest(world: World) -> dict[str, int]:
+    return {name: int(known[-1]) for name, known in world.known_times.items() if len(known)}
+
+
+def _decided(world: World, since: datetime | None = None) -> bool:
+    mine = db.decisions.c.endpoint == world.endpoint.name
+    later = sa.true() if since is None else db.decisions.c.at >= since_epoch(since)
+    return bool(world.catalog.rows(sa.select(db.decisions.c.sequence).where(mine, later).limit(1)))
+
+
+def _lived_on(world: World, past: History) -> bool:
+    return _decided(world, past.taken_at)
+
+
+def _answered(world: World, since: datetime, now: datetime) -> bool:
+    logged = read_log(world.log_folder, since, now + timedelta(days=1), world.workspace.files)
+    return logged is not None and len(logged) > 0
