@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 import noria
-from noria.cli.main import app
+from noria.cli.app import app
 from noria.core.errors import NoriaError
 from noria.core.settings import Settings
 

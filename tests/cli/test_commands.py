@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from noria.cli.main import app
+from noria.cli.app import app
 
 TREE = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 GROUPS = {f"{name} {own}": command for name, group in TREE.items() for own, command in getattr(group, "commands", {}).items()}

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from noria.cli.main import app
+from noria.cli.app import app
 from noria.core.clock import since_epoch
 from noria.evidence.table_report import render_table_report, table_figures
 from noria.monitoring.cut import NotJudged

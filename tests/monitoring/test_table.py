@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from noria.cli.main import app
+from noria.cli.app import app
 from noria.evidence.table_report import render_table_report, table_figures
 from noria.monitoring.table import NotJudged, TableReading, judge_table
 

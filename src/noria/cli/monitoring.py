@@ -299,7 +299,9 @@ def backtest(
 
 def watch(
     every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How often to look.")] = "30s",
-    once: Annotated[bool, typer.Option("--once", envvar="NORIA_ONCE", help="Look once; exit code 1 if something stands still.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", envvar="NORIA_ONCE", help="Look once; exit code 1 unless every stage lives and every alert is sent.")
+    ] = False,
     metrics_port: Annotated[
         int | None, typer.Option("--metrics-port", envvar="NORIA_METRICS_PORT", help="Serve what is seen to Prometheus on this port.")
     ] = None,
@@ -337,7 +339,7 @@ def watch(
         else:
             show_watched(told)
         if once:
-            raise typer.Exit(1 if seen.dead or seen.sent.failing else 0)
+            raise typer.Exit(1 if seen.dead or seen.sent.failing or not seen.beats else 0)
         clock.sleep(period)
 
 

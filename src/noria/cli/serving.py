@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,9 +66,11 @@ def serve(
         workspace.files.remove(workspace.root / RUNNING)
     if json:
         show_json({"stopped": True, "balances": [balance.to_dict() for balance in balances]})
-        return
-    for balance in balances:
-        console().print(f"stopped: {balance.stage}: {balance.came_in:,} rows answered = {balance.accounted:,} logged")
+    else:
+        for balance in balances:
+            console().print(f"stopped: {balance.stage}: {balance.came_in:,} rows answered = {balance.accounted:,} logged")
+    if supervisor.stopped_by == SIGINT:
+        raise KeyboardInterrupt  # as every command that Ctrl-C ends; a server that SIGTERM ends has done all that was asked of it
 
 
 key_app = typer.Typer(help="API keys of the server: add, list, revoke.", no_args_is_help=True)

@@ -43,19 +43,11 @@ def watch(url: str, key: str | None) -> None:
 
     before, since = _status(url, key), Stopwatch()
     with Live(_picture(between(before, before, 1.0), url), refresh_per_second=4, screen=False) as live:
-        while not _interrupted(PERIOD_SECONDS):
+        while True:
+            time.sleep(PERIOD_SECONDS)
             now = _status(url, key)
             live.update(_picture(between(before, now, since.seconds), url))
             before, since = now, Stopwatch()
-
-
-def _interrupted(seconds: float) -> bool:
-    """Wait; whether Ctrl-C came meanwhile, which is how watching ends."""
-    try:
-        time.sleep(seconds)
-    except KeyboardInterrupt:
-        return True
-    return False
 
 
 def between(before: Mapping[str, Any], now: Mapping[str, Any], seconds: float) -> dict[str, Any]:

@@ -161,6 +161,7 @@ class Supervisor:
         self._wanted: dict[str, Serve] = {}
         self._blind: str | None = None
         self._stopping = False
+        self.stopped_by: int | None = None  # the signal that came, SIGTERM or SIGINT
         self._reserved: list[socket.socket] = []
         self.where = Listening(settings.host, settings.port, settings.admin_port, admin_host=settings.host)
 
@@ -170,7 +171,7 @@ class Supervisor:
         self._reserve()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, self._hear, number, stop)
         self._wanted = {t.endpoint: t for t in self._targets()}
         keepers = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
         from noria.serving.admin import admin_server  # while the workers begin
@@ -196,6 +197,10 @@ class Supervisor:
         if stop.is_set():
             self._end_beat()
         return self.balances()
+
+    def _hear(self, number: int, stop: asyncio.Event) -> None:
+        self.stopped_by = number
+        stop.set()
 
     # --- what people ask ---
 

@@ -1,0 +1,388 @@
+"""The commands of `noria`. Nothing heavy is imported until a command needs it, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from noria.cli.monitoring import add_monitoring
+from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
+from noria.cli.serving import add_serving
+from noria.core.errors import NoriaError, UserMistake
+
+app = typer.Typer(
+    help="Noria keeps machine-learning models working in production.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", envvar="NORIA_VERSION", help="Print the version.")] = False,
+) -> None:
+    """Noria keeps machine-learning models working in production. Alone, it shows this project's status."""
+    if version:
+        from noria import __version__
+
+        typer.echo(f"noria {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        status(HERE, False)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(envvar="NORIA_DEMO_FOLDER", help="The work folder; it is made if missing.")] = Path("demo"),
+    json: Json = False,
+    weeks: Annotated[int | None, typer.Option("--weeks", envvar="NORIA_DEMO_WEEKS", min=2, help="Replay only so many weeks.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", envvar="NORIA_DEMO_FRESH", help="Start over, not where it was.")] = False,
+) -> None:
+    """Run the whole life of one model on a year of real flights: ingest, train, replay ten months, serve, report.
+
+    A demo that was stopped goes on where it was when it is run again.
+    """
+    from noria.cli.demo import run_demo
+    from noria.cli.progress import watching
+    from noria.cli.render import console, show_figures, show_json
+
+    if fresh:
+        import shutil
+
+        shutil.rmtree(folder / ".noria", ignore_errors=True)
+    with watching(quiet=json) as tell:
+        figures = run_demo(folder, tell, weeks=weeks)
+    if json:
+        show_json(figures)
+        return
+    from noria.evidence.report import headline
+
+    out = console()
+    out.print(f"\n[bold]{headline(figures['policies'])}[/]\n")
+    show_figures(figures)
+    serving = figures["serving"]
+    out.print(
+        f"served over HTTP: {serving['requests']:,} held-back rows, {serving['mismatches']} differ from the replay, "
+        f"{serving['logged']:,} logged, {serving['requests_per_second']:,.0f} requests/s from one client"
+    )
+    out.print(f"took {figures['seconds']:.0f} s\n\nreport: [bold]{figures['report']}[/]")
+    out.print(f"next:   [bold]cd {folder} && noria status[/]  or  [bold]noria explain {serving['prediction_id']}[/]")
+
+
+@app.command()
+def check(
+    project: Folder = HERE,
+    suggest: Annotated[
+        str | None, typer.Option("--suggest", envvar="NORIA_SUGGEST", help="Propose types and a contract for this table, from its data.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Try the project without doing anything: settings, module, declarations, sources, feature views on the engine."""
+    from noria.cli.render import console, show_checked, show_json
+    from noria.data.ingest import check_source
+    from noria.data.table import INGESTED
+    from noria.features.check import check_keys, check_transforms, check_views
+
+    found, workspace = open_project(project)
+    if suggest is not None:
+        from noria.data.suggest import as_python, suggest_types, types_of
+        from noria.data.suggest import suggest as suggested
+
+        table = found.table(suggest)
+        read = check_source(table, found.folder).rows
+        contract, types = as_python(suggested(table, read)), suggest_types(types_of(read, without=[INGESTED]))
+        if json:
+            show_json({"table": table.name, "contract": contract, "types": types})
+        else:
+            source = "\n".join(f"# {line}" for line in ["and of its source, nr.files(…):", *types.splitlines()])
+            typer.echo(f"{contract}\n{source}")
+        return
+    checked = {table.name: check_source(table, found.folder) for table in found.tables}
+    rows = {name: table.rows for name, table in checked.items()}
+    check_views(found.views, rows, workspace.settings.stores.engine)
+    for endpoint in found.endpoints:
+        check_keys(endpoint.model.features, endpoint.model.label, rows)
+        check_transforms(endpoint.model.features, rows[endpoint.model.features.spine.name])
+    result = {
+        "project": found.settings.project.name,
+        "tables": [{"name": name, **table.to_dict()} for name, table in checked.items()],
+        "endpoints": [{"name": e.name, "features": len(e.model.features.features)} for e in found.endpoints],
+    }
+    if json:
+        show_json(result)
+    else:
+        out = console()
+        out.print(f"{result['project']}: {len(found.tables)} tables can be read, {len(found.endpoints)} endpoints declared")
+        show_checked(checked)
+        for endpoint in found.endpoints:
+            out.print(f"  {endpoint.name}: {len(endpoint.model.features.features)} features, {len(endpoint.model.gates)} gates")
+    if any(table.unreadable for table in checked.values()):
+        raise typer.Exit(2)
+
+
+@app.command()
+def ingest(
+    project: Folder = HERE,
+    replay_quarantine: Annotated[
+        bool,
+        typer.Option(
+            "--replay-quarantine", envvar="NORIA_REPLAY_QUARANTINE", help="Judge the quarantined rows by the contract as it is now."
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Bring every table up to date with its source; bad rows go into quarantine with the reason."""
+    from noria.cli.render import show_error, show_ingested, show_json
+    from noria.data.ingest import ingest as ingest_table
+    from noria.data.ingest import replay_quarantine as replay
+
+    found, workspace = open_project(project)
+    done, failed = [], list[NoriaError]()
+    for table in found.tables:  # one that fails stops no other
+        try:
+            done.append(replay(table, workspace.tables) if replay_quarantine else ingest_table(table, workspace.tables, found.folder))
+        except NoriaError as error:
+            failed.append(error)
+    if json and not failed:
+        show_json([d.to_dict() for d in done])
+    elif not json:
+        show_ingested(done)
+    if failed:
+        for other in failed[:-1]:
+            show_error(other, as_json=False)
+        raise failed[-1]
+    if any(d.unreadable for d in done):
+        raise typer.Exit(2)
+
+
+@app.command()
+def materialize(
+    view: Annotated[str | None, typer.Argument(envvar="NORIA_VIEW", help="The feature view; all of them if left out.")] = None,
+    project: Folder = HERE,
+    at: Annotated[
+        datetime | None, typer.Option("--at", envvar="NORIA_AT", help="The moment (UTC) to bring them to; now if left out.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", envvar="NORIA_FRESH", help="Make them anew from the tables.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring the online store up to date: what has changed since the last time, and what late rows have changed before it."""
+    from noria.cli.progress import watching
+    from noria.cli.render import console, show_json
+    from noria.core.clock import SystemClock
+    from noria.loop.materialization import materialize as materialize_views
+
+    found, workspace = open_project(project)
+    now = SystemClock().now()
+    moment = now if at is None else at.replace(tzinfo=UTC)
+    if moment > now:  # a store that is ahead of its facts would stay there
+        raise UserMistake(what=f"{moment:%Y-%m-%d %H:%M} UTC lies in the future", where="--at", mend="give a moment that has passed")
+    with watching(quiet=json) as tell:
+        done = materialize_views(workspace, [found.view(view)] if view else found.views, moment, tell, fresh=fresh)
+    if json:
+        show_json([d.to_dict() for d in done])
+        return
+    for d in done:
+        console().print(
+            f"{d.view}: {d.changed:,} entities changed, {d.mended:,} mended after late rows; through {d.through:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+@app.command()
+def push(
+    table: Annotated[str, typer.Argument(envvar="NORIA_TABLE", help="The table that the rows belong to.")],
+    file: Annotated[Path, typer.Argument(envvar="NORIA_FILE", help="Rows as Parquet, CSV or JSON lines.")],
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Add rows to a table and count them at once: the views that read it are brought to this moment."""
+    from noria.cli.progress import watching
+    from noria.cli.render import show_ingested, show_json
+    from noria.core.clock import SystemClock
+    from noria.loop.materialization import push_file
+
+    found, workspace = open_project(project)
+    with watching(quiet=json) as tell:
+        ingested, done = push_file(found, workspace, table, file, SystemClock(), tell)
+    if json:
+        show_json({"ingested": ingested.to_dict(), "materialized": [d.to_dict() for d in done]})
+    else:
+        show_ingested([ingested])
+
+
+@app.command()
+def tidy(
+    project: Folder = HERE,
+    older_than: Annotated[str, typer.Option("--older-than", envvar="NORIA_OLDER_THAN", help="Remove versions older than this.")] = "30d",
+    json: Json = False,
+) -> None:
+    """Seal the prediction log's past days into tables, join small files, and remove old versions that no bundle was made from."""
+    from noria.cli.render import console, show_json
+    from noria.core.clock import SystemClock, duration
+    from noria.loop.tidying import seal_logs
+    from noria.loop.tidying import tidy as tidied
+
+    found, workspace = open_project(project)
+    sealed = seal_logs(found, workspace, SystemClock().now())
+    done = tidied(found, workspace, duration(older_than))
+    if json:
+        show_json({"logs": [s.to_dict() for s in sealed], "tables": [d.to_dict() for d in done]})
+        return
+    out = console()
+    for s in sealed:
+        out.print(f"{s.table}: {s.balance.came_in:,} predictions of {s.segments:,} segments sealed, {s.removed:,} segments removed")
+    for d in done:
+        out.print(f"{d.table}: {d.joined:,} files joined, {d.removed:,} removed; bundles keep versions {d.kept_versions or 'none'}")
+
+
+@app.command()
+def features(project: Folder = HERE, json: Json = False) -> None:
+    """The feature catalogue: views with owners, statistics, freshness, and who reads them."""
+    from noria.cli.render import show_catalogue, show_json
+    from noria.evidence.catalogue import feature_catalogue
+
+    found = feature_catalogue(*open_project(project))
+    if json:
+        show_json(found)
+    else:
+        show_catalogue(found)
+
+
+@app.command()
+def skew(
+    endpoint: Endpoint = None,
+    project: Folder = HERE,
+    since: Annotated[str, typer.Option("--since", envvar="NORIA_SINCE", help="How much of the newest log to look at, such as 7d.")] = "7d",
+    json: Json = False,
+) -> None:
+    """Recompute the features of logged predictions offline, and report per feature the share that differs."""
+    from noria.cli.render import show_json, show_skew
+    from noria.core.clock import SystemClock, duration
+    from noria.evidence.skew import endpoint_skew
+
+    found, workspace = open_project(project)
+    result = endpoint_skew(workspace, found.endpoint(endpoint), SystemClock().now(), duration(since))
+    if json:
+        show_json(result.to_dict())
+    else:
+        show_skew(result)
+
+
+@app.command()
+def train(
+    endpoint: Endpoint = None,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Train a candidate now, and let the loop decide about it."""
+    from noria.cli.render import show_actions
+    from noria.core.clock import SystemClock
+    from noria.loop.controller import train_now
+    from noria.loop.world import Policy, World
+    from noria.stores.catalog import PATIENCE_SECONDS
+
+    found, workspace = open_project(project)
+    chosen = found.endpoint(endpoint)
+    world = World.open(found, workspace, chosen, Policy.declared(found, chosen), live=True)
+    world.catalog.take_lease(PATIENCE_SECONDS)
+    show_actions(train_now(world, SystemClock()), {}, as_json=json)
+
+
+@app.command()
+def loop(
+    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; all of them if left out.")] = None,
+    forever: Annotated[
+        bool, typer.Option("--forever", envvar="NORIA_FOREVER", help="Go round again and again instead of once (by hand or by cron).")
+    ] = False,
+    every: Annotated[
+        str, typer.Option("--every", envvar="NORIA_EVERY", help="How long a round waits for the next, with --forever.")
+    ] = "1m",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Go round the loop, live: ingest, materialise, observe, decide, act, tell people what was found."""
+    from noria.cli.render import show_actions
+    from noria.core.clock import SystemClock, duration
+    from noria.core.telemetry import begin_logging
+    from noria.loop.rounds import Rounds
+
+    found, workspace = open_project(project)
+    begin_logging("text")
+    clock, pause = SystemClock(), duration(every)
+    rounds = Rounds(found, workspace, clock, pause if forever else duration(found.settings.loop.tick), waits=not forever)
+    if not forever:
+        with closing(rounds):
+            done = rounds.run(endpoint)
+        if not (json and done.troubles):  # a program is told one thing: the error
+            show_actions(done.actions, done.troubles, as_json=json)
+        if done.troubles:
+            raise next(iter(done.troubles.values()))
+        return
+    with rounds.pulse():
+        while True:
+            done = rounds.run(endpoint)
+            if not done.standing_by:
+                show_actions(done.actions, done.troubles, as_json=json)
+            clock.sleep(pause)
+
+
+@app.command()
+def replay(
+    endpoint: Endpoint = None,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Run the controller over history, beside never retraining and retraining every four weeks; write a report."""
+    from noria.cli.progress import watching
+    from noria.cli.render import console, show_figures, show_json, show_weeks
+    from noria.evidence.replay import replay_and_report
+
+    found, workspace = open_project(project)
+    with watching(quiet=json) as tell:
+        figures = replay_and_report(found, workspace, found.endpoint(endpoint), tell)
+    if json:
+        show_json(figures)
+        return
+    show_weeks(figures)
+    show_figures(figures)
+    console().print(f"report: {figures['report']}")
+
+
+@app.command()
+def status(project: Folder = HERE, json: Json = False) -> None:
+    """What this project is doing: tables, champion, monitors, decisions, sums, and the next useful command."""
+    from noria.cli.render import show_json, show_status
+    from noria.evidence.status import status as project_status
+
+    found = project_status(*open_project(project))
+    if json:
+        show_json(found)
+    else:
+        show_status(found)
+
+
+@app.command()
+def explain(
+    prediction_id: Annotated[str, typer.Argument(envvar="NORIA_PREDICTION_ID", help="An id from an answer.")],
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Trace one prediction to its bundle, run, feature definitions and table versions."""
+    from noria.cli.render import show_explanation, show_json
+    from noria.evidence.explain import explain as explained
+
+    found = explained(*open_project(project), prediction_id)
+    if json:
+        show_json(found)
+    else:
+        show_explanation(found)
+
+
+add_serving(app)
+add_monitoring(app)
