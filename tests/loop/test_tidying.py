@@ -36,7 +36,7 @@ def materialize(workspace: Workspace, minute: int) -> None:
 
 def of(tmp_path: Path, views: tuple[nr.FeatureView, ...]) -> tuple[Project, Workspace]:
     settings = Settings(ProjectSettings("shop", "shop"))
-    return Project(tmp_path, settings, (VISITS,), views, (), (), ()), Workspace.of(tmp_path, settings)
+    return Project(tmp_path, settings, (VISITS,), views), Workspace.of(tmp_path, settings)
 
 
 def files(workspace: Workspace) -> set[str]:

@@ -84,10 +84,11 @@ def check(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Try the project without doing anything: settings, module, declarations, sources, feature views on the engine."""
-    from noria.cli.render import console, show_checked, show_json
+    """Try the project without doing anything: settings, module, sources, feature views on the engine, labels; and list what it declares."""
+    from noria.cli.render import show_checked, show_declared, show_json
     from noria.data.ingest import check_source
     from noria.data.table import INGESTED
+    from noria.evidence.declared import declared
     from noria.features.check import check_keys, check_transforms, check_views
 
     found, workspace = open_project(project)
@@ -107,22 +108,16 @@ def check(
     checked = {table.name: check_source(table, found.folder) for table in found.tables}
     rows = {name: table.rows for name, table in checked.items()}
     check_views(found.views, rows, workspace.settings.stores.engine)
-    for endpoint in found.endpoints:
-        check_keys(endpoint.model.features, endpoint.model.label, rows)
-        check_transforms(endpoint.model.features, rows[endpoint.model.features.spine.name])
-    result = {
-        "project": found.settings.project.name,
-        "tables": [{"name": name, **table.to_dict()} for name, table in checked.items()],
-        "endpoints": [{"name": e.name, "features": len(e.model.features.features)} for e in found.endpoints],
-    }
+    for model in found.models:
+        check_keys(model.features, model.label, rows)
+    for features in found.feature_sets:
+        check_transforms(features, rows[features.spine.name])
+    name, tables = found.settings.project.name, [{"name": name, **table.to_dict()} for name, table in checked.items()]
     if json:
-        show_json(result)
+        show_json({"project": name, "tables": tables, **declared(found)})
     else:
-        out = console()
-        out.print(f"{result['project']}: {len(found.tables)} tables can be read, {len(found.endpoints)} endpoints declared")
+        show_declared(name, tables, declared(found))
         show_checked(checked)
-        for endpoint in found.endpoints:
-            out.print(f"  {endpoint.name}: {len(endpoint.model.features.features)} features, {len(endpoint.model.gates)} gates")
     if any(table.unreadable for table in checked.values()):
         raise typer.Exit(2)
 

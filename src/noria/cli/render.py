@@ -87,6 +87,20 @@ def show_ingested(done: Sequence[Ingested]) -> None:
         _show_refused(d, "quarantined", " (it is tried again next time)")
 
 
+def show_declared(project: str, tables: Sequence[Mapping[str, Any]], found: dict[str, Any]) -> None:
+    """What a project declares, one line each."""
+    from rich.markup import escape
+
+    from noria.evidence.declared import headline, lines
+
+    out = console()
+    out.print(escape(headline(project, len(tables), found)))
+    for table in tables:
+        out.print(f"  [dim]table[/]        {escape(table['name'])}: {table['rows']:,} rows")
+    for kind, name, (words, *lacking) in lines(found):
+        out.print(f"  [dim]{kind:<12}[/] {escape(name)}: {escape(words)}" + "".join(f"; [yellow]{each}[/]" for each in lacking))
+
+
 def show_checked(checked: Mapping[str, Checked]) -> None:
     """What would become of the rows of each table, where some would be refused."""
     out = console()

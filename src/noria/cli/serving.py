@@ -47,7 +47,7 @@ def serve(
     from noria.serving.supervisor import Listening, run_supervisor
 
     found, workspace = open_project(project)
-    endpoints = [found.endpoint(endpoint)] if endpoint else found.endpoints
+    endpoints = found.chosen(endpoint)
     settings = with_overrides(found.settings.serving, host=host, port=port, grpc_port=grpc_port, workers=workers)
     supervisor = open_supervisor(workspace, endpoints, settings)
 
@@ -176,7 +176,7 @@ def top(
     from noria.cli.render import show_json
     from noria.cli.top import look_once, watch
 
-    where = url or _running(open_project(project)[1].root)["admin_url"]
+    where = url or _of_project(project)["admin_url"]
     if json:
         show_json(look_once(where, key))
     else:
@@ -234,6 +234,12 @@ def replay_request(
         show_captured_again(again)
     else:
         show_again(again)
+
+
+def _of_project(folder: Path) -> dict[str, str]:
+    found, workspace = open_project(folder)
+    found.chosen()  # a project without an endpoint has no server either
+    return _running(workspace.root)
 
 
 def _running(root: Path) -> dict[str, str]:

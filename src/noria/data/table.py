@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from noria.core.clock import since_epoch
+from noria.core.declarations import declare
 from noria.core.ids import digest
 from noria.core.names import BadName, require_name
 from noria.data.contract import Contract
@@ -45,6 +46,7 @@ class Table:
         require_name("table", self.name)
         if self.name.lower().endswith(QUARANTINE):
             raise BadName("table", self.name, f"names that end with {QUARANTINE} are those of tables' quarantines", "use another")
+        declare(self)
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -190,6 +190,8 @@ def _next(project: Project, *, ingested: bool, serving: bool) -> str:
     """The next useful command."""
     if not ingested:
         return "noria ingest"
+    if not project.endpoints:
+        return "noria check"
     if not serving:
         return "noria train" if project.settings.replay.start is None else "noria replay"
     return f"noria serve {project.endpoints[0].name}"

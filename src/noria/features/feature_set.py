@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import duration
+from noria.core.declarations import declare
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.fingerprint import fingerprint
 from noria.core.ids import digest
@@ -159,6 +160,7 @@ class FeatureSet:
         for feature in self.features:
             if feature in (AT, KEY):
                 self._refuse(f"feature {feature!r} is named as the predictions' times or keys are")
+        declare(self)
 
     def _require_distinct(self, kind: str, names: Sequence[str]) -> None:
         seen: dict[str, str] = {}

@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from noria.core.clock import duration, exactly, in_words, microseconds
+from noria.core.declarations import declare
 from noria.core.errors import UserMistake
 from noria.core.names import require_name
 from noria.core.sql import quoted
@@ -189,6 +190,7 @@ class FeatureView:
             _require_span(span(self.ttl), f"ttl of feature view {self.name!r}", "latest values count for so long")
         if self.freshness is not None:
             _require_span(duration(self.freshness), f"freshness of feature view {self.name!r}", "times are floored to its ticks")
+        declare(self)
 
     @property
     def entities(self) -> tuple[str, ...]:

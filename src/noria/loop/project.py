@@ -5,24 +5,29 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from noria.core.clock import duration, in_words, zone_named
+from noria.core.declarations import collecting
 from noria.core.errors import UserMistake, nearest
 from noria.core.settings import Settings, load_settings
 from noria.data.table import Table
+from noria.features.feature_set import FeatureSet
 from noria.features.view import FeatureView
 from noria.loop.retrain import Retrain
+from noria.models.model import Model
 from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift_reading import LEAST_REFERENCE
 from noria.monitoring.monitor import Monitor
 from noria.release.endpoint import Endpoint
 
 Noun = TypeVar("Noun")
+
+_helpers: set[str] = set()  # the modules of projects' folders that are loaded, but for those that `noria.toml` names
 
 
 class ProjectFailed(UserMistake):
@@ -58,26 +63,78 @@ class UnknownName(UserMistake):
         )
 
 
+class DeclaredTwice(UserMistake):
+    """Two declarations of one kind have one name, and differ."""
+
+    code = "NR-113"
+
+    def __init__(self, kind: str, name: str, first: Any, second: Any) -> None:
+        self.kind, self.name = kind, name
+        differing = [f.name for f in fields(first) if f.compare and getattr(first, f.name) != getattr(second, f.name)]
+        super().__init__(
+            what=f"the {kind} {name!r} is declared twice, with another {' and '.join(differing)} the second time",
+            where="the project's module; what is declared counts, whether a variable holds it or not",
+            mend="keep one of them, or give one another name",
+        )
+
+
+class NoEndpoint(UserMistake):
+    """A command needs an endpoint, and the project declares none."""
+
+    code = "NR-114"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            what="this project declares no endpoint",
+            where=str(folder),
+            mend='declare one: nr.Endpoint("name", model); `noria check` lists what is declared',
+        )
+
+
+class WhichEndpoint(UserMistake):
+    """A command is about one endpoint, and the project declares several."""
+
+    code = "NR-115"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = list(known)
+        super().__init__(
+            what=f"this project has {len(known)} endpoints, and none is named",
+            where=", ".join(known),
+            mend=f"name one of them after the command, such as {known[0]}",
+        )
+
+
 @dataclass(frozen=True)
 class Project:
     """Everything a project declares."""
 
     folder: Path
     settings: Settings
-    tables: tuple[Table, ...]
-    views: tuple[FeatureView, ...]
-    endpoints: tuple[Endpoint, ...]
-    monitors: tuple[Monitor, ...]
-    retrains: tuple[Retrain, ...]
+    tables: tuple[Table, ...] = ()
+    views: tuple[FeatureView, ...] = ()
+    feature_sets: tuple[FeatureSet, ...] = ()
+    models: tuple[Model, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    monitors: tuple[Monitor, ...] = ()
+    retrains: tuple[Retrain, ...] = ()
 
     def endpoint(self, name: str | None = None) -> Endpoint:
-        """The endpoint of that name; without one, the project's only endpoint."""
-        if name is None and len(self.endpoints) == 1:
-            return self.endpoints[0]
+        """The endpoint of that name; without one, the only endpoint. Raises `UnknownName`, `NoEndpoint` or `WhichEndpoint`."""
+        if not self.endpoints:
+            raise NoEndpoint(self.folder)
+        if name is None and len(self.endpoints) > 1:
+            raise WhichEndpoint([e.name for e in self.endpoints])
         for endpoint in self.endpoints:
-            if endpoint.name == name:
+            if name in (None, endpoint.name):
                 return endpoint
-        raise UnknownName("endpoint", name or "(none given)", (e.name for e in self.endpoints))
+        raise UnknownName("endpoint", str(name), (e.name for e in self.endpoints))
+
+    def chosen(self, name: str | None = None) -> tuple[Endpoint, ...]:
+        """The endpoint of that name; without one, all of them, of which there is at least one."""
+        if name is None and self.endpoints:
+            return self.endpoints
+        return (self.endpoint(name),)
 
     def table(self, name: str) -> Table:
         for table in self.tables:
@@ -99,23 +156,30 @@ class Project:
 
 
 def load_project(folder: Path) -> Project:
-    """Read `noria.toml` and import the module it names. Raises `BadSettings`, `BadTimeZone` or `ProjectFailed`."""
+    """Read `noria.toml` and import the module it names. Raises `BadSettings`, `BadTimeZone`, `ProjectFailed` or `DeclaredTwice`."""
     folder = folder.resolve()
     settings = load_settings(folder)
     zone_named(settings.loop.time_zone)  # which must be one
-    nouns = list(vars(_import(folder, settings.project.module)).values())
-    endpoints = _of(Endpoint, nouns)
-    named = {t.name: t for t in _of(Table, nouns)}
-    for endpoint in endpoints:
-        model = endpoint.model
-        named |= {t.name: t for t in (*model.features.tables, model.label.table)}
-    views = {v.name: v for v in (*_of(FeatureView, nouns), *(v for e in endpoints for v in e.model.features.views))}
-    named |= {v.table.name: v.table for v in views.values()}
-    monitors = _of(Monitor, nouns)
-    for monitor in monitors:
-        _check_slices(monitor, next((e for e in endpoints if e.name == monitor.endpoint.name), None))
+    with collecting() as declared:
+        module = _import(folder, settings.project.module)
+    found = _declared(folder, settings, [*declared, *vars(module).values()])
+    for monitor in found.monitors:
+        _check_slices(monitor, next((e for e in found.endpoints if e.name == monitor.endpoint.name), None))
         _check_stretches(monitor, duration(settings.loop.tick))
-    return Project(folder, settings, tuple(named.values()), tuple(views.values()), endpoints, monitors, _of(Retrain, nouns))
+    return found
+
+
+def _declared(folder: Path, settings: Settings, nouns: Sequence[Any]) -> Project:
+    """All that was declared, and what it is made of, of each kind. Raises `DeclaredTwice`."""
+    monitors = _of(Monitor, "monitor of", nouns, lambda m: m.endpoint.name)
+    retrains = _of(Retrain, "retraining of", nouns, lambda r: r.model.name)
+    endpoints = _of(Endpoint, "endpoint", [*nouns, *(m.endpoint for m in monitors)])
+    models = _of(Model, "model", [*nouns, *(e.model for e in endpoints), *(r.model for r in retrains)])
+    feature_sets = _of(FeatureSet, "feature set", [*nouns, *(m.features for m in models)])
+    views = _of(FeatureView, "feature view", [*nouns, *(v for s in feature_sets for v in s.views)])
+    used = [*(t for s in feature_sets for t in s.tables), *(m.label.table for m in models), *(v.table for v in views)]
+    tables = _of(Table, "table", [*nouns, *used])
+    return Project(folder, settings, tables, views, feature_sets, models, endpoints, monitors, retrains)
 
 
 def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
@@ -158,22 +222,41 @@ def _import(folder: Path, module: str) -> Any:
     assert spec is not None
     assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
+    _forget_helpers()
+    before = set(sys.modules)
     sys.modules[name] = loaded
     sys.path.insert(0, str(folder))
     try:
         spec.loader.exec_module(loaded)
     except UserMistake:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ProjectFailed(path, error) from error
     finally:
         sys.path.remove(str(folder))
+        _helpers.update(m for m in set(sys.modules) - before - {name} if _lies_in(sys.modules[m], folder))
     return loaded
 
 
-def _of(kind: type[Noun], values: list[Any]) -> tuple[Noun, ...]:
-    found: list[Noun] = []
+def _forget_helpers() -> None:
+    """Have the modules beside a project's own read again: what they declare is seen only while they run, and two projects may both have a
+    `tables.py`."""
+    for helper in _helpers:
+        sys.modules.pop(helper, None)
+    _helpers.clear()
+
+
+def _lies_in(module: Any, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).is_relative_to(folder) and "site-packages" not in Path(file).parts
+
+
+def _of(kind: type[Noun], called: str, values: Iterable[Any], name_of: Callable[[Any], str] = lambda noun: noun.name) -> tuple[Noun, ...]:
+    """The values of a kind, one of each name. Raises `DeclaredTwice` where two of one name differ."""
+    found: dict[str, Noun] = {}
     for value in values:
-        if isinstance(value, kind) and not any(value is other for other in found):
-            found.append(value)
-    return tuple(found)
+        if isinstance(value, kind):
+            first = found.setdefault(name_of(value), value)
+            if first is not value and first != value:
+                raise DeclaredTwice(called, name_of(value), first, value)
+    return tuple(found.values())

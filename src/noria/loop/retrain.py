@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from noria.core.clock import duration
+from noria.core.declarations import declare
 from noria.models.model import Model
 
 
@@ -52,6 +53,9 @@ class Retrain:
     model: Model
     when: Sequence[Trigger]
     cooldown: str = "0s"
+
+    def __post_init__(self) -> None:
+        declare(self)
 
     @property
     def pause(self) -> timedelta:

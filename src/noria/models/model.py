@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from noria.core.clock import duration
+from noria.core.declarations import declare
 from noria.features.feature_set import FeatureSet
 from noria.features.label import Label
 
@@ -40,6 +41,9 @@ class Model:
     trainer: Trains
     gates: Sequence[Judges] = ()
     holdout: str = "14d"
+
+    def __post_init__(self) -> None:
+        declare(self)
 
     @property
     def holdout_span(self) -> timedelta:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from noria.core.clock import moment, require_utc
+from noria.core.declarations import declare
 from noria.core.errors import UserMistake, nearest
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.monitoring.business import Metric
@@ -91,6 +92,7 @@ class Monitor:
             )
         if self.period is not None and not self.period.start < self.period.end:
             raise self._no_period("the reference period ends before it begins")
+        declare(self)
 
     @cached_property
     def period(self) -> Period | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from noria.core.clock import duration
+from noria.core.declarations import declare
 from noria.core.errors import UserMistake, nearest
 from noria.models.model import Model
 from noria.release.rollout import Immediate, Rollout
@@ -70,6 +71,7 @@ class Endpoint:
                     where=f"endpoint {self.name!r}",
                     mend='use "previous", a number, or both: ("previous", 0.2)',
                 )
+        declare(self)
 
     @property
     def _fallbacks(self) -> tuple[str | float, ...]:

@@ -1,0 +1,148 @@
+"""What a project declares, as people and programs read it: the whole list, so that what is missing from it can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from noria.core.clock import in_words
+from noria.features.feature_set import FeatureSet
+from noria.features.view import FeatureView
+from noria.loop.project import Project
+from noria.loop.retrain import Retrain, Stale, Trigger
+from noria.models.model import Model
+from noria.monitoring.monitor import Monitor
+from noria.release.endpoint import Endpoint
+from noria.release.rollout import Immediate, Rollout
+
+
+def declared(project: Project) -> dict[str, Any]:
+    """Everything that a project declares but its tables, by kind, as plain data."""
+    return {
+        "views": [_view(v) for v in project.views],
+        "feature_sets": [_feature_set(s) for s in project.feature_sets],
+        "models": [_model(project, m) for m in project.models],
+        "endpoints": [_endpoint(project, e) for e in project.endpoints],
+        "monitors": [_monitor(m) for m in project.monitors],
+        "retrainings": [_retraining(project, r) for r in project.retrains],
+    }
+
+
+def lines(found: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
+    """The same for people: the kind, the name, and what is to be said of it; the first a sentence, the others what it lacks."""
+    told = [
+        ("view", v["name"], [f"{_count(v['features'], 'feature')} of {v['table']} by {', '.join(v['entity']) or 'nothing'}"])
+        for v in found["views"]
+    ]
+    for s in found["feature_sets"]:
+        from_ = ", ".join([*s["views"], *s["request"]]) or "nothing"
+        told.append(("feature set", s["name"], [f"{_count(s['features'], 'feature')} of {from_}, for {s['spine']}"]))
+    for m in found["models"]:
+        label = m["label"]
+        gates = "; ".join(m["gates"]) or "no gates"
+        words = [f"{label['table']}.{label['column']} = {label['positive']!r} by {m['trainer']}; {gates}"]
+        told.append(("model", m["name"], words + ([] if m["endpoints"] else ["no endpoint serves it"])))
+    for e in found["endpoints"]:
+        lacking = [
+            words
+            for words, there in (("no monitor watches it", e["monitored"]), ("nothing retrains its model", e["retrained"]))
+            if not there
+        ]
+        told.append(("endpoint", e["name"], [f"model {e['model']}, {_count(e['features'], 'feature')}; {e['rollout']['words']}", *lacking]))
+    for m in found["monitors"]:
+        told.append(("monitor", m["endpoint"], [m["words"]]))
+    for r in found["retrainings"]:
+        told.append(
+            ("retraining", r["model"], [r["words"], *([] if r["endpoints"] else ["no endpoint serves its model, and so it never happens"])])
+        )
+    return told
+
+
+def _view(view: FeatureView) -> dict[str, Any]:
+    return {"name": view.name, "table": view.table.name, "entity": list(view.entities), "features": len(view.features)}
+
+
+def _feature_set(features: FeatureSet) -> dict[str, Any]:
+    return {
+        "name": features.name,
+        "spine": features.spine.name,
+        "features": len(features.features),
+        "views": [v.name for v in features.views],
+        "request": [r.name for r in features.request],
+    }
+
+
+def _model(project: Project, model: Model) -> dict[str, Any]:
+    label = model.label
+    return {
+        "name": model.name,
+        "feature_set": model.features.name,
+        "label": {"table": label.table.name, "column": label.column, "positive": label.positive, "matures": label.matures},
+        "trainer": getattr(model.trainer, "name", "trainer"),
+        "gates": [gate.name for gate in model.gates],
+        "holdout": model.holdout,
+        "endpoints": _serving(project, model),
+    }
+
+
+def _endpoint(project: Project, endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "name": endpoint.name,
+        "model": endpoint.model.name,
+        "features": len(endpoint.model.features.features),
+        "gates": len(endpoint.model.gates),
+        "rollout": _rollout(endpoint.release),
+        "monitored": project.monitor(endpoint) is not None,
+        "retrained": project.retrain(endpoint) is not None,
+    }
+
+
+def _rollout(plan: Rollout | Immediate) -> dict[str, Any]:
+    if isinstance(plan, Immediate):
+        return {"plan": "immediate", "words": "a candidate that passes its gates serves at once"}
+    words = f"shadows {plan.shadow} to {plan.at_most}, promoted once not worse in {plan.metric} by {plan.margin:g}"
+    return {"plan": "shadow", "shadow": plan.shadow, "at_most": plan.at_most, "metric": plan.metric, "margin": plan.margin, "words": words}
+
+
+def _monitor(monitor: Monitor) -> dict[str, Any]:
+    watched = ["drift", *(f"{t.metric} by {t.by:g}" for t in monitor.performance), *(m.name for m in monitor.metrics)]
+    if monitor.skew is not None:
+        watched.append(f"skew by {monitor.skew:g}")
+    slices = f", in slices by {', '.join(monitor.slices)}" if monitor.slices else ""
+    return {
+        "endpoint": monitor.endpoint.name,
+        "false_alarms_per_year": monitor.false_alarms_per_year,
+        "watches": watched,
+        "slices": list(monitor.slices),
+        "words": f"{', '.join(watched)}{slices}; {monitor.false_alarms_per_year:g} false alarms a year",
+    }
+
+
+def _retraining(project: Project, retrain: Retrain) -> dict[str, Any]:
+    when = [_trigger(t) for t in retrain.when]
+    return {
+        "model": retrain.model.name,
+        "when": when,
+        "cooldown": retrain.cooldown,
+        "endpoints": _serving(project, retrain.model),
+        "words": f"at {' or '.join(when) or 'nothing'}, no sooner than {retrain.cooldown} after the last",
+    }
+
+
+def _trigger(trigger: Trigger) -> str:
+    return f"an age of {in_words(trigger.after)}" if isinstance(trigger, Stale) else type(trigger).__name__.lower()
+
+
+def _serving(project: Project, model: Model) -> list[str]:
+    return [e.name for e in project.endpoints if e.model.name == model.name]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def headline(project: str, tables: int, found: dict[str, Sequence[Any]]) -> str:
+    """What was found, in numbers."""
+    counts = {"feature view": "views", "feature set": "feature_sets", "model": "models", "endpoint": "endpoints", "monitor": "monitors"}
+    told = [_count(len(found[key]), noun) for noun, key in (counts | {"retraining": "retrainings"}).items()]
+    return f"{project}: {_count(tables, 'table')} can be read; {', '.join(told)} declared"
