@@ -45,8 +45,8 @@ def check_views(views: Sequence[FeatureView], rows: Mapping[str, pa.Table], engi
 def check_keys(features: FeatureSet, label: Label, rows: Mapping[str, pa.Table]) -> None:
     """Raise for keys that would name one entity in the spine and another, or none, in the table of a view or of the label.
 
-    `rows` are by table name. Raises `IncomparableKeys`, `KeysOfOtherLength`, `UnknownColumn` or `BadLabel`, and `BadName` for a
-    spine with a column that is named as predictions' times or keys are.
+    `rows` are by table name. Raises `IncomparableKeys`, `KeysOfOtherLength`, `UnknownColumn`, `BadLabel` or `NotYesOrNo`, and `BadName`
+    for a spine with a column that is named as predictions' times or keys are.
     """
     spine = features.spine
     schema = rows[spine.name].schema
@@ -60,6 +60,7 @@ def check_keys(features: FeatureSet, label: Label, rows: Mapping[str, pa.Table])
             theirs = KeyColumn(view.table.name, entity, rows[view.table.name].schema.field(entity).type)
             require_comparable(KeyColumn(spine.name, entity, schema.field(entity).type), theirs)
     label.check(rows[label.table.name].schema, spine, schema)
+    label.require_yes_or_no(rows[label.table.name])
 
 
 def check_transforms(features: FeatureSet, spine: pa.Table) -> None:

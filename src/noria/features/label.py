@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -26,18 +26,32 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+class _One(int):
+    """The 1 that stands where nobody has said which value is the positive one."""
+
+
+MOST_CLASSES = 20  # with more values than these, a column of numbers holds counts or measurements, of which one value is no outcome
+SHOWN = 5  # values in a message
+
+
 @dataclass(frozen=True)
 class Label:
     """A column of a table with the spine's key: 1 where it equals `positive`, else 0; null and NaN are outcomes not known yet.
 
-    positive: of the column's type: a number, a text, or True or False (1 and 0 do as well)
+    positive: of the column's type: a number, a text, or True or False (1 and 0 do as well); left out, the column holds 0 and 1, or booleans
     matures: how long after a prediction its outcome is certain to be known; a window is judged only then
     """
 
     table: Table
     column: str
-    positive: bool | int | float | str = 1
+    positive: bool | int | float | str = _One(1)
     matures: str = "0s"
+    named: bool = field(init=False, compare=False, repr=False)  # whether somebody has said which value is the positive one
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "named", not isinstance(self.positive, _One))
+        if not self.named:
+            object.__setattr__(self, "positive", 1)
 
     @property
     def maturity(self) -> timedelta:
@@ -60,6 +74,34 @@ class Label:
             left = KeyColumn(spine.name, ours, spine_schema.field(ours).type)
             require_comparable(left, KeyColumn(self.table.name, theirs, schema.field(theirs).type))
 
+    def require_yes_or_no(self, rows: pa.Table) -> None:
+        """Raise `NotYesOrNo` unless the column, in the table's rows, holds yes or no: 0 and 1, booleans, or a named one of a few values."""
+        import pyarrow as pa
+
+        found = self.values(rows)
+        if not (pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_decimal(found.type)):
+            return
+        if len(found) > MOST_CLASSES or not (self.named or set(found.to_pylist()) <= {0, 1}):
+            raise NotYesOrNo(self, found)
+
+    def values(self, rows: pa.Table) -> pa.Array:
+        """The different outcomes that are known in the table's rows, in the order of their first."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column = rows.column(self.column)
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        found = pc.unique(column).drop_null()
+        return found.filter(pc.invert(pc.is_nan(found))) if pa.types.is_floating(found.type) else found
+
+    def known(self, rows: pa.Table) -> int:
+        """How many of the table's rows have an outcome."""
+        import pyarrow.compute as pc
+
+        column = rows.column(self.column)
+        return int(len(column) - pc.sum(pc.is_null(column, nan_is_null=True)).as_py()) if len(column) else 0
+
     def require_columns(self, schema: pa.Schema) -> None:
         for column in (self.column, *self.table.keys):
             if column not in schema.names:
@@ -78,6 +120,28 @@ class BadLabel(UserMistake):
             where=f"nr.Label({label.table.name}, {label.column!r}, …)",
             mend=f"give positive as {wanted}",
         )
+
+
+class NotYesOrNo(UserMistake):
+    """A label's column holds counts, classes or measurements: there is no saying what 1 in it means."""
+
+    code = "NR-227"
+
+    def __init__(self, label: Label, values: pa.Array) -> None:
+        self.label, self.values = label, len(values)
+        few = "give `positive=…`, the class that counts as 1, or " if len(values) <= MOST_CLASSES else ""
+        super().__init__(
+            what=f"{label.column!r} answers no question of yes or no: it holds {len(values):,} values, such as {in_short(values)}",
+            where=f"nr.Label({label.table.name}, {label.column!r}, …)",
+            mend=f"{few}derive a column of true and false where the table is read, such as `x > 10`; only binary models are supported, "
+            "neither regression nor several classes at once",
+        )
+
+
+def in_short(values: pa.Array) -> str:
+    """Some of a column's values, for a message."""
+    shown = [f"{value:g}" if isinstance(value, float) else repr(value) for value in values[:SHOWN].to_pylist()]
+    return ", ".join(shown) + (", …" if len(values) > SHOWN else "")
 
 
 class Outcomes:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from noria.core.clock import EPOCH, require_utc
 from noria.core.conservation import Balance
+from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import digest
-from noria.data.ingest import NotIngested
 from noria.data.table import Facts, Snapshot
 from noria.features.compile import AT
 from noria.features.feature_set import FeatureSet, transformed
@@ -66,7 +66,11 @@ class OfflineFeatures:
         spine = self.feature_set.spine
         earliest = pc.min(self._facts[spine.name].rows.column(spine.event_time)).as_py()
         if earliest is None:
-            raise NotIngested(spine.name)
+            raise UserMistake(
+                what=f"the spine {spine.name!r} has no row yet",
+                where="it was ingested, and nothing was stored",
+                mend="see what its source gives, and what goes into quarantine: `noria check`",
+            )
         return require_utc(earliest) - self.feature_set.lead_time
 
     @property

@@ -14,7 +14,7 @@ from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.ids import digest
 from noria.features.compile import AT, KEY
-from noria.features.label import Label, Outcomes
+from noria.features.label import Label, Outcomes, in_short
 from noria.features.offline import OfflineFeatures
 
 if TYPE_CHECKING:
@@ -26,12 +26,33 @@ class NothingToTrainOn(UserMistake):
 
     code = "NR-220"
 
-    def __init__(self, *, start: datetime, as_of: datetime, spine_rows: int) -> None:
-        self.start, self.as_of, self.spine_rows = start, as_of, spine_rows
+    def __init__(self, label: Label, known: int, balance: Balance, *, start: datetime, as_of: datetime) -> None:
+        self.start, self.as_of, self.spine_rows = start, as_of, balance.came_in
+        young = balance.went["too young"]
+        if not balance.came_in:
+            why, mend = "the spine has no row there", "ingest rows of the spine, or train at a later time"
+        elif young == balance.came_in:
+            why, mend = f"all are younger than matures={label.matures!r}", "train at a later time"
+        elif not known:
+            why, mend = f"{label.table.name}.{label.column} is null in all rows", "ingest outcomes"
+        else:
+            why = f"none of them has a key of which {label.table.name} knew an outcome by then ({known:,} rows of it have one at some time)"
+            mend = f"look whether {', '.join(label.table.keys)} names the same facts in both tables, and when outcomes are known"
+        rows = f"{balance.came_in:,} rows of the spine from {start:%Y-%m-%d} to {as_of:%Y-%m-%d}"
+        super().__init__(what="there is nothing to train on", where=f"{rows}: {why}", mend=mend)
+
+
+class OneClass(UserMistake):
+    """All outcomes that are known are the same: there is nothing to tell apart."""
+
+    code = "NR-228"
+
+    def __init__(self, label: Label, outcome: float, values: pa.Array, *, rows: int) -> None:
+        self.label, self.outcome, self.rows = label, outcome, rows
         super().__init__(
-            what="there is nothing to train on",
-            where=f"of {spine_rows:,} spine rows from {start:%Y-%m-%d} to {as_of:%Y-%m-%d}, none has a known outcome",
-            mend="ingest more data, or train from an earlier start or at a later time",
+            what=f"every one of {rows:,} outcomes is {outcome:g}: there is nothing to tell apart",
+            where=f"nr.Label({label.table.name}, {label.column!r}, positive={label.positive!r}), whose values are {in_short(values)}",
+            mend="correct `positive`, or train once both outcomes have come",
         )
 
 
@@ -83,8 +104,9 @@ def build_training_set(offline: OfflineFeatures, label: Label, outcomes: Outcome
     """Every spine row predicted in [start, as_of − maturity) whose outcome was known at `as_of`.
 
     Rows younger than the label's maturity are left out whole: of them only the quick outcomes are known, and a model
-    trained on those learns that everything ends well. Raises `NothingToTrainOn`.
+    trained on those learns that everything ends well. Raises `NothingToTrainOn`, `OneClass` or `NotYesOrNo`.
     """
+    label.require_yes_or_no(outcomes.facts.rows)
     spine = offline.rows(start, as_of)
     cut = np.datetime64((as_of - label.maturity).replace(tzinfo=None), "us")
     at = spine.column(AT).to_numpy().astype("datetime64[us]")
@@ -96,8 +118,11 @@ def build_training_set(offline: OfflineFeatures, label: Label, outcomes: Outcome
         spine.num_rows,
         {"training rows": int(kept.sum()), "too young": int(young.sum()), "no outcome": int((unlabelled & ~young).sum())},
     ).checked()
+    facts = outcomes.facts.rows
     if not kept.any():
-        raise NothingToTrainOn(start=start, as_of=as_of, spine_rows=spine.num_rows)
+        raise NothingToTrainOn(label, label.known(facts), balance, start=start, as_of=as_of)
+    if np.ptp(labels[kept]) == 0:
+        raise OneClass(label, labels[kept][0], label.values(facts), rows=int(kept.sum()))
     import pyarrow as pa
 
     rows = spine.filter(pa.array(kept))

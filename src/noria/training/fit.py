@@ -81,9 +81,11 @@ def _trainer(model: Model) -> Trainer:
 
 
 def _require_rows(model: Model, training_set: TrainingSet, holdout: NDArray[np.bool_]) -> None:
-    if holdout.all() or len(np.unique(training_set.labels[~holdout])) < 2:
+    before = training_set.labels[~holdout]
+    if len(np.unique(before)) < 2:
+        lacking = f"the {len(before):,} before it all have the outcome {before[0]:g}" if len(before) else "none lies before it"
         raise UserMistake(
             what="there is too little history to train and judge a candidate",
-            where=f"{len(holdout):,} labelled rows, of which {int(holdout.sum()):,} lie in the holdout of {model.holdout}",
+            where=f"{len(holdout):,} labelled rows, of which {int(holdout.sum()):,} lie in the holdout of {model.holdout}; {lacking}",
             mend="train later, ingest more history, or shorten the model's holdout",
         )
