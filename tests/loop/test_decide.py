@@ -88,9 +88,9 @@ def test_a_candidate_that_passed_shadows_or_serves_at_once_as_the_plan_says() ->
 def test_a_gate_that_failed_or_is_unknown_refuses() -> None:
     for outcome in ("failed", "unknown"):
         gates = [*PASSED, {"gate": "slice", "outcome": outcome, "why": "w"}]
-        assert verbs(state(pending=Pending("new", False, gates))) == [("refuse", f"gate {outcome}: slice")]
+        assert verbs(state(pending=Pending("new", False, gates))) == [("refuse", f"gate {outcome}: slice (w)")]
         first = state(pending=Pending("new", False, gates), champion=None)
-        assert verbs(first) == [("refuse", f"gate {outcome}: slice")]
+        assert verbs(first) == [("refuse", f"gate {outcome}: slice (w)")]
 
 
 def test_a_shadow_ends_as_its_verdict_says() -> None:

@@ -88,6 +88,7 @@ def check(
     from noria.cli.render import show_checked, show_declared, show_json
     from noria.data.ingest import check_source
     from noria.data.table import INGESTED
+    from noria.evaluation.gates import check_gates
     from noria.evidence.declared import declared
     from noria.features.check import check_keys, check_transforms, check_views
 
@@ -110,6 +111,7 @@ def check(
     check_views(found.views, rows, workspace.settings.stores.engine)
     for model in found.models:
         check_keys(model.features, model.label, rows)
+        check_gates(model.gates, model.name, [*rows[model.features.spine.name].column_names, *model.features.features])
     for features in found.feature_sets:
         check_transforms(features, rows[features.spine.name])
     name, tables = found.settings.project.name, [{"name": name, **table.to_dict()} for name, table in checked.items()]
@@ -275,9 +277,11 @@ def train(
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Train a candidate now, and let the loop decide about it."""
+    """Train a candidate now, and let the loop decide about it: its quality on days it has not seen, and each gate."""
+    from noria.cli.progress import watching
     from noria.cli.render import show_actions
     from noria.core.clock import SystemClock
+    from noria.evidence.training import trained
     from noria.loop.controller import train_now
     from noria.loop.world import Policy, World
     from noria.stores.catalog import PATIENCE_SECONDS
@@ -286,7 +290,9 @@ def train(
     chosen = found.endpoint(endpoint)
     world = World.open(found, workspace, chosen, Policy.declared(found, chosen), live=True)
     world.catalog.take_lease(PATIENCE_SECONDS)
-    show_actions(train_now(world, SystemClock()), {}, as_json=json)
+    with watching(quiet=json) as tell:
+        done = train_now(world, SystemClock(), tell)
+    show_actions(done, {}, trained(world.catalog, done), as_json=json)
 
 
 @app.command()
@@ -305,6 +311,7 @@ def loop(
     from noria.cli.render import show_actions
     from noria.core.clock import SystemClock, duration
     from noria.core.telemetry import begin_logging
+    from noria.evidence.training import trained
     from noria.loop.rounds import Rounds
 
     found, workspace = open_project(project)
@@ -315,7 +322,7 @@ def loop(
         with closing(rounds):
             done = rounds.run(endpoint)
         if not (json and done.troubles):  # a program is told one thing: the error
-            show_actions(done.actions, done.troubles, as_json=json)
+            show_actions(done.actions, done.troubles, trained(workspace.catalog(), done.actions), as_json=json)
         if done.troubles:
             raise next(iter(done.troubles.values()))
         return
@@ -323,7 +330,7 @@ def loop(
         while True:
             done = rounds.run(endpoint)
             if not done.standing_by:
-                show_actions(done.actions, done.troubles, as_json=json)
+                show_actions(done.actions, done.troubles, trained(workspace.catalog(), done.actions), as_json=json)
             clock.sleep(pause)
 
 

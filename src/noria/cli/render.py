@@ -197,17 +197,38 @@ def show_decision(policy: str, at: datetime, verb: str, reason: str) -> str:
     return f"{at:%Y-%m-%d}  {policy:<9}[{colour}]{verb:<8}[/] {reason}"
 
 
-def show_actions(actions: Sequence[Action], troubles: Mapping[str, NoriaError], *, as_json: bool) -> None:
-    """What the controller did, and the stages that failed."""
+def show_actions(
+    actions: Sequence[Action], troubles: Mapping[str, NoriaError], trained: Mapping[str, Mapping[str, Any]], *, as_json: bool
+) -> None:
+    """What the controller did, what its trainings gave (by the actions' keys), and the stages that failed."""
     if as_json:
-        show_json([{"time": a.at.isoformat(), "action": a.verb, "subject": a.subject, "reason": a.reason} for a in actions])
+        show_json([_action(a, trained) for a in actions])
         return
     for action in actions:
         console().print(show_decision(action.endpoint, action.at, action.verb, action.reason))
+        if action.key in trained:
+            show_trained(trained[action.key])
     for stage, error in troubles.items():
         console().print(f"[red]{stage} failed[/]: {error.what}")
     if not actions and not troubles:
         console().print("nothing to do")
+
+
+def _action(action: Action, trained: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    found = {"time": action.at.isoformat(), "action": action.verb, "subject": action.subject, "reason": action.reason}
+    return found | ({"trained": trained[action.key]} if action.key in trained else {})
+
+
+def show_trained(told: Mapping[str, Any]) -> None:
+    """A candidate's quality and its gates."""
+    from rich.markup import escape
+
+    from noria.evidence.training import lines
+
+    colours = {"gate failed": "[red]", "gate unknown": "[yellow]", "gate passed": "[green]"}
+    for line in lines(told):
+        mark = next((colour for begin, colour in colours.items() if line.startswith(begin)), "[dim]")
+        console().print(f"            {mark}{escape(line)}[/]")
 
 
 def show_findings(found: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
+from noria.data.contract import UnknownColumn
 from noria.evaluation.metrics import row_losses
 
 Floats = NDArray[np.float64]
@@ -24,6 +25,7 @@ class Evaluation:
 
     labels, candidate, champion: `(rows,)`; champion is None for the first model, or where it has seen the rows
     unit: `(rows,)` the window (day) of each row; slices: column → values `(rows,)`
+    lacking: why there is no row, where there is none
     """
 
     labels: Floats
@@ -31,6 +33,7 @@ class Evaluation:
     champion: Floats | None
     unit: NDArray[np.int64]
     slices: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    lacking: str = "there is no row to judge on"
 
     def improvement_by_unit(self, metric: str) -> Floats:
         """Champion's loss minus candidate's, averaged within each unit: `(units,)`, in time order."""
@@ -74,7 +77,7 @@ class BeatsChampion:
 
     def judge(self, evaluation: Evaluation) -> Verdict:
         if len(evaluation.labels) == 0:
-            return Verdict(self.name, "unknown", "there is no row to judge on")
+            return Verdict(self.name, "unknown", evaluation.lacking)
         if evaluation.champion is None:
             return Verdict(self.name, "passed", "there is no champion yet")
         before = float(row_losses(self.metric, evaluation.labels, evaluation.champion).mean())
@@ -99,7 +102,7 @@ class NoSliceWorse:
 
     def judge(self, evaluation: Evaluation) -> Verdict:
         if len(evaluation.labels) == 0:
-            return Verdict(self.name, "unknown", "there is no row to judge on")
+            return Verdict(self.name, "unknown", evaluation.lacking)
         if evaluation.champion is None:
             return Verdict(self.name, "passed", "there is no champion yet")
         missing = [column for column in self.over if column not in evaluation.slices]
@@ -133,6 +136,14 @@ def no_slice_worse(metric: str, *, over: Sequence[str], by: float) -> NoSliceWor
     if not over:
         raise UserMistake(what="a slice gate needs columns", where="no_slice_worse(over=[])", mend='name some: over=["carrier"]')
     return NoSliceWorse(metric, tuple(over), by)
+
+
+def check_gates(gates: Sequence[object], model: str, columns: Sequence[str]) -> None:
+    """Raise `UnknownColumn` for a gate over slices of a column that is neither the spine's nor a feature."""
+    for gate in gates:
+        for column in getattr(gate, "over", ()):
+            if column not in columns:
+                raise UnknownColumn(column=column, named_by=f"a gate of model {model!r}", available=list(columns))
 
 
 def all_passed(verdicts: Sequence[Verdict]) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from noria.core.clock import Stopwatch, SystemClock
+from noria.core.clock import Stopwatch, SystemClock, in_words
 from noria.core.ids import canonical_json
 from noria.core.progress import Progress, Tell
 from noria.evidence.figures import feature_shift, replay_figures
@@ -18,6 +19,7 @@ from noria.loop.world import World
 from noria.release.endpoint import Endpoint
 
 WEEK_DAYS = 7
+MANY_TICKS = 100_000
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell:
     span = replay_span(project, worlds[0])
     if weeks is not None:
         span = Span(span.start, min(span.end, span.start + weeks * WEEK_DAYS * worlds[0].grid.tick))
-    tell(Progress("replay", f"{span.start:%-d %b %Y} to {span.end:%-d %b %Y}, {len(worlds)} policies side by side"))
+    for words in _announced(span, worlds[0].grid.tick, len(worlds)):
+        tell(Progress("replay", words))
     replay(worlds, span, lambda tick: _tell_tick(tell, tick))
     home = World.open(project, workspace, endpoint, worlds[0].policy, worlds[0])
     taken = take_over(worlds[0], home, span.end, SystemClock().now())
@@ -63,7 +66,17 @@ def replay_and_report(project: Project, workspace: Workspace, endpoint: Endpoint
     return write_report(project, workspace, run_replay(project, workspace, endpoint, tell), watch)
 
 
+def _announced(span: Span, tick: timedelta, policies: int) -> list[str]:
+    """What a replay is about to do, and a warning where that is more than anybody waits for."""
+    ticks = (span.end - span.start) // tick
+    stretch = f"{span.start:%-d %b %Y} to {span.end:%-d %b %Y}"
+    told = [f"{stretch}, {ticks:,} ticks of {in_words(tick)}, {policies} policies side by side"]
+    if ticks > MANY_TICKS:
+        told.append(f"{ticks:,} ticks take hours: for less, set a longer `tick` in [loop], or a shorter span in [replay] of noria.toml")
+    return told
+
+
 def _tell_tick(tell: Tell, tick: Tick) -> None:
-    tell(Progress("replay", f"{tick.now:%-d %b}", track=tick.policy, share=tick.share))
+    tell(Progress("replay", f"{tick.now:%-d %b %Y}", track=tick.policy, share=tick.share))
     for action in tick.actions:
         tell(Progress("decision", f"{action.at:%-d %b %Y}  {tick.policy:<9}{action.verb:<8}{action.reason}"))

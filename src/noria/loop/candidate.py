@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
 from noria.core.ids import canonical_json, digest, short
+from noria.core.progress import Progress, Tell, silence
 from noria.data.profile import profile
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
 from noria.evaluation.metrics import ROW_LOSSES, auc
@@ -43,16 +44,17 @@ class Candidate:
     seconds: float
 
 
-def make_candidate(world: World, as_of: datetime, champion: str | None) -> Candidate:
+def make_candidate(world: World, as_of: datetime, champion: str | None, tell: Tell = silence) -> Candidate:
     """The candidate that training at `as_of` gives, judged against the champion. Made once, then found again."""
     model = world.endpoint.model
+    tell(Progress("train", "joining features and outcomes as they were known"))
     training_set = build_training_set(world.offline, model.label, world.outcomes, start=world.offline.first(), as_of=as_of)
     with_probe = world.policy.gated or champion is None
     run = run_id(world, training_set, champion if with_probe else None, with_probe)
     record = world.workspace.runs / f"{run}.json"
     if world.workspace.files.exists(record):
         return Candidate(**json.loads(world.workspace.files.read(record)))
-    fitted = fit_candidate(model, training_set, world.randomness, with_probe=with_probe)
+    fitted = fit_candidate(model, training_set, world.randomness, with_probe=with_probe, tell=tell)
     evaluation = _evaluate(world, training_set, fitted, champion)
     verdicts = [gate.judge(evaluation) for gate in model.gates] if with_probe else []  # type: ignore[attr-defined]
     candidate = _seal(world, training_set, fitted, evaluation, verdicts, run)
@@ -96,10 +98,13 @@ def environment() -> dict[str, str]:
 
 def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion: str | None) -> Evaluation:
     """The probe against the champion on the holdout, but for rows that the champion may have seen."""
-    judged = fitted.holdout.copy()
+    judged, lacking = fitted.holdout.copy(), "no row was held out"
     if champion is not None:
         trained = datetime.fromisoformat(world.bundle(champion).manifest.lineage["as_of"])
         judged &= training_set.at >= np.datetime64(trained.replace(tzinfo=None), "us")
+        lacking = (
+            f"the champion, trained as of {trained:%Y-%m-%d %H:%M} UTC, may have seen all {int(fitted.holdout.sum()):,} rows of the holdout"
+        )
     rows = training_set.rows.filter(_mask(judged))
     features = feature_matrix(rows, training_set.features)
     return Evaluation(
@@ -107,8 +112,11 @@ def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion:
         candidate=fitted.probe[judged[fitted.holdout]],
         champion=None if champion is None else world.model(champion).predict(features),
         unit=_windows(world, training_set.at[judged]),
-        slices={name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(world.endpoint.model)}
+        slices={
+            name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(world.endpoint.model) if name in rows.column_names
+        }
         | {name: features[:, training_set.features.index(name)] for name in world.slices},
+        lacking=lacking,
     )
 
 
@@ -221,7 +229,8 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
     for who, predictions in (("candidate", evaluation.candidate), ("champion", evaluation.champion)):
         if predictions is not None:
             losses = {name: float(loss(labels, predictions).mean()) for name, loss in ROW_LOSSES.items()}
-            found[who] = {**losses, "auc": auc(labels, predictions)}
+            figures = {**losses, "auc": auc(labels, predictions)}
+            found[who] = {name: value for name, value in figures.items() if np.isfinite(value)}  # a holdout of one class has no AUC
     return found
 
 

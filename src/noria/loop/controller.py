@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from noria.core.clock import Clock
 from noria.core.errors import NoriaError, OurBug, UserMistake, as_noria
 from noria.core.ids import short
+from noria.core.progress import Tell, silence
 from noria.loop.act import journal, keep_candidate, overtake, unfinished
 from noria.loop.attempts import CarryOut, at_once, count_attempt, note_failure
 from noria.loop.candidate import make_candidate
@@ -72,7 +73,7 @@ def decided(world: World, state: State) -> list[Action]:
     return actions
 
 
-def train_now(world: World, clock: Clock) -> list[Action]:
+def train_now(world: World, clock: Clock, tell: Tell = silence) -> list[Action]:
     """Train a candidate because a person asks for it, and let the loop decide about it. The lease is lent while it trains, so that a loop
     beside it goes on observing. Raises `TrainingAtWork`, and what the training raises."""
     now = clock.now()
@@ -83,7 +84,7 @@ def train_now(world: World, clock: Clock) -> list[Action]:
         release = current_release(world)
         try:
             with world.catalog.lent():
-                candidate = make_candidate(world, now, release.champion if release else None)
+                candidate = make_candidate(world, now, release.champion if release else None, tell)
         except BaseException as error:
             note_failure(world, action, _as_ended(error), now)
             raise

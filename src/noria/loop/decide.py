@@ -37,7 +37,7 @@ def release_candidate(state: State) -> Iterator[Action]:
     bundle, evidence = state.pending.bundle, {"gates": state.pending.gates}
     if state.gated and not state.pending.passed:
         blocking = next(g for g in state.pending.gates if g["outcome"] != "passed")
-        yield _action(state, "refuse", bundle, f"gate {blocking['outcome']}: {blocking['gate']}", evidence)
+        yield _action(state, "refuse", bundle, f"gate {blocking['outcome']}: {blocking['gate']} ({blocking['why']})", evidence)
     elif state.champion is None:
         yield _action(state, "promote", bundle, "the first model", evidence)
     elif isinstance(state.rollout, Immediate):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from noria.core.clock import Stopwatch
 from noria.core.errors import UserMistake
+from noria.core.progress import Progress, Tell, silence
 from noria.core.randomness import Randomness
 from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
@@ -44,7 +45,7 @@ class Fitted:
     seconds: float
 
 
-def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomness, *, with_probe: bool) -> Fitted:
+def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomness, *, with_probe: bool, tell: Tell = silence) -> Fitted:
     """Train a candidate for `model`. Raises `TrainerFailed`, `CannotExport` or a complaint about too little data."""
     watch = Stopwatch()
     trainer = _trainer(model)
@@ -54,11 +55,14 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
     probe = np.empty(0)
     if with_probe:
         _require_rows(model, training_set, holdout)
+        tell(Progress("train", f"fitting a probe on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
         fitted = _as_onnx(trainer(training_set.dataset(~holdout), seed=seed), training_set)
         probe = OnnxModel(fitted, threads=2).predict(training_set.dataset(holdout).features)
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
+    tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
     final = _as_onnx(trainer(training_set.dataset(), seed=seed), training_set)
+    tell(Progress("train", "judging, attributing and sealing it"))
     scorer, features = OnnxModel(final, threads=2), training_set.dataset().features
     attribution = attribute(scorer.predict, features, randomness.seed(f"attribute:{model.name}"))
     return Fitted(final, holdout, probe, scorer.predict(features), attribution, watch.seconds)
