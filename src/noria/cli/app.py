@@ -264,7 +264,7 @@ def skew(
     from noria.evidence.skew import endpoint_skew
 
     found, workspace = open_project(project)
-    result = endpoint_skew(workspace, found.endpoint(endpoint), SystemClock().now(), duration(since))
+    result = endpoint_skew(found, workspace, found.endpoint(endpoint), SystemClock().now(), duration(since))
     if json:
         show_json(result.to_dict())
     else:

@@ -26,6 +26,7 @@ class Evaluation:
     labels, candidate, champion: `(rows,)`; champion is None for the first model, or where it has seen the rows
     unit: `(rows,)` the window (day) of each row; slices: column → values `(rows,)`
     lacking: why there is no row, where there is none
+    lost: why there is a champion and nothing of it to compare with; empty where that is not so
     """
 
     labels: Floats
@@ -34,6 +35,7 @@ class Evaluation:
     unit: NDArray[np.int64]
     slices: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     lacking: str = "there is no row to judge on"
+    lost: str = ""
 
     def improvement_by_unit(self, metric: str) -> Floats:
         """Champion's loss minus candidate's, averaged within each unit: `(units,)`, in time order."""
@@ -78,6 +80,8 @@ class BeatsChampion:
     def judge(self, evaluation: Evaluation) -> Verdict:
         if len(evaluation.labels) == 0:
             return Verdict(self.name, "unknown", evaluation.lacking)
+        if evaluation.lost:
+            return Verdict(self.name, "unknown", evaluation.lost)
         if evaluation.champion is None:
             return Verdict(self.name, "passed", "there is no champion yet")
         before = float(row_losses(self.metric, evaluation.labels, evaluation.champion).mean())
@@ -103,6 +107,8 @@ class NoSliceWorse:
     def judge(self, evaluation: Evaluation) -> Verdict:
         if len(evaluation.labels) == 0:
             return Verdict(self.name, "unknown", evaluation.lacking)
+        if evaluation.lost:
+            return Verdict(self.name, "unknown", evaluation.lost)
         if evaluation.champion is None:
             return Verdict(self.name, "passed", "there is no champion yet")
         missing = [column for column in self.over if column not in evaluation.slices]

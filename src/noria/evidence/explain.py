@@ -66,7 +66,9 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
     bundle = world.bundle(found.bundle[0])
     lineage = bundle.manifest.lineage
     outcome = world.outcomes.known_at(found.keys, from_epoch(2**53))
-    values = {n: None if np.isnan(v) else float(v) for n, v in zip(bundle.features, found.features[0], strict=True)}
+    values = {
+        n: None if np.isnan(v) else float(v) for n, v in zip(bundle.features, found.narrowed(len(bundle.features)).features[0], strict=True)
+    }
     return {
         "prediction": {
             "id": found.ids[0],

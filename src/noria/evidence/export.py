@@ -19,6 +19,7 @@ from noria.core.errors import UserMistake
 from noria.features.compile import KEY
 from noria.features.training_set import build_training_set
 from noria.loop.candidate import in_reference, reference_of
+from noria.loop.columns import inputs_of
 from noria.loop.releases import Release, current_release
 from noria.loop.windows import answered_rows, windows_of
 from noria.loop.world import World
@@ -89,8 +90,9 @@ def _reference(world: World, release: Release) -> pa.Table:
     start, as_of = (datetime.fromisoformat(lineage[name]) for name in ("start", "as_of"))
     made = build_training_set(world.offline, world.endpoint.model.label, world.outcomes, start=start, as_of=as_of)
     known = in_reference(reference_of(lineage), made.at)
-    keys, values = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist(), made.matrix[known]
-    return _table(made.features, keys, made.at[known], values, world.model(release.champion).predict(values), made.labels[known])
+    values = inputs_of(world, release.champion, made.rows)[known]
+    keys, names = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist(), world.bundle(release.champion).features
+    return _table(names, keys, made.at[known], values, world.model(release.champion).predict(values), made.labels[known])
 
 
 def _window(world: World, release: Release, start: datetime, now: datetime) -> pa.Table | None:

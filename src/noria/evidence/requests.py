@@ -40,7 +40,9 @@ def ask_again(project: Project, workspace: Workspace, prediction_id: str, url: s
     """
     endpoint, logged = find_prediction(project, workspace, prediction_id)
     features = open_bundle(workspace.bundles / logged.bundle[0], workspace.files).features
-    row = {n: None if math.isnan(v) else float(v) for n, v in zip(features, logged.features[0].tolist(), strict=True)}
+    row = {
+        n: None if math.isnan(v) else float(v) for n, v in zip(features, logged.narrowed(len(features)).features[0].tolist(), strict=True)
+    }
     status, answer = _send(f"{url}/predict/{endpoint.name}", json.dumps({"rows": [row]}).encode(), {}, secret)
     now = json.loads(answer)
     before, after = float(logged.prediction[0]), now["predictions"][0] if status == 200 else None

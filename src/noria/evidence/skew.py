@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from noria.core.errors import UserMistake
-from noria.data.ingest import facts
-from noria.features.point_in_time import PointInTime
-from noria.features.skew import Served, Skew, measure_skew
+from noria.features.skew import Skew
+from noria.loop.columns import logged_skew
+from noria.loop.project import Project
 from noria.loop.workspace import Workspace
 from noria.models.registry import CHAMPION
 from noria.release.endpoint import Endpoint
@@ -30,15 +30,14 @@ class NothingLogged(UserMistake):
         )
 
 
-def endpoint_skew(workspace: Workspace, endpoint: Endpoint, until: datetime, period: timedelta = RECENT) -> Skew:
-    """The skew of what an endpoint's champions were served in the last `period` of the log before `until`.
+def endpoint_skew(project: Project, workspace: Workspace, endpoint: Endpoint, until: datetime, period: timedelta = RECENT) -> Skew:
+    """The skew of what an endpoint's champions were served in the last `period` of the log before `until`, each by its own definitions.
 
-    Raises `NothingLogged`. Predictions without a key can't be recomputed and count as unknown keys.
+    Raises `NothingLogged`, and `SignatureMismatch` or `LostDefinition` where a champion's features can't be computed any more. Predictions
+    without a key can't be recomputed and count as unknown keys.
     """
     logged = latest_logged(workspace, endpoint, until, period)
-    features = endpoint.model.features
-    engine = PointInTime([facts(table, workspace.tables) for table in features.tables])
-    return measure_skew(features, engine, Served(logged.keys, logged.received_us, logged.features, workspace.settings.serving.redact))
+    return logged_skew(workspace, endpoint.model.features, project.tables, project.transforms, logged)
 
 
 def latest_logged(workspace: Workspace, endpoint: Endpoint, until: datetime, period: timedelta) -> Predictions:

@@ -54,7 +54,7 @@ class EntityLookup:
 
     def __init__(self, features: FeatureSet, store: OnlineStore, spine: pa.Schema) -> None:
         self._features, self._online = features, OnlineFeatures(store, features.views)
-        self.definition_hash = features.definition_hash()
+        self.definition_hash, self.names = features.definition_hash(), features.features
         self.columns = _carried(features, spine)
         self._schema = _part(spine, self.columns)
         fields: list[tuple[str, Any]] = [(f"c{i}", _python_type(field.type) | None) for i, field in enumerate(self._schema)]

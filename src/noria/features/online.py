@@ -1,6 +1,6 @@
 """Online features: the newest values of every entity, from the online store, the same as offline to the last bit.
 
-    key    = view / definition and encoding of keys (8 hex digits) / entity's keys as text (`noria.features.keys`)
+    key    = view / definition, order of values and encoding of keys (8 hex digits) / entity's keys as text (`noria.features.keys`)
     record = CRC-32 of key and rest (4) · tick (8) · expires (8) · a float32 per value, NaN where unknown
 
 `tick` is the moment the values are for; from `expires` on the view's latest values no longer count (its ttl), exactly as
@@ -73,7 +73,8 @@ class Layout:
 
     @property
     def prefix(self) -> bytes:
-        return f"{self.view.name}/{digest([ENCODING, self.view.definition()])[:8]}/".encode()
+        made = digest([ENCODING, self.view.definition(), list(self.view.features)])  # a record has its values in this order
+        return f"{self.view.name}/{made[:8]}/".encode()
 
     @property
     def record(self) -> np.dtype[Any]:

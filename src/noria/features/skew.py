@@ -32,12 +32,14 @@ class Served:
     """Features as they were served: `values` `(rows, features)`, asked for at `at` (microseconds UTC), for a fact's key.
 
     redacted: features whose values the log does not have: they are not compared
+    features: the names of the columns of `values`; empty: those of the feature set, in its order
     """
 
     keys: Sequence[str | None]
     at: NDArray[np.int64]
     values: Floats
     redacted: Sequence[str] = ()
+    features: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,14 @@ class Skew:
 
 def measure_skew(features: FeatureSet, engine: PointInTime, served: Served) -> Skew:
     """Recompute the features of served rows from the tables, as known at their times, and compare."""
-    spine, place = _spine(features, engine, served)
-    expected = recomputed(features, engine, spine)
+    spine, place = spine_of(features, engine, served.keys, served.at)
+    names = tuple(served.features) or features.features
+    expected = recomputed(features, engine, spine, names)
     got = served.values[place]
     differs = (got != expected) & ~(np.isnan(got) & np.isnan(expected))
     home = {name: view.name for view in features.views for name in view.features}
     found = []
-    for i, name in enumerate(features.features):
+    for i, name in enumerate(names):
         if name in served.redacted:
             found.append(FeatureSkew(name, home.get(name), 0, 0, None))
             continue
@@ -113,22 +116,38 @@ def measure_skew(features: FeatureSet, engine: PointInTime, served: Served) -> S
     return Skew(len(place), len(served.keys) - len(place), tuple(found))
 
 
-def recomputed(features: FeatureSet, engine: PointInTime, spine: pa.Table) -> Floats:
-    """The features of spine rows at their `_at`, `(rows, features)` float32, as training computes them."""
+def skew_of_all(parts: Sequence[Skew]) -> Skew:
+    """The skew of what several bundles were served, features of the same name and view together."""
+    found: dict[tuple[str, str | None], FeatureSkew] = {}
+    for each in (each for part in parts for each in part.features):
+        before = found.get((each.feature, each.view))
+        found[each.feature, each.view] = each if before is None else _both(before, each)
+    return Skew(sum(p.rows for p in parts), sum(p.unknown_keys for p in parts), tuple(found.values()))
+
+
+def _both(one: FeatureSkew, other: FeatureSkew) -> FeatureSkew:
+    rows, differing = one.rows + other.rows, one.differing + other.differing
+    return FeatureSkew(one.feature, one.view, rows, differing, one.example or other.example)
+
+
+def recomputed(features: FeatureSet, engine: PointInTime, spine: pa.Table, names: Sequence[str] = ()) -> Floats:
+    """The features of spine rows at their `_at`, as training computes them: `(rows, features)` float32, in the order of `names`."""
     columns: dict[str, Floats] = {}
     values = engine.join(spine, features.views)
     columns |= {name: as_float32(values.column(name)) for name in values.column_names}
     columns |= transformed(features.request, spine)
-    return np.column_stack([columns[name] for name in features.features])
+    return np.column_stack([columns[name] for name in names or features.features])
 
 
-def _spine(features: FeatureSet, engine: PointInTime, served: Served) -> tuple[pa.Table, NDArray[np.int64]]:
-    """The spine's fact of each served key as known when it was served, with `_at`, and its place among the served rows."""
+def spine_of(
+    features: FeatureSet, engine: PointInTime, keys: Sequence[str | None], at: NDArray[np.int64]
+) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The spine's fact of each key as known at its time (microseconds UTC), with `_at`, and its place among the keys."""
     import pyarrow as pa
 
     versions = engine.versions(features.spine.name)
     known = {KEY: key_texts(versions.rows, features.spine.keys, features.spine.name), "known": versions.known}
-    asked = pa.table({KEY: pa.array(list(served.keys), pa.string()), "at": served.at, "place": np.arange(len(served.keys))})
+    asked = pa.table({KEY: pa.array(list(keys), pa.string()), "at": at, "place": np.arange(len(keys))})
     with connect() as con:
         con.register("asked", asked)
         con.register("versions", pa.table({**known, "superseded": versions.superseded, "rank": np.arange(len(versions))}))
@@ -137,7 +156,7 @@ def _spine(features: FeatureSet, engine: PointInTime, served: Served) -> tuple[p
             "ORDER BY a.place"
         ).fetchnumpy()
     place = np.asarray(found["place"])
-    moments = pa.array(served.at[place], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    moments = pa.array(at[place], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
     return versions.rows.take(pa.array(found["rank"])).append_column(AT, moments), place
 
 

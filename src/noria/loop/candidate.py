@@ -20,6 +20,7 @@ from noria.data.profile import profile
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
 from noria.evaluation.metrics import ROW_LOSSES, auc
 from noria.features.training_set import TrainingSet, build_training_set, feature_matrix
+from noria.loop.champion_answers import champion_answers
 from noria.loop.world import World
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
 from noria.models.model import Model
@@ -97,7 +98,7 @@ def environment() -> dict[str, str]:
 
 
 def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion: str | None) -> Evaluation:
-    """The probe against the champion on the holdout, but for rows that the champion may have seen."""
+    """The probe against the champion on the holdout, each on its own features, but for rows that the champion may have seen."""
     judged, lacking = fitted.holdout.copy(), "no row was held out"
     if champion is not None:
         trained = datetime.fromisoformat(world.bundle(champion).manifest.lineage["as_of"])
@@ -106,17 +107,22 @@ def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion:
             f"the champion, trained as of {trained:%Y-%m-%d %H:%M} UTC, may have seen all {int(fitted.holdout.sum()):,} rows of the holdout"
         )
     rows = training_set.rows.filter(_mask(judged))
+    answers = None if champion is None else champion_answers(world, champion, rows)
+    if answers is not None and not answers.known.all():
+        judged[judged] = answers.known
+        rows = rows.filter(_mask(answers.known))
     features = feature_matrix(rows, training_set.features)
     return Evaluation(
         labels=training_set.labels[judged],
         candidate=fitted.probe[judged[fitted.holdout]],
-        champion=None if champion is None else world.model(champion).predict(features),
+        champion=None if answers is None or answers.lost else answers.scores[answers.known],
         unit=_windows(world, training_set.at[judged]),
         slices={
             name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(world.endpoint.model) if name in rows.column_names
         }
         | {name: features[:, training_set.features.index(name)] for name in world.slices},
         lacking=lacking,
+        lost="" if answers is None else answers.lost,
     )
 
 

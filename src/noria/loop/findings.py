@@ -12,6 +12,7 @@ from noria.core.conservation import Balance
 from noria.core.ids import short
 from noria.data.profile import Profile
 from noria.loop.attempts import in_trouble
+from noria.loop.columns import sources_of
 from noria.loop.monitors import Monitors
 from noria.loop.releases import current_release
 from noria.loop.shadow import Paired
@@ -158,11 +159,12 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
     if reading is None or not len(reading.pooled):
         return
     release = current_release(world)
+    sources = world.source_of if release is None else sources_of(world, release.champion)
     if release is not None:
         yield from faults_of(world, reading, release.champion)
-    for moved in reading.moved(world.source_of, faults_too=False):
+    for moved in reading.moved(sources, faults_too=False):
         first, start = moved.columns[0], moved.start
-        kind = reading.kind(start, world.source_of, first)
+        kind = reading.kind(start, sources, first)
         others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
         far = reading.how_far(start, first)
         words = f"{moved.source}: inputs have moved, first of all {first} ({far}){others}; it looks like {article(kind)}"
@@ -175,7 +177,7 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
 def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Finding]:
     """The faults of a reading's newest window."""
     logged = cache(partial(_logged, world, champion))  # several faults ask for the same window
-    for group in reading.faulty(len(reading.pooled) - 1, world.source_of):
+    for group in reading.faulty(len(reading.pooled) - 1, sources_of(world, champion)):
         since = reading.starts[group.first]
         cut = _slice(logged(reading.starts[-1]), group.columns[0]) if group.statistic == "slices" else None
         first = _first_bad(logged(since), group) if group.statistic in SHARES_OF_ROWS else None  # the others no row shows by itself

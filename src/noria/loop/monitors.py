@@ -19,7 +19,7 @@ from noria.core.conservation import Balance
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.core.ids import short
 from noria.evaluation.metrics import ROW_LOSSES
-from noria.features.skew import Served, measure_skew
+from noria.loop.columns import served_skew
 from noria.loop.history import history_of
 from noria.loop.releases import Release, released_champions
 from noria.loop.shadow import Paired, shadow_windows
@@ -204,9 +204,7 @@ def _skew(world: World, monitor: Monitor, now: datetime) -> SkewReading | None:
     logged = read_log(world.log_folder, end - world.grid.tick, end, world.workspace.files)
     if logged is None:
         return SkewReading(monitor.skew, None)
-    champions = logged.by(CHAMPION)
-    served = Served(champions.keys, champions.received_us, champions.features, world.workspace.settings.serving.redact)
-    return SkewReading(monitor.skew, measure_skew(world.offline.feature_set, world.offline.engine, served))
+    return SkewReading(monitor.skew, served_skew(world, logged.by(CHAMPION)))
 
 
 def _volume(world: World, monitor: Monitor) -> VolumeReading:

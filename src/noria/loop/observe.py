@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from noria.core.clock import from_epoch
 from noria.loop.monitors import Monitors, read_monitors
+from noria.loop.offline_shadow import refused_shadow
 from noria.loop.releases import Release, current_release
 from noria.loop.shadow import shadow_gains
 from noria.loop.state import BY_HAND, Pending, State
@@ -59,6 +60,9 @@ def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | No
     plan = world.policy.rollout
     if release.challenger is None or not isinstance(plan, Rollout):
         return None
+    refused = refused_shadow(world, release)
+    if refused is not None:
+        return ShadowVerdict("refuse", f"{refused.what}; {refused.where}; {refused.mend}", None)
     gains = shadow_gains(world, release.challenger, release.challenger_since, plan.metric)
     before = np.array(world.candidate_detail(release.challenger).get("gains", {}).get(plan.metric, []), dtype=np.float64)
     lasted = now - release.challenger_since

@@ -16,7 +16,7 @@ from noria.core.declarations import collecting
 from noria.core.errors import UserMistake, nearest
 from noria.core.settings import Settings, load_settings
 from noria.data.table import Table
-from noria.features.feature_set import FeatureSet
+from noria.features.feature_set import FeatureSet, RequestTransform
 from noria.features.view import FeatureView
 from noria.loop.retrain import Retrain
 from noria.models.model import Model
@@ -118,6 +118,7 @@ class Project:
     endpoints: tuple[Endpoint, ...] = ()
     monitors: tuple[Monitor, ...] = ()
     retrains: tuple[Retrain, ...] = ()
+    transforms: tuple[RequestTransform, ...] = ()
 
     def endpoint(self, name: str | None = None) -> Endpoint:
         """The endpoint of that name; without one, the only endpoint. Raises `UnknownName`, `NoEndpoint` or `WhichEndpoint`."""
@@ -179,7 +180,8 @@ def _declared(folder: Path, settings: Settings, nouns: Sequence[Any]) -> Project
     views = _of(FeatureView, "feature view", [*nouns, *(v for s in feature_sets for v in s.views)])
     used = [*(t for s in feature_sets for t in s.tables), *(m.label.table for m in models), *(v.table for v in views)]
     tables = _of(Table, "table", [*nouns, *used])
-    return Project(folder, settings, tables, views, feature_sets, models, endpoints, monitors, retrains)
+    transforms = _of(RequestTransform, "request transform", [*nouns, *(t for s in feature_sets for t in s.request)])
+    return Project(folder, settings, tables, views, feature_sets, models, endpoints, monitors, retrains, transforms)
 
 
 def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:

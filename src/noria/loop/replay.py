@@ -19,8 +19,9 @@ from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.ids import PredictionIds
 from noria.features.compile import AT, KEY
-from noria.features.training_set import feature_matrix
+from noria.loop.columns import inputs_of
 from noria.loop.controller import turn
+from noria.loop.offline_shadow import unserved
 from noria.loop.project import Project
 from noria.loop.releases import Release, current_release
 from noria.loop.retrain import Retrain, stale
@@ -28,6 +29,7 @@ from noria.loop.state import Action
 from noria.loop.windows import measure_windows
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
+from noria.models.columns import as_logged, in_order
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate
@@ -146,23 +148,27 @@ def _requests_logged(world: World, requests: int, now: datetime, after: datetime
 
 
 def answer(world: World, release: Release, requests: pa.Table) -> Predictions:
-    """The champion's answers to requests (rows of offline features), and the challenger's where one shadows."""
-    features = feature_matrix(requests, world.offline.feature_set.features)
+    """The champion's answers to requests (rows of offline features) on its own features, and the challenger's where one shadows on them.
+
+    A challenger that reads other features is scored from the tables (`noria.loop.offline_shadow`), in replay as live.
+    """
+    champion = world.bundle(release.champion)
+    features = inputs_of(world, champion.id, requests)
     received = requests.column(AT).to_numpy().astype("datetime64[us]").astype(np.int64)
     keys = requests.column(KEY).to_pylist()
-    parts = [(CHAMPION, release.champion)]
-    if release.challenger is not None:
-        parts.append((CHALLENGER, release.challenger))
+    parts = [(CHAMPION, champion.id, features)]
+    if release.challenger is not None and not unserved(world, release):
+        parts.append((CHALLENGER, release.challenger, in_order(world.bundle(release.challenger), champion, features)))
     rows = len(keys)
     ids = PredictionIds(WRITER)
     milliseconds = (received // 1000).tolist()
     return Predictions(
         ids=[i for _ in parts for i in ids.take(milliseconds)],
         keys=keys * len(parts),
-        variant=[role for role, _ in parts for _ in range(rows)],
-        bundle=[bundle for _, bundle in parts for _ in range(rows)],
+        variant=[role for role, _, _ in parts for _ in range(rows)],
+        bundle=[bundle for _, bundle, _ in parts for _ in range(rows)],
         received_us=np.tile(received, len(parts)),
         latency_us=np.zeros(rows * len(parts), np.int32),
-        features=np.tile(features, (len(parts), 1)),
-        prediction=np.concatenate([world.model(bundle).predict(features) for _, bundle in parts]),
+        features=np.concatenate([as_logged(inputs, features.shape[1]) for _, _, inputs in parts]),
+        prediction=np.concatenate([world.model(bundle).predict(inputs) for _, bundle, inputs in parts]),
     )

@@ -16,6 +16,7 @@ from noria.core.clock import duration, from_epoch, microseconds, since_epoch
 from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import canonical_json
 from noria.evaluation.metrics import ROW_LOSSES
+from noria.loop.offline_shadow import offline_challengers, recorded_challengers, with_answers
 from noria.loop.releases import current_release, released_champions
 from noria.loop.shadow import pairing
 from noria.loop.world import World
@@ -80,9 +81,9 @@ def _watched(logged: Predictions) -> Predictions:
 
 def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
     """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all."""
-    logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
+    logged, offline = _logged(world, start)
     common = {"endpoint": world.endpoint.name, "start": since_epoch(start), **dict.fromkeys(LATER)}
-    found = [] if logged is None else [{**common, **told} for told in _answered(world, logged)]
+    found = [] if logged is None else [{**common, **told} for told in _answered(world, logged, offline)]
     champions = [row for row in found if row["role"] == CHAMPION]
     if not champions:
         release = current_release(world)
@@ -94,14 +95,23 @@ def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
     return found
 
 
-def _answered(world: World, logged: Predictions) -> Iterator[dict[str, Any]]:
-    """What is kept of each bundle that answered or shadowed."""
+def _logged(world: World, start: datetime) -> tuple[Predictions | None, set[str]]:
+    """What a window's log has, with the answers of challengers that no server could ask; and which those are."""
+    logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
+    if logged is None:
+        return None, set()
+    offline = offline_challengers(world, logged, start)
+    return with_answers(world, logged, offline), offline
+
+
+def _answered(world: World, logged: Predictions, offline: set[str]) -> Iterator[dict[str, Any]]:
+    """What is kept of each bundle that answered or shadowed. Of an offline shadow, pairs wait for the outcomes."""
     watched, released = _watched(logged), released_champions(world)
     for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
         rows = watched.of(bundle)
         known = role == CHAMPION and world.monitor is not None and bundle in released
         told: dict[str, str | None] = {**_told(world, bundle, rows)} if known else {"statistics": None}
-        if role == CHALLENGER:
+        if role == CHALLENGER and bundle not in offline:
             told["paired"] = canonical_json(pairing(watched.by(CHAMPION), rows, None))
         yield {"bundle": bundle, "role": role, "rows": len(rows), **told}
 
@@ -145,16 +155,19 @@ def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
 
 
 def _statistics(world: World, bundle: str, rows: Predictions) -> str:
-    statistics = world.profile(bundle).statistics(profiled(rows))
+    statistics = world.profile(bundle).statistics(profiled(rows.narrowed(len(world.bundle(bundle).features))))
     return canonical_json([[None if np.isnan(v) else float(v) for v in column] for column in statistics])
 
 
 def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[int, str, dict[str, str]]]:
-    logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
+    logged, _ = _logged(world, start)
     if logged is None:
         return []
-    found = []
     watched = _watched(logged)
+    nothing = canonical_json(measure(np.empty(0), np.empty(0)).to_dict())
+    found = [
+        (since_epoch(start), b, {"performance": nothing}) for b in sorted(recorded_challengers(world, start).difference(watched.bundle))
+    ]
     champions, released = watched.by(CHAMPION), released_champions(world)
     shadows = set(watched.by(CHALLENGER).bundle)
     for bundle in sorted(set(watched.bundle)):
@@ -203,7 +216,7 @@ def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.fl
 def answered_rows(world: World, bundle: str, start: datetime) -> Predictions | None:
     """The rows that a bundle answered as champion in a window, from the log; None where that has nothing of it."""
     logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
-    rows = None if logged is None else logged.of(bundle).by(CHAMPION)
+    rows = None if logged is None else logged.of(bundle).by(CHAMPION).narrowed(len(world.bundle(bundle).features))
     return rows if rows is not None and len(rows) else None
 
 

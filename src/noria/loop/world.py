@@ -90,6 +90,7 @@ class World:
     offline: OfflineFeatures
     outcomes: Outcomes
     live: bool = False
+    own_features: dict[str, OfflineFeatures] = field(default_factory=dict)  # by bundle: see `noria.loop.columns`
     _bundles: dict[str, Bundle] = field(default_factory=dict)
     _models: dict[str, OnnxModel] = field(default_factory=dict)
     _profiles: dict[str, Profile] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from noria.core.clock import Clock, Stopwatch, from_epoch, since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import PredictionIds, short
 from noria.models.bundle import Bundle
+from noria.models.columns import as_logged
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.models.runtime import ModelFailed
 from noria.serving.commit import GroupCommit
@@ -287,11 +288,12 @@ class Batcher:
         """Answer as the endpoint declares where its champion can't: by the version before, by the default, or with the error."""
         if isinstance(error, ModelFailed) and route.previous is not None:
             try:
-                predictions = route.previous.answer(rows)
+                predictions = route.previous.answer(route.previous.inputs(rows))
             except ModelFailed as second:
                 logger.error("bundle %s: %s", short(route.previous.bundle.id), second)
             else:
-                self._record([asked], route.previous.bundle, rows, predictions, "previous")
+                inputs = as_logged(route.previous.inputs(rows), rows.shape[1])
+                self._record([asked], route.previous.bundle, inputs, predictions, "previous")
                 return
         if route.default is None or isinstance(error, UserMistake):
             self._fail([asked], error)
@@ -359,12 +361,12 @@ class Batcher:
             at = end
 
     def _shadow(self, shadow: Deployment, batch: Sequence[Asked], features: NDArray[np.float32]) -> None:
-        """Score the same rows unseen. What goes wrong here is logged and changes no answer."""
-        watch = Stopwatch()
+        """Score the same rows unseen, its inputs by their names. What goes wrong here is logged and changes no answer."""
+        watch, inputs = Stopwatch(), shadow.inputs(features)
         try:
-            predictions = shadow.answer(features)
-            latency_us = int(1e6 * watch.seconds)
-            rows = self._logged_rows(CHALLENGER, shadow.bundle.id, batch, features, predictions, batch[0].stamp[0], latency_us)
+            predictions = shadow.answer(inputs)
+            latency_us, logged_as = int(1e6 * watch.seconds), as_logged(inputs, features.shape[1])
+            rows = self._logged_rows(CHALLENGER, shadow.bundle.id, batch, logged_as, predictions, batch[0].stamp[0], latency_us)
             logged = self._kept(rows, tuple(shadow.bundle.features))
             if logged is not None:
                 self._log.append(logged)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -13,9 +14,12 @@ from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import short
 from noria.models.bundle import MODEL_FILE, Bundle, open_bundle, sample_of
+from noria.models.columns import lacking, places
 from noria.models.runtime import ModelFailed, OnnxModel
 from noria.serving.cache import AnswerCache
 from noria.serving.protocol.signature import Signature, feature_matrix
+
+logger = logging.getLogger("noria.serving")
 
 GOLDEN_TOLERANCE = 1e-6
 
@@ -39,6 +43,7 @@ class Deployment:
     """One bundle in this process. `golden` is a request of its sample and the answers that were sealed.
 
     cache: remembers answers by their features, where that was asked for
+    places: where its inputs stand among those of the rows it is given; None: they are its own, in its order
     """
 
     bundle: Bundle
@@ -47,6 +52,7 @@ class Deployment:
     golden: bytes
     golden_answers: tuple[float, ...]
     cache: AnswerCache | None = None
+    places: NDArray[np.intp] | None = None
 
     @staticmethod
     def open(path: Path, files: Files, *, cached_rows: int = 0) -> Deployment:
@@ -62,6 +68,19 @@ class Deployment:
     def megabytes(self) -> float:
         """The size of the model, as a file."""
         return self.bundle.file(MODEL_FILE).stat().st_size / 1e6
+
+    def beside(self, champion: Deployment) -> Deployment | None:
+        """The same bundle, ready for rows of the champion's inputs; None where those are not all that it reads."""
+        missing = lacking(self.bundle, champion.bundle)
+        if missing:
+            logger.info("bundle %s is not scored here: no %s among the champion's inputs", short(self.bundle.id), ", ".join(missing))
+            return None
+        same = self.bundle.features == champion.bundle.features
+        return replace(self, places=None if same else places(self.bundle, champion.bundle))
+
+    def inputs(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What it reads of rows that it is given, `(rows, inputs)` in its order."""
+        return features if self.places is None else features[:, self.places]
 
     def answer(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """A finite score for every row, `(rows, features)` → `(rows,)`. Raises `ModelFailed`."""

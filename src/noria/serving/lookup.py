@@ -16,15 +16,36 @@ from noria.stores.online import OnlineStoreFailed
 
 
 class Lookup(Protocol):
-    """Features for entities, by one feature set's definition. Its methods raise `NoriaError`."""
+    """Features for entities, by one feature set's definition. Its methods raise `NoriaError`.
+
+    columns: of an entity, as a request carries them; names: of the features, in the order in which they are given
+    """
 
     definition_hash: str
     columns: tuple[str, ...]
+    names: tuple[str, ...]
 
     def decode(self, body: bytes) -> tuple[list[tuple[Any, ...]], list[str | None]]: ...
     def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> NDArray[np.float32]: ...
     def age_seconds(self, now: datetime) -> float: ...
     def verify(self) -> None: ...
+
+
+class OrderedLookup:
+    """A lookup whose features come in another order: that of a model trained before they were swapped in the project."""
+
+    def __init__(self, lookup: Lookup, names: tuple[str, ...]) -> None:
+        self.definition_hash, self.columns, self.names = lookup.definition_hash, lookup.columns, names
+        self.decode, self.age_seconds, self.verify = lookup.decode, lookup.age_seconds, lookup.verify
+        self._lookup, self._places = lookup, [lookup.names.index(name) for name in names]
+
+    def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> NDArray[np.float32]:
+        return self._lookup.features(entities, at)[:, self._places]
+
+
+def in_order_of(lookup: Lookup, names: tuple[str, ...]) -> Lookup:
+    """A lookup that gives features in this order; `names` are those that it has."""
+    return lookup if lookup.names == names else OrderedLookup(lookup, names)
 
 
 class GuardedLookup:
@@ -34,7 +55,7 @@ class GuardedLookup:
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-        self.definition_hash, self.columns = lookup.definition_hash, lookup.columns
+        self.definition_hash, self.columns, self.names = lookup.definition_hash, lookup.columns, lookup.names
         self.decode, self.verify = lookup.decode, lookup.verify
         self._failed: OnlineStoreFailed | None = None
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -73,11 +73,9 @@ def _opened(target: Target, now: Route | None, files: Files) -> Route:
 
     champion = opened(target.champion, target.cached_rows)
     assert champion is not None
-    previous = opened(target.previous)
-    if previous is not None and previous.bundle.features != champion.bundle.features:
-        previous = None  # it can't answer what the champion is asked
+    previous, shadow = (None if d is None else d.beside(champion) for d in (opened(target.previous), opened(target.shadow)))
     warm_up(len(champion.bundle.features))
-    return Route(champion, opened(target.shadow), None, previous, target.default)
+    return Route(replace(champion, places=None), shadow, None, previous, target.default)
 
 
 def megabytes_of(target: Target) -> float:

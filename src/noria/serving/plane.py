@@ -30,7 +30,7 @@ from noria.serving.commit import GroupCommit
 from noria.serving.deployment import Deployment
 from noria.serving.log.kept import Kept
 from noria.serving.log.segments import LogFailed, PredictionLog
-from noria.serving.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures
+from noria.serving.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures, in_order_of
 from noria.serving.observe.capture import FOLDER, Capture, CaptureAndRedact
 from noria.serving.observe.failures import FAILURES_FILE
 from noria.serving.observe.metrics import Measures
@@ -244,6 +244,7 @@ class DataPlane:
             lookup = self._open_lookup(endpoint)
             if lookup.definition_hash != champion.bundle.manifest.definition_hash:
                 return None, "the project's feature definitions are not those that the model was trained with"
+            lookup = in_order_of(lookup, champion.bundle.features)
             lookup.verify()
         except NoriaError as error:
             return None, f"{error.what} ({error.where})"

@@ -19,7 +19,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
@@ -78,6 +78,7 @@ class Predictions:
     """Predictions with all that explains them; every array is `(rows,)`, `features` is `(rows, features)`.
 
     received_us: microseconds since 1970-01-01 UTC; variant: `champion`, `challenger` (a shadow's answers are not sent) or `fallback`
+    features: each row has its own bundle's inputs, in that bundle's order, and NaN beyond them where another bundle has more
     """
 
     ids: list[str]
@@ -99,6 +100,10 @@ class Predictions:
     def by(self, variant: str) -> Predictions:
         """The rows that one variant answered."""
         return self.where(np.array([v == variant for v in self.variant], dtype=bool))
+
+    def narrowed(self, width: int) -> Predictions:
+        """The same rows with the first so many features: those of a narrower bundle are padded beside those of a wider one."""
+        return self if self.features.shape[1] <= width else replace(self, features=self.features[:, :width])
 
     def where(self, keep: NDArray[np.bool_]) -> Predictions:
         place = np.flatnonzero(keep)
@@ -274,7 +279,7 @@ def read_log(folder: Path, start: datetime, end: datetime, files: Files) -> Pred
         if first <= path.name[:10] <= last
         for rows in read_segment(path, files, since_epoch(start), since_epoch(end))
     ]
-    return _concatenate(parts) if parts else None
+    return together(parts) if parts else None
 
 
 def read_segment(path: Path, files: Files, low: int = 0, high: int = 2**63 - 1) -> Iterator[Predictions]:
@@ -455,7 +460,14 @@ def _next_intact(data: bytes, start: int) -> int | None:
     return None
 
 
-def _concatenate(parts: list[Predictions]) -> Predictions:
+def _padded(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Features of bundles with fewer and more inputs, one below the other: NaN beyond a narrower one's."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=np.nan) for part in parts])
+
+
+def together(parts: list[Predictions]) -> Predictions:
+    """Predictions of several writers or bundles as one, in order of time and id."""
     order = np.lexsort(
         (
             np.array([i for p in parts for i in p.ids]),
@@ -473,6 +485,6 @@ def _concatenate(parts: list[Predictions]) -> Predictions:
         [bundle[i] for i in order],
         np.concatenate([p.received_us for p in parts])[order],
         np.concatenate([p.latency_us for p in parts])[order],
-        np.concatenate([p.features for p in parts])[order],
+        _padded([p.features for p in parts])[order],
         np.concatenate([p.prediction for p in parts])[order],
     )

@@ -1,0 +1,63 @@
+"""What a champion says of rows on which a candidate is judged: computed on its own features, or, where those are lost, as it was logged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.clock import from_epoch
+from noria.core.errors import UserMistake
+from noria.core.ids import short
+from noria.evaluation.gates import LEAST_ROWS
+from noria.features.compile import AT, KEY
+from noria.loop.columns import inputs_of
+from noria.loop.world import World
+from noria.models.registry import CHAMPION
+from noria.serving.log.segments import read_log
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A champion's scores of rows, `(rows,)`, NaN where it has none. lost: why it has none at all, or empty."""
+
+    scores: NDArray[np.float64]
+    lost: str = ""
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which rows it can be compared on; all of them where it can be compared on none."""
+        return np.ones(len(self.scores), np.bool_) if self.lost else ~np.isnan(self.scores)
+
+
+def champion_answers(world: World, champion: str, rows: pa.Table) -> Answers:
+    """A champion's answers for rows of `world.offline`, as many as can be had."""
+    try:
+        return Answers(world.model(champion).predict(inputs_of(world, champion, rows)))
+    except UserMistake as error:
+        scores = _logged(world, champion, rows)
+        if (~np.isnan(scores)).sum() >= LEAST_ROWS:
+            return Answers(scores)
+        few = f"the champion {short(champion)} can't be judged: {error.where}, and under {LEAST_ROWS} of the rows were answered by it"
+        return Answers(np.full(rows.num_rows, np.nan), few)
+
+
+def _logged(world: World, champion: str, rows: pa.Table) -> NDArray[np.float64]:
+    """The last answer of a champion that was logged for each row's key."""
+    at = rows.column(AT).to_numpy().astype("datetime64[us]").astype(np.int64)
+    if not len(at):
+        return np.empty(0)
+    start, end = from_epoch(int(at.min())) - world.grid.tick, from_epoch(int(at.max())) + world.grid.tick + timedelta(microseconds=1)
+    logged = read_log(world.log_folder, start, end, world.workspace.files)
+    known: dict[str | None, float] = {}
+    if logged is not None:
+        answered = logged.of(champion).by(CHAMPION)
+        known = dict(zip(answered.keys, answered.prediction.tolist(), strict=True))
+    known.pop(None, None)
+    return np.array([known.get(key, np.nan) for key in rows.column(KEY).to_pylist()], np.float64)

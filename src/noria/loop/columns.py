@@ -1,0 +1,136 @@
+"""Each bundle on its own features: as they were defined when it was sealed, for the facts that are predicted today.
+
+A project changes its FeatureSet while an older bundle still answers: features are swapped, replaced, added, removed. So nothing here goes
+by place. A bundle's features are computed from the definitions that it carries, and put into the order in which it reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from noria.core.clock import require_utc
+from noria.core.errors import OurBug
+from noria.data.ingest import facts
+from noria.data.table import Facts, Table
+from noria.features.compile import AT, KEY
+from noria.features.feature_set import FeatureSet, RequestTransform
+from noria.features.offline import OfflineFeatures
+from noria.features.point_in_time import PointInTime
+from noria.features.sealed import opened
+from noria.features.skew import Served, Skew, measure_skew, skew_of_all
+from noria.features.training_set import feature_matrix
+from noria.loop.workspace import Workspace
+from noria.loop.world import World
+from noria.models.bundle import Bundle, open_bundle
+from noria.models.columns import SignatureMismatch, definitions_of
+from noria.serving.log.segments import Predictions
+
+Floats = NDArray[np.float32]
+
+
+def own_set(bundle: Bundle, current: FeatureSet, tables: Sequence[Table], transforms: Sequence[RequestTransform]) -> FeatureSet:
+    """The feature set that a bundle was trained with, for the spine and the lead of the current one; itself where nothing has changed.
+
+    Raises `SignatureMismatch` for a bundle that was sealed without definitions and not with the current ones, and `LostDefinition`.
+    """
+    if bundle.manifest.definition_hash == current.definition_hash():
+        return current
+    definitions = definitions_of(bundle.manifest)
+    if definitions is None:
+        missing = [name for name in bundle.features if name not in current.features]
+        mend = "it was sealed without definitions, and the project's are others now: train again, or put the definitions back"
+        raise SignatureMismatch(bundle=bundle.id, missing=missing or bundle.features, available=current.features, mend=mend)
+    known = [*tables, *current.tables]
+    return opened(definitions, bundle.features, spine=current.spine, lead=current.lead, tables=known, transforms=transforms)
+
+
+def own_features(world: World, bundle_id: str) -> OfflineFeatures:
+    """The offline features of a bundle: the rows of `world.offline`, with what its own definitions give for them.
+
+    Raises as `own_set` does, and `NotIngested`.
+    """
+    if bundle_id not in world.own_features:
+        own = own_set(world.bundle(bundle_id), world.offline.feature_set, world.project.tables, world.project.transforms)
+        world.own_features[bundle_id] = world.offline if own is world.offline.feature_set else _offline(world, own)
+    return world.own_features[bundle_id]
+
+
+def _offline(world: World, own: FeatureSet) -> OfflineFeatures:
+    there = {f.table.name: f for f in (*world.offline.facts, world.outcomes.facts)}
+    read = [_facts_of(there[t.name], t) if t.name in there else facts(t, world.workspace.tables) for t in own.tables]
+    return OfflineFeatures(own, read, world.workspace.features, world.workspace.files)
+
+
+def _facts_of(found: Facts, table: Table) -> Facts:
+    """Facts that were read already, for a table of the same name."""
+    return found if found.table is table else replace(found, table=table)
+
+
+def inputs_of(world: World, bundle_id: str, rows: pa.Table) -> Floats:
+    """What a bundle reads for rows of `world.offline`, `(rows, inputs)` in its order. Raises as `own_features` does."""
+    own, names = own_features(world, bundle_id), world.bundle(bundle_id).features
+    if own is world.offline or not rows.num_rows:
+        return feature_matrix(rows, names)
+    span = pc.min_max(rows.column(AT)).as_py()
+    theirs = own.rows(require_utc(span["min"]), require_utc(span["max"]) + timedelta(microseconds=1))
+    return feature_matrix(theirs.take(_same_facts(rows, theirs)), names)
+
+
+def _same_facts(rows: pa.Table, theirs: pa.Table) -> pa.Array:
+    """Where each row stands in a table of the same facts."""
+    if rows.column(KEY).equals(theirs.column(KEY)):
+        return pa.array(np.arange(rows.num_rows))
+    place = {key: i for i, key in enumerate(zip(theirs.column(KEY).to_pylist(), theirs.column(AT).to_pylist(), strict=True))}
+    found = [place.get(key, -1) for key in zip(rows.column(KEY).to_pylist(), rows.column(AT).to_pylist(), strict=True)]
+    if -1 in found:
+        raise OurBug(
+            what="a bundle's own features lack a row",
+            where=f"key {rows.column(KEY)[found.index(-1)]}",
+            mend="please report this with the output of `noria check --json`",
+        )
+    return pa.array(found)
+
+
+def sources_of(world: World, bundle_id: str) -> dict[str, str]:
+    """The table that each input of a bundle comes from, and each feature of the project; what a request gives comes from the spine."""
+    definitions = definitions_of(world.bundle(bundle_id).manifest)
+    if definitions is None:
+        return world.source_of
+    own = {name: definitions["spine"] for transform in definitions["request"].values() for name in transform["features"]}
+    own |= {name: view["table"] for view in definitions["views"] for name in (*view["aggregate"], *view["latest"])}
+    return world.source_of | own
+
+
+def served_skew(world: World, rows: Predictions) -> Skew:
+    """The skew of logged rows, those of each bundle against its own definitions. Raises as `own_features` does."""
+    redact = world.workspace.settings.serving.redact
+    found = []
+    for name in sorted(set(rows.bundle)):
+        own, bundle = own_features(world, name), world.bundle(name)
+        found.append(measure_skew(own.feature_set, own.engine, _served(rows.of(name), bundle, redact)))
+    return skew_of_all(found)
+
+
+def logged_skew(
+    workspace: Workspace, current: FeatureSet, tables: Sequence[Table], transforms: Sequence[RequestTransform], rows: Predictions
+) -> Skew:
+    """The same as `served_skew` of an endpoint of which no world is open."""
+    found = []
+    for name in sorted(set(rows.bundle)):
+        bundle = open_bundle(workspace.bundles / name, workspace.files)
+        own = own_set(bundle, current, tables, transforms)
+        engine = PointInTime([facts(table, workspace.tables) for table in own.tables])
+        found.append(measure_skew(own, engine, _served(rows.of(name), bundle, workspace.settings.serving.redact)))
+    return skew_of_all(found)
+
+
+def _served(rows: Predictions, bundle: Bundle, redact: Sequence[str]) -> Served:
+    values = rows.narrowed(len(bundle.features)).features
+    return Served(rows.keys, rows.received_us, values, redact, bundle.features)

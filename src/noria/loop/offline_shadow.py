@@ -1,0 +1,110 @@
+"""Shadows that a server can't run: the challenger reads inputs that the champion's requests do not have.
+
+A server has the columns of its champion. A challenger with a feature more, or one that is defined otherwise, can't be scored on them. Its
+answers are computed from the tables instead: what it would have been asked is in the log, by key and time, and its own definitions say what
+was known then. Such a shadow has no latency, and needs requests that name facts of the spine.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import sqlalchemy as sa
+
+from noria.core.clock import since_epoch
+from noria.core.errors import NoriaError, UserMistake
+from noria.core.ids import short
+from noria.features.skew import recomputed, spine_of
+from noria.loop.columns import own_features
+from noria.loop.releases import Release, current_release
+from noria.loop.shadow import shadow_windows
+from noria.loop.world import World
+from noria.models.columns import lacking
+from noria.models.registry import CHALLENGER, CHAMPION
+from noria.serving.log.segments import Predictions, together
+from noria.stores import catalog as db
+
+logger = logging.getLogger("noria.loop")
+
+
+class CannotShadow(UserMistake):
+    """A challenger can be compared with the champion neither by the server nor from the tables."""
+
+    code = "NR-406"
+
+    def __init__(self, challenger: str, missing: list[str], reason: str) -> None:
+        self.challenger, self.missing = challenger, missing
+        super().__init__(
+            what=f"{short(challenger)} can't shadow: the server has no {', '.join(missing)}, which it reads",
+            where=f"they can't be computed from the tables either: {reason}",
+            mend="release it once without a shadow: release=nr.Immediate()",
+        )
+
+
+def refused_shadow(world: World, release: Release) -> CannotShadow | None:
+    """Why the challenger that shadows now can never be judged; None where it can, or where nobody shadows."""
+    missing = unserved(world, release)
+    if release.challenger is None or not missing:
+        return None
+    try:
+        own_features(world, release.challenger)
+    except UserMistake as error:
+        return CannotShadow(release.challenger, missing, f"{error.what} ({error.where})")
+    windows = [w for w in shadow_windows(world, release.challenger, release.challenger_since) if w.asked]
+    if windows and not any(w.paired for w in windows):
+        asked = sum(w.asked for w in windows)
+        return CannotShadow(release.challenger, missing, f"none of {asked:,} logged requests names a fact of the spine by its key")
+    return None
+
+
+def unserved(world: World, release: Release) -> list[str]:
+    """The challenger's inputs that the champion's requests do not have."""
+    return [] if release.challenger is None else lacking(world.bundle(release.challenger), world.bundle(release.champion))
+
+
+def recorded_challengers(world: World, start: datetime) -> set[str]:
+    """The bundles that shadowed in a window, as was recorded when it closed."""
+    rows = world.catalog.rows(
+        sa.select(db.windows.c.bundle).where(
+            db.windows.c.endpoint == world.endpoint.name, db.windows.c.start == since_epoch(start), db.windows.c.role == CHALLENGER
+        )
+    )
+    return {row.bundle for row in rows}
+
+
+def offline_challengers(world: World, logged: Predictions, start: datetime) -> set[str]:
+    """The bundles whose answers in a window are to be computed, since no server could."""
+    found, release = recorded_challengers(world, start), current_release(world)
+    if release is not None and release.challenger is not None and start >= release.challenger_since and unserved(world, release):
+        found.add(release.challenger)
+    return found.difference(logged.by(CHALLENGER).bundle)
+
+
+def with_answers(world: World, logged: Predictions, challengers: Iterable[str]) -> Predictions:
+    """What was logged in a window, and what challengers would have answered. One that can't answer is left out, and the reason told."""
+    parts = [logged]
+    for challenger in sorted(challengers):
+        try:
+            parts.append(_answers(world, challenger, logged.by(CHAMPION)))
+        except NoriaError as error:
+            logger.error("the shadow %s: %s", short(challenger), error)
+    return logged if len(parts) == 1 else together(parts)
+
+
+def _answers(world: World, challenger: str, asked: Predictions) -> Predictions:
+    """A challenger's answers to what the champion was asked; requests that name no fact have none."""
+    own, bundle = own_features(world, challenger), world.bundle(challenger)
+    spine, place = spine_of(own.feature_set, own.engine, asked.keys, asked.received_us)
+    known = np.zeros(len(asked), np.bool_)
+    known[place] = True
+    rows = asked.where(known)
+    if not len(rows):
+        return rows
+    features = recomputed(own.feature_set, own.engine, spine, bundle.features)
+    count = len(rows)
+    scores = world.model(challenger).predict(features)
+    return replace(rows, variant=[CHALLENGER] * count, bundle=[challenger] * count, features=features, prediction=scores)
