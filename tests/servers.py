@@ -51,6 +51,8 @@ def make_bundle(
     predictions: list[float] | None = None,
     profile: bytes = b"{}",
     rows: Sequence[Sequence[float]] = ((1.0, 2.0), (-3.5, 0.25)),
+    features: Sequence[str] = FEATURES,
+    lineage: dict[str, Any] | None = None,
 ) -> Bundle:
     """A sealed bundle of `onnx_model(plus)`, whose sample is answered rightly unless told otherwise."""
     model = onnx_model(plus) if model is None else model
@@ -62,7 +64,7 @@ def make_bundle(
         PROFILE_FILE: profile,
         CARD_FILE: b"",
     }
-    manifest = Manifest(1, "small", "onnx", list(FEATURES), "small", "", str(plus), {}, {}, {}, {})
+    manifest = Manifest(1, "small", "onnx", list(features), "small", "", str(plus), lineage or {}, {}, {}, {})
     root.mkdir(parents=True, exist_ok=True)
     return write_bundle(root, manifest, contents, LocalFiles())
 

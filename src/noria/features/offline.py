@@ -82,7 +82,9 @@ class OfflineFeatures:
 
     def _chunk(self, start: datetime) -> pa.Table:
         if start not in self._chunks:
-            self._chunks[start] = self._load_or_compute(start)
+            found, features = self._load_or_compute(start), self.feature_set.features
+            columns = [name for name in found.column_names if name not in features]
+            self._chunks[start] = found.select([*columns, *features])  # features swapped within a view are kept under the same name
         return self._chunks[start]
 
     def _load_or_compute(self, start: datetime) -> pa.Table:

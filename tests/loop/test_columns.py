@@ -1,0 +1,273 @@
+"""A changed FeatureSet, through real trainings and rounds: every bundle is judged, shadowed, replayed and watched on its own features."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from noria.core.clock import from_epoch, since_epoch
+from noria.core.files import LocalFiles
+from noria.data.ingest import ingest
+from noria.evidence.explain import explain
+from noria.evidence.skew import endpoint_skew
+from noria.features.skew import Skew
+from noria.loop.controller import turn
+from noria.loop.project import load_project
+from noria.loop.replay import Span, open_worlds, replay
+from noria.loop.workspace import Workspace
+from noria.loop.world import Policy, World
+from noria.serving.log.segments import Predictions, read_log
+from noria.stores import catalog as db
+from projects import START, write_project
+
+FIRST, CHANGED, LAST = (START + timedelta(days=days) for days in (30, 33, 40))
+
+MODULE = """
+import lightgbm
+import numpy as np
+import pyarrow.compute as pc
+
+import noria as nr
+
+orders = nr.Table("orders", nr.files("data/orders.parquet"), key="order_id", event_time="placed_at")
+visits = nr.Table("visits", nr.files("data/visits.parquet"), key="visit_id", event_time="at", known_at="known_at")
+returns = nr.Table("returns", nr.files("data/returns.parquet"), key="order_id", event_time="settled_at")
+
+
+@nr.request_transform("price")
+def basket(rows):
+    return {"price": %(price)s}
+
+
+@nr.request_transform("twice")
+def doubled(rows):
+    return {"twice": pc.multiply(rows["price"], 2.0)}
+
+
+by_city = nr.FeatureView("by_city", visits, entity="city", freshness="10m", aggregate={%(aggregate)s})
+features = nr.FeatureSet("orders", spine=orders, views=[by_city], request=[%(request)s])
+
+
+@nr.trainer
+def boosted(train, *, seed, rounds=20, worthless=%(worthless)s):
+    labels = np.random.default_rng(1).permutation(train.labels) if worthless else train.labels
+    parameters = {"objective": "binary", "num_leaves": 7, "min_data_in_leaf": 40, "seed": seed, "deterministic": True,
+                  "force_row_wise": True, "verbose": -1, "num_threads": 1}
+    return lightgbm.train(parameters, lightgbm.Dataset(train.features, labels), num_boost_round=rounds)
+
+
+model = nr.Model("returns", features, label=nr.Label(returns, "returned", matures="30h"), trainer=boosted, holdout="7d",
+                 gates=[nr.beats_champion("log_loss", by=-0.05)])
+endpoint = nr.Endpoint("returns", model, release=nr.Rollout(shadow="2d", at_most="6d", margin=0.2))
+monitor = nr.Monitor(endpoint, false_alarms_per_year=6, performance=[nr.Tolerance("log_loss", by=0.3)], skew=0.001)
+retrain = nr.Retrain(model, when=[nr.stale("5d")], cooldown="5d")
+"""
+
+COUNT, MEAN = '"visits_6h": nr.count(window="6h")', '"seconds_6h": nr.mean("seconds", window="6h")'
+UNCHANGED = {"aggregate": f"{COUNT}, {MEAN}", "request": "basket, doubled", "worthless": "False", "price": 'rows["price"]'}
+CHANGES: Mapping[str, Mapping[str, str]] = {
+    "unchanged": {},
+    "reordered": {"aggregate": f"{MEAN}, {COUNT}", "request": "doubled, basket"},
+    "swapped within a view": {"aggregate": f"{MEAN}, {COUNT}"},
+    "replaced": {"aggregate": f'"visits_6h": nr.count(window="12h"), {MEAN}'},
+    "added": {"aggregate": f'{COUNT}, "visits_1d": nr.count(window="1d"), {MEAN}'},
+    "removed": {"aggregate": COUNT, "request": "basket"},
+}
+SERVED = {"unchanged", "reordered", "swapped within a view", "removed"}  # the champion's requests have all that the challenger reads
+
+
+def module(change: Mapping[str, str]) -> str:
+    return MODULE % {**UNCHANGED, **change}
+
+
+def go_on(folder: Path, end: datetime) -> World:
+    """Turn the declared policy up to a moment, from where it had come to."""
+    project = load_project(folder)
+    endpoint = project.endpoint()
+    [world] = open_worlds(project, Workspace.of(folder, project.settings), endpoint, [Policy.declared(project, endpoint)])
+    replay([world], Span(FIRST, end), lambda _: None)
+    return world
+
+
+@dataclass
+class Lived:
+    """What came of a project that changed its features while a champion answered."""
+
+    world: World
+
+    @property
+    def decisions(self) -> list[tuple[str, str]]:
+        return [(d.action, d.reason) for d in self.world.catalog.rows(sa.select(db.decisions).order_by(db.decisions.c.sequence))]
+
+    @property
+    def candidates(self) -> list[tuple[str, dict[str, Any]]]:
+        rows = self.world.catalog.rows(sa.select(db.candidates).order_by(db.candidates.c.at))
+        return [(r.bundle, json.loads(r.detail)) for r in rows]
+
+    @property
+    def logged(self) -> Predictions:
+        found = read_log(self.world.log_folder, FIRST, LAST, self.world.workspace.files)
+        assert found is not None
+        return found
+
+    @property
+    def windows(self) -> set[datetime]:
+        rows = self.world.catalog.rows(sa.select(db.windows).where(db.windows.c.role == "champion", db.windows.c.rows > 0))
+        return {from_epoch(r.start) for r in rows}
+
+    def shadowed(self, bundle: str) -> list[dict[str, Any]]:
+        rows = self.world.catalog.rows(sa.select(db.windows).where(db.windows.c.role == "challenger", db.windows.c.bundle == bundle))
+        return [json.loads(r.paired) for r in rows if r.paired is not None and "gains" in r.paired]
+
+    @property
+    def skew(self) -> Skew:
+        world = self.world
+        return endpoint_skew(world.project, world.workspace, world.endpoint, LAST + timedelta(days=1), timedelta(days=30))
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a champion that has answered for three days."""
+    folder = write_project(tmp_path_factory.mktemp("before") / "shop", module({}))
+    project = load_project(folder)
+    workspace = Workspace.of(folder, project.settings)
+    for table in project.tables:
+        ingest(table, workspace.tables, folder)
+    go_on(folder, CHANGED).catalog.close()
+    return folder
+
+
+@contextmanager
+def changed(before: Path, folder: Path, change: Mapping[str, str], end: datetime = LAST) -> Iterator[Lived]:
+    shutil.copytree(before, folder)
+    (folder / "shop.py").write_text(module(change))
+    world = go_on(folder, end)
+    with closing(world.catalog):
+        yield Lived(world)
+
+
+@pytest.fixture(scope="module")
+def lived(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Lived]]:
+    root = tmp_path_factory.mktemp("changed")
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(changed(before, root / name.replace(" ", "_"), change)) for name, change in CHANGES.items()}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_gate_judges_the_champion_on_its_own_features_to_the_last_digit(lived: Mapping[str, Lived], name: str) -> None:
+    _, detail = lived[name].candidates[1]
+    _, expected = lived["unchanged"].candidates[1]
+    assert detail["metrics"]["champion"] == expected["metrics"]["champion"]
+    assert detail["metrics"]["holdout_rows"] == expected["metrics"]["holdout_rows"]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_candidate_shadows_on_its_own_features_and_goes_live(lived: Mapping[str, Lived], name: str) -> None:
+    bundle, detail = lived[name].candidates[1]
+    assert [action for action, _ in lived[name].decisions][:5] == ["train", "promote", "train", "shadow", "promote"]
+    shadow = lived[name].shadowed(bundle)
+    assert len(shadow) >= 2
+    assert all(each["paired"] == each["asked"] for each in shadow)
+    logged = [(b, v) for b, v in zip(lived[name].logged.bundle, lived[name].logged.variant, strict=True)]
+    assert ((bundle, "challenger") in logged) == (name in SERVED)  # the others are scored from the tables
+    gained = np.mean([each["gains"]["log_loss"] for each in shadow])
+    assert abs(gained - np.mean(detail["gains"]["log_loss"])) < 0.05
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_window_is_measured_and_nothing_was_served_wrongly(lived: Mapping[str, Lived], name: str) -> None:
+    days = (LAST - FIRST).days
+    assert lived[name].windows == {FIRST + timedelta(days=day) for day in range(days)}
+    skew = lived[name].skew
+    assert skew.rows > 700
+    assert skew.worst is None
+    kinds = {f.kind for f in lived[name].world.catalog.rows(sa.select(db.findings))}
+    assert not kinds & {"skew", "blind", "shadow"}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_bundle_answers_on_what_it_reads_whatever_the_project_declares(lived: Mapping[str, Lived], name: str) -> None:
+    world, logged = lived[name].world, lived[name].logged
+    for bundle in set(logged.bundle):
+        names = world.bundle(bundle).features
+        rows = logged.of(bundle).narrowed(len(names))
+        assert np.array_equal(world.model(bundle).predict(rows.features), rows.prediction)
+        place = {name: i for i, name in enumerate(names)}
+        if "twice" in place:
+            assert np.array_equal(rows.features[:, place["twice"]], 2 * rows.features[:, place["price"]])
+        told = explain(world.project, world.workspace, rows.ids[0])
+        assert told["prediction"]["variant"] == rows.variant[0]
+
+
+def test_the_first_champion_answers_the_same_before_and_after_a_change(lived: Mapping[str, Lived]) -> None:
+    first, _ = lived["unchanged"].candidates[0]
+    expected = lived["unchanged"].logged.of(first).by("champion")
+    for each in lived.values():
+        assert each.candidates[0][0] == first
+        found = each.logged.of(first).by("champion")
+        count = min(len(found), len(expected))
+        assert found.keys[:count] == expected.keys[:count]
+        assert np.array_equal(found.prediction[:count], expected.prediction[:count])
+
+
+def test_a_worthless_candidate_fails_its_gates_after_a_reordering(before: Path, tmp_path: Path) -> None:
+    with changed(before, tmp_path / "worthless", {**CHANGES["reordered"], "worthless": "True"}, CHANGED + timedelta(days=4)) as found:
+        _, detail = found.candidates[1]
+        assert detail["gates"][0]["outcome"] == "failed"
+        assert [action for action, _ in found.decisions] == ["train", "promote", "train", "refuse"]
+
+
+# --- a request transform whose code has changed: what it gave before can't be computed any more -------------------------------
+
+
+def one_round(folder: Path, change: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """One turn of the live controller on a project as it is declared now; returns what was decided in it, and what it recorded."""
+    (folder / "shop.py").write_text(module(change))
+    project = load_project(folder)
+    endpoint = project.endpoint()
+    world = World.open(project, Workspace.of(folder, project.settings), endpoint, Policy.declared(project, endpoint))
+    with closing(world.catalog):
+        world.catalog.take_lease()
+        turn(world, now)
+        lived = Lived(world)
+        rows = world.catalog.rows(sa.select(db.decisions).where(db.decisions.c.at == since_epoch(now)))
+        to = world.catalog.progress("windows/returns")
+        return {"actions": {r.action: r.reason for r in rows}, "detail": lived.candidates[-1][1], "measured to": to}
+
+
+def test_a_champion_whose_transform_was_rewritten_is_judged_by_what_it_answered_and_its_windows_go_on(before: Path, tmp_path: Path) -> None:
+    folder, rewritten = tmp_path / "shop", {"price": 'pc.add(rows["price"], 0.0)'}
+    shutil.copytree(before, folder)
+    now = FIRST + timedelta(days=6)
+    found = one_round(folder, rewritten, now)
+    assert set(found["actions"]) == {"train", "shadow"}
+    logged = read_log(folder / ".noria" / "log" / "returns", FIRST, CHANGED, LocalFiles())
+    assert logged is not None
+    assert found["detail"]["metrics"]["holdout_rows"] == len(logged)
+    assert found["measured to"] == now
+
+    again = one_round(folder, {"price": 'pc.add(0.0, rows["price"])'}, now + timedelta(days=1))  # and once more, under a shadow
+    assert "can't shadow: the server has no price, which it reads" in again["actions"]["refuse"]
+    assert "request transform 'basket' has changed since" in again["actions"]["refuse"]
+    assert again["measured to"] == now + timedelta(days=1)
+
+
+def test_a_champion_of_which_nothing_is_left_to_compare_with_opens_no_gate(before: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(before, folder)
+    shutil.rmtree(folder / ".noria" / "log")
+    found = one_round(folder, {"price": 'pc.add(rows["price"], 0.0)'}, FIRST + timedelta(days=6))
+    [gate] = found["detail"]["gates"]
+    assert gate["outcome"] == "unknown"
+    assert "request transform 'basket' has changed since" in gate["why"]
+    assert set(found["actions"]) == {"train", "refuse"}
