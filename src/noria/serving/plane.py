@@ -241,7 +241,7 @@ class DataPlane:
         if self._open_lookup is None:
             return None, "this server was started without a project"
         try:
-            lookup = self._open_lookup(endpoint)
+            lookup = self._open_lookup(endpoint, champion.bundle)
             if lookup.definition_hash != champion.bundle.manifest.definition_hash:
                 return None, "the project's feature definitions are not those that the model was trained with"
             lookup = in_order_of(lookup, champion.bundle.features)
