@@ -15,10 +15,18 @@ def policy(loss: float, retrainings: int) -> dict[str, Any]:
     return {"log_loss": loss, "auc": 0.7, "predictions": 100, "retrainings": retrainings, "promotions": retrainings, "seconds": 1.0}
 
 
+DRIFT = {"evidence": 2000.0, "level": 1000.0, "windows": 40}
+INTERVAL = {"mean": 0.01, "lower": -0.01, "upper": 0.03, "units": 5}
+
+
 def figures(weeks: int) -> dict[str, Any]:
     losses = {"static": 0.5, "calendar": 0.45, "loop": 0.46}
     return {
         "span": {"start": "2024-01-01T00:00:00+00:00", "end": "2024-12-30T00:00:00+00:00"},
+        "outcome": "churned = yes",
+        "holdout": "30d",
+        "every": "1h",
+        "confidence": 0.95,
         "policies": {"loop": policy(0.46, 2), "calendar": policy(0.45, 10), "static": policy(0.5, 0)},
         "weeks": [
             {"week": w, "start": "2024-01-01T00:00:00+00:00", "rows": 10, "base_rate": 0.2, "log_loss": losses} for w in range(1, weeks + 1)
@@ -26,6 +34,8 @@ def figures(weeks: int) -> dict[str, Any]:
         "decisions": [
             {"time": "2024-03-01T00:00:00+00:00", "action": "train", "reason": "<script>x</script>", "evidence": {}, "outcome": "o"},
             {"time": "2024-03-02T00:00:00+00:00", "action": "promote", "reason": "r", "evidence": {"interval": None}, "outcome": "o"},
+            {"time": "2024-03-03T00:00:00+00:00", "action": "train", "reason": "r", "evidence": DRIFT, "outcome": "o"},
+            {"time": "2024-03-04T00:00:00+00:00", "action": "promote", "reason": "r", "evidence": {"interval": INTERVAL}, "outcome": "o"},
         ],
         "findings": [],
         "serving": {"requests": 1, "mismatches": 0, "requests_per_second": 1.0},
@@ -41,6 +51,14 @@ def test_a_report_is_whole_small_and_safe(weeks: int) -> None:
     assert "NaN" not in page
     assert "nan" not in re.sub(r"[a-z]*nan[a-z]+|[a-z]+nan", "", page)
     assert weeks > 100 or len(page) < 300_000
+
+
+def test_its_words_are_those_of_the_project_and_no_example() -> None:
+    page = render_report("p", figures(2), {"columns": [], "weeks": [], "shift": []})
+    for words in ("share of churned = yes", "the newest 30d of labelled data", "after 40 windows of 1h", "95% confidence sequence"):
+        assert words in page
+    for words in ("late", "two weeks", "storm", "over the year", "daily", "90"):
+        assert not re.search(rf"\b{words}\b", page)
 
 
 @pytest.mark.parametrize(

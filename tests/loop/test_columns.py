@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.files import LocalFiles
 from noria.data.ingest import ingest
+from noria.evaluation.calibration import Calibration
 from noria.evidence.explain import explain
 from noria.evidence.skew import endpoint_skew
 from noria.features.skew import Skew
@@ -26,6 +27,7 @@ from noria.loop.project import load_project
 from noria.loop.replay import Span, open_worlds, replay
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
+from noria.models.bundle import CARD_FILE
 from noria.serving.log.segments import Predictions, read_log
 from noria.stores import catalog as db
 from projects import START, write_project
@@ -218,6 +220,17 @@ def test_the_first_champion_answers_the_same_before_and_after_a_change(lived: Ma
         count = min(len(found), len(expected))
         assert found.keys[:count] == expected.keys[:count]
         assert np.array_equal(found.prediction[:count], expected.prediction[:count])
+
+
+def test_a_card_claims_calibration_only_where_it_was_measured(lived: Mapping[str, Lived]) -> None:
+    for bundle, detail in lived["unchanged"].candidates:
+        opened = lived["unchanged"].world.bundle(bundle)
+        card = opened.file(CARD_FILE).read_text()
+        measured = Calibration(**opened.manifest.metrics["calibration"])
+        assert measured.units >= 7  # the whole holdout, of which the champion may have seen a part
+        assert measured.rows >= detail["metrics"]["holdout_rows"]
+        assert measured.words in card
+        assert ("consistent with calibrated" in card) == measured.holds
 
 
 def test_a_worthless_candidate_fails_its_gates_after_a_reordering(before: Path, tmp_path: Path) -> None:

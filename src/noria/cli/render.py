@@ -184,7 +184,7 @@ def show_figures(figures: Mapping[str, Any]) -> None:
 
 def show_weeks(figures: Mapping[str, Any]) -> None:
     """The weekly figures of a replay."""
-    grid = _grid("week", "from", "rows", "late", *figures["policies"])
+    grid = _grid("week", "from", "rows", f"share of {figures['outcome']}", *figures["policies"])
     for w in figures["weeks"]:
         losses = [f"{w['log_loss'][name]:.4f}" for name in figures["policies"]]
         grid.add_row(str(w["week"]), w["start"][:10], f"{w['rows']:,}", f"{w['base_rate']:.3f}", *losses)

@@ -12,12 +12,14 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from noria.core.clock import from_epoch, since_epoch
+from noria.core.clock import from_epoch, in_words, since_epoch
 from noria.evaluation.metrics import auc, log_losses
+from noria.loop.releases import released_champions
 from noria.loop.replay import Span
 from noria.loop.windows import windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
+from noria.release.rollout import Rollout
 from noria.serving.log.segments import Predictions, read_log
 from noria.stores import catalog as db
 
@@ -54,10 +56,23 @@ def replay_figures(worlds: Sequence[World], span: Span) -> dict[str, Any]:
     past = [history(world, span) for world in worlds]
     return {
         "span": {"start": span.start.isoformat(), "end": span.end.isoformat()},
+        **_words(worlds[0]),
         "policies": {world.policy.name: _policy(world, h) for world, h in zip(worlds, past, strict=True)},
         "weeks": _weeks(past, span),
         "decisions": decisions(worlds[0]),
         "findings": findings(worlds[0].catalog),
+    }
+
+
+def _words(world: World) -> dict[str, Any]:
+    """What the figures are about, in the project's own words. confidence: of the intervals that a rollout is decided by"""
+    model, rollout = world.endpoint.model, world.policy.rollout
+    return {
+        "endpoint": world.endpoint.name,
+        "outcome": model.label.in_words,
+        "holdout": in_words(model.holdout_span),
+        "every": in_words(world.grid.tick),
+        "confidence": 1 - rollout.alpha if isinstance(rollout, Rollout) else None,
     }
 
 
@@ -77,7 +92,7 @@ def _policy(world: World, past: PolicyHistory) -> dict[str, Any]:
 
 
 def _weeks(past: Sequence[PolicyHistory], span: Span) -> list[dict[str, Any]]:
-    """One row a week; weeks are numbered from the year's first, the span's first week being number 9 in the example."""
+    """One row a week; weeks are numbered from the first of the year that the span begins in."""
     first = (span.start - span.start.replace(month=1, day=1)) // WEEK + 1
     rows = []
     for week in np.unique(past[0].week):
@@ -140,26 +155,21 @@ def feature_shift(world: World, span: Span) -> dict[str, Any]:
     Returns {"columns": […], "weeks": […], "shift": `(columns, weeks)`}: the mean rank under the reference minus its mean
     there, from −0.5 (all values at the reference's low end) to 0.5; null where a week has no value.
     """
-    bundles = [r.champion for r in world.catalog.rows(sa.select(db.releases.c.champion).distinct())]
-    names: tuple[str, ...] = ()
     weeks = -(-(span.end - span.start) // WEEK)
-    total: NDArray[np.float64] | None = None
-    count = np.zeros(weeks)
-    for bundle in bundles:
+    total: dict[str, NDArray[np.float64]] = {}
+    count: dict[str, NDArray[np.float64]] = {}
+    for bundle in sorted(released_champions(world)):
         reference = world.profile(bundle)
-        names = reference.names
-        middle = reference.usual_ranks
-        total = np.zeros((len(names), weeks)) if total is None else total
         for window in windows_of(world, bundle, span.start):
-            if window.role == CHAMPION and window.statistics is not None and window.start < span.end:
-                week = (window.start - span.start) // WEEK
-                total[:, week] += np.nan_to_num(window.statistics[:, 0] - middle)
-                count[week] += 1
-    if total is None:
-        return {"columns": [], "weeks": [], "shift": []}
-    shift = total / np.maximum(count, 1)
+            if window.role != CHAMPION or window.statistics is None or window.start >= span.end:
+                continue
+            week = (window.start - span.start) // WEEK
+            moved = np.nan_to_num(window.statistics[:, 0] - reference.usual_ranks)
+            for name, value in zip(reference.names, moved, strict=True):  # champions may read other columns, or in another order
+                total.setdefault(name, np.zeros(weeks))[week] += value
+                count.setdefault(name, np.zeros(weeks))[week] += 1
     return {
-        "columns": list(names),
+        "columns": list(total),
         "weeks": [(span.start + w * WEEK).isoformat() for w in range(weeks)],
-        "shift": [[float(v) if count[w] else None for w, v in enumerate(row)] for row in shift],
+        "shift": [[float(v / n) if n else None for v, n in zip(total[name], count[name], strict=True)] for name in total],
     }

@@ -9,7 +9,7 @@ from typing import Any
 from noria.core.clock import Stopwatch, SystemClock, in_words
 from noria.core.ids import canonical_json
 from noria.core.progress import Progress, Tell
-from noria.evidence.figures import feature_shift, replay_figures
+from noria.evidence.figures import WEEK, feature_shift, replay_figures
 from noria.evidence.report import render_report
 from noria.loop.history import take_over
 from noria.loop.project import Project
@@ -18,7 +18,6 @@ from noria.loop.workspace import Workspace
 from noria.loop.world import World
 from noria.release.endpoint import Endpoint
 
-WEEK_DAYS = 7
 MANY_TICKS = 100_000
 
 
@@ -37,7 +36,7 @@ def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell:
     worlds = open_worlds(project, workspace, endpoint, comparison(project, endpoint))
     span = replay_span(project, worlds[0])
     if weeks is not None:
-        span = Span(span.start, min(span.end, span.start + weeks * WEEK_DAYS * worlds[0].grid.tick))
+        span = Span(span.start, min(span.end, worlds[0].grid.floor(span.start + weeks * WEEK)))
     for words in _announced(span, worlds[0].grid.tick, len(worlds)):
         tell(Progress("replay", words))
     replay(worlds, span, lambda tick: _tell_tick(tell, tick))

@@ -30,11 +30,11 @@ def render_report(project: str, figures: Mapping[str, Any], shift: Mapping[str, 
         _saved(figures, labels),
         _decision_line(figures, labels),
         _weekly(figures, labels),
-        _decision_table(figures["decisions"]),
+        _decision_table(figures),
         _finding_table(figures["findings"]),
         _drift(shift),
         _costs(figures),
-        _week_table(weeks),
+        _week_table(weeks, figures["outcome"]),
     ]
     return page(f"{project}: replay", headline(policies), told, sections)
 
@@ -84,7 +84,7 @@ def _saved(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
     marks = [m for m in _marks(figures) if m.style in ("promote", "refuse")]
     return (
         "<h2>What retraining has saved so far</h2>"
-        '<p class="dim">Log-loss saved against the model that is never retrained, added up over the year (higher is better); '
+        '<p class="dim">Log-loss saved against the model that is never retrained, added up over the span (higher is better); '
         "dashed: the loop put a new champion in place, and why it had been trained.</p>"
         + line_chart(lines, labels, marks=marks, height=290)
     )
@@ -101,7 +101,7 @@ def _weekly(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
     lines = [Line(title, name, [w["log_loss"][name] for w in figures["weeks"]]) for name, title in titles]
     return (
         "<h2>Log-loss of each week</h2>"
-        '<p class="dim">Lower is better. Bad weeks are bad for every policy (storms, holidays): it is the distance between the '
+        '<p class="dim">Lower is better. A bad week is bad for every policy: it is the distance between the '
         "lines that retraining changes.</p>" + line_chart(lines, labels)
     )
 
@@ -124,11 +124,12 @@ def _marks(figures: Mapping[str, Any]) -> list[Mark]:
     ]
 
 
-def _decision_table(decisions: Sequence[Mapping[str, Any]]) -> str:
+def _decision_table(figures: Mapping[str, Any]) -> str:
     rows = [
         f'<tr><td class="day">{_day(d["time"])}</td><td class="tag {d["action"]}">{VERB[d["action"]]}</td>'
-        f"<td>{escape(d['reason'])}</td><td class='dim'>{escape(_evidence(d))}</td><td class='dim'>{escape(d['outcome'])}</td></tr>"
-        for d in decisions
+        f"<td>{escape(d['reason'])}</td><td class='dim'>{escape(_evidence(d, figures))}</td>"
+        f"<td class='dim'>{escape(d['outcome'])}</td></tr>"
+        for d in figures["decisions"]
     ]
     return (
         "<h2>Every decision, with its evidence</h2><div class='scroll'><table><tr><th>day</th><th>what</th><th>why</th>"
@@ -136,16 +137,18 @@ def _decision_table(decisions: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _evidence(decision: Mapping[str, Any]) -> str:
+def _evidence(decision: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     """The evidence of a decision in one line."""
     evidence = decision["evidence"]
     if "gates" in evidence:
         return "; ".join(f"{g['outcome']}: {g['why']}" for g in evidence["gates"])
     if evidence.get("interval"):
         i = evidence["interval"]
-        return f"daily gain {i['mean']:+.4f}, 90 % confidence sequence {i['lower']:+.4f} to {i['upper']:+.4f}, {i['units']:.0f} days"
+        sure = "" if figures["confidence"] is None else f"{figures['confidence']:.0%} "
+        return f"gain {i['mean']:+.4f}, {sure}confidence sequence {i['lower']:+.4f} to {i['upper']:+.4f}"
     if "level" in evidence:
-        return f"evidence {evidence['evidence']:,.0f} against a level of {evidence['level']:,.0f} after {evidence.get('windows', '?')} days"
+        after = f"{evidence.get('windows', '?')} windows of {figures['every']}"
+        return f"evidence {evidence['evidence']:,.0f} against a level of {evidence['level']:,.0f} after {after}"
     if "age_days" in evidence:
         return f"age {evidence['age_days']:.0f} days"
     return ""
@@ -187,12 +190,12 @@ def _costs(figures: Mapping[str, Any]) -> str:
     return (
         "<h2>What it cost</h2><table><tr><th>policy</th><th class='n'>retrainings</th><th class='n'>promotions</th>"
         f"<th class='n'>seconds of training</th><th class='n'>log-loss</th><th class='n'>AUC</th></tr>{rows}</table>{served}"
-        "<p class='dim'>The loop trains every candidate twice: once without the newest two weeks, to be judged on them, and once on "
-        "everything.</p>"
+        f"<p class='dim'>The loop trains every candidate twice: once without the newest {escape(figures['holdout'])} of labelled data, "
+        "to be judged on them, and once on everything.</p>"
     )
 
 
-def _week_table(weeks: Sequence[Mapping[str, Any]]) -> str:
+def _week_table(weeks: Sequence[Mapping[str, Any]], outcome: str) -> str:
     rows = "".join(
         f"<tr><td>{w['week']}</td><td>{_day(w['start'])}</td><td class='n'>{w['rows']:,}</td><td class='n'>{w['base_rate']:.3f}</td>"
         + "".join(f"<td class='n'>{w['log_loss'][name]:.4f}</td>" for name in ("static", "calendar", "loop"))
@@ -201,7 +204,7 @@ def _week_table(weeks: Sequence[Mapping[str, Any]]) -> str:
     )
     return (
         "<h2>Week by week</h2><details><summary class='dim'>all figures</summary><table><tr><th>week</th><th>from</th>"
-        "<th class='n'>predictions</th><th class='n'>share late</th><th class='n'>never retrained</th>"
+        f"<th class='n'>predictions</th><th class='n'>share of {escape(outcome)}</th><th class='n'>never retrained</th>"
         f"<th class='n'>every four weeks</th><th class='n'>the loop</th></tr>{rows}</table></details>"
     )
 

@@ -57,6 +57,11 @@ class Label:
     def maturity(self) -> timedelta:
         return duration(self.matures)
 
+    @property
+    def in_words(self) -> str:
+        """What counts as positive, such as `returned = 1`."""
+        return f"{self.column} = {self.positive}"
+
     def keys_of(self, spine: Table) -> tuple[str, ...]:
         """The key columns of the label's table in the order of the spine's. Raises `KeysOfOtherLength`."""
         keys, asked = self.table.keys, spine.keys

@@ -17,6 +17,7 @@ from noria.core.errors import UserMistake
 from noria.core.ids import canonical_json, digest, short
 from noria.core.progress import Progress, Tell, silence
 from noria.data.profile import profile
+from noria.evaluation.calibration import Calibration, measure_calibration
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
 from noria.evaluation.metrics import ROW_LOSSES, auc
 from noria.features.training_set import TrainingSet, build_training_set, feature_matrix
@@ -31,6 +32,7 @@ from noria.release.rollout import units_of
 from noria.training.fit import Fitted, fit_candidate
 
 SAMPLE_ROWS = 32
+UNMEASURED = "Not measured: it takes five windows of outcomes of both kinds. Nothing says that these scores are calibrated probabilities."
 LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "duckdb", "pyarrow")
 
 
@@ -142,12 +144,16 @@ def _seal(
         _windows(world, training_set.at[known]),
         np.append(fitted.attribution, 0.0),  # the prediction itself hangs on all of them
     )
+    unseen = fitted.holdout  # all of it, whatever the champion has seen
+    calibration = measure_calibration(training_set.labels[unseen], fitted.probe, _windows(world, training_set.at[unseen]))
+    if calibration is not None:
+        metrics["calibration"] = calibration.to_dict()
     manifest = _manifest(world, training_set, metrics, run)
     contents = {
         MODEL_FILE: fitted.model,
         PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(_sample(data.features, fitted.in_sample)).encode(),
-        CARD_FILE: _card(manifest, verdicts).encode(),
+        CARD_FILE: _card(manifest, verdicts, calibration).encode(),
     }
     bundle = write_bundle(world.workspace.bundles, manifest, contents, world.workspace.files)
     open_bundle(bundle.path, world.workspace.files)
@@ -254,11 +260,13 @@ def _track(world: World, candidate: Candidate, training_set: TrainingSet) -> Non
     tracking.register(world.endpoint.model.name, bundle, candidate.run)
 
 
-def _card(manifest: Manifest, verdicts: list[Verdict]) -> str:
+def _card(manifest: Manifest, verdicts: list[Verdict], calibration: Calibration | None) -> str:
     lineage, metrics = manifest.lineage, manifest.metrics
     tables = "\n".join(f"- {t['table']} version {t['version']} ({t['rows']:,} rows, {short(t['digest'])})" for t in lineage["tables"])
     figures = "\n".join(
-        f"- {who}: " + ", ".join(f"{k} {v:.4f}" for k, v in values.items()) for who, values in metrics.items() if isinstance(values, dict)
+        f"- {who}: " + ", ".join(f"{k} {v:.4f}" for k, v in values.items())
+        for who, values in metrics.items()
+        if who in ("candidate", "champion")
     )
     gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
     return f"""# {manifest.name}
@@ -279,9 +287,11 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 
 {gates or "no gates"}
 
-## Limits
+## Calibration
 
-Probabilities are calibrated on the past; how they hold up is what the endpoint's monitor watches.
+{UNMEASURED if calibration is None else calibration.words}
+
+Judged was a model of the same recipe, trained without the holdout; what is served was trained on everything.
 """
 
 

@@ -92,7 +92,7 @@ def _ranking(readings: tuple[PerformanceReading, ...], now: datetime) -> Iterato
     for reading in readings:  # all metrics have the same windows
         lost = reading.ranking_lost
         if lost is not None:
-            words = f"scores rank the newest outcomes far worse than before: AUC {lost[1]:.2f} → {lost[0]:.2f} within days"
+            words = f"scores rank the newest outcomes far worse than before: AUC {lost[1]:.2f} → {lost[0]:.2f}"
             mend = "look whether answers and outcomes still belong to each other, and whether the right model answers (`noria explain ID`)"
             since = reading.starts[-1] if reading.starts else now
             yield Finding("performance", "ranking", since, "page", words, mend, {"auc": lost[0], "accepted": lost[1]})

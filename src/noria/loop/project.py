@@ -180,7 +180,8 @@ def _declared(folder: Path, settings: Settings, nouns: Sequence[Any]) -> Project
     views = _of(FeatureView, "feature view", [*nouns, *(v for s in feature_sets for v in s.views)])
     used = [*(t for s in feature_sets for t in s.tables), *(m.label.table for m in models), *(v.table for v in views)]
     tables = _of(Table, "table", [*nouns, *used])
-    transforms = _of(RequestTransform, "request transform", [*nouns, *(t for s in feature_sets for t in s.request)])
+    every = [*nouns, *(t for s in feature_sets for t in s.request)]
+    transforms = tuple(dict.fromkeys(t for t in every if isinstance(t, RequestTransform)))  # two may have one name, and other features
     return Project(folder, settings, tables, views, feature_sets, models, endpoints, monitors, retrains, transforms)
 
 
