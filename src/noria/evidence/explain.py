@@ -99,7 +99,8 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
 
 def _released_by(world: World, bundle: str) -> dict[str, Any] | None:
     """The decision that made the bundle champion; None if it only shadowed."""
-    rows = world.catalog.rows(sa.select(db.decisions).where(db.decisions.c.subject == bundle, db.decisions.c.action == "promote").limit(1))
+    promoted = sa.and_(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.subject == bundle, db.decisions.c.action == "promote")
+    rows = world.catalog.rows(sa.select(db.decisions).where(promoted).order_by(db.decisions.c.sequence).limit(1))
     return {"at": from_epoch(rows[0].at).isoformat(), "reason": rows[0].reason} if rows else None
 
 

@@ -60,7 +60,7 @@ def replay_figures(worlds: Sequence[World], span: Span) -> dict[str, Any]:
         "policies": {world.policy.name: _policy(world, h) for world, h in zip(worlds, past, strict=True)},
         "weeks": _weeks(past, span),
         "decisions": decisions(worlds[0]),
-        "findings": findings(worlds[0].catalog),
+        "findings": findings(worlds[0].catalog, [worlds[0].endpoint.name]),
     }
 
 
@@ -77,8 +77,11 @@ def _words(world: World) -> dict[str, Any]:
 
 
 def _policy(world: World, past: PolicyHistory) -> dict[str, Any]:
-    trainings = world.catalog.rows(sa.select(db.candidates).order_by(db.candidates.c.at))
-    promoted = world.catalog.rows(sa.select(db.decisions.c.at).where(db.decisions.c.action == "promote"))
+    name = world.endpoint.name
+    trainings = world.catalog.rows(sa.select(db.candidates).where(db.candidates.c.endpoint == name).order_by(db.candidates.c.at))
+    promoted = world.catalog.rows(
+        sa.select(db.decisions.c.at).where(db.decisions.c.endpoint == name, db.decisions.c.action == "promote").order_by(db.decisions.c.at)
+    )
     return {
         "log_loss": float(past.losses.mean()),
         "auc": auc(past.labels, past.answered.prediction),
@@ -110,8 +113,10 @@ def _weeks(past: Sequence[PolicyHistory], span: Span) -> list[dict[str, Any]]:
 
 
 def decisions(world: World) -> list[dict[str, Any]]:
-    """The journal: every decision with its reason, evidence and outcome, oldest first."""
-    rows = world.catalog.rows(sa.select(db.decisions).order_by(db.decisions.c.sequence))
+    """The endpoint's journal: every decision with its reason, evidence and outcome, oldest first."""
+    rows = world.catalog.rows(
+        sa.select(db.decisions).where(db.decisions.c.endpoint == world.endpoint.name).order_by(db.decisions.c.sequence)
+    )
     return [
         {
             "time": from_epoch(r.at).isoformat(),
@@ -126,9 +131,10 @@ def decisions(world: World) -> list[dict[str, Any]]:
     ]
 
 
-def findings(catalog: db.Catalog) -> list[dict[str, Any]]:
-    """What the monitors found, oldest first."""
-    rows = catalog.rows(sa.select(db.findings).order_by(db.findings.c.opened_at, db.findings.c.key))
+def findings(catalog: db.Catalog, endpoints: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """What the monitors found, oldest first: of these endpoints, or of all."""
+    those = sa.true() if endpoints is None else db.findings.c.endpoint.in_(endpoints)
+    rows = catalog.rows(sa.select(db.findings).where(those).order_by(db.findings.c.opened_at, db.findings.c.key))
     return [
         {
             "opened_at": from_epoch(r.opened_at).isoformat(),

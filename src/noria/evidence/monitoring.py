@@ -19,6 +19,7 @@ from noria.evidence.tables import minute
 from noria.loop.candidate import reference_of
 from noria.loop.monitors import Monitors, healths, read_monitors
 from noria.loop.releases import Release, current_release
+from noria.loop.rounds import PROJECT
 from noria.loop.windows import accepted_windows, answered_by_window, answered_rows, profiled, windows_of
 from noria.loop.world import World
 from noria.monitoring.drift_reading import DriftReading
@@ -39,7 +40,7 @@ def monitor_figures(world: World) -> dict[str, Any]:
         "champion": None if release is None else release.champion,
         "since": None if release is None else release.champion_since.isoformat(),
         "monitors": [{"monitor": name, **health_dict(health)} for name, health in healths(monitors)],
-        "findings": findings(world.catalog),
+        "findings": findings(world.catalog, [world.endpoint.name, PROJECT]),
         "drift": None if monitors.drift is None or release is None else inputs_of(world, monitors.drift, release.champion),
         "performance": [] if release is None else _performance(world, monitors, release, windows),
         "early": [] if release is None or now is None else early_estimates(world, release.champion, windows, now),

@@ -48,12 +48,16 @@ def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell:
 
 
 def write_report(project: Project, workspace: Workspace, replayed: Replayed, watch: Stopwatch) -> dict[str, Any]:
-    """Write `report.html` and `report.json` into the project's folder; returns the figures with their place and cost."""
-    report = workspace.folder / "report.html"
+    """Write `report.html` and `report.json` into the project's folder (of several endpoints, `report-<endpoint>.…`); returns the figures
+    with their place and cost."""
+    endpoint = replayed.worlds[0].endpoint.name
+    name = "report" if len(project.endpoints) == 1 else f"report-{endpoint}"
+    report = workspace.folder / f"{name}.html"
     figures = {**replayed.figures, "report": str(report), "seconds": watch.seconds}
-    page = render_report(project.settings.project.name, figures, feature_shift(replayed.worlds[0], replayed.span))
+    title = project.settings.project.name if len(project.endpoints) == 1 else f"{project.settings.project.name}: {endpoint}"
+    page = render_report(title, figures, feature_shift(replayed.worlds[0], replayed.span))
     workspace.files.write(report, page.encode())
-    workspace.files.write(workspace.folder / "report.json", canonical_json(figures).encode())
+    workspace.files.write(workspace.folder / f"{name}.json", canonical_json(figures).encode())
     for world in (*replayed.worlds, replayed.home):
         world.catalog.close()
     return figures

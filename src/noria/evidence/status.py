@@ -23,7 +23,7 @@ from noria.loop.monitors import healths, served_balances
 from noria.loop.observe import observe
 from noria.loop.project import Project
 from noria.loop.releases import current_release
-from noria.loop.rounds import dead_stages
+from noria.loop.rounds import PROJECT, dead_stages
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.monitoring.alerts import open_channel
@@ -95,7 +95,7 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
         "challenger": release.challenger,
         "observed_at": now.isoformat(),
         "monitors": monitors,
-        "findings": [f for f in findings(world.catalog) if f["closed_at"] is None],
+        "findings": [f for f in findings(world.catalog, [endpoint.name, PROJECT]) if f["closed_at"] is None],
         "decisions": decisions(world)[-LAST_DECISIONS:],
         "history": None if past is None else {"until": past.until.isoformat(), "taken_over_at": past.taken_at.isoformat()},
         "health": health_dict(worst(_read(m) for m in monitors)),

@@ -28,10 +28,10 @@ class NoHistory(UserMistake):
 
     code = "NR-605"
 
-    def __init__(self, windows: int, reference: int) -> None:
+    def __init__(self, windows: int, reference: int, least: int) -> None:
         super().__init__(
             what="there is too little history to backtest a monitor",
-            where=f"{windows} windows have rows; {reference} are the reference (at least {LEAST_REFERENCE}, and two weeks), and at least "
+            where=f"{windows} windows have rows; {reference} are the reference (at least {least}), and at least "
             f"{LEAST_REFERENCE} more are judged",
             mend="ingest more history, or take another reference (--reference)",
         )
@@ -83,8 +83,9 @@ def backtest(
 ) -> Backtested:
     """Watch the features of all history up to `end`, from a reference of the first so many windows on. Raises `NoHistory`."""
     windows = [(start, values) for start, values in _windows(world, end) if len(values)]
-    if reference < world.grid.calendar.least(LEAST_REFERENCE) or len(windows) < reference + LEAST_REFERENCE:
-        raise NoHistory(len(windows), reference)
+    least = world.grid.calendar.least(LEAST_REFERENCE)
+    if reference < least or len(windows) < reference + LEAST_REFERENCE:
+        raise NoHistory(len(windows), reference, least)
     level = world.level(budget)
     known = _profile(world, windows[:reference])
     alarms = _alarms(world, windows, reference, known, level, sensitivity, told)

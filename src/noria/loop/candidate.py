@@ -82,6 +82,7 @@ def run_id(world: World, training_set: TrainingSet, champion: str | None, with_p
             "champion": champion,
             "gates": [repr(g) for g in model.gates],
             **_declared(world.reference_period),
+            **({"slices": list(world.slices)} if world.slices else {}),
             "seed": world.randomness.root,
             "environment": environment(),
         }

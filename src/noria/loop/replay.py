@@ -109,7 +109,7 @@ def open_worlds(project: Project, workspace: Workspace, endpoint: Endpoint, poli
 def replay(worlds: Sequence[World], span: Span, watch: Watch) -> None:
     """Turn every world over the span, each from where it had come to; a killed replay goes on where it was."""
     logs = [PredictionLog(w.log_folder, WRITER, w.workspace.files) for w in worlds]
-    clocks = [ReplayClock(w.catalog.progress("replay") or span.start) for w in worlds]
+    clocks = [ReplayClock(_replayed_to(w) or span.start) for w in worlds]
     now = min(clock.now() for clock in clocks)
     while now < span.end:
         for world, log, clock in zip(worlds, logs, clocks, strict=True):
@@ -119,6 +119,12 @@ def replay(worlds: Sequence[World], span: Span, watch: Watch) -> None:
     for world, log in zip(worlds, logs, strict=True):
         log.close()
         measure_windows(world, span.end)
+
+
+def _replayed_to(world: World) -> datetime | None:
+    """How far an endpoint was replayed; a project of one endpoint may have begun under the name that was once for all."""
+    alone = len(world.project.endpoints) == 1
+    return world.catalog.progress(f"replay/{world.endpoint.name}") or (world.catalog.progress("replay") if alone else None)
 
 
 def _tick(world: World, log: PredictionLog, clock: ReplayClock, span: Span) -> Tick:
@@ -135,7 +141,7 @@ def _tick(world: World, log: PredictionLog, clock: ReplayClock, span: Span) -> T
     balance = _requests_logged(world, requests.num_rows, now, after)
     with world.catalog.transaction() as c:
         db.add_balance(c, "requests", world.endpoint.name, balance.came_in, balance.went)
-        db.set_progress(c, "replay", after)
+        db.set_progress(c, f"replay/{world.endpoint.name}", after)
     clock.advance_to(after)
     return Tick(world.policy.name, after, span.share(after), actions)
 
@@ -160,7 +166,7 @@ def answer(world: World, release: Release, requests: pa.Table) -> Predictions:
     if release.challenger is not None and not unserved(world, release):
         parts.append((CHALLENGER, release.challenger, in_order(world.bundle(release.challenger), champion, features)))
     rows = len(keys)
-    ids = PredictionIds(WRITER)
+    ids = PredictionIds(f"{WRITER}-{world.endpoint.name}")  # an id names one prediction in the whole project
     milliseconds = (received // 1000).tolist()
     return Predictions(
         ids=[i for _ in parts for i in ids.take(milliseconds)],

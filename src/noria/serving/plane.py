@@ -96,6 +96,7 @@ class DataPlane:
 
     def __init__(self, writer: str, settings: ServingSettings, clock: Clock, files: Files, open_lookup: OpenLookup | None = None) -> None:
         self._writer, self._settings, self._clock, self._files, self._open_lookup = writer, settings, clock, files, open_lookup
+        self._ids = PredictionIds(writer)  # of all endpoints: an id names one prediction in the whole project
         self._served: dict[str, Served] = {}
         self._asleep: dict[str, tuple[Target, Served | None]] = {}  # closed, to keep within serving.models_mb
         self._waking: dict[str, list[Awake]] = {}
@@ -263,7 +264,7 @@ class DataPlane:
         batcher = Batcher(
             route,
             log,
-            PredictionIds(self._writer),
+            self._ids,
             self._commit,
             self._clock,
             measures,
