@@ -27,7 +27,7 @@ from noria.monitoring.findings import Finding
 from noria.serving.log.segments import read_log
 from projects import MODULE, START, write_project
 
-SPAN = Span(START + timedelta(days=40), START + timedelta(days=47))
+SPAN = Span(START + timedelta(days=40), START + timedelta(days=45))
 NOUNS = MODULE[: MODULE.index("endpoint = nr.Endpoint")]
 ENDPOINTS = {
     "returns": 'returns_endpoint = nr.Endpoint("returns", model, release=nr.Rollout(shadow="1d", at_most="4d", margin=0.2))\n'
@@ -43,9 +43,9 @@ TOGETHER = NOUNS + "".join(ENDPOINTS.values())
 
 
 def replayed(project: Project, name: str) -> Replayed:
-    """The declared policy and never retraining, over the span; their catalogs stay open."""
+    """The declared policy over the span, of one endpoint never retraining as well; their catalogs stay open."""
     workspace, endpoint = Workspace.of(project.folder, project.settings), project.endpoint(name)
-    policies = [p for p in comparison(project, endpoint) if p.name != "calendar"]
+    policies = [p for p in comparison(project, endpoint) if p.name == "loop" or (p.name == "static" and name == "cheap")]
     worlds = open_worlds(project, workspace, endpoint, policies)
     replay(worlds, SPAN, lambda _: None)
     for world in worlds:
@@ -94,7 +94,7 @@ def test_each_endpoint_is_replayed_as_it_would_be_alone(together: tuple[Project,
     retrainings = {name: each.figures["policies"]["loop"]["retrainings"] for name, each in found.items()}
     assert retrainings["cheap"] >= 1
     assert retrainings["returns"] == retrainings["again"] == 0
-    assert all(each.figures["policies"]["static"]["retrainings"] == 0 for each in found.values())
+    assert found["cheap"].figures["policies"]["static"]["retrainings"] == 0
 
 
 def test_status_monitors_and_explanations_show_each_endpoint_its_own(together: tuple[Project, dict[str, Replayed]]) -> None:
@@ -121,11 +121,11 @@ def test_status_monitors_and_explanations_show_each_endpoint_its_own(together: t
 
 def test_each_endpoint_has_a_report_of_its_own(together: tuple[Project, dict[str, Replayed]]) -> None:
     project, found = together
-    calendar = {"calendar": found["cheap"].figures["policies"]["static"]}
     for name in ("returns", "cheap"):
-        figures = {**found[name].figures, "policies": {**found[name].figures["policies"], **calendar}}
+        policies = dict.fromkeys(("calendar", "static"), found["cheap"].figures["policies"]["static"])
+        figures = {**found[name].figures, "policies": policies | found[name].figures["policies"]}
         for week in figures["weeks"]:
-            week["log_loss"]["calendar"] = week["log_loss"]["static"]
+            week["log_loss"] = dict.fromkeys(("calendar", "static"), 0.5) | week["log_loss"]
         workspace = Workspace.of(project.folder, project.settings)
         told = write_report(project, workspace, Replayed(found[name].worlds, SPAN, figures), Stopwatch())
         assert told["report"].endswith(f"report-{name}.html")
