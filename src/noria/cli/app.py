@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,10 @@ from noria.cli.monitoring import add_monitoring
 from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
 from noria.cli.serving import add_serving
 from noria.core.errors import NoriaError, UserMistake
+
+if TYPE_CHECKING:
+    from noria.loop.rounds import Round
+    from noria.loop.workspace import Workspace
 
 app = typer.Typer(
     help="Noria keeps machine-learning models working in production.",
@@ -308,10 +312,8 @@ def loop(
     json: Json = False,
 ) -> None:
     """Go round the loop, live: ingest, materialise, observe, decide, act, tell people what was found."""
-    from noria.cli.render import show_actions
     from noria.core.clock import SystemClock, duration
     from noria.core.telemetry import begin_logging
-    from noria.evidence.training import trained
     from noria.loop.rounds import Rounds
 
     found, workspace = open_project(project)
@@ -322,7 +324,7 @@ def loop(
         with closing(rounds):
             done = rounds.run(endpoint)
         if not (json and done.troubles):  # a program is told one thing: the error
-            show_actions(done.actions, done.troubles, trained(workspace.catalog(), done.actions), as_json=json)
+            _show_round(workspace, done, as_json=json)
         if done.troubles:
             raise next(iter(done.troubles.values()))
         return
@@ -330,8 +332,23 @@ def loop(
         while True:
             done = rounds.run(endpoint)
             if not done.standing_by:
-                show_actions(done.actions, done.troubles, trained(workspace.catalog(), done.actions), as_json=json)
+                _show_round(workspace, done, as_json=json)
             clock.sleep(pause)
+
+
+def _show_round(workspace: Workspace, done: Round, *, as_json: bool) -> None:
+    """What a round did, as far as the catalog can be asked: a loop goes on without being shown."""
+    from noria.cli.render import console, show_actions
+    from noria.evidence.training import trained
+
+    told: dict[str, dict[str, Any]] = {}
+    if any(action.verb == "train" for action in done.actions):
+        with suppress(NoriaError), closing(workspace.catalog()) as catalog:
+            told = trained(catalog, done.actions)
+    show_actions(done.actions, done.troubles, told, as_json=as_json)
+    if not as_json:
+        for name in done.history:
+            console().print(f"{name} is history: it was replayed, and its loop begins with the first new row, request or `noria train`")
 
 
 @app.command()

@@ -327,6 +327,8 @@ def _endpoint(out: Any, e: Mapping[str, Any]) -> None:
         f"endpoint [bold]{e['name']}[/]: champion {e['champion'][:12]} since {e['since'][:10]}, trained as of {e['trained_as_of'][:10]}"
         + (f"; {e['challenger'][:12]} shadows" if e["challenger"] else "")
     )
+    if e["history"]:
+        out.print(f"  [cyan]history[/] replayed until {e['history']['until'][:10]}; nothing has happened since")
     for m in e["monitors"]:
         out.print(f"  {MARKS[m['health']]} {m['monitor']}: {_why(m)}")
     for d in e["decisions"]:

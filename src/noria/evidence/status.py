@@ -74,7 +74,7 @@ def _table(workspace: Workspace, table: Table) -> dict[str, Any]:
 
 
 def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ingested: bool) -> dict[str, Any]:
-    nothing: dict[str, Any] = {"champion": None, "challenger": None, "monitors": [], "decisions": [], "findings": []}
+    nothing: dict[str, Any] = {"champion": None, "challenger": None, "monitors": [], "decisions": [], "findings": [], "history": None}
     if not ingested or not (workspace.own / "catalog.db").exists():
         return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing was ever released here"))}
     world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))

@@ -223,9 +223,9 @@ class Rounds:
         """Tell people what was found. Stages that failed are findings; so are a watcher that stands still and a channel that is down."""
         with closing(self._workspace.catalog()) as catalog:
             now, outbox = self._clock.now(), Outbox(tuple(self._project.settings.alerts.channels))
-            for stage, error in {**self._untold, **done.troubles}.items():
-                words = f"{stage} failed: {error.what} ({error.where})"
-                open_elsewhere(catalog, PROJECT, Finding("blind", stage, now, "page", words, error.mend, error.to_dict()), now, outbox)
+            for subject, (stages, error) in _causes({**self._untold, **done.troubles}).items():
+                words = f"{', '.join(stages)} failed: {error.what} ({error.where})"
+                open_elsewhere(catalog, PROJECT, Finding("blind", subject, now, "page", words, error.mend, error.to_dict()), now, outbox)
             watchers = [b for b in beats(self._workspace.root, self._workspace.files) if b.stage == WATCH]
             _tell_dead(catalog, _late(watchers, now), now, outbox, only=[WATCH])
             done.sent = tell(catalog, self._project, now)
@@ -234,7 +234,15 @@ class Rounds:
                 words = f"{name} takes no alerts: {waiting['why']}"
                 mend = "mend the channel; what waits for it is sent in order, and nothing is lost"
                 open_elsewhere(catalog, PROJECT, Finding("blind", f"{CHANNEL}{name}", now, "page", words, mend, waiting), now, outbox)
-            close_elsewhere(catalog, PROJECT, "blind", [*done.troubles, *down], now, outbox)
+            close_elsewhere(catalog, PROJECT, "blind", [*_causes(done.troubles), *down], now, outbox)
+
+
+def _causes(troubles: Mapping[str, NoriaError]) -> dict[str, tuple[list[str], NoriaError]]:
+    """What failed, by what it is about, with the stages that met it: a catalog that is locked is one finding, not one of each stage."""
+    found: dict[str, tuple[list[str], NoriaError]] = {}
+    for stage, error in troubles.items():
+        found.setdefault(error.about or stage, ([], error))[0].append(stage)
+    return found
 
 
 def tell(catalog: Catalog, project: Project, now: datetime) -> Sent:

@@ -199,6 +199,7 @@ class CatalogAway(OutsideWorld):
     """The catalog's file can't be read or written just now; nothing of it is lost."""
 
     code = "NR-409"
+    about = "catalog"
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
