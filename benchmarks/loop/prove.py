@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.figure import Figure, Proof
+from benchmarks.loop.failures import failures
 from benchmarks.loop.rollouts import rollouts
 from noria.loop.project import load_project
 from noria.loop.workspace import Workspace
@@ -32,6 +33,7 @@ from noria.serving.log.segments import Predictions, read_log
 START = datetime(2013, 2, 26, 5, tzinfo=UTC)
 CUT = START + timedelta(weeks=8)
 KILLS = 6
+FAILING_MINUTES = 60
 KNOWN_AT = {"schedule": "published_at", "departures": "actual_departure", "arrivals": "ended_at", "weather": "reported_at"}
 KEPT = {"flight_id", "origin", "published_at", "actual_departure", "ended_at", "reported_at", "observed_at"}
 
@@ -50,6 +52,7 @@ def prove() -> Proof:
         yield from repeated(folder, figures)
         yield from killed(folder, figures)
         yield from poisoned(folder)
+    yield from failures(FAILING_MINUTES)
 
 
 def start_up() -> Proof:

@@ -182,7 +182,7 @@ def test_a_page_of_another_site_may_not_ask(server: Running) -> None:
 
 def test_malformed_http_gets_an_answer_and_the_door(server: Running) -> None:
     assert server.raw(b"NONSENSE\r\n\r\n").startswith(b"HTTP/1.1 400")
-    assert server.raw(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 40_000 + b"\r\n\r\n").startswith(b"HTTP/1.1 413")
+    assert server.raw(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 40_000 + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
     huge = b"POST /predict/returns HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n" + b" " * 5_000_000
     assert server.raw(huge).startswith(b"HTTP/1.1 413")
     assert server.ask("GET", "/v2/health/ready")[0] == 200

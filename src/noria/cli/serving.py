@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -158,7 +159,7 @@ def load(
     found, workspace = open_project(project)
     chosen = found.endpoint(endpoint)
     bodies = sample_bodies(workspace, chosen)
-    target = f"{url or _running(workspace.root)['url']}/predict/{chosen.name}"
+    target = f"{url or _running(workspace.root)['url']}/predict/{quote(chosen.name, safe='')}"
     loaded = send_load(target, bodies, rate=rate, seconds=seconds, connections=connections, secret=key, beyond_loopback=beyond_loopback)
     if json:
         show_json(loaded.to_dict())

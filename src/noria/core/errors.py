@@ -21,6 +21,7 @@ class NoriaError(Exception):
     http_status = 500
     retry_after: int | None = None  # seconds after which asking again makes sense, told to HTTP clients
     about: str | None = None  # what it is about, where that is the same whichever stage meets it: such errors are one finding
+    http_headers: tuple[tuple[str, str], ...] = ()  # further headers of the HTTP answer, by name
 
     def __init__(self, *, what: str, where: str, mend: str) -> None:
         self.what, self.where, self.mend = what, where, mend

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import urllib.error
+import urllib.parse
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -43,7 +44,7 @@ def ask_again(project: Project, workspace: Workspace, prediction_id: str, url: s
     row = {
         n: None if math.isnan(v) else float(v) for n, v in zip(features, logged.narrowed(len(features)).features[0].tolist(), strict=True)
     }
-    status, answer = _send(f"{url}/predict/{endpoint.name}", json.dumps({"rows": [row]}).encode(), {}, secret)
+    status, answer = _send(f"{url}/predict/{urllib.parse.quote(endpoint.name, safe='')}", json.dumps({"rows": [row]}).encode(), {}, secret)
     now = json.loads(answer)
     before, after = float(logged.prediction[0]), now["predictions"][0] if status == 200 else None
     return {

@@ -34,7 +34,8 @@ from noria.serving.protocol.messages import (
     reflection,
 )
 from noria.serving.protocol.signature import NUMBERS, OUTPUTS, Asked, BadRequest, Tensor, raw_values
-from noria.serving.transport.http1 import TooLarge, bug
+from noria.serving.transport.body import TooLarge
+from noria.serving.transport.http1 import bug
 from noria.serving.transport.http2 import Header, Stream, literal
 
 logger = logging.getLogger("noria.serving")

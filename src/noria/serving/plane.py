@@ -40,6 +40,7 @@ from noria.serving.protocol.signature import NotHere
 from noria.serving.rest import Rest
 from noria.serving.transport.http1 import Connection, KnownHeads, bug
 from noria.serving.transport.http2 import Http2Connection
+from noria.serving.transport.reply import AnswerHeads
 
 if TYPE_CHECKING:
     from noria.serving.grpc import GrpcServices
@@ -102,7 +103,7 @@ class DataPlane:
         self._waking: dict[str, list[Awake]] = {}
         self.errors: Counter[str] = Counter()
         self._commit = GroupCommit(durable=settings.durability == "disk")
-        self._known = KnownHeads()
+        self._known, self._heads = KnownHeads(), AnswerHeads(clock)
         self._rest = Rest(self, settings)
         self._connections: set[Connection | Http2Connection] = set()
         self._grpc: GrpcServices | None = None
@@ -125,7 +126,7 @@ class DataPlane:
 
     def connection(self) -> Connection:
         """The protocol of a new connection."""
-        return Connection(self._rest.resolve, self._known, self._connections, self._settings.max_body_bytes, self._failed)
+        return Connection(self._rest.resolve, self._known, self._connections, self._settings.max_body_bytes, self._failed, self._heads)
 
     def _failed(self, error: NoriaError) -> None:
         self.errors[error.code] += 1
@@ -392,6 +393,10 @@ class DataPlane:
         except OSError as error:
             return Unhealthy(str(LogFailed(served.log.folder, str(error))))
         return Healthy({"golden_rows": len(deployment.golden_answers), "largest_difference": difference})
+
+    def tick(self) -> None:
+        """Look at the clock, for the dates of answers: called several times a second."""
+        self._heads.tick()
 
     def sweep(self) -> None:
         """Close connections that have stood still for too long."""

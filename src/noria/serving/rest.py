@@ -9,13 +9,16 @@ GET  /v2/health/live, /v2/health/ready, /v2
 GET  /status                                           counts, and whether answered = logged
 GET  /openapi.json, /docs                              what can be asked, for programs and people
 GET  /ping, /; POST /invocations, /score               what SageMaker and Azure ML ask (`noria.serving.protocol.clouds`)
+
+HEAD is answered where GET is, without the body; OPTIONS says what a path takes, and `OPTIONS *` what the server does.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -37,7 +40,9 @@ from noria.serving.protocol.clouds import contract, read_instances
 from noria.serving.protocol.openapi import EVENTS, document
 from noria.serving.protocol.page import page
 from noria.serving.protocol.signature import Asked, BadRequest, Client, NotHere, error_answer, plain_answer, v2_answer, v2_metadata
-from noria.serving.transport.http1 import Answer, Head, Reply, Streamed
+from noria.serving.transport.head import IMPLEMENTED, Head
+from noria.serving.transport.http1 import Answer
+from noria.serving.transport.reply import Reply, Streamed
 
 if TYPE_CHECKING:
     from noria.serving.observe.capture import Capture
@@ -55,6 +60,21 @@ class WrongMethod(BadRequest):
 
     code = "NR-515"
     http_status = 405
+
+    def __init__(self, method: str, path: str, allowed: str) -> None:
+        self.http_headers = (("allow", allowed),)  # RFC 9110, section 15.5.6
+        super().__init__(what=f"{method} is not for this path", where=path, mend=f"use {allowed}")
+
+
+class EncodedBody(BadRequest):
+    """A body that is compressed, or encoded in another way."""
+
+    code = "NR-548"
+    http_status = 415
+    http_headers = (("accept-encoding", "identity"),)  # RFC 9110, section 15.5.16
+
+    def __init__(self, coding: str) -> None:
+        super().__init__(what=f"a body encoded as {coding!r} is not read", where="header Content-Encoding", mend="send it as it is")
 
 
 class WrongHost(BadRequest):
@@ -110,13 +130,21 @@ class Rest:
     def resolve(self, head: Head) -> Answer:
         """What answers a request, judged by its head alone. Raises why nothing does."""
         self._check_origin(head)
-        parts = head.path.strip("/").split("/")
+        if head.target == b"*":
+            return _allowing(sorted(IMPLEMENTED))
+        parts = head.segments
         found = {rule.method: (rule, variables) for rule in reversed(self._rules) if (variables := rule.matches(parts)) is not None}
         if not found:
             raise NotHere(what="there is nothing here", where=head.path, mend="use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2")
-        if head.method not in found:
-            raise WrongMethod(what=f"{head.method} is not for this path", where=head.path, mend="use " + ", ".join(sorted(found)))
-        rule, variables = found[head.method]
+        if head.method == "OPTIONS":
+            return _allowing(_methods(found))
+        method = "GET" if head.method == "HEAD" else head.method
+        if method not in found:
+            raise WrongMethod(head.method, head.path, ", ".join(_methods(found)))
+        coding = head.header(b"content-encoding").lower()
+        if coding not in ("", "identity") and method == "POST":
+            raise EncodedBody(coding[:40])
+        rule, variables = found[method]
         access = self.access
         key = access.require(secret_of(head.header(b"authorization"), head.header(b"x-api-key")), rule.role)
         if "endpoint" in variables and self._plane.asleep(variables["endpoint"]):
@@ -212,11 +240,11 @@ class Rest:
 
     def _check_origin(self, head: Head) -> None:
         """A page in a browser must not reach a server on loopback: not by rebinding a name, nor from another site."""
-        host = head.header(b"host").rsplit(":", 1)[0].strip("[]")
+        host = _host_of(head.header(b"host"))
         if host and host not in LOOPBACK and self.access.open and self._platform is None:
             raise WrongHost(what=f"this server is not {host!r}", where="header Host", mend=f"ask for {self._settings.host}")
         origin = head.header(b"origin")
-        if origin and origin.split("://", 1)[-1].rsplit(":", 1)[0].strip("[]") not in LOOPBACK:
+        if origin and _host_of(origin.split("://", 1)[-1]) not in LOOPBACK:
             raise WrongHost(what=f"pages of {origin!r} may not ask here", where="header Origin", mend="ask from a server, not from a page")
 
 
@@ -241,6 +269,21 @@ ROUTES = (
     Rule("GET", "/", None, Rest.ready),
     Rule("POST", "/score", Role.PREDICT, Rest.instances),
 )
+
+
+def _host_of(authority: str) -> str:
+    """The host of `host:port`, without the brackets of an IPv6 address."""
+    return re.sub(r":[0-9]*$", "", authority).strip("[]").lower()
+
+
+def _methods(found: Iterable[str]) -> list[str]:
+    """What a path takes: the methods of its rules, and those that go with them."""
+    methods = {"OPTIONS", *found}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+def _allowing(methods: Iterable[str]) -> Answer:
+    return lambda _, reply: reply.send(200, b"", "text/plain", f"allow: {', '.join(methods)}\r\n")
 
 
 def _told(body: Callable[[], bytes]) -> Answer:

@@ -176,6 +176,7 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
+            self._plane.tick()
             self._say(Beat(state=self._plane.state()))
             await asyncio.sleep(BEAT_SECONDS)
 

@@ -60,6 +60,7 @@ class Unauthenticated(UserMistake):
 
     code = "NR-530"
     http_status = 401
+    http_headers = (("www-authenticate", "Bearer"),)
 
     def __init__(self) -> None:
         super().__init__(

@@ -17,7 +17,9 @@ import msgspec
 from noria.core.clock import Clock
 from noria.core.errors import UserMistake
 from noria.core.files import Files
-from noria.serving.transport.http1 import Answer, Head, Reply
+from noria.serving.transport.head import Head
+from noria.serving.transport.http1 import Answer
+from noria.serving.transport.reply import Reply
 
 FOLDER = "captured"
 MOST_BYTES = 64 * 1024 * 1024

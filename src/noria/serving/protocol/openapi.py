@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from noria.serving.protocol.arrow import STREAM
 from noria.serving.protocol.clouds import CSV
@@ -22,9 +23,14 @@ REFUSALS = {
     "408": "the request took too long to arrive",
     "409": "features can't be looked up here",
     "413": "the request is too large",
+    "414": "the path is too long",
+    "415": "the body is compressed",
+    "417": "what the request expects is not done here",
     "421": "the request is not for this server",
     "429": "the key asks too often",
+    "431": "the headers are too large",
     "500": "the model gave no answer",
+    "501": "the method is not one that is spoken here",
     "503": "not ready, or more to do than can be done in time",
     "504": "the deadline has passed",
 }
@@ -72,6 +78,7 @@ def document(endpoints: Mapping[str, Sequence[str]], *, version: str, keys: bool
 
 
 def _paths_of(name: str, features: Sequence[str]) -> Iterator[tuple[str, Json]]:
+    name = quote(name, safe="")
     model = f"/v2/models/{name}"
     plain = _object({"rows": _rows(features), "keys": {"oneOf": [KEYS, {"type": "null"}]}}, ["rows"])
     arrow = {"type": "string", "format": "binary"}

@@ -7,6 +7,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 Json = dict[str, Any]
 
@@ -19,7 +20,7 @@ def _style() -> str:
 def page(found: Json, url: str) -> str:
     """The document as HTML: an entry for each path, an example to paste for each that is asked with a body."""
     models = [path for path in found["paths"] if path.startswith("/predict/") and path.count("/") == 2]
-    sections = [(path.split("/")[2], _of_endpoint(found["paths"], path.split("/")[2])) for path in models]
+    sections = [(unquote(path.split("/")[2]), _of_endpoint(found["paths"], path.split("/")[2])) for path in models]
     taken = {path for _, part in sections for path in part}
     sections.append(("The server", {path: item for path, item in found["paths"].items() if path not in taken}))
     body = "".join(

@@ -316,6 +316,10 @@ def _values(tensor: Tensor) -> NDArray[np.float32]:
         raise _bad_shape(tensor, "sizes of 0 or more")
     if tensor.raw is not None:
         return _from_bytes(tensor)
+    if tensor.data is None:
+        raise BadRequest(
+            what=f"input {tensor.name!r} has no data", where="inputs", mend="send `data` for each row; [null] where a value is unknown"
+        )
     flat = _flat(tensor.data)
     if len(flat) != math.prod(tensor.shape):
         raise BadRequest(
