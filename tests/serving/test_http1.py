@@ -149,6 +149,7 @@ REQUEST_LINES = [
     bad_head("9112 §2.2", "space before the first header", b"GET / HTTP/1.1\r\n " + HOST + b"\r\n"),
     bad_head("9112 §2.2", "a tab before the first header", b"GET / HTTP/1.1\r\n\t" + HOST + b"\r\n"),
     bad_head("9112 §2.2", "bytes of TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+    bad_head("9112 §2.2", "a carriage return alone before a request", b"\r"),
     bad_head("9112 §3", "one word", b"NONSENSE\r\n\r\n"),
     bad_head("9112 §3", "two words (HTTP/0.9)", b"GET /\r\n\r\n"),
     bad_head("9112 §3", "four words", b"GET / / HTTP/1.1\r\n" + HOST + b"\r\n"),

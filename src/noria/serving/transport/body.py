@@ -37,7 +37,8 @@ class Sized:
     """A body whose length was said before."""
 
     def __init__(self, length: int) -> None:
-        self._left, self._parts = length, list[bytes]()
+        self._left = length
+        self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes | None:
         if len(data) < self._left:
@@ -56,7 +57,7 @@ class Chunked:
 
     def __init__(self, limit: int) -> None:
         self._limit, self._size, self._around = limit, 0, 0
-        self._parts = list[bytes]()
+        self._parts: list[bytes] = []
         self._held = b""  # a line that has not come whole
         self._left = 0  # bytes of a chunk that are still to come
         self._line = self._chunk  # what reads the next line

@@ -118,7 +118,7 @@ def find_end(data: bytes, seen: int) -> int:
     end = data.find(b"\r\n\r\n", max(0, seen - 3)) + 4
     if end > 3:
         return end
-    if not _BEGINNING.match(data):
+    if data != b"\r" and not _BEGINNING.match(data):
         raise BadHead("this does not begin like a request", "section 3")
     _check_line_ends(data, max(0, seen - 1))
     if len(data) > MOST_LINE_BYTES and data.find(b"\r\n", 0, MOST_LINE_BYTES + 2) < 0:
@@ -257,7 +257,7 @@ def _length(text: bytes) -> int:
 def _find_wishes(head: Head) -> None:
     """Whether the connection is to end with this request, and whether the client waits before it sends the body (section 9)."""
     connection = head.headers.get(b"connection")
-    if connection is not None and not head.old:
+    if connection is not None and connection != b"keep-alive" and not head.old:
         head.keep_alive = b"close" not in [word.strip(b" \t") for word in connection.lower().split(b",")]
     expectation = head.headers.get(b"expect")
     if expectation is not None and not head.old:

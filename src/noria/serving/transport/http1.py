@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
     def _read_head(self, data: bytes) -> bytes | None:
         seen = len(self._held)
         self._held = held = without_empty_lines(self._held + data)
-        self._in_message = held not in (b"", b"\r")
+        self._in_message = bool(held)
         end = find_end(held, seen) if self._in_message else 0
         if not end:
             return None
