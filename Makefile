@@ -7,8 +7,12 @@ RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 AREA ?=
 DEMO ?= demo
+FILE ?=
+TESTS ?=
+SAMPLE ?= 12
+SEED ?= 0
 
-.PHONY: help demo test lint format prove bench pin clean
+.PHONY: help demo test lint format mutants prove bench pin clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -39,6 +43,9 @@ lint: $(READY) ## style, types, and the direction of imports
 format: $(READY) ## put the code into the house's style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+mutants: $(READY) ## plant small changes in a copy of FILE and see which its tests miss; TESTS= for more, SAMPLE= for how many
+	$(BIN)/python -m benchmarks.mutants $(FILE) --sample $(SAMPLE) --seed $(SEED) --tests $(TESTS)
 
 prove: $(READY) ## print every promised figure as PASS or SHORT; AREA=loop for one area
 	$(BIN)/python -m benchmarks $(AREA)

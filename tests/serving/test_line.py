@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle
-from noria.serving.line import Line, Overloaded, Priority, TooLate, priority_of
+from noria.serving.line import Line, Overloaded, Pace, Priority, TooLate, priority_of
 from noria.serving.protocol.signature import Asked, BadRequest
 
 asks = st.lists(st.tuples(st.integers(1, 12), st.sampled_from(Priority), st.sampled_from([None, 0.5, 2.0]), st.booleans()), max_size=60)
@@ -140,3 +143,176 @@ def test_priorities_have_names() -> None:
     assert [priority_of(text) for text in ("", "low", "High")] == [Priority.NORMAL, Priority.LOW, Priority.HIGH]
     with pytest.raises(BadRequest, match="did you mean 'normal'"):
         priority_of("norml")
+
+
+def least_squares(seen: list[tuple[int, float]]) -> tuple[float, float]:
+    """By numpy, on all that was seen at once: a batch counts 0.98 as much as the next; the slope less two of its standard errors."""
+    x, y = np.array(seen).T
+    weights = 0.98 ** np.arange(len(seen))[::-1]
+    mean_x, mean_y = np.average(x, weights=weights), np.average(y, weights=weights)
+    spread = np.sum(weights * (x - mean_x) ** 2)
+    if spread < 1e-9 or weights.sum() <= 2:
+        return float(mean_y), 0.0
+    scale = np.sqrt(weights)
+    (slope, at_zero), *_ = np.linalg.lstsq(np.column_stack([scale * x, scale]), scale * y)
+    error = np.sqrt(np.sum(weights * (y - slope * x - at_zero) ** 2) / (weights.sum() - 2) / spread)
+    each = np.clip(slope - 2 * error, 0.0, mean_y / mean_x)
+    return float(mean_y - each * mean_x), float(each)
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.floats(1e-4, 1.0)), min_size=1, max_size=80))
+def test_the_pace_is_what_least_squares_make_of_the_batches(seen: list[tuple[int, float]]) -> None:
+    pace = Pace()
+    for rows, seconds in seen:
+        pace.saw(rows, seconds)
+    assert pace.fit() == pytest.approx(least_squares(seen), rel=1e-3, abs=1e-6)
+
+
+def test_before_anything_was_seen_a_batch_costs_nothing_and_two_sizes_are_no_evidence() -> None:
+    pace = Pace()
+    assert pace.fit() == (0.0, 0.0)
+    pace.saw(1, 0.001)
+    pace.saw(100, 0.1)
+    assert pace.fit()[1] == 0.0
+    pace.saw(50, 0.05)
+    assert pace.fit()[1] == pytest.approx(0.001, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most", "rows"), [(0.0155, 128, 14), (0.0155, 10, 10), (0.001, 128, 1), (0.0, 128, 1), (0.0021, 128, 1)]
+)
+def test_a_batch_may_have_as_many_rows_as_its_time_allows(seconds: float, most: int, rows: int) -> None:
+    """One millisecond fixed, and one for each row."""
+    pace = Pace()
+    for size in (1, 5, 9, 2, 7):
+        pace.saw(size, 0.001 + 0.001 * size)
+    assert pace.rows_within(seconds, most) == rows
+
+
+def test_rows_that_cost_nothing_may_all_go_together() -> None:
+    pace = Pace()
+    pace.saw(3, 0.001)
+    assert pace.rows_within(0.0, 77) == 77
+
+
+def learnt(costs: Callable[[int], float], budget: float, most: int) -> Line:
+    """A line that has seen 65 batches of one to eight rows."""
+    line = Line(lambda: 0.0, most_rows=most, budget_seconds=budget)
+    for batch in range(65):
+        line.saw(1 + batch % 8, costs(1 + batch % 8))
+    return line
+
+
+def first_batch(line: Line, requests: int, rows: int = 1) -> int:
+    for _ in range(requests):
+        line.put(waiting(rows), Priority.NORMAL)
+    return sum(one.count for one in line.next_batch()[0])
+
+
+def test_half_of_the_budget_is_for_what_waits_and_a_quarter_for_one_batch() -> None:
+    """1 ms and 0.11 ms a row: a batch of 127 rows takes 14.97 ms of 15, and 254 rows take the 30 ms that are for waiting."""
+    line = learnt(lambda rows: 0.001 + 0.00011 * rows, 0.06, 1000)
+    assert line.capacity == 254
+    assert first_batch(line, 200) == 127
+
+
+def test_a_batch_is_let_in_however_slow_the_model_is() -> None:
+    line = learnt(lambda rows: 1.0 * rows, 0.06, 1000)
+    assert line.capacity == 1
+    assert first_batch(line, 1) == 1
+
+
+def test_a_model_whose_rows_cost_nothing_is_limited_by_its_batches() -> None:
+    assert learnt(lambda _: 0.0099, 0.1, 50).capacity == 252
+    assert learnt(lambda _: 0.0, 0.1, 50).capacity == 256 * 50
+
+
+def test_the_pace_is_looked_at_after_few_batches_and_then_now_and_then() -> None:
+    line, looks = Line(lambda: 0.0, most_rows=100, budget_seconds=0.05), []
+    for batch in range(1, 200):
+        before = line.capacity
+        line.saw(1 + batch % 7, 0.001 + 0.0001 * (1 + batch % 7) * (1 + 0.002 * batch))
+        if line.capacity != before:
+            looks.append(batch)
+    assert set(looks) <= {2, 4, 8, 16, 32, 64, 128, 192}
+    assert {2, 64, 128, 192} <= set(looks)
+
+
+def test_one_slow_batch_teaches_nothing_and_the_second_in_a_row_does() -> None:
+    def after(*slow: int) -> int:
+        line = Line(lambda: 0.0, most_rows=100, budget_seconds=0.05)
+        for batch in range(1, 129):
+            line.saw(10, 0.02 if batch in slow else 0.00099)
+        return line.capacity
+
+    assert after() == after(100) == after(100, 110) == 2525
+    assert after(100, 101) < 2525
+
+
+def test_an_empty_line_has_room_for_any_request_and_says_how_much_waits_where_there_is_none() -> None:
+    line = Line(lambda: 0.0, most_rows=1, budget_seconds=0.25)
+    line.put(waiting(300), Priority.LOW)
+    assert line.full(Priority.NORMAL)
+    with pytest.raises(Overloaded) as refused:
+        line.put(waiting(1), Priority.NORMAL)
+    assert refused.value.where == "300 rows wait, which is 250 ms of work"
+    line.put(waiting(20), Priority.HIGH)
+    assert line.rows == 320
+    with pytest.raises(Overloaded):
+        line.put(waiting(1), Priority.HIGH)
+
+
+def test_room_is_counted_in_rows_to_the_last_one() -> None:
+    line = Line(lambda: 0.0, most_rows=1, budget_seconds=1.0)
+    line.put(waiting(6), Priority.NORMAL)
+    with pytest.raises(Overloaded):
+        line.put(waiting(251), Priority.NORMAL)
+    assert not line.full(Priority.NORMAL)
+    line.put(waiting(250), Priority.NORMAL)
+    assert (line.rows, line.full(Priority.NORMAL), line.full(Priority.HIGH)) == (256, True, False)
+
+
+def test_requests_go_together_up_to_the_rows_of_a_batch_and_a_larger_one_alone() -> None:
+    line = Line(lambda: 0.0, most_rows=4, budget_seconds=1.0)
+    for rows in (2, 2, 1, 9, 3, 1, 1):
+        line.put(waiting(rows), Priority.NORMAL)
+    batches = []
+    while line:
+        batches.append([one.count for one in line.next_batch()[0]])
+    assert batches == [[2, 2], [1], [9], [3, 1], [1]]
+
+
+def test_a_deadline_is_the_last_moment_that_is_in_time() -> None:
+    now = 5.0
+    line = Line(lambda: now, most_rows=4, budget_seconds=1.0)
+    in_time, late = waiting(1, 5.0), waiting(1, 4.999)
+    for one in (late, in_time):
+        line.put(one, Priority.NORMAL)
+    batch, dropped = line.next_batch()
+    assert (batch, [one for one, _ in dropped]) == ([in_time], [late])
+    assert isinstance(dropped[0][1], TooLate)
+
+
+def test_clients_that_are_gone_are_looked_for_only_where_a_batch_is_not_enough() -> None:
+    line = Line(lambda: 0.0, most_rows=2, budget_seconds=1.0)
+    gone = [waiting(1, gone=True) for _ in range(3)]
+    for one in gone[:2]:
+        line.put(one, Priority.NORMAL)
+    assert line.next_batch() == (gone[:2], [])
+    for one in gone:
+        line.put(one, Priority.NORMAL)
+    assert line.next_batch() == ([], [(one, None) for one in gone])
+    assert not line
+
+
+def test_the_urgent_stay_first_when_others_are_dropped_or_leave() -> None:
+    line = Line(lambda: 1.0, most_rows=1, budget_seconds=1.0)
+    urgent, late, plain, newest = waiting(1), waiting(1, 0.5), waiting(1, 2.0), waiting(1)
+    for one, priority in ((late, 2), (urgent, 2), (plain, 1)):
+        line.put(one, Priority(priority))
+    batch, dropped = line.next_batch()
+    assert (batch, [one for one, _ in dropped]) == ([urgent], [late])
+    line.put(newest, Priority.HIGH)
+    last = waiting(1)
+    line.put(last, Priority.HIGH)
+    assert [line.next_batch()[0] for _ in range(3)] == [[newest], [last], [plain]]
