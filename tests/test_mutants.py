@@ -6,7 +6,6 @@ import ast
 from pathlib import Path
 
 import pytest
-
 from benchmarks.mutants import mirroring, mutants
 
 SOURCE = '''
