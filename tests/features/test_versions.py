@@ -8,11 +8,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import noria as nr
 from noria.data.table import Facts, Snapshot, microseconds_of
 from noria.features.point_in_time import PointInTime
-from noria.features.versions import versions_of
+from noria.features.versions import ENTER, EVENT, NEVER, RANK, SUPERSEDED, versions_of
 
 TABLE = nr.Table("events", nr.files("none.parquet"), key="id", event_time="happened", known_at="known")
 NS = pa.timestamp("ns", tz="UTC")
@@ -87,3 +89,54 @@ def test_a_key_may_have_columns_that_differ_in_case() -> None:
     rows = rows.append_column("iD", pa.array([1, 2, 1]))
     found = versions_of(Facts(twins, Snapshot("events", 0, "", 3), rows), duckdb.connect())
     assert (found.superseded < 2**62).tolist() == [True, False, False]
+
+
+CON = duckdb.connect()
+Fact = tuple[str, int, int, int, bool | None]  # key, happened, known, order of ingestion, deleted
+facts = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.integers(0, 4), st.integers(1, 3), st.sampled_from([None, False, True]))
+)
+
+
+def by_hand(found: list[Fact], *, ordered: bool, deleting: bool) -> list[tuple[int, int]]:
+    """(row, when it is superseded) of every version that counts, by rank: the rule of the module's docstring, key by key."""
+    numbered = [
+        (row, key, SECOND + event, SECOND + known, order if ordered else 0, gone)
+        for row, (key, event, known, order, gone) in enumerate(found)
+    ]
+    superseded = {}
+    for key in {version[1] for version in numbered}:
+        own = sorted((v for v in numbered if v[1] == key), key=lambda v: (v[3], v[4], v[2], v[0]))
+        for version, later in zip(own, [*own[1:], None], strict=True):
+            superseded[version[0]] = NEVER if later is None else later[3] * 1_000_000
+    counting = [v for v in numbered if not (deleting and v[5])]
+    return [(v[0], superseded[v[0]]) for v in sorted(counting, key=lambda v: (v[2], v[3], v[1], v[4], v[0]))]
+
+
+@settings(max_examples=60)
+@given(facts, st.booleans(), st.booleans())
+def test_versions_are_what_the_rule_makes_of_them_one_by_one(found: list[Fact], ordered: bool, deleting: bool) -> None:
+    made = nr.Table(
+        "events", nr.files("none.parquet"), key="id", event_time="happened", known_at="known", deleted="gone" if deleting else None
+    )
+    rows = table(
+        list(map(float, range(len(found)))), happened=[f[1] for f in found], known=[f[2] for f in found], ids=[f[0] for f in found]
+    )
+    rows = rows.append_column("gone", pa.array([f[4] for f in found], pa.bool_()))
+    order = np.array([f[3] for f in found], np.int64) if ordered else None
+    versions = versions_of(Facts(made, Snapshot("events", 0, "", len(rows)), rows, order), CON)
+    expected = by_hand(found, ordered=ordered, deleting=deleting)
+    assert versions.rows.column("value").to_pylist() == [float(row) for row, _ in expected]
+    assert versions.superseded.tolist() == [superseded for _, superseded in expected]
+    moments = [((SECOND + found[row][1]) * 1_000_000, (SECOND + found[row][2]) * 1_000_000) for row, _ in expected]
+    assert list(zip(versions.event.tolist(), versions.known.tolist(), strict=True)) == moments
+    assert versions.enter.tolist() == [max(pair) for pair in moments]
+    assert versions.in_order == all(a < b for a, b in zip(versions.enter.tolist(), versions.enter.tolist()[1:], strict=False))
+    assert len(versions) == len(expected)
+    assert {name: values.tolist() for name, values in versions.times.items()} == {
+        EVENT: versions.event.tolist(),
+        ENTER: versions.enter.tolist(),
+        SUPERSEDED: versions.superseded.tolist(),
+        RANK: list(range(len(expected))),
+    }
+    assert CON.sql("SHOW TABLES").fetchall() == []

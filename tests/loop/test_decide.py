@@ -15,6 +15,7 @@ from noria.loop.decide import decide
 from noria.loop.monitors import Monitors
 from noria.loop.retrain import Retrain
 from noria.loop.state import Pending, State
+from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import PerformanceReading
 from noria.release.rollout import Immediate, Rollout, ShadowVerdict
@@ -122,3 +123,79 @@ def test_the_same_state_gives_the_same_single_step_and_nothing_unproven_is_relea
             assert s.pending.passed
         if action.verb == "train":
             assert s.challenger is None or s.champion is None
+
+
+def drift(pooled: float) -> DriftReading:
+    """Two columns in one window, of which `price` has moved up."""
+    shift, scores = np.array([[0.01, 0.31]]), np.zeros((1, 2, 10))
+    scores[0, 1, 0] = 5.0
+    evidence = np.array([[0.1, 2 * pooled]])
+    return DriftReading(
+        ("city", "price"), (NOW - timedelta(days=1),), evidence, np.array([pooled]), shift, scores, np.zeros((1, 2, 10), bool),
+        np.array([0.5, 0.5]), 100.0, learning=False,
+    )  # fmt: skip
+
+
+def test_a_cooldown_is_over_at_its_last_moment_and_no_earlier() -> None:
+    old = {"champion_trained_at": NOW - timedelta(days=60)}
+    (action,) = decide(state(**old, tried_at=NOW - timedelta(days=7)))
+    assert (action.verb, action.endpoint, action.at, action.subject) == ("train", "e", NOW, "champion")
+    assert action.evidence == {"age_days": 60.0}
+    assert decide(state(**old, tried_at=NOW - timedelta(days=7) + timedelta(microseconds=1))) == []
+    assert decide(state(champion_trained_at=NOW - timedelta(days=60) + timedelta(microseconds=1))) == []
+
+
+def test_a_cooldown_is_a_tick_at_least() -> None:
+    weekly = {"champion_trained_at": NOW - timedelta(days=60), "tick": timedelta(days=14)}
+    assert decide(state(**weekly, tried_at=NOW - timedelta(days=13))) == []
+    assert verbs(state(**weekly, tried_at=NOW - timedelta(days=14))) == [("train", "stale: trained 60d ago")]
+
+
+def test_after_an_action_that_was_given_up_nothing_is_done_for_a_day() -> None:
+    first = state(champion=None, champion_trained_at=None, tried_at=None)
+    assert decide(replace(first, failed_at=NOW - timedelta(hours=23))) == []
+    assert verbs(replace(first, failed_at=NOW - timedelta(days=1))) == [("train", "there is no champion yet")]
+
+
+def test_where_the_first_candidate_was_refused_another_is_trained_after_the_pause() -> None:
+    first = state(champion=None, champion_trained_at=None, tried_at=NOW - timedelta(days=7))
+    assert verbs(first) == [("train", "there is no champion yet")]
+    assert decide(replace(first, tried_at=NOW - timedelta(days=6))) == []
+    bare = replace(first, retrain=None)
+    assert verbs(replace(bare, tried_at=NOW - timedelta(days=1))) == [("train", "there is no champion yet")]
+    assert decide(replace(bare, tried_at=NOW - timedelta(hours=23))) == []
+
+
+def test_drift_retrains_only_where_the_project_says_so_and_names_what_moved() -> None:
+    moved = Monitors(drift=drift(100.0))
+    assert decide(state(monitors=moved)) == []
+    on_drift = Retrain(MODEL, [nr.drift()], cooldown="7d")
+    (action,) = decide(state(monitors=moved, retrain=on_drift))
+    assert (action.verb, action.reason) == ("train", "drift: price moved most")
+    assert action.evidence["columns"] == {"price": 0.31, "city": 0.01}
+    assert decide(state(monitors=Monitors(drift=drift(99.0)), retrain=on_drift)) == []
+    assert decide(state(monitors=Monitors(), retrain=on_drift)) == []
+
+
+def test_the_first_reason_that_speaks_is_the_one_that_is_given() -> None:
+    both = state(champion_trained_at=NOW - timedelta(days=90), monitors=Monitors(performance=(reading(0.0), reading(1e9))))
+    assert verbs(both) == [("train", "regression: log_loss moved by +0.400")]
+    turned = replace(both, retrain=Retrain(MODEL, [nr.stale("60d"), nr.regression()], cooldown="7d"))
+    assert verbs(turned) == [("train", "stale: trained 90d ago")]
+
+
+def test_without_a_policy_or_gates_nothing_is_trained_or_held_back() -> None:
+    assert decide(state(retrain=None, champion_trained_at=NOW - timedelta(days=900))) == []
+    failed = Pending("new", False, [{"gate": "g", "outcome": "failed", "why": "w"}])
+    assert verbs(state(pending=failed, gated=False)) == [("shadow", "all gates passed")]
+    (action,) = decide(state(pending=failed))
+    assert (action.verb, action.subject, action.evidence) == ("refuse", "new", {"gates": failed.gates})
+
+
+def test_a_shadow_without_a_verdict_is_left_to_go_on() -> None:
+    for s in (
+        state(challenger="c"),
+        state(shadow=ShadowVerdict("promote", "w", None)),
+        state(challenger="c", shadow=ShadowVerdict("wait", "w", None)),
+    ):
+        assert decide(s) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from benchmarks.loop.rollouts import PLANS, outcomes
 import noria as nr
 from noria.core.errors import UserMistake
 from noria.release.rollout import Rollout, gains_by_unit, judge_shadow
+from noria.statistics.confidence import paired_sequence
 
 PLAN = Rollout(shadow="3d", at_most="10d", margin=0.02)
 RNG = np.random.default_rng(3)
@@ -85,3 +87,37 @@ def test_hours_count_as_days_and_a_day_that_is_not_over_does_not_count() -> None
 def test_the_verdict_names_its_unit() -> None:
     assert "after 3 days" in judge_shadow(PLAN, np.full(3, 0.05), BEFORE, DAY, waited_out=False).why
     assert "after 3 windows of 7d" in judge_shadow(PLAN, np.full(3, 0.05), BEFORE, 7 * DAY, waited_out=False).why
+
+
+@pytest.mark.parametrize("wrong", [{"margin": -0.1}, {"alpha": 0.0}, {"alpha": 1.0}, {"alpha": -0.1}, {"shadow": "15d"}])
+def test_the_edges_of_what_can_decide_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserMistake, match="can never decide"):
+        Rollout(**wrong)
+    assert Rollout(shadow="14d", alpha=0.999, margin=1e-9).shortest == Rollout().longest
+
+
+def test_a_verdict_says_what_it_rests_on() -> None:
+    said = judge_shadow(PLAN, np.array([0.05, 0.05, 0.05]), BEFORE, DAY, waited_out=False)
+    facts = said.to_dict()
+    assert (facts["verdict"], facts["interval"]["units"]) == ("promote", 3)
+    assert facts["interval"]["mean"] == pytest.approx(0.05)
+    assert said.why.startswith("not worse by 0.02: gain +0.0500 in [+0.0")
+    nothing = judge_shadow(PLAN, np.empty(0), BEFORE, DAY, waited_out=True)
+    assert nothing.to_dict() == {"verdict": "refuse", "why": "no outcome arrived to compare by", "interval": None}
+
+
+def test_harm_is_told_before_the_time_and_certainty_waits_for_it() -> None:
+    """What is better for certain is not promoted before the shortest shadow is over, nor refused when the time is over."""
+    gains = np.full(3, 0.05)
+    assert judge_shadow(PLAN, gains[:2], BEFORE, DAY, waited_out=False).why.startswith("undecided: gain +0.0500")
+    assert judge_shadow(PLAN, gains[:2], BEFORE, DAY, waited_out=True).why.startswith("still undecided: gain +0.0500")
+    assert judge_shadow(PLAN, gains, BEFORE, DAY, waited_out=True).verdict == "promote"
+    assert judge_shadow(PLAN, -gains[:2], BEFORE, DAY, waited_out=False).why.startswith("the challenger is worse: gain -0.0500")
+
+
+@pytest.mark.parametrize(("unit", "units", "planned"), [(DAY, 3, 6), (2 * DAY, 2, 4), (7 * DAY, 1, 1)])
+def test_the_bounds_are_planned_for_twice_the_shortest_shadow(unit: timedelta, units: int, planned: int) -> None:
+    """The width of the confidence sequence that is narrowest about then; a unit of a week is more than a shadow of three days."""
+    gains = np.array([0.05, 0.06, 0.04])[:units]
+    found = judge_shadow(PLAN, gains, BEFORE, unit, waited_out=False).interval
+    assert found == paired_sequence(gains, BEFORE, alpha=0.1, planned=planned)

@@ -14,6 +14,7 @@ from faults import FailingFiles
 from noria.core.clock import since_epoch
 from noria.core.files import LocalFiles
 from noria.core.ids import PredictionIds
+from noria.serving.log.kept import Kept, UnknownField
 from noria.serving.log.segments import DamagedLog, LogFailed, PredictionLog, Predictions, read_log
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -129,3 +130,43 @@ def test_rows_of_another_width_get_a_segment_of_their_own(tmp_path: Path) -> Non
     log.sync()
     log.close()
     assert len(list(tmp_path.glob("w/*.seg"))) == 2
+
+
+def test_a_share_of_the_rows_is_kept_the_same_ones_whenever_they_are_asked_about() -> None:
+    """By a hash of time and place: of 40,000 rows a quarter, within four standard errors; a larger share holds the smaller one."""
+    rows = [batch(n, rows=40) for n in range(1000)]
+    kept: dict[float, list[set[str]]] = {}
+    for share in (0.25, 0.5):
+        of = Kept(share=share)
+        kept[share] = [set(found.ids) if (found := of(b, ("a", "b", "c"))) else set() for b in rows]
+        assert [set(found.ids) if (found := of(b, ("a", "b", "c"))) else set() for b in rows] == kept[share]
+    assert sum(map(len, kept[0.25])) == pytest.approx(10_000, abs=4 * np.sqrt(40_000 * 0.25 * 0.75))
+    assert sum(map(len, kept[0.5])) == pytest.approx(20_000, abs=4 * np.sqrt(40_000 * 0.25))
+    assert all(few <= more for few, more in zip(kept[0.25], kept[0.5], strict=True))
+    assert max(map(len, kept[0.25])) < 40
+
+
+def test_all_or_nothing_is_kept_by_a_share_of_one_or_none() -> None:
+    assert Kept()(batch(1), ("a", "b", "c")) is not None
+    assert Kept(share=0.0)(batch(1), ("a", "b", "c")) is None
+    whole = batch(2)
+    assert Kept(share=1.0)(whole, ("a", "b", "c")) is whole
+
+
+def test_what_is_redacted_is_unknown_and_the_rest_stays_as_it_was() -> None:
+    rows = batch(3)
+    found = Kept(redact=["b"])(rows, ("a", "b", "c"))
+    assert found is not None
+    assert np.isnan(found.features[:, 1]).all()
+    assert found.features[:, [0, 2]].tolist() == rows.features[:, [0, 2]].tolist()
+    assert (found.keys, found.ids) == (rows.keys, rows.ids)
+    assert not np.isnan(rows.features).any(), "what is answered with is not touched"
+    other = Kept(redact=["key", "d"])(rows, ("a", "b", "c"))
+    assert other is not None
+    assert (other.keys, other.features.tolist()) == ([None] * 4, rows.features.tolist())
+
+
+def test_a_field_that_no_model_has_is_refused_by_name() -> None:
+    Kept(redact=["a", "key"]).require(["a", "b"])
+    with pytest.raises(UnknownField, match=r"no field 'pric' .*did you mean 'price'.*: price, key"):
+        Kept(redact=["key", "pric"]).require(["price", "price"])
