@@ -132,14 +132,19 @@ def test_rows_of_another_width_get_a_segment_of_their_own(tmp_path: Path) -> Non
     assert len(list(tmp_path.glob("w/*.seg"))) == 2
 
 
+def kept_ids(kept: Kept, rows: Predictions) -> set[str]:
+    found = kept(rows, ("a", "b", "c"))
+    return set() if found is None else set(found.ids)
+
+
 def test_a_share_of_the_rows_is_kept_the_same_ones_whenever_they_are_asked_about() -> None:
     """By a hash of time and place: of 40,000 rows a quarter, within four standard errors; a larger share holds the smaller one."""
     rows = [batch(n, rows=40) for n in range(1000)]
     kept: dict[float, list[set[str]]] = {}
     for share in (0.25, 0.5):
         of = Kept(share=share)
-        kept[share] = [set(found.ids) if (found := of(b, ("a", "b", "c"))) else set() for b in rows]
-        assert [set(found.ids) if (found := of(b, ("a", "b", "c"))) else set() for b in rows] == kept[share]
+        kept[share] = [kept_ids(of, b) for b in rows]
+        assert [kept_ids(of, b) for b in rows] == kept[share]
     assert sum(map(len, kept[0.25])) == pytest.approx(10_000, abs=4 * np.sqrt(40_000 * 0.25 * 0.75))
     assert sum(map(len, kept[0.5])) == pytest.approx(20_000, abs=4 * np.sqrt(40_000 * 0.25))
     assert all(few <= more for few, more in zip(kept[0.25], kept[0.5], strict=True))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, norm, t
 
 from noria.monitoring.monitor import CALIBRATION, Tolerance
 from noria.monitoring.performance import read_performance
@@ -135,3 +136,48 @@ def test_alarms_that_begin_anew_are_those_of_a_detector_for_each_level() -> None
         expected.append(count)
     assert alarms_begun_anew(scores, weights, levels).tolist() == expected
     assert expected[0] > expected[1] > expected[2] > 0
+
+
+@pytest.mark.parametrize("degrees", [3.0, 5.0, 15.0])
+def test_scores_have_the_tail_probability_that_scipy_gives_students_t(degrees: float) -> None:
+    z = np.array([-4.0, -1.0, 0.0, 0.5, 2.5])
+    assert normal_scores(z, degrees) == pytest.approx(norm.ppf(t.cdf(z, degrees)), abs=1e-12)
+    assert normal_scores(np.array([1e300]), 5.0) == pytest.approx([norm.isf(1e-300)])
+
+
+def test_evidence_grows_by_the_recursion_of_each_tilt() -> None:
+    """Shiryaev-Roberts with plain numbers: R ← (1 + R)·exp(h·u − h²/2), averaged over the tilts."""
+    scores = [0.5, 2.0, -1.0]
+    evidence = dict.fromkeys((0.5, 1.5), 0.0)
+    for number, score in enumerate(scores):
+        evidence = {tilt: (1 + value) * math.exp(tilt * score - tilt**2 / 2) for tilt, value in evidence.items()}
+        path = shiryaev_roberts(np.array(scores)[:, None], (0.5, 1.5))
+        assert path[number, 0] == pytest.approx(sum(evidence.values()) / 2)
+
+
+def test_the_evidence_of_every_tilt_is_the_number_of_windows_on_average() -> None:
+    """E[R after n windows] = n while nothing is wrong: what makes the average run length at least the level."""
+    scores = np.random.default_rng(31).normal(size=(4, 400_000))
+    for tilt in (-1.5, 0.5, 1.0):
+        assert shiryaev_roberts(scores, (tilt,)).mean(axis=1) == pytest.approx([1, 2, 3, 4], rel=0.15)
+    assert ShiryaevRoberts(1).add(np.array([60.0]))[0] <= 1e15
+
+
+def test_alarms_are_counted_as_a_detector_that_begins_anew_counts_them() -> None:
+    rng = np.random.default_rng(32)
+    scores = rng.normal(size=(300, 3)) + 0.6
+    scores[rng.random(scores.shape) < 0.1] = np.nan
+    weights, levels = np.array([0.5, 0.3, 0.2]), np.array([20.0, 100.0, 1e9])
+    counted = []
+    for level in levels:
+        detector, alarms = ShiryaevRoberts(3), 0
+        for window in scores:
+            if float(detector.add(window) @ weights) >= level:
+                detector, alarms = ShiryaevRoberts(3), alarms + 1
+        counted.append(alarms)
+    assert alarms_begun_anew(scores, weights, levels).tolist() == counted
+    assert counted[0] > counted[1] > counted[2] == 0
+
+
+def test_a_level_is_as_many_windows_as_there_are_between_two_alarms() -> None:
+    assert level_for(alarms_per_year=2.0, windows_per_year=365) == 182.5
