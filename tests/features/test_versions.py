@@ -140,3 +140,4 @@ def test_versions_are_what_the_rule_makes_of_them_one_by_one(found: list[Fact], 
         RANK: list(range(len(expected))),
     }
     assert CON.sql("SHOW TABLES").fetchall() == []
+    assert np.iinfo(np.int64).max == NEVER

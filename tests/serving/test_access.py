@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
 import subprocess
@@ -133,6 +134,10 @@ def test_keys_are_made_limited_and_revoked_while_the_server_runs(tmp_path: Path)
         assert soon(lambda: ask(first) == 401) < 3
         assert ask(slow) == 401
         assert server.http("POST", "/predict/small", BODY)[0] == 401  # with the last key gone the door stays shut
+        connection = http.client.HTTPConnection("127.0.0.1", server.where["port"], timeout=10)
+        connection.request("GET", "/status")
+        assert connection.getresponse().getheader("www-authenticate") == "Bearer"  # RFC 9110, section 15.5.2
+        connection.close()
         assert server.http("GET", "/v2/health/ready")[0] == 200
         text = (tmp_path / "server" / "access.json").read_text()
         assert first not in text

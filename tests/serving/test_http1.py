@@ -49,6 +49,10 @@ class Client:
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
+    def end(self) -> None:
+        """Send no more; answers can still be read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def answer(self, method: str = "GET") -> Answer:
         """The next answer, read by its own framing."""
         while b"\r\n\r\n" not in self._read:
@@ -561,6 +565,15 @@ def test_the_answer_does_not_depend_on_how_the_bytes_come(client: Client, row: R
             break
     first = row.status[0] if isinstance(row.status, tuple) else row.status
     assert client.answer("HEAD" if row.sent.startswith(b"HEAD ") else "GET").status == first
+
+
+@pytest.mark.parametrize("cut", [10, len(post()) - len(ROWS), len(post()) - 1])
+def test_a_request_whose_end_never_comes_is_not_answered_and_closes(client: Client, cut: int) -> None:
+    """RFC 9112, section 8; a request before it is answered all the same."""
+    client.send(LIVE + post()[:cut])
+    client.end()
+    assert client.answer().status == 200
+    assert client.rest() == b""
 
 
 @pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
