@@ -285,7 +285,7 @@ def failures(minutes: float, only: Sequence[str] = ()) -> Proof:
         subprocess.run([*NORIA, "ingest"], cwd=folder, check=True, **QUIET)
         loop = stack.enter_context(_running(folder, "loop", "--forever", "--every", "1s"))
         stack.enter_context(_running(folder, "watch", "--every", "5s"))
-        _until(lambda: len(place.query("SELECT DISTINCT endpoint FROM releases")) == 2, 300)
+        _until(lambda: len(_lateness(place)) == 2, 300)
         stack.callback(stop.set)
         Thread(target=_feed, args=(place, stop), daemon=True).start()
         planned = [f for f in failures_of(pager, disk=disk) if not only or any(word in f.name for word in only)]

@@ -225,7 +225,8 @@ def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]
             continue
         detector = world.volume_detector(name, level)
         first = detector.judged_to + tick if detector.judged_to else world.grid.ceiling(from_epoch(int(known[0])))
-        count = max((world.grid.floor(now) - first) // tick, 0)
+        end = now if past is None or now > past.until else min(now, from_epoch(int(known[-1])))  # where data ends, no feed has stopped
+        count = max((world.grid.floor(end) - first) // tick, 0)
         borders = since_epoch(first) + microseconds(tick) * np.arange(count + 1)
         counts = [(first + i * tick, int(n)) for i, n in enumerate(np.diff(known.searchsorted(borders)))]
         detector.add(counts if past is None else [(start, rows) for start, rows in counts if not past.in_gap(start)])
