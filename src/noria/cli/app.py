@@ -293,10 +293,11 @@ def train(
     found, workspace = open_project(project)
     chosen = found.endpoint(endpoint)
     world = World.open(found, workspace, chosen, Policy.declared(found, chosen), live=True)
-    world.catalog.take_lease(PATIENCE_SECONDS)
-    with watching(quiet=json) as tell:
+    with closing(world.catalog) as catalog, watching(quiet=json) as tell:
+        catalog.take_lease(PATIENCE_SECONDS)
         done = train_now(world, SystemClock(), tell)
-    show_actions(done, {}, trained(world.catalog, done), as_json=json)
+        results = trained(catalog, done)
+    show_actions(done, {}, results, as_json=json)
 
 
 @app.command()
