@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import shlex
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pytest
 import typer
 
 import noria
@@ -16,6 +20,7 @@ from noria.core.errors import NoriaError
 from noria.core.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
 
 
 def errors() -> dict[str, set[str]]:
@@ -63,3 +68,57 @@ def test_the_readme_shows_two_commands_and_a_picture() -> None:
     assert "make demo" in first_screen
     assert "make test" in first_screen
     assert re.search(r"!\[[^\]]+\]\(docs/[^)]+\.png\)|<img[^>]+docs/[^>]+\.png", first_screen)
+
+
+def shown(page: str) -> tuple[list[str], list[str]]:
+    """The command lines that a page shows to be typed, and those that it names within its text."""
+    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    prose = re.sub(r"^```[a-z]*\n.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
+    named = [" ".join(text.split()) for text in re.findall(r"`([^`]+)`", prose)]
+    return [line for line in lines if re.match(r"noria( |$)", line)], [text for text in named if re.match(r"noria( |$)", text)]
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that words begin with, and the words after its name."""
+    command: Any = typer.main.get_command(app)
+    rest = words[1:]
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"there is no command {' '.join(words)!r}"
+        command, rest = command.commands[rest[0]], rest[1:]
+    return command, rest
+
+
+def variants(text: str) -> list[str]:
+    """A command as prose names it, with one of each choice: `noria findings ack|mute KEY`."""
+    words = text.replace("\\|", "|").replace("[", "").replace("]", "").split(" | ")[0].split()
+    return [" ".join(chosen) for chosen in product(*(word.split("|") for word in words))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_a_page_shows_can_be_typed(page: Path) -> None:
+    typed, named = shown(page.read_text())
+    for line in typed:
+        words = shlex.split(line, comments=True)
+        if "|" in words:
+            words = words[: words.index("|")]
+        command, rest = command_of(words)
+        with command.make_context(words[0], [word for word in rest if word != "&"]):  # raises for what the command line would refuse
+            pass
+    for words in (variant.split() for text in named for variant in variants(text)):
+        command, rest = command_of(words)
+        options = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)} | {"--help", "-h"}
+        assert {word for word in rest if word.startswith("-")} <= options, " ".join(words)
+
+
+def test_the_module_that_the_page_on_models_shows_is_a_project(tmp_path: Path) -> None:
+    from noria.evidence.declared import declared
+    from noria.loop.project import load_project
+
+    [module] = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "models.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "noria.toml").write_text('[project]\nname = "shop"\nmodule = "shop"\n')
+    (tmp_path / "shop.py").write_text(module)
+    found = declared(load_project(tmp_path))
+    assert {kind: len(nouns) for kind, nouns in found.items()} == dict.fromkeys(found, 1)
+    assert found["endpoints"][0]["monitored"]
+    assert found["endpoints"][0]["retrained"]
