@@ -23,6 +23,7 @@ from noria.evidence.explain import explain
 from noria.evidence.skew import endpoint_skew
 from noria.features.skew import Skew
 from noria.loop.controller import turn
+from noria.loop.history import take_over
 from noria.loop.project import load_project
 from noria.loop.replay import Span, open_worlds, replay
 from noria.loop.workspace import Workspace
@@ -145,7 +146,11 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = Workspace.of(folder, project.settings)
     for table in project.tables:
         ingest(table, workspace.tables, folder)
-    go_on(folder, CHANGED).catalog.close()
+    world = go_on(folder, CHANGED)
+    home = World.open(project, workspace, world.endpoint, world.policy, world)
+    take_over(world, home, CHANGED, CHANGED)
+    for each in (world, home):
+        each.catalog.close()
     return folder
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from noria.evidence.figures import replay_figures
 from noria.evidence.monitoring import monitor_figures
 from noria.evidence.replay import Replayed, write_report
 from noria.evidence.status import status
+from noria.loop.history import take_over
 from noria.loop.incidents import Outbox, open_elsewhere
 from noria.loop.project import Project, load_project
 from noria.loop.replay import Span, comparison, open_worlds, replay
 from noria.loop.workspace import Workspace
+from noria.loop.world import World
 from noria.monitoring.findings import Finding
 from noria.serving.log.segments import read_log
 from projects import MODULE, START, write_project
@@ -48,9 +51,11 @@ def replayed(project: Project, name: str) -> Replayed:
     policies = [p for p in comparison(project, endpoint) if p.name == "loop" or (p.name == "static" and name == "cheap")]
     worlds = open_worlds(project, workspace, endpoint, policies)
     replay(worlds, SPAN, lambda _: None)
+    home = World.open(project, workspace, endpoint, worlds[0].policy, worlds[0])
+    take_over(worlds[0], home, SPAN.end, SPAN.end)
     for world in worlds:
         world.catalog.release_lease()
-    return Replayed(worlds, SPAN, replay_figures(worlds, SPAN))
+    return Replayed(worlds, SPAN, replay_figures(worlds, SPAN), home)
 
 
 def without_costs(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +81,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project
         found = {}
         for name in ENDPOINTS:
             found[name] = replayed(project, name)
-            for world in found[name].worlds:
+            for world in (*found[name].worlds, found[name].home):
                 stack.callback(world.catalog.close)
         yield project, found
 
@@ -88,7 +93,7 @@ def test_each_endpoint_is_replayed_as_it_would_be_alone(together: tuple[Project,
         shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns("catalog*", "log", "replays"))  # what was trained is kept
         (folder / "shop.py").write_text(NOUNS + declared)
         alone = replayed(load_project(folder), name)
-        for world in alone.worlds:
+        for world in (*alone.worlds, alone.home):
             world.catalog.close()
         assert without_costs(alone.figures) == without_costs(found[name].figures)
     retrainings = {name: each.figures["policies"]["loop"]["retrainings"] for name, each in found.items()}
@@ -101,11 +106,12 @@ def test_status_monitors_and_explanations_show_each_endpoint_its_own(together: t
     project, found = together
     for name in ("again", "project"):
         finding = Finding("fault", "price", SPAN.end, "page", "words", "mend", {})
-        open_elsewhere(found["again"].worlds[0].catalog, name, finding, SPAN.end, Outbox())
+        for world in (found["again"].worlds[0], found["again"].home):
+            open_elsewhere(world.catalog, name, finding, SPAN.end, Outbox())
     shown = status(project, Workspace.of(project.folder, project.settings))
     by_name = {e["name"]: e for e in shown["endpoints"]}
     for name, each in found.items():
-        world = each.worlds[0]
+        world = each.home
         ours = [(d["time"], d["action"]) for d in each.figures["decisions"]]
         assert [(d["time"], d["action"]) for d in by_name[name]["decisions"]] == ours[-6:]
         told_of = {"again", "project"} if name == "again" else {"project"}  # what is about the project is about each of them
@@ -127,7 +133,7 @@ def test_each_endpoint_has_a_report_of_its_own(together: tuple[Project, dict[str
         for week in figures["weeks"]:
             week["log_loss"] = dict.fromkeys(("calendar", "static"), 0.5) | week["log_loss"]
         workspace = Workspace.of(project.folder, project.settings)
-        told = write_report(project, workspace, Replayed(found[name].worlds, SPAN, figures), Stopwatch())
+        told = write_report(project, workspace, replace(found[name], figures=figures), Stopwatch())
         assert told["report"].endswith(f"report-{name}.html")
         assert json.loads((project.folder / f"report-{name}.json").read_text())["endpoint"] == name
     assert not (project.folder / "report.html").exists()
