@@ -32,7 +32,7 @@ from noria.loop.releases import latest_release
 from noria.loop.state import Action
 from noria.loop.trainings import Trainings
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
+from noria.loop.world import Policy, Remembered, World
 from noria.monitoring.alerts import Channel, open_channel
 from noria.monitoring.findings import Finding
 from noria.release.endpoint import Endpoint
@@ -119,6 +119,7 @@ class Rounds:
         self._project, self._workspace, self._clock, self._period, self._waits = project, workspace, clock, period, waits
         self._place = Place(workspace.root)
         self._trainings = Trainings()
+        self._remembered: dict[str, Remembered] = {}  # by endpoint
         self._untold: dict[str, NoriaError] = {}  # troubles of a round that could tell nobody: of a locked catalog, of a full disk
         self._doing, self._since = "nothing yet", clock.now()
 
@@ -204,6 +205,7 @@ class Rounds:
         world = World.open(self._project, self._workspace, chosen, Policy.declared(self._project, chosen), live=True)
         with closing(world.catalog):
             world.catalog.take_lease(PATIENCE_SECONDS)
+            world.remembered = self._remembered.setdefault(endpoint, world.remembered)
             loop, now = self._project.settings.loop, self._clock.now()
             if is_history(world, now):
                 done.history.append(endpoint)

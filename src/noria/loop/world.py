@@ -79,6 +79,15 @@ class Grid:
 
 
 @dataclass
+class Remembered:
+    """The detectors with what they have judged, each known by all that it depends on: what a round hands on to the next, so that it costs
+    what is new. One that was declared otherwise meanwhile begins anew."""
+
+    drift: dict[tuple[object, ...], DriftDetector] = field(default_factory=dict)
+    volumes: dict[tuple[str, float, Calendar], VolumeDetector] = field(default_factory=dict)
+
+
+@dataclass
 class World:
     """One endpoint under one policy."""
 
@@ -94,8 +103,7 @@ class World:
     _bundles: dict[str, Bundle] = field(default_factory=dict)
     _models: dict[str, OnnxModel] = field(default_factory=dict)
     _profiles: dict[str, Profile] = field(default_factory=dict)
-    _detectors: dict[tuple[str, datetime], DriftDetector] = field(default_factory=dict)
-    _volumes: dict[str, VolumeDetector] = field(default_factory=dict)
+    remembered: Remembered = field(default_factory=Remembered)
 
     @staticmethod
     def open(
@@ -175,13 +183,15 @@ class World:
 
     def running_detector(self, bundle_id: str, since: datetime, monitor: Monitor) -> DriftDetector:
         """The detector of a champion, which remembers the windows it has judged since then."""
-        if (bundle_id, since) not in self._detectors:
-            self._detectors = {(bundle_id, since): self.champion_detector(bundle_id, monitor)}
-        return self._detectors[bundle_id, since]
+        level = self.level(monitor.drift_budget)
+        key = (bundle_id, since, level, monitor.sensitivity, monitor.rolling, self.grid.calendar)
+        if key not in self.remembered.drift:
+            self.remembered.drift = {key: self.champion_detector(bundle_id, monitor)}
+        return self.remembered.drift[key]
 
     def volume_detector(self, name: str, level: float) -> VolumeDetector:
         """The detector of a series of counts, which remembers the windows it has judged."""
-        return self._volumes.setdefault(name, VolumeDetector(name, level, self.grid.calendar))
+        return self.remembered.volumes.setdefault((name, level, self.grid.calendar), VolumeDetector(name, level, self.grid.calendar))
 
     def ages(self, table: str, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """How old the newest row of a table was that was known at these moments, in microseconds; where there was none, more than any."""
