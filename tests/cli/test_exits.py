@@ -115,6 +115,23 @@ def test_every_command_stops_at_once_where_it_is(shop: Path) -> None:
         assert stopped == {"code": 130, "stderr": "stopped; run the same command again to go on\n", "reached": True}, command
 
 
+def test_no_command_is_taken_aback_by_a_project_without_an_endpoint(tmp_path: Path) -> None:
+    (tmp_path / "noria.toml").write_text('[project]\nname = "p"\nmodule = "p"\n')
+    declared = 'nr.Table("orders", nr.files("data/orders.parquet"), key="id", event_time="placed_at")'
+    (tmp_path / "p.py").write_text(f"import noria as nr\n{declared}\n")
+    (tmp_path / "data").mkdir()
+    at = pa.array([datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2)], pa.timestamp("us", tz="UTC"))
+    pq.write_table(pa.table({"id": [1, 2], "placed_at": at}), tmp_path / "data" / "orders.parquet")
+    done = subprocess.run([sys.executable, str(TESTS / "interrupting.py"), str(tmp_path), "0"], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert {name: told["code"] for name, told in found.items() if told["code"] not in (0, 2, 3)} == {}
+    asked = {name for name, told in found.items() if "NR-114" in told["stderr"]}
+    assert asked >= {"serve", "load", "top", "client", "train", "replay", "skew", "monitor report", "monitor backtest", "monitor export"}
+    assert {name: found[name]["code"] for name in ("check", "ingest", "loop", "status", "watch")} == dict.fromkeys(
+        ("check", "ingest", "loop", "status", "watch"), 0
+    )
+
+
 def test_the_docs_list_the_codes_that_are_tested_here() -> None:
     page = (TESTS.parent / "docs" / "commands.md").read_text()
     codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
