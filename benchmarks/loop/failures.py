@@ -6,7 +6,9 @@ failure begins, lasts for half of it, and is mended. `python -m benchmarks.loop.
 
 from __future__ import annotations
 
+import http.client
 import http.server
+import json
 import os
 import sqlite3
 import subprocess
@@ -118,7 +120,7 @@ training_memory_gb = 24
 channels = ["webhook"]
 """
 NAMES = ("price", "weight")
-DISK_MB = 400
+DISK_MB, PORT = 400, 18_431
 NORIA = [sys.executable, "-m", "noria"]
 QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
@@ -139,7 +141,7 @@ class Place:
     """The project, its data, and what is done to it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._rng, self._number = folder, np.random.default_rng(5), 0
+        self.folder, self._rng, self.number = folder, np.random.default_rng(5), 0
         self._held: list[Any] = []
         for name in ("orders", "returns"):
             (folder / "data" / name).mkdir(parents=True)
@@ -159,8 +161,8 @@ class Place:
 
     def rows(self, start: datetime, end: datetime, count: int) -> None:
         """Orders placed in a stretch of time, and whether they were returned, which is known at once."""
-        ids = [f"o{self._number + i:07d}" for i in range(count)]
-        self._number += count
+        ids = [f"o{self.number + i:07d}" for i in range(count)]
+        self.number += count
         at = pa.array([start + (end - start) * (i / count) for i in range(count)], pa.timestamp("us", tz="UTC"))
         price, weight = self._rng.gamma(2.0, 20.0, count), self._rng.normal(size=count)
         returned = self._rng.random(count) < 1 / (1 + np.exp(-(price - 40) / 15))
@@ -169,7 +171,7 @@ class Place:
             "returns": {"order_id": ids, "settled_at": at, "returned": returned.astype(np.int64)},
         }
         for name, columns in tables.items():
-            path = self.folder / "data" / name / f"{self._number:07d}.parquet"
+            path = self.folder / "data" / name / f"{self.number:07d}.parquet"
             pq.write_table(pa.table(columns), path.with_suffix(".partial"))
             path.with_suffix(".partial").replace(path)
 
@@ -287,7 +289,9 @@ def failures(minutes: float, only: Sequence[str] = ()) -> Proof:
         stack.enter_context(_running(folder, "watch", "--every", "5s"))
         _until(lambda: len(_lateness(place)) == 2, 300)
         stack.callback(stop.set)
-        Thread(target=_feed, args=(place, stop), daemon=True).start()
+        stack.enter_context(_running(folder, "serve", "--port", str(PORT)))
+        for work in (_feed, _ask):
+            Thread(target=work, args=(place, stop), daemon=True).start()
         planned = [f for f in failures_of(pager, disk=disk) if not only or any(word in f.name for word in only)]
         yield f"# {len(planned)} failures in {minutes:g} minutes, a round a second; {'with' if disk else 'without'} a full disk"
         yield from _judged(place, loop, planned, timedelta(minutes=minutes) / len(planned))
@@ -361,6 +365,23 @@ def _feed(place: Place, stop: Event) -> None:
         now = CLOCK.now()
         place.rows(before, now, ROWS_A_TICK)
         before = now
+
+
+def _ask(place: Place, stop: Event) -> None:
+    """A request a second to each endpoint, of the features that it then reads. Answers don't matter here: that there are some does."""
+    while not stop.wait(1):
+        for endpoint in ("moody", "steady"):
+            with suppress(OSError, ValueError, KeyError):
+                about = _http("GET", f"/v2/models/{endpoint}")
+                row = {tensor["name"]: 1.0 + place.number % 50 for tensor in about["inputs"]}
+                _http("POST", f"/predict/{endpoint}", {"rows": [row], "keys": [f"o{place.number - 1:07d}"]})
+
+
+def _http(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    with closing(http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)) as connection:
+        connection.request(method, path, None if body is None else json.dumps(body), {"content-type": "application/json"})
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        return answer
 
 
 @contextmanager

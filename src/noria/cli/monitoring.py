@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noria.cli.options import HERE, Endpoint, Folder, Json, open_project, open_world
-from noria.core.errors import UserMistake
+from noria.core.errors import NoriaError, UserMistake
 
 if TYPE_CHECKING:
     from noria.loop.incidents import Outbox
+    from noria.loop.rounds import Watched
+
+logger = logging.getLogger("noria.loop")
 
 Key = Annotated[str, typer.Argument(envvar="NORIA_FINDING", help="The finding's key, its beginning, or its subject.")]
 By = Annotated[str | None, typer.Option("--by", envvar="NORIA_BY", help="Who says so; the user's name if left out.")]
@@ -324,23 +328,33 @@ def watch(
     clock, period = SystemClock(), duration(every)
     latest = Latest(metrics_port) if metrics_port is not None else None
     while True:
-        seen = look(found, workspace, clock.now(), period)
-        if latest is not None:
-            with closing(workspace.catalog()) as catalog:
-                latest.update(gauges(catalog, seen.beats, seen.dead, clock.now()))
-        told = {
-            "stages": [{"stage": b.stage, "at": b.at.isoformat(), "dead": seen.dead.get(b.stage), "saw": dict(b.saw)} for b in seen.beats],
-            "sent": seen.sent.sent,
-            "waiting": seen.sent.waiting,
-            "failing": seen.sent.failing,
-        }
-        if json:
-            show_json(told)
+        try:
+            seen = look(found, workspace, clock.now(), period)
+            if latest is not None:
+                with closing(workspace.catalog()) as catalog:
+                    latest.update(gauges(catalog, seen.beats, seen.dead, clock.now()))
+        except (NoriaError, OSError) as error:  # a locked catalog, a full disk: a watcher that died of it would watch nothing afterwards
+            if once:
+                raise
+            logger.error("nothing could be watched: %s", error)
         else:
-            show_watched(told)
-        if once:
-            raise typer.Exit(1 if seen.dead or seen.sent.failing or not seen.beats else 0)
+            told = _watched(seen)
+            if json:
+                show_json(told)
+            else:
+                show_watched(told)
+            if once:
+                raise typer.Exit(1 if seen.dead or seen.sent.failing or not seen.beats else 0)
         clock.sleep(period)
+
+
+def _watched(seen: Watched) -> dict[str, Any]:
+    return {
+        "stages": [{"stage": b.stage, "at": b.at.isoformat(), "dead": seen.dead.get(b.stage), "saw": dict(b.saw)} for b in seen.beats],
+        "sent": seen.sent.sent,
+        "waiting": seen.sent.waiting,
+        "failing": seen.sent.failing,
+    }
 
 
 def _said(project: Path, json: bool, say: Any, word: str) -> None:

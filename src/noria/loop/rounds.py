@@ -284,7 +284,8 @@ def watch(project: Project, workspace: Workspace, now: datetime, period: timedel
         dead = dead_stages(signs, now, duration(project.settings.loop.longest))
         _tell_dead(catalog, dead, now, outbox, only=[b.stage for b in signs])
         sent = tell(catalog, project, now)
-    beat(workspace.root, WATCH, now, period, {"stages": len(signs), "dead": list(dead)}, workspace.files)
+    patient = max(period, timedelta(seconds=PATIENCE_SECONDS))  # so long it may have to wait for the catalog
+    beat(workspace.root, WATCH, now, patient, {"stages": len(signs), "dead": list(dead)}, workspace.files)
     return Watched(signs, dead, sent)
 
 
