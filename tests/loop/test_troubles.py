@@ -15,11 +15,16 @@ import pytest
 import sqlalchemy as sa
 
 from noria.core.clock import ReplayClock
+from noria.core.files import LocalFiles
 from noria.core.heartbeat import FOLDER, OtherHost, beats
 from noria.loop import rounds as looping
 from noria.loop.project import load_project
+from noria.loop.releases import current_release
+from noria.loop.replay import answer
 from noria.loop.rounds import LOOP, LoopAtWork, Rounds
 from noria.loop.workspace import Workspace
+from noria.loop.world import Policy, World
+from noria.serving.log.segments import PredictionLog
 from noria.stores import catalog as db
 from projects import MODULE, edited, write_project
 
@@ -156,3 +161,20 @@ def test_a_second_machine_is_refused_while_the_first_lives(loop: Loop) -> None:
             second.run()
         loop.clock.advance_to(loop.clock.now() + 2 * MINUTE)  # its sign of life is overdue
         assert not second.run().standing_by
+
+
+def test_a_loop_that_rested_finds_nothing_lost(loop: Loop) -> None:
+    """Windows that closed and became due meanwhile are measured and judged in one round."""
+    endpoint = loop.project.endpoint()
+    world = World.open(loop.project, loop.workspace, endpoint, Policy.declared(loop.project, endpoint))
+    with closing(world.catalog), closing(PredictionLog(world.log_folder, "server", LocalFiles())) as log:
+        release = current_release(world)
+        assert release is not None
+        log.append(answer(world, release, world.offline.rows(NOW + timedelta(hours=1), NOW + timedelta(hours=20))))
+    loop.clock.advance_to(NOW + timedelta(days=8))
+    assert loop.round() == {}
+    with closing(loop.workspace.catalog()) as catalog:
+        [window] = catalog.rows(sa.select(db.windows).where(db.windows.c.rows > 0))
+        assert window.performance is not None
+        found = catalog.rows(sa.select(db.findings).where(db.findings.c.subject == "due windows"))
+    assert found == []

@@ -278,10 +278,9 @@ def watch(project: Project, workspace: Workspace, now: datetime, period: timedel
     with closing(workspace.catalog()) as catalog:
         signs = [b for b in beats(workspace.root, workspace.files) if b.stage != WATCH]
         served = any(latest_release(catalog, endpoint.name) is not None for endpoint in project.endpoints)
-        if served and not any(b.stage == LOOP for b in signs):
-            never = Finding("dead", LOOP, now, "page", "the loop has never gone round here", "run `noria loop --forever`", {})
-            open_elsewhere(catalog, PROJECT, never, now, outbox)
-        dead = dead_stages(signs, now, duration(project.settings.loop.longest))
+        never = served and not any(b.stage == LOOP for b in signs)
+        dead = {LOOP: "it has never gone round here; run `noria loop --forever`"} if never else {}
+        dead |= dead_stages(signs, now, duration(project.settings.loop.longest))
         _tell_dead(catalog, dead, now, outbox, only=[b.stage for b in signs])
         sent = tell(catalog, project, now)
     patient = max(period, timedelta(seconds=PATIENCE_SECONDS))  # so long it may have to wait for the catalog

@@ -56,22 +56,25 @@ def measure_windows(world: World, now: datetime) -> None:
     if world.grid.floor(now) < measured:
         raise ClockWentBack(now, measured)
     closed = [measured + i * tick for i in range((world.grid.floor(now) - measured) // tick)]
-    due = world.catalog.rows(
+    fresh = [row for start in closed for row in _closed_window(world, start)]
+    with world.catalog.transaction() as c:
+        if fresh:
+            c.execute(sa.insert(db.windows), fresh)
+        db.set_progress(c, f"windows/{name}", measured + len(closed) * tick)
+    due = world.catalog.rows(  # of those just recorded as well: after a rest, a loop finds windows that are due already
         sa.select(db.windows.c.start)
         .where(db.windows.c.endpoint == name, db.windows.c.performance.is_(None))
         .where(db.windows.c.start <= since_epoch(now - world.endpoint.model.label.maturity - tick))
         .distinct()
         .order_by(db.windows.c.start)
     )
-    fresh = [row for start in closed for row in _closed_window(world, start)]
     matured = [row for found in due for row in _matured_window(world, from_epoch(found.start), now)]
+    if not matured:
+        return
     with world.catalog.transaction() as c:
-        if fresh:
-            c.execute(sa.insert(db.windows), fresh)
         for start, bundle, told in matured:
             same = sa.and_(db.windows.c.endpoint == name, db.windows.c.start == start, db.windows.c.bundle == bundle)
             c.execute(sa.update(db.windows).where(same).values(**told))
-        db.set_progress(c, f"windows/{name}", measured + len(closed) * tick)
 
 
 def _watched(logged: Predictions) -> Predictions:
