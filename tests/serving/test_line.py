@@ -216,6 +216,19 @@ def test_half_of_the_budget_is_for_what_waits_and_a_quarter_for_one_batch() -> N
     assert first_batch(line, 200) == 127
 
 
+def test_the_first_few_batches_are_all_remembered_unless_they_were_slow_by_accident() -> None:
+    line = Line(lambda: 0.0, most_rows=1000, budget_seconds=0.06)
+    for rows in range(1, 9):
+        line.saw(rows, 0.001 + 0.00011 * rows)
+    assert line.capacity == 254
+    slow = Line(lambda: 0.0, most_rows=1000, budget_seconds=0.06)
+    for rows in (1, 2, 3, 4):
+        slow.saw(rows, 0.1)
+    for rows in (5, 6, 7, 8):
+        slow.saw(rows, 0.001 + 0.00011 * rows)
+    assert slow.capacity == 254
+
+
 def test_a_batch_is_let_in_however_slow_the_model_is() -> None:
     line = learnt(lambda rows: 1.0 * rows, 0.06, 1000)
     assert line.capacity == 1

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from scipy.stats import nbinom
 
 from noria.statistics.counts import CountSeries
 
@@ -87,3 +88,42 @@ def test_extremes_are_no_crash(rows: int) -> None:
         series.set_aside(rows, 30)
         series.add(rows, 31)
         assert series.expected(32) >= 0
+
+
+def always(rows: int, windows: int = 40) -> CountSeries:
+    series = CountSeries((), most=60, least=20)
+    for _ in range(windows):
+        series.add(rows, 0)
+    return series
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 5, 9])
+def test_of_a_series_that_never_moved_chances_are_those_of_a_negative_binomial(rows: int) -> None:
+    """By scipy: a mean of three rows, and a spread between windows of one percent, which is the least that is taken for granted."""
+    size, share = 1 / 0.01**2, 1 / 0.01**2 / (1 / 0.01**2 + 3)
+    series = always(3)
+    assert series.expected(0) == pytest.approx(3.0)
+    expected = nbinom.cdf(rows, size, share) if rows < 3 else nbinom.sf(rows - 1, size, share)
+    assert series.chance(rows, 0, 0.0) == pytest.approx(expected, rel=1e-6)
+
+
+def test_silence_is_as_unlikely_as_all_of_its_windows_together_until_a_row_comes() -> None:
+    series, size = always(3), 1e4
+    for silent in range(4):
+        assert series.chance(0, 0, 0.0) == pytest.approx(nbinom.pmf(0, size, size / (size + 3 * (silent + 1))), rel=1e-6)
+        series.set_aside(0, 0)
+    series.set_aside(1, 0)
+    assert series.chance(0, 0, 0.0) == pytest.approx(nbinom.pmf(0, size, size / (size + 3)), rel=1e-6)
+
+
+def test_what_stood_out_moves_no_level_and_what_was_well_moves_it() -> None:
+    series = always(1000)
+    series.set_aside(10, 0)
+    assert series.expected(0) == pytest.approx(1000.0)
+    series.add(1020, 0)
+    assert 1000 < series.expected(0) < 1020
+
+
+def test_a_series_is_learnt_from_the_window_on_with_which_there_are_enough() -> None:
+    assert not always(3, 19).learnt
+    assert always(3, 20).learnt

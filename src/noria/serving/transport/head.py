@@ -8,6 +8,7 @@ bytes disagree on where a request ends, one request can be hidden in another (se
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
@@ -16,6 +17,7 @@ from noria.serving.protocol.signature import BadRequest
 MOST_HEAD_BYTES = 32_768
 MOST_LINE_BYTES = 8_192  # of the request line; section 3 recommends 8,000 at the least
 MOST_LENGTH_DIGITS = 18
+MOST_REMEMBERED_BYTES = 4_096  # of a head whose lines are remembered
 IMPLEMENTED = ("GET", "HEAD", "POST", "OPTIONS")
 KNOWN_METHODS = {*IMPLEMENTED, "PUT", "DELETE", "PATCH", "TRACE"}  # what is known and not for a path gets 405, the rest 501
 
@@ -140,8 +142,9 @@ def read_head(data: bytes) -> Head:
         raise HeadTooLarge("the request line is", MOST_LINE_BYTES, 414)
     if len(data) > MOST_HEAD_BYTES:
         raise HeadTooLarge("the headers are", MOST_HEAD_BYTES)
-    method, target, old = _request_line(line)
-    head = Head(method, target, old=old, headers=_fields(lines))
+    small = len(data) <= MOST_REMEMBERED_BYTES
+    method, target, old = (_request_line if small else _request_line.__wrapped__)(line)
+    head = Head(method, target, old=old, headers=_fields(lines, _field if small else _field.__wrapped__))
     _check_host(head)
     _find_target(head)
     _find_length(head)
@@ -167,12 +170,12 @@ def _request_line(line: bytes) -> tuple[str, bytes, bool]:
     return name, target, minor == b"0"
 
 
-def _fields(lines: list[bytes]) -> dict[bytes, bytes]:
+def _fields(lines: list[bytes], field: Callable[[bytes], tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """The header lines by name (section 5)."""
-    headers = dict(map(_field, lines))
+    headers = dict(map(field, lines))
     if len(headers) < len(lines):
         headers.clear()
-        for name, value in map(_field, lines):
+        for name, value in map(field, lines):
             headers[name] = headers[name] + b", " + value if name in headers else value
     return headers
 
