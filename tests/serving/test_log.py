@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -175,3 +176,41 @@ def test_a_field_that_no_model_has_is_refused_by_name() -> None:
     Kept(redact=["a", "key"]).require(["a", "b"])
     with pytest.raises(UnknownField, match=r"no field 'pric' .*did you mean 'price'.*: price, key"):
         Kept(redact=["key", "pric"]).require(["price", "price"])
+
+
+def test_a_stretch_of_the_log_holds_its_first_microsecond_and_not_its_last(tmp_path: Path) -> None:
+    """Batch 1 has rows at 1,000,000 to 1,000,003 µs after the start."""
+    write(tmp_path, range(3))
+    second = START + timedelta(seconds=1)
+    for first, last, expected in ((0, 4, 4), (1, 4, 3), (0, 3, 3), (1, 2, 1), (2, 2, 0), (4, 9, 0)):
+        found = read_log(tmp_path, second + first * timedelta(microseconds=1), second + last * timedelta(microseconds=1), FILES)
+        assert (0 if found is None else len(found)) == expected
+        if found is not None:
+            assert found.ids == batch(1).ids[first:last]
+
+
+def test_logs_of_several_writers_are_one_in_order_of_time_and_midnight_divides_none_of_it(tmp_path: Path) -> None:
+    late = int(timedelta(hours=11, minutes=59, seconds=58) / timedelta(seconds=1))
+    for writer, numbers in (("a", range(late, late + 6, 2)), ("b", range(late + 1, late + 6, 2))):
+        log = PredictionLog(tmp_path, writer, FILES)
+        for n in numbers:
+            log.append(batch(n))
+        log.sync()
+        log.close()
+    found = read_log(tmp_path, START, START + timedelta(hours=13), FILES)
+    assert found is not None
+    assert found.received_us.tolist() == [at for n in range(late, late + 6) for at in batch(n).received_us.tolist()]
+    assert {path.name[:10] for path in tmp_path.glob("*/*.seg")} == {"2024-01-01", "2024-01-02"}
+
+
+def test_rows_are_picked_by_bundle_and_variant_with_all_that_is_known_of_them() -> None:
+    rows = replace(batch(5), bundle=["x", "y", "x", "y"], variant=["champion", "champion", "shadow", "shadow"])
+    for picked, places in ((rows.of("y"), [1, 3]), (rows.by("shadow"), [2, 3]), (rows.of("z"), [])):
+        assert (picked.ids, picked.keys) == ([rows.ids[i] for i in places], [rows.keys[i] for i in places])
+        assert (picked.bundle, picked.variant) == ([rows.bundle[i] for i in places], [rows.variant[i] for i in places])
+        assert picked.received_us.tolist() == rows.received_us[places].tolist()
+        assert picked.latency_us.tolist() == rows.latency_us[places].tolist()
+        assert picked.prediction.tolist() == rows.prediction[places].tolist()
+        assert picked.features.shape == (len(places), 3)
+    assert rows.narrowed(2).features.shape == (4, 2)
+    assert rows.narrowed(3) is rows
