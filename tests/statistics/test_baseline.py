@@ -275,3 +275,11 @@ def test_a_past_is_of_its_newest_windows_and_is_told_once_there_are_enough() -> 
     for i in range(12, 14):
         begun.add(of_one(float(i)), of_one(0.0), i)
     assert begun.baseline.spread.mean.tolist() == [8.5]
+
+
+def test_a_mean_of_a_quarter_of_the_clusters_is_twice_as_skewed() -> None:
+    """The skewness of a mean goes with one over the root of what it is of: 0.5 becomes 1, beside scipy's gamma distribution of that."""
+    past, within = known(skewness=0.5, between=4.0, within=1.0), of_one(4.0)
+    far = (gamma.isf(0.01, 4.0) - 4.0) / 2.0
+    score = past.score(3.0 + far * past.sd(within), within, 0, of_one(0.0))
+    assert score == pytest.approx(norm.ppf(t.cdf(norm.isf(0.01), TAIL_DEGREES)), rel=0.03)
