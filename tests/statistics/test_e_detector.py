@@ -181,3 +181,8 @@ def test_alarms_are_counted_as_a_detector_that_begins_anew_counts_them() -> None
 
 def test_a_level_is_as_many_windows_as_there_are_between_two_alarms() -> None:
     assert level_for(alarms_per_year=2.0, windows_per_year=365) == 182.5
+
+
+def test_evidence_is_the_same_to_both_sides() -> None:
+    scores = np.random.default_rng(33).normal(size=(30, 4)) + 0.5
+    assert shiryaev_roberts(-scores) == pytest.approx(shiryaev_roberts(scores))
