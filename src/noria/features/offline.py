@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ class OfflineFeatures:
         import pyarrow.compute as pc
 
         parts = []
-        for chunk_start in _chunk_starts(start, end):
+        for chunk_start in _chunk_starts(start, min(end, self._last + EPOCH.resolution)):  # a week after the last fact would be empty
             chunk = self._chunk(chunk_start)
             at = chunk.column(AT)
             if chunk_start < start or chunk_start + CHUNK > end:
@@ -72,6 +73,15 @@ class OfflineFeatures:
                 mend="see what its source gives, and what goes into quarantine: `noria check`",
             )
         return require_utc(earliest) - self.feature_set.lead_time
+
+    @cached_property
+    def _last(self) -> datetime:
+        """The latest prediction time there can be: that of the spine's last fact."""
+        import pyarrow.compute as pc
+
+        spine = self.feature_set.spine
+        latest = pc.max(self._facts[spine.name].rows.column(spine.event_time)).as_py()
+        return self.first() if latest is None else require_utc(latest) - self.feature_set.lead_time
 
     @property
     def engine(self) -> PointInTime:

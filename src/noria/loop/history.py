@@ -100,7 +100,7 @@ def _newest(world: World) -> dict[str, int]:
 
 
 def _decided(world: World, since: datetime | None = None) -> bool:
-    mine = db.decisions.c.endpoint == world.endpoint.name
+    mine = sa.and_(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.failed.is_(False))  # what failed has changed nothing
     later = sa.true() if since is None else db.decisions.c.at >= since_epoch(since)
     return bool(world.catalog.rows(sa.select(db.decisions.c.sequence).where(mine, later).limit(1)))
 
