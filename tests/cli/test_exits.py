@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -178,8 +179,8 @@ def test_every_error_has_a_code_and_words(
 def test_a_library_that_swallows_ctrl_c_is_seen_through(capfd: pytest.CaptureFixture[str]) -> None:
     def command(_: list[str]) -> None:
         try:
-            os.kill(os.getpid(), signal.SIGINT)
-            signal.pause()
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(60)
         except KeyboardInterrupt:
             raise RuntimeError("Query interrupted") from None  # as DuckDB does
 

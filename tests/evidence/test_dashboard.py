@@ -30,7 +30,7 @@ def noria(shop: Path, *words: str) -> str:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop of a few days, one of whose monitors is not well: nothing has come since."""
     folder = write_project(tmp_path_factory.mktemp("board") / "shop", settings=edited(SETTINGS, {"2024-03-28": "2024-02-16"}))
-    for words in (["ingest"], ["replay"], ["loop"]):
+    for words in (["ingest"], ["train"], ["loop"]):
         noria(folder, *words, "--json")
     return folder
 

@@ -58,10 +58,12 @@ def opened(
     lead: str,
     tables: Sequence[Table] = (),
     transforms: Sequence[RequestTransform] = (),
+    rewritten: bool = False,
 ) -> FeatureSet:
     """The feature set of a sealed definition, for the facts of `spine`, `lead` before them; its features in the order `features`.
 
-    definition: what `FeatureSet.definition` gave, as JSON has it; tables, transforms: those that the project declares.
+    definition: what `FeatureSet.definition` gave, as JSON has it; tables, transforms: those that the project declares; rewritten: whether
+    a transform of the same name and features counts whose code is another today, as for skew, which is to show just that.
     Raises `LostDefinition`.
     """
     name, order = definition["name"], {feature: place for place, feature in enumerate(features)}
@@ -69,7 +71,7 @@ def opened(
     views = [_view(name, view, known, order) for view in definition["views"]]
     views.sort(key=lambda view: order[view.features[0]])
     wanted = sorted(definition["request"].items(), key=lambda item: order.get(item[1]["features"][0], -1))
-    request = [_transform(name, called, sealed, transforms) for called, sealed in wanted]
+    request = [_transform(name, called, sealed, transforms, rewritten=rewritten) for called, sealed in wanted]
     found = FeatureSet(name, spine, views, request, lead)
     if found.features != tuple(features):
         raise _lost(name, f"its definitions give {', '.join(found.features)}, and the model reads {', '.join(features)}")
@@ -127,12 +129,17 @@ def _aggregate(feature_set: str, text: str) -> Aggregate:
     return Aggregate(kind, what, span(found["window"]), share)
 
 
-def _transform(feature_set: str, name: str, sealed: Mapping[str, Any], transforms: Sequence[RequestTransform]) -> RequestTransform:
-    """The project's transform of that name, which must have the sealed code: no code is taken out of a bundle."""
+def _transform(
+    feature_set: str, name: str, sealed: Mapping[str, Any], transforms: Sequence[RequestTransform], *, rewritten: bool
+) -> RequestTransform:
+    """The project's transform of that name, which must have the sealed code unless `rewritten`: no code is taken out of a bundle."""
     named = [t for t in transforms if t.name == name]
-    for transform in named:
-        if list(transform.features) == list(sealed["features"]) and fingerprint(transform.compute) == sealed["code"]:
+    alike = [t for t in named if list(t.features) == list(sealed["features"])]
+    for transform in alike:
+        if fingerprint(transform.compute) == sealed["code"]:
             return transform
+    if rewritten and alike:
+        return alike[0]
     changed = "has changed since" if named else "is no longer declared"
     raise _lost(feature_set, f"request transform {name!r} {changed}")
 

@@ -23,6 +23,7 @@ from noria.features.compile import AT, KEY
 from noria.features.feature_set import FeatureSet, RequestTransform
 from noria.features.offline import OfflineFeatures
 from noria.features.point_in_time import PointInTime
+from noria.features.sealed import LostDefinition
 from noria.features.skew import Served, Skew, measure_skew, skew_of_all
 from noria.features.training_set import feature_matrix
 from noria.loop.workspace import Workspace
@@ -93,13 +94,22 @@ def sources_of(world: World, bundle_id: str) -> dict[str, str]:
 
 
 def served_skew(world: World, rows: Predictions) -> Skew:
-    """The skew of logged rows, those of each bundle against its own definitions. Raises as `own_features` does."""
+    """The skew of logged rows, those of each bundle against its own definitions; a transform whose code has changed since counts as it is
+    now, for that is what skew is there to show. Raises as `own_features` does."""
     redact = world.workspace.settings.serving.redact
     found = []
     for name in sorted(set(rows.bundle)):
-        own, bundle = own_features(world, name), world.bundle(name)
+        own, bundle = _features_now(world, name), world.bundle(name)
         found.append(measure_skew(own.feature_set, own.engine, _served(rows.of(name), bundle, redact)))
     return skew_of_all(found)
+
+
+def _features_now(world: World, bundle_id: str) -> OfflineFeatures:
+    try:
+        return own_features(world, bundle_id)
+    except LostDefinition:
+        declared = world.project.tables, world.project.transforms
+        return _offline(world, own_set(world.bundle(bundle_id), world.offline.feature_set, *declared, rewritten=True))
 
 
 def logged_skew(
@@ -109,7 +119,7 @@ def logged_skew(
     found = []
     for name in sorted(set(rows.bundle)):
         bundle = open_bundle(workspace.bundles / name, workspace.files)
-        own = own_set(bundle, current, tables, transforms)
+        own = own_set(bundle, current, tables, transforms, rewritten=True)
         engine = PointInTime([facts(table, workspace.tables) for table in own.tables])
         found.append(measure_skew(own, engine, _served(rows.of(name), bundle, workspace.settings.serving.redact)))
     return skew_of_all(found)

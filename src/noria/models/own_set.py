@@ -11,10 +11,13 @@ from noria.models.bundle import Bundle
 from noria.models.columns import SignatureMismatch, definitions_of
 
 
-def own_set(bundle: Bundle, current: FeatureSet, tables: Sequence[Table], transforms: Sequence[RequestTransform]) -> FeatureSet:
+def own_set(
+    bundle: Bundle, current: FeatureSet, tables: Sequence[Table], transforms: Sequence[RequestTransform], *, rewritten: bool = False
+) -> FeatureSet:
     """The feature set that a bundle was trained with, for the spine and the lead of the current one; itself where nothing has changed.
 
-    Raises `SignatureMismatch` for a bundle that was sealed without definitions and not with the current ones, and `LostDefinition`.
+    rewritten: whether transforms count whose code has changed since. Raises `SignatureMismatch` for a bundle that was sealed without
+    definitions and not with the current ones, and `LostDefinition`.
     """
     if bundle.manifest.definition_hash == current.definition_hash():
         return current
@@ -24,4 +27,12 @@ def own_set(bundle: Bundle, current: FeatureSet, tables: Sequence[Table], transf
         mend = "it was sealed without definitions, and the project's are others now: train again, or put the definitions back"
         raise SignatureMismatch(bundle=bundle.id, missing=missing or bundle.features, available=current.features, mend=mend)
     known = [*tables, *current.tables]
-    return opened(definitions, bundle.features, spine=current.spine, lead=current.lead, tables=known, transforms=transforms)
+    return opened(
+        definitions,
+        bundle.features,
+        spine=current.spine,
+        lead=current.lead,
+        tables=known,
+        transforms=transforms,
+        rewritten=rewritten,
+    )
