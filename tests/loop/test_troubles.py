@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from noria.core.clock import ReplayClock
+from noria.core.clock import ReplayClock, SystemClock
 from noria.core.files import LocalFiles
-from noria.core.heartbeat import FOLDER, OtherHost, beats
+from noria.core.heartbeat import FOLDER, OtherHost, beats, this_host
 from noria.loop import rounds as looping
+from noria.loop.live import open_supervisor
 from noria.loop.project import load_project
 from noria.loop.releases import current_release
 from noria.loop.replay import answer
@@ -155,12 +156,20 @@ def test_a_second_loop_stands_by_and_takes_over_when_the_first_has_ended(loop: L
 def test_a_second_machine_is_refused_while_the_first_lives(loop: Loop) -> None:
     loop.rounds.close()
     path = loop.workspace.root / FOLDER / f"{LOOP}.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another"}))
+    name, boot = this_host().split()
+    for same in (f"{name} another-boot", f"another {boot}"):  # it was started anew; another container of it
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"host": same}))
+        with closing(loop.another(waits=False)) as second:
+            assert not second.run().standing_by
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another another-boot"}))
     with closing(loop.another(waits=False)) as second:
         with pytest.raises(OtherHost, match="another machine"):
             second.run()
         loop.clock.advance_to(loop.clock.now() + 2 * MINUTE)  # its sign of life is overdue
         assert not second.run().standing_by
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another", "at": SystemClock().now().isoformat()}))
+    with pytest.raises(OtherHost):
+        open_supervisor(loop.workspace, loop.project.endpoints, loop.project.settings.serving)
 
 
 def test_a_loop_that_rested_finds_nothing_lost(loop: Loop) -> None:

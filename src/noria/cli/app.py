@@ -285,17 +285,19 @@ def train(
     from noria.cli.progress import watching
     from noria.cli.render import show_actions
     from noria.core.clock import SystemClock
+    from noria.core.heartbeat import require_this_host
     from noria.evidence.training import trained
     from noria.loop.controller import train_now
     from noria.loop.world import Policy, World
     from noria.stores.catalog import PATIENCE_SECONDS
 
     found, workspace = open_project(project)
-    chosen = found.endpoint(endpoint)
+    chosen, clock = found.endpoint(endpoint), SystemClock()
+    require_this_host(workspace.root, clock.now(), workspace.files)
     world = World.open(found, workspace, chosen, Policy.declared(found, chosen), live=True)
     with closing(world.catalog) as catalog, watching(quiet=json) as tell:
         catalog.take_lease(PATIENCE_SECONDS)
-        done = train_now(world, SystemClock(), tell)
+        done = train_now(world, clock, tell)
         results = trained(catalog, done)
     show_actions(done, {}, results, as_json=json)
 

@@ -48,8 +48,15 @@ class Beat:
 
 @cache
 def this_host() -> str:
-    """The machine, by its boot or else its name: containers of one machine have names of their own, and share its locks all the same."""
-    return BOOT.read_text().strip() if BOOT.is_file() else socket.gethostname()
+    """The machine by its name and, where that can be known, its boot."""
+    boot = BOOT.read_text().strip() if BOOT.is_file() else ""
+    return f"{socket.gethostname()} {boot}".strip()
+
+
+def _same(host: str) -> bool:
+    """Whether a host is this one. Containers of one machine have names of their own, and share its boot and its locks; a machine that was
+    started anew has another boot, and its name."""
+    return not host or bool(set(host.split()) & set(this_host().split()))
 
 
 def beat(root: Path, stage: str, at: datetime, period: timedelta, saw: Mapping[str, Any], files: Files) -> None:
@@ -77,7 +84,7 @@ def beats(root: Path, files: Files) -> list[Beat]:
 def require_this_host(root: Path, now: datetime, files: Files) -> None:
     """Raises `OtherHost` while a loop or a server of another machine lives in this folder."""
     for other in beats(root, files):
-        if other.host not in ("", this_host()) and not other.late(now):
+        if not _same(other.host) and not other.late(now):
             raise OtherHost(other.stage, other.host, other.at)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from noria.core.clock import SystemClock
 from noria.core.errors import UserMistake
+from noria.core.heartbeat import require_this_host
 from noria.core.settings import ServingSettings
 from noria.loop.releases import Release, latest_release
 from noria.loop.workspace import Workspace
@@ -35,8 +36,9 @@ class NothingToServe(UserMistake):
 def open_supervisor(workspace: Workspace, endpoints: Sequence[Endpoint], settings: ServingSettings) -> Supervisor:
     """A server for the endpoints' champions, and for the challengers that shadow them, as the catalog says from moment to moment.
 
-    Raises `NothingToServe` when none of them has a champion yet.
+    Raises `NothingToServe` when none of them has a champion yet, and `OtherHost`.
     """
+    require_this_host(workspace.root, SystemClock().now(), workspace.files)
 
     def targets() -> list[Serve]:
         with closing(workspace.catalog()) as catalog:

@@ -231,12 +231,12 @@ class Rounds:
             watchers = [b for b in beats(self._workspace.root, self._workspace.files) if b.stage == WATCH]
             _tell_dead(catalog, _late(watchers, now), now, outbox, only=[WATCH])
             done.sent = tell(catalog, self._project, now)
-            down = [f"{CHANNEL}{name}" for name in undelivered(catalog)]
-            for name, waiting in undelivered(catalog).items():
+            down = undelivered(catalog)
+            for name, waiting in down.items():
                 words = f"{name} takes no alerts: {waiting['why']}"
                 mend = "mend the channel; what waits for it is sent in order, and nothing is lost"
                 open_elsewhere(catalog, PROJECT, Finding("blind", f"{CHANNEL}{name}", now, "page", words, mend, waiting), now, outbox)
-            close_elsewhere(catalog, PROJECT, "blind", [*_causes(done.troubles), *down], now, outbox)
+            close_elsewhere(catalog, PROJECT, "blind", [*_causes(done.troubles), *(f"{CHANNEL}{name}" for name in down)], now, outbox)
 
 
 def _causes(troubles: Mapping[str, NoriaError]) -> dict[str, tuple[list[str], NoriaError]]:
