@@ -184,7 +184,7 @@ def test_a_library_that_swallows_ctrl_c_is_seen_through(capfd: pytest.CaptureFix
         except KeyboardInterrupt:
             raise RuntimeError("Query interrupted") from None  # as DuckDB does
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which what runs in the background ignores
     try:
         assert ended(command, []) == 130
     finally:

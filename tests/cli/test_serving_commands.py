@@ -112,12 +112,13 @@ def test_nobody_there_is_said_so() -> None:
 
 def test_top_tells_rates_latencies_and_health(served: Shop) -> None:
     load = subprocess.Popen(
-        [sys.executable, "-m", "noria", "load", "--rate", "300", "--seconds", "6", "--json"], cwd=served.folder, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "noria", "load", "--rate", "300", "--seconds", "120", "--json"], cwd=served.folder, stdout=subprocess.DEVNULL
     )
     try:
         while not (found := served.noria("top", "--json"))["endpoints"][0]["requests_a_second"]:
             assert load.poll() is None
     finally:
+        load.kill()
         load.wait()
     [endpoint] = found["endpoints"]
     assert (found["health"], found["workers"], endpoint["endpoint"]) == ("healthy", 1, "returns")

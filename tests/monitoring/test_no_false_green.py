@@ -239,6 +239,7 @@ def test_a_clock_that_goes_back_is_refused(well: Path, tmp_path: Path) -> None:
     shutil.copytree(well, folder)
     ahead = since_epoch(datetime(2199, 1, 1, tzinfo=UTC))
     sql(folder, "UPDATE progress SET at = ? WHERE name = 'windows/returns'", ahead)
+    sql(folder, "DELETE FROM progress WHERE name = 'history/returns'")  # as if it had been live
     done = subprocess.run([sys.executable, "-m", "noria", "loop", "--json"], cwd=folder, capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["error"]["code"] == "NR-403"
 

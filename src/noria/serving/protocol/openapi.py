@@ -30,7 +30,6 @@ REFUSALS = {
     "429": "the key asks too often",
     "431": "the headers are too large",
     "500": "the model gave no answer",
-    "501": "the method is not one that is spoken here",
     "503": "not ready, or more to do than can be done in time",
     "504": "the deadline has passed",
 }

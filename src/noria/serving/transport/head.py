@@ -19,7 +19,7 @@ MOST_LINE_BYTES = 8_192  # of the request line; section 3 recommends 8,000 at th
 MOST_LENGTH_DIGITS = 18
 MOST_REMEMBERED_BYTES = 4_096  # of a head whose lines are remembered
 IMPLEMENTED = ("GET", "HEAD", "POST", "OPTIONS")
-KNOWN_METHODS = {*IMPLEMENTED, "PUT", "DELETE", "PATCH", "TRACE"}  # what is known and not for a path gets 405, the rest 501
+KNOWN_METHODS = {*IMPLEMENTED, "PUT", "DELETE", "PATCH", "TRACE"}  # what is known and not for a path
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]"
@@ -40,16 +40,19 @@ class BadHead(BadRequest):
     code = "NR-545"
 
     def __init__(self, what: str, where: str) -> None:
-        super().__init__(what=what, where=f"{where} of RFC 9112", mend="send a request as HTTP/1.1 says")
+        super().__init__(what=what, where=f"{where} of RFC 9112", mend="send a request as RFC 9112 has it")
 
 
 class NotSpoken(BadRequest):
-    """A version, method or transfer coding of HTTP that is not implemented here."""
+    """A version, method or transfer coding of HTTP that is not implemented here. RFC 9110 would have 501 and 505 (as a SHOULD); a request
+    that nobody here can serve is the client's, and no request may look like a failure of the server: it gets 400, a method 405."""
 
     code = "NR-546"
 
-    def __init__(self, what: str, mend: str, status: int = 501) -> None:
+    def __init__(self, what: str, mend: str, status: int = 400) -> None:
         self.http_status = status
+        if status == 405:
+            self.http_headers = (("allow", ", ".join(IMPLEMENTED)),)
         super().__init__(what=what, where="the request's head", mend=mend)
 
 
@@ -161,10 +164,10 @@ def _request_line(line: bytes) -> tuple[str, bytes, bool]:
         raise BadHead("the first line is not `METHOD target HTTP/1.1`", "section 3")
     method, target, major, minor = found.groups()
     if major != b"1":
-        raise NotSpoken(f"HTTP/{major.decode()}.{minor.decode()} is not spoken on this port", "speak HTTP/1.1", 505)
+        raise NotSpoken(f"HTTP/{major.decode()}.{minor.decode()} is not spoken on this port", "speak version 1.1")
     name = method.decode("latin-1")
     if name not in KNOWN_METHODS:
-        raise NotSpoken(f"{name[:40]} is not implemented", "use " + ", ".join(IMPLEMENTED))
+        raise NotSpoken(f"{name[:40]} is not implemented", "use " + ", ".join(IMPLEMENTED), 405)
     if _BAD_ESCAPE.search(target) or b"#" in target:
         raise BadHead("the target is not a URI", "section 3.2")
     return name, target, minor == b"0"
