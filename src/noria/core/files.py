@@ -120,6 +120,20 @@ def locked(file: IO[str], patience_seconds: float) -> bool:
             time.sleep(0.05)
 
 
+def hold(path: Path, patience_seconds: float = 0.0) -> tuple[IO[str] | None, str]:
+    """The lock of a file, with this process's id in it; or, where another process keeps it for so long, None and the id of that one."""
+    lock = path.open("a+")
+    if not locked(lock, patience_seconds):
+        lock.seek(0)
+        holder = lock.read().strip()
+        lock.close()
+        return None, holder
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock, str(os.getpid())
+
+
 def sync_folder(folder: Path) -> None:
     """Make a folder's entries durable (a renamed or new file is lost in a power cut without this)."""
     fd = os.open(folder, os.O_RDONLY)

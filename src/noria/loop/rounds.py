@@ -7,18 +7,17 @@ One stage that fails does not stop the others: it is a finding, and the next rou
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from noria.core.clock import Clock, duration, in_words
 from noria.core.errors import NoriaError, UserMistake, as_noria
-from noria.core.files import locked
+from noria.core.files import hold
 from noria.core.heartbeat import Beat, beat, beats, require_this_host
 from noria.core.progress import silence
 from noria.data.ingest import Ingested, ingest
@@ -79,23 +78,16 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self._path = root / "loop.lock"
-        self._lock: TextIO | None = None
+        self._lock: IO[str] | None = None
 
     def take(self) -> None:
         """Raises `LoopAtWork`."""
         if self._lock is not None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self._path.open("a+")
-        if not locked(lock, 0):
-            lock.seek(0)
-            holder = lock.read().strip()
-            lock.close()
+        self._lock, holder = hold(self._path)
+        if self._lock is None:
             raise LoopAtWork(holder)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        self._lock = lock
 
     @property
     def mine(self) -> bool:

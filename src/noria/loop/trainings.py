@@ -21,7 +21,7 @@ from typing import Any
 
 from noria.core.clock import Stopwatch, in_words
 from noria.core.errors import NoriaError, OutsideWorld, UserMistake
-from noria.core.files import LocalFiles, locked
+from noria.core.files import LocalFiles, hold, locked
 from noria.loop.candidate import Candidate
 from noria.loop.workspace import Workspace
 from noria.loop.world import World
@@ -183,13 +183,10 @@ def tell_result(result: Path, told: Candidate | NoriaError) -> None:
 @contextmanager
 def training(world: World) -> Iterator[None]:
     """Hold the place of the one who trains for this endpoint: a lock that dies with the process. Raises `TrainingAtWork`."""
-    with _lock(world).open("a+") as lock:
-        if not locked(lock, A_LOOK):
-            lock.seek(0)
-            raise TrainingAtWork(world.endpoint.name, lock.read().strip())
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    lock, holder = hold(_lock(world), A_LOOK)
+    if lock is None:
+        raise TrainingAtWork(world.endpoint.name, holder)
+    with lock:
         yield
 
 

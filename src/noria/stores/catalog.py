@@ -10,18 +10,17 @@ every write transaction, because a paused process does not know that its lease h
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.errors import OutsideWorld, UserMistake
-from noria.core.files import locked
+from noria.core.files import hold
 from noria.core.ids import canonical_json
 
 metadata = sa.MetaData()
@@ -219,7 +218,7 @@ class Catalog:
         sa.event.listen(self._engine, "connect", _durable)
         sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         self._token: int | None = None
-        self._lock: TextIO | None = None
+        self._lock: IO[str] | None = None
         with self._asked():
             _migrate(self._engine)
 
@@ -230,15 +229,9 @@ class Catalog:
 
         Raises `CatalogBusy` where another process is the writer and stays it for so long.
         """
-        lock = self.path.with_suffix(".lock").open("a+")
-        if not locked(lock, patience_seconds):
-            lock.seek(0)
-            holder = lock.read().strip()
-            lock.close()
+        lock, holder = hold(self.path.with_suffix(".lock"), patience_seconds)
+        if lock is None:
             raise CatalogBusy(self.path, holder)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
         self._lock = lock
         with self._asked(), self._engine.begin() as c:
             current = c.scalar(sa.select(lease.c.token).where(lease.c.name == CONTROLLER)) or 0
