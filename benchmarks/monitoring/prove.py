@@ -24,6 +24,7 @@ from benchmarks.monitoring.real import real
 from benchmarks.monitoring.silent import silent
 from benchmarks.monitoring.speed import speed
 from benchmarks.monitoring.streams import BY_SIZE, COLUMNS, FAULTS, QUIET, Change, Stream
+from benchmarks.monitoring.unprepared import unprepared
 from benchmarks.monitoring.volumes import volumes
 from benchmarks.monitoring.words import words
 from noria.monitoring.findings import episodes
@@ -62,6 +63,7 @@ def prove() -> Proof:
         yield from volumes(pool)
     yield from coverage()
     yield from real()
+    yield from unprepared()
     yield from silent()
     yield from exported()
     yield from peers()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noria.data.projection import Category, Lag, Number, Vector, Words, Written, fit_projections, learnt, seconds_of
+from noria.data.projection import Category, Lag, Number, Presence, Vector, Words, Written, fit_projections, learnt, seconds_of
 
 RNG = np.random.default_rng(0)
 TEXTS = [" ".join(RNG.choice(["parcel", "late", "again", "driver", "rude", "box", "fine"], 8)) for _ in range(300)]
@@ -42,7 +42,8 @@ def numbers(values: pa.ChunkedArray, of: pa.ChunkedArray | None = None) -> dict[
         (column(["a", "b"] * 100), [Category]),
         (column(["a", "b"] * 100).dictionary_encode(), [Category]),
         (column([f"S{n % 90}" for n in range(500)]), [Category, Written]),
-        (column([f"C-{n}" for n in range(500)]), [Written]),
+        (column([f"C-{n}" for n in RNG.permutation(500)]), [Written]),
+        (column([f"C-{n}" for n in range(500)]), [Presence]),
         (column(TEXTS), [Written, Words]),
         (column([[1.0, 2.0]] * 50), [Vector]),
         (column([[1.0, 2.0]] * 50, pa.list_(pa.float32(), 2)), [Vector]),

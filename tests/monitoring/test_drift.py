@@ -287,7 +287,7 @@ def test_parts_of_days_are_not_judged_before_two_weeks_are_known() -> None:
     assert "two weeks" in str(reading.health)
 
 
-def test_what_comes_every_year_looks_like_a_season_and_what_does_not_like_a_shift() -> None:
+def test_what_comes_every_year_is_a_season_and_no_alarm_where_a_year_is_known_and_what_does_not_is_a_shift() -> None:
     def summer(days: range) -> np.ndarray:
         return np.array([0.8 if 150 <= day % 365 < 190 else 0.0 for day in days])
 
@@ -302,8 +302,8 @@ def test_what_comes_every_year_looks_like_a_season_and_what_does_not_like_a_shif
     told = [Window(START + i * timedelta(days=1), "b", "champion", 100, ref.statistics(x), None) for i, x in enumerate(since)]
     reading = read_drift(ref, told, LEVEL, after(400))
     kinds = {m.columns[0]: reading.kind(m.start, {}, m.columns[0]) for m in reading.movements({})}
-    assert kinds["warm"] == "season"
-    assert kinds["price"] == "population shift"
+    assert kinds == {"price": "population shift"}
+    assert reading.kind(120, {}, "warm") == "season"
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -62,7 +62,8 @@ def judge(rows: pa.Table, reference: int = 36, **asked: object) -> TableReading:
 def test_a_table_in_which_nothing_is_wrong_is_quiet_and_says_what_it_did_not_judge() -> None:
     reading = judge(table())
     assert reading.findings == ()
-    assert reading.left_out == ("extra", "number")
+    assert reading.left_out == ("extra",)
+    assert reading.unjudged == {"number": "looks like a row counter: only its nulls are watched"}
     assert len(repr(reading)) < 500
     assert len(reading.drift.starts) == DAYS - 36
     assert any(name.startswith("review: about") for name in reading.drift.columns)
@@ -237,12 +238,14 @@ def test_the_command_needs_no_project_and_its_exit_code_says_whether_all_is_well
         assert "<svg" in out.read_text()
     assert told["well"]["findings"] == []
     assert told["well"]["left_out"] == []
+    assert told["well"]["unjudged"] == {}
     assert told["broken"]["findings"][0]["words"] == "amount: 100% are nulls, the first in row 5,281"
     by_count = CliRunner().invoke(app, [*command, str(tmp_path / "broken.parquet"), "--every", "110", "--rolling"])
     assert json.loads(by_count.output)["waiting"] == DAYS * ROWS % 110
     words = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "broken.parquet")]).output
     assert "100% are nulls" in words
     assert "not judged: extra" in words
+    assert "number looks like a row counter" in words
 
 
 def office(days: int, zone: str | None, *, closed: int | None = None) -> pa.Table:

@@ -294,6 +294,8 @@ def show_table(found: Mapping[str, Any]) -> None:
     unseen += [f"{found['not_rows']:,} lines are no rows"] if found["not_rows"] else []
     unseen += [f"{path} can't be read: {why}" for path, why in found["unreadable"].items()]
     unseen += [f"not judged: {name}" for name in found["left_out"]]
+    unseen += [f"{name} {why}" for name, why in found["unjudged"].items()]
+    unseen += [f"of the window of {start[:16]}, the file seems to have a part: its rows are not counted" for start in found["parts"]]
     for each in unseen:
         out.print(f"{MARKS['unknown']} {escape(each)}")
 

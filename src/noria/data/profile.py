@@ -41,22 +41,30 @@ LEAST_EXPLAINED, RIDGE = 0.5, 0.01  # of a column's variance, below which the ot
 LEAST_RELATED = 30  # rows, below which a window's relations say nothing
 LEAST_EXPECTED = 2  # rows that a share is of: what is rarer comes by ones, and one is then no evidence
 ROWS_OF_EACH_VALUE = 20  # on average, below which values are not taken for categories
+COARSE, MOST_SINGLE = 0.01, 3e38  # of a spread: steps of single precision that are no coarser tell all that matters; its greatest number
+MARKS = ("precise", "in_windows")  # that a column may have
 
 
 @dataclass(frozen=True)
 class ColumnReference:
-    """The frozen reference of one column: its summary; values, where they are few enough to be categories."""
+    """The frozen reference of one column: its summary; values, where they are few enough to be categories.
+
+    precise: single precision would merge its values
+    in_windows: whether its extremes were one value of a whole window, such as a day's lowest temperature: a new one is then no error code
+    """
 
     name: str
     summary: NumberSummary
     values: Floats | None = None
+    precise: bool = False
+    in_windows: bool = False
 
     @cached_property
     def bins(self) -> Bins:
         s = self.summary
         least, greatest = (-np.inf, np.inf) if s.least is None or s.greatest is None else (s.least, s.greatest)
-        values = None if self.values is None else self.values.astype(np.float32)
-        return Bins(s.edges.astype(np.float32), least, greatest, values)
+        kind = np.float64 if self.precise else np.float32
+        return Bins(s.edges.astype(kind), least, greatest, None if self.values is None else self.values.astype(kind))
 
     @cached_property
     def ranks(self) -> Floats:
@@ -204,25 +212,32 @@ class Profile:
         found[:, 5] = nulls / sketch.rows
         found[:, 6] = sketch.repeats / max(sketch.pairs, 1)
         found[:, 7] = (counts[:, BELOW] + counts[:, ABOVE]) / known
-        code = np.array([_error_code(strange) for strange in sketch.strange]) / known
+        codes = (0 if c.in_windows else _error_code(strange) for c, strange in zip(self.columns, sketch.strange, strict=True))
+        code = np.array(list(codes)) / known
         found[:, 7] = np.maximum(found[:, 7], np.where(code >= SHARE_OF_CODE, code, 0.0))
         found[there == 0] = [np.nan, np.nan, np.nan, np.nan, np.nan, 1.0, np.nan, np.nan, np.nan, np.nan]
         return found
 
-    def within(self, rows: NDArray[np.int64], means: Floats) -> Floats:
-        """The variances within windows of so many rows, `(windows, columns, 10)`, where the statistics lie at `means` `(columns, 10)`."""
-        known = np.nan_to_num(means)
-        least = np.minimum(LEAST_EXPECTED / np.maximum(rows, 1), 0.5)[:, None, None]
+    def within(self, rows: NDArray[np.int64], means: Floats, nulls: Floats | float = 0.0) -> Floats:
+        """The variances within windows of so many rows, `(windows, columns, 10)`, where the statistics lie at `means` `(columns, 10)`.
+
+        nulls: their shares `(windows, columns)`: what values are like is known from those that are there
+        """
+        known, columns = np.nan_to_num(means), len(self.columns)
+        there = np.maximum(np.broadcast_to(rows[:, None] * (1 - np.nan_to_num(nulls)), (len(rows), columns)), 1.0)
+        of = np.repeat(there[:, :, None], len(STATISTICS), axis=2)
+        of[:, :, STATISTICS.index("null_share")] = of[:, :, STATISTICS.index("repeats")] = np.maximum(rows, 1)[:, None]
+        least = np.minimum(LEAST_EXPECTED / of, 0.5)
         share = np.clip(known[None], least, 1 - least)
         each = share * (1 - share)
         numbers = np.array([c.values is None for c in self.columns])
         each[:, :, 0], each[:, :, 4] = 1 / 12, 0.0
         each[:, :, 8] = 2 * known[:, 8] ** 2  # as of a mean square of normal residuals
         each[:, numbers, 1] = 1 / 48
-        found: Floats = each / np.maximum(rows, 1)[:, None, None]
+        found: Floats = each / of
         most: int = max([len(self.columns[i].bins.borders) for i in self.sliced_by], default=0)
-        found[:, :, 9] = 2 * most * (1 / 12 / np.maximum(rows, 1)[:, None]) ** 2
-        found[:, :, 4] = 2 / max(len(means) - 1, 1) / np.maximum(rows, 1)[:, None] ** 2
+        found[:, :, 9] = 2 * most * (1 / 12 / there) ** 2
+        found[:, :, 4] = 2 / max(len(means) - 1, 1) / there**2
         return found
 
     def _apart(self, correlations: Floats, rows: int) -> Floats:
@@ -271,18 +286,17 @@ class Profile:
     def first_bad(self, values: NDArray[Any], column: str, statistic: str) -> int | None:
         """The first of rows `(rows, columns)` in which a column shows by itself what a statistic says; None where only all of them do."""
         place = self.names.index(column)
-        with np.errstate(over="ignore"):
-            single = values[:, place].astype(np.float32)
+        own = self.columns[place].bins.of(values[:, place])
         bad = {
-            "null_share": ~np.isfinite(single),
-            "outside": np.isin(single, list(self.columns[place].bins.strange(single))),
-            "repeats": np.append(False, single[1:] == single[:-1]),
+            "null_share": ~np.isfinite(own),
+            "outside": np.isin(own, list(self.columns[place].bins.strange(own))),
+            "repeats": np.append(False, own[1:] == own[:-1]),
         }.get(statistic)
         return int(bad.argmax()) if bad is not None and bad.any() else None
 
     def to_json(self) -> bytes:
         """Canonical JSON; the same profile always gives the same bytes."""
-        columns = [{"name": c.name, "values": None if c.values is None else c.values.tolist(), **_plain(c.summary)} for c in self.columns]
+        columns = [_plain(c) for c in self.columns]
         windows = [[[None if np.isnan(v) else float(v) for v in row] for row in window] for window in self.windows]
         rest = {
             "rows": self.rows.tolist(),
@@ -297,7 +311,12 @@ class Profile:
     def from_json(data: bytes) -> Profile:
         raw = json.loads(data)
         columns = tuple(
-            ColumnReference(c["name"], _summary(c), None if c.get("values") is None else np.array(c["values"], np.float64))
+            ColumnReference(
+                c["name"],
+                _summary(c),
+                None if c.get("values") is None else np.array(c["values"], np.float64),
+                **{name: c[name] for name in MARKS if name in c},
+            )
             for c in raw["columns"]
         )
         windows = np.array(raw["windows"], dtype=np.float64).reshape(-1, len(columns), len(STATISTICS))
@@ -309,7 +328,7 @@ class Profile:
 
 def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.int64], attribution: Floats | None = None) -> Profile:
     """The profile of values `(rows, columns)`, where row i lies in the window numbered `window_of[i]`."""
-    columns = tuple(_reference(name, values[:, i].astype(np.float32).astype(np.float64)) for i, name in enumerate(names))
+    columns = tuple(_reference(name, values[:, i], window_of) for i, name in enumerate(names))
     related = 1 < len(columns) <= MOST_RELATED and len(values) > 0
     relations = np.zeros((len(columns),) * 2) if related else np.empty((0, 0))
     nothing = np.empty((0, len(columns), len(STATISTICS)))
@@ -340,25 +359,65 @@ def _tell_novelty(columns: tuple[ColumnReference, ...], sketches: list[Sketch], 
     """How new values come to a category column by themselves: each window's rows with values that no other window has. Without this
     the reference would seem to have known everything beforehand."""
     for i, column in enumerate(columns):
-        if column.values is not None and len(sketches) > 1:
+        if column.values is not None and not column.bins.is_scale and len(sketches) > 1:
             counts = np.array([sketch.counts[i, :BELOW] for sketch in sketches])
             once = (counts > 0).sum(axis=0) == 1
             windows[:, i, STATISTICS.index("outside")] = counts[:, once].sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
 
 
-def _reference(name: str, column: Floats) -> ColumnReference:
+def _reference(name: str, column: NDArray[Any], window_of: NDArray[np.int64]) -> ColumnReference:
     """The reference of a column, with the values for bins where they are few whole numbers that come often: codes of categories."""
+    precise = _needs_double(column)
+    kind = np.float64 if precise else np.float32
+    with np.errstate(over="ignore"):
+        column = column.astype(kind).astype(np.float64)
     there = column[np.isfinite(column)]
     values = np.unique(there) if len(np.unique(there[:: max(1, len(there) // 1000)])) <= MOST_VALUES else there
     whole = bool((values == np.floor(values)).all())
     if whole and 0 < len(values) <= MOST_VALUES and len(there) >= ROWS_OF_EACH_VALUE * len(values):
-        return ColumnReference(name, summarise_numbers(column, values[1:]), values)
-    edges = np.unique(edges_of(column).astype(np.float32).astype(np.float64))
-    return ColumnReference(name, summarise_numbers(column, edges))
+        return ColumnReference(name, summarise_numbers(column, values[1:]), values, precise)
+    edges = np.unique(edges_of(column).astype(kind).astype(np.float64))
+    return ColumnReference(name, summarise_numbers(column, edges), None, precise, _extremes_are_of_windows(column, window_of))
 
 
-def _plain(summary: NumberSummary) -> dict[str, Any]:
-    return {**vars(summary), "edges": summary.edges.tolist(), "counts": summary.counts.tolist()}
+def _needs_double(column: NDArray[Any]) -> bool:
+    """Whether single precision is too coarse for how far values `(rows,)` lie apart: 3e8 and a spread of 0.5, for one."""
+    there = column[np.isfinite(column)]
+    if column.dtype != np.float64 or not len(there):
+        return False
+    low, high = np.quantile(there, [0.25, 0.75])
+    far = max(abs(float(there.min())), abs(float(there.max())))
+    return far < MOST_SINGLE and float(np.spacing(np.float32(far))) > COARSE * float(high - low if high > low else there.std())
+
+
+def _extremes_are_of_windows(column: Floats, window_of: NDArray[np.int64]) -> bool:
+    """Whether the reference's own greatest or least values came as an error code does: as one value of many rows, in one window."""
+    order = np.argsort(window_of, kind="stable")
+    parts = [part[np.isfinite(part)] for part in np.split(column[order], np.flatnonzero(np.diff(window_of[order])) + 1)]
+    return any(_extreme_is_of_a_window([part * sign for part in parts if len(part)]) for sign in (1.0, -1.0))
+
+
+def _extreme_is_of_a_window(parts: list[Floats]) -> bool:
+    most = np.array([part.max() for part in parts])
+    if len(most) < 2:
+        return False
+    first, second = np.argsort(-most, kind="stable")[:2]
+    own = parts[first]
+    values, counts = np.unique(own[own > most[second]], return_counts=True)
+    return bool(len(values)) and _error_code(dict(zip(values.tolist(), counts.tolist(), strict=True))) >= SHARE_OF_CODE * len(own)
+
+
+def _plain(column: ColumnReference) -> dict[str, Any]:
+    summary, values = column.summary, None if column.values is None else column.values.tolist()
+    marks = {name: True for name in MARKS if getattr(column, name)}
+    return {
+        "name": column.name,
+        "values": values,
+        **vars(summary),
+        "edges": summary.edges.tolist(),
+        "counts": summary.counts.tolist(),
+        **marks,
+    }
 
 
 def _summary(plain: dict[str, Any]) -> NumberSummary:

@@ -1,8 +1,9 @@
 """Projections: any column of a table as a few columns of numbers, so that texts and embeddings are profiled and watched like the rest.
 
-They are frozen when they are fitted. A number is itself; a time is how long before the row's own time it lies; a text of few values, or
-of values that repeat, is a category; a text of words is how long it is, what it is written in, how surprising its words are and what it is
-about; an embedding is its length, where it lies along the directions in which the past differs most, and what is left over.
+They are frozen when they are fitted. A number is itself, unless it only tells one row from another (`data.identifiers`): then only
+whether there is one is watched; a time is how long before the row's own time it lies; a text of few values, or of values that repeat, is a
+category; a text of words is how long it is, what it is written in, how surprising its words are and what it is about; an embedding is its
+length, where it lies along the directions in which the past differs most, and what is left over.
 
 What words are about follows from counts of words in hashed places, whose principal directions are those of an embedding; how surprising
 they are, from how often each was used in the past. Cheap, without a model, the same on every machine.
@@ -18,6 +19,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.data.identifiers import IDENTIFIER, recognised, recognised_text
 from noria.data.sketch import MOST_VALUES
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ Floats = NDArray[np.float64]
 ROWS_OF_EACH_VALUE = 20  # on average, below which the values of a text are not all categories
 REPEATING = 0.5  # of the rows, above which distinct values are names of single things
 FREE_TEXT = 0.5  # of the values that have a space, from which a text is one of words
-LEAST_NUMBERED, COUNTING = 100, 0.95  # rows, and the share of them that are greater than the one before, where rows are numbered
 UNSEEN = 1_000_003  # codes of values that were never seen lie above those that were
 PLACES, BUCKETS = 256, 1 << 18  # of hashed words: what a text is about, and how often each word was used
 DIRECTIONS = 6  # of an embedding, or of what texts are about
@@ -61,6 +62,21 @@ class Number:
         import pyarrow as pa
 
         return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)[:, None]
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A column whose values only tell rows apart, or when they came: 0 where there is one. looks_like: what it is taken for, in words"""
+
+    name: str
+    looks_like: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def of(self, column: pa.ChunkedArray, times: Floats | None) -> Floats:  # noqa: ARG002
+        return np.where(np.asarray(column.is_null(nan_is_null=True)), np.nan, 0.0)[:, None]
 
 
 @dataclass(frozen=True)
@@ -179,11 +195,24 @@ class Vector:
         return np.column_stack([*([length] if self.measured else []), along, rest])
 
 
-def fit_projections(rows: pa.Table, leave_out: Sequence[str] = ()) -> tuple[dict[str, list[Projection]], list[str]]:
+def fit_projections(
+    rows: pa.Table, leave_out: Sequence[str] = (), times: Floats | None = None
+) -> tuple[dict[str, list[Projection]], list[str]]:
     """How each column becomes numbers, by column, fitted on rows of the past in the order of time; and the columns that can't:
-    structures, binaries, and whole numbers that count up."""
-    found = {name: _fit(name, rows.column(name)) for name in rows.column_names if name not in leave_out}
+    structures and binaries. times: of the rows, seconds since 1970-01-01 UTC `(rows,)`, by which parts of a date are recognised."""
+    found = {name: _fit(name, rows.column(name), times) for name in rows.column_names if name not in leave_out}
     return {name: fitted for name, fitted in found.items() if fitted}, [name for name, fitted in found.items() if not fitted]
+
+
+def unjudged(projections: dict[str, list[Projection]]) -> dict[str, str]:
+    """The columns whose values are not judged, and why, in words."""
+    found = {}
+    for name, each in projections.items():
+        if isinstance(each[0], Presence):
+            found[name] = f"looks like {each[0].looks_like}: only its nulls are watched"
+        elif all(isinstance(p, Written) for p in each):
+            found[name] = f"looks like {IDENTIFIER}: only its nulls, and how it is written, are watched"
+    return found
 
 
 def learnt(projections: dict[str, list[Projection]]) -> bool:
@@ -199,13 +228,14 @@ def seconds_of(column: pa.ChunkedArray) -> Floats:
     return _numbers(whole.cast(pa.timestamp("us", tz=getattr(whole.type, "tz", None)), safe=False).cast(pa.int64())) / 1e6
 
 
-def _fit(name: str, column: pa.ChunkedArray) -> list[Projection]:
+def _fit(name: str, column: pa.ChunkedArray, times: Floats | None) -> list[Projection]:
     import pyarrow as pa
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_integer(kind) and _counts_up(column):
-        return []
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+        looks_like = recognised(name, _numbers(column), times)
+        return [Number(name) if looks_like is None else Presence(name, looks_like)]
+    if pa.types.is_boolean(kind):
         return [Number(name)]
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return [Lag(name)]
@@ -219,18 +249,13 @@ def _fit(name: str, column: pa.ChunkedArray) -> list[Projection]:
     return []
 
 
-def _counts_up(column: pa.ChunkedArray) -> bool:
-    """Whether whole numbers number the rows: they move for ever, and nothing is wrong."""
-    import pyarrow as pa
-
-    values = column.cast(pa.int64(), safe=False).drop_null().to_numpy()
-    return len(values) >= LEAST_NUMBERED and bool((np.diff(values) > 0).mean() > COUNTING)
-
-
 def _fit_text(name: str, column: pa.ChunkedArray) -> list[Projection]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    looks_like = recognised_text(column)
+    if looks_like is not None:
+        return [Presence(name, looks_like)]
     counted = column.cast(pa.string()).drop_null().value_counts()
     order = np.argsort(-np.asarray(counted.field("counts")), kind="stable")
     values, there = counted.field("values").take(pa.array(order)), len(column) - column.null_count
@@ -343,4 +368,5 @@ def _each(column: pa.ChunkedArray, number: Callable[[str], float]) -> Floats:
 def _numbers(values: pa.ChunkedArray) -> Floats:
     import pyarrow as pa
 
+    values = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
     return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(), np.float64)

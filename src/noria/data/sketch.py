@@ -20,10 +20,12 @@ from noria.core.errors import OurBug
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Column = NDArray[np.floating[Any]]
 Counts = NDArray[np.int64]
 
 WIDTH = 64  # of a column's counts: its bins, and the three places behind them
 BELOW, ABOVE, NULL = 61, 62, 63  # a category that was never seen counts as below
+LEAST_SCALE, DENSE = 10, 2  # whole numbers that come often are a scale, such as degrees, and no codes, if there are so many, so close
 MOST_STRANGE = 64  # values that are counted one by one
 MOST_VALUES = 50  # that a column of categories may have
 CHUNK = 8192  # rows that are counted at once: what a core's cache holds
@@ -34,17 +36,24 @@ CELLS = 2048
 class Bins:
     """The bins of one column: `borders` `(bins - 1,)` between them, rising, and the least and greatest value that the reference had.
 
-    All is in single precision, as models are served, so that a value falls into the same bin wherever it is counted.
+    All is in single precision, as models are served, so that a value falls into the same bin wherever it is counted; in double where the
+    borders are, as of values near 3e8 that differ by less than single precision can tell.
 
-    values: the column's values `(bins,)` where it has but few, so that each is a category; else None
+    values: the column's values `(bins,)` where it has but few, so that each is a category; else None. Where they are a scale, one between
+        or near them that never came counts as the next lower one
     """
 
-    borders: Singles
+    borders: Column
     least: float
     greatest: float
-    values: Singles | None = None
+    values: Column | None = None
 
-    def places(self, column: Singles) -> NDArray[np.uint8]:
+    def of(self, column: NDArray[Any]) -> Column:
+        """Values `(rows,)` in the precision of the bins."""
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(column, dtype=self.borders.dtype)
+
+    def places(self, column: Column) -> NDArray[np.uint8]:
         """The place of each value `(rows,)` among a column's counts."""
         grid = self._grid
         with np.errstate(invalid="ignore", over="ignore"):
@@ -59,7 +68,7 @@ class Bins:
             if self.values is not None:
                 known = self.values.take(found, mode="clip")
                 if not (known == column).all():
-                    found[known != column] = BELOW
+                    found[self._is_far(column) if self.is_scale else known != column] = BELOW
             elif self._may_stray(column):
                 wide = self.greatest - self.least
                 found[column < self.least - wide] = BELOW
@@ -68,13 +77,25 @@ class Bins:
             found[~np.isfinite(column)] = NULL
         return found
 
-    def _may_stray(self, column: Singles) -> bool:
+    @cached_property
+    def is_scale(self) -> bool:
+        """Whether its few values are numbers that measure, and no codes."""
+        return self.values is not None and len(self.values) >= LEAST_SCALE and self.greatest - self.least <= DENSE * (len(self.values) - 1)
+
+    def _is_far(self, column: Column) -> NDArray[np.bool_]:
+        """What lies further beyond the range than it is wide."""
+        wide = self.greatest - self.least
+        return np.asarray((column < self.least - wide) | (column > self.greatest + wide))
+
+    def _may_stray(self, column: Column) -> bool:
         return column.size > 0 and not (self.least <= column.min() and column.max() <= self.greatest)  # with a null neither holds
 
-    def strange(self, column: Singles) -> dict[float, int]:
+    def strange(self, column: Column) -> dict[float, int]:
         """How often each value comes that the reference never had, beyond its range or no category of it; the most frequent ones."""
         with np.errstate(invalid="ignore"):
-            if self.values is not None:
+            if self.is_scale:
+                beyond = np.isfinite(column) & self._is_far(column)
+            elif self.values is not None:
                 beyond = np.isfinite(column) & ~np.isin(column, self.values)
             elif self._may_stray(column):
                 beyond = np.isfinite(column) & ((column < self.least) | (column > self.greatest))
@@ -85,7 +106,7 @@ class Bins:
         return dict(zip(values[first].tolist(), counts[first].tolist(), strict=True))
 
     @cached_property
-    def _grid(self) -> tuple[np.float32, np.float32, NDArray[np.uint8], Singles] | None:
+    def _grid(self) -> tuple[np.floating[Any], np.floating[Any], NDArray[np.uint8], Column] | None:
         """Where the borders lie far enough apart, a table of equal cells says a value's bin but for one comparison, which is several
         times quicker than a search; None where they don't. Cells overlap by one, so that rounding changes nothing."""
         if len(self.borders) < 2:
@@ -97,8 +118,9 @@ class Bins:
             return None
         starts = low + (np.arange(CELLS) - 3) * size
         floor = self.borders.searchsorted(starts, side="right").astype(np.uint8)
-        upper = np.append(self.borders, np.inf).astype(np.float32)
-        return np.float32(low - 2 * size), np.float32(1 / size), floor, upper
+        single = self.borders.dtype.type
+        upper = np.append(self.borders, np.inf).astype(single)
+        return single(low - 2 * size), single(1 / size), floor, upper
 
 
 @dataclass
@@ -122,7 +144,7 @@ class Sketch:
     strange: list[Counter[float]] = field(init=False)
     products: Floats = field(init=False)
     slice_sums: Floats = field(init=False)
-    _last: Singles | None = None
+    _last: Floats | None = None
 
     def __post_init__(self) -> None:
         columns = len(self.bins)
@@ -142,11 +164,12 @@ class Sketch:
         if values.ndim != 2 or values.shape[1] != len(self.bins):
             raise OurBug(what=f"rows of shape {values.shape} for {len(self.bins)} columns", where="Sketch.add", mend="please report this")
         for start in range(0, len(values), CHUNK):
+            whole = values[start : start + CHUNK].T
             with np.errstate(over="ignore"):
-                self._add(np.ascontiguousarray(values[start : start + CHUNK].T, dtype=np.float32))
+                single = np.ascontiguousarray(whole, dtype=np.float32)
+            self._add([single[i] if own.borders.dtype == np.float32 else own.of(whole[i]) for i, own in enumerate(self.bins)], len(whole.T))
 
-    def _add(self, columns: Singles) -> None:
-        rows = columns.shape[1]
+    def _add(self, columns: Sequence[Column], rows: int) -> None:
         ranks = np.empty((len(self.bins), rows), np.float32) if self.related else None
         places = {}
         for i, column in enumerate(columns):
@@ -167,9 +190,9 @@ class Sketch:
                 ]
                 self.slice_sums += np.concatenate(members).astype(np.float32) @ ranks.T
         if self._last is not None:
-            self.repeats += columns[:, 0] == self._last
+            self.repeats += np.array([column[0] for column in columns], np.float64) == self._last
             self.pairs += 1
-        self._last = columns[:, -1].copy()
+        self._last = np.array([column[-1] for column in columns], np.float64)
         self.rows += rows
         self.pairs += rows - 1
 

@@ -30,6 +30,8 @@ def table_figures(reading: TableReading) -> dict[str, Any]:
         "judged": {"since": None if first is None else first.isoformat(), "windows": len(reading.drift.starts)},
         "columns": list(reading.drift.columns),
         "left_out": list(reading.left_out),
+        "unjudged": reading.unjudged,
+        "parts": [start.isoformat() for start in reading.parts],
         "findings": [
             {
                 "kind": f.kind,
@@ -69,6 +71,8 @@ def render_table_report(figures: Mapping[str, Any]) -> str:
     unseen += [f"{each['words']}: left out" for each in figures["misdated"]]
     unseen += [f"{figures['waiting']:,} rows wait until their window is whole"] if figures["waiting"] else []
     unseen += [f"not judged: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
+    unseen += [f"{name} {why}" for name, why in figures["unjudged"].items()]
+    unseen += [f"of the window of {day(start)}, the file seems to have a part: its rows are not counted" for start in figures["parts"]]
     sections = [_findings(figures), render_inputs(figures["inputs"])]
     return page(figures["table"], headline(figures), " · ".join([told, *unseen]), sections)
 

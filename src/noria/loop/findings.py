@@ -154,8 +154,8 @@ def _objective(reading: ObjectiveReading, now: datetime) -> Iterator[Finding]:
 
 
 def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
-    """What moves in one source is one finding, and what moves in another a second: an old one must not hide a new one. What faults tell
-    is not told as drift once more."""
+    """What begins to move together in one source is one finding, by the column that leads; what begins later, or in another source, is a
+    second: an old one must not hide a new one. What faults tell is not told as drift once more."""
     if reading is None or not len(reading.pooled):
         return
     release = current_release(world)
@@ -171,7 +171,7 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
         evidence = {**reading.to_dict(start), "looks_like": kind}
         severity: Severity = "page" if kind == "upstream fault" else "inform"
         mend = _mend(kind, moved.source)
-        yield Finding("drift", moved.source, reading.since(moved), severity, words, mend, evidence, episode=True)
+        yield Finding("drift", moved.subject, reading.since(moved), severity, words, mend, evidence, episode=True)
 
 
 def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Finding]:

@@ -19,7 +19,9 @@ from noria.monitoring.misdated import Misdated, are_few, body, outside, written
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_WINDOWS = 1_000_000
+MOST_WINDOWS = 100_000  # eleven years of hours: each is looked at, whether it has rows or not
+LEAST_WHOLE = 5  # windows that tell when the first and the last row of one usually come
+COARSER = tuple(timedelta(seconds=s) for s in (60, 300, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800))
 FIRST, LAST = since_epoch(datetime.min.replace(tzinfo=UTC)), since_epoch(datetime.max.replace(tzinfo=UTC))
 
 
@@ -39,6 +41,7 @@ class Cut:
     """A table in the order of time, with the borders of its windows. numbers: of its rows in the order in which they came, from 1
 
     untimed: rows without a time; misdated: rows whose times lie far from all others. Neither are in the table.
+    until: up to when the table is known to be whole; None where that is not said
     """
 
     table: pa.Table
@@ -52,6 +55,7 @@ class Cut:
     misdated: tuple[Misdated, ...]
     oldest: datetime
     newest: datetime
+    until: datetime | None = None
 
     @property
     def counted(self) -> bool:
@@ -78,6 +82,21 @@ class Cut:
 
     def row_of(self, start: datetime, place: int) -> int:
         return int(self.numbers[self.borders[self._places[start]] + place])
+
+    @cached_property
+    def parts(self) -> frozenset[datetime]:
+        """The windows of which a file has but a part, as it seems: its first, where rows of no other window begin so late, and its last,
+        where those of no other end so early, unless it is said up to when the table is whole."""
+        if self.counted or len(self.starts) < 2:
+            return frozenset()
+        us, _ = _microseconds(self.table.column(self.time))
+        begins = np.array([since_epoch(start) for start in self.starts], np.int64)
+        there = np.flatnonzero(np.diff(self.borders) > 0)
+        first, last = us[self.borders[there]] - begins[there], us[self.borders[there + 1] - 1] - begins[there]
+        if len(there) <= LEAST_WHOLE:
+            return frozenset()
+        found = {self.starts[0]} if first[0] > first[1:].max() else set()
+        return frozenset(found | ({self.starts[-1]} if self.until is None and last[-1] < last[:-1].min() else set()))
 
     def usual_length(self, windows: int) -> timedelta:
         """How long one of the first so many windows is, on average."""
@@ -148,6 +167,7 @@ def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime 
         misdated,
         from_epoch(int(us[0])),
         from_epoch(int(us[-1])),
+        until,
     )
 
 
@@ -184,10 +204,18 @@ def _by_time(us: NDArray[np.int64], span: timedelta, until: datetime | None, nam
         raise NotJudged(
             what=f"{end - first:,} windows of {in_words(span)}",
             where=f"{name}, {written(us[0])} to {written(us[-1])} UTC",
-            mend="cut it into longer ones (`every`), or correct the times",
+            mend=f"at most {MOST_WINDOWS:,} are looked at, with rows or without: cut it into longer ones (`every`{_coarser(us)}), "
+            "or leave older rows out",
         )
     edges = np.arange(first, max(end, first + 1) + 1) * width
     return [from_epoch(int(e)) for e in edges[:-1]], us.searchsorted(edges)
+
+
+def _coarser(us: NDArray[np.int64]) -> str:
+    """A length of windows that is long enough, in words."""
+    span = from_epoch(int(us[-1])) - from_epoch(int(us[0]))
+    enough = next((each for each in COARSER if span / each <= MOST_WINDOWS / 2), None)
+    return "" if enough is None else f", such as {in_words(enough)}"
 
 
 def _by_count(us: NDArray[np.int64], rows: int) -> tuple[list[datetime], NDArray[np.int64]]:

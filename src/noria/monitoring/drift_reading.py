@@ -6,9 +6,10 @@ columns, since when, and what it looks like.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.data.profile import STATISTICS
-from noria.monitoring.findings import OVER, began, episodes
+from noria.monitoring.drift_lives import Lives
+from noria.monitoring.findings import began, episodes
 
 Floats = NDArray[np.float64]
 Kind = Literal["upstream fault", "population shift", "changed relation", "season"]
@@ -33,7 +35,10 @@ FAULTS = {
     "spread": "a spread that has changed at once",
     "slices": "values that have moved in one slice of the rows",
 }
+VALUE_FAULTS = ("repeats", "outside", "mean_rank", "spread", "slices")  # which change what values are like, too
 SHARES_OF_ROWS = ("null_share", "repeats", "outside")  # what the figure of a fault is; of the others it is an effect
+PRESENCE = [STATISTICS.index(name) for name in SHARES_OF_ROWS]  # how many values there are that can be; the others: what they are like
+VALUES = [i for i in range(len(STATISTICS)) if i not in PRESENCE]
 MOST_NAMED = 5  # columns in one sentence
 CHANGE = 1.5  # standard deviations of a score, for which the beginning of a change is looked for
 SUDDEN, MOST_OF_A_SOURCE, STEP = 3, 0.8, 2.5  # windows, within which so many columns of one source have moved together, and so far
@@ -55,13 +60,18 @@ class Fault:
 
 @dataclass(frozen=True)
 class FaultGroup:
-    """The same fault in columns of one source in a window. first: the window from which it has lasted without a break"""
+    """The same fault in columns of one source, in which it began in one window, and as it is in another.
+
+    first: the window from which it has lasted without a break
+    eldest: whether no other columns of the source have had it for longer
+    """
 
     source: str
     statistic: str
     faults: tuple[Fault, ...]
     first: int
     window: int
+    eldest: bool = True
 
     @property
     def columns(self) -> list[str]:
@@ -69,8 +79,8 @@ class FaultGroup:
 
     @property
     def subject(self) -> str:
-        """The source; the column, if it is but one."""
-        alone = len(self.faults) == 1 or not self.source
+        """The source; the column, if it is but one, or an older fault of this kind lasts in others of the source."""
+        alone = len(self.faults) == 1 or not self.source or not self.eldest
         return f"{self.faults[0].column if alone else self.source}: {self.statistic}"
 
     def words(self, where: str = "") -> str:
@@ -83,10 +93,11 @@ class FaultGroup:
 
 @dataclass(frozen=True)
 class Movement:
-    """Columns of one source that drift at the same time, the one with most of the evidence first.
+    """Columns of one source that began to drift together, the one that led first.
 
     start: the window in which their evidence alarmed; end: that in which it was over
-    after: the window in which the movement before was over, in the same source: this one began no earlier
+    after: the window in which the movement before was over that the same column led: this one began no earlier
+    presence: whether it is the leading column's nulls, repeats or impossible values, and not what its values are like
     """
 
     source: str
@@ -94,11 +105,20 @@ class Movement:
     end: int
     columns: tuple[str, ...]
     after: int
+    presence: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The column that leads, of its source: what another begins while this lasts is another finding."""
+        led = f"{self.columns[0]} (presence)" if self.presence else self.columns[0]
+        return led if self.source in ("", self.columns[0]) else f"{self.source}: {led}"
 
 
 @dataclass(frozen=True)
 class DriftReading:
     """Evidence per window and column `(windows, columns)`, pooled `(windows,)`, against the level of alarm.
+
+    presence: the part of the evidence that is of nulls, repeats and impossible values, not of what values are like `(windows, columns)`
 
     starts: when each window began; shift: each column's mean rank minus where it usually lies, by the reference and
         the season `(windows, columns)`, from −0.5 to 0.5
@@ -111,6 +131,7 @@ class DriftReading:
     columns: tuple[str, ...]
     starts: tuple[datetime, ...]
     evidence: Floats
+    presence: Floats
     pooled: Floats
     shift: Floats
     scores: Floats
@@ -138,7 +159,27 @@ class DriftReading:
 
     def faults_of(self, window: int) -> list[Fault]:
         """The faults of a window."""
-        return [fault for fault in self.faults if fault.window == window % max(len(self.pooled), 1)]
+        return list(self._faults_by_window.get(window % max(len(self.pooled), 1), ()))
+
+    @cached_property
+    def _faults_by_window(self) -> dict[int, list[Fault]]:
+        found: dict[int, list[Fault]] = {}
+        for fault in self.faults:
+            found.setdefault(fault.window, []).append(fault)
+        return found
+
+    @cached_property
+    def lasted(self) -> dict[tuple[int, str, str], int]:
+        """The last window of each fault, by that in which it began, its column and its statistic."""
+        return {(first, f.column, f.statistic): f.window for f in self.faults for first in (self._since[f.window, f.column, f.statistic],)}
+
+    @cached_property
+    def _since(self) -> dict[tuple[int, str, str], int]:
+        """The window from which each fault has lasted without a break, by its own window, column and statistic."""
+        found: dict[tuple[int, str, str], int] = {}
+        for f in self.faults:
+            found[f.window, f.column, f.statistic] = found.get((f.window - 1, f.column, f.statistic), f.window)
+        return found
 
     def leading(self, window: int) -> list[tuple[str, float]]:
         """The columns with most evidence at a window, with their shifts: faulty ones first, then by what they are likely to hurt."""
@@ -152,59 +193,68 @@ class DriftReading:
         return [m for m in self.movements(source_of, faults_too=faults_too) if m.end == len(self.pooled)]
 
     def movements(self, source_of: Mapping[str, str], *, faults_too: bool = True) -> list[Movement]:
-        """What has drifted so far: sources (column → source; a column without one is its own) whose part of the evidence alarmed. Where no
-        source's part suffices by itself, it is that of the column that leads. faults_too: also where faults tell it anyhow"""
-        parts = self.weights * self.evidence
-        if not faults_too:
-            parts = self._less_what_faults_tell(parts)
-        sources = [source_of.get(name, name) for name in self.columns]
-        own = {source: [i for i, s in enumerate(sources) if s == source] for source in dict.fromkeys(sources)}
-        paths = {source: parts[:, columns].sum(axis=1) for source, columns in own.items()}
-        found = []
-        for source, spells in _spells(paths, [sources[i] for i in parts.argmax(axis=1)], self.level).items():
-            columns, moved = own[source], list[Movement]()
-            for start, end in spells:
-                names = tuple(self.columns[columns[i]] for i in _in_order(parts[start:end, columns], self.level))
-                last = moved[-1] if moved else None
-                if last is not None and last.end == start and last.columns[0] == names[0]:  # it has grown, and is no other one
-                    others = tuple(name for name in names if name not in last.columns)
-                    moved[-1] = replace(last, end=end, columns=last.columns + others)
-                else:
-                    moved.append(Movement(source, start, end, names, 0 if last is None else last.end))
-            found += moved
-        return found
+        """What has drifted so far. Each column has a life of its own: it begins when its weighted part of the evidence reaches the level,
+        and is over when that has ebbed; where no part suffices by itself, with those of its source, or of all columns, that no movement
+        tells yet. Columns of one source (column → source; one without is its own) that began together are one movement.
 
-    def _less_what_faults_tell(self, parts: Floats) -> Floats:
-        """Each column's part of the evidence, but for the spells that its faults tell anyhow."""
-        parts = parts.copy()
-        for column in {self.columns.index(fault.column) for fault in self.faults}:
+        Weights sum to one, and a part that is told counts for no other: over all lives together, the level keeps the budget.
+        faults_too: also where faults tell it anyhow
+        """
+        values, presence = self.weights * (self.evidence - self.presence), self.weights * self.presence
+        if not faults_too:
+            values, presence = self._less_what_faults_tell(values, VALUE_FAULTS), self._less_what_faults_tell(presence, FAULTS)
+        count, sources = len(self.columns), [source_of.get(name, name) for name in self.columns]
+        lives = Lives(np.column_stack([values, presence]), [*sources, *sources], self.level, self._lane_began)
+        return [
+            Movement(m.source, m.start, m.end, self._named(m.columns), m.after, m.columns[0] >= count)
+            for m in sorted(lives.all(), key=lambda m: m.start)
+        ]
+
+    def _named(self, lanes: Sequence[int]) -> tuple[str, ...]:
+        """The columns of lanes: those of values come first, then those of presence."""
+        return tuple(dict.fromkeys(self.columns[lane % len(self.columns)] for lane in lanes))
+
+    def _lane_began(self, window: int, lane: int) -> int:
+        count = len(self.columns)
+        return self._began(window, lane % count, of=PRESENCE if lane >= count else VALUES)
+
+    def _less_what_faults_tell(self, parts: Floats, statistics: Iterable[str]) -> Floats:
+        """Each column's part of the evidence, but for the spells that its faults tell anyhow, by these statistics."""
+        parts, told = parts.copy(), set(statistics)
+        faults: dict[str, set[int]] = {}
+        for fault in self.faults:
+            if fault.statistic in told:
+                faults.setdefault(fault.column, set()).add(fault.window)
+        for name, windows in faults.items():
+            column = self.columns.index(name)
             for start, end in episodes(parts[:, column], self.level):
-                if self._told_by_faults(column, start, end):
+                if self._told_by_faults(column, start, end, windows):
                     parts[start:end, column] = 0.0
         return parts
 
-    def _told_by_faults(self, column: int, start: int, end: int) -> bool:
+    def _told_by_faults(self, column: int, start: int, end: int, faulty: set[int]) -> bool:
         """Whether at least half of the windows in which a column stands out have a fault of it."""
         strong = np.flatnonzero((np.abs(np.nan_to_num(self.scores[start:end, column])) > MOVED).any(axis=1)) + start
-        faulty = {fault.window for fault in self.faults if fault.column == self.columns[column]}
         return 0 < len(strong) <= 2 * len(faulty.intersection(strong.tolist()))
 
     def faulty(self, window: int, source_of: Mapping[str, str]) -> list[FaultGroup]:
-        """A window's faults: those of one kind in several columns of one source belong together."""
-        groups: dict[tuple[str, str], list[Fault]] = {}
+        """A window's faults: those of one kind that began together in several columns of one source belong together."""
+        groups: dict[tuple[str, str, int], list[Fault]] = {}
         for fault in self.faults_of(window):
-            groups.setdefault((source_of.get(fault.column, ""), fault.statistic), []).append(fault)
-        found = []
-        for (source, statistic), faults in groups.items():
-            first, columns = window, {fault.column for fault in faults}
-            while first and any(f.statistic == statistic and f.column in columns for f in self.faults_of(first - 1)):
-                first -= 1
-            found.append(FaultGroup(source, statistic, tuple(faults), first, window))
-        return found
+            first = self._since[fault.window, fault.column, fault.statistic]
+            groups.setdefault((source_of.get(fault.column, ""), fault.statistic, first), []).append(fault)
+        eldest: dict[tuple[str, str], int] = {}
+        for source, statistic, first in groups:
+            eldest[source, statistic] = min(first, eldest.get((source, statistic), first))
+        return [
+            FaultGroup(source, statistic, tuple(faults), first, window, first == eldest[source, statistic])
+            for (source, statistic, first), faults in groups.items()
+        ]
 
     def since(self, moved: Movement) -> datetime:
         """When a movement began, by the column that leads it."""
-        return self.starts[self._began(moved.start, self.columns.index(moved.columns[0]), moved.after)]
+        of = PRESENCE if moved.presence else VALUES
+        return self.starts[self._began(moved.start, self.columns.index(moved.columns[0]), moved.after, of)]
 
     def how_far(self, window: int, name: str) -> str:
         """How far a column's mean has moved at a window, in words: what drifts may be its spread, its tails or its relations alone."""
@@ -213,7 +263,8 @@ class DriftReading:
 
     def kind(self, window: int, source_of: Mapping[str, str], name: str) -> Kind:
         """What it looks like, from which columns moved, when, and where they come from (column → source)."""
-        if self.faults_of(window):
+        since = {f.column: self._since[f.window, f.column, f.statistic] for f in self.faults_of(window)}
+        if name in since or any(window - first <= SUDDEN for first in since.values()):  # an older one of another column is no cause
             return "upstream fault"
         recent = np.nan_to_num(self.scores[max(window - SUDDEN, 0) : window + 1])
         strength = np.abs(recent).mean(axis=0)
@@ -233,12 +284,13 @@ class DriftReading:
                 return "upstream fault"
         return "population shift"
 
-    def _began(self, window: int, column: int, after: int = 0) -> int:
-        """When a column's drift began, as seen at a window: the most likely moment of a change in what stands out most (Page 1954), since
-        its last drift was over, and no earlier than the window `after`."""
-        over = [end for _, end in episodes(self.weights[column] * self.evidence[:, column], self.level) if end <= window]
+    def _began(self, window: int, column: int, after: int = 0, of: Sequence[int] = range(len(STATISTICS))) -> int:
+        """When a column's drift began, as seen at a window: the most likely moment of a change in what stands out most of these statistics
+        (Page 1954), since its last drift was over, and no earlier than the window `after`."""
+        part = self.presence if of is PRESENCE else self.evidence - self.presence if of is VALUES else self.evidence
+        over = [end for _, end in episodes(self.weights[column] * part[:, column], self.level) if end <= window]
         first = max([after, *over])
-        scores = np.nan_to_num(self.scores[first : window + 1, column])
+        scores = np.nan_to_num(self.scores[first : window + 1, column][:, list(of)])
         recent = scores[-SUDDEN - 1 :].mean(axis=0)
         strongest = int(np.abs(recent).argmax())
         steps = CHANGE * np.sign(recent[strongest]) * scores[:, strongest] - CHANGE**2 / 2
@@ -274,26 +326,3 @@ class DriftReading:
 def article(kind: Kind) -> str:
     """A kind with its article."""
     return f"an {kind}" if kind.startswith("u") else f"a {kind}"
-
-
-def _spells(paths: Mapping[str, Floats], leading: Sequence[str], level: float) -> dict[str, list[tuple[int, int]]]:
-    """The episodes `(first, end)` of each source's part of the evidence `(windows,)`. Where all parts together reach the level and no
-    episode lasts, one begins of the source that is leading in that window, until its part has ebbed."""
-    found = {source: episodes(path, level) for source, path in paths.items()}
-    for i in np.flatnonzero(sum(paths.values()) >= level).tolist() if paths else ():
-        if any(start <= i < end for spells in found.values() for start, end in spells):
-            continue
-        path, spells = paths[leading[i]], found[leading[i]]
-        end = next((j for j in range(i + 1, len(path)) if path[j] < OVER * path[i]), len(path))
-        grown = next((spell for spell in spells if i < spell[0] <= end), None)  # it came to suffice by itself
-        rest = [spell for spell in spells if spell != grown]
-        found[leading[i]] = sorted([*rest, (i, end if grown is None else grown[1])])
-    return found
-
-
-def _in_order(parts: Floats, level: float) -> list[int]:
-    """Which columns a movement is of, by their parts of its evidence `(windows, columns)`: the leading one, then those that came to suffice
-    by themselves."""
-    leading = int(parts[0].argmax())
-    reached = [(int(over[0]), -parts[over[0], i], i) for i in range(parts.shape[1]) if len(over := np.flatnonzero(parts[:, i] >= level))]
-    return [leading, *(i for _, _, i in sorted(reached) if i != leading)]

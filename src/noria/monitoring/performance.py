@@ -20,6 +20,7 @@ from scipy.stats import t as student
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
 from noria.monitoring.windows import Performance, Window
+from noria.statistics.baseline import shortened, skewness_shown
 from noria.statistics.confidence import Interval, mean_sequence
 from noria.statistics.e_detector import ONE_SIDED, normal_scores, shiryaev_roberts
 
@@ -157,7 +158,9 @@ def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], sinc
     values = np.array([value for _, value in judged])
     centre = 0.0 if metric == CALIBRATION or len(past) == 0 else float(past.mean())
     signs = WORSE.get(metric, (1.0,))
-    scores = np.column_stack([_scores(sign * (values - centre), sign * (past - centre), tolerance.by) for sign in signs])
+    scores = np.column_stack(
+        [_scores(sign * (values - centre), sign * (past - centre), tolerance.by, bounded=metric in BOUNDS) for sign in signs]
+    )
     evidence = shiryaev_roberts(scores, ONE_SIDED).mean(axis=1) if len(values) else np.empty(0)
     told = [w.performance for w in since if w.performance is not None and w.performance.rows]
     return PerformanceReading(
@@ -202,19 +205,27 @@ def _aucs(windows: Sequence[Performance]) -> Floats:
     return np.array([np.nan if p.auc is None else p.auc for p in windows], np.float64)
 
 
-def _scores(values: Floats, past: Floats, by: float) -> Floats:
+def _scores(values: Floats, past: Floats, by: float, *, bounded: bool) -> Floats:
     """Normal scores of `values − by`, each scaled by the spread of all windows before it.
 
     The spread is pooled from the deviations of the past and of the windows since, each about its own mean: a level that
     has moved must not pass for a spread that has grown, or the monitor would learn to overlook what it is for.
+
+    A loss without bounds has a tail: of few rows, one that was sure and wrong makes a window. Its scores on the long side are therefore
+    shortened by the skewness of the windows so far, where they show one (Wilson & Hilferty 1931), and where the past lies is not known
+    better than to its standard error, which does not count as worse.
     """
     scores = np.full(len(values), np.nan)
-    squares_before, count_before = (float(((past - past.mean()) ** 2).sum()), len(past) - 1) if len(past) > 1 else (0.0, 0)
+    before = past - past.mean() if len(past) > 1 else np.empty(0)
     for i, value in enumerate(values):
         since = values[:i]
-        squares = squares_before + (float(((since - since.mean()) ** 2).sum()) if i > 1 else 0.0)
-        degrees = count_before + max(0, i - 1)
+        apart = np.concatenate([before, since - since.mean()]) if i > 1 else before
+        degrees = max(len(before) - 1, 0) + max(0, i - 1)
         if degrees >= LEAST_PAST - 1:
-            sd = max(float(np.sqrt(squares / degrees)), 1e-6)
-            scores[i] = normal_scores(np.array((value - by) / sd), degrees)
+            sd = max(float(np.sqrt((apart**2).sum() / degrees)), 1e-6)
+            z = np.array([(value - by) / sd])
+            if not bounded:
+                unsure = 1 / np.sqrt(len(before)) if len(before) else 0.0
+                z = shortened(z - unsure, np.array([skewness_shown(apart / sd)]))
+            scores[i] = normal_scores(z, degrees)[0]
     return scores

@@ -21,7 +21,7 @@ from noria.core.clock import YEAR, duration
 from noria.core.errors import nearest
 from noria.core.sql import connect
 from noria.data.profile import Profile, profile
-from noria.data.projection import Category, Projection, fit_projections, learnt, seconds_of
+from noria.data.projection import Category, Projection, fit_projections, learnt, seconds_of, unjudged
 from noria.monitoring.cut import Cut, NotJudged, cut_table, length
 from noria.monitoring.drift import read_drift
 from noria.monitoring.drift_reading import LEAST_REFERENCE, DriftReading, FaultGroup, Movement, article
@@ -49,7 +49,8 @@ class TableReading:
     """What is to be said of a table.
 
     reference: how many windows were learnt from; profile: of those
-    drift: of the windows after them; volume: of all from the fifteenth, None where all have as many rows; left_out: columns not judged
+    drift: of the windows after them; volume: of all from the fifteenth, None where all have as many rows
+    left_out: columns not watched at all; of others only the nulls are: see `unjudged`
     """
 
     name: str
@@ -112,6 +113,16 @@ class TableReading:
         return next(_projected(self._table, self._by_column, [start]))
 
     @property
+    def parts(self) -> list[datetime]:
+        """The windows of which the table seems to have but a part, whose rows are not counted: its first, or its last."""
+        return sorted(self._table.parts)
+
+    @property
+    def unjudged(self) -> dict[str, str]:
+        """Columns whose values are not judged, such as identifiers and row counters, and why, in words."""
+        return unjudged(self._by_column)
+
+    @property
     def _source_of(self) -> dict[str, str]:
         return dict.fromkeys(self.drift.columns, self.name)
 
@@ -131,16 +142,15 @@ class TableReading:
         words = f"first of all {first} has moved ({reading.how_far(moved.start, first)}){more}; it looks like {article(kind)}"
         evidence = {"columns": list(moved.columns), "looks_like": kind, "over": self._over(moved.end - 1)}
         since = reading.since(moved)
-        return Finding("drift", moved.source, since, "inform", words, "look what has changed since then", evidence)
+        return Finding("drift", moved.subject, since, "inform", words, "look what has changed since then", evidence)
 
     def _faults(self) -> Iterator[Finding]:
         """Each once, as it was in the window in which it was first seen. Rows that come again have values that come again."""
-        groups = [g for window in range(len(self.drift.starts)) for g in self.drift.faulty(window, self._source_of)]
-        again = {g.window for g in groups if REPEATED in g.columns}
-        for group in (g for g in groups if g.statistic != "repeats" or g.window not in again):
-            if group.first == group.window:
-                last = max(g.window for g in groups if g.statistic == group.statistic and g.first == group.first)
-                yield self._fault(group, last)
+        again = {fault.window for fault in self.drift.faults if fault.column == REPEATED}
+        for window in sorted({fault.window for fault in self.drift.faults}):
+            for group in self.drift.faulty(window, self._source_of):
+                if group.first == window and (group.statistic != "repeats" or window not in again):
+                    yield self._fault(group, max(self.drift.lasted[window, name, group.statistic] for name in group.columns))
 
     def _fault(self, group: FaultGroup, last: int) -> Finding:
         start = self.drift.starts[group.first]
@@ -280,7 +290,7 @@ def _volume(cut: Cut, name: str, reference: int, budget: float) -> VolumeReading
     if cut.counted:
         return None
     counts = VolumeDetector(name, _level(cut, reference, VOLUME_SHARE * budget), cut.calendar)
-    counts.add((start, cut.count(start)) for start in cut.starts)
+    counts.add((start, cut.count(start)) for start in cut.starts if start not in cut.parts)
     return counts.reading()
 
 
@@ -293,11 +303,16 @@ def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile,
     """How the columns become numbers, what those were like in the reference, and the columns that can't. Where anything is learnt closely,
     the windows that it is learnt from are not profiled."""
     windows, past = [i for i in range(reference) if i % FITTED], cut.starts[:reference]
-    projections, left_out = fit_projections(cut.rows_of(past[::FITTED]), (cut.time, *leave_out))
+    projections, left_out = _fitted(cut, past[::FITTED], leave_out)
     if not learnt(projections):
         windows = list(range(reference))
-        projections, left_out = fit_projections(cut.rows_of(past), (cut.time, *leave_out))
+        projections, left_out = _fitted(cut, past, leave_out)
     return _profile(cut, projections, windows), projections, tuple(left_out)
+
+
+def _fitted(cut: Cut, starts: Sequence[datetime], leave_out: Sequence[str]) -> tuple[Projections, list[str]]:
+    rows = cut.rows_of(starts)
+    return fit_projections(rows, (cut.time, *leave_out), seconds_of(rows.column(cut.time)))
 
 
 def _profile(cut: Cut, projections: Projections, windows: list[int]) -> Profile:

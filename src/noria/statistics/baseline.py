@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import fdtrc
+from scipy.special import chdtri, fdtrc
 
 from noria.statistics.autocorrelation import CERTAIN, MOST, unbiased, widening
 from noria.statistics.e_detector import normal_scores
@@ -27,6 +27,7 @@ Integers = NDArray[np.int64]
 TAIL_DEGREES = 15.0
 SEASON_LEVEL = 0.001  # at which a season is believed in
 SEASONS_OF_EACH_PHASE = 4  # windows of each phase, below which no season is looked for
+BLOCKS, LEAST_BLOCKS, BLOCKS_LEVEL = (7, 28), 8, 0.001  # windows of each; of them; at which they are believed to stray further than chance
 RELEARN, LOOKS = 7, 50  # windows between two looks at the past, which moves slowly; looks while all of a long one is renewed
 LEAST_SD = 1e-6
 SKEWNESS_SHOWN, MOST_SKEWNESS = 2 / 3, 3.0  # what some dozens of windows show of the skewness that they are drawn from (simulated)
@@ -78,7 +79,7 @@ class Baseline:
         """Signed normal scores of a window's statistics, what lies within an effect floor being no effect."""
         away = value - self.expected(phase)
         z = np.sign(away) * np.maximum(0.0, np.abs(away) - floor) / self.sd(within)
-        return normal_scores(_shortened(z, self.skewness * np.sqrt(self._fewer(within))), TAIL_DEGREES)
+        return normal_scores(shortened(z, self.skewness * np.sqrt(self._fewer(within))), TAIL_DEGREES)
 
     def _fewer(self, within: Floats) -> Floats:
         """How many times fewer rows a window has than past ones, by its variance within; 1 where it has more."""
@@ -143,7 +144,7 @@ def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Seq
     """
     season, widened = season_effects(values, phase, periods)
     left = values - season[phase % len(season)]
-    mean, sd = mean_of_known(left), _sd_of_known(left)
+    mean, sd = mean_of_known(left), sd_of_known(left)
     standard = np.nan_to_num((left - mean) / np.where(sd > 0, sd, 1.0))
     spread = Spread(mean, sd * widened, _autocorrelation(standard), len(left))
     total, inside = np.nan_to_num(spread.sd**2), np.nan_to_num(np.nanmean(within, axis=0))
@@ -159,7 +160,7 @@ def mean_of_known(values: Floats) -> Floats:
     return np.where(count > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
-def _sd_of_known(values: Floats) -> Floats:
+def sd_of_known(values: Floats) -> Floats:
     """The standard deviation over the first axis of what is not NaN; NaN where fewer than two are known."""
     count = (~np.isnan(values)).sum(axis=0)
     squares = np.nan_to_num((values - mean_of_known(values)) ** 2).sum(axis=0)
@@ -167,10 +168,25 @@ def _sd_of_known(values: Floats) -> Floats:
 
 
 def _autocorrelation(standard: Floats) -> Floats:
-    """The autocorrelation at lag 1 of standardised windows `(windows, statistics)`, 0 where it does not exceed chance."""
+    """The autocorrelation at lag 1 of standardised windows `(windows, statistics)`, 0 where it does not exceed chance; or the one at which
+    means of a week's windows, or of four weeks', would stray as far as they do, where that exceeds chance: spells outlast lag 1."""
     count = len(standard)
     lag1 = unbiased((standard[1:] * standard[:-1]).sum(axis=0) / max(count - 1, 1), count)
-    return np.where(lag1 > CERTAIN / np.sqrt(count), np.clip(lag1, 0.0, MOST), 0.0)
+    found = np.where(lag1 > CERTAIN / np.sqrt(count), np.clip(lag1, 0.0, MOST), 0.0)
+    for size in BLOCKS:
+        found = np.maximum(found, _as_at_lag_1(standard, size))
+    return found
+
+
+def _as_at_lag_1(standard: Floats, size: int) -> Floats:
+    """By the variance of the means of blocks of so many windows (Carlstein 1986), as an autocorrelation at lag 1."""
+    blocks = len(standard) // size
+    if blocks < LEAST_BLOCKS:
+        return np.zeros(standard.shape[1])
+    means = standard[-blocks * size :].reshape(blocks, size, -1).mean(axis=1)
+    widened = size * means.var(axis=0, ddof=1)
+    certain = widened * (blocks - 1) > chdtri(blocks - 1, BLOCKS_LEVEL)
+    return np.where(certain, np.clip((widened - 1) / (widened + 1), 0.0, MOST), 0.0)
 
 
 def _skewness(standard: Floats) -> Floats:
@@ -178,7 +194,14 @@ def _skewness(standard: Floats) -> Floats:
     return np.asarray(np.clip((standard**3).mean(axis=0) / SKEWNESS_SHOWN, -MOST_SKEWNESS, MOST_SKEWNESS))
 
 
-def _shortened(z: Floats, skewness: Floats) -> Floats:
+def skewness_shown(standard: Floats) -> float:
+    """The skewness of what standardised windows `(windows,)` are drawn from; 0 where they are too few to show it, or show none."""
+    found = float((standard**3).mean()) if len(standard) else 0.0
+    shown = abs(found) > CERTAIN * np.sqrt(6 / max(len(standard), 1))
+    return float(np.clip(found / SKEWNESS_SHOWN, -MOST_SKEWNESS, MOST_SKEWNESS)) if shown else 0.0
+
+
+def shortened(z: Floats, skewness: Floats) -> Floats:
     """Scores on the long side of a skewed distribution as those of a normal one (of a gamma distribution; Wilson & Hilferty 1931)."""
     size, long_side = np.maximum(np.abs(skewness), 1e-6), z * np.sign(skewness) > 0
     far = np.where(long_side, np.abs(z), 0.0)
