@@ -220,6 +220,7 @@ def _prepare(folder: Path, day: datetime = BROKEN, *, steady: bool = False) -> N
     shutil.copytree(EXAMPLE, folder)
     module = (folder / "flights.py").read_text()
     for table in KNOWN:
+        assert module.count(f"data/{table}.parquet") == 1, table
         module = module.replace(f"data/{table}.parquet", f"data/{table}*.parquet")
     (folder / "flights.py").write_text(module)
     spec = importlib.util.spec_from_file_location("prepare_flights", EXAMPLE / "prepare.py")

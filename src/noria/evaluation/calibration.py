@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
-from scipy.stats import f as fisher
+from scipy.special import expit, fdtrc, logit
 
 Floats = NDArray[np.float64]
 
@@ -97,7 +96,7 @@ def measure_calibration(labels: Floats, scores: Floats, unit: NDArray[np.int64])
         error=expected_error(labels, scores),
         predicted=float(scores.mean()),
         observed=float(labels.mean()),
-        p=float(fisher.sf(statistic, 2, units - 2)),
+        p=float(fdtrc(2, units - 2, statistic)),
     )
 
 

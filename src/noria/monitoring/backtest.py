@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from noria.core.clock import YEAR
 from noria.data.profile import Profile
@@ -100,5 +100,5 @@ def suggest(reference: Profile, level: float, budget: float, calendar: Calendar,
             Window(start, "", "", int(reference.rows[p]), reference.windows[p], None) for start, p in zip(starts, places, strict=True)
         )
         counts += detector.alarms_at([level / sensitivity for sensitivity in SENSITIVITIES])
-    alarms = {s: (n / years, float(chi2.ppf(0.9, 2 * n + 2)) / 2 / years) for s, n in zip(SENSITIVITIES, counts.tolist(), strict=True)}
+    alarms = {s: (n / years, float(chdtri(2 * n + 2, 0.1)) / 2 / years) for s, n in zip(SENSITIVITIES, counts.tolist(), strict=True)}
     return Suggestion(budget, alarms)

@@ -14,9 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
-from scipy.stats import t as student
+from scipy.special import expit, logit, stdtrit
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.evaluation.metrics import ROW_LOSSES
@@ -41,6 +39,8 @@ class Expected:
 
 def calibrate(labels: Floats, scores: Floats) -> tuple[float, float]:
     """The intercept and slope that calibrate scores, by logistic regression on their logits (Platt 1999); (0, 1) where all is alike."""
+    from scipy.optimize import minimize  # half a second, which only a loop that trains has to spend
+
     if len(np.unique(labels)) < 2:
         return 0.0, 1.0
     x = logit(np.clip(scores, CLIP, 1 - CLIP))
@@ -135,5 +135,5 @@ def _residual(expected: Floats, realised: Floats, past: NDArray[np.int64]) -> tu
 def _held(expected: Floats, realised: Floats, chance: Floats, past: NDArray[np.int64], place: int) -> bool:
     """Whether the interval that the past would have given for a window held what came."""
     bias, sd = _residual(expected, realised, past)
-    wide = float(student.ppf((1 + LEVEL) / 2, len(past) - 1)) * max(sd, float(chance[place])) * np.sqrt(1 + 1 / len(past))
+    wide = float(stdtrit(len(past) - 1, (1 + LEVEL) / 2)) * max(sd, float(chance[place])) * np.sqrt(1 + 1 / len(past))
     return bool(abs(realised[place] - expected[place] - bias) <= wide)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
@@ -109,7 +109,7 @@ class PerformanceReading:
             return None
         away = float(before.mean() - newest.mean())
         error = float(before.std(ddof=1)) * np.sqrt(1 / RANKED + 1 / len(before))
-        lost = away > LOST_RANKING and away > student.isf(RANKING_CHANCE, len(before) - 1) * error
+        lost = away > LOST_RANKING and away > -stdtrit(len(before) - 1, RANKING_CHANCE) * error
         return (float(newest.mean()), float(before.mean())) if lost else None
 
     @property
