@@ -62,7 +62,7 @@ class Feed:
 
     def took(self, name: str, content: str | bytes | pa.Table) -> dict[str, int]:
         """Where the rows of a file go."""
-        return dict(self.put(name, content).ingest().balance.went)
+        return dict(self.put(name, content).ingest().balance.rows_out)
 
     def declare(self, **changed: Any) -> None:
         """Declare the table anew, with something else in it."""

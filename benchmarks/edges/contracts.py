@@ -132,7 +132,7 @@ def _held(rules: Mapping[str, Any]) -> list[int]:
     trial = Trial(contract=nr.Contract(**rules))
     done = trial.push(ROWS)
     held = sorted(int(row["id"]) for row in trial.held())
-    assert done.balance.went == {"stored": 3 - len(held), "repeated": 0, "quarantined": len(held)}, done.balance
+    assert done.balance.rows_out == {"stored": 3 - len(held), "repeated": 0, "quarantined": len(held)}, done.balance
     return held
 
 

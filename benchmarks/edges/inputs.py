@@ -104,7 +104,7 @@ def judge(tried: Input) -> Judged:
 
 
 def _of_refusal(error: nr.NoriaError, right: Any) -> Verdict:
-    in_words = bool(error.what and error.where and error.mend) and "Traceback" not in str(error) and len(error.what) < 1_000
+    in_words = bool(error.what and error.where and error.fix) and "Traceback" not in str(error) and len(error.what) < 1_000
     wanted = any(error.code in r.codes for r in _answers(right) if isinstance(r, Refused))
     return Verdict.REFUSED if wanted and in_words and error.exit_code != 70 else Verdict.WRONG
 

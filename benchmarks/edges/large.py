@@ -38,7 +38,7 @@ def run(folder: Path) -> dict[str, float]:
     start = time.perf_counter()
     store = DeltaTables(folder / "tables")
     table = nr.Table("events", nr.files("large.csv", types={"amount": "DOUBLE"}), key="id", event_time="at")
-    went = ingest(table, store, folder).balance.went
+    rows_out = ingest(table, store, folder).balance.rows_out
     seconds = time.perf_counter() - start
     version = store.latest("events")
     assert version is not None
@@ -46,7 +46,7 @@ def run(folder: Path) -> dict[str, float]:
         con.register("events", store.scan("events", version))
         rows = con.sql("SELECT count(DISTINCT id), sum(amount::DECIMAL(18, 1))::DOUBLE, count(DISTINCT customer) FROM events").fetchall()
     [(ids, total, customers)] = rows
-    return {"seconds": seconds, **went, "ids": ids, "total": total, "customers": customers}
+    return {"seconds": seconds, **rows_out, "ids": ids, "total": total, "customers": customers}
 
 
 def expected_total() -> float:

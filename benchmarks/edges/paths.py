@@ -139,9 +139,9 @@ def _ids(trial: Trial) -> list[str]:
 def _changed() -> list[int]:
     """A file that grew is read again, and nothing of it twice."""
     trial = Trial("*.csv").write("a.csv", _line("a"))
-    first = trial.ingest().balance.went["stored"]
-    second = trial.write("a.csv", _line("a") + f"b,{Z}\n").ingest().balance.went["stored"]
-    return [first, second, trial.ingest().balance.came_in]
+    first = trial.ingest().balance.rows_out["stored"]
+    second = trial.write("a.csv", _line("a") + f"b,{Z}\n").ingest().balance.rows_out["stored"]
+    return [first, second, trial.ingest().balance.rows_in]
 
 
 def _damaged_gzip() -> tuple[list[str], int]:

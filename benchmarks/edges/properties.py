@@ -153,11 +153,11 @@ def _ingested(trial: Trial, drawn: Drawn, *, from_files: bool) -> list[str]:
     wrong, stored = list[str](), 0
     for i, batch in enumerate([*drawn.batches, drawn.rows]):
         rows = arrow(drawn, batch)
-        went = (trial.write(f"f{i}.parquet", rows).ingest() if from_files else trial.push(rows)).balance.went
+        rows_out = (trial.write(f"f{i}.parquet", rows).ingest() if from_files else trial.push(rows)).balance.rows_out
         bad = sum(not storable(row) for row in batch)
-        if went["quarantined"] != bad or sum(went.values()) != len(batch):
-            wrong.append(f"batch {i}: {went} of {len(batch)} rows, {bad} of them bad")
-        stored += went["stored"]
+        if rows_out["quarantined"] != bad or sum(rows_out.values()) != len(batch):
+            wrong.append(f"batch {i}: {rows_out} of {len(batch)} rows, {bad} of them bad")
+        stored += rows_out["stored"]
     if stored != len(stored_rows(drawn)):
         wrong.append(f"{stored} rows stored, {len(stored_rows(drawn))} expected")
     bad_rows = [row for row in drawn.rows if not storable(row)]

@@ -128,8 +128,8 @@ def _refused_files(*contents: str) -> tuple[list[Any], int]:
     return sorted(row["id"] for row in trial.rows()), len(done.unreadable)
 
 
-def _mended() -> list[Any]:
-    """A file that was refused, mended later: it is tried again."""
+def _fixed() -> list[Any]:
+    """A file that was refused, fixed later: it is tried again."""
     trial = Trial().write("a.csv", f"{HEAD}r0,1,{Z}\n").write("b.csv", f"id,at\nr1,{Z}\n")
     trial.ingest()
     trial.write("b.csv", f"{HEAD}r1,2,{Z}\n").ingest()
@@ -178,7 +178,7 @@ SINGLE: list[tuple[str, Callable[[], Any], Any]] = [
         lambda: _refused_files(f"{HEAD}r0,1,{Z}\n", f"id,v,v,at\nr1,2,2,{Z}\n", f"{HEAD}r2,3,{Z}\n"),
         (["r0", "r2"], 1),
     ),
-    ("a refused file that is mended", _mended, [1, 2]),
+    ("a refused file that is fixed", _fixed, [1, 2]),
     ("a refused file is tried again, and told of again", _unread_is_retried, refused("NR-202")),
     ("a widening is said", _said, True),
     (

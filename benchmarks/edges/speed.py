@@ -36,7 +36,7 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 def _ours(path: Path) -> None:
     done = ingest(nr.Table("events", nr.files(str(path)), key="id", event_time="at"), DeltaTables(scratch()), path.parent)
-    assert done.balance.went["stored"] == ROWS
+    assert done.balance.rows_out["stored"] == ROWS
 
 
 def _bare(path: Path) -> None:

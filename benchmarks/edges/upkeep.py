@@ -40,7 +40,7 @@ class _Shop:
         self.view = nr.FeatureView("v", self.trial.table, entity="city", aggregate=aggregate)
         self.online = LmdbStore(scratch())
 
-    def tidy(self) -> None:
+    def compact(self) -> None:
         with self.trial.store.writing("events"):
             self.trial.store.compact("events")
             self.trial.store.retain("events", [], timedelta(0))
@@ -99,9 +99,9 @@ def _replayed() -> list[Any]:
 def _again() -> list[int]:
     """Files that are read again, as after a touch, are stored once."""
     trial = Trial().write("a.csv", f"id,v,at\nr0,1,{Z}\nr1,1,{Z}\nr1,1,{Z}\n")
-    first = trial.ingest().balance.went
+    first = trial.ingest().balance.rows_out
     (trial.folder / "a.csv").rename(trial.folder / "b.csv")
-    second = trial.ingest().balance.went
+    second = trial.ingest().balance.rows_out
     return [first["stored"], first["repeated"], second["stored"], second["repeated"]]
 
 
@@ -114,20 +114,24 @@ def _held_once() -> int:
 
 
 def inputs() -> Iterator[Input]:
-    tidy = _Shop.tidy
+    compact = _Shop.compact
     for name, steps, right in (
-        ("tidied before it is materialized", (_push(1), _push(2), tidy), [2.0, 2.0]),
-        ("materialized, more rows, tidied", (_push(1), _materialize(5), _push(6), tidy), [2.0, 2.0]),
-        ("tidied twice", (_push(1), _materialize(5), _push(6), tidy, tidy, _push(7), tidy), [3.0, 3.0]),
-        ("a late row after tidying", (_push(3), _materialize(5), tidy, _push(1, 5.0, 4)), [2.0, 6.0]),
-        ("a late row, tidied", (_push(3), _materialize(5), _push(1, 5.0, 4), tidy), [2.0, 6.0]),
-        ("a correction, tidied", (_push(3), _materialize(5), _push(3, 7.0, 4), tidy), [1.0, 7.0]),
+        ("compacted before it is materialized", (_push(1), _push(2), compact), [2.0, 2.0]),
+        ("materialized, more rows, compacted", (_push(1), _materialize(5), _push(6), compact), [2.0, 2.0]),
+        ("compacted twice", (_push(1), _materialize(5), _push(6), compact, compact, _push(7), compact), [3.0, 3.0]),
+        ("a late row after compaction", (_push(3), _materialize(5), compact, _push(1, 5.0, 4)), [2.0, 6.0]),
+        ("a late row, compacted", (_push(3), _materialize(5), _push(1, 5.0, 4), compact), [2.0, 6.0]),
+        ("a correction, compacted", (_push(3), _materialize(5), _push(3, 7.0, 4), compact), [1.0, 7.0]),
         (
-            "a late correction to an old value, tidied",
-            (_push(3), _push(3, 7.0, 4), _materialize(5), tidy, _push(3, 1.0, 6), tidy),
+            "a late correction to an old value, compacted",
+            (_push(3), _push(3, 7.0, 4), _materialize(5), compact, _push(3, 1.0, 6), compact),
             [1.0, 1.0],
         ),
-        ("tidied, and materialized to the same minute", (_push(1), _materialize(30), _push(2, 3.0, 3), tidy, _materialize(30)), [2.0, 4.0]),
+        (
+            "compacted, and materialized to the same minute",
+            (_push(1), _materialize(30), _push(2, 3.0, 3), compact, _materialize(30)),
+            [2.0, 4.0],
+        ),
     ):
         yield Input(KIND, name, lambda s=steps: _story(*s), (right, right), slow=len(steps) in (5, 6))
     for steps in (("compact",), ("retain",), ("compact", "retain"), ("compact", "retain", "compact", "retain")):

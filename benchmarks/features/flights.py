@@ -110,7 +110,7 @@ def by_moment(requests: pa.Table) -> Iterator[tuple[datetime, pa.Table]]:
 
 def backfill(project: Project, workspace: Workspace) -> Proof:
     """Late batches: one that is known late changes no training set and no stored value; one that claims to have been known
-    changes exactly those that it reaches, and they are mended."""
+    changes exactly those that it reaches, and they are fixed."""
     model = project.endpoint().model
     as_of = datetime(2013, 4, 1, tzinfo=UTC)
 
@@ -142,7 +142,7 @@ def backfill(project: Project, workspace: Workspace) -> Proof:
         yield Figure("late_batch_marks_entities", 0 if marked is None else marked.num_rows, "of 3 (JFK)", "=", 1)
         through = from_epoch(int((OnlineFeatures(store, [view]).state(view) or {})["through"]))
         done = materializer.run(view, through)
-        yield Figure("late_batch_mended", done.mended, "", "=", 1)
+        yield Figure("late_batch_recomputed", done.recomputed, "", "=", 1)
         yield Figure("late_batch_recomputed_besides", done.changed, "", "=", 0)
     unchanged, later = training_set()
     yield Figure("later_batch_changes_training_set", float(unchanged != before), "", "=", 0)

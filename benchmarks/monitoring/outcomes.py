@@ -18,12 +18,12 @@ from noria.monitoring.drift import DriftDetector
 from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.windows import Performance, Window, measure
-from noria.statistics.e_detector import level_for
+from noria.statistics.e_detector import threshold_for
 
 STREAMS = int(os.environ.get("STREAMS", "100"))
 YEARS = int(os.environ.get("STREAM_YEARS", "200"))
 START = datetime(2024, 1, 1, tzinfo=UTC)
-ROWS, ACCEPTED, BEFORE, AFTER, YEAR = 500, 28, 10, 20, 365
+ROWS, BASELINE, BEFORE, AFTER, YEAR = 500, 28, 10, 20, 365
 WEIGHTS = np.array([1.2, -0.8, 0.5, 0.3, 0.0])
 WITHIN = 10
 BUDGET = 1.0  # false alarms a year, of each metric
@@ -64,15 +64,15 @@ def _days(rng: np.random.Generator, count: int, *, turned: float = 1.0, offset: 
 
 def _changed(name: str, metric: str, seed: int) -> tuple[int | None, str, bool]:
     rng = np.random.default_rng([23, seed])
-    accepted, before = _days(rng, ACCEPTED), _days(rng, BEFORE)
+    baseline, before = _days(rng, BASELINE), _days(rng, BEFORE)
     changed = {"concept drift": {"turned": 0.1}, "a weaker relation": {"turned": 0.5}, "label shift": {"offset": 0.9}}
     after = _days(rng, AFTER, **changed[name])
     windows = _windows([p for _, p in [*before, *after]])
-    level = level_for(alarms_per_year=BUDGET, windows_per_year=YEAR)
-    reading = read_performance(Tolerance(metric, by=0.03), [p for _, p in accepted], windows, level)
+    threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=YEAR)
+    reading = read_performance(Tolerance(metric, by=0.03), [p for _, p in baseline], windows, threshold)
     at = reading.alarmed_at
-    known = profile(tuple(f"c{i}" for i in range(6)), np.concatenate([x for x, _ in accepted]), np.repeat(np.arange(ACCEPTED), ROWS))
-    detector = DriftDetector(known, level, Calendar(DAY, START - EPOCH - ACCEPTED * DAY))
+    known = profile(tuple(f"c{i}" for i in range(6)), np.concatenate([x for x, _ in baseline]), np.repeat(np.arange(BASELINE), ROWS))
+    detector = DriftDetector(known, threshold, Calendar(DAY, START - EPOCH - BASELINE * DAY))
     detector.add(Window(w.start, "", "", ROWS, known.statistics(x), None) for w, (x, _) in zip(windows, [*before, *after], strict=True))
     drifting = detector.reading().alarmed_at is not None
     return None if at is None or at < BEFORE else at - BEFORE + 1, reading.looks_like(inputs_moved=False), drifting
@@ -81,8 +81,8 @@ def _changed(name: str, metric: str, seed: int) -> tuple[int | None, str, bool]:
 def _quiet(metric: str, seed: int) -> int:
     rng = np.random.default_rng([29, seed])
     windows = _windows([p for _, p in _days(rng, YEAR)])
-    level = level_for(alarms_per_year=BUDGET, windows_per_year=YEAR)
-    reading = read_performance(Tolerance(metric, by=0.03), [p for _, p in _days(rng, ACCEPTED)], windows, level)
+    threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=YEAR)
+    reading = read_performance(Tolerance(metric, by=0.03), [p for _, p in _days(rng, BASELINE)], windows, threshold)
     return int(reading.alarmed_at is not None)
 
 

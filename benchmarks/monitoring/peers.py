@@ -15,7 +15,7 @@ from benchmarks.figure import Proof
 from benchmarks.monitoring.detector import run_windows
 from benchmarks.monitoring.streams import FAULTS, Stream
 from benchmarks.peers import peer_python
-from noria.statistics.e_detector import level_for
+from noria.statistics.e_detector import threshold_for
 
 PEERS = {
     "evidently": ("evidently>=0.7,<0.8", "pandas<3", "numpy<2.4"),
@@ -81,8 +81,8 @@ def _reference(stream: Stream) -> np.ndarray:
 
 
 def _ours(reference: np.ndarray, windows: np.ndarray) -> list[bool | str]:
-    level = level_for(alarms_per_year=2.0, windows_per_year=365)
-    run = run_windows(np.split(reference, REFERENCE), list(windows), level)
+    threshold = threshold_for(alarms_per_year=2.0, windows_per_year=365)
+    run = run_windows(np.split(reference, REFERENCE), list(windows), threshold)
     return [i in run.alarms for i in range(len(windows))]
 
 

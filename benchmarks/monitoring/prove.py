@@ -28,7 +28,7 @@ from benchmarks.monitoring.unprepared import unprepared
 from benchmarks.monitoring.volumes import volumes
 from benchmarks.monitoring.words import words
 from noria.monitoring.findings import episodes
-from noria.statistics.e_detector import level_for
+from noria.statistics.e_detector import threshold_for
 
 YEAR = 365
 REFERENCE = 60
@@ -165,27 +165,27 @@ def by_size(pool: ProcessPoolExecutor) -> Proof:
 
 
 def _quiet(kind: str, seed: int, reference: int) -> list[Run]:
-    levels = [level_for(alarms_per_year=budget, windows_per_year=YEAR) for budget in BUDGETS]
-    return run_at(Stream(kind, np.random.default_rng([7, seed]), columns=COLUMNS), reference, YEAR, levels)
+    thresholds = [threshold_for(alarms_per_year=budget, windows_per_year=YEAR) for budget in BUDGETS]
+    return run_at(Stream(kind, np.random.default_rng([7, seed]), columns=COLUMNS), reference, YEAR, thresholds)
 
 
 def _quarters(seed: int) -> list[Run]:
-    levels = [level_for(alarms_per_year=budget, windows_per_year=4 * YEAR) for budget in BUDGETS]
+    thresholds = [threshold_for(alarms_per_year=budget, windows_per_year=4 * YEAR) for budget in BUDGETS]
     stream = Stream("hourly and weekly season", np.random.default_rng([7, seed]), columns=COLUMNS, a_day=4)
-    return run_at(stream, REFERENCE, 4 * YEAR, levels)
+    return run_at(stream, REFERENCE, 4 * YEAR, thresholds)
 
 
 def _hourly(name: str, seed: int) -> Run:
     fault = next(f for f in FAULTS if f.name == name)
-    level = level_for(alarms_per_year=2.0, windows_per_year=24 * YEAR)
+    threshold = threshold_for(alarms_per_year=2.0, windows_per_year=24 * YEAR)
     stream = Stream("hourly and weekly season", np.random.default_rng([11, seed]), a_day=24)
-    return run(stream, 4 * 7 * 24, HOURLY_PATIENCE * fault.within + 5, level, fault.change)
+    return run(stream, 4 * 7 * 24, HOURLY_PATIENCE * fault.within + 5, threshold, fault.change)
 
 
 def _rolling(kind: str, seed: int) -> int:
-    level = level_for(alarms_per_year=ROLLING_BUDGET, windows_per_year=YEAR)
+    threshold = threshold_for(alarms_per_year=ROLLING_BUDGET, windows_per_year=YEAR)
     stream = Stream(kind, np.random.default_rng([17, seed]), columns=COLUMNS)
-    return len(run_at(stream, REFERENCE, YEAR, [level], rolling=REFERENCE)[0].alarms)
+    return len(run_at(stream, REFERENCE, YEAR, [threshold], rolling=REFERENCE)[0].alarms)
 
 
 class _Told(NamedTuple):
@@ -195,17 +195,17 @@ class _Told(NamedTuple):
 
 def _stays(seed: int) -> _Told:
     """A shift of half a standard deviation that stays."""
-    level = level_for(alarms_per_year=ROLLING_BUDGET, windows_per_year=YEAR)
+    threshold = threshold_for(alarms_per_year=ROLLING_BUDGET, windows_per_year=YEAR)
     change = next(f for f in FAULTS if f.name == "half a standard deviation").change
     stream = Stream("independent", np.random.default_rng([19, seed]))
-    reading = read_run(stream, REFERENCE, 3 * REFERENCE, level, change, rolling=REFERENCE)
-    told = episodes(reading.pooled, reading.level)
+    reading = read_run(stream, REFERENCE, 3 * REFERENCE, threshold, change, rolling=REFERENCE)
+    told = episodes(reading.pooled, reading.threshold)
     return _Told(bool(told) and told[0][0] < 3, len(told) == 1 and told[0][1] < 2 * REFERENCE)
 
 
 def _wide(seed: int, columns: int) -> Run:
-    level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
-    return run(Stream("independent", np.random.default_rng([13, seed]), columns=columns), REFERENCE, YEAR, level)
+    threshold = threshold_for(alarms_per_year=2.0, windows_per_year=YEAR)
+    return run(Stream("independent", np.random.default_rng([13, seed]), columns=columns), REFERENCE, YEAR, threshold)
 
 
 def _faulty(name: str, seed: int, reference: int) -> Run:
@@ -222,5 +222,5 @@ def _first_of_size(kind: str, size: float, seed: int) -> int:
 
 def _changed(change: Change, seed: int, reference: int, windows: int) -> Run:
     """A stream with a change, at a budget of 2 a year."""
-    level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
-    return run(Stream("independent", np.random.default_rng([11, seed])), reference, windows, level, change)
+    threshold = threshold_for(alarms_per_year=2.0, windows_per_year=YEAR)
+    return run(Stream("independent", np.random.default_rng([11, seed])), reference, windows, threshold, change)

@@ -23,7 +23,7 @@ from benchmarks.figure import Figure, Proof, most_a_year
 from benchmarks.monitoring.detector import run_windows
 from benchmarks.monitoring.peers import PEERS
 from benchmarks.peers import peer_python
-from noria.statistics.e_detector import level_for
+from noria.statistics.e_detector import threshold_for
 
 Floats = np.ndarray
 ROWS, REFERENCE, QUIET, YEAR, SHUFFLES = 500, 60, 60, 365, 12
@@ -72,16 +72,16 @@ def _judged(
     rows_each: int = ROWS,
 ) -> Proof:
     """Quiet windows of real rows, and the same with something planted."""
-    level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
+    threshold = threshold_for(alarms_per_year=2.0, windows_per_year=YEAR)
     alarms = 0
     missed: list[str] = []
     named = total = 0
     for seed in range(SHUFFLES):
         past, since = _windows(rows, seed, rows_each)
-        alarms += len(run_windows(past, since, level).alarms)
+        alarms += len(run_windows(past, since, threshold).alarms)
         for fault, (column, within, change) in faults.items():
             place = columns.index(column)
-            run = run_windows(past, [change(window.copy(), place) for window in since[:within]], level)
+            run = run_windows(past, [change(window.copy(), place) for window in since[:within]], threshold)
             total += 1
             named += run.first == f"c{place}"
             missed += [] if run.alarms else [fault]
@@ -95,10 +95,10 @@ def _judged(
 
 
 def _change(name: str, before: Floats, after: Floats) -> Proof:
-    level = level_for(alarms_per_year=2.0, windows_per_year=YEAR)
+    threshold = threshold_for(alarms_per_year=2.0, windows_per_year=YEAR)
     past, _ = _windows(before, 0)
     since = np.split(np.random.default_rng(1).permutation(after)[: 20 * ROWS], 20)
-    run = run_windows(past, since, level)
+    run = run_windows(past, since, threshold)
     told = f"after {run.alarms[0] + 1} windows, led by column {run.first}" if run.alarms else "never"
     yield f"# {name}, a change that happened: alarmed {told}"
 
@@ -109,7 +109,7 @@ def _water(path: Path) -> Proof:
         flow = np.array([float(r["Water flow [l/s]"] or "nan") for r in csv.DictReader(file)])
     values = np.column_stack([flow[1:], np.diff(flow)])
     days = [values[i : i + 24] for i in range(0, len(values) - 23, 24)]
-    run = run_windows(days[:28], days[28:], level_for(alarms_per_year=2.0, windows_per_year=YEAR))
+    run = run_windows(days[:28], days[28:], threshold_for(alarms_per_year=2.0, windows_per_year=YEAR))
     yield f"# water flow, {len(days)} days in their own order, 28 of them to learn from: {len(run.alarms)} alarms"
 
 

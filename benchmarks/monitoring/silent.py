@@ -116,11 +116,11 @@ def _all(table: str, expression: str, where: str = "TRUE") -> tuple[tuple[str, s
 
 NOTHING = Silent("", "", (), "")
 W, D = RELATED["weather"], RELATED["departures"]
-FAULTY = ("fault", "drift")
+FAULTY = ("data_quality", "drift")
 FAILURES = (
-    Silent("a source stops", "weather", ("volume", "fault"), "weather", (("weather", "SELECT * FROM src WHERE FALSE"),)),
-    Silent("a source stops", "departures", ("volume", "fault"), "departures", (("departures", "SELECT * FROM src WHERE FALSE"),)),
-    Silent("a source stops", "outcomes", ("volume", "blind"), "arrivals|outcomes", (("arrivals", "SELECT * FROM src WHERE FALSE"),)),
+    Silent("a source stops", "weather", ("volume", "data_quality"), "weather", (("weather", "SELECT * FROM src WHERE FALSE"),)),
+    Silent("a source stops", "departures", ("volume", "data_quality"), "departures", (("departures", "SELECT * FROM src WHERE FALSE"),)),
+    Silent("a source stops", "outcomes", ("volume", "no_data"), "arrivals|outcomes", (("arrivals", "SELECT * FROM src WHERE FALSE"),)),
     Silent("a source stops", "weather of one airport", ("volume", *FAULTY), W, (("weather", "SELECT * FROM src WHERE origin <> 'EWR'"),)),
     Silent("a source stops", "four fifths of departures", ("volume", *FAULTY), D, (("departures", "SELECT * FROM src WHERE hash(flight_id) % 5 = 0"),)),
     Silent("an error code is a legal value", "temperature -999 in a tenth", FAULTY, "temp", _all("weather", "temp=-999", "hash(observed_at) % 10 = 0")),
@@ -155,7 +155,7 @@ FAILURES = (
         (("departures", "SELECT * REPLACE (actual_departure + INTERVAL 1 DAY AS actual_departure) FROM src"),),
     ),
     Silent("a join drops, doubles or misses rows", "half of the carriers lost", FAULTY, D, _all("departures", "carrier='?'||carrier", "carrier < 'EV'")),
-    Silent("the wrong model answers", "one that was never released", ("fault",), "never released", answers="stranger"),
+    Silent("the wrong model answers", "one that was never released", ("data_quality",), "never released", answers="stranger"),
     Silent("the wrong model answers", "a constant", FAULTY, "prediction", answers="constant"),
     Silent("the wrong model answers", "one that is inverted", (*FAULTY, "performance"), "prediction|calibration|log_loss", answers="inverted"),
     Silent("the wrong model answers", "half of what is right", (*FAULTY, "performance"), "prediction|calibration", answers="halved"),
@@ -165,19 +165,19 @@ FAILURES = (
     Silent("the log loses rows", "all", ("lost",), "", answers="lose 100 %"),
     Silent("the log loses rows", "the last row", ("lost",), "", answers="lose last"),
     Silent("the log loses rows", "a row twice", ("lost",), "", answers="twice"),
-    Silent("late labels", "counted as negatives", ("performance", "blind"), "calibration|log_loss", _all("arrivals", "late=0")),
-    Silent("late labels", "positives never come", ("performance", "blind", "volume"), "calibration|log_loss|arrivals|outcomes", (("arrivals", "SELECT * FROM src WHERE late = 0"),)),
-    Silent("late labels", "two thirds never come", ("blind", "volume"), "outcomes|arrivals", (("arrivals", "SELECT * FROM src WHERE hash(flight_id) % 3 = 0"),)),
+    Silent("late labels", "counted as negatives", ("performance", "no_data"), "calibration|log_loss", _all("arrivals", "late=0")),
+    Silent("late labels", "positives never come", ("performance", "no_data", "volume"), "calibration|log_loss|arrivals|outcomes", (("arrivals", "SELECT * FROM src WHERE late = 0"),)),
+    Silent("late labels", "two thirds never come", ("no_data", "volume"), "outcomes|arrivals", (("arrivals", "SELECT * FROM src WHERE hash(flight_id) % 3 = 0"),)),
     Silent("late labels", "turned round", ("performance",), "calibration|log_loss", _all("arrivals", "late=1-late")),
-    Silent("late labels", "three days late", ("blind", "volume"), "outcomes|arrivals", (("arrivals", "SELECT * REPLACE (ended_at + INTERVAL 3 DAY AS ended_at) FROM src"),)),
+    Silent("late labels", "three days late", ("no_data", "volume"), "outcomes|arrivals", (("arrivals", "SELECT * REPLACE (ended_at + INTERVAL 3 DAY AS ended_at) FROM src"),)),
     Silent("the scheduler or a monitor stands still", "every source brings nothing", ("volume",), "schedule|departures|arrivals|weather", tuple((t, "SELECT * FROM src WHERE FALSE") for t in KNOWN)),
-    Silent("the scheduler or a monitor stands still", "the drift monitor fails", ("blind",), "drift", throws="_drift"),
-    Silent("the scheduler or a monitor stands still", "the performance monitor fails", ("blind",), "performance", throws="_performance"),
-    Silent("a broken experiment", "half of the shadow's rows lost", ("fault",), "challenger", answers="shadow half", shadowed=True),
-    Silent("a broken experiment", "no shadow in the morning", ("fault",), "challenger", answers="shadow morning", shadowed=True),
-    Silent("a broken experiment", "one in twenty lost", ("fault",), "challenger", answers="shadow lose 5 %", shadowed=True),
-    Silent("a broken experiment", "asked twice", ("fault",), "challenger", answers="shadow twice", shadowed=True),
-    Silent("a broken experiment", "other requests", ("fault",), "challenger", answers="shadow others", shadowed=True),
+    Silent("the scheduler or a monitor stands still", "the drift monitor fails", ("no_data",), "drift", throws="_drift"),
+    Silent("the scheduler or a monitor stands still", "the performance monitor fails", ("no_data",), "performance", throws="_performance"),
+    Silent("a broken experiment", "half of the shadow's rows lost", ("data_quality",), "challenger", answers="shadow half", shadowed=True),
+    Silent("a broken experiment", "no shadow in the morning", ("data_quality",), "challenger", answers="shadow morning", shadowed=True),
+    Silent("a broken experiment", "one in twenty lost", ("data_quality",), "challenger", answers="shadow lose 5 %", shadowed=True),
+    Silent("a broken experiment", "asked twice", ("data_quality",), "challenger", answers="shadow twice", shadowed=True),
+    Silent("a broken experiment", "other requests", ("data_quality",), "challenger", answers="shadow others", shadowed=True),
 )  # fmt: skip
 
 
@@ -291,7 +291,7 @@ def _judged(failure: Silent, week: Week, usual: Week) -> tuple[bool, str]:
         for f in week.findings
         if f["kind"] in failure.kinds and _names(f, failure.words) and (f["kind"], f["subject"], f["opened_at"]) not in known
     ]
-    return (True, f"after {_days(mine[0])} days: {mine[0]['words']}") if mine else (False, _titles(week))
+    return (True, f"after {_days(mine[0])} days: {mine[0]['summary']}") if mine else (False, _titles(week))
 
 
 def _titles(week: Week) -> str:
@@ -378,7 +378,7 @@ def _failing(*_: object) -> NoReturn:
 
 
 def _names(finding: dict[str, str], words: str) -> bool:
-    text = f"{finding['subject']} {finding['words']}"
+    text = f"{finding['subject']} {finding['summary']}"
     return any(word in text for word in words.split("|"))
 
 

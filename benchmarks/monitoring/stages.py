@@ -92,7 +92,7 @@ def _watched(folder: Path, now: datetime) -> tuple[bool, str]:
 
 def _dead(workspace: Workspace, stage: str) -> tuple[bool, str]:
     with closing(workspace.catalog()) as catalog:
-        found = [f["words"] for f in findings(catalog) if f["kind"] == "dead" and f["subject"] == stage]
+        found = [f["summary"] for f in findings(catalog) if f["kind"] == "stalled" and f["subject"] == stage]
     return (True, found[0]) if found else (False, "nothing")
 
 
@@ -124,7 +124,7 @@ def _told(folder: Path, now: datetime, url: str | None) -> tuple[bool, str]:
         os.environ["NORIA_WEBHOOK_URL"] = url
     project, workspace = load_project(folder), _workspace(folder)
     with closing(workspace.catalog()) as catalog:
-        finding = Finding("blind", "arrivals", now, "page", "no outcome came", "look at the feed", {})
+        finding = Finding("no_data", "arrivals", now, "page", "no outcome came", "look at the feed", {})
         open_elsewhere(catalog, PROJECT, finding, now, Outbox(tuple(project.settings.alerts.channels)))
         tell(catalog, project, now)
     seen = status(project, workspace)

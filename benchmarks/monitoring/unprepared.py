@@ -132,8 +132,10 @@ def _injected(name: str, table: pd.DataFrame, column: str) -> Iterator[tuple[str
         broken.loc[late, column] = change(broken.loc[late, column])
         reading = _judged(broken, 60)
         assert reading is not None, f"{name} has days enough"
-        older = [f for f in reading.findings if "label" in f.words and f.evidence["over"] is None and f.since < since]
-        told = [f for f in reading.findings if column in f.words and since - timedelta(days=2) <= f.since <= since + timedelta(days=LATER)]
+        older = [f for f in reading.findings if "label" in f.summary and f.evidence["over"] is None and f.since < since]
+        told = [
+            f for f in reading.findings if column in f.summary and since - timedelta(days=2) <= f.since <= since + timedelta(days=LATER)
+        ]
         kinds = ", ".join(f"{f.kind} since {f.since:%Y-%m-%d}" for f in told) or "not told"
         yield f"# {name}, {words} in {column} from {since:%Y-%m-%d} on, {len(older)} older finding open: {kinds}", bool(older and told)
 
@@ -171,7 +173,7 @@ def _counted(findings: list[Finding] | tuple[Finding, ...]) -> str:
 
 
 def _listed(findings: list[Finding] | tuple[Finding, ...]) -> str:
-    listed = "; ".join(f"{f.since:%Y-%m-%d} {f.words[:90]}" for f in findings[:SHOWN])
+    listed = "; ".join(f"{f.since:%Y-%m-%d} {f.summary[:90]}" for f in findings[:SHOWN])
     more = len(findings) - SHOWN
     return (f": {listed}" if listed else "") + (f"; and {more} more" if more > 0 else "")
 

@@ -14,7 +14,7 @@ from benchmarks.figure import Figure, Proof, most_a_year
 from benchmarks.monitoring.streams import HOLIDAYS
 from noria.monitoring.calendar import DAILY, Calendar
 from noria.monitoring.volume import VolumeDetector
-from noria.statistics.e_detector import level_for
+from noria.statistics.e_detector import threshold_for
 
 STREAMS = int(os.environ.get("STREAMS", "100"))
 YEARS = int(os.environ.get("STREAM_YEARS", "200"))
@@ -94,7 +94,7 @@ def _counts(kind: str, seed: int, windows: int) -> NDArray[np.int64]:
 
 def _told(counts: NDArray[np.int64], calendar: Calendar, tick: timedelta) -> list[int]:
     """The windows that stand out."""
-    detector = VolumeDetector("rows", level_for(alarms_per_year=BUDGET, windows_per_year=calendar.year or YEAR), calendar)
+    detector = VolumeDetector("rows", threshold_for(alarms_per_year=BUDGET, windows_per_year=calendar.year or YEAR), calendar)
     detector.add((START + i * tick, count) for i, count in enumerate(counts.tolist()))
     return [(unusual.start - START) // tick for unusual in detector.reading().unusual]
 

@@ -167,7 +167,7 @@ def words(pool: ProcessPoolExecutor) -> Proof:
 
 def _quiet(seed: int, weekly: bool) -> list[str]:
     reviews = Reviews(seed, weekly=weekly)
-    return [f.words for f in _judged(reviews.day(day) for day in range(REFERENCE + YEAR)).findings]
+    return [f.summary for f in _judged(reviews.day(day) for day in range(REFERENCE + YEAR)).findings]
 
 
 def _changed(place: int, seed: int) -> tuple[int | None, bool]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     )
     from noria.loop import Retrain, drift, regression, stale
     from noria.models import Model
-    from noria.monitoring import Metric, Monitor, Tolerance
+    from noria.monitoring import BusinessMetric, Monitor, Tolerance
     from noria.monitoring.table import judge_table
     from noria.release import SLO, Endpoint, Immediate, Rollout
     from noria.training import trainer
@@ -69,7 +69,7 @@ _HOMES = {
     ],
     "noria.loop": ["Retrain", "drift", "regression", "stale"],
     "noria.models": ["Model"],
-    "noria.monitoring": ["Metric", "Monitor", "Tolerance"],
+    "noria.monitoring": ["BusinessMetric", "Monitor", "Tolerance"],
     "noria.monitoring.table": ["judge_table"],
     "noria.release": ["SLO", "Endpoint", "Immediate", "Rollout"],
     "noria.training": ["trainer"],
@@ -79,13 +79,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "INGESTED",
     "SLO",
+    "BusinessMetric",
     "Contract",
     "Endpoint",
     "FeatureSet",
     "FeatureView",
     "Immediate",
     "Label",
-    "Metric",
     "Model",
     "Monitor",
     "NoriaError",

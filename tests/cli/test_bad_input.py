@@ -24,7 +24,7 @@ def refused(done: subprocess.CompletedProcess[str], code: str, *words: str) -> N
     assert "Traceback" not in done.stderr
     assert f"\nerror {code}: " in f"\n{done.stderr}"  # after the progress of what had begun
     assert "where: " in done.stderr
-    assert "mend: " in done.stderr
+    assert "fix: " in done.stderr
     for word in words:
         assert word in done.stderr
 

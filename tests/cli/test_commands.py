@@ -43,9 +43,9 @@ def test_a_project_goes_from_files_to_a_champion_step_by_step(shop: Path) -> Non
 
     assert "3 tables can be read" in noria("check")
     first = json.loads(noria("ingest", "--json"))
-    assert all(i["balance"]["holds"] and i["balance"]["went"]["repeated"] == 0 for i in first)
+    assert all(i["balance"]["holds"] and i["balance"]["rows_out"]["repeated"] == 0 for i in first)
     again = json.loads(noria("ingest", "--json"))
-    assert all(i["balance"]["went"]["stored"] == 0 for i in again)
+    assert all(i["balance"]["rows_out"]["stored"] == 0 for i in again)
     assert [i["snapshot"] for i in first] == [i["snapshot"] for i in again]
     assert [a["action"] for a in json.loads(noria("train", "--json"))] == ["train", "promote"]
     status = json.loads(noria("status", "--json"))

@@ -157,7 +157,7 @@ def raising(error: BaseException) -> Callable[[list[str]], None]:
         (SystemExit(None), 0, ""),
         (SystemExit("no more"), 1, "no more\n"),
         (KeyboardInterrupt(), 130, "stopped"),
-        (OutsideWorld(what="w", where="x", mend="m"), 3, "error NR-002: w"),
+        (OutsideWorld(what="w", where="x", fix="m"), 3, "error NR-002: w"),
         (OSError(errno.ENOSPC, "No space left on device", "f.parquet"), 3, "error NR-005: the operating system refuses: No space left"),
         (MemoryError(), 3, "NR-005"),
         (FileNotFoundError(errno.ENOENT, "none", "f"), 70, "error NR-004: this should not have happened: FileNotFoundError"),

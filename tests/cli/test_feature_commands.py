@@ -1,4 +1,4 @@
-"""The commands of data and features on the small project: the store is filled, late rows are mended, skew is named."""
+"""The commands of data and features on the small project: the store is filled, late rows are recomputed, skew is named."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ def late_visit(folder: Path, known: datetime) -> Path:
 def materialized(shop: Path) -> Path:
     noria(shop, "ingest")
     done = noria(shop, "materialize", "--at", END, "--json")
-    assert [(d["view"], d["changed"], d["mended"]) for d in done] == [("by_city", 3, 0), ("last_visit", 3, 0)]
+    assert [(d["view"], d["changed"], d["recomputed"]) for d in done] == [("by_city", 3, 0), ("last_visit", 3, 0)]
     return shop
 
 
-def test_the_store_is_filled_once_and_mended_after_a_late_row(materialized: Path) -> None:
+def test_the_store_is_filled_once_and_updated_after_a_late_row(materialized: Path) -> None:
     again = noria(materialized, "materialize", "--at", END, "--json")
-    assert [(d["changed"], d["mended"]) for d in again] == [(0, 0), (0, 0)]
+    assert [(d["changed"], d["recomputed"]) for d in again] == [(0, 0), (0, 0)]
     known = datetime.fromisoformat(END).replace(tzinfo=UTC) - timedelta(minutes=20)
     rows = pa.concat_tables([pq.read_table(materialized / "data" / "visits.parquet"), pq.read_table(late_visit(materialized, known))])
     pq.write_table(rows, materialized / "data" / "visits.parquet")
     noria(materialized, "ingest")
     assert [v["online"]["stale"] for v in noria(materialized, "features", "--json")["views"]] == [1, 1]
-    mended = noria(materialized, "materialize", "--at", END, "--json")
-    assert [(d["changed"], d["mended"]) for d in mended] == [(0, 1), (0, 1)]
+    fixed = noria(materialized, "materialize", "--at", END, "--json")
+    assert [(d["changed"], d["recomputed"]) for d in fixed] == [(0, 1), (0, 1)]
     assert [v["online"]["stale"] for v in noria(materialized, "features", "--json")["views"]] == [0, 0]
 
 
 def test_pushed_rows_count_at_once(materialized: Path) -> None:
     known = datetime.fromisoformat(END).replace(tzinfo=UTC) - timedelta(minutes=20)
     done = noria(materialized, "push", "visits", str(late_visit(materialized, known)), "--json")
-    assert done["ingested"]["balance"]["went"]["stored"] == 1
+    assert done["ingested"]["balance"]["rows_out"]["stored"] == 1
     assert {d["view"] for d in done["materialized"]} == {"by_city", "last_visit"}
     noria(materialized, "push", "visitors", str(materialized / "late.parquet"), code=2)
 
@@ -126,7 +126,7 @@ def test_tidying_keeps_the_versions_that_bundles_were_made_from(shop: Path) -> N
     noria(shop, "train")
     known = datetime.fromisoformat(END).replace(tzinfo=UTC)
     noria(shop, "push", "visits", str(late_visit(shop, known)))
-    done = {d["table"]: d for d in noria(shop, "tidy", "--older-than", "0s", "--json")["tables"]}
+    done = {d["table"]: d for d in noria(shop, "compact", "--older-than", "0s", "--json")["tables"]}
     assert done["visits"]["kept_versions"] == [0, 1]  # the bundle's, and the online store's
     assert done["visits"]["joined"] == 2
     assert all(s["holds"] for s in noria(shop, "status", "--json")["conservation"])

@@ -201,7 +201,7 @@ def test_a_prediction_and_captured_requests_are_asked_again(served: Shop, client
 
 def test_the_log_of_past_days_is_sealed_and_still_explained(served: Shop, client: ModuleType) -> None:
     [made] = client.ReturnsClient().predict([ROW])
-    assert served.noria("tidy", "--json")["logs"][0]["segments"] == 0  # today is not over
+    assert served.noria("compact", "--json")["logs"][0]["segments"] == 0  # today is not over
     assert served.noria("explain", made.id, "--json")["prediction"]["value"] == made.value
 
 

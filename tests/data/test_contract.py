@@ -1,4 +1,4 @@
-"""Contracts: each rule does what its policy says, and quarantined rows come back when they are mended."""
+"""Contracts: each rule does what its policy says, and quarantined rows come back when they are fixed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_rule_quarantines_warns_or_rejects(tmp_path: Path, contract: dict[str,
     write(tmp_path)
     done = run(tmp_path, table(**contract))
     assert (done.reasons, done.warnings) == ({reason: rows}, {})
-    assert done.balance.went == {"stored": 4 - rows, "repeated": 0, "quarantined": rows}
+    assert done.balance.rows_out == {"stored": 4 - rows, "repeated": 0, "quarantined": rows}
     for policy in ("warn", "reject"):
         folder = tmp_path / policy
         folder.mkdir()
@@ -109,22 +109,22 @@ def test_a_condition_that_the_engine_refuses_and_an_unknown_column_are_named(tmp
         check_source(table(not_null=["prise"]), tmp_path)
 
 
-def test_quarantined_rows_come_back_once_the_contract_is_mended(tmp_path: Path) -> None:
+def test_quarantined_rows_come_back_once_the_contract_is_fixed(tmp_path: Path) -> None:
     write(tmp_path)
     store = DeltaTables(tmp_path / "tables")
     strict = table(between={"price": (0, 15)}, not_null=["price"])
-    assert run(tmp_path, strict).balance.went["quarantined"] == 3
-    mended = replace(strict, contract=Contract(between={"price": (0, 30)}, not_null=["price"]))
-    done = replay_quarantine(mended, store, ReplayClock(NOW))
-    assert done.balance.went == {"stored": 1, "repeated": 0, "quarantined": 2}
+    assert run(tmp_path, strict).balance.rows_out["quarantined"] == 3
+    fixed = replace(strict, contract=Contract(between={"price": (0, 30)}, not_null=["price"]))
+    done = replay_quarantine(fixed, store, ReplayClock(NOW))
+    assert done.balance.rows_out == {"stored": 1, "repeated": 0, "quarantined": 2}
     held, kept = store.read_or_none("orders__quarantine"), store.read_or_none("orders")
     assert held is not None
     assert kept is not None
     assert sorted(held.column("id").to_pylist()) == ["o2", "o3"]
     assert sorted(kept.column("id").to_pylist()) == ["o0", "o1"]
-    again = replay_quarantine(mended, store, ReplayClock(NOW))
-    assert again.balance.went == {"stored": 0, "repeated": 0, "quarantined": 2}
-    assert run(tmp_path, mended).balance.came_in == 0
+    again = replay_quarantine(fixed, store, ReplayClock(NOW))
+    assert again.balance.rows_out == {"stored": 0, "repeated": 0, "quarantined": 2}
+    assert run(tmp_path, fixed).balance.rows_in == 0
 
 
 def test_an_added_column_is_taken_and_a_dropped_one_is_not(tmp_path: Path) -> None:

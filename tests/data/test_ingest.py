@@ -51,7 +51,7 @@ def test_new_rows_are_added_and_old_ones_are_not_added_twice(tmp_path: Path, sto
     assert ingest(TABLE, store, tmp_path).snapshot == first.snapshot
     pq.write_table(rows(5, 10), tmp_path / "b.parquet")
     second = ingest(TABLE, store, tmp_path)
-    assert second.balance.went == {"stored": 5, "repeated": 5, "quarantined": 0}
+    assert second.balance.rows_out == {"stored": 5, "repeated": 5, "quarantined": 0}
     assert second.balance.holds
     assert (second.snapshot.version, second.snapshot.rows) == (1, 15)
     assert facts(TABLE, store).rows.num_rows == 15
@@ -63,7 +63,7 @@ def test_bad_rows_go_into_quarantine_with_the_reason_once(tmp_path: Path, store:
     bad = bad.set_column(0, "id", pa.array(["a", "b", "c", "d", None, "f"], pa.string()))
     pq.write_table(bad, tmp_path / "a.parquet")
     done = ingest(TABLE, store, tmp_path)
-    assert done.balance.went == {"stored": 2, "repeated": 0, "quarantined": 4}
+    assert done.balance.rows_out == {"stored": 2, "repeated": 0, "quarantined": 4}
     assert done.reasons == {
         "value is null": 1,
         "value is outside 0 to 100": 1,
@@ -141,7 +141,7 @@ def test_a_source_that_does_not_say_when_it_was_known_is_known_when_it_came(tmp_
     pq.write_table(rows(0, 10), tmp_path / "a.parquet")
     ingest(table, store, tmp_path, clock)
     pq.write_table(rows(5, 10), tmp_path / "b.parquet")
-    assert ingest(table, store, tmp_path, clock).balance.went == {"stored": 5, "repeated": 5, "quarantined": 0}
+    assert ingest(table, store, tmp_path, clock).balance.rows_out == {"stored": 5, "repeated": 5, "quarantined": 0}
     assert ingest(table, store, tmp_path, clock).snapshot.rows == 15
     asked = [START + timedelta(hours=1), START + timedelta(hours=2), START + timedelta(days=3)]
     spine = pa.table({"city": ["ams"] * 3, "_at": pa.array(asked, pa.timestamp("us", tz="UTC"))})
@@ -177,7 +177,7 @@ def test_a_row_that_was_quarantined_supersedes_nothing_that_came_after_it(tmp_pa
     ingest(up_to(100), store, tmp_path)
     csv(tmp_path, "b.csv", f"1,{AT},5")
     ingest(up_to(100), store, tmp_path)
-    assert replay_quarantine(up_to(1000), store).balance.went["stored"] == 1
+    assert replay_quarantine(up_to(1000), store).balance.rows_out["stored"] == 1
     spine = pa.table({"id": [1], "_at": pa.array([START + timedelta(days=1)], pa.timestamp("us", tz="UTC"))})
     view = nr.FeatureView("v", up_to(1000), entity="id", latest=["v"], ttl="30d")
     assert PointInTime([facts(up_to(1000), store)]).join(spine, [view]).column("v").to_pylist() == [5]
@@ -186,5 +186,5 @@ def test_a_row_that_was_quarantined_supersedes_nothing_that_came_after_it(tmp_pa
 def test_files_are_read_again_once_their_encoding_is_declared(tmp_path: Path, store: DeltaTables) -> None:
     csv(tmp_path, "a.csv", *(f"{i},{AT},x" for i in range(4)), f"9,{AT},Zürich", encoding="latin-1")
     declared = [nr.Table("events", nr.files("*.csv", encoding=e), key="id", event_time="at") for e in (None, "latin-1")]
-    assert [ingest(t, store, tmp_path).balance.went["stored"] for t in declared] == [4, 1]
+    assert [ingest(t, store, tmp_path).balance.rows_out["stored"] for t in declared] == [4, 1]
     assert "Zürich" in facts(declared[1], store).rows.column("v").to_pylist()

@@ -184,8 +184,8 @@ def test_what_is_ingested_twice_and_read_back_is_what_came_in(drawn: tuple[dict[
             table = arrow(columns, rows)
             done = push(made.table, made.store, table)
             fresh = len(wanted - seen)
-            assert done.balance.went == {"stored": fresh, "repeated": len(good) - fresh, "quarantined": len(rows) - len(good)}
-            assert done.balance.came_in == len(rows)
+            assert done.balance.rows_out == {"stored": fresh, "repeated": len(good) - fresh, "quarantined": len(rows) - len(good)}
+            assert done.balance.rows_in == len(rows)
             seen |= wanted
             assert sorted(map(in_words, made.rows())) == sorted(seen)
             refused += len(rows) - len(good)
@@ -288,7 +288,7 @@ def test_a_text_of_a_csv_is_stored_as_what_it_says_or_kept(days: list[list[str]]
                 quoted = '"' + text.replace('"', '""') + '"' if text else ""
                 lines.append(f"r{number}_{i},{quoted},2024-01-01T00:00:00Z\n")
             done = made.put(f"{number}.csv", "id,v,at\n" + "".join(lines)).ingest()
-            assert done.balance.came_in == len(values)
+            assert done.balance.rows_in == len(values)
             _all_there(made, texts)
 
 

@@ -26,7 +26,7 @@ def at(*moments: datetime | None) -> pa.Table:
 def reasons(folder: Path, rows: Any, name: str = "a.parquet", **table: Any) -> dict[str, int]:
     made = feed(folder, **table).put(name, rows)
     done = ingest(made.table, made.store, folder / "in", ReplayClock(NOW))
-    assert done.balance.went["quarantined"] == sum(done.reasons.values())
+    assert done.balance.rows_out["quarantined"] == sum(done.reasons.values())
     return done.reasons
 
 
@@ -97,14 +97,14 @@ def test_what_says_what_is_deleted_is_refused_as_something_else(tmp_path: Path, 
 
 def test_what_says_what_is_deleted_can_be_a_text_of_a_csv(tmp_path: Path) -> None:
     made = feed(tmp_path, deleted="gone").put("a.csv", f"id,gone,at\na,true,{Z}\nb,,{Z}\nc,False,{Z}\n")
-    assert made.ingest().balance.went["stored"] == 3
+    assert made.ingest().balance.rows_out["stored"] == 3
     assert made.column("gone") == [True, None, False]
 
 
 def test_a_column_of_what_is_deleted_that_is_empty_at_first_is_no_matter(tmp_path: Path) -> None:
     made = feed(tmp_path, deleted="gone").put("a.csv", f"id,gone,at\na,,{Z}\n")
     made.ingest()
-    assert made.put("b.csv", f"id,gone,at\na,true,{Z}\n").ingest().balance.went["stored"] == 1
+    assert made.put("b.csv", f"id,gone,at\na,true,{Z}\n").ingest().balance.rows_out["stored"] == 1
 
 
 # --- where and what -----------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_a_rule_that_rejects_stores_nothing_and_shows_the_first_row(tmp_path: Pa
 def test_a_rule_that_warns_stores_the_row_and_counts_it(tmp_path: Path) -> None:
     made = feed(tmp_path, contract=nr.Contract(between={"v": (0, 10)}, unique=["v"], policy={"between": "warn", "unique": "warn"}))
     done = made.put("a.csv", f"id,v,at\na,99,{Z}\nb,99,{Z}\n").ingest()
-    assert (done.balance.went["stored"], done.reasons) == (2, {})
+    assert (done.balance.rows_out["stored"], done.reasons) == (2, {})
     assert dict(done.warnings) == {"v is outside 0 to 10": 2, "v stands twice": 2}
 
 

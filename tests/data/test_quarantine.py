@@ -45,7 +45,7 @@ def test_a_malformed_record_is_kept_as_it_stands(tmp_path: Path) -> None:
         .put("b.jsonl", f'{{"id": "d", "v": 1, "at": "{Z}"}}\n{{"id": \n')
     )
     done = made.ingest()
-    assert done.balance.went == {"stored": 3, "repeated": 0, "quarantined": 2}
+    assert done.balance.rows_out == {"stored": 3, "repeated": 0, "quarantined": 2}
     assert [(h["_place"], h["_raw"], h["id"]) for h in made.held()] == [
         ("a.csv, line 3", f"b,2,{Z},more", None),
         ("b.jsonl, line 2", '{"id":', None),
@@ -78,7 +78,7 @@ def test_nothing_is_held_twice_when_a_file_is_read_again(tmp_path: Path, ending:
 def test_equal_rows_that_are_refused_are_all_counted(tmp_path: Path) -> None:
     made = feed(tmp_path, contract=LIMIT).put("a.csv", "id,v,at\n" + f"b,99,{Z}\n" * 3)
     done = made.ingest()
-    assert (done.balance.went["quarantined"], done.reasons) == (3, {"v is outside 0 to 10": 3})
+    assert (done.balance.rows_out["quarantined"], done.reasons) == (3, {"v is outside 0 to 10": 3})
     assert len(made.held()) == 3
 
 
@@ -113,7 +113,7 @@ def test_a_quarantine_of_before_is_carried_over_as_text(tmp_path: Path) -> None:
     made.put("a.csv", f"id,v,at\na,1,{Z}\nb,99.5,{Z}\n").ingest()
     assert {(h["id"], h["v"]) for h in made.held()} == {("old", "50"), ("b", "99.5")}
     made.declare(contract=nr.Contract())
-    assert made.replay().balance.went["stored"] == 2
+    assert made.replay().balance.rows_out["stored"] == 2
     assert made.column("v") == [1.0, 99.5, 50.0]
     assert made.held() == []
 
@@ -126,10 +126,10 @@ def test_rows_are_taken_in_when_the_contract_is_corrected(tmp_path: Path) -> Non
     made.ingest()
     made.declare(contract=nr.Contract(between={"v": (0, 100)}))
     done = made.replay()
-    assert done.balance.went == {"stored": 1, "repeated": 0, "quarantined": 1}
+    assert done.balance.rows_out == {"stored": 1, "repeated": 0, "quarantined": 1}
     assert made.column("v") == [1, 99]
     assert sorted((h["id"] or "", h["_raw"]) for h in made.held()) == [("", "ragged"), ("c", None)]
-    assert made.replay().balance.went == {"stored": 0, "repeated": 0, "quarantined": 1}
+    assert made.replay().balance.rows_out == {"stored": 0, "repeated": 0, "quarantined": 1}
     assert len(made.held()) == 2
 
 
@@ -139,7 +139,7 @@ def test_rows_are_taken_in_when_the_type_is_declared(tmp_path: Path) -> None:
     made.put("b.csv", f"id,zip,at\nb,02139,{Z}\n").ingest()
     assert made.column("zip") == [10001]
     made.declare(source=nr.files("*", types={"zip": "VARCHAR"}))
-    assert made.replay().balance.went == {"stored": 1, "repeated": 0, "quarantined": 0}
+    assert made.replay().balance.rows_out == {"stored": 1, "repeated": 0, "quarantined": 0}
     assert made.column("zip") == ["10001", "02139"]
     assert made.held() == []
 
@@ -169,9 +169,9 @@ def test_what_is_taken_in_again_is_the_value_that_was_refused(tmp_path: Path) ->
     made = feed(other, contract=strict)
     made.put("0.parquet", rows.set_column(2, "v", pa.array([1.0, 2.0])).set_column(0, "id", pa.array(["x", "y"]))).ingest()
     made.put("a.parquet", rows)
-    assert made.ingest().balance.went["quarantined"] == 2
+    assert made.ingest().balance.rows_out["quarantined"] == 2
     made.declare(contract=nr.Contract())
-    assert made.replay().balance.went == {"stored": 2, "repeated": 0, "quarantined": 0}
+    assert made.replay().balance.rows_out == {"stored": 2, "repeated": 0, "quarantined": 0}
     wanted = {r["id"]: r for r in fine.rows()}
     for row in made.rows():
         if row["id"] in wanted:
@@ -181,7 +181,7 @@ def test_what_is_taken_in_again_is_the_value_that_was_refused(tmp_path: Path) ->
 def test_a_table_without_quarantine_has_nothing_to_replay(tmp_path: Path) -> None:
     made = feed(tmp_path).put("a.csv", f"id,at\na,{Z}\n")
     made.ingest()
-    assert made.replay().balance.came_in == 0
+    assert made.replay().balance.rows_in == 0
 
 
 def test_pushed_rows_are_refused_with_their_text_too(tmp_path: Path) -> None:

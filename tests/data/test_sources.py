@@ -50,12 +50,12 @@ def ids(store: DeltaTables) -> list[str]:
 def test_only_files_that_are_new_or_changed_are_read_again(tmp_path: Path, store: DeltaTables) -> None:
     events = table(nr.files("*.parquet"))
     pq.write_table(rows(0, 5), tmp_path / "a.parquet")
-    assert ingest(events, store, tmp_path).balance.came_in == 5
-    assert ingest(events, store, tmp_path).balance.came_in == 0
+    assert ingest(events, store, tmp_path).balance.rows_in == 5
+    assert ingest(events, store, tmp_path).balance.rows_in == 0
     pq.write_table(rows(5, 3), tmp_path / "b.parquet")
-    assert ingest(events, store, tmp_path).balance.came_in == 3
+    assert ingest(events, store, tmp_path).balance.rows_in == 3
     pq.write_table(rows(0, 6), tmp_path / "a.parquet")
-    assert ingest(events, store, tmp_path).balance.went == {"stored": 0, "repeated": 6, "quarantined": 0}
+    assert ingest(events, store, tmp_path).balance.rows_out == {"stored": 0, "repeated": 6, "quarantined": 0}
     assert len(ids(store)) == 8
 
 
@@ -79,8 +79,8 @@ def test_ragged_lines_of_a_csv_go_into_quarantine_with_their_text(tmp_path: Path
     lines[12] = "e11"
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
     done = ingest(table(nr.files("a.csv")), store, tmp_path)
-    assert done.balance.came_in == 30
-    assert done.balance.went == {"stored": 28, "repeated": 0, "quarantined": 2}
+    assert done.balance.rows_in == 30
+    assert done.balance.rows_out == {"stored": 28, "repeated": 0, "quarantined": 2}
     held = store.read_or_none("events__quarantine")
     assert held is not None
     assert sorted(held.column("_raw").to_pylist()) == ["e11", lines[7]]
@@ -91,7 +91,7 @@ def test_times_with_mixed_zones_are_read_and_those_without_are_quarantined(tmp_p
     times = ["2024-01-01T12:00:00Z", "2024-01-01T12:00:00+02:00", "2024-01-01 07:00:00-05", "2024-01-01T12:00:00", "yesterday", None]
     pq.write_table(pa.table({"id": [str(i) for i in range(6)], "at": times}), tmp_path / "a.parquet")
     done = ingest(table(nr.files("a.parquet")), store, tmp_path)
-    assert done.balance.went == {"stored": 3, "repeated": 0, "quarantined": 3}
+    assert done.balance.rows_out == {"stored": 3, "repeated": 0, "quarantined": 3}
     assert done.reasons == {"at is null": 1, "at is not a time with a zone": 2}
     held = store.read_or_none("events__quarantine")
     assert held is not None
@@ -108,7 +108,7 @@ def test_far_times_and_keys_that_are_no_numbers_are_quarantined(tmp_path: Path, 
     pq.write_table(good.set_column(0, "id", keys).set_column(2, "at", times), tmp_path / "a.parquet")
     done = ingest(table(nr.files("a.parquet")), store, tmp_path)
     assert done.reasons == {"id is not a number": 1, "at lies outside the years 1900 to 2200": 1}
-    assert done.balance.went["stored"] == 1
+    assert done.balance.rows_out["stored"] == 1
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +138,8 @@ def test_files_behind_an_s3_url_are_ingested_incrementally(
     for name, start in (("a", 0), ("b", 5)):
         with fs.open(f"bucket/events/{name}.parquet", "wb") as out:
             pq.write_table(rows(start, 5), out)
-        assert ingest(events, store, tmp_path).balance.came_in == 5
-        assert ingest(events, store, tmp_path).balance.came_in == 0
+        assert ingest(events, store, tmp_path).balance.rows_in == 5
+        assert ingest(events, store, tmp_path).balance.rows_in == 0
     assert len(ids(store)) == 10
     away = table(nr.files("s3://bucket/events/*.parquet", storage={**s3, "endpoint_url": "http://127.0.0.1:1"}))
     with pytest.raises(SourceAway, match="can't be read"):

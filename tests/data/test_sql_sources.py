@@ -123,8 +123,8 @@ def test_a_query_on_sqlite_is_ingested_incrementally(app: App, tmp_path: Path, s
     for start in (0, 4):
         new = [(i, f"e{i}", i, f"2024-01-01T00:0{i}:00Z") for i in range(start, start + 4)]
         app.con.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", new)
-        assert ingest(events, store, tmp_path).balance.went["stored"] == 4
-    assert ingest(events, store, tmp_path).balance.came_in == 1  # the row of the watermark itself, found again
+        assert ingest(events, store, tmp_path).balance.rows_out["stored"] == 4
+    assert ingest(events, store, tmp_path).balance.rows_in == 1  # the row of the watermark itself, found again
     assert len(ids(store)) == 8
     with pytest.raises(SourceAway, match="no such table"):
         ingest(nr.Table("events", app.source("SELECT * FROM elsewhere"), key="id", event_time="at"), store, tmp_path)
@@ -144,8 +144,8 @@ def test_a_query_on_postgresql_is_ingested_incrementally(
             "FROM generate_series(1, 50) i",
         )
         done = ingest(events, store, tmp_path)
-        assert done.balance.went["stored"] == 50
-    assert done.balance.went["repeated"] == 50  # those of the watermark's own moment
+        assert done.balance.rows_out["stored"] == 50
+    assert done.balance.rows_out["repeated"] == 50  # those of the watermark's own moment
     assert len(ids(store)) == 100
 
 
@@ -154,7 +154,7 @@ def test_rows_without_a_watermark_are_read_every_time_and_stored_once(app: App, 
     events = nr.Table("events", app.source("SELECT * FROM events", watermark="n"), key="id", event_time="at")
     for n, name in ((1, "a"), (None, "b"), (2, "c"), (None, "d")):
         app.con.execute("INSERT INTO events VALUES (?, ?, '2024-01-01T00:00:00Z')", (n, name))
-        assert ingest(events, store, tmp_path).balance.went["stored"] == 1
+        assert ingest(events, store, tmp_path).balance.rows_out["stored"] == 1
     assert ids(store) == ["a", "b", "c", "d"]
 
 
@@ -165,7 +165,7 @@ def test_a_row_that_does_not_fit_its_column_is_quarantined_and_keeps_no_other(po
         "INSERT INTO prices VALUES (1, 9.50, '2024-01-01Z'), (2, 'NaN', '2024-01-01Z'), (3, 7.25, 'infinity'), (4, NULL, '2024-01-01Z')",
     )
     done = ingest(nr.Table("events", nr.sql("SELECT * FROM prices", url=postgres), key="id", event_time="at"), store, tmp_path)
-    assert done.balance.went == {"stored": 2, "repeated": 0, "quarantined": 2}
+    assert done.balance.rows_out == {"stored": 2, "repeated": 0, "quarantined": 2}
     assert set(done.reasons) == {"price is not DECIMAL(18,2)", "at is not TIMESTAMP WITH TIME ZONE"}
     assert stored(store).sort_by("id").column("price").to_pylist() == [Decimal("9.50"), None]
     held = stored(store, "events__quarantine").column("_raw").to_pylist()
@@ -324,7 +324,7 @@ def test_declared_types_take_what_fits_and_quarantine_the_rest(app: App, tmp_pat
     app.con.executemany("INSERT INTO events VALUES (?, ?, '2024-01-01T00:00:00Z')", new)
     source = app.source("SELECT * FROM events", types={"id": "VARCHAR", "n": "DECIMAL(8, 2)"})
     done = ingest(nr.Table("events", source, key="id", event_time="at"), store, tmp_path)
-    assert done.balance.went == {"stored": 3, "repeated": 0, "quarantined": 1}
+    assert done.balance.rows_out == {"stored": 3, "repeated": 0, "quarantined": 1}
     found = stored(store).sort_by("id").to_pylist()
     assert [(row["id"], row["n"]) for row in found] == [("1", Decimal("2.50")), ("2", Decimal("3.00")), ("4", None)]
 

@@ -146,8 +146,8 @@ def test_types_meet_within_one_ingestion_as_they_do_day_by_day(tmp_path: Path) -
     made = feed(tmp_path)
     made.put("a.csv", csv("1")).put("b.csv", csv("2.5", start=1)).put("c.csv", csv("", start=2)).put("d.csv", HEAD).put("e.csv", "")
     done = made.ingest()
-    assert (done.balance.went["stored"], made.column("v")) == (3, [1.0, 2.5, None])
-    assert made.ingest().balance.came_in == 0
+    assert (done.balance.rows_out["stored"], made.column("v")) == (3, [1.0, 2.5, None])
+    assert made.ingest().balance.rows_in == 0
 
 
 # --- widening -----------------------------------------------------------------------------------------------------------
@@ -160,17 +160,17 @@ def test_a_widening_is_said_and_old_versions_stay_as_they_were(tmp_path: Path) -
     assert list(done.changes) == ["v was BIGINT, is DOUBLE"]
     assert made.column("v") == [1.0, 2.0, 2.5]
     assert [(r["v"], type(r["v"])) for r in made.rows(before.version)] == [(1, int), (2, int)]
-    assert done.balance.went == {"stored": 1, "repeated": 0, "quarantined": 0}
+    assert done.balance.rows_out == {"stored": 1, "repeated": 0, "quarantined": 0}
     assert done.snapshot.rows == 3
     assert done.snapshot.digest != before.digest
     assert current(made.table, made.store, before.version) == before
-    assert made.put("again.csv", csv("1", "2")).ingest().balance.went == {"stored": 0, "repeated": 2, "quarantined": 0}
+    assert made.put("again.csv", csv("1", "2")).ingest().balance.rows_out == {"stored": 0, "repeated": 2, "quarantined": 0}
 
 
 def test_a_widening_that_would_change_a_stored_value_is_refused_row_by_row(tmp_path: Path) -> None:
     made = days(tmp_path, csv(str(2**53 + 1)))
     done = made.put("b.csv", csv("2.5e-30", "7", start=1)).ingest()
-    assert done.balance.went == {"stored": 1, "repeated": 0, "quarantined": 1}
+    assert done.balance.rows_out == {"stored": 1, "repeated": 0, "quarantined": 1}
     assert made.column("v") == [2**53 + 1, 7]
     assert [(h["v"], h["_reason"]) for h in made.held()] == [("2.5e-30", "v is not BIGINT")]
 
@@ -205,7 +205,7 @@ def test_new_columns_are_added_and_said(tmp_path: Path) -> None:
 def test_rows_read_again_are_found_although_the_table_has_more_columns_since(tmp_path: Path) -> None:
     line = f'{{"id": "a", "v": 1, "at": "{Z}"}}\n'
     made = days(tmp_path, line, f'{{"id": "b", "v": 2.5, "w": "x", "at": "{Z}"}}\n')
-    assert made.put("again.jsonl", line).ingest().balance.went == {"stored": 0, "repeated": 1, "quarantined": 0}
+    assert made.put("again.jsonl", line).ingest().balance.rows_out == {"stored": 0, "repeated": 1, "quarantined": 0}
 
 
 # --- files that can't be taken in ---------------------------------------------------------------------------------------
@@ -266,22 +266,22 @@ def test_the_command_ends_with_2_where_a_file_was_refused(tmp_path: Path) -> Non
     assert done.returncode == 2, done.stderr
     [said] = json.loads(done.stdout)
     assert [Path(p).name for p in said["unreadable"]] == ["b.csv"]
-    assert said["balance"]["went"]["stored"] == 1
+    assert said["balance"]["rows_out"]["stored"] == 1
 
 
 @pytest.mark.parametrize("content", [HEAD, HEAD.strip()])
 def test_a_first_file_with_a_head_alone_makes_the_table_of_later_ones(tmp_path: Path, content: str) -> None:
     made = feed(tmp_path).put("a.csv", content)
-    assert made.ingest().balance.came_in == 0
-    assert made.put("b.csv", csv("1")).ingest().balance.went["stored"] == 1
-    assert (made.ingest().balance.came_in, made.types()["v"]) == (0, "int64")
+    assert made.ingest().balance.rows_in == 0
+    assert made.put("b.csv", csv("1")).ingest().balance.rows_out["stored"] == 1
+    assert (made.ingest().balance.rows_in, made.types()["v"]) == (0, "int64")
 
 
 def test_a_first_file_of_zero_bytes_is_nothing_yet(tmp_path: Path) -> None:
     made = feed(tmp_path).put("a.csv", "")
     with pytest.raises(NothingThere):
         made.ingest()
-    assert made.put("b.csv", csv("1")).ingest().balance.went["stored"] == 1
+    assert made.put("b.csv", csv("1")).ingest().balance.rows_out["stored"] == 1
 
 
 # --- names --------------------------------------------------------------------------------------------------------------
@@ -361,7 +361,7 @@ def test_a_type_declared_later_is_taken_where_it_keeps_every_value(tmp_path: Pat
     done = made.put("b.csv", f"id,zip,at\nb,02139,{Z}\n").ingest()
     assert list(done.changes) == ["zip was BIGINT, is VARCHAR"]
     assert made.column("zip") == ["10001", "02139"]
-    assert made.put("c.csv", f"id,zip,at\na,10001,{Z}\n").ingest().balance.went["repeated"] == 1
+    assert made.put("c.csv", f"id,zip,at\na,10001,{Z}\n").ingest().balance.rows_out["repeated"] == 1
 
 
 def test_a_type_declared_later_that_would_lose_a_value_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
@@ -438,7 +438,7 @@ def test_a_table_whose_first_rows_have_no_time_with_a_zone_is_refused_with_an_ex
         check_source(made.table, tmp_path / "in")
     assert made.store.latest("events") is None
     made.put("b.csv", f"id,at\nd,{Z}\n")
-    assert made.ingest().balance.went == {"stored": 1, "repeated": 0, "quarantined": 0}
+    assert made.ingest().balance.rows_out == {"stored": 1, "repeated": 0, "quarantined": 0}
     assert made.put("c.csv", f"id,at\ne,{text}\n").ingest().reasons == {"at is null": 1, "at is not a time with a zone": 3}, (
         "a.csv is tried again"
     )
@@ -477,19 +477,19 @@ def test_a_table_that_was_written_with_narrow_types_takes_new_rows(tmp_path: Pat
     facts = {
         "digest": "d",
         "weeks": {},
-        "balance": {"stage": "s", "came_in": 1, "went": {"stored": 1, "repeated": 0, "quarantined": 0}, "holds": True},
+        "balance": {"stage": "s", "rows_in": 1, "rows_out": {"stored": 1, "repeated": 0, "quarantined": 0}, "holds": True},
         "watermark": {},
         "newest": None,
     }
     made.store.append("events", old, facts)
     new = dated(0, i=[2**40], s=[2**40], f=[0.25], d=[D("123456.75")], t=pa.array([START], pa.timestamp("ns", tz="UTC")), l=[[2**40]])
     done = made.put("a.parquet", new).ingest()
-    assert done.balance.went == {"stored": 1, "repeated": 0, "quarantined": 0}
+    assert done.balance.rows_out == {"stored": 1, "repeated": 0, "quarantined": 0}
     e, o = made.rows()
     assert (o["i"], o["s"], o["d"], o["l"]) == (7, 7, D("1.25"), [1])
     assert o["f"] == pytest.approx(0.1, rel=1e-7)
     assert (e["i"], e["s"], e["f"], e["d"], e["l"]) == (2**40, 2**40, 0.25, D("123456.75"), [2**40])
-    assert made.put("b.parquet", new).ingest().balance.went["repeated"] == 1
+    assert made.put("b.parquet", new).ingest().balance.rows_out["repeated"] == 1
 
 
 # --- checking -----------------------------------------------------------------------------------------------------------

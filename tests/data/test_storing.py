@@ -62,7 +62,7 @@ def test_rows_that_differ_in_anything_are_two(tmp_path: Path) -> None:
     made = feed(tmp_path)
     values = pa.array([[1], [1, None], [], None, [2]], pa.list_(pa.int64()))
     made.put("a.parquet", pa.table({"id": ["a"] * 5, "at": pa.array([START] * 5, pa.timestamp("us", tz="UTC")), "v": values}))
-    assert made.ingest().balance.went["stored"] == 5
+    assert made.ingest().balance.rows_out["stored"] == 5
     assert sorted(map(str, made.column("v"))) == sorted(map(str, values.to_pylist()))
 
 
@@ -72,7 +72,7 @@ def test_rows_that_ingestion_stamps_are_stored_once_too(tmp_path: Path) -> None:
     for i, count in enumerate((2, 0, 0)):
         pq.write_table(rows, tmp_path / "in" / f"{i}.parquet")
         done = ingest(made.table, made.store, tmp_path / "in", ReplayClock(START + timedelta(days=i + 1)))
-        assert done.balance.went == {"stored": count, "repeated": 2 - count, "quarantined": 0}
+        assert done.balance.rows_out == {"stored": count, "repeated": 2 - count, "quarantined": 0}
     pq.write_table(dated(2, v=[1.0]), tmp_path / "in" / "new.parquet")
     ingest(made.table, made.store, tmp_path / "in", ReplayClock(START + timedelta(days=9)))
     assert [t - START for t in made.column("_ingested_at")] == [timedelta(), timedelta(minutes=1), timedelta(days=9)]
@@ -241,7 +241,7 @@ def test_the_sum_of_all_ingestions_adds_up(tmp_path: Path) -> None:
     for i, values in enumerate(([1, 99], [2, 3], [1, "x"], [])):
         made.put(f"{i}.csv", HEAD + "".join(f"r{v},{v},{Z}\n" for v in values)).ingest()
     total = made.store.details("events")["balance"]
-    assert (total["came_in"], total["went"]) == (6, {"stored": 3, "repeated": 1, "quarantined": 2})
+    assert (total["rows_in"], total["rows_out"]) == (6, {"stored": 3, "repeated": 1, "quarantined": 2})
     assert current(made.table, made.store).rows == len(made.rows()) == 3
 
 

@@ -93,19 +93,19 @@ def counting(clicks: Clicks, monkeypatch: pytest.MonkeyPatch) -> Clicks:
 
 def test_a_redis_stream_is_stored_once_and_what_is_no_row_is_counted(clicks: Clicks) -> None:
     clicks.add(20)
-    assert clicks.ingest().balance.went["stored"] == 20
+    assert clicks.ingest().balance.rows_out["stored"] == 20
     bad = [b"{", b"\xff", b"[1]", b'{"id": "x", "value": "much", "at": "2024-01-01T00:00:00Z"}', b'{"id": "y", "value": 1}']
     for body in bad:
         clicks.send(body)
     clicks.server.xadd("clicks", {"other": "field"})
     clicks.send(json.dumps({"id": "good", "value": None, "at": "2024-01-01T01:00:00+01:00"}))
     done = clicks.ingest()
-    assert done.balance.came_in == 7
-    assert done.balance.went == {"stored": 1, "repeated": 0, "quarantined": 6}
+    assert done.balance.rows_in == 7
+    assert done.balance.rows_out == {"stored": 1, "repeated": 0, "quarantined": 6}
     assert {"value is not DOUBLE", "at is null", "not a JSON object", "not valid JSON: not UTF-8", "the message is empty"} <= set(
         done.reasons
     )
-    assert clicks.ingest().balance.came_in == 0
+    assert clicks.ingest().balance.rows_in == 0
     assert clicks.rows().num_rows == 21
     away = nr.Table("events", nr.stream(f"unix://{clicks.folder}/nobody.socket", "clicks", columns=COLUMNS), key="id", event_time="at")
     with pytest.raises(SourceAway, match="clicks"):
@@ -122,16 +122,16 @@ def test_everything_that_was_there_is_read_in_pieces_and_nothing_that_came_later
         clicks.add(15)  # a producer that is faster than the reader
     assert len(pieces) == 3
     assert pieces[0] == "clicks"
-    assert clicks.ingest().balance.came_in == 25 + 45
-    assert clicks.ingest().balance.came_in == 0
+    assert clicks.ingest().balance.rows_in == 25 + 45
+    assert clicks.ingest().balance.rows_in == 0
 
 
 def test_a_stream_that_is_not_there_yet_is_an_empty_table_of_the_declared_columns(clicks: Clicks) -> None:
-    assert clicks.ingest().balance.came_in == 0
-    assert clicks.ingest().balance.came_in == 0
+    assert clicks.ingest().balance.rows_in == 0
+    assert clicks.ingest().balance.rows_in == 0
     assert clicks.rows().column_names[:3] == ["id", "value", "at"]
     clicks.add(3)
-    assert clicks.ingest().balance.came_in == 3
+    assert clicks.ingest().balance.rows_in == 3
 
 
 def test_the_reader_is_closed_when_nobody_wants_more(clicks: Clicks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_a_trimmed_stream_that_was_read_to_its_end_has_lost_nothing(kind: str, r
     stream.server.xtrim("clicks", maxlen=0, approximate=False)
     assert stream.lost() == {}
     stream.add(1)
-    assert stream.ingest().balance.came_in == 1
+    assert stream.ingest().balance.rows_in == 1
 
 
 @pytest.mark.parametrize("kind", ["clicks", "counting"])
@@ -232,7 +232,7 @@ def test_a_stream_that_was_made_anew_is_read_from_its_start_and_told(clicks: Cli
     clicks.send('{"id": "a", "at": "2024-01-01T00:00:00Z"}', id="900-1")
     clicks.ingest()
     clicks.server.delete("clicks")
-    assert clicks.ingest().balance.came_in == 0
+    assert clicks.ingest().balance.rows_in == 0
     clicks.send('{"id": "b", "at": "2024-01-01T00:00:00Z"}', id="5-1")
     [(reason, count)] = clicks.lost().items()
     assert "made anew" in reason

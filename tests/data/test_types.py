@@ -242,9 +242,9 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Feed:
     """All types in one table: pushed, then other values, then nothing but nulls."""
     made = feed(tmp_path_factory.mktemp("pushed"))
     for start, part in ((0, "first"), (2, "second")):
-        assert push(made.table, made.store, dated(start, **columns(NAMES, part))).balance.went["stored"] == 2
+        assert push(made.table, made.store, dated(start, **columns(NAMES, part))).balance.rows_out["stored"] == 2
     nulls = dated(4, **{n: pa.nulls(1, KINDS[n].type) for n in NAMES})
-    assert push(made.table, made.store, nulls).balance.went["stored"] == 1
+    assert push(made.table, made.store, nulls).balance.rows_out["stored"] == 1
     return made
 
 

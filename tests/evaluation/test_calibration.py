@@ -38,13 +38,13 @@ def test_calibrated_scores_are_refused_no_more_often_than_the_level_says_though_
 
 def test_scores_that_are_too_timid_or_too_extreme_say_so() -> None:
     timid, extreme, high, fine = drawn(1, 1.76, -1.3), drawn(1, 0.6), drawn(2, intercept=-0.4), drawn(2)
-    assert "not calibrated" in timid.words
-    assert "too close to the middle" in timid.words
-    assert "slope 1." in timid.words
-    assert "too extreme" in extreme.words
-    assert "(too high)" in high.words
-    assert "consistent with calibrated probabilities" in fine.words
-    assert "not calibrated" not in fine.words
+    assert "not calibrated" in timid.summary
+    assert "too close to the middle" in timid.summary
+    assert "slope 1." in timid.summary
+    assert "too extreme" in extreme.summary
+    assert "(too high)" in high.summary
+    assert "consistent with calibrated probabilities" in fine.summary
+    assert "not calibrated" not in fine.summary
 
 
 def test_the_expected_error_is_the_distance_of_scores_from_shares() -> None:

@@ -15,7 +15,7 @@ def policy(loss: float, retrainings: int) -> dict[str, Any]:
     return {"log_loss": loss, "auc": 0.7, "predictions": 100, "retrainings": retrainings, "promotions": retrainings, "seconds": 1.0}
 
 
-DRIFT = {"evidence": 2000.0, "level": 1000.0, "windows": 40}
+DRIFT = {"evidence": 2000.0, "threshold": 1000.0, "windows": 40}
 INTERVAL = {"mean": 0.01, "lower": -0.01, "upper": 0.03, "units": 5}
 
 

@@ -75,13 +75,13 @@ def test_an_incident_is_shown_with_what_happened_and_who_was_told(replayed: Path
     noria(replayed, "findings", "ack", worse["key"], "--by", "Ada")
     waiting = noria(replayed, "monitor", "report", "--incident", worse["key"])
     assert {"acknowledged": "by Ada", "not told": "log: acknowledged"}.items() <= {
-        t["what"]: t["words"] for t in waiting["timeline"]
+        t["what"]: t["summary"] for t in waiting["timeline"]
     }.items()
     noria(replayed, "watch", "--once", code=1)  # which sends what waits; and no stage lives here
     noria(replayed, "findings", "resolve", worse["key"], "--by", "Ada")
     over = noria(replayed, "monitor", "report", "--incident", worse["key"])
-    assert {"told": "log: acknowledged"}.items() <= {t["what"]: t["words"] for t in over["timeline"]}.items()
-    assert f"performance of {worse['subject']}, closed by Ada" in [t["words"] for t in over["timeline"]]
+    assert {"told": "log: acknowledged"}.items() <= {t["what"]: t["summary"] for t in over["timeline"]}.items()
+    assert f"performance of {worse['subject']}, closed by Ada" in [t["summary"] for t in over["timeline"]]
     assert "closed by Ada" in Path(over["report"]).read_text()
 
 

@@ -42,9 +42,9 @@ class Shop:
 
     def materialize(self, at: int) -> tuple[int, int]:
         done = Materializer(self.online, self.tables).run(VIEW, minute(at))
-        return done.changed, done.mended
+        return done.changed, done.recomputed
 
-    def tidy(self) -> None:
+    def compact(self) -> None:
         with self.tables.writing("visits"):
             self.tables.compact("visits")
             self.tables.retain("visits", [], timedelta(0))
@@ -78,7 +78,7 @@ def test_rows_that_came_late_are_found_though_the_version_before_them_was_remove
     shop.materialize(5)
     shop.visit("c", "ams", at=3)
     shop.visit("d", "cph", at=3)
-    shop.tidy()
+    shop.compact()
     assert shop.materialize(10) == (0, 2)
     assert [shop.serves(city, 10)[0] for city in ("ams", "ber", "cph")] == [2, 1, 1]
 
@@ -87,7 +87,7 @@ def test_a_removed_version_costs_one_comparison_and_changes_nothing_that_was_rig
     shop.visit("a", "ams", at=1)
     shop.materialize(5)
     shop.visit("b", "ams", at=7)
-    shop.tidy()
+    shop.compact()
     assert shop.materialize(6) == (0, 0)
     assert shop.materialize(8) == (1, 0)
     assert shop.serves("ams", 8) == [2, 2]
@@ -182,7 +182,7 @@ def test_values_of_the_whole_table_are_served_as_training_sees_them(shop: Shop) 
     assert Materializer(shop.online, shop.tables).run(everything, minute(5)).changed == 1
     shop.visit("b", "ber", value=3.0, at=2)
     done = Materializer(shop.online, shop.tables).run(everything, minute(5))
-    assert (done.changed, done.mended) == (0, 1)
+    assert (done.changed, done.recomputed) == (0, 1)
     assert OnlineFeatures(shop.online, [everything]).verify() == 1
     asked = pa.table({"order": ["x", "y"], "_at": pa.array([minute(5)] * 2, UTC_US)})
     served = OnlineFeatures(shop.online, [everything]).lookup(asked, minute(5))

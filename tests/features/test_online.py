@@ -64,8 +64,8 @@ def served_from_now_on(store: OnlineStore, city: str, asked: nr.FeatureView) -> 
 
 @settings(max_examples=12, deadline=None)
 @given(events, events)
-def test_a_late_batch_marks_what_it_changes_and_that_is_mended(first: Rows, late: Rows) -> None:
-    """The marked entities are exactly those that would be served other values, and after mending none would."""
+def test_a_late_batch_marks_what_it_changes_and_that_is_fixed(first: Rows, late: Rows) -> None:
+    """The marked entities are exactly those that would be served other values, and after recomputing none would."""
     asked = view(None)
     with tempfile.TemporaryDirectory() as scratch:
         tables, store, fresh = DeltaTables(Path(scratch) / "t"), LmdbStore(Path(scratch) / "o"), LmdbStore(Path(scratch) / "f")
@@ -78,7 +78,7 @@ def test_a_late_batch_marks_what_it_changes_and_that_is_mended(first: Rows, late
         marked = Materializer(store, tables).stale(asked)
         assert differing == set(marked.column("city").to_pylist() if marked else [])
         done = Materializer(store, tables).run(asked, moment(320))
-        assert (done.changed, done.mended) == (0, len(differing))
+        assert (done.changed, done.recomputed) == (0, len(differing))
         assert Materializer(store, tables).stale(asked) is None
         assert {city: served_from_now_on(store, city, asked) for city in expected} == expected
         store.close()
@@ -92,7 +92,7 @@ def test_running_again_writes_nothing(tmp_path: Path) -> None:
     asked = view("15m")
     assert Materializer(store, tables).run(asked, moment(30)).changed == 1
     again = Materializer(store, tables).run(asked, moment(30))
-    assert (again.changed, again.mended) == (0, 0)
+    assert (again.changed, again.recomputed) == (0, 0)
 
 
 def test_a_changed_definition_is_made_afresh_and_the_old_records_go(tmp_path: Path) -> None:

@@ -254,14 +254,14 @@ def test_a_view_without_an_entity_gives_values_of_the_whole_table_offline_and_on
     shop.online.close()
 
 
-def test_late_rows_mend_a_view_without_an_entity(tmp_path: Path) -> None:
+def test_late_rows_change_a_view_without_an_entity(tmp_path: Path) -> None:
     view = nr.FeatureView("v", TABLE, entity=(), aggregate=every("1h"), latest={"newest": "value"}, ttl="1h")
     shop = Shop(tmp_path, view)
     push(TABLE, shop.tables, rows(1, 2))
     shop.served(31)
     push(TABLE, shop.tables, pa.table({"id": ["late"], "city": ["z"], "happened": at(3), "value": [7.0]}))
     done = Materializer(shop.online, shop.tables).run(view, START + timedelta(minutes=31))
-    assert (done.changed, done.mended) == (0, 1)
+    assert (done.changed, done.recomputed) == (0, 1)
     assert shop.served(31).tolist() == [[3.0, 10.0, 1.0, 7.0]] * 2
     shop.online.close()
 

@@ -18,7 +18,7 @@ from noria.core.errors import UserMistake
 from noria.loop.backtest import read_incidents
 from projects import START, write_project
 
-BROKEN, MENDED = START + timedelta(days=60), START + timedelta(days=70)
+BROKEN, FIXED = START + timedelta(days=60), START + timedelta(days=70)
 
 
 def backtest(shop: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +40,7 @@ def dear(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "data" / "orders.parquet"
     orders = pq.read_table(path)
     at = orders.column("placed_at").to_numpy().astype("datetime64[us]")
-    wrong = (at >= np.datetime64(BROKEN.replace(tzinfo=None))) & (at < np.datetime64(MENDED.replace(tzinfo=None)))
+    wrong = (at >= np.datetime64(BROKEN.replace(tzinfo=None))) & (at < np.datetime64(FIXED.replace(tzinfo=None)))
     price = np.where(wrong, 1.5, 1.0) * orders.column("price").to_numpy()
     pq.write_table(orders.set_column(orders.column_names.index("price"), "price", pa.array(price)), path)
     subprocess.run([sys.executable, "-m", "noria", "ingest", "--json"], cwd=folder, check=True, capture_output=True)
@@ -51,7 +51,7 @@ def dear(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def incidents(tmp_path: Path) -> Path:
     path = tmp_path / "incidents.csv"
     path.write_text(
-        f"name,start,end\nnew prices,{BROKEN.isoformat()},{MENDED.isoformat()}\nnobody noticed,2024-02-20T00:00:00Z,2024-02-21T00:00:00Z\n"
+        f"name,start,end\nnew prices,{BROKEN.isoformat()},{FIXED.isoformat()}\nnobody noticed,2024-02-20T00:00:00Z,2024-02-21T00:00:00Z\n"
     )
     return path
 

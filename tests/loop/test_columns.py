@@ -199,7 +199,7 @@ def test_every_window_is_measured_and_nothing_was_served_wrongly(lived: Mapping[
     assert skew.rows > 700
     assert skew.worst is None
     kinds = {f.kind for f in lived[name].world.catalog.rows(sa.select(db.findings))}
-    assert not kinds & {"skew", "blind", "shadow"}
+    assert not kinds & {"skew", "no_data", "shadow"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -234,7 +234,7 @@ def test_a_card_claims_calibration_only_where_it_was_measured(lived: Mapping[str
         measured = Calibration(**opened.manifest.metrics["calibration"])
         assert measured.units >= 7  # the whole holdout, of which the champion may have seen a part
         assert measured.rows >= detail["metrics"]["holdout_rows"]
-        assert measured.words in card
+        assert measured.summary in card
         assert ("consistent with calibrated" in card) == measured.holds
 
 

@@ -65,7 +65,7 @@ def test_without_a_champion_one_is_trained_once() -> None:
 def test_a_regression_retrains_with_its_evidence() -> None:
     (action,) = decide(state(monitors=Monitors(performance=(reading(100.0),))))
     assert (action.verb, action.reason) == ("train", "regression: log_loss moved by +0.400")
-    assert action.evidence["level"] == 100.0
+    assert action.evidence["threshold"] == 100.0
 
 
 def test_age_is_the_champions_and_the_cooldown_is_the_last_attempts() -> None:

@@ -105,7 +105,7 @@ def test_each_endpoint_is_replayed_as_it_would_be_alone(together: tuple[Project,
 def test_status_monitors_and_explanations_show_each_endpoint_its_own(together: tuple[Project, dict[str, Replayed]]) -> None:
     project, found = together
     for name in ("again", "project"):
-        finding = Finding("fault", "price", SPAN.end, "page", "words", "mend", {})
+        finding = Finding("data_quality", "price", SPAN.end, "page", "words", "fix", {})
         for world in (found["again"].worlds[0], found["again"].home):
             open_elsewhere(world.catalog, name, finding, SPAN.end, Outbox())
     shown = status(project, Workspace.of(project.folder, project.settings))

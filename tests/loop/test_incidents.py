@@ -55,8 +55,8 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
     opened.close()
 
 
-def found(subject: str = "price", kind: Kind = "fault", since: datetime = NOW) -> Finding:
-    return Finding(kind, subject, since, "page", f"{subject} is wrong", "mend it", {"share": 0.2})
+def found(subject: str = "price", kind: Kind = "data_quality", since: datetime = NOW) -> Finding:
+    return Finding(kind, subject, since, "page", f"{subject} is wrong", "fix it", {"share": 0.2})
 
 
 def seen(*given: Finding, judged: tuple[Kind, ...] = KINDS) -> Observed:
@@ -198,7 +198,7 @@ def test_no_more_than_so_many_an_hour_and_the_rest_later(catalog: Catalog) -> No
 
 def test_the_watcher_and_the_controller_do_not_open_the_same_thing_twice(catalog: Catalog) -> None:
     for hour in range(3):
-        open_elsewhere(catalog, "project", found("loop", "dead", NOW + hour * HOUR), NOW + hour * HOUR, OUTBOX)
+        open_elsewhere(catalog, "project", found("loop", "stalled", NOW + hour * HOUR), NOW + hour * HOUR, OUTBOX)
     assert still_open(catalog) == ["loop"]
 
 

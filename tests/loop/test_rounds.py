@@ -69,15 +69,15 @@ def test_a_stage_that_is_frozen_is_told_by_another_process_and_over_when_it_goes
         until(lambda: any(b.stage == LOOP for b in beats(shop / ".noria", LocalFiles())), 300)
         stack.enter_context(running(shop, "watch", "--every", "500ms"))
         until(lambda: any(b.stage == "watch" for b in beats(shop / ".noria", LocalFiles())), 300)
-        assert LOOP not in open_findings(shop, "dead")
+        assert LOOP not in open_findings(shop, "stalled")
         loop.send_signal(signal.SIGSTOP)
         signs = shop / ".noria" / FOLDER
-        dead_at = lambda: LOOP in json.loads((signs / "watch.json").read_text())["saw"]["dead"]  # noqa: E731
+        dead_at = lambda: LOOP in json.loads((signs / "watch.json").read_text())["saw"]["stalled"]  # noqa: E731
         assert until(dead_at, 20) <= 2 * PERIOD + 1.5
-        assert LOOP in open_findings(shop, "dead")
+        assert LOOP in open_findings(shop, "stalled")
         loop.send_signal(signal.SIGCONT)
         until(lambda: not dead_at(), 300)
-        assert LOOP not in open_findings(shop, "dead")
+        assert LOOP not in open_findings(shop, "stalled")
 
 
 def stages(shop: Path) -> set[str]:
@@ -86,7 +86,7 @@ def stages(shop: Path) -> set[str]:
 
 def told_dead(shop: Path, stage: str) -> bool:
     path = shop / ".noria" / FOLDER / "watch.json"
-    return path.exists() and any(name.startswith(stage) for name in json.loads(path.read_text())["saw"]["dead"])
+    return path.exists() and any(name.startswith(stage) for name in json.loads(path.read_text())["saw"]["stalled"])
 
 
 def test_a_server_that_is_frozen_is_told_by_the_watcher(shop: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_loop_whose_source_never_answers_is_told_by_the_watcher(shop: Path) ->
         until(lambda: LOOP in stages(shop), 300)
         stack.enter_context(running(shop, "watch", "--every", "500ms"))
         until(lambda: told_dead(shop, LOOP), 300)
-    [why] = [f["words"] for f in noria(shop, "findings", "list")["findings"] if f["kind"] == "dead"]
+    [why] = [f["summary"] for f in noria(shop, "findings", "list")["findings"] if f["kind"] == "stalled"]
     assert "ingest/visits" in why
 
 
@@ -124,7 +124,7 @@ def test_a_watcher_that_stands_still_is_told_by_the_loop(shop: Path) -> None:
     workspace = Workspace.of(shop, project.settings)
     beat(workspace.root, "watch", NOW, timedelta(seconds=30), {}, workspace.files)
     noria(shop, "loop")
-    assert open_findings(shop, "dead") == ["watch"]
+    assert open_findings(shop, "stalled") == ["watch"]
 
 
 def test_what_is_stuck_not_ready_unreadable_or_never_ran_is_dead(shop: Path) -> None:
@@ -132,7 +132,7 @@ def test_what_is_stuck_not_ready_unreadable_or_never_ran_is_dead(shop: Path) -> 
     root, files, minute = shop / ".noria", LocalFiles(), timedelta(minutes=1)
     noria(shop, "train")
     assert "never" in look(shop, NOW)[LOOP]
-    assert open_findings(shop, "dead") == [LOOP]
+    assert open_findings(shop, "stalled") == [LOOP]
     beat(root, LOOP, NOW, minute, {"doing": WAITING, "since": (NOW - timedelta(days=3)).isoformat()}, files)
     assert look(shop, NOW + minute) == {}
     beat(root, LOOP, NOW, minute, {"doing": "turn/returns", "since": (NOW - timedelta(hours=7)).isoformat()}, files)
@@ -149,7 +149,7 @@ def test_one_source_that_fails_is_a_finding_and_holds_up_nothing_else(shop: Path
     (shop / "data" / "visits.parquet").write_bytes(b"no parquet")
     done = noria(shop, "loop")
     assert "error" in done
-    assert "ingest/visits" in open_findings(shop, "blind")
+    assert "ingest/visits" in open_findings(shop, "no_data")
     assert noria(shop, "status")["endpoints"][0]["champion"]  # the turn was taken all the same
 
 

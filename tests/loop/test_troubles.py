@@ -90,7 +90,7 @@ def test_a_locked_catalog_is_not_called_damaged_and_told_when_it_is_free_again(l
         browser.execute("BEGIN IMMEDIATE")
         assert loop.round() == {"turn/returns": "NR-409", "telling": "NR-409"}
     assert loop.round() == {}
-    assert loop.findings("blind") == [("catalog", False)]
+    assert loop.findings("no_data") == [("catalog", False)]
 
 
 def test_a_sign_of_life_that_cannot_be_given_ends_nothing(loop: Loop) -> None:
@@ -116,11 +116,11 @@ def test_what_nobody_foresaw_is_a_finding_with_its_place_and_stops_no_other_stag
 
     monkeypatch.setattr(looping, "ingest", broken)
     assert loop.round() == {"ingest/visits": "NR-003"}
-    assert loop.findings("blind") == [("ingest/visits", True)]
+    assert loop.findings("no_data") == [("ingest/visits", True)]
     monkeypatch.undo()
     monkeypatch.setenv("NORIA_ALERTS_CHANNELS", "")
     assert loop.round() == {}
-    assert loop.findings("blind") == [("ingest/visits", False)]
+    assert loop.findings("no_data") == [("ingest/visits", False)]
 
 
 def test_a_project_that_was_broken_meanwhile_is_told_and_watched_as_it_was(loop: Loop) -> None:
@@ -137,11 +137,11 @@ def test_a_channel_that_is_down_is_a_finding_until_it_takes_alerts_again(loop: L
     monkeypatch.setenv("NORIA_WEBHOOK_URL", "http://127.0.0.1:9/")  # where nobody listens
     (loop.project.folder / "data" / "visits.parquet").rename(loop.project.folder / "away")
     loop.round()
-    assert ("alerts/webhook", True) in loop.findings("blind")
+    assert ("alerts/webhook", True) in loop.findings("no_data")
     monkeypatch.setattr(looping, "open_channel", lambda *_: type("Taken", (), {"send": lambda *_: None})())
     for _ in range(4):
         loop.round()
-    assert ("alerts/webhook", False) in loop.findings("blind")
+    assert ("alerts/webhook", False) in loop.findings("no_data")
 
 
 def test_a_second_loop_stands_by_and_takes_over_when_the_first_has_ended(loop: Loop) -> None:

@@ -137,7 +137,7 @@ def test_failures_are_held_against_the_objective(shop: Path, monkeypatch: pytest
         start, failures = replay_span(world.project, world).start, Failures()
         for minutes in (-1, 0, 1439, 5 * 1440, 6 * 1440):  # before, twice in the first window, in the last, and after it
             failures.add(6, LogFailed(Path("log"), "full"), since_epoch(start + timedelta(minutes=minutes)))
-        failures.add(5, UserMistake(what="", where="", mend=""), since_epoch(start))
+        failures.add(5, UserMistake(what="", where="", fix=""), since_epoch(start))
         (world.log_folder / "w").mkdir(parents=True)
         told = failures.take()
         assert told is not None
@@ -164,7 +164,7 @@ def test_a_day_that_only_the_fallback_answered_is_no_gap_in_the_windows(shop: Pa
     seen = replayed(shop, monkeypatch, lambda _: None, day_after=all_of_them)
     assert (windows(shop)[-1]["role"], windows(shop)[-1]["rows"]) == (CHAMPION, 0)
     assert objectives(seen) == {"errors"}
-    assert "predictions" in {f.subject for f in seen.findings if f.kind == "blind"}
+    assert "predictions" in {f.subject for f in seen.findings if f.kind == "no_data"}
 
 
 @pytest.mark.parametrize(
@@ -185,9 +185,9 @@ def test_a_fault_names_the_first_prediction_that_has_it(
         bad.append(found.ids[first])
 
     seen = replayed(shop, monkeypatch, lambda _: None, day_after=from_the_tenth_on)
-    [fault] = [f for f in seen.findings if f.kind == "fault" and "twice" in f.words]
-    assert words in fault.words
-    assert fault.words.endswith(f"UTC; the first in prediction {bad[0]}")
+    [fault] = [f for f in seen.findings if f.kind == "data_quality" and "twice" in f.summary]
+    assert words in fault.summary
+    assert fault.summary.endswith(f"UTC; the first in prediction {bad[0]}")
     assert fault.evidence["first_row"]["id"] == bad[0]
     assert datetime.fromisoformat(fault.evidence["first_row"]["received_at"]) >= fault.since
 

@@ -15,24 +15,24 @@ from tests.projects import MODULE, SETTINGS, edited, write_project
 
 from noria.core.errors import UserMistake
 from noria.core.health import Healthy, Unhealthy, Unknown
-from noria.monitoring.business import Metric, MetricReading, read_metric
+from noria.monitoring.business import BusinessMetric, BusinessMetricReading, read_business_metric
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 PREDICTIONS = pa.table({"key": ["a", "b", "c"], "prediction": [0.1, 0.5, 0.9], "price": [1.0, 2.0, 3.0]})
 OUTCOMES = pa.table({"key": ["a", "b"], "outcome": [0.0, 1.0]})
 
 
-def read(values: list[float | None], by: float = 0.02, level: float = 365.0) -> MetricReading:
-    return read_metric(Metric("m", "", by), [(START + i * timedelta(days=1), v) for i, v in enumerate(values)], level)
+def read(values: list[float | None], by: float = 0.02, threshold: float = 365.0) -> BusinessMetricReading:
+    return read_business_metric(BusinessMetric("m", "", by), [(START + i * timedelta(days=1), v) for i, v in enumerate(values)], threshold)
 
 
 def test_sql_draws_one_number_and_says_when_it_does_not() -> None:
-    assert Metric("m", "SELECT avg(price) FROM predictions", 0.1).draw(PREDICTIONS, OUTCOMES) == 2.0
-    joined = Metric("m", "SELECT sum(price * outcome) FROM predictions JOIN outcomes USING (key)", 0.1)
+    assert BusinessMetric("m", "SELECT avg(price) FROM predictions", 0.1).draw(PREDICTIONS, OUTCOMES) == 2.0
+    joined = BusinessMetric("m", "SELECT sum(price * outcome) FROM predictions JOIN outcomes USING (key)", 0.1)
     assert joined.draw(PREDICTIONS, OUTCOMES) == 2.0
     assert joined.needs_outcomes
-    assert not Metric("m", "SELECT count(*) FROM predictions", 1).needs_outcomes
-    assert Metric("m", "SELECT avg(price) FROM predictions WHERE price > 9", 0.1).draw(PREDICTIONS, OUTCOMES) is None
+    assert not BusinessMetric("m", "SELECT count(*) FROM predictions", 1).needs_outcomes
+    assert BusinessMetric("m", "SELECT avg(price) FROM predictions WHERE price > 9", 0.1).draw(PREDICTIONS, OUTCOMES) is None
     for wrong in (
         "SELECT pric FROM predictions",
         "SELECT key, price FROM predictions",
@@ -42,9 +42,9 @@ def test_sql_draws_one_number_and_says_when_it_does_not() -> None:
         "COPY predictions TO 'x'",
     ):
         with pytest.raises(UserMistake, match="no number"):
-            Metric("m", wrong, 0.1).draw(PREDICTIONS, OUTCOMES)
+            BusinessMetric("m", wrong, 0.1).draw(PREDICTIONS, OUTCOMES)
     with pytest.raises(UserMistake, match="may not move at all"):
-        Metric("m", "SELECT 1", 0)
+        BusinessMetric("m", "SELECT 1", 0)
 
 
 def test_a_number_that_moves_is_found_and_its_week_and_trifles_are_none() -> None:
@@ -82,8 +82,8 @@ def test_what_can_not_be_drawn_is_unknown() -> None:
 
 
 def test_a_project_declares_metrics_and_the_loop_reads_them(tmp_path: Path) -> None:
-    declared = 'metrics=[nr.Metric("mean price", "SELECT avg(price) FROM predictions", by=20), ' + (
-        'nr.Metric("returns", "SELECT avg(outcome) FROM outcomes", by=0.2), nr.Metric("odd", "SELECT nothing", by=1)], '
+    declared = 'metrics=[nr.BusinessMetric("mean price", "SELECT avg(price) FROM predictions", by=20), ' + (
+        'nr.BusinessMetric("returns", "SELECT avg(outcome) FROM outcomes", by=0.2), nr.Metric("odd", "SELECT nothing", by=1)], '
     )
     module = edited(MODULE, {"false_alarms_per_year=6, ": f"false_alarms_per_year=6, {declared}"})
     settings = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-29T00:00:00Z"})

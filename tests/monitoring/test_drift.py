@@ -105,7 +105,7 @@ def test_faults_are_found_in_their_first_window_and_named() -> None:
         assert reading.leading(0)[0][0] == "d"
         [found] = reading.faults_of(0)
         assert found.column == "d"
-        assert words in found.words
+        assert words in found.summary
         assert words in str(reading.health)
 
 
@@ -332,7 +332,7 @@ def test_a_movement_that_grows_is_the_same_and_one_of_another_column_is_not() ->
     other[20:40, :, 0] += 1.5
     second = judge(ref, windows(ref, other.reshape(-1, 4)))
     sources = dict.fromkeys("abcd", "weather")
-    path = grown.pooled / grown.level
+    path = grown.pooled / grown.threshold
     assert path[10] > 10 * path[19]
     assert path[19] > 0.2  # it has ebbed, and is not over
     assert [m.columns for m in grown.movements(sources)] == [("c",)]

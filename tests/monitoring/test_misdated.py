@@ -41,14 +41,14 @@ def judge(times: Any, values: Any = None, **asked: Any) -> TableReading:
 
 
 def told(reading: TableReading) -> list[tuple[Any, ...]]:
-    return [(f.kind, f.subject, f.words, f.since, f.evidence["over"]) for f in reading.findings]
+    return [(f.kind, f.subject, f.summary, f.since, f.evidence["over"]) for f in reading.findings]
 
 
 PLAIN = told(judge(TIMES))
 
 
 def test_without_misdated_rows_the_fault_lasts_and_none_is_named() -> None:
-    assert [(kind, since, over) for kind, _, _, since, over in PLAIN] == [("fault", START + timedelta(days=BROKEN), None)]
+    assert [(kind, since, over) for kind, _, _, since, over in PLAIN] == [("data_quality", START + timedelta(days=BROKEN), None)]
     assert judge(TIMES).misdated == ()
 
 
@@ -72,16 +72,16 @@ def test_without_misdated_rows_the_fault_lasts_and_none_is_named() -> None:
 def test_a_few_misdated_rows_change_no_finding_and_are_named(more: list[str], words: list[str], every: Any) -> None:
     reading = judge(np.append(TIMES, at(*more)), every=every)
     assert told(reading) == PLAIN
-    assert [m.words for m in reading.misdated] == words
+    assert [m.summary for m in reading.misdated] == words
     assert reading.rows == len(TIMES) + len(more)
     figures = table_figures(reading)
-    assert [m["words"] for m in json.loads(json.dumps(figures))["misdated"]] == words
+    assert [m["summary"] for m in json.loads(json.dumps(figures))["misdated"]] == words
     assert words[0] in render_table_report(figures)
 
 
 def test_a_time_beyond_all_calendars_is_named_too() -> None:
     (beyond,) = judge(pa.array([*TIMES // 1_000_000, 2**60]).cast(pa.timestamp("s"))).misdated
-    assert beyond.words.startswith("1 row lies far from the rest, at 1481")
+    assert beyond.summary.startswith("1 row lies far from the rest, at 1481")
 
 
 def test_many_misdated_rows_are_refused_by_name() -> None:
@@ -101,18 +101,18 @@ def test_times_of_another_unit_are_refused_by_name() -> None:
 @pytest.mark.parametrize("ahead", [2, 20, 60])
 def test_a_clock_that_runs_days_ahead_ends_no_fault(ahead: int) -> None:
     reading = judge(np.append(TIMES, since_epoch(START + timedelta(days=DAYS + ahead))))
-    (fault,) = (f for f in reading.findings if f.kind == "fault")
+    (fault,) = (f for f in reading.findings if f.kind == "data_quality")
     assert fault.evidence["over"] is None
 
 
 def test_rows_that_stop_end_no_fault_and_good_ones_end_it_when_they_come() -> None:
     stopped = judge(TIMES, until=START + timedelta(days=DAYS + 2))
-    (fault,) = (f for f in stopped.findings if f.kind == "fault")
+    (fault,) = (f for f in stopped.findings if f.kind == "data_quality")
     assert fault.evidence["over"] is None
     back = START + timedelta(days=DAYS + 2)
     good = [since_epoch(back + timedelta(minutes=24 * i)) for i in range(ROWS)]
     reading = judge(np.append(TIMES, good), np.append(VALUES, VALUES[:ROWS]))
-    (fault,) = (f for f in reading.findings if f.kind == "fault")
+    (fault,) = (f for f in reading.findings if f.kind == "data_quality")
     assert fault.evidence["over"] == back.isoformat()
 
 

@@ -194,7 +194,7 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "the log lost rows": sums(100, 99),
     "the log has rows that nobody asked for": sums(100, 101),
     "the sums are torn": lambda f: next((f / ".noria" / "log" / "returns").glob("*")).joinpath(SUMS_FILE).write_text("{"),
-    "a sum does not add up": lambda f: sql(f, "UPDATE balances SET came_in = came_in + 1 WHERE stage = 'requests'"),
+    "a sum does not add up": lambda f: sql(f, "UPDATE balances SET rows_in = rows_in + 1 WHERE stage = 'requests'"),
     "a bundle that was never released answers": stranger,
     "a monitor that promises too much": reference_of_ten,
     "nothing watches": no_monitor,
@@ -223,12 +223,12 @@ def test_no_fault_in_the_monitoring_ends_green(well: Path, tmp_path: Path, name:
     assert "Traceback" not in done.stderr, done.stderr
     told = json.loads(done.stdout)
     if "error" in told:
-        assert all(told["error"][part] for part in ("what", "where", "mend"))
+        assert all(told["error"][part] for part in ("what", "where", "fix"))
         return
     assert told["health"]["health"] != "healthy"
     assert told["health"].get("why") or told["health"].get("cause")
     now = {m["monitor"]: m["health"] for e in told["endpoints"] for m in e["monitors"]}
-    others = [s for s in told["stages"] if s["dead"]] or told["undelivered"] or [c for c in told["conservation"] if not c["holds"]]
+    others = [s for s in told["stages"] if s["stalled"]] or told["undelivered"] or [c for c in told["conservation"] if not c["holds"]]
     worse = [m for m in now if now[m] != "healthy" and before.get(m) != now[m]]
     gone = [m for m in before if m not in now]
     assert worse or gone or others, now

@@ -70,10 +70,10 @@ def stream(rng: np.random.Generator, days: int, shift: float = 0.0, turned: floa
 
 
 def read(days: list[tuple[float, float, Expected]], waiting: list[tuple[float, float, Expected]], by: float = 0.05):  # type: ignore[no-untyped-def]
-    accepted = float(np.mean([real for real, _, _ in days]))
+    baseline = float(np.mean([real for real, _, _ in days]))
     windows = [(START + i * timedelta(days=1), e, real) for i, (real, _, e) in enumerate(days)]
     windows += [(START + (len(days) + i) * timedelta(days=1), e, None) for i, (_, _, e) in enumerate(waiting)]
-    return read_expected(Tolerance("log_loss", by=by), accepted, windows)
+    return read_expected(Tolerance("log_loss", by=by), baseline, windows)
 
 
 def test_a_shift_of_inputs_that_will_cost_is_told_before_its_outcomes_come() -> None:

@@ -24,24 +24,24 @@ def days(rng: np.random.Generator, count: int, *, offset: float = 0.0, slope: fl
     return found
 
 
-def read(accepted: list[Performance], since: list[Performance], metric: str = "log_loss") -> PerformanceReading:
+def read(baseline: list[Performance], since: list[Performance], metric: str = "log_loss") -> PerformanceReading:
     windows = [Window(START + i * timedelta(days=1), "b", "champion", p.rows, None, p) for i, p in enumerate(since)]
-    return read_performance(Tolerance(metric, by=0.03), accepted, windows, 150.0)
+    return read_performance(Tolerance(metric, by=0.03), baseline, windows, 150.0)
 
 
 def test_causes_are_told_apart_through_outcomes() -> None:
     right = 0
     for seed in range(20):
         rng = np.random.default_rng([9, seed])
-        accepted = days(rng, 14)
-        concept = read(accepted, [*days(rng, 5), *days(rng, 7, slope=-0.2)])
-        labels = read(accepted, [*days(rng, 5), *days(rng, 7, offset=1.0)], CALIBRATION)
+        baseline = days(rng, 14)
+        concept = read(baseline, [*days(rng, 5), *days(rng, 7, slope=-0.2)])
+        labels = read(baseline, [*days(rng, 5), *days(rng, 7, offset=1.0)], CALIBRATION)
         assert concept.alarming
         assert labels.alarming
         right += concept.looks_like(inputs_moved=False).startswith("a changed relation")
         right += labels.looks_like(inputs_moved=False).startswith("shifted labels (outcomes are more frequent")
     assert right >= 38
-    assert read(accepted, days(rng, 7)).looks_like(inputs_moved=True) == "inputs that have moved"
+    assert read(baseline, days(rng, 7)).looks_like(inputs_moved=True) == "inputs that have moved"
 
 
 def test_one_class_no_rows_and_a_round_trip_are_no_crash() -> None:
@@ -65,28 +65,28 @@ def by_airport(rng: np.random.Generator, count: int, *, turned_at: float | None 
     return found
 
 
-def read_by_slice(accepted: list[Performance], since: list[Performance]) -> dict[str, PerformanceReading]:
+def read_by_slice(baseline: list[Performance], since: list[Performance]) -> dict[str, PerformanceReading]:
     windows = [Window(START + i * timedelta(days=1), "b", "champion", p.rows, None, p) for i, p in enumerate(since)]
-    return {r.name: r for r in read_slices(Tolerance("log_loss", by=0.1), accepted, windows, lambda slices: 150.0 * slices)}
+    return {r.name: r for r in read_slices(Tolerance("log_loss", by=0.1), baseline, windows, lambda slices: 150.0 * slices)}
 
 
 def test_a_slice_that_decays_by_itself_is_named_and_the_whole_is_within_its_tolerance() -> None:
     for seed in range(10):
         rng = np.random.default_rng([10, seed])
-        accepted = by_airport(rng, 14)
+        baseline = by_airport(rng, 14)
         since = [*by_airport(rng, 5), *by_airport(rng, 10, turned_at=2.0)]
-        found = read_by_slice(accepted, since)
+        found = read_by_slice(baseline, since)
         assert set(found) == {"log_loss of airport=0", "log_loss of airport=1", "log_loss of airport=2"}
         assert [name for name, r in found.items() if r.alarming] == ["log_loss of airport=2"]
-        whole = read(accepted, since)
-        assert whole.recent - whole.accepted < 0.15
-        assert not any(r.alarming for r in read_by_slice(accepted, by_airport(rng, 60)).values())
+        whole = read(baseline, since)
+        assert whole.recent - whole.baseline < 0.15
+        assert not any(r.alarming for r in read_by_slice(baseline, by_airport(rng, 60)).values())
 
 
 def test_slices_survive_being_written_down_and_small_ones_are_not_judged() -> None:
     rng = np.random.default_rng(11)
-    accepted = by_airport(rng, 14)
-    again = [Performance.of(json.loads(json.dumps(p.to_dict()))) for p in accepted]
-    assert [p.to_dict() for p in again] == [p.to_dict() for p in accepted]
+    baseline = by_airport(rng, 14)
+    again = [Performance.of(json.loads(json.dumps(p.to_dict()))) for p in baseline]
+    assert [p.to_dict() for p in again] == [p.to_dict() for p in baseline]
     rare = [measure(np.array([1.0, 0.0, 1.0]), np.full(3, 0.5), {"a": np.array([1.0, 1.0, np.nan])}) for _ in range(14)]
-    assert read_by_slice(rare, accepted) == {}
+    assert read_by_slice(rare, baseline) == {}

@@ -92,16 +92,16 @@ def test_a_table_in_which_nothing_is_wrong_is_quiet_and_says_what_it_did_not_jud
     ],
 )
 def test_a_fault_is_named_in_its_first_window(change: Callable[[pa.Table], pa.Table], words: str) -> None:
-    faults = [f for f in judge(table(change)).findings if f.kind == "fault"]
-    assert any(words in f.words for f in faults), [f.words for f in faults]
+    faults = [f for f in judge(table(change)).findings if f.kind == "data_quality"]
+    assert any(words in f.summary for f in faults), [f.summary for f in faults]
     assert {f.since for f in faults} == {START + timedelta(days=BROKEN)}
     assert all(f.evidence["over"] is None for f in faults)
 
 
 def test_what_is_over_says_when_and_is_wrong_no_more() -> None:
     reading = judge(table(changed("amount", lambda values: [None] * len(values)), until=46))
-    (fault,) = (f for f in reading.findings if f.kind == "fault")
-    assert fault.words == "amount: 100% are nulls, the first in row 5,281"
+    (fault,) = (f for f in reading.findings if f.kind == "data_quality")
+    assert fault.summary == "amount: 100% are nulls, the first in row 5,281"
     assert fault.evidence["over"] == (START + timedelta(days=46)).isoformat()
     assert fault not in reading.wrong_now
 
@@ -110,13 +110,13 @@ def test_rows_that_stop_are_found_when_it_is_known_how_far_the_table_goes() -> N
     whole = judge(table())
     assert whole.wrong_now == []
     stopped = judge(table(), until=START + timedelta(days=DAYS + 2))
-    assert [f.words for f in stopped.wrong_now] == ["reviews: no rows came, where there usually are about 120"]
+    assert [f.summary for f in stopped.wrong_now] == ["reviews: no rows came, where there usually are about 120"]
     assert stopped.wrong_now[0].since == START + timedelta(days=DAYS)
 
 
 def test_a_data_frame_is_a_table_as_well() -> None:
     rows = table(changed("amount", lambda values: [None] * len(values))).drop_columns(["extra", "vector", "review"])
-    assert [f.words for f in judge(rows.to_pandas()).findings] == [f.words for f in judge(rows).findings] != []
+    assert [f.summary for f in judge(rows.to_pandas()).findings] == [f.summary for f in judge(rows).findings] != []
 
 
 def test_topics_that_shift_move_the_text_and_the_embedding() -> None:
@@ -131,15 +131,15 @@ def test_topics_that_shift_move_the_text_and_the_embedding() -> None:
 def test_rows_need_no_order_and_the_first_bad_one_is_counted_as_they_came() -> None:
     rows = table(changed("amount", lambda values: [None] * len(values)))
     turned = rows.take(list(range(rows.num_rows))[::-1])
-    (fault,) = (f for f in judge(turned).findings if f.kind == "fault")
+    (fault,) = (f for f in judge(turned).findings if f.kind == "data_quality")
     assert fault.evidence["first_row"] == rows.num_rows - BROKEN * ROWS
 
 
 def test_windows_by_count_find_the_same_and_leave_the_number_of_rows_alone() -> None:
     rows = table(changed("amount", lambda values: [None] * len(values)))
     reading = judge(rows.slice(0, rows.num_rows - 20), every=ROWS)
-    (fault,) = (f for f in reading.findings if f.kind == "fault")
-    assert fault.words == "amount: 100% are nulls, the first in row 5,281"
+    (fault,) = (f for f in reading.findings if f.kind == "data_quality")
+    assert fault.summary == "amount: 100% are nulls, the first in row 5,281"
     assert (reading.volume, reading.waiting) == (None, ROWS - 20)
     assert judge(table(), every=ROWS).findings == ()
 
@@ -149,7 +149,7 @@ def test_windows_by_count_that_begin_at_one_moment_are_windows_of_their_own() ->
     same = rows.set_column(0, "at", pa.array([START] * rows.num_rows, pa.timestamp("us", tz="UTC")))
     reading = judge(same, every=ROWS)
     assert len(reading.drift.starts) == DAYS - 36
-    assert "amount: 100% are nulls, the first in row 5,281" in [f.words for f in reading.findings]
+    assert "amount: 100% are nulls, the first in row 5,281" in [f.summary for f in reading.findings]
 
 
 def test_against_a_rolling_baseline_what_lasts_is_usual_in_the_end() -> None:
@@ -175,7 +175,7 @@ def test_a_business_that_rests_at_weekends_has_a_week_all_the_same(by: float) ->
     else:
         (finding,) = reading.findings
         assert finding.since == START + timedelta(days=91)
-        assert "orders has moved (+0.1" in finding.words or "orders has moved (+0.0" in finding.words  # 0.3 deviations, not a Monday's
+        assert "orders has moved (+0.1" in finding.summary or "orders has moved (+0.0" in finding.summary  # 0.3 deviations, not a Monday's
 
 
 def bad(change: Callable[[pa.Table], pa.Table], **asked: object) -> Callable[[], TableReading]:
@@ -239,7 +239,7 @@ def test_the_command_needs_no_project_and_its_exit_code_says_whether_all_is_well
     assert told["well"]["findings"] == []
     assert told["well"]["left_out"] == []
     assert told["well"]["unjudged"] == {}
-    assert told["broken"]["findings"][0]["words"] == "amount: 100% are nulls, the first in row 5,281"
+    assert told["broken"]["findings"][0]["summary"] == "amount: 100% are nulls, the first in row 5,281"
     by_count = CliRunner().invoke(app, [*command, str(tmp_path / "broken.parquet"), "--every", "110", "--rolling"])
     assert json.loads(by_count.output)["waiting"] == DAYS * ROWS % 110
     words = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "broken.parquet")]).output

@@ -15,7 +15,7 @@ from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.table import NotJudged, TableReading, judge_table
 from noria.monitoring.windows import Window, measure
-from noria.statistics.e_detector import level_for
+from noria.statistics.e_detector import threshold_for
 
 START = datetime(2023, 9, 20, tzinfo=UTC)
 DAYS, A_DAY = 220, 24
@@ -59,7 +59,7 @@ def test_what_tells_rows_apart_is_named_and_not_judged(plain: TableReading) -> N
 
 
 def test_a_season_beyond_a_short_reference_is_drift_and_no_fault(plain: TableReading) -> None:
-    faults = [f for f in plain.findings if f.kind == "fault"]
+    faults = [f for f in plain.findings if f.kind == "data_quality"]
     assert [f.subject for f in faults] == ["label: null_share"]
     assert any("lowest" in f.evidence["columns"] for f in plain.findings if f.kind == "drift")
     assert len(plain.findings) <= 8
@@ -68,8 +68,8 @@ def test_a_season_beyond_a_short_reference_is_drift_and_no_fault(plain: TableRea
 @pytest.mark.parametrize(
     ("change", "kind", "subject"),
     [
-        (lambda x: x * 1000, "fault", "wind: outside"),
-        (lambda x: np.full_like(x, np.nan), "fault", "wind: null_share"),
+        (lambda x: x * 1000, "data_quality", "wind: outside"),
+        (lambda x: np.full_like(x, np.nan), "data_quality", "wind: null_share"),
         (lambda x: x + 3.0, "drift", "rentals: wind"),
     ],
 )
@@ -118,7 +118,7 @@ def test_windows_of_a_minute_over_years_are_refused_with_a_length_that_is_possib
     at = pa.array([START, START + timedelta(days=13 * 365)], pa.timestamp("us", tz="UTC"))
     with pytest.raises(NotJudged, match="windows of 1m") as refused:
         judge_table(pa.table({"at": at, "x": [1.0, 2.0]}), "at", every="1m")
-    assert "such as 6h" in refused.value.mend
+    assert "such as 6h" in refused.value.fix
 
 
 RNG = np.random.default_rng(5)
@@ -163,12 +163,12 @@ def test_a_stable_model_with_rounded_scores_and_few_rows_keeps_the_budget() -> N
             found.append(Window(START + timedelta(days=i), "b", "champion", 45, None, measure(y, p.round(1))))
         return found
 
-    level = level_for(alarms_per_year=0.9, windows_per_year=365)
+    threshold = threshold_for(alarms_per_year=0.9, windows_per_year=365)
     alarms = 0
     for seed in range(4):
         rng = np.random.default_rng([7, seed])
-        accepted = [w.performance for w in days(28, rng) if w.performance is not None]
-        alarms += read_performance(Tolerance("log_loss", 0.03), accepted, days(300, rng), level).alarmed_at is not None
-        broken = read_performance(Tolerance("log_loss", 0.03), accepted, days(10, rng, turned=True), level)
+        baseline = [w.performance for w in days(28, rng) if w.performance is not None]
+        alarms += read_performance(Tolerance("log_loss", 0.03), baseline, days(300, rng), threshold).alarmed_at is not None
+        broken = read_performance(Tolerance("log_loss", 0.03), baseline, days(10, rng, turned=True), threshold)
         assert broken.alarmed_at is not None
     assert alarms <= 1

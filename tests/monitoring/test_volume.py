@@ -40,7 +40,7 @@ def test_what_stops_thins_out_or_is_doubled_is_seen_at_once(times: float, words:
         detector.add([(start, int(rows * times))])
         reading = detector.reading()
         assert reading.alarming is not None
-        assert words in reading.alarming.words
+        assert words in reading.alarming.summary
         assert isinstance(reading.health, Unhealthy)
         detector.add(counts(seed, 62)[-1:])
         assert detector.reading().alarming is None
@@ -76,11 +76,11 @@ def hourly(seed: int, days: int, mean: float = 400) -> list[tuple[datetime, int]
 
 
 def test_nights_and_weekends_are_usual_and_an_hour_at_noon_with_a_quarter_of_its_rows_is_told_at_once() -> None:
-    calendar, level = Calendar(timedelta(hours=1)), 24 * LEVEL
+    calendar, threshold = Calendar(timedelta(hours=1)), 24 * LEVEL
     alarms = 0
     for seed in range(5):
         told = hourly(seed, 70)
-        detector = VolumeDetector("orders", level, calendar)
+        detector = VolumeDetector("orders", threshold, calendar)
         detector.add(told[: 13 * 24])
         assert isinstance(detector.reading().health, Unknown)  # not before two weeks are known
         detector.add(told[13 * 24 : -12])

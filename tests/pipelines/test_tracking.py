@@ -102,3 +102,14 @@ def test_a_kill_while_the_database_is_made_leaves_none_that_cannot_be_opened(tmp
             break
     assert cut_short > 0
     assert log(tracking(tmp_path))
+
+
+def test_processes_that_begin_at_once_make_one_database(tmp_path: Path) -> None:
+    """The first trainings of two endpoints end at the same moment."""
+    make = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_tracking as t; t.log(t.tracking(pathlib.Path(sys.argv[2])), sys.argv[3])"
+    command: list[Any] = [sys.executable, "-c", make, Path(__file__).parent, tmp_path]
+    processes = [subprocess.Popen([*command, f"run {i}"], stderr=subprocess.PIPE, text=True) for i in range(3)]
+    assert [(p.communicate()[1], p.returncode) for p in processes] == [("", 0)] * 3
+    t = tracking(tmp_path)
+    assert all(t.find(f"run {i}") for i in range(3))
+    assert len(t._client.search_experiments(filter_string="name = 'test'")) == 1

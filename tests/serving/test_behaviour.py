@@ -142,7 +142,7 @@ def test_the_version_before_answers_what_the_champion_cannot_and_the_default_wha
         [balance] = server.stop()
     finally:
         server.kill()
-    assert (balance["came_in"], balance["holds"]) == (4, True)
+    assert (balance["rows_in"], balance["holds"]) == (4, True)
     logged = sorted((row[0], row[1], row[2]) for row in server.logged().values())
     assert logged == sorted(
         [("champion", champion.id, 2.0), ("fallback", good.id, 96.0), ("fallback", good.id, 96.0), ("fallback", champion.id, 0.25)]
@@ -294,13 +294,13 @@ def test_sampling_leaves_rows_out_and_counts_them_and_redaction_reaches_no_disk(
     finally:
         server.kill()
     assert balance["holds"]
-    assert balance["came_in"] == 2000
-    assert 380 < balance["went"]["logged"] < 620
+    assert balance["rows_in"] == 2000
+    assert 380 < balance["rows_out"]["logged"] < 620
     logged = log_of(server.folder)
     champions = [value for rows in logged for value, v in zip(rows.features[:, 0].tolist(), rows.variant, strict=True) if v == "champion"]
     shadows = [value for rows in logged for value, v in zip(rows.features[:, 0].tolist(), rows.variant, strict=True) if v == "challenger"]
     assert champions == shadows  # of the same requests, so that they can be compared in pairs
-    assert len(champions) == balance["went"]["logged"]
+    assert len(champions) == balance["rows_out"]["logged"]
     assert all(np.isnan(rows.features[:, 1]).all() for rows in logged)
     assert all(key is None for rows in logged for key in rows.keys)
     raw = b"".join(path.read_bytes() for path in (server.folder / "log").rglob("*") if path.is_file())

@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 def sealed(folder: Path, day: float, keep: timedelta | None = None) -> tuple[int, int, int]:
     done = seal("e", folder, DeltaTables(folder.parent / "tables"), FEATURES.__getitem__, FILES, DAY + timedelta(days=day), keep)
     assert done.balance.holds
-    return done.balance.came_in, done.segments, done.removed
+    return done.balance.rows_in, done.segments, done.removed
 
 
 def test_past_days_are_sealed_once_and_today_is_not(folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_bad_plain_request_is_told_what_is_wrong(server: Running, body: Any, s
     got, answer = server.ask("POST", "/predict/returns", body)
     assert got == status
     assert words in answer["what"]
-    assert {"code", "what", "where", "mend", "error"} <= set(answer)
+    assert {"code", "what", "where", "fix", "error"} <= set(answer)
 
 
 BAD_V2 = [
@@ -218,7 +218,7 @@ def test_sigterm_stops_cleanly_with_the_sums_told(trained: Path) -> None:
     asked = {i for _ in range(5) for i in running.ask("POST", "/predict/returns", {"rows": [ROW] * 4})[1]["ids"]}
     stopped = running.stop()
     assert stopped["balances"] == [
-        {"stage": "serve returns", "came_in": 20, "went": {"logged": 20, "left out by sampling": 0}, "holds": True}
+        {"stage": "serve returns", "rows_in": 20, "rows_out": {"logged": 20, "left out by sampling": 0}, "holds": True}
     ]
     assert logged(trained, running.where["writers"]) == asked
     explained = subprocess.run(

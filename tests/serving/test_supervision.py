@@ -122,7 +122,7 @@ def test_bundles_are_swapped_without_a_failed_or_mixed_answer(bundles: list[Any]
         assert logged[answer["ids"][0]] == ("champion", answer["bundle"], value + plus[answer["bundle"]])
     (balance,) = server.stop()
     assert balance["holds"]
-    assert balance["came_in"] >= len(answers)
+    assert balance["rows_in"] >= len(answers)
 
 
 def test_a_shadow_scores_unseen(bundles: list[Any], start: Any) -> None:

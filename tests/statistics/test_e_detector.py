@@ -13,7 +13,7 @@ from noria.monitoring.monitor import CALIBRATION, Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.windows import Performance, Window
 from noria.statistics.baseline import learn_baseline
-from noria.statistics.e_detector import ShiryaevRoberts, alarms_begun_anew, level_for, normal_scores, shiryaev_roberts
+from noria.statistics.e_detector import ShiryaevRoberts, alarms_begun_anew, normal_scores, shiryaev_roberts, threshold_for
 
 YEARS = 120
 BUDGET = 2.0
@@ -24,8 +24,8 @@ def upper_bound(alarms: int, years: float) -> float:
     return float(chi2.ppf(0.95, 2 * (alarms + 1)) / 2 / years)
 
 
-def count_alarms(path: np.ndarray, level: float) -> int:
-    return int((path >= level).any())
+def count_alarms(path: np.ndarray, threshold: float) -> int:
+    return int((path >= threshold).any())
 
 
 def evidence(values: np.ndarray) -> np.ndarray:
@@ -37,7 +37,7 @@ def evidence(values: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["normal", "t5", "autocorrelated"])
 def test_drift_alarms_stay_within_the_budget_when_nothing_changes(kind: str) -> None:
     rng = np.random.default_rng(4)
-    level = level_for(alarms_per_year=BUDGET, windows_per_year=365)
+    threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=365)
     alarms = 0
     for _ in range(YEARS):
         noise = rng.standard_t(5, (425, 20)) / np.sqrt(5 / 3) if kind == "t5" else rng.normal(size=(425, 20))
@@ -45,22 +45,22 @@ def test_drift_alarms_stay_within_the_budget_when_nothing_changes(kind: str) -> 
             for i in range(1, len(noise)):
                 noise[i] = 0.5 * noise[i - 1] + np.sqrt(1 - 0.25) * noise[i]
         values = 0.5 + 0.02 * noise
-        alarms += count_alarms(evidence(values), level)
+        alarms += count_alarms(evidence(values), threshold)
     assert upper_bound(alarms, YEARS) <= BUDGET
 
 
 def test_a_shift_of_a_fifth_of_the_ranks_is_seen_within_three_windows() -> None:
     rng = np.random.default_rng(5)
-    level = level_for(alarms_per_year=BUDGET, windows_per_year=365)
+    threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=365)
     seen = 0
     for _ in range(100):
         values = 0.5 + 0.02 * rng.normal(size=(63, 20))
         values[60:, 3] += 0.2
-        seen += count_alarms(evidence(values), level)
+        seen += count_alarms(evidence(values), threshold)
     assert seen >= 98
 
 
-def accepted(bias: np.ndarray, rng: np.random.Generator) -> list[Performance]:
+def baseline(bias: np.ndarray, rng: np.random.Generator) -> list[Performance]:
     values = bias + 0.08 * rng.normal(size=len(bias))
     return [Performance(500, 0, 0.3 + v, 0.3, {"log_loss": 0.5 + v, "brier": 0.2 + v}) for v in values]
 
@@ -74,10 +74,10 @@ def windows(found: list[Performance]) -> list[Window]:
 def test_performance_alarms_stay_within_the_budget_at_the_edge_of_the_tolerance(metric: str) -> None:
     """The worst case of the null: half the tolerance is used up all year, and the spread is learnt from fourteen days."""
     rng = np.random.default_rng(6)
-    tolerance, level = Tolerance(metric, by=0.03), level_for(alarms_per_year=BUDGET, windows_per_year=365)
+    tolerance, threshold = Tolerance(metric, by=0.03), threshold_for(alarms_per_year=BUDGET, windows_per_year=365)
     alarms = 0
     for _ in range(YEARS):
-        reading = read_performance(tolerance, accepted(np.zeros(14), rng), windows(accepted(np.full(365, 0.015), rng)), level)
+        reading = read_performance(tolerance, baseline(np.zeros(14), rng), windows(baseline(np.full(365, 0.015), rng)), threshold)
         alarms += reading.alarmed_at is not None
     assert upper_bound(alarms, YEARS) <= BUDGET
 
@@ -85,9 +85,9 @@ def test_performance_alarms_stay_within_the_budget_at_the_edge_of_the_tolerance(
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_lost_calibration_is_seen_in_both_directions(sign: int) -> None:
     rng = np.random.default_rng(7)
-    level = level_for(alarms_per_year=BUDGET, windows_per_year=365)
+    threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=365)
     reading = read_performance(
-        Tolerance(CALIBRATION, by=0.03), accepted(np.zeros(14), rng), windows(accepted(np.full(30, sign * 0.15), rng)), level
+        Tolerance(CALIBRATION, by=0.03), baseline(np.zeros(14), rng), windows(baseline(np.full(30, sign * 0.15), rng)), threshold
     )
     assert reading.alarming
     assert reading.alarmed_at is not None
@@ -124,17 +124,17 @@ def test_evidence_of_a_drift_that_lasted_for_years_ebbs_within_a_month() -> None
 
 def test_alarms_that_begin_anew_are_those_of_a_detector_for_each_level() -> None:
     rng = np.random.default_rng(3)
-    scores, weights, levels = rng.normal(size=(300, 4)), np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.5, 5.0, 50.0, 1e6])
+    scores, weights, thresholds = rng.normal(size=(300, 4)), np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.5, 5.0, 50.0, 1e6])
     scores[:, 2] += 0.5
     scores[40:50] = np.nan
     expected = []
-    for level in levels:
+    for threshold in thresholds:
         detector, count = ShiryaevRoberts(4), 0
         for window in scores:
-            if detector.add(window) @ weights >= level:
+            if detector.add(window) @ weights >= threshold:
                 detector, count = ShiryaevRoberts(4), count + 1
         expected.append(count)
-    assert alarms_begun_anew(scores, weights, levels).tolist() == expected
+    assert alarms_begun_anew(scores, weights, thresholds).tolist() == expected
     assert expected[0] > expected[1] > expected[2] > 0
 
 
@@ -167,20 +167,20 @@ def test_alarms_are_counted_as_a_detector_that_begins_anew_counts_them() -> None
     rng = np.random.default_rng(32)
     scores = rng.normal(size=(300, 3)) + 0.6
     scores[rng.random(scores.shape) < 0.1] = np.nan
-    weights, levels = np.array([0.5, 0.3, 0.2]), np.array([20.0, 100.0, 1e9])
+    weights, thresholds = np.array([0.5, 0.3, 0.2]), np.array([20.0, 100.0, 1e9])
     counted = []
-    for level in levels:
+    for threshold in thresholds:
         detector, alarms = ShiryaevRoberts(3), 0
         for window in scores:
-            if float(detector.add(window) @ weights) >= level:
+            if float(detector.add(window) @ weights) >= threshold:
                 detector, alarms = ShiryaevRoberts(3), alarms + 1
         counted.append(alarms)
-    assert alarms_begun_anew(scores, weights, levels).tolist() == counted
+    assert alarms_begun_anew(scores, weights, thresholds).tolist() == counted
     assert counted[0] > counted[1] > counted[2] == 0
 
 
 def test_a_level_is_as_many_windows_as_there_are_between_two_alarms() -> None:
-    assert level_for(alarms_per_year=2.0, windows_per_year=365) == 182.5
+    assert threshold_for(alarms_per_year=2.0, windows_per_year=365) == 182.5
 
 
 def test_evidence_is_the_same_to_both_sides() -> None:

@@ -60,7 +60,7 @@ def test_a_controller_that_was_overtaken_writes_nothing(tmp_path: Path) -> None:
         add_balance(c, "stage", "x", 1, {"done": 1})
     with newer.transaction() as c:
         add_balance(c, "stage", "x", 2, {"done": 2})
-    assert [r.came_in for r in newer.rows(sa.select(db.balances))] == [2]
+    assert [r.rows_in for r in newer.rows(sa.select(db.balances))] == [2]
     paused.close()
     newer.close()
 

@@ -183,7 +183,7 @@ def materialize(
     now = SystemClock().now()
     moment = now if at is None else at.replace(tzinfo=UTC)
     if moment > now:  # a store that is ahead of its facts would stay there
-        raise UserMistake(what=f"{moment:%Y-%m-%d %H:%M} UTC lies in the future", where="--at", mend="give a moment that has passed")
+        raise UserMistake(what=f"{moment:%Y-%m-%d %H:%M} UTC lies in the future", where="--at", fix="give a moment that has passed")
     with watching(quiet=json) as tell:
         done = materialize_views(workspace, [found.view(view)] if view else found.views, moment, tell, fresh=fresh)
     if json:
@@ -191,7 +191,7 @@ def materialize(
         return
     for d in done:
         console().print(
-            f"{d.view}: {d.changed:,} entities changed, {d.mended:,} mended after late rows; through {d.through:%Y-%m-%d %H:%M} UTC"
+            f"{d.view}: {d.changed:,} entities changed, {d.recomputed:,} recomputed after late rows; through {d.through:%Y-%m-%d %H:%M} UTC"
         )
 
 
@@ -218,7 +218,7 @@ def push(
 
 
 @app.command()
-def tidy(
+def compact(
     project: Folder = HERE,
     older_than: Annotated[str, typer.Option("--older-than", envvar="NORIA_OLDER_THAN", help="Remove versions older than this.")] = "30d",
     json: Json = False,
@@ -226,18 +226,18 @@ def tidy(
     """Seal the prediction log's past days into tables, join small files, and remove old versions that no bundle was made from."""
     from noria.cli.render import console, show_json
     from noria.core.clock import SystemClock, duration
-    from noria.loop.tidying import seal_logs
-    from noria.loop.tidying import tidy as tidied
+    from noria.loop.compaction import compact as compacted
+    from noria.loop.compaction import seal_logs
 
     found, workspace = open_project(project)
     sealed = seal_logs(found, workspace, SystemClock().now())
-    done = tidied(found, workspace, duration(older_than))
+    done = compacted(found, workspace, duration(older_than))
     if json:
         show_json({"logs": [s.to_dict() for s in sealed], "tables": [d.to_dict() for d in done]})
         return
     out = console()
     for s in sealed:
-        out.print(f"{s.table}: {s.balance.came_in:,} predictions of {s.segments:,} segments sealed, {s.removed:,} segments removed")
+        out.print(f"{s.table}: {s.balance.rows_in:,} predictions of {s.segments:,} segments sealed, {s.removed:,} segments removed")
     for d in done:
         out.print(f"{d.table}: {d.joined:,} files joined, {d.removed:,} removed; bundles keep versions {d.kept_versions or 'none'}")
 

@@ -41,7 +41,7 @@ def run_demo(folder: Path, tell: Tell, *, weeks: int | None = None) -> dict[str,
     workspace = Workspace.of(folder, project.settings)
     for table in project.tables:
         done = ingest(table, workspace.tables, folder)
-        tell(Progress("ingest", f"{table.name}: {done.balance.came_in:,} rows read, {done.snapshot.rows:,} stored"))
+        tell(Progress("ingest", f"{table.name}: {done.balance.rows_in:,} rows read, {done.snapshot.rows:,} stored"))
     replayed = run_replay(project, workspace, project.endpoint(), tell, weeks)
     tell(Progress("serve", "the last champion, in a process of its own, asked for held-back flights over HTTP"))
     replayed.figures["serving"] = serve_and_check(project, replayed.home, replayed.span)
@@ -54,7 +54,7 @@ def example_folder() -> Path:
     for folder in (Path(__file__).parents[1] / "examples" / "flights", Path(__file__).parents[3] / "examples" / "flights"):
         if (folder / "flights.py").is_file():
             return folder
-    raise OurBug(what="the flights example is missing", where=str(Path(__file__).parents[1]), mend="install noria again")
+    raise OurBug(what="the flights example is missing", where=str(Path(__file__).parents[1]), fix="install noria again")
 
 
 def copy_example(folder: Path) -> None:
@@ -73,7 +73,7 @@ def prepare(folder: Path, tell: Tell) -> None:
     tell(Progress("prepare", "splitting a year of flights into tables by when a fact is known"))
     done = subprocess.run([sys.executable, "prepare.py"], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise OutsideWorld(what="the example's data could not be prepared", where=done.stderr.strip()[-500:], mend="see the message above")
+        raise OutsideWorld(what="the example's data could not be prepared", where=done.stderr.strip()[-500:], fix="see the message above")
 
 
 def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any
         assert server.stdout is not None
         started = server.stdout.readline()
         if not started:
-            raise OutsideWorld(what="the server did not start", where=server.communicate()[1].strip()[-500:], mend="see the message above")
+            raise OutsideWorld(what="the server did not start", where=server.communicate()[1].strip()[-500:], fix="see the message above")
         where = json.loads(started)
         watch = Stopwatch()
         answers = ask(where["host"], where["port"], world.endpoint.name, world.bundle(rows.bundle[0]).features, rows)
@@ -161,7 +161,7 @@ def _post(connection: http.client.HTTPConnection, path: str, body: dict[str, Any
     response = connection.getresponse()
     answer: dict[str, Any] = json.loads(response.read())
     if response.status != 200:
-        raise OurBug(what=f"the server answered {response.status}", where=f"{path}: {answer}", mend="please report this")
+        raise OurBug(what=f"the server answered {response.status}", where=f"{path}: {answer}", fix="please report this")
     return answer
 
 

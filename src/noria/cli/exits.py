@@ -36,7 +36,7 @@ class Unforeseen(OurBug):
         self.error, self.kept = error, kept
         whole = f"the traceback is in {kept}" if kept is not None else "NORIA_DEBUG=1 shows the traceback"
         words = f"{type(error).__name__}: {error}".strip().splitlines()
-        super().__init__(what=f"this should not have happened: {words[0]}", where=_last_line(error), mend=f"{whole}; please report it")
+        super().__init__(what=f"this should not have happened: {words[0]}", where=_last_line(error), fix=f"{whole}; please report it")
 
 
 class SystemRefuses(OutsideWorld):
@@ -50,7 +50,7 @@ class SystemRefuses(OutsideWorld):
         super().__init__(
             what=f"the operating system refuses: {why}",
             where=f"{file or 'no file is named'}; {_last_line(error)}",
-            mend="give it room, memory or rights, and run the same command again",
+            fix="give it room, memory or rights, and run the same command again",
         )
 
 
@@ -139,7 +139,7 @@ def _as_ours(error: BaseException, arguments: Sequence[str]) -> NoriaError:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "noria"
         what = error.format_message().rstrip(".")
-        return UserMistake(what=what[:1].lower() + what[1:], where=_typed(arguments), mend=f"`{path} --help` says what it takes")
+        return UserMistake(what=what[:1].lower() + what[1:], where=_typed(arguments), fix=f"`{path} --help` says what it takes")
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OUTSIDE):
         return SystemRefuses(error)
     return Unforeseen(error, _kept(error, arguments))

@@ -113,7 +113,7 @@ def report(
     from noria.core.clock import moment
 
     if window is not None and incident is not None:
-        raise UserMistake(what="a window and an incident", where="--window, --incident", mend="ask for one of them")
+        raise UserMistake(what="a window and an incident", where="--window, --incident", fix="ask for one of them")
     world = open_world(project, endpoint)
     figures: dict[str, Any]
     if window is not None:
@@ -332,7 +332,7 @@ def watch(
             seen = look(found, workspace, clock.now(), period)
             if latest is not None:
                 with closing(workspace.catalog()) as catalog:
-                    latest.update(gauges(catalog, seen.beats, seen.dead, clock.now()))
+                    latest.update(gauges(catalog, seen.beats, seen.stalled, clock.now()))
         except (NoriaError, OSError) as error:  # a locked catalog, a full disk: a watcher that died of it would watch nothing afterwards
             if once:
                 raise
@@ -344,13 +344,15 @@ def watch(
             else:
                 show_watched(told)
             if once:
-                raise typer.Exit(1 if seen.dead or seen.sent.failing or not seen.beats else 0)
+                raise typer.Exit(1 if seen.stalled or seen.sent.failing or not seen.beats else 0)
         clock.sleep(period)
 
 
 def _watched(seen: Watched) -> dict[str, Any]:
     return {
-        "stages": [{"stage": b.stage, "at": b.at.isoformat(), "dead": seen.dead.get(b.stage), "saw": dict(b.saw)} for b in seen.beats],
+        "stages": [
+            {"stage": b.stage, "at": b.at.isoformat(), "stalled": seen.stalled.get(b.stage), "saw": dict(b.saw)} for b in seen.beats
+        ],
         "sent": seen.sent.sent,
         "waiting": seen.sent.waiting,
         "failing": seen.sent.failing,
@@ -368,7 +370,7 @@ def _said(project: Path, json: bool, say: Any, word: str) -> None:
     if json:
         show_json({"finding": row.key, "incident": row.incident, "now": word})
     else:
-        console().print(f"{word}: {row.words}")
+        console().print(f"{word}: {row.summary}")
 
 
 def _who(by: str | None) -> str:

@@ -65,7 +65,7 @@ def show_explanation(found: Mapping[str, Any]) -> None:
         f"  bundle   {bundle['id'][:12]} (verified)" + (f", champion since {released['at'][:10]}: {released['reason']}" if released else "")
     )
     out.print(f"  run      {run['id'][:12]}, MLflow {run['mlflow']}, as of {run['as_of']}")
-    out.print(f"  trained  on {run['rows']['went']['training rows']:,} rows, training set {run['training_set'][:12]}")
+    out.print(f"  trained  on {run['rows']['rows_out']['training rows']:,} rows, training set {run['training_set'][:12]}")
     out.print(f"  features definitions {found['definition_hash'][:12]}")
     for table in found["tables"]:
         out.print(f"  table    {table['table']} version {table['version']} ({table['rows']:,} rows, {table['digest'][:12]})")
@@ -80,8 +80,8 @@ def show_ingested(done: Sequence[Ingested]) -> None:
     """What became of the rows of each table."""
     out = console()
     for d in done:
-        went = ", ".join(f"{count:,} {name}" for name, count in d.balance.went.items())
-        out.print(f"{d.snapshot.table}: {d.balance.came_in:,} rows read = {went}; version {d.snapshot.version}")
+        rows_out = ", ".join(f"{count:,} {name}" for name, count in d.balance.rows_out.items())
+        out.print(f"{d.snapshot.table}: {d.balance.rows_in:,} rows read = {rows_out}; version {d.snapshot.version}")
         for change in d.changes:
             out.print(f"  [cyan]columns[/] {change}")
         _show_refused(d, "quarantined", " (it is tried again next time)")
@@ -97,8 +97,8 @@ def show_declared(project: str, tables: Sequence[Mapping[str, Any]], found: dict
     out.print(escape(headline(project, len(tables), found)))
     for table in tables:
         out.print(f"  [dim]table[/]        {escape(table['name'])}: {table['rows']:,} rows")
-    for kind, name, (words, *lacking) in lines(found):
-        out.print(f"  [dim]{kind:<12}[/] {escape(name)}: {escape(words)}" + "".join(f"; [yellow]{each}[/]" for each in lacking))
+    for kind, name, (summary, *lacking) in lines(found):
+        out.print(f"  [dim]{kind:<12}[/] {escape(name)}: {escape(summary)}" + "".join(f"; [yellow]{each}[/]" for each in lacking))
 
 
 def show_checked(checked: Mapping[str, Checked]) -> None:
@@ -106,7 +106,7 @@ def show_checked(checked: Mapping[str, Checked]) -> None:
     out = console()
     for table, found in checked.items():
         if found.reasons or found.warnings or found.unreadable:
-            out.print(f"  {table}: {found.came_in:,} rows read")
+            out.print(f"  {table}: {found.rows_in:,} rows read")
             _show_refused(found, "would be quarantined")
 
 
@@ -240,7 +240,7 @@ def show_findings(found: Mapping[str, Any]) -> None:
         over = "" if f["closed_at"] is None else f" [dim]over since {f['closed_at'][:16]}, {f['closed_by'] or 'by itself'}[/]"
         taken = f" [yellow]{f['acknowledged_by']} takes care of it[/]" if f["acknowledged_by"] else ""
         mark = "[red]●[/]" if f["severity"] == "page" else "[yellow]●[/]"
-        out.print(f"{mark} [bold]{f['kind']}[/] {f['words']}{taken}{over}")
+        out.print(f"{mark} [bold]{f['kind']}[/] {f['summary']}{taken}{over}")
         out.print(f"  [dim]opened {f['opened_at'][:16]}, since {(f['since'] or f['opened_at'])[:16]}; {f['key']}[/]")
     for channel, trouble in found["undelivered"].items():
         out.print(f"[red]●[/] {trouble['waiting']} alerts wait for {channel} since {trouble['since'][:16]}; {trouble['why']}")
@@ -256,7 +256,7 @@ def show_backtest(done: Backtested) -> None:
     grid = _grid("alarm", "lasted", "led by", "looks like", "incident", "late by")
     for a in done.alarms:
         late = "" if a.delay is None else f"{a.delay.total_seconds() / 86_400:.1f} d"
-        grid.add_row(f"{a.at:%Y-%m-%d}", f"{a.lasted.total_seconds() / 86_400:.0f} d", a.column, a.words, a.incident or "", late)
+        grid.add_row(f"{a.at:%Y-%m-%d}", f"{a.lasted.total_seconds() / 86_400:.0f} d", a.column, a.summary, a.incident or "", late)
     out.print(grid)
     for name in done.missed:
         out.print(f"[red]●[/] missed: {name}")
@@ -285,11 +285,11 @@ def show_table(found: Mapping[str, Any]) -> None:
     grid = _grid("since", "over", "kind", "what")
     for f in found["findings"]:
         over = "[bold]lasts[/]" if f["over"] is None else f["over"][:10]
-        grid.add_row(f["since"][:10], over, f["kind"], escape(f["words"]))
+        grid.add_row(f["since"][:10], over, f["kind"], escape(f["summary"]))
     if found["findings"]:
         out.print(grid)
     unseen = [f"{found['untimed']:,} rows have no time"] if found["untimed"] else []
-    unseen += [f"{each['words']}: left out" for each in found["misdated"]]
+    unseen += [f"{each['summary']}: left out" for each in found["misdated"]]
     unseen += [f"{found['waiting']:,} rows wait until their window is whole"] if found["waiting"] else []
     unseen += [f"{found['not_rows']:,} lines are no rows"] if found["not_rows"] else []
     unseen += [f"{path} can't be read: {why}" for path, why in found["unreadable"].items()]
@@ -304,8 +304,8 @@ def show_watched(told: Mapping[str, Any]) -> None:
     """What one look of `noria watch` prints."""
     out = console()
     for stage in told["stages"]:
-        said = stage["dead"] or f"last sign of life {stage['at'][:19]} UTC"
-        out.print(f"{MARKS['unhealthy' if stage['dead'] else 'healthy']} {stage['stage']}: {said}")
+        said = stage["stalled"] or f"last sign of life {stage['at'][:19]} UTC"
+        out.print(f"{MARKS['unhealthy' if stage['stalled'] else 'healthy']} {stage['stage']}: {said}")
     if not told["stages"]:
         out.print("[yellow]●[/] unknown: no stage has ever given a sign of life here")
     for channel, why in told["failing"].items():
@@ -343,8 +343,8 @@ def _sums(out: Any, sums: list[dict[str, Any]]) -> None:
     out.print("\nrows in = rows out")
     for s in sums:
         mark = "[green]✓[/]" if s["holds"] else "[red]✗[/]"
-        went = " + ".join(f"{count:,} {name}" for name, count in s["went"].items())
-        out.print(f"  {mark} {s['stage']}: {s['came_in']:,} = {went}")
+        rows_out = " + ".join(f"{count:,} {name}" for name, count in s["rows_out"].items())
+        out.print(f"  {mark} {s['stage']}: {s['rows_in']:,} = {rows_out}")
 
 
 def _why(health: Mapping[str, Any]) -> str:

@@ -69,7 +69,7 @@ def serve(
         show_json({"stopped": True, "balances": [balance.to_dict() for balance in balances]})
     else:
         for balance in balances:
-            console().print(f"stopped: {balance.stage}: {balance.came_in:,} rows answered = {balance.accounted:,} logged")
+            console().print(f"stopped: {balance.stage}: {balance.rows_in:,} rows answered = {balance.accounted:,} logged")
     if supervisor.stopped_by == SIGINT:
         raise KeyboardInterrupt  # as every command that Ctrl-C ends; a server that SIGTERM ends has done all that was asked of it
 

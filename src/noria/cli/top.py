@@ -26,7 +26,7 @@ class NotTold(OutsideWorld):
 
     def __init__(self, url: str, status: int, text: str) -> None:
         super().__init__(
-            what="the server does not say how it is", where=f"{url}: {status} {text[:200]}", mend="give a key that may read: --key"
+            what="the server does not say how it is", where=f"{url}: {status} {text[:200]}", fix="give a key that may read: --key"
         )
 
 

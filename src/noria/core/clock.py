@@ -29,7 +29,7 @@ class BadDuration(UserMistake):
         super().__init__(
             what=f"{text!r} is not a duration",
             where="durations are a number and a unit",
-            mend="write for example 15m, 3h, 28d or 2w (units: " + ", ".join(_UNITS) + ")",
+            fix="write for example 15m, 3h, 28d or 2w (units: " + ", ".join(_UNITS) + ")",
         )
 
 
@@ -42,7 +42,7 @@ class BadTimeZone(UserMistake):
         super().__init__(
             what=f"there is no time zone {name!r}{nearest(name, known)}",
             where="zones have the names of the IANA database",
-            mend="write for example Europe/Berlin, America/New_York or UTC",
+            fix="write for example Europe/Berlin, America/New_York or UTC",
         )
 
 
@@ -77,7 +77,7 @@ class ReplayClock:
             raise OurBug(
                 what="a replay clock was asked to go back",
                 where=f"from {self._now:%Y-%m-%d %H:%M} to {moment:%Y-%m-%d %H:%M} UTC",
-                mend="please report this with the command that led here",
+                fix="please report this with the command that led here",
             )
         self._now = require_utc(moment)
 
@@ -99,7 +99,7 @@ def require_utc(moment: datetime) -> datetime:
         raise UserMistake(
             what=f"the time {moment.isoformat()} has no zone",
             where="every time in Noria is UTC-aware",
-            mend="add an offset, for example 2013-02-26T05:00:00Z",
+            fix="add an offset, for example 2013-02-26T05:00:00Z",
         )
     return moment.astimezone(UTC)
 
@@ -110,7 +110,7 @@ def moment(text: str) -> datetime:
         found = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise UserMistake(
-            what=f"{text!r} is not a time", where="times are ISO 8601 with an offset", mend="write for example 2013-02-26T05:00:00Z"
+            what=f"{text!r} is not a time", where="times are ISO 8601 with an offset", fix="write for example 2013-02-26T05:00:00Z"
         ) from error
     return require_utc(found)
 

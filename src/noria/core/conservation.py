@@ -1,4 +1,4 @@
-"""Conservation: what came in went somewhere. Every stage states its sum, and a sum that does not add up stops it."""
+"""Conservation: every row that comes in is accounted for. Every stage states its sum, and a sum that does not add up stops it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ class RowsLost(OurBug):
     def __init__(self, balance: Balance) -> None:
         self.balance = balance
         super().__init__(
-            what=f"{balance.stage}: {balance.came_in:,} rows came in, {balance.accounted:,} are accounted for",
-            where=", ".join(f"{name} {count:,}" for name, count in balance.went.items()),
-            mend="nothing was stored; please report this with the data that led here",
+            what=f"{balance.stage}: {balance.rows_in:,} rows came in, {balance.accounted:,} are accounted for",
+            where=", ".join(f"{name} {count:,}" for name, count in balance.rows_out.items()),
+            fix="nothing was stored; please report this with the data that led here",
         )
 
 
 @dataclass(frozen=True)
 class Balance:
-    """The sum of one stage: `came_in` rows, and where each of them `went`."""
+    """The sum of one stage: how many rows came in, and how many went where."""
 
     stage: str
-    came_in: int
-    went: Mapping[str, int]
+    rows_in: int
+    rows_out: Mapping[str, int]
 
     @property
     def accounted(self) -> int:
-        return sum(self.went.values())
+        return sum(self.rows_out.values())
 
     @property
     def holds(self) -> bool:
-        return self.came_in == self.accounted
+        return self.rows_in == self.accounted
 
     def checked(self) -> Balance:
         """This balance, or `RowsLost`."""
@@ -46,4 +46,4 @@ class Balance:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        return {"stage": self.stage, "came_in": self.came_in, "went": dict(self.went), "holds": self.holds}
+        return {"stage": self.stage, "rows_in": self.rows_in, "rows_out": dict(self.rows_out), "holds": self.holds}

@@ -23,9 +23,9 @@ class NoriaError(Exception):
     about: str | None = None  # what it is about, where that is the same whichever stage meets it: such errors are one finding
     http_headers: tuple[tuple[str, str], ...] = ()  # further headers of the HTTP answer, by name
 
-    def __init__(self, *, what: str, where: str, mend: str) -> None:
-        self.what, self.where, self.mend = what, where, mend
-        super().__init__(f"{what} ({where}); {mend}")
+    def __init__(self, *, what: str, where: str, fix: str) -> None:
+        self.what, self.where, self.fix = what, where, fix
+        super().__init__(f"{what} ({where}); {fix}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """With its facts, not by calling its class again: so that it comes out of another process as what it is."""
@@ -33,11 +33,11 @@ class NoriaError(Exception):
 
     def to_dict(self) -> dict[str, str]:
         """The error as programs read it: in `--json` output, in HTTP bodies, in log records."""
-        return {"code": self.code, "what": self.what, "where": self.where, "mend": self.mend}
+        return {"code": self.code, "what": self.what, "where": self.where, "fix": self.fix}
 
     def lines(self) -> list[str]:
         """The error as a person reads it on a terminal."""
-        return [f"error {self.code}: {self.what}", f"  where: {self.where}", f"  mend:  {self.mend}"]
+        return [f"error {self.code}: {self.what}", f"  where: {self.where}", f"  fix:   {self.fix}"]
 
 
 class UserMistake(NoriaError):
@@ -74,7 +74,7 @@ class MissingExtra(UserMistake):
         super().__init__(
             what=f"{library} is not installed",
             where=f"it is needed for {needed_for}",
-            mend=f'run `pip install "noria[{extra}]"`',
+            fix=f'run `pip install "noria[{extra}]"`',
         )
 
 
@@ -84,7 +84,7 @@ def as_noria(error: Exception) -> NoriaError:
         return error
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "nobody foresaw it"
-    return OurBug(what=f"{type(error).__name__}: {error}", where=where, mend="please report this")
+    return OurBug(what=f"{type(error).__name__}: {error}", where=where, fix="please report this")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ class OtherHost(OutsideWorld):
         super().__init__(
             what="another machine is at work on this project's folder",
             where=f"{stage} on {host} gave its last sign of life at {at:%Y-%m-%d %H:%M:%S} UTC",
-            mend="stop it there, or give this machine a folder of its own: a catalog and a log of files are one machine's alone",
+            fix="stop it there, or give this machine a folder of its own: a catalog and a log of files are one machine's alone",
         )
 
 

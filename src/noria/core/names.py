@@ -16,10 +16,10 @@ class BadName(UserMistake):
 
     code = "NR-216"
 
-    def __init__(self, kind: str, name: str, why: str, mend: str | None = None) -> None:
+    def __init__(self, kind: str, name: str, why: str, fix: str | None = None) -> None:
         self.kind, self.name = kind, name
         usual = "begin and end it with a letter, a digit or _; between them, - . and blanks may stand as well"
-        super().__init__(what=f"{name!r} can't be the name of a {kind}", where=why, mend=mend or usual)
+        super().__init__(what=f"{name!r} can't be the name of a {kind}", where=why, fix=fix or usual)
 
 
 def require_name(kind: str, name: str) -> None:

@@ -137,19 +137,19 @@ def load_settings(folder: Path, environ: Mapping[str, str] = os.environ) -> Sett
         raise BadSettings(
             what="this folder is not a Noria project",
             where=f"there is no {FILE_NAME} in {folder.resolve()}",
-            mend="run the command in a project folder, or run `noria demo` for one that works",
+            fix="run the command in a project folder, or run `noria demo` for one that works",
         )
     try:
         raw = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings(what=f"{FILE_NAME} is not valid TOML", where=f"{path}: {error}", mend="correct that line") from error
+        raise BadSettings(what=f"{FILE_NAME} is not valid TOML", where=f"{path}: {error}", fix="correct that line") from error
     _refuse_unknown(raw, path)
     for section, key, value in _from_environment(environ):
         raw.setdefault(section, {})[key] = value
     try:
         return msgspec.convert(raw, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise BadSettings(what="a setting has the wrong type", where=f"{path}: {error}", mend="correct that setting") from error
+        raise BadSettings(what="a setting has the wrong type", where=f"{path}: {error}", fix="correct that setting") from error
 
 
 def _sections() -> dict[str, dict[str, Any]]:
@@ -161,16 +161,16 @@ def _refuse_unknown(raw: dict[str, Any], path: Path) -> None:
     for section, keys in raw.items():
         if section not in known:
             raise BadSettings(
-                what=f"unknown section [{section}]{nearest(section, known)}", where=str(path), mend="known: " + ", ".join(known)
+                what=f"unknown section [{section}]{nearest(section, known)}", where=str(path), fix="known: " + ", ".join(known)
             )
         if not isinstance(keys, dict):
-            raise BadSettings(what=f"{section!r} must be a section", where=str(path), mend=f"write [{section}] and its keys below")
+            raise BadSettings(what=f"{section!r} must be a section", where=str(path), fix=f"write [{section}] and its keys below")
         for key in keys:
             if key not in known[section]:
                 raise BadSettings(
                     what=f"unknown setting {section}.{key}{nearest(key, known[section])}",
                     where=str(path),
-                    mend="known: " + ", ".join(known[section]),
+                    fix="known: " + ", ".join(known[section]),
                 )
 
 

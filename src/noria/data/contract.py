@@ -34,9 +34,9 @@ class BadContract(UserMistake):
 
     code = "NR-221"
 
-    def __init__(self, *, rule: str, problem: str, mend: str) -> None:
+    def __init__(self, *, rule: str, problem: str, fix: str) -> None:
         self.rule, self.problem = rule, problem
-        super().__init__(what=problem, where=f"nr.Contract({rule if len(rule) <= LONGEST else rule[:LONGEST] + '…'})", mend=mend)
+        super().__init__(what=problem, where=f"nr.Contract({rule if len(rule) <= LONGEST else rule[:LONGEST] + '…'})", fix=fix)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Contract:
         declared = {*KINDS, *of_columns, *(f"unique:{','.join(_several(c))}" for c in self.unique)}
         for name in declared.intersection(self.sql):
             raise BadContract(
-                rule=f"sql={{{name!r}: …}}", problem=f"{name!r} is the name of another rule", mend="name the condition otherwise"
+                rule=f"sql={{{name!r}: …}}", problem=f"{name!r} is the name of another rule", fix="name the condition otherwise"
             )
         known = declared | set(self.sql)
         for name, policy in self.policy.items():
@@ -111,7 +111,7 @@ class Contract:
                 raise BadContract(
                     rule=f"policy={{{name!r}: {policy!r}}}",
                     problem=f"the contract has no rule {name!r} with policy {policy!r}{nearest(name, known)}",
-                    mend=f"rules: {', '.join(sorted(known))}; policies: {', '.join(POLICIES)}",
+                    fix=f"rules: {', '.join(sorted(known))}; policies: {', '.join(POLICIES)}",
                 )
 
     def columns(self) -> set[str]:
@@ -217,7 +217,7 @@ class UnknownColumn(UserMistake):
         super().__init__(
             what=f"there is no column {column!r}{nearest(column, available)}",
             where=f"{named_by} names it; the columns are {', '.join(available)}",
-            mend="correct the name in the declaration, or add the column to the data",
+            fix="correct the name in the declaration, or add the column to the data",
         )
 
 
@@ -231,7 +231,7 @@ class ContractBroken(UserMistake):
         super().__init__(
             what=f"a batch for {table!r} breaks its contract: {reason}" + (f" ({rows:,} rows)" if rows else ""),
             where=example or f"table {table!r}",
-            mend="mend the source, or give the rule another policy; nothing of the batch was stored",
+            fix="fix the source, or give the rule another policy; nothing of the batch was stored",
         )
 
 
@@ -251,14 +251,14 @@ def _broken(con: duckdb.DuckDBPyConnection, name: str, condition: str) -> tuple[
     """
     import duckdb
 
-    rule, mend = f"sql={{{name!r}: {condition!r}}}", "write one SQL expression that is true for a good row"
+    rule, fix = f"sql={{{name!r}: {condition!r}}}", "write one SQL expression that is true for a good row"
     try:
         _ = con.sql(f"SELECT {condition}\nFROM {ROWS} LIMIT 0").types
         kinds = con.sql(f"SELECT *, ({condition}\n) FROM {ROWS}").types
     except duckdb.Error as error:
-        raise BadContract(rule=rule, problem=f"the condition {name!r} can't be computed: {_in_one_line(error)}", mend=mend) from error
+        raise BadContract(rule=rule, problem=f"the condition {name!r} can't be computed: {_in_one_line(error)}", fix=fix) from error
     if len(kinds) != len(con.table(ROWS).columns) + 1 or str(kinds[-1]) != "BOOLEAN":
-        raise BadContract(rule=rule, problem=f"the condition {name!r} is {kinds[-1]}, neither true nor false", mend=mend)
+        raise BadContract(rule=rule, problem=f"the condition {name!r} is {kinds[-1]}, neither true nor false", fix=fix)
     tried = f"coalesce(NOT TRY(coalesce(({condition}\n), true)), true)"  # one row that it can't be computed for spoils no batch
     try:
         _ = con.sql(f"SELECT {tried} FROM {ROWS}").types
@@ -275,7 +275,7 @@ def _incomparable(rule: str, column: str, kind: pa.DataType, error: Incomparable
     return BadContract(
         rule=rule,
         problem=f"{column!r} can't be compared with what the contract says of it: {error}",
-        mend=f"write values as the column holds them ({kind}), or give the column another type in its source",
+        fix=f"write values as the column holds them ({kind}), or give the column another type in its source",
     )
 
 
@@ -307,47 +307,47 @@ def _several(columns: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def _check_names(kind: str, columns: Any, *, or_tuples: bool = False) -> None:
     if not isinstance(columns, list | tuple):
-        raise BadContract(rule=f"{kind}={columns!r}", problem=f"{kind} is not a list of columns", mend="write for example ['price']")
+        raise BadContract(rule=f"{kind}={columns!r}", problem=f"{kind} is not a list of columns", fix="write for example ['price']")
     for each in columns:
         several = each if or_tuples and isinstance(each, tuple) else (each,)
         if not several or not all(isinstance(c, str) for c in several) or len(set(several)) < len(several):
-            raise BadContract(rule=f"{kind}={columns!r}", problem=f"{each!r} is no column", mend="name columns, each once")
+            raise BadContract(rule=f"{kind}={columns!r}", problem=f"{each!r} is no column", fix="name columns, each once")
 
 
 def _check_mapping(kind: str, found: Any) -> None:
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
-        raise BadContract(rule=f"{kind}={found!r}", problem=f"{kind} is not a dict with names", mend=f"write {kind}={{'name': …}}")
+        raise BadContract(rule=f"{kind}={found!r}", problem=f"{kind} is not a dict with names", fix=f"write {kind}={{'name': …}}")
 
 
 def _check_text(kind: str, name: str, text: Any) -> None:
     if not isinstance(text, str) or not text.strip():
         what = "a condition in SQL" if kind == "sql" else "a type of SQL"
-        raise BadContract(rule=f"{kind}={{{name!r}: {text!r}}}", problem=f"{text!r} is not {what}", mend="write it as text")
+        raise BadContract(rule=f"{kind}={{{name!r}: {text!r}}}", problem=f"{text!r} is not {what}", fix="write it as text")
 
 
 def _check_range(column: str, bounds: Any) -> None:
-    rule, mend = f"between={{{column!r}: {bounds!r}}}", "write (lowest, highest), with None for no bound"
+    rule, fix = f"between={{{column!r}: {bounds!r}}}", "write (lowest, highest), with None for no bound"
     if not isinstance(bounds, list | tuple) or len(bounds) != 2:
-        raise BadContract(rule=rule, problem=f"{bounds!r} is not a pair of bounds", mend=mend)
+        raise BadContract(rule=rule, problem=f"{bounds!r} is not a pair of bounds", fix=fix)
     there = [plain(b) for b in bounds if b is not None]
     if not there:
-        raise BadContract(rule=rule, problem="a range without a bound is no rule", mend=mend)
+        raise BadContract(rule=rule, problem="a range without a bound is no rule", fix=fix)
     if any(is_missing(b) for b in there):
-        raise BadContract(rule=rule, problem="NaN is no bound", mend=mend)
+        raise BadContract(rule=rule, problem="NaN is no bound", fix=fix)
     kinds = _kinds(rule, there)
     if "a boolean" in kinds:
-        raise BadContract(rule=rule, problem="true and false are no bounds", mend="use one_of")
+        raise BadContract(rule=rule, problem="true and false are no bounds", fix="use one_of")
     low, high = (plain(b) for b in bounds)
     if low == math.inf or high == -math.inf or (len(there) == 2 and low > high):
-        raise BadContract(rule=rule, problem=f"no value lies between {low!r} and {high!r}", mend=mend)
+        raise BadContract(rule=rule, problem=f"no value lies between {low!r} and {high!r}", fix=fix)
 
 
 def _check_values(column: str, values: Any) -> None:
-    rule, mend = f"one_of={{{column!r}: {values!r}}}", "write a list of the allowed values"
+    rule, fix = f"one_of={{{column!r}: {values!r}}}", "write a list of the allowed values"
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Collection):
-        raise BadContract(rule=rule, problem=f"{values!r} is not a list of values", mend=mend)
+        raise BadContract(rule=rule, problem=f"{values!r} is not a list of values", fix=fix)
     if not len(values):
-        raise BadContract(rule=rule, problem=f"no value is allowed in {column!r}", mend=mend)
+        raise BadContract(rule=rule, problem=f"no value is allowed in {column!r}", fix=fix)
     _kinds(rule, [plain(v) for v in values if not is_missing(v)])
 
 
@@ -358,24 +358,24 @@ def _kinds(rule: str, values: Sequence[Any]) -> set[str]:
         for text in (v for v in values if isinstance(v, str)):
             text.encode()
     except Incomparable as error:
-        raise BadContract(rule=rule, problem=str(error), mend="write numbers, texts, booleans, bytes, dates or times") from error
+        raise BadContract(rule=rule, problem=str(error), fix="write numbers, texts, booleans, bytes, dates or times") from error
     except UnicodeEncodeError as error:
-        raise BadContract(rule=rule, problem=f"a text can't be stored: {error}", mend="write texts that are valid Unicode") from error
+        raise BadContract(rule=rule, problem=f"a text can't be stored: {error}", fix="write texts that are valid Unicode") from error
     if len(kinds) > 1:
-        raise BadContract(rule=rule, problem=f"{' and '.join(sorted(kinds))} can't be compared", mend="write values of one kind")
+        raise BadContract(rule=rule, problem=f"{' and '.join(sorted(kinds))} can't be compared", fix="write values of one kind")
     return kinds
 
 
 def _check_rows(rows: Any) -> None:
-    rule, mend = f"rows={rows!r}", "write (least, most), with None for no bound"
+    rule, fix = f"rows={rows!r}", "write (least, most), with None for no bound"
     if not isinstance(rows, list | tuple) or len(rows) != 2:
-        raise BadContract(rule=rule, problem=f"{rows!r} is not a pair of numbers", mend=mend)
+        raise BadContract(rule=rule, problem=f"{rows!r} is not a pair of numbers", fix=fix)
     there = [n for n in rows if n is not None]
     if any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in there) or (len(there) == 2 and rows[0] > rows[1]):
-        raise BadContract(rule=rule, problem=f"no batch has {rows[0]!r} to {rows[1]!r} rows", mend=mend)
+        raise BadContract(rule=rule, problem=f"no batch has {rows[0]!r} to {rows[1]!r} rows", fix=fix)
 
 
 def _check_age(age: Any) -> None:
     """Raises `BadContract`, or `BadDuration` for a text that is none."""
     if age is not None and (not isinstance(age, str | timedelta) or duration(age) <= timedelta()):
-        raise BadContract(rule=f"stale_after={age!r}", problem=f"{age!r} is no age of an event", mend="write for example '2d'")
+        raise BadContract(rule=f"stale_after={age!r}", problem=f"{age!r} is no age of an event", fix="write for example '2d'")

@@ -88,7 +88,7 @@ def ingest(table: Table, store: DeltaTables, folder: Path, clock: Clock | None =
         if batch is None:
             if store.latest(table.name) is None:
                 raise NothingThere(table.name, table.source.describe())
-            return Ingested(current(table, store), Balance(f"ingest {table.name}", 0, storing.went()), {})
+            return Ingested(current(table, store), Balance(f"ingest {table.name}", 0, storing.rows_out()), {})
         return _store(table, store, batch, clock or SystemClock())
 
 
@@ -110,7 +110,7 @@ def replay_quarantine(table: Table, store: DeltaTables, clock: Clock | None = No
         held = quarantine.held(table, store)
         rows = None if held is None else _where(held, RAW, valid=False)
         if held is None or rows is None or rows.num_rows == 0:
-            return Ingested(current(table, store), Balance(f"replay {quarantine_of(table)}", 0, storing.went()), {})
+            return Ingested(current(table, store), Balance(f"replay {quarantine_of(table)}", 0, storing.rows_out()), {})
         with _staged(table, store, [quarantine.as_piece(rows)]) as staging:
             done, still = _finish(staging, table, store, _watermark(table, store), clock or SystemClock(), {}, came_before=True)
         quarantine.hold_only(table, store, [_where(held, RAW, valid=True), still])
@@ -119,17 +119,17 @@ def replay_quarantine(table: Table, store: DeltaTables, clock: Clock | None = No
 
 @dataclass(frozen=True)
 class Checked:
-    """What a first ingestion would do: `came_in` records are read, and `rows` are those it would store; the rest as in `Ingested`."""
+    """What a first ingestion would do: `rows_in` records are read, and `rows` are those it would store; the rest as in `Ingested`."""
 
     rows: pa.Table
-    came_in: int
+    rows_in: int
     reasons: Mapping[str, int]
     warnings: Mapping[str, int]
     unreadable: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "rows": self.came_in,
+            "rows": self.rows_in,
             "reasons": dict(self.reasons),
             "warnings": dict(self.warnings),
             "unreadable": dict(self.unreadable),
@@ -142,14 +142,14 @@ def check_source(table: Table, folder: Path) -> Checked:
     if batch is None:
         raise NothingThere(table.name, table.source.describe())
     with _staged(table, None, batch.pieces) as staging:
-        if staging.first_error is not None and not staging.came_in:
+        if staging.first_error is not None and not staging.rows_in:
             raise staging.first_error
         if not staging.types:
             raise NothingThere(table.name, table.source.describe())
         judged = judge(staging, table, SystemClock().now())
         refused = _count_reasons(quarantine.refused_rows(staging))
         warnings = {**judged.warnings, **staging.notes, **batch.lost}
-        return Checked(storing.staged_rows(staging, table, judged.good), staging.came_in, refused, warnings, dict(staging.unreadable))
+        return Checked(storing.staged_rows(staging, table, judged.good), staging.rows_in, refused, warnings, dict(staging.unreadable))
 
 
 def current(table: Table, store: DeltaTables, version: int | None = None) -> Snapshot:
@@ -158,7 +158,7 @@ def current(table: Table, store: DeltaTables, version: int | None = None) -> Sna
     if version is None:
         raise NotIngested(table.name)
     found = store.details(table.name, version)
-    return Snapshot(table.name, version, found["digest"], int(found["balance"]["went"]["stored"]), found["weeks"])
+    return Snapshot(table.name, version, found["digest"], int(found["balance"]["rows_out"]["stored"]), found["weeks"])
 
 
 def facts(table: Table, store: DeltaTables, version: int | None = None) -> Facts:
@@ -180,7 +180,7 @@ class NotIngested(UserMistake):
         super().__init__(
             what=f"table {table!r} is empty: it was never ingested",
             where="no version of it is stored",
-            mend="run `noria ingest`",
+            fix="run `noria ingest`",
         )
 
 
@@ -194,7 +194,7 @@ class NothingThere(UserMistake):
         super().__init__(
             what=f"there is nothing to ingest into {table!r} yet",
             where=f"source {source} has no row",
-            mend="ingest again when the first rows have arrived",
+            fix="ingest again when the first rows have arrived",
         )
 
 
@@ -204,12 +204,12 @@ class NothingThere(UserMistake):
 def _store(table: Table, store: DeltaTables, batch: Batch, clock: Clock) -> Ingested:
     with _staged(table, store, batch.pieces) as staging:
         quarantine.note_files(table, store, staging)
-        if staging.first_error is not None and not staging.came_in:
+        if staging.first_error is not None and not staging.rows_in:
             raise staging.first_error
-        if not staging.types and not staging.came_in and store.latest(table.name) is None:
+        if not staging.types and not staging.rows_in and store.latest(table.name) is None:
             raise NothingThere(table.name, table.source.describe())
         if not staging.types and store.latest(table.name) is None:  # so that not even the columns are known
-            raise UnreadableData(staging.raw[0].place, f"none of the {staging.came_in:,} records is a row: {staging.raw[0].reason}")
+            raise UnreadableData(staging.raw[0].place, f"none of the {staging.rows_in:,} records is a row: {staging.raw[0].reason}")
         done, _ = _finish(staging, table, store, batch.finish(staging.unreadable), clock, batch.lost)
         return done
 
@@ -232,8 +232,8 @@ def _finish(
     fresh = storing.fresh_rows(staging, table, judged.good, store, now)
     balance = Balance(
         f"ingest {table.name}",
-        staging.came_in,
-        storing.went(stored=fresh.rows, repeated=judged.rows - fresh.rows, quarantined=refused.num_rows),
+        staging.rows_in,
+        storing.rows_out(stored=fresh.rows, repeated=judged.rows - fresh.rows, quarantined=refused.num_rows),
     ).checked()
     warnings = {**judged.warnings, **staging.notes, **lost, **storing.backfilled(staging, table, store, fresh)}
     quarantine.put(table, store, refused)

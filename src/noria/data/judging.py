@@ -53,7 +53,7 @@ def judge(staging: Staging, table: Table, now: datetime) -> Judged:
         if broken[i] and rule.policy == "warn":
             warnings[rule.reason] = broken[i]
     good, bad = _split(con, [r for i, r in enumerate(rules) if broken[i] and r.policy == "quarantine"])
-    return Judged(good, staging.rows - bad, bad, warnings | _batch_warnings(con, table, good, staging.came_in, now))
+    return Judged(good, staging.rows - bad, bad, warnings | _batch_warnings(con, table, good, staging.rows_in, now))
 
 
 def check_columns(table: Table, types: Mapping[str, pa.DataType]) -> None:
@@ -65,7 +65,7 @@ def check_columns(table: Table, types: Mapping[str, pa.DataType]) -> None:
         raise UserMistake(
             what=f"column {table.deleted!r}, which says what is deleted, is {types[table.deleted]}, not true or false",
             where=f"table {table.name!r}",
-            mend=f"make it a boolean in the source, or declare it: types={{{table.deleted!r}: 'BOOLEAN'}}",
+            fix=f"make it a boolean in the source, or declare it: types={{{table.deleted!r}: 'BOOLEAN'}}",
         )
     for reason in table.contract.other_types(types):
         raise ContractBroken(table=table.name, reason=reason, rows=0, example="")
@@ -107,7 +107,7 @@ def _counted(con: duckdb.DuckDBPyConnection, table: Table, rules: Sequence[Rule]
         raise BadContract(
             rule=f"of table {table.name!r}",
             problem=f"it can't be checked: {str(error).strip().splitlines()[0]}",
-            mend="correct the condition in nr.Contract(sql={…})",
+            fix="correct the condition in nr.Contract(sql={…})",
         ) from error
     return [found[str(i)] for i in range(len(rules))]
 

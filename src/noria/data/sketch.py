@@ -162,7 +162,7 @@ class Sketch:
     def add(self, values: NDArray[Any]) -> None:
         """Count rows `(rows, columns)`, which follow those that were counted before."""
         if values.ndim != 2 or values.shape[1] != len(self.bins):
-            raise OurBug(what=f"rows of shape {values.shape} for {len(self.bins)} columns", where="Sketch.add", mend="please report this")
+            raise OurBug(what=f"rows of shape {values.shape} for {len(self.bins)} columns", where="Sketch.add", fix="please report this")
         for start in range(0, len(values), CHUNK):
             whole = values[start : start + CHUNK].T
             with np.errstate(over="ignore"):

@@ -39,7 +39,7 @@ class BadTimeColumn(UserMistake):
         super().__init__(
             what=f"column {column!r} holds {found}, not a time with a zone",
             where=f"table {table!r}",
-            mend="write it as a timestamp in UTC (in DuckDB: TIMESTAMPTZ; in pandas: datetime64[ns, UTC]; as text: 2024-05-01T08:00:00Z)",
+            fix="write it as a timestamp in UTC (in DuckDB: TIMESTAMPTZ; in pandas: datetime64[ns, UTC]; as text: 2024-05-01T08:00:00Z)",
         )
 
 
@@ -53,7 +53,7 @@ class SchemaChanged(UserMistake):
         super().__init__(
             what=f"the columns of {table!r} have changed: {'; '.join(changes)}",
             where="the new rows do not fit the version that is stored",
-            mend="restore the columns in the source, or declare a new table",
+            fix="restore the columns in the source, or declare a new table",
         )
 
 
@@ -64,7 +64,7 @@ class BadColumnName(UserMistake):
 
     def __init__(self, *, table: str, column: str, reason: str) -> None:
         self.table, self.column = table, column
-        super().__init__(what=f"column {column!r} {reason}", where=f"table {table!r}", mend="rename it in the source, or in its query")
+        super().__init__(what=f"column {column!r} {reason}", where=f"table {table!r}", fix="rename it in the source, or in its query")
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Staging:
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE {REFUSED} (reason VARCHAR, place VARCHAR, row MAP(VARCHAR, VARCHAR))")
 
     @property
-    def came_in(self) -> int:
+    def rows_in(self) -> int:
         return self.rows + self.refused + len(self.raw)
 
     @property
@@ -407,5 +407,5 @@ def out_of_space(error: Exception) -> OutsideWorld:
     return OutsideWorld(
         what="a batch is too large to be staged",
         where=str(error).strip().splitlines()[0],
-        mend="free space where temporary files go (TMPDIR), or bring the source in smaller files",
+        fix="free space where temporary files go (TMPDIR), or bring the source in smaller files",
     )

@@ -39,7 +39,7 @@ class Fresh:
     known_from: int | None
 
 
-def went(stored: int = 0, repeated: int = 0, quarantined: int = 0) -> dict[str, int]:
+def rows_out(stored: int = 0, repeated: int = 0, quarantined: int = 0) -> dict[str, int]:
     """Where the rows of a batch can go."""
     return {"stored": stored, "repeated": repeated, "quarantined": quarantined}
 
@@ -207,7 +207,7 @@ def _facts(
     table: Table, before: Mapping[str, Any], fresh: Fresh, balance: Balance, watermark: Watermark, content: Callable[[], str]
 ) -> dict[str, Any]:
     """What is stored in the commit: totals since the table was made, and digests that name its content."""
-    totals = before.get("balance", {"came_in": 0, "went": went()})
+    totals = before.get("balance", {"rows_in": 0, "rows_out": rows_out()})
     weeks = dict(before.get("weeks", {}))
     chain = before.get("digest", "")
     if fresh.known_from is not None:
@@ -215,7 +215,7 @@ def _facts(
         week = str(fresh.known_from // WEEK_US * WEEK_US)
         chain = digest([chain, added])
         weeks[week] = digest([weeks.get(week, ""), added])
-    sums = {name: totals["went"].get(name, 0) + count for name, count in balance.went.items()}
-    total = Balance(f"ingest {table.name}", totals["came_in"] + balance.came_in, sums).checked()
+    sums = {name: totals["rows_out"].get(name, 0) + count for name, count in balance.rows_out.items()}
+    total = Balance(f"ingest {table.name}", totals["rows_in"] + balance.rows_in, sums).checked()
     newest = max([n for n in (before.get("newest"), fresh.newest) if n is not None], default=None)
     return {"digest": chain or digest([]), "weeks": weeks, "balance": total.to_dict(), "watermark": watermark, "newest": newest}

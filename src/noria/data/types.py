@@ -45,7 +45,7 @@ class UnsupportedType(UserMistake):
         super().__init__(
             what=f"column {column!r} is {type}, which can't be stored",
             where="tables store numbers, texts, booleans, times, bytes, and lists, structs and maps of them",
-            mend="convert the column in the source, or leave it out",
+            fix="convert the column in the source, or leave it out",
         )
 
 
@@ -59,7 +59,7 @@ class BadTypes(UserMistake):
         super().__init__(
             what=f"{type!r}, the type declared for {column!r}, is none that can be stored",
             where=where,
-            mend="declare VARCHAR, BIGINT, DOUBLE, DECIMAL(18, 2), BOOLEAN, DATE, TIMESTAMP, TIMESTAMPTZ or a list of one (BIGINT[])",
+            fix="declare VARCHAR, BIGINT, DOUBLE, DECIMAL(18, 2), BOOLEAN, DATE, TIMESTAMP, TIMESTAMPTZ or a list of one (BIGINT[])",
         )
 
 

@@ -49,7 +49,7 @@ class Calibration:
         return self.p >= LEVEL
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What was measured, in two sentences."""
         figures = (
             f"On {self.rows:,} rows of {self.units} windows that the judged model had not seen: slope {self.slope:.2f} ± "

@@ -140,7 +140,7 @@ def no_slice_worse(metric: str, *, over: Sequence[str], by: float) -> NoSliceWor
     """A gate on every slice's mean loss against the champion's."""
     row_losses(metric, np.empty(0), np.empty(0))
     if not over:
-        raise UserMistake(what="a slice gate needs columns", where="no_slice_worse(over=[])", mend='name some: over=["carrier"]')
+        raise UserMistake(what="a slice gate needs columns", where="no_slice_worse(over=[])", fix='name some: over=["carrier"]')
     return NoSliceWorse(metric, tuple(over), by)
 
 

@@ -37,7 +37,7 @@ def row_losses(metric: str, labels: Floats, probabilities: Floats) -> Floats:
         raise UserMistake(
             what=f"{metric!r} is not a metric that is a mean over rows{nearest(metric, ROW_LOSSES)}",
             where="a gate, a rollout or a tolerance names it",
-            mend="use one of " + ", ".join(ROW_LOSSES),
+            fix="use one of " + ", ".join(ROW_LOSSES),
         )
     return ROW_LOSSES[metric](labels, probabilities)
 

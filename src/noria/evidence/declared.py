@@ -40,20 +40,26 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
     for m in found["models"]:
         label = m["label"]
         gates = "; ".join(m["gates"]) or "no gates"
-        words = [f"{label['table']}.{label['column']} = {label['positive']!r} by {m['trainer']}; {gates}"]
-        told.append(("model", m["name"], words + ([] if m["endpoints"] else ["no endpoint serves it"])))
+        summary = [f"{label['table']}.{label['column']} = {label['positive']!r} by {m['trainer']}; {gates}"]
+        told.append(("model", m["name"], summary + ([] if m["endpoints"] else ["no endpoint serves it"])))
     for e in found["endpoints"]:
         lacking = [
-            words
-            for words, there in (("no monitor watches it", e["monitored"]), ("nothing retrains its model", e["retrained"]))
+            summary
+            for summary, there in (("no monitor watches it", e["monitored"]), ("nothing retrains its model", e["retrained"]))
             if not there
         ]
-        told.append(("endpoint", e["name"], [f"model {e['model']}, {_count(e['features'], 'feature')}; {e['rollout']['words']}", *lacking]))
+        told.append(
+            ("endpoint", e["name"], [f"model {e['model']}, {_count(e['features'], 'feature')}; {e['rollout']['summary']}", *lacking])
+        )
     for m in found["monitors"]:
-        told.append(("monitor", m["endpoint"], [m["words"]]))
+        told.append(("monitor", m["endpoint"], [m["summary"]]))
     for r in found["retrainings"]:
         told.append(
-            ("retraining", r["model"], [r["words"], *([] if r["endpoints"] else ["no endpoint serves its model, and so it never happens"])])
+            (
+                "retraining",
+                r["model"],
+                [r["summary"], *([] if r["endpoints"] else ["no endpoint serves its model, and so it never happens"])],
+            )
         )
     return told
 
@@ -99,9 +105,16 @@ def _endpoint(project: Project, endpoint: Endpoint) -> dict[str, Any]:
 
 def _rollout(plan: Rollout | Immediate) -> dict[str, Any]:
     if isinstance(plan, Immediate):
-        return {"plan": "immediate", "words": "a candidate that passes its gates serves at once"}
-    words = f"shadows {plan.shadow} to {plan.at_most}, promoted once not worse in {plan.metric} by {plan.margin:g}"
-    return {"plan": "shadow", "shadow": plan.shadow, "at_most": plan.at_most, "metric": plan.metric, "margin": plan.margin, "words": words}
+        return {"plan": "immediate", "summary": "a candidate that passes its gates serves at once"}
+    summary = f"shadows {plan.shadow} to {plan.at_most}, promoted once not worse in {plan.metric} by {plan.margin:g}"
+    return {
+        "plan": "shadow",
+        "shadow": plan.shadow,
+        "at_most": plan.at_most,
+        "metric": plan.metric,
+        "margin": plan.margin,
+        "summary": summary,
+    }
 
 
 def _monitor(monitor: Monitor) -> dict[str, Any]:
@@ -114,7 +127,7 @@ def _monitor(monitor: Monitor) -> dict[str, Any]:
         "false_alarms_per_year": monitor.false_alarms_per_year,
         "watches": watched,
         "slices": list(monitor.slices),
-        "words": f"{', '.join(watched)}{slices}; {monitor.false_alarms_per_year:g} false alarms a year",
+        "summary": f"{', '.join(watched)}{slices}; {monitor.false_alarms_per_year:g} false alarms a year",
     }
 
 
@@ -125,7 +138,7 @@ def _retraining(project: Project, retrain: Retrain) -> dict[str, Any]:
         "when": when,
         "cooldown": retrain.cooldown,
         "endpoints": _serving(project, retrain.model),
-        "words": f"at {' or '.join(when) or 'nothing'}, no sooner than {retrain.cooldown} after the last",
+        "summary": f"at {' or '.join(when) or 'nothing'}, no sooner than {retrain.cooldown} after the last",
     }
 
 

@@ -32,7 +32,7 @@ class UnknownPrediction(UserMistake):
         super().__init__(
             what=f"there is no prediction {prediction_id!r}",
             where=why,
-            mend="take an id from an answer, or from the prediction log",
+            fix="take an id from an answer, or from the prediction log",
         )
 
 

@@ -58,7 +58,7 @@ def export(world: World, folder: Path, since: datetime | None, until: datetime |
     """
     release, name = current_release(world), world.endpoint.name
     if release is None:
-        raise NothingToExport(what=f"{name} has no champion yet", where=str(world.workspace.folder), mend="train one: `noria train`")
+        raise NothingToExport(what=f"{name} has no champion yet", where=str(world.workspace.folder), fix="train one: `noria train`")
     starts = [
         w.start
         for w in windows_of(world, release.champion, since or release.champion_since, statistics=False)
@@ -68,7 +68,7 @@ def export(world: World, folder: Path, since: datetime | None, until: datetime |
         raise NothingToExport(
             what=f"the champion of {name} has no window with rows in that time",
             where=f"it is the champion since {release.champion_since:%Y-%m-%d %H:%M} UTC",
-            mend="ask for another time, or wait until a window has closed (`noria loop`)",
+            fix="ask for another time, or wait until a window has closed (`noria loop`)",
         )
     files = world.workspace.files
     files.make_folder(folder / WINDOWS)

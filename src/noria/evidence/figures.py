@@ -146,7 +146,7 @@ def findings(catalog: db.Catalog, endpoints: Sequence[str] | None = None) -> lis
             "since": None if r.since is None else from_epoch(r.since).isoformat(),
             "severity": r.severity,
             "incident": r.incident,
-            "words": r.words,
+            "summary": r.summary,
             "acknowledged_by": r.acknowledged_by,
             "closed_by": r.closed_by,
             "evidence": json.loads(r.evidence),

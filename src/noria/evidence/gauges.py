@@ -21,7 +21,7 @@ from noria.stores import catalog as db
 STATES = {"healthy": 1.0, "unhealthy": 0.0, "unknown": -1.0}
 
 
-def gauges(catalog: db.Catalog, signs: Sequence[Beat], dead: Iterable[str], now: datetime) -> list[Metric]:
+def gauges(catalog: db.Catalog, signs: Sequence[Beat], stalled: Iterable[str], now: datetime) -> list[Metric]:
     """Every gauge, as of now. A monitor's state is 1 (well), 0 (not well) or −1 (unknown), as of its last turn, whose age stands beside."""
     open_now = Counter((f["endpoint"], f["kind"], f["severity"]) for f in findings(catalog) if f["closed_at"] is None)
     found = GaugeMetricFamily("noria_findings_open", "Findings that are open.", labels=["endpoint", "kind", "severity"])
@@ -30,7 +30,7 @@ def gauges(catalog: db.Catalog, signs: Sequence[Beat], dead: Iterable[str], now:
     waiting = GaugeMetricFamily("noria_alerts_waiting", "Alerts that a channel has not taken.", labels=["channel"])
     for channel, trouble in undelivered(catalog).items():
         waiting.add_metric([channel], trouble["waiting"])
-    gone = set(dead)
+    gone = set(stalled)
     alive = GaugeMetricFamily("noria_stage_alive", "Whether a stage lives.", labels=["stage"])
     age = GaugeMetricFamily("noria_stage_age_seconds", "Since a stage's last sign of life.", labels=["stage"])
     for sign in signs:
@@ -60,7 +60,7 @@ class Latest:
         try:
             start_http_server(port, addr="127.0.0.1", registry=registry)
         except OSError as error:
-            raise UserMistake(what="the metrics can't be served", where=f"port {port}: {error}", mend="choose another port") from error
+            raise UserMistake(what="the metrics can't be served", where=f"port {port}: {error}", fix="choose another port") from error
 
     def update(self, metrics: list[Metric]) -> None:
         self._metrics = metrics

@@ -44,7 +44,7 @@ def input_figures(
     """
     if not len(reading.pooled):
         return None
-    start = began(reading.pooled, reading.level)
+    start = began(reading.pooled, reading.threshold)
     shown = len(reading.pooled) - 1 if start is None or newest else start
     order = np.argsort(-(reading.weights * reading.evidence[shown]))
     faulty = [fault.column for fault in reading.faults_of(shown)]
@@ -54,7 +54,7 @@ def input_figures(
     return {
         "starts": [s.isoformat() for s in reading.starts],
         "pooled": reading.pooled.tolist(),
-        "level": reading.level,
+        "threshold": reading.threshold,
         "shift": {name: _numbers(reading.shift[:, i]) for i, name in enumerate(reading.columns)},
         "against": against,
         "window": window.isoformat(),
@@ -102,7 +102,7 @@ def render_inputs(inputs: Mapping[str, Any] | None) -> str:
         return "<h2>Inputs</h2><p class='dim'>No window has been judged yet.</p>"
     labels = [short_day(s) for s in inputs["starts"]]
     evidence = Line("evidence", "loop", [_log(v) for v in inputs["pooled"]])
-    level = Line("alarm", "bad", [_log(inputs["level"])] * len(labels))
+    threshold = Line("alarm", "bad", [_log(inputs["threshold"])] * len(labels))
     strength = {name: max((abs(v) for v in path if v is not None), default=0.0) for name, path in inputs["shift"].items()}
     moved = sorted(strength, key=lambda name: -strength[name])[:MOST_ROWS]
     shift = [inputs["shift"][name] for name in moved]
@@ -110,7 +110,7 @@ def render_inputs(inputs: Mapping[str, Any] | None) -> str:
         "<h2>Evidence that the inputs have moved</h2>"
         "<p class='dim'>In powers of ten, window by window, over all columns; it is an alarm above the line that the budget of false "
         "alarms sets.</p>"
-        + line_chart([evidence, level], labels)
+        + line_chart([evidence, threshold], labels)
         + "<h2>How each input has moved</h2>"
         + f"<p class='dim'>Against {escape(inputs['against'])}, less the usual week: red where values rank higher, blue where they rank "
         + f"lower (full colour at ±{STRONG_SHIFT}).</p>"

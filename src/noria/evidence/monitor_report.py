@@ -39,7 +39,7 @@ def headline(figures: Mapping[str, Any]) -> str:
     open_now = [f for f in figures["findings"] if f["closed_at"] is None]
     blind = [m for m in figures["monitors"] if m["health"] == "unknown"]
     if open_now:
-        return f"{endpoint}: {open_now[-1]['words']}" + (f" (and {len(open_now) - 1} more)" if len(open_now) > 1 else "")
+        return f"{endpoint}: {open_now[-1]['summary']}" + (f" (and {len(open_now) - 1} more)" if len(open_now) > 1 else "")
     if blind or not figures["monitors"]:
         return f"{endpoint}: unknown; " + (f"{blind[0]['monitor']}: {blind[0]['why']}" if blind else "nothing watches it")
     return f"{endpoint} is well: {len(figures['monitors'])} monitors have looked, and none has found anything"
@@ -73,11 +73,11 @@ def _performance(one: Mapping[str, Any]) -> str:
     labels = [short_day(s) for s in one["starts"]]
     lines = [
         Line("each window", "loop", one["values"]),
-        Line("accepted", "static", [one["accepted"]] * len(labels)),
+        Line("baseline", "static", [one["baseline"]] * len(labels)),
     ]
-    bounds = tolerated(one["metric"], one["accepted"], one["tolerance"])
+    bounds = tolerated(one["metric"], one["baseline"], one["tolerance"])
     lines += [Line("tolerated", "bad", [bound] * len(labels)) for bound in bounds]
-    over = next((i for i, value in enumerate(one["evidence"]) if value >= one["level"]), None)
+    over = next((i for i, value in enumerate(one["evidence"]) if value >= one["threshold"]), None)
     marks = [] if over is None else [Mark(over / max(len(labels) - 1, 1), "refuse", "the evidence suffices", "alarm")]
     waiting = f" {one['waiting']} newer windows wait for their outcomes." if one["waiting"] else ""
     told = f"By window, once its outcomes are due.{waiting} {_mean(one['interval'])}"
@@ -119,14 +119,14 @@ def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
         return ""
     rows = []
     for s in sorted(slices, key=lambda s: -s["evidence"]):
-        state = "unhealthy" if s["evidence"] >= s["level"] else "healthy"
+        state = "unhealthy" if s["evidence"] >= s["threshold"] else "healthy"
         between = "—" if s["interval"] is None else f"{s['interval']['lower']:.4f} to {s['interval']['upper']:.4f}"
-        figures = (f"{s['accepted']:.4f}", f"{s['recent']:.4f}", f"{s['recent'] - s['accepted']:+.4f}", between)
+        figures = (f"{s['baseline']:.4f}", f"{s['recent']:.4f}", f"{s['recent'] - s['baseline']:+.4f}", between)
         rows.append(((WORDS[state], f"tag {state}"), escape(s["slice"]), escape(s["metric"]), *figures))
     return (
-        "<h2>By slice</h2><p class='dim'>Each slice of the rows against what it was accepted with; the last seven windows whose outcomes "
+        "<h2>By slice</h2><p class='dim'>Each slice of the rows against its baseline; the last seven windows whose outcomes "
         "are due; and between what the mean since the champion went live lies, with 90 % certainty however often one looks.</p>"
-        + table(("", "slice", "metric", "accepted", "now", "apart", "mean between"), rows)
+        + table(("", "slice", "metric", "baseline", "now", "apart", "mean between"), rows)
     )
 
 

@@ -20,7 +20,7 @@ from noria.loop.candidate import reference_of
 from noria.loop.monitors import Monitors, healths, read_monitors
 from noria.loop.releases import Release, current_release
 from noria.loop.rounds import PROJECT
-from noria.loop.windows import accepted_windows, answered_by_window, answered_rows, profiled, windows_of
+from noria.loop.windows import answered_by_window, answered_rows, baseline_windows, profiled, windows_of
 from noria.loop.world import World
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.performance import PerformanceReading
@@ -88,20 +88,20 @@ def _compared_with(world: World, champion: str) -> str:
 
 
 def _performance(world: World, monitors: Monitors, release: Release, windows: Sequence[Window]) -> list[dict[str, Any]]:
-    accepted = accepted_windows(world, release.champion)
+    baseline = baseline_windows(world, release.champion)
     found = []
     for reading in monitors.performance:
         metric = reading.tolerance.metric
         found.append(
             {
                 "metric": metric,
-                "accepted": reading.accepted,
-                "accepted_windows": [p.value(metric) for p in accepted if p.rows],
+                "baseline": reading.baseline,
+                "baseline_windows": [p.value(metric) for p in baseline if p.rows],
                 "tolerance": reading.tolerance.by,
                 "starts": [start.isoformat() for start in reading.starts],
                 "values": reading.values.round(5).tolist(),
                 "evidence": reading.evidence.tolist(),
-                "level": reading.level,
+                "threshold": reading.threshold,
                 "interval": _interval(reading),
                 "waiting": sum(w.performance is None for w in windows),
             }
@@ -117,12 +117,12 @@ def _slice(reading: PerformanceReading) -> dict[str, Any]:
     return {
         "slice": reading.slice,
         "metric": reading.tolerance.metric,
-        "accepted": reading.accepted,
+        "baseline": reading.baseline,
         "recent": reading.recent,
         "interval": _interval(reading),
         "windows": len(reading.values),
         "evidence": float(reading.evidence[-1]),
-        "level": reading.level,
+        "threshold": reading.threshold,
     }
 
 

@@ -37,8 +37,8 @@ def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell:
     span = replay_span(project, worlds[0])
     if weeks is not None:
         span = Span(span.start, min(span.end, worlds[0].grid.floor(span.start + weeks * WEEK)))
-    for words in _announced(span, worlds[0].grid.tick, len(worlds)):
-        tell(Progress("replay", words))
+    for summary in _announced(span, worlds[0].grid.tick, len(worlds)):
+        tell(Progress("replay", summary))
     replay(worlds, span, lambda tick: _tell_tick(tell, tick))
     home = World.open(project, workspace, endpoint, worlds[0].policy, worlds[0])
     taken = take_over(worlds[0], home, span.end, SystemClock().now())

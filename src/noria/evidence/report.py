@@ -146,9 +146,9 @@ def _evidence(decision: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         i = evidence["interval"]
         sure = "" if figures["confidence"] is None else f"{figures['confidence']:.0%} "
         return f"gain {i['mean']:+.4f}, {sure}confidence sequence {i['lower']:+.4f} to {i['upper']:+.4f}"
-    if "level" in evidence:
+    if "threshold" in evidence:
         after = f"{evidence.get('windows', '?')} windows of {figures['every']}"
-        return f"evidence {evidence['evidence']:,.0f} against a level of {evidence['level']:,.0f} after {after}"
+        return f"evidence {evidence['evidence']:,.0f} against a threshold of {evidence['threshold']:,.0f} after {after}"
     if "age_days" in evidence:
         return f"age {evidence['age_days']:.0f} days"
     return ""

@@ -31,7 +31,7 @@ class NotAnswered(OutsideWorld):
     code = "NR-603"
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(what="the request was not answered", where=f"{url}: {reason}", mend="start it with `noria serve`, or give --url")
+        super().__init__(what="the request was not answered", where=f"{url}: {reason}", fix="start it with `noria serve`, or give --url")
 
 
 def ask_again(project: Project, workspace: Workspace, prediction_id: str, url: str, secret: str | None) -> dict[str, Any]:

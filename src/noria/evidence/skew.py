@@ -26,7 +26,7 @@ class NothingLogged(UserMistake):
         super().__init__(
             what=f"no prediction of endpoint {endpoint!r} is logged there",
             where=f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
-            mend="choose another period with --since, or serve some requests",
+            fix="choose another period with --since, or serve some requests",
         )
 
 

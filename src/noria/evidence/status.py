@@ -23,7 +23,7 @@ from noria.loop.monitors import healths, served_balances
 from noria.loop.observe import observe
 from noria.loop.project import Project
 from noria.loop.releases import current_release
-from noria.loop.rounds import PROJECT, dead_stages
+from noria.loop.rounds import PROJECT, stalled_stages
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.monitoring.alerts import open_channel
@@ -107,8 +107,8 @@ def _table_sums(workspace: Workspace, tables: list[dict[str, Any]]) -> list[Bala
     for table in tables:
         if table["rows"] is not None:
             found = workspace.tables.details(table["name"])["balance"]
-            sums.append(Balance(found["stage"], found["came_in"], found["went"]))
-            sums.append(Balance(f"table {table['name']}", found["went"]["stored"], {"rows now": table["rows"]}))
+            sums.append(Balance(found["stage"], found["rows_in"], found["rows_out"]))
+            sums.append(Balance(f"table {table['name']}", found["rows_out"]["stored"], {"rows now": table["rows"]}))
     return sums
 
 
@@ -122,9 +122,9 @@ def _table_healths(workspace: Workspace, tables: list[dict[str, Any]]) -> list[H
             found.append(Unhealthy(f"{count:,} of the files of {table['name']} can't be read: {files[0].removeprefix(FILE_REFUSED)}"))
         if table["rows"] is not None:
             balance = workspace.tables.details(table["name"])["balance"]
-            refused = balance["went"]["quarantined"]
-            if refused > balance["came_in"] * MOST_REFUSED:
-                found.append(Unhealthy(f"{refused:,} of the last {balance['came_in']:,} rows for {table['name']} went into quarantine"))
+            refused = balance["rows_out"]["quarantined"]
+            if refused > balance["rows_in"] * MOST_REFUSED:
+                found.append(Unhealthy(f"{refused:,} of the last {balance['rows_in']:,} rows for {table['name']} went into quarantine"))
     return found
 
 
@@ -133,18 +133,18 @@ def _catalog_sums(workspace: Workspace) -> list[Balance]:
         return []
     catalog = workspace.catalog()
     rows = catalog.rows(sa.select(db.balances).order_by(db.balances.c.stage, db.balances.c.subject))
-    return [Balance(f"{r.stage} {r.subject}", r.came_in, json.loads(r.went)) for r in rows]
+    return [Balance(f"{r.stage} {r.subject}", r.rows_in, json.loads(r.rows_out)) for r in rows]
 
 
 def _stages(project: Project, workspace: Workspace) -> list[dict[str, Any]]:
     """The stages that ever gave a sign of life, and what is wrong with those that stand still."""
     signs, now = beats(workspace.root, workspace.files), SystemClock().now()
-    dead = dead_stages(signs, now, duration(project.settings.loop.longest))
-    return [{"stage": b.stage, "at": b.at.isoformat(), "dead": dead.get(b.stage)} for b in signs]
+    stalled = stalled_stages(signs, now, duration(project.settings.loop.longest))
+    return [{"stage": b.stage, "at": b.at.isoformat(), "stalled": stalled.get(b.stage)} for b in signs]
 
 
 def _stage_healths(stages: list[dict[str, Any]]) -> list[Health]:
-    return [Unhealthy(f"{s['stage']} stands still: {s['dead']}") for s in stages if s["dead"]]
+    return [Unhealthy(f"{s['stage']} stands still: {s['stalled']}") for s in stages if s["stalled"]]
 
 
 def _undelivered(project: Project, workspace: Workspace) -> dict[str, dict[str, Any]]:
@@ -171,7 +171,7 @@ def _overall(sums: list[Balance], endpoints: list[dict[str, Any]], rest: list[He
 def _sums_health(sums: list[Balance]) -> Health:
     broken = [s for s in sums if not s.holds]
     if broken:
-        return Unhealthy(f"rows are missing: {broken[0].stage} took {broken[0].came_in:,} and accounts for {broken[0].accounted:,}")
+        return Unhealthy(f"rows are missing: {broken[0].stage} took {broken[0].rows_in:,} and accounts for {broken[0].accounted:,}")
     return Healthy({"sums": len(sums)}) if sums else Unknown("no row was counted yet")
 
 

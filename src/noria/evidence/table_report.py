@@ -21,7 +21,7 @@ def table_figures(reading: TableReading) -> dict[str, Any]:
         "rows": reading.rows,
         "untimed": reading.untimed,
         "misdated": [
-            {"rows": m.rows, "oldest": written(m.oldest), "newest": written(m.newest), "first_row": m.first_row, "words": m.words}
+            {"rows": m.rows, "oldest": written(m.oldest), "newest": written(m.newest), "first_row": m.first_row, "summary": m.summary}
             for m in reading.misdated
         ],
         "waiting": reading.waiting,
@@ -38,7 +38,7 @@ def table_figures(reading: TableReading) -> dict[str, Any]:
                 "subject": f.subject,
                 "since": f.since.isoformat(),
                 "severity": f.severity,
-                "words": f.words,
+                "summary": f.summary,
                 "over": f.evidence["over"],
                 "evidence": {name: value for name, value in f.evidence.items() if name != "over"},
             }
@@ -53,7 +53,7 @@ def headline(figures: Mapping[str, Any]) -> str:
     """How the table is, in one sentence."""
     name, wrong = figures["table"], [f for f in figures["findings"] if f["over"] is None]
     if wrong:
-        return f"{name}: {wrong[-1]['words']}" + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+        return f"{name}: {wrong[-1]['summary']}" + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
     if not figures["judged"]["windows"]:
         return f"{name}: unknown; no window after the reference has rows"
     over = sum(f["over"] is not None for f in figures["findings"])
@@ -68,7 +68,7 @@ def render_table_report(figures: Mapping[str, Any]) -> str:
         f"{day(reference['since'])}"
     )
     unseen = [f"{figures['untimed']:,} rows have no time"] if figures["untimed"] else []
-    unseen += [f"{each['words']}: left out" for each in figures["misdated"]]
+    unseen += [f"{each['summary']}: left out" for each in figures["misdated"]]
     unseen += [f"{figures['waiting']:,} rows wait until their window is whole"] if figures["waiting"] else []
     unseen += [f"not judged: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
     unseen += [f"{name} {why}" for name, why in figures["unjudged"].items()]

@@ -27,7 +27,7 @@ def findings_table(findings: Iterable[Mapping[str, Any]], day: Callable[[str], s
                 (day(f["opened_at"]), "day"),
                 (day(f["closed_at"]) if f["closed_at"] else still_open, "day"),
                 (escape(f["kind"]), f"tag {f['severity']}"),
-                escape(f["words"]),
+                escape(f["summary"]),
             )
             for f in findings
         ),

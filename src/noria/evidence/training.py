@@ -30,7 +30,7 @@ def _told(detail: Mapping[str, Any], bundle: str, seconds: float) -> dict[str, A
     return {
         "bundle": bundle,
         "seconds": seconds,
-        "training_rows": detail["rows"]["went"]["training rows"],
+        "training_rows": detail["rows"]["rows_out"]["training rows"],
         "holdout_rows": metrics.get("holdout_rows", 0),
         "holdout_positives": metrics.get("holdout_positives"),
         "candidate": metrics.get("candidate"),

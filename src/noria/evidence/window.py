@@ -17,7 +17,7 @@ from noria.loop.findings import faults_of
 from noria.loop.incidents import ITSELF
 from noria.loop.monitors import drift_until
 from noria.loop.releases import champion_since
-from noria.loop.windows import accepted_windows, windows_of
+from noria.loop.windows import baseline_windows, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.performance import read_performance
@@ -50,7 +50,7 @@ def window_figures(world: World, moment: datetime) -> dict[str, Any]:
         raise NoSuchWindow(
             what=f"no window of {world.endpoint.name} begins at {start:%Y-%m-%d %H:%M} UTC",
             where=_recorded(world),
-            mend="name a moment in a window that has closed",
+            fix="name a moment in a window that has closed",
         )
     bundle, end = recorded[0].bundle, start + world.grid.tick
     traffic = [{**json.loads(row.traffic), "rows": row.rows} for row in recorded if row.traffic is not None]
@@ -67,7 +67,7 @@ def window_figures(world: World, moment: datetime) -> dict[str, Any]:
         "traffic": traffic[0] if traffic else None,
         "faults": []
         if drift is None or not judged
-        else [{"subject": f.subject, "words": f.words} for f in faults_of(world, drift, bundle)],
+        else [{"subject": f.subject, "summary": f.summary} for f in faults_of(world, drift, bundle)],
         "performance": _performance(world, bundle, start),
         "findings": [f for f in findings(world.catalog) if f["endpoint"] == world.endpoint.name and _open_at(f, end)],
         "inputs": None if drift is None or not judged else inputs_of(world, drift, bundle, newest=True),
@@ -84,7 +84,7 @@ def incident_figures(world: World, key: str) -> dict[str, Any]:
         raise NoSuchIncident(
             what=f"{'no incident begins' if not found else f'{len(found)} incidents begin'} with {key!r}{nearest(key, known)}",
             where=f"{len(known)} incidents are known",
-            mend="see `noria findings list --all --json`: each finding has its key, and that of its incident",
+            fix="see `noria findings list --all --json`: each finding has its key, and that of its incident",
         )
     (incident,) = found
     own = [f for f in every if f["incident"] == incident]
@@ -125,13 +125,13 @@ def _performance(world: World, bundle: str, start: datetime) -> list[dict[str, A
     if monitor is None:
         return []
     found = windows_of(world, bundle, start, start + world.grid.tick, statistics=False)
-    own, accepted, level = found[0].performance, accepted_windows(world, bundle), world.level(monitor.performance_budget)
-    read = [read_performance(tolerance, accepted, found, level) for tolerance in monitor.performance]
+    own, baseline, threshold = found[0].performance, baseline_windows(world, bundle), world.threshold(monitor.performance_budget)
+    read = [read_performance(tolerance, baseline, found, threshold) for tolerance in monitor.performance]
     return [
         {
             "metric": r.tolerance.metric,
             "value": round(float(r.values[0]), 5) if len(r.values) else None,
-            "accepted": round(r.accepted, 5) if accepted else None,
+            "baseline": round(r.baseline, 5) if baseline else None,
             "tolerance": r.tolerance.by,
             "rows": 0 if own is None else own.rows,
             "missing": None if own is None else own.missing,
@@ -144,13 +144,13 @@ def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> lis
     """What happened in an incident, in the order of time."""
     rows = world.catalog.rows(sa.select(db.findings).where(db.findings.c.incident == incident))
     taken = {(r.acknowledged_at, r.acknowledged_by) for r in rows if r.acknowledged_at is not None}
-    told = [{"at": f["opened_at"], "what": "found", "words": f["words"]} for f in own]
-    told += [{"at": from_epoch(at).isoformat(), "what": "acknowledged", "words": f"by {by}"} for at, by in taken]
+    told = [{"at": f["opened_at"], "what": "found", "summary": f["summary"]} for f in own]
+    told += [{"at": from_epoch(at).isoformat(), "what": "acknowledged", "summary": f"by {by}"} for at, by in taken]
     told += [
         {
             "at": f["closed_at"],
             "what": "over",
-            "words": f"{f['kind']} of {f['subject']}" + ("" if f["closed_by"] == ITSELF else f", closed by {f['closed_by']}"),
+            "summary": f"{f['kind']} of {f['subject']}" + ("" if f["closed_by"] == ITSELF else f", closed by {f['closed_by']}"),
         }
         for f in own
         if f["closed_at"] is not None
@@ -158,8 +158,8 @@ def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> lis
     for alert in world.catalog.rows(sa.select(db.alerts).where(db.alerts.c.incident == incident)):
         event = json.loads(alert.notice)["event"]
         if alert.sent_at is not None:
-            told.append({"at": from_epoch(alert.sent_at).isoformat(), "what": "told", "words": f"{alert.channel}: {event}"})
+            told.append({"at": from_epoch(alert.sent_at).isoformat(), "what": "told", "summary": f"{alert.channel}: {event}"})
         else:
             why = f", tried {alert.attempts} times: {alert.error}" if alert.attempts else ""
-            told.append({"at": from_epoch(alert.created_at).isoformat(), "what": "not told", "words": f"{alert.channel}: {event}{why}"})
+            told.append({"at": from_epoch(alert.created_at).isoformat(), "what": "not told", "summary": f"{alert.channel}: {event}{why}"})
     return sorted(told, key=lambda each: each["at"])

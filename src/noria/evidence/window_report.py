@@ -33,7 +33,7 @@ def window_headline(figures: Mapping[str, Any]) -> str:
     """What was wrong in a window, in one sentence."""
     name = f"{figures['endpoint']}, {minute(figures['start'])}"
     told = {f["subject"] for f in figures["findings"]}
-    wrong = [f["words"] for f in (*figures["findings"], *(f for f in figures["faults"] if f["subject"] not in told))]
+    wrong = [f["summary"] for f in (*figures["findings"], *(f for f in figures["faults"] if f["subject"] not in told))]
     if wrong:
         return f"{name}: {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
     if figures["inputs"] is None:
@@ -46,7 +46,7 @@ def incident_headline(figures: Mapping[str, Any]) -> str:
     findings = figures["findings"]
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     over = figures["over_at"]
-    return f"{findings[0]['words']}{more}: " + ("it lasts" if over is None else f"over since {minute(over)}")
+    return f"{findings[0]['summary']}{more}: " + ("it lasts" if over is None else f"over since {minute(over)}")
 
 
 def _about(figures: Mapping[str, Any]) -> str:
@@ -55,7 +55,7 @@ def _about(figures: Mapping[str, Any]) -> str:
 
 
 def _window(figures: Mapping[str, Any]) -> list[str]:
-    faults = "".join(f"<li>{escape(fault['words'])}</li>" for fault in figures["faults"])
+    faults = "".join(f"<li>{escape(fault['summary'])}</li>" for fault in figures["faults"])
     return [
         f"<h2>Faults</h2><ul>{faults}</ul>" if faults else "",
         _traffic(figures["traffic"]),
@@ -86,17 +86,17 @@ def _performance(performance: Sequence[Mapping[str, Any]]) -> str:
         (
             escape(p["metric"]),
             "its outcomes are not due yet, or have not come" if p["value"] is None else f"{p['value']:.4f}",
-            "—" if p["accepted"] is None else f"{p['accepted']:.4f}",
-            "—" if p["accepted"] is None else _tolerated(p),
+            "—" if p["baseline"] is None else f"{p['baseline']:.4f}",
+            "—" if p["baseline"] is None else _tolerated(p),
             "—" if p["missing"] is None else f"{p['rows']:,} of {p['rows'] + p['missing']:,}",
         )
         for p in performance
     )
-    return "<h2>Performance</h2>" + table(("metric", "this window", "accepted", "tolerated", "outcomes"), rows)
+    return "<h2>Performance</h2>" + table(("metric", "this window", "baseline", "tolerated", "outcomes"), rows)
 
 
 def _tolerated(one: Mapping[str, Any]) -> str:
-    return " to ".join(f"{bound:.4f}" for bound in tolerated(one["metric"], one["accepted"], one["tolerance"]))
+    return " to ".join(f"{bound:.4f}" for bound in tolerated(one["metric"], one["baseline"], one["tolerance"]))
 
 
 def _findings(figures: Mapping[str, Any]) -> str:
@@ -106,5 +106,5 @@ def _findings(figures: Mapping[str, Any]) -> str:
 
 
 def _timeline(timeline: Sequence[Mapping[str, str]]) -> str:
-    rows = (((minute(t["at"]), "day"), (escape(t["what"]), f"day tag {TAGS.get(t['what'], '')}"), escape(t["words"])) for t in timeline)
+    rows = (((minute(t["at"]), "day"), (escape(t["what"]), f"day tag {TAGS.get(t['what'], '')}"), escape(t["summary"])) for t in timeline)
     return "<h2>What happened</h2>" + table(("when", "", "what"), rows)

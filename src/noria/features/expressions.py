@@ -56,7 +56,7 @@ class NotRowWise(UserMistake):
         super().__init__(
             what=f"feature {feature!r} uses {construct}",
             where=f"feature view {view!r}: {expression}",
-            mend="an expression may use only the values of its own row, and must always give the same value for them",
+            fix="an expression may use only the values of its own row, and must always give the same value for them",
         )
 
 
@@ -70,7 +70,7 @@ class NotANumber(UserMistake):
         super().__init__(
             what=f"feature {feature!r} is {kind}, not a number",
             where=f"feature view {view!r}: {values}",
-            mend="cast it to a number in the expression, or use nr.count or nr.distinct",
+            fix="cast it to a number in the expression, or use nr.count or nr.distinct",
         )
 
 

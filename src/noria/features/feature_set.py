@@ -119,7 +119,7 @@ class BadTransform(UserMistake):
         super().__init__(
             what=f"request transform {transform!r} did not return what it declares",
             where=reason,
-            mend="make it return an array of numbers for each of its features, one per row; null is allowed",
+            fix="make it return an array of numbers for each of its features, one per row; null is allowed",
         )
 
 
@@ -151,7 +151,7 @@ class FeatureSet:
             raise UserMistake(
                 what=f"the facts of {self.spine.name!r} are known when they are ingested, which is after they were to be predicted",
                 where=f"the spine of feature set {self.name!r}",
-                mend="name the column that says when a request was known, or leave known_at out: then it is known when it happens",
+                fix="name the column that says when a request was known, or leave known_at out: then it is known when it happens",
             )
         require_name("feature set", self.name)
         duration(self.lead)
@@ -173,7 +173,7 @@ class FeatureSet:
                 self._refuse(f"{kind} {name!r} is declared twice")
 
     def _refuse(self, what: str) -> NoReturn:
-        raise UserMistake(what=what, where=f"feature set {self.name!r}", mend="rename one of them")
+        raise UserMistake(what=what, where=f"feature set {self.name!r}", fix="rename one of them")
 
     @property
     def features(self) -> tuple[str, ...]:

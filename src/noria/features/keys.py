@@ -62,11 +62,11 @@ class IncomparableKeys(UserMistake):
         odd = left if left.kind is None else right if right.kind is None else None
         if odd is not None:
             what = f"column {odd.column!r} of {odd.table!r} can't be a key: its type is {odd.type}"
-            mend = "use a column of numbers, text, dates, times, booleans or bytes"
+            fix = "use a column of numbers, text, dates, times, booleans or bytes"
         else:
             what = f"keys that can't be compared: {left.kind} in {left.table!r}, {right.kind} in {right.table!r}"
-            mend = "give both columns one type where the tables are read: cast one of them in its source"
-        super().__init__(what=what, where=str(left) if left == right else f"{left}; {right}", mend=mend)
+            fix = "give both columns one type where the tables are read: cast one of them in its source"
+        super().__init__(what=what, where=str(left) if left == right else f"{left}; {right}", fix=fix)
 
 
 class KeysOfOtherLength(UserMistake):
@@ -79,7 +79,7 @@ class KeysOfOtherLength(UserMistake):
         super().__init__(
             what=f"outcomes are named by {len(label_keys)} key columns, and what is predicted by {len(keys)}",
             where=f"{label}: {', '.join(label_keys)}; {spine}: {', '.join(keys)}",
-            mend="give both tables the same key: what one prediction is about",
+            fix="give both tables the same key: what one prediction is about",
         )
 
 

@@ -123,7 +123,7 @@ class BadLabel(UserMistake):
         super().__init__(
             what=f"no value of {label.column!r} can equal positive={label.positive!r}: its type is {type_}",
             where=f"nr.Label({label.table.name}, {label.column!r}, …)",
-            mend=f"give positive as {wanted}",
+            fix=f"give positive as {wanted}",
         )
 
 
@@ -138,7 +138,7 @@ class NotYesOrNo(UserMistake):
         super().__init__(
             what=f"{label.column!r} answers no question of yes or no: it holds {len(values):,} values, such as {in_short(values)}",
             where=f"nr.Label({label.table.name}, {label.column!r}, …)",
-            mend=f"{few}derive a column of true and false where the table is read, such as `x > 10`; only binary models are supported, "
+            fix=f"{few}derive a column of true and false where the table is read, such as `x > 10`; only binary models are supported, "
             "neither regression nor several classes at once",
         )
 

@@ -43,7 +43,7 @@ class TransformFailed(UserMistake):
     http_status = 500
 
     def __init__(self, reason: str) -> None:
-        super().__init__(what="a request transform failed", where=reason, mend="make it stand such values, null among them")
+        super().__init__(what="a request transform failed", where=reason, fix="make it stand such values, null among them")
 
 
 class EntityLookup:
@@ -71,14 +71,14 @@ class EntityLookup:
         try:
             asked = self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadEntity(what="the entities can't be read", where=str(error), mend=f"send {self._example}") from error
+            raise BadEntity(what="the entities can't be read", where=str(error), fix=f"send {self._example}") from error
         entities = [astuple(entity) for entity in asked.entities]
         if not 0 < len(entities) <= MOST_ENTITIES:
-            raise BadEntity(what=f"{len(entities):,} entities", where="entities", mend=f"send 1 to {MOST_ENTITIES:,} at a time")
+            raise BadEntity(what=f"{len(entities):,} entities", where="entities", fix=f"send 1 to {MOST_ENTITIES:,} at a time")
         keys = asked.keys if asked.keys is not None else [None] * len(entities)
         if len(keys) != len(entities):
             what = f"{len(keys)} keys for {len(entities)} entities"
-            raise BadEntity(what=what, where="keys", mend="send one key for each, or none at all")
+            raise BadEntity(what=what, where="keys", fix="send one key for each, or none at all")
         return entities, keys
 
     def features(self, entities: Sequence[Entity], at: datetime) -> NDArray[np.float32]:
@@ -172,20 +172,20 @@ def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         values = [_number(value, whole=pa.types.is_integer(kind)) for value in values]
     elif pa.types.is_decimal(kind) and not all(value is None or value.is_finite() for value in values):
-        raise BadEntity(what="a number is not finite", where="entities", mend="send null for a value that is not known")
+        raise BadEntity(what="a number is not finite", where="entities", fix="send null for a value that is not known")
     try:
         return pa.array(values, kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise BadEntity(what=f"a value is no {kind}", where=str(error), mend="send values of the table's types") from error
+        raise BadEntity(what=f"a value is no {kind}", where=str(error), fix="send values of the table's types") from error
 
 
 def _time(value: datetime | None, *, zoned: bool) -> datetime | None:
     if value is None:
         return None
     if zoned and value.tzinfo is None:
-        raise BadEntity(what=f"the time {value.isoformat()} has no zone", where="entities", mend="add an offset, such as Z")
+        raise BadEntity(what=f"the time {value.isoformat()} has no zone", where="entities", fix="add an offset, such as Z")
     if not zoned and value.tzinfo is not None:
-        raise BadEntity(what=f"the time {value.isoformat()} has a zone", where="entities", mend="leave it out: the table's times have none")
+        raise BadEntity(what=f"the time {value.isoformat()} has a zone", where="entities", fix="leave it out: the table's times have none")
     return value.astimezone(UTC) if zoned else value
 
 
@@ -196,11 +196,11 @@ def _number(value: float | None, *, whole: bool) -> float | None:
     if isinstance(value, int):
         if whole or abs(value) <= EXACT or _is_double(value):
             return value if whole else float(value)
-        raise BadEntity(what=f"{value} has more digits than its column can hold", where="entities", mend="send a number that it can hold")
+        raise BadEntity(what=f"{value} has more digits than its column can hold", where="entities", fix="send a number that it can hold")
     if not whole:
         return value
     if not value.is_integer() or abs(value) > EXACT:
-        raise BadEntity(what=f"{value!r} is not a whole number", where="entities", mend="send whole numbers, in all their digits")
+        raise BadEntity(what=f"{value!r} is not a whole number", where="entities", fix="send whole numbers, in all their digits")
     return int(value)
 
 

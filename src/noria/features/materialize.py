@@ -2,7 +2,7 @@
 
 A view's values at a tick differ from those at the tick before only for entities of which a version entered, was superseded
 or left a window in between. Rows that came late, into a time that was materialised already, are found by comparing the two
-versions of the table; the entities whose values they change are mended. Everything that is written is computed from the
+versions of the table; the entities whose values they change are recomputed. Everything that is written is computed from the
 tables, and the state moves last: a run that was killed is simply run again.
 """
 
@@ -40,15 +40,15 @@ AT_ONCE = 100_000  # entities that are written in one transaction
 
 @dataclass(frozen=True)
 class Materialized:
-    """What one run did for a view: entities written because time went on, and entities mended because rows came late."""
+    """What one run did for a view: entities written because time went on, and entities recomputed because rows came late."""
 
     view: str
     through: datetime
     changed: int
-    mended: int
+    recomputed: int
 
     def to_dict(self) -> dict[str, Any]:
-        return {"view": self.view, "through": self.through.isoformat(), "changed": self.changed, "mended": self.mended}
+        return {"view": self.view, "through": self.through.isoformat(), "changed": self.changed, "recomputed": self.recomputed}
 
 
 class Materializer:
@@ -108,7 +108,7 @@ class Materializer:
         return found if found.num_rows else None
 
     def _before(self, view: FeatureView, version: int) -> pa.Table | None:
-        """The rows of an earlier version; None where tidying has removed its files. Raises `DamagedTable` for one that is damaged."""
+        """The rows of an earlier version; None where compaction has removed its files. Raises `DamagedTable` for one that is damaged."""
         try:
             return facts(view.table, self._tables, version).rows
         except DamagedTable as error:

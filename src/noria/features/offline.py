@@ -70,7 +70,7 @@ class OfflineFeatures:
             raise UserMistake(
                 what=f"the spine {spine.name!r} has no row yet",
                 where="it was ingested, and nothing was stored",
-                mend="see what its source gives, and what goes into quarantine: `noria check`",
+                fix="see what its source gives, and what goes into quarantine: `noria check`",
             )
         return require_utc(earliest) - self.feature_set.lead_time
 

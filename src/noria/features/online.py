@@ -47,7 +47,7 @@ class DamagedRecord(OutsideWorld):
         super().__init__(
             what=f"the online values of {view!r} are damaged",
             where=f"entity {key!r}: the checksum does not fit; they were not served",
-            mend="make them anew from the tables: `noria materialize --fresh`",
+            fix="make them anew from the tables: `noria materialize --fresh`",
         )
 
 
@@ -61,7 +61,7 @@ class NotMaterialized(OutsideWorld):
         super().__init__(
             what=f"view {view!r} is not in the online store",
             where="it was never materialised, or its definition has changed since",
-            mend="run `noria materialize`",
+            fix="run `noria materialize`",
         )
 
 

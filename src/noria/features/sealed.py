@@ -29,10 +29,10 @@ class LostDefinition(UserMistake):
 
     code = "NR-242"
 
-    def __init__(self, feature_set: str, reason: str, mend: str) -> None:
+    def __init__(self, feature_set: str, reason: str, fix: str) -> None:
         self.feature_set, self.reason = feature_set, reason
         super().__init__(
-            what=f"the features of {feature_set!r} can't be computed as they were when the bundle was sealed", where=reason, mend=mend
+            what=f"the features of {feature_set!r} can't be computed as they were when the bundle was sealed", where=reason, fix=fix
         )
 
 

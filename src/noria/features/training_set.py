@@ -27,19 +27,19 @@ class NothingToTrainOn(UserMistake):
     code = "NR-220"
 
     def __init__(self, label: Label, known: int, balance: Balance, *, start: datetime, as_of: datetime) -> None:
-        self.start, self.as_of, self.spine_rows = start, as_of, balance.came_in
-        young = balance.went["too young"]
-        if not balance.came_in:
-            why, mend = "the spine has no row there", "ingest rows of the spine, or train at a later time"
-        elif young == balance.came_in:
-            why, mend = f"all are younger than matures={label.matures!r}", "train at a later time"
+        self.start, self.as_of, self.spine_rows = start, as_of, balance.rows_in
+        young = balance.rows_out["too young"]
+        if not balance.rows_in:
+            why, fix = "the spine has no row there", "ingest rows of the spine, or train at a later time"
+        elif young == balance.rows_in:
+            why, fix = f"all are younger than matures={label.matures!r}", "train at a later time"
         elif not known:
-            why, mend = f"{label.table.name}.{label.column} is null in all rows", "ingest outcomes"
+            why, fix = f"{label.table.name}.{label.column} is null in all rows", "ingest outcomes"
         else:
             why = f"none of them has a key of which {label.table.name} knew an outcome by then ({known:,} rows of it have one at some time)"
-            mend = f"look whether {', '.join(label.table.keys)} names the same facts in both tables, and when outcomes are known"
-        rows = f"{balance.came_in:,} rows of the spine from {start:%Y-%m-%d} to {as_of:%Y-%m-%d}"
-        super().__init__(what="there is nothing to train on", where=f"{rows}: {why}", mend=mend)
+            fix = f"look whether {', '.join(label.table.keys)} names the same facts in both tables, and when outcomes are known"
+        rows = f"{balance.rows_in:,} rows of the spine from {start:%Y-%m-%d} to {as_of:%Y-%m-%d}"
+        super().__init__(what="there is nothing to train on", where=f"{rows}: {why}", fix=fix)
 
 
 class OneClass(UserMistake):
@@ -52,7 +52,7 @@ class OneClass(UserMistake):
         super().__init__(
             what=f"every one of {rows:,} outcomes is {outcome:g}: there is nothing to tell apart",
             where=f"nr.Label({label.table.name}, {label.column!r}, positive={label.positive!r}), whose values are {in_short(values)}",
-            mend="correct `positive`, or train once both outcomes have come",
+            fix="correct `positive`, or train once both outcomes have come",
         )
 
 

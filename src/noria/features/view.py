@@ -42,11 +42,9 @@ class Aggregate:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UserMistake(what=f"there is no aggregate {self.kind!r}", where="nr.Aggregate", mend=f"use one of {', '.join(KINDS)}")
+            raise UserMistake(what=f"there is no aggregate {self.kind!r}", where="nr.Aggregate", fix=f"use one of {', '.join(KINDS)}")
         if self.share is not None and not 0 <= self.share <= 1:
-            raise UserMistake(
-                what=f"{self.share:g} is not a share", where=f"nr.{self.kind}", mend="give a number from 0 to 1, such as 0.95"
-            )
+            raise UserMistake(what=f"{self.share:g} is not a share", where=f"nr.{self.kind}", fix="give a number from 0 to 1, such as 0.95")
         _require_span(self.window, f"window of {self.kind}({self.expression})", "aggregates over facts")
 
     def describe(self) -> str:
@@ -63,11 +61,11 @@ def _require_span(found: timedelta, name: str, purpose: str) -> None:
     """Raise unless a span is one that facts can lie in."""
     if found < TICK:
         raise UserMistake(
-            what=f"the {name} is {exactly(found)}", where=f"it has to be at least 1us: {purpose}", mend='write for example "15m" or "28d"'
+            what=f"the {name} is {exactly(found)}", where=f"it has to be at least 1us: {purpose}", fix='write for example "15m" or "28d"'
         )
     if found > UNLIMITED:
-        mend = f'write "{ALL_HISTORY}" for all history'
-        raise UserMistake(what=f"the {name} is {found.days:,} days", where="it is longer than 400 years", mend=mend)
+        fix = f'write "{ALL_HISTORY}" for all history'
+        raise UserMistake(what=f"the {name} is {found.days:,} days", where="it is longer than 400 years", fix=fix)
 
 
 def _span_in_words(found: timedelta) -> str:
@@ -259,7 +257,7 @@ class ViewFailed(UserMistake):
         super().__init__(
             what=f"feature view {view!r} can't be computed",
             where=reason.strip().splitlines()[0],
-            mend="correct the expression in the view's declaration; a column named by a word of SQL is written in double quotes",
+            fix="correct the expression in the view's declaration; a column named by a word of SQL is written in double quotes",
         )
 
 
@@ -268,6 +266,6 @@ class BadView(UserMistake):
 
     code = "NR-210"
 
-    def __init__(self, view: str, what: str, mend: str) -> None:
+    def __init__(self, view: str, what: str, fix: str) -> None:
         self.view = view
-        super().__init__(what=what, where=f"feature view {view!r}", mend=mend)
+        super().__init__(what=what, where=f"feature view {view!r}", fix=fix)

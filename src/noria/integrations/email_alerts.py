@@ -48,7 +48,7 @@ def _message(notice: Notice, settings: AlertSettings) -> EmailMessage:
     message["Subject"] = " ".join(f"[{notice.endpoint}] {notice.event}: {notice.summary}".split())[:200]
     thread = f"<{hashlib.sha256(notice.incident.encode()).hexdigest()[:32]}@noria>"
     message["References"] = message["In-Reply-To"] = thread
-    message.set_content("\n".join([notice.summary, "", *notice.lines, "", notice.mend, "", notice.at]))
+    message.set_content("\n".join([notice.summary, "", *notice.lines, "", notice.fix, "", notice.at]))
     return message
 
 
@@ -57,6 +57,6 @@ def open_channel(settings: AlertSettings, environ: Mapping[str, str]) -> EmailCh
         raise UserMistake(
             what="the alert channel email has no addresses",
             where="alerts.email_from and alerts.email_to in noria.toml",
-            mend="set both, or take 'email' out of alerts.channels",
+            fix="set both, or take 'email' out of alerts.channels",
         )
     return EmailChannel(settings, environ.get("NORIA_SMTP_PASSWORD", ""))

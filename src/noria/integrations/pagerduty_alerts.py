@@ -37,7 +37,7 @@ class PagerDutyChannel:
                 "timestamp": notice.at,
                 "component": notice.endpoint,
                 "group": "noria",
-                "custom_details": {"findings": list(notice.lines), "what to do": notice.mend, **notice.evidence},
+                "custom_details": {"findings": list(notice.lines), "what to do": notice.fix, **notice.evidence},
             }
             event["client"] = "Noria"
         tell_over_http("pagerduty", self._url, json.dumps(event).encode(), (202,), {}, shown=200)

@@ -27,7 +27,7 @@ class RedisStream:
             self._client = redis.Redis.from_url(url, socket_timeout=30, socket_connect_timeout=5)
         except (ValueError, TypeError) as error:
             problem = "its address is no Redis URL"
-            raise BadSource(source=f"stream {topic!r}", problem=problem, mend="write redis://user:password@host:6379/0") from error
+            raise BadSource(source=f"stream {topic!r}", problem=problem, fix="write redis://user:password@host:6379/0") from error
 
     def extent(self, after: str | None, added: int | None) -> Extent:
         """What there is to read after an id, when `added` entries had been added. Raises `SourceAway`."""

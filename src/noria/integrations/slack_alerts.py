@@ -20,7 +20,7 @@ class SlackChannel:
 
     def send(self, notice: Notice) -> None:
         head = f"{MARKS[notice.event]} *{notice.endpoint}* {notice.event}: {notice.summary}"
-        body = "\n".join([f"• {_plain(line)}" for line in notice.lines] + ([f"→ {_plain(notice.mend)}"] if notice.mend else []))
+        body = "\n".join([f"• {_plain(line)}" for line in notice.lines] + ([f"→ {_plain(notice.fix)}"] if notice.fix else []))
         sections = [_plain(head), body[:MOST_TEXT]]
         message = {
             "text": _plain(head)[:MOST_TEXT],

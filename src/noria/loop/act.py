@@ -21,7 +21,7 @@ from noria.loop.state import BY_HAND, Action
 from noria.loop.world import World
 from noria.stores import catalog as db
 
-ABOUT_THE_CHAMPION = ("performance", "drift", "fault", "expected")
+ABOUT_THE_CHAMPION = ("performance", "drift", "data_quality", "estimated_performance")
 
 
 def journal(world: World, action: Action) -> None:
@@ -97,8 +97,8 @@ def keep_candidate(world: World, action: Action, candidate: Candidate, as_of: da
                 seconds=candidate.seconds,
             )
         )
-        db.add_balance(c, "training set", short(candidate.detail["training_set"]), rows["came_in"], rows["went"])
-        _done(c, action, f"candidate {short(candidate.bundle)} from {rows['went']['training rows']:,} rows")
+        db.add_balance(c, "training set", short(candidate.detail["training_set"]), rows["rows_in"], rows["rows_out"])
+        _done(c, action, f"candidate {short(candidate.bundle)} from {rows['rows_out']['training rows']:,} rows")
 
 
 def _release(world: World, action: Action, champion: str, challenger: str | None, outcome: str) -> None:

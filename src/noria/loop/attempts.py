@@ -42,7 +42,7 @@ class AttemptDied(OutsideWorld):
         super().__init__(
             what=f"the process that was to {verb} ended in the middle of it",
             where="it was killed, or its machine went down",
-            mend="what was half done counts for nothing; it is tried again",
+            fix="what was half done counts for nothing; it is tried again",
         )
 
 

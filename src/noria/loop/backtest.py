@@ -33,7 +33,7 @@ class NoHistory(UserMistake):
             what="there is too little history to backtest a monitor",
             where=f"{windows} windows have rows; {reference} are the reference (at least {least}), and at least "
             f"{LEAST_REFERENCE} more are judged",
-            mend="ingest more history, or take another reference (--reference)",
+            fix="ingest more history, or take another reference (--reference)",
         )
 
 
@@ -86,12 +86,12 @@ def backtest(
     least = world.grid.calendar.least(LEAST_REFERENCE)
     if reference < least or len(windows) < reference + LEAST_REFERENCE:
         raise NoHistory(len(windows), reference, least)
-    level = world.level(budget)
+    threshold = world.threshold(budget)
     known = _profile(world, windows[:reference])
-    alarms = _alarms(world, windows, reference, known, level, sensitivity, told)
+    alarms = _alarms(world, windows, reference, known, threshold, sensitivity, told)
     joined = join(alarms, incidents, world.grid.tick)
     missed = [i.name for i in incidents if i.name not in {a.incident for a in joined} and windows[reference][0] <= i.end]
-    suggestion = suggest(known, level, budget, world.grid.calendar, world.randomness.seed("backtest")) if suggesting else None
+    suggestion = suggest(known, threshold, budget, world.grid.calendar, world.randomness.seed("backtest")) if suggesting else None
     return Backtested(len(windows), windows[reference][0], windows[-1][0] + world.grid.tick, joined, missed, suggestion)
 
 
@@ -115,12 +115,12 @@ def _alarms(
     windows: list[tuple[datetime, NDArray[np.float32]]],
     reference: int,
     known: Profile,
-    level: float,
+    threshold: float,
     sensitivity: float,
     told: Callable[[float], None],
 ) -> list[Alarm]:
     tick = world.grid.tick
-    detector = world.drift_detector(known, level, sensitivity)
+    detector = world.drift_detector(known, threshold, sensitivity)
     alarms: list[Alarm] = []
     since: int | None = None
     for i in range(reference, len(windows)):
@@ -130,18 +130,18 @@ def _alarms(
         told((i + 1 - reference) / (len(windows) - reference))
         now = len(reading.pooled) - 1
         evidence, wrong = float(reading.pooled[now]), reading.faults_of(now)
-        if since is None and (evidence >= reading.level or wrong):
+        if since is None and (evidence >= reading.threshold or wrong):
             since = i
             column = reading.leading(now)[0][0]
-            words = wrong[0].words if wrong else reading.kind(now, world.source_of, column)
-            alarms.append(Alarm(start + tick, tick, column, words))
+            summary = wrong[0].summary if wrong else reading.kind(now, world.source_of, column)
+            alarms.append(Alarm(start + tick, tick, column, summary))
         elif since is not None:
-            alarms[-1] = Alarm(alarms[-1].at, (i - since + 1) * tick, alarms[-1].column, alarms[-1].words)
-            if evidence < OVER * reading.level and not wrong:
+            alarms[-1] = Alarm(alarms[-1].at, (i - since + 1) * tick, alarms[-1].column, alarms[-1].summary)
+            if evidence < OVER * reading.threshold and not wrong:
                 since = None
             elif i - since >= world.grid.calendar.lasting:  # as a person or a retraining would: this is how it is now
                 known = _profile(world, windows[max(i + 1 - reference, 0) : i + 1])
-                detector = world.drift_detector(known, level, sensitivity)
+                detector = world.drift_detector(known, threshold, sensitivity)
                 since = None
     return alarms
 
@@ -161,7 +161,7 @@ def read_incidents(path: Path) -> list[Incident]:
                 except UserMistake as error:
                     raise _no_incident(path, number, error.what) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UserMistake(what="the incidents can't be read", where=f"{path}: {error}", mend="give a CSV file") from error
+        raise UserMistake(what="the incidents can't be read", where=f"{path}: {error}", fix="give a CSV file") from error
     return found
 
 
@@ -169,5 +169,5 @@ def _no_incident(path: Path, line: int, why: str) -> UserMistake:
     return UserMistake(
         what="this line is no incident",
         where=f"{path}, line {line}: {why}",
-        mend="write name,start,end as the header, and times such as 2024-03-01T00:00:00Z",
+        fix="write name,start,end as the header, and times such as 2024-03-01T00:00:00Z",
     )

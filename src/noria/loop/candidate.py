@@ -38,7 +38,7 @@ LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "duckdb", "pyarrow")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A sealed candidate. `detail` is what later decisions read: gates, gains by day, accepted performance, rows."""
+    """A sealed candidate. `detail` is what later decisions read: gates, gains by day, the baseline's performance, rows."""
 
     bundle: str
     run: str
@@ -164,7 +164,7 @@ def _seal(
     detail = {
         "gates": [v.to_dict() for v in verdicts],
         "gains": {metric: by_unit.improvement_by_unit(metric).tolist() for metric in ROW_LOSSES},
-        "accepted": [w.to_dict() for w in windows],
+        "baseline": [w.to_dict() for w in windows],
         "calibration": list(calibrate(evaluation.labels, evaluation.candidate)),
         "metrics": metrics,
         "rows": training_set.balance.to_dict(),
@@ -184,7 +184,7 @@ def in_reference(period: Period | None, at: NDArray[np.datetime64]) -> NDArray[n
             what="nothing that can be trained on lies in the reference period",
             where=f"nr.Monitor(reference=…): {period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC; the training set has "
             f"{len(at):,} rows, the last of {at.max()}",
-            mend="give a period whose outcomes are known when the first model is trained, or leave `reference` out",
+            fix="give a period whose outcomes are known when the first model is trained, or leave `reference` out",
         )
     return known
 
@@ -272,7 +272,7 @@ def _card(manifest: Manifest, verdicts: list[Verdict], calibration: Calibration 
     gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
     return f"""# {manifest.name}
 
-Trained at {lineage["as_of"]} on {lineage["rows"]["went"]["training rows"]:,} rows since {lineage["start"]};
+Trained at {lineage["as_of"]} on {lineage["rows"]["rows_out"]["training rows"]:,} rows since {lineage["start"]};
 target: `{lineage["label"]["table"]}.{lineage["label"]["column"]}` = {lineage["label"]["positive"]}.
 
 ## Data
@@ -290,7 +290,7 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 
 ## Calibration
 
-{UNMEASURED if calibration is None else calibration.words}
+{UNMEASURED if calibration is None else calibration.summary}
 
 Judged was a model of the same recipe, trained without the holdout; what is served was trained on everything.
 """

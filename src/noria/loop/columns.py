@@ -78,7 +78,7 @@ def _same_facts(rows: pa.Table, theirs: pa.Table) -> pa.Array:
         raise OurBug(
             what="a bundle's own features lack a row",
             where=f"key {rows.column(KEY)[found.index(-1)]}",
-            mend="please report this with the output of `noria check --json`",
+            fix="please report this with the output of `noria check --json`",
         )
     return pa.array(found)
 

@@ -51,7 +51,7 @@ def turn(world: World, now: datetime, carry_out: CarryOut = at_once) -> list[Act
     raise OurBug(
         what="the controller does not come to rest",
         where=f"endpoint {world.endpoint.name!r} at {now:%Y-%m-%d %H:%M} UTC, last action {done[-1].key}",
-        mend="please report this with `noria status --json`",
+        fix="please report this with `noria status --json`",
     )
 
 
@@ -96,4 +96,4 @@ def train_now(world: World, clock: Clock, tell: Tell = silence) -> list[Action]:
 def _as_ended(error: BaseException) -> NoriaError:
     if isinstance(error, Exception):
         return as_noria(error)
-    return UserMistake(what="it was stopped", where="by hand", mend="run the same command again")
+    return UserMistake(what="it was stopped", where="by hand", fix="run the same command again")

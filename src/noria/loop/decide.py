@@ -88,7 +88,7 @@ def _speaks(trigger: Trigger, state: State) -> tuple[str, dict[str, Any]] | None
         case Regression():
             for reading in state.monitors.performance:
                 if reading.alarming:
-                    move = reading.recent - reading.accepted
+                    move = reading.recent - reading.baseline
                     return f"regression: {reading.tolerance.metric} moved by {move:+.3f}", reading.to_dict()
         case Drift():
             drift = state.monitors.drift

@@ -18,7 +18,7 @@ from noria.loop.releases import current_release
 from noria.loop.shadow import Paired
 from noria.loop.windows import answered_rows, profiled
 from noria.loop.world import World
-from noria.monitoring.business import MetricReading
+from noria.monitoring.business import BusinessMetricReading
 from noria.monitoring.drift_reading import SHARES_OF_ROWS, DriftReading, FaultGroup, article
 from noria.monitoring.expected import RUN, ExpectedReading
 from noria.monitoring.findings import Finding, Kind, Observed, Severity, began
@@ -57,13 +57,13 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
     seen: dict[Kind, bool] = {
         "performance": any(len(reading.values) for reading in monitors.performance),
         "drift": monitors.drift is not None and len(monitors.drift.pooled) > 0,
-        "fault": monitors.drift is not None and len(monitors.drift.pooled) > 0,
+        "data_quality": monitors.drift is not None and len(monitors.drift.pooled) > 0,
         "skew": monitors.skew is not None and monitors.skew.skew is not None,
         "volume": monitors.volume is not None,
-        "expected": bool(monitors.expected),
+        "estimated_performance": bool(monitors.expected),
         "objective": bool(monitors.objectives),
         "metric": bool(monitors.metrics),
-        "blind": True,
+        "no_data": True,
         "action": world.live,
     }
     return Observed(tuple(found), frozenset(kind for kind, judged in seen.items() if judged))
@@ -72,62 +72,66 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
 def _told_apart(monitors: Monitors) -> Iterator[PerformanceReading]:
     """What is worse as a whole, and the slices of what is not."""
     yield from monitors.performance
-    whole = {r.tolerance.metric for r in monitors.performance if began(r.evidence, r.level) is not None}
+    whole = {r.tolerance.metric for r in monitors.performance if began(r.evidence, r.threshold) is not None}
     yield from (r for r in monitors.slices or () if r.tolerance.metric not in whole)
 
 
 def _performance(reading: PerformanceReading, drift: DriftReading | None, now: datetime) -> Iterator[Finding]:
-    start = began(reading.evidence, reading.level)
+    start = began(reading.evidence, reading.threshold)
     if start is None:
         return
     metric, since = reading.name, reading.starts[start] if reading.starts else now
     cause = reading.looks_like(inputs_moved=drift is not None and drift.drifting)
-    moved = f"{metric} is {reading.recent - reading.accepted:+.3f} from where it was accepted"
-    words = f"{moved}; {reading.tolerance.by} is tolerated; it looks like {cause}"
-    mend = "retrain (`noria train`), or look what changed: `noria monitor report`"
-    yield Finding("performance", metric, since, "page", words, mend, {**reading.to_dict(), "looks_like": cause}, episode=True)
+    moved = f"{metric} is {reading.recent - reading.baseline:+.3f} from its baseline"
+    summary = f"{moved}; {reading.tolerance.by} is tolerated; it looks like {cause}"
+    fix = "retrain (`noria train`), or look what changed: `noria monitor report`"
+    yield Finding("performance", metric, since, "page", summary, fix, {**reading.to_dict(), "looks_like": cause}, episode=True)
 
 
 def _ranking(readings: tuple[PerformanceReading, ...], now: datetime) -> Iterator[Finding]:
     for reading in readings:  # all metrics have the same windows
         lost = reading.ranking_lost
         if lost is not None:
-            words = f"scores rank the newest outcomes far worse than before: AUC {lost[1]:.2f} → {lost[0]:.2f}"
-            mend = "look whether answers and outcomes still belong to each other, and whether the right model answers (`noria explain ID`)"
+            summary = f"scores rank the newest outcomes far worse than before: AUC {lost[1]:.2f} → {lost[0]:.2f}"
+            fix = "look whether answers and outcomes still belong to each other, and whether the right model answers (`noria explain ID`)"
             since = reading.starts[-1] if reading.starts else now
-            yield Finding("performance", "ranking", since, "page", words, mend, {"auc": lost[0], "accepted": lost[1]})
+            yield Finding("performance", "ranking", since, "page", summary, fix, {"auc": lost[0], "baseline": lost[1]})
 
 
 def _expected(reading: ExpectedReading, now: datetime) -> Iterator[Finding]:
     if reading.alarming:
         metric = reading.tolerance.metric
-        words = (
-            f"{metric} is expected to become {reading.expected[-1] + reading.bias:.3f}, from {reading.accepted:.3f} that was accepted, "
+        summary = (
+            f"{metric} is expected to become {reading.expected[-1] + reading.bias:.3f}, from a baseline of {reading.baseline:.3f}, "
             "by the scores alone: their outcomes have not come yet"
         )
-        mend = "look at the inputs (`noria monitor report`) before the outcomes come"
-        yield Finding("expected", metric, reading.starts[-RUN] if reading.starts else now, "inform", words, mend, reading.to_dict())
+        fix = "look at the inputs (`noria monitor report`) before the outcomes come"
+        yield Finding(
+            "estimated_performance", metric, reading.starts[-RUN] if reading.starts else now, "inform", summary, fix, reading.to_dict()
+        )
 
 
 def _repeated(found: Repeated) -> Finding:
-    words = f"{found.share:.0%} of the predictions ask about the same facts again; {found.usual:.1%} was the most before"
+    summary = f"{found.share:.0%} of the predictions ask about the same facts again; {found.usual:.1%} was the most before"
     evidence = {"share": found.share, "usual": found.usual}
-    return Finding("fault", "predictions: repeated", found.start, "page", words, "look at who asks: requests are sent twice", evidence)
+    return Finding(
+        "data_quality", "predictions: repeated", found.start, "page", summary, "look at who asks: requests are sent twice", evidence
+    )
 
 
-def _metric(reading: MetricReading) -> Iterator[Finding]:
-    start = began(reading.evidence, reading.level)
+def _metric(reading: BusinessMetricReading) -> Iterator[Finding]:
+    start = began(reading.evidence, reading.threshold)
     if start is not None:
         name = reading.metric.name
-        words = f"{name} is {reading.values[-1]:.4g}, where about {reading.expected:.4g} is usual; {reading.metric.by:g} is no matter"
-        mend = "look what else has changed since then: `noria monitor report`"
-        yield Finding("metric", name, reading.starts[start], "page", words, mend, reading.to_dict(), episode=True)
+        summary = f"{name} is {reading.values[-1]:.4g}, where about {reading.expected:.4g} is usual; {reading.metric.by:g} is no matter"
+        fix = "look what else has changed since then: `noria monitor report`"
+        yield Finding("metric", name, reading.starts[start], "page", summary, fix, reading.to_dict(), episode=True)
 
 
 def _stranger(bundle: str, since: datetime) -> Finding:
-    words = f"bundle {short(bundle)} answers, and was never released"
-    mend = "look which server answers, and from where it was started: `noria status`, /status"
-    return Finding("fault", "predictions: another model", since, "page", words, mend, {"bundle": bundle})
+    summary = f"bundle {short(bundle)} answers, and was never released"
+    fix = "look which server answers, and from where it was started: `noria status`, /status"
+    return Finding("data_quality", "predictions: another model", since, "page", summary, fix, {"bundle": bundle})
 
 
 def _shadow(windows: Sequence[Paired]) -> Iterator[Finding]:
@@ -136,21 +140,23 @@ def _shadow(windows: Sequence[Paired]) -> Iterator[Finding]:
         last = windows[-1]
         whole = [i for i, window in enumerate(windows) if not window.broken]
         first = windows[whole[-1] + 1 if whole else 0].start
-        words = f"the challenger scored {last.scored:,} rows and the champion {last.asked:,}: only {last.paired:,} are of the same requests"
-        mend = "its shadow is judged by whole windows alone: look why it does not see them (its errors in /metrics, answers from the cache)"
+        summary = (
+            f"the challenger scored {last.scored:,} rows and the champion {last.asked:,}: only {last.paired:,} are of the same requests"
+        )
+        fix = "its shadow is judged by whole windows alone: look why it does not see them (its errors in /metrics, answers from the cache)"
         evidence = {"asked": last.asked, "scored": last.scored, "paired": last.paired}
-        yield Finding("fault", "shadow: other requests", first, "inform", words, mend, evidence)
+        yield Finding("data_quality", "shadow: other requests", first, "inform", summary, fix, evidence)
 
 
 def _lost(balance: Balance, now: datetime) -> Finding:
-    words = f"the log lacks rows: {balance.stage} {balance.came_in:,} answered, {balance.accounted:,} logged"
-    return Finding("fault", f"log: {balance.stage}", now, "page", words, "keep the log as it is, and report it", balance.to_dict())
+    summary = f"the log lacks rows: {balance.stage} {balance.rows_in:,} answered, {balance.accounted:,} logged"
+    return Finding("data_quality", f"log: {balance.stage}", now, "page", summary, "keep the log as it is, and report it", balance.to_dict())
 
 
 def _objective(reading: ObjectiveReading, now: datetime) -> Iterator[Finding]:
     if reading.alarming:
         promise = reading.objective
-        yield Finding("objective", promise.name, reading.since or now, "page", reading.words, promise.mend, reading.to_dict())
+        yield Finding("objective", promise.name, reading.since or now, "page", reading.summary, promise.fix, reading.to_dict())
 
 
 def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
@@ -167,11 +173,11 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
         kind = reading.kind(start, sources, first)
         others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
         far = reading.how_far(start, first)
-        words = f"{moved.source}: inputs have moved, first of all {first} ({far}){others}; it looks like {article(kind)}"
+        summary = f"{moved.source}: inputs have moved, first of all {first} ({far}){others}; it looks like {article(kind)}"
         evidence = {**reading.to_dict(start), "looks_like": kind}
         severity: Severity = "page" if kind == "upstream fault" else "inform"
-        mend = _mend(kind, moved.source)
-        yield Finding("drift", moved.subject, reading.since(moved), severity, words, mend, evidence, episode=True)
+        fix = _fix_for(kind, moved.source)
+        yield Finding("drift", moved.subject, reading.since(moved), severity, summary, fix, evidence, episode=True)
 
 
 def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Finding]:
@@ -181,7 +187,7 @@ def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Fi
         since = reading.starts[group.first]
         cut = _slice(logged(reading.starts[-1]), group.columns[0]) if group.statistic == "slices" else None
         first = _first_bad(logged(since), group) if group.statistic in SHARES_OF_ROWS else None  # the others no row shows by itself
-        words = f"{group.words(f' ({cut})' if cut else '')}, since {since:%Y-%m-%d %H:%M} UTC"
+        summary = f"{group.summary(f' ({cut})' if cut else '')}, since {since:%Y-%m-%d %H:%M} UTC"
         evidence = {
             "columns": group.columns,
             "statistic": group.statistic,
@@ -190,8 +196,8 @@ def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Fi
             "slice": cut,
             "first_row": first,
         }
-        words += f"; the first in prediction {first['id']}" if first else ""
-        yield Finding("fault", group.subject, since, "page", words, _mend("upstream fault", group.source), evidence)
+        summary += f"; the first in prediction {first['id']}" if first else ""
+        yield Finding("data_quality", group.subject, since, "page", summary, _fix_for("upstream fault", group.source), evidence)
 
 
 def _logged(world: World, champion: str, start: datetime) -> Logged | None:
@@ -220,9 +226,9 @@ def _skew(world: World, reading: SkewReading | None, now: datetime) -> Iterator[
     if reading is not None and reading.alarming:
         worst = reading.skew.worst if reading.skew is not None else None
         share = "" if worst is None else f"{worst.share:.1%} of {worst.feature} "
-        words = f"{share}({reading.subject}) were served other than their definition gives"
-        mend = "bring the online store up to date (`noria materialize`), then look at `noria skew`"
-        yield Finding("skew", reading.subject, world.grid.floor(now) - world.grid.tick, "page", words, mend, reading.to_dict())
+        summary = f"{share}({reading.subject}) were served other than their definition gives"
+        fix = "bring the online store up to date (`noria materialize`), then look at `noria skew`"
+        yield Finding("skew", reading.subject, world.grid.floor(now) - world.grid.tick, "page", summary, fix, reading.to_dict())
 
 
 def _volume(reading: VolumeReading | None, tick: timedelta) -> Iterator[Finding]:
@@ -233,9 +239,9 @@ def _volume(reading: VolumeReading | None, tick: timedelta) -> Iterator[Finding]
         if unusual.start != first - tick:
             break
         first = unusual.start
-    words = f"{reading.name}: {reading.alarming.words}"
-    mend = f"look at what fills {reading.name}; what was missed is made good by the next ingestion"
-    yield Finding("volume", reading.name, first, "page", words, mend, reading.to_dict())
+    summary = f"{reading.name}: {reading.alarming.summary}"
+    fix = f"look at what fills {reading.name}; what was missed is made good by the next ingestion"
+    yield Finding("volume", reading.name, first, "page", summary, fix, reading.to_dict())
 
 
 def _action(world: World) -> Iterator[Finding]:
@@ -243,17 +249,17 @@ def _action(world: World) -> Iterator[Finding]:
     trouble = in_trouble(world)
     if trouble is not None:
         action, error = trouble.action, trouble.error
-        words = f"{action.verb} failed: {error.get('what', 'its process ended')} ({error.get('where', 'in the middle of it')})"
+        summary = f"{action.verb} failed: {error.get('what', 'its process ended')} ({error.get('where', 'in the middle of it')})"
         evidence = {"decision": action.key, "reason": action.reason, "attempts": trouble.attempts, **error}
-        yield Finding("action", action.verb, action.at, "page", words, error.get("mend", "it is tried again"), evidence)
+        yield Finding("action", action.verb, action.at, "page", summary, error.get("fix", "it is tried again"), evidence)
 
 
 def _blind(subject: str, since: datetime, why: str) -> Finding:
-    mend = "until it is mended, nothing says that this endpoint is well: see `noria status`"
-    return Finding("blind", subject, since, "page", f"{subject}: {why}", mend, {"why": why})
+    fix = "until it is fixed, nothing says that this endpoint is well: see `noria status`"
+    return Finding("no_data", subject, since, "page", f"{subject}: {why}", fix, {"why": why})
 
 
-def _mend(kind: str, source: str) -> str:
+def _fix_for(kind: str, source: str) -> str:
     origin = f"the table {source}" if source else "what feeds them"
     return {
         "upstream fault": f"look at {origin} since then, before anything is retrained on it",

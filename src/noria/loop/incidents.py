@@ -40,7 +40,7 @@ class UnknownFinding(UserMistake):
         super().__init__(
             what=f"there is no finding {key!r}{nearest(key, known)}",
             where=f"{len(known)} findings are open",
-            mend="see `noria findings`; the beginning of a key is enough",
+            fix="see `noria findings`; the beginning of a key is enough",
         )
 
 
@@ -119,13 +119,13 @@ def _begin(c: sa.Connection, endpoint: str, key: str, finding: Finding, now: dat
             since=since_epoch(finding.since),
             severity=finding.severity,
             incident=incident,
-            words=finding.words,
+            summary=finding.summary,
         )
     )
     if not _muted(c, endpoint, finding.kind, finding.subject, now):
-        head = finding.words if running is None else f"also: {finding.words}"
+        head = finding.summary if running is None else f"also: {finding.summary}"
         notice = Notice(
-            "opened", incident, endpoint, finding.severity, stamp(now), head, (), finding.mend, {"since": stamp(finding.since), "key": key}
+            "opened", incident, endpoint, finding.severity, stamp(now), head, (), finding.fix, {"since": stamp(finding.since), "key": key}
         )
         _put(c, f"{key}/opened", notice, now, outbox)
 
@@ -138,7 +138,7 @@ def close(c: sa.Connection, row: Any, now: datetime, by: str, outbox: Outbox) ->
     told_of = sa.select(db.alerts.c.key).where(db.alerts.c.incident == row.incident).limit(1)
     if row.incident and c.scalar(still_open) is None and c.scalar(told_of) is not None:
         ended = "it is over" if by == ITSELF else f"closed by {by}"
-        notice = Notice("resolved", row.incident, row.endpoint, row.severity, stamp(now), f"{ended}: {row.words}")
+        notice = Notice("resolved", row.incident, row.endpoint, row.severity, stamp(now), f"{ended}: {row.summary}")
         _put(c, f"{row.incident}/resolved/{since_epoch(now)}", notice, now, outbox)
 
 
@@ -175,7 +175,7 @@ def acknowledge(catalog: db.Catalog, key: str, by: str, now: datetime, outbox: O
     with catalog.amending() as c:
         same = sa.and_(db.findings.c.incident == row.incident, db.findings.c.closed_at.is_(None))
         c.execute(sa.update(db.findings).where(same).values(acknowledged_at=since_epoch(now), acknowledged_by=by))
-        notice = Notice("acknowledged", row.incident, row.endpoint, row.severity, stamp(now), f"{by} takes care of it: {row.words}")
+        notice = Notice("acknowledged", row.incident, row.endpoint, row.severity, stamp(now), f"{by} takes care of it: {row.summary}")
         _put(c, f"{row.incident}/acknowledged", notice, now, outbox)
     return row
 
@@ -289,7 +289,7 @@ def digest(catalog: db.Catalog, endpoint: str, now: datetime, outbox: Outbox) ->
         .order_by(db.findings.c.opened_at)
     )
     still = [row for row in rows if row.closed_at is None]
-    lines = tuple(f"{'open' if row.closed_at is None else 'over'}: {row.words}" for row in rows)
+    lines = tuple(f"{'open' if row.closed_at is None else 'over'}: {row.summary}" for row in rows)
     summary = f"{len(rows)} findings in a day, {len(still)} still open" if rows else "nothing was found in a day"
     notice = Notice("digest", f"{endpoint}/digest", endpoint, "inform", stamp(now), summary, lines)
     with catalog.amending() as c:

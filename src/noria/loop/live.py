@@ -29,7 +29,7 @@ class NothingToServe(UserMistake):
         super().__init__(
             what=f"endpoint {endpoint!r} has no champion yet",
             where="no model was ever promoted here",
-            mend="run `noria ingest` and `noria train`, or `noria replay`",
+            fix="run `noria ingest` and `noria train`, or `noria replay`",
         )
 
 

@@ -37,7 +37,9 @@ def materialize(workspace: Workspace, views: Sequence[FeatureView], at: datetime
             done.append(materializer.run(view, at))
             tell(
                 Progress(
-                    "materialize", f"{view.name}: {done[-1].changed:,} changed, {done[-1].mended:,} mended", share=(i + 1) / len(views)
+                    "materialize",
+                    f"{view.name}: {done[-1].changed:,} changed, {done[-1].recomputed:,} recomputed",
+                    share=(i + 1) / len(views),
                 )
             )
         return done

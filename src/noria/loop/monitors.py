@@ -23,10 +23,10 @@ from noria.loop.columns import served_skew
 from noria.loop.history import history_of
 from noria.loop.releases import Release, released_champions
 from noria.loop.shadow import Paired, shadow_windows
-from noria.loop.windows import accepted_windows, answered_by_window, windows_of
+from noria.loop.windows import answered_by_window, baseline_windows, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
-from noria.monitoring.business import MetricReading, read_metric
+from noria.monitoring.business import BusinessMetricReading, read_business_metric
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.expected import Expected, ExpectedReading, read_expected
 from noria.monitoring.monitor import Monitor
@@ -75,7 +75,7 @@ class Monitors:
     expected: tuple[ExpectedReading, ...] = ()
     repeated: tuple[Repeated, ...] = ()
     objectives: tuple[ObjectiveReading, ...] = ()
-    metrics: tuple[MetricReading, ...] = ()
+    metrics: tuple[BusinessMetricReading, ...] = ()
     strangers: tuple[str, ...] = ()
     shadow: tuple[Paired, ...] = ()
     lost: tuple[Balance, ...] = ()
@@ -156,28 +156,28 @@ def healths(monitors: Monitors) -> list[tuple[str, Health]]:
 def _health_of_slices(slices: Sequence[PerformanceReading]) -> Health:
     worse = [r.name for r in slices if r.alarming]
     if worse:
-        return Unhealthy(f"worse than accepted: {', '.join(worse)}")
+        return Unhealthy(f"worse than the baseline: {', '.join(worse)}")
     judged = [r for r in slices if isinstance(r.health, Healthy)]
     if not judged:
-        return Unknown("no slice has had enough rows with outcomes, when the champion was accepted and since")
+        return Unknown("no slice has had enough rows with outcomes, in the baseline and since")
     return Healthy({"slices": len(judged), "not judged": len(slices) - len(judged)})
 
 
 def _performance(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[PerformanceReading]:
-    accepted = accepted_windows(world, champion)
+    baseline = baseline_windows(world, champion)
     since = [w for w in windows if w.performance]
-    level = world.level(monitor.performance_budget)
-    return [read_performance(tolerance, accepted, since, level) for tolerance in monitor.performance]
+    threshold = world.threshold(monitor.performance_budget)
+    return [read_performance(tolerance, baseline, since, threshold) for tolerance in monitor.performance]
 
 
 def _slices(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[PerformanceReading] | None:
     if not monitor.slices:
         return None
-    accepted = accepted_windows(world, champion)
+    baseline = baseline_windows(world, champion)
     return [
         reading
         for tolerance in monitor.performance
-        for reading in read_slices(tolerance, accepted, windows, lambda slices: world.level(monitor.slice_budget(slices)))
+        for reading in read_slices(tolerance, baseline, windows, lambda slices: world.threshold(monitor.slice_budget(slices)))
     ]
 
 
@@ -209,21 +209,21 @@ def _skew(world: World, monitor: Monitor, now: datetime) -> SkewReading | None:
 
 def _volume(world: World, monitor: Monitor) -> VolumeReading:
     """The endpoint's own traffic, whoever answered it."""
-    level = world.level(monitor.volume_budget(1 + len(world.known_times)))
-    detector = world.volume_detector(PREDICTIONS, level)
+    threshold = world.threshold(monitor.volume_budget(1 + len(world.known_times)))
+    detector = world.volume_detector(PREDICTIONS, threshold)
     detector.add(answered_by_window(world, detector.judged_to))
     return detector.reading()
 
 
 def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]:
     """What each table the endpoint lives on was told in every tick: a source that stands still is seen here first."""
-    level = world.level(monitor.volume_budget(1 + len(world.known_times)))
+    threshold = world.threshold(monitor.volume_budget(1 + len(world.known_times)))
     tick, past = world.grid.tick, history_of(world)
     found = []
     for name, known in world.known_times.items():
         if not len(known):
             continue
-        detector = world.volume_detector(name, level)
+        detector = world.volume_detector(name, threshold)
         first = detector.judged_to + tick if detector.judged_to else world.grid.ceiling(from_epoch(int(known[0])))
         end = now if past is None or now > past.until else min(now, from_epoch(int(known[-1])))  # where data ends, no feed has stopped
         count = max((world.grid.floor(end) - first) // tick, 0)
@@ -236,21 +236,21 @@ def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]
 
 def _expected(world: World, monitor: Monitor, champion: str, windows: list[Window]) -> list[ExpectedReading]:
     windows = [w for w in windows if w.expected is not None and w.rows]
-    accepted = [p for p in accepted_windows(world, champion) if p.rows]
+    baseline = [p for p in baseline_windows(world, champion) if p.rows]
     found = []
     for tolerance in monitor.performance:
         metric = tolerance.metric
-        if metric in ROW_LOSSES and accepted:
+        if metric in ROW_LOSSES and baseline:
             told = [
                 (w.start, Expected(*w.expected[metric]), w.performance.value(metric) if w.performance and w.performance.rows else None)
                 for w in windows
                 if w.expected is not None and metric in w.expected
             ]
-            found.append(read_expected(tolerance, float(np.mean([p.value(metric) for p in accepted])), told))
+            found.append(read_expected(tolerance, float(np.mean([p.value(metric) for p in baseline])), told))
     return found
 
 
-def _metrics(world: World, monitor: Monitor) -> list[MetricReading]:
+def _metrics(world: World, monitor: Monitor) -> list[BusinessMetricReading]:
     """The series of each business metric, whichever bundle answered."""
     if not monitor.metrics:
         return []
@@ -260,11 +260,14 @@ def _metrics(world: World, monitor: Monitor) -> list[MetricReading]:
         .where(db.windows.c.metrics.is_not(None), db.windows.c.rows > 0)
         .order_by(db.windows.c.start)
     )
-    level = world.level(monitor.metric_budget)
+    threshold = world.threshold(monitor.metric_budget)
     drawn = [(from_epoch(r.start), json.loads(r.metrics), r.performance is not None) for r in rows]
     return [
-        read_metric(
-            metric, [(s, told.get(metric.name)) for s, told, due in drawn if due or not metric.needs_outcomes], level, world.grid.calendar
+        read_business_metric(
+            metric,
+            [(s, told.get(metric.name)) for s, told, due in drawn if due or not metric.needs_outcomes],
+            threshold,
+            world.grid.calendar,
         )
         for metric in monitor.metrics
     ]

@@ -62,7 +62,7 @@ def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | No
         return None
     refused = refused_shadow(world, release)
     if refused is not None:
-        return ShadowVerdict("refuse", f"{refused.what}; {refused.where}; {refused.mend}", None)
+        return ShadowVerdict("refuse", f"{refused.what}; {refused.where}; {refused.fix}", None)
     gains = shadow_gains(world, release.challenger, release.challenger_since, plan.metric)
     before = np.array(world.candidate_detail(release.challenger).get("gains", {}).get(plan.metric, []), dtype=np.float64)
     lasted = now - release.challenger_since

@@ -41,7 +41,7 @@ class CannotShadow(UserMistake):
         super().__init__(
             what=f"{short(challenger)} can't shadow: the server has no {', '.join(missing)}, which it reads",
             where=f"they can't be computed from the tables either: {reason}",
-            mend="release it once without a shadow: release=nr.Immediate()",
+            fix="release it once without a shadow: release=nr.Immediate()",
         )
 
 

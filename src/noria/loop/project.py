@@ -44,7 +44,7 @@ class ProjectFailed(UserMistake):
         super().__init__(
             what=f"the project's module raised {type(error).__name__}: {error}",
             where=f"{path}{line}",
-            mend="correct the module; `noria check` tries it without doing anything",
+            fix="correct the module; `noria check` tries it without doing anything",
         )
 
 
@@ -59,7 +59,7 @@ class UnknownName(UserMistake):
         super().__init__(
             what=f"there is no {kind} {name!r}{nearest(name, self.known)}",
             where=f"this project has {', '.join(self.known) or f'no {kind} at all'}",
-            mend="correct the name, or declare it in the project's module",
+            fix="correct the name, or declare it in the project's module",
         )
 
 
@@ -74,7 +74,7 @@ class DeclaredTwice(UserMistake):
         super().__init__(
             what=f"the {kind} {name!r} is declared twice, with another {' and '.join(differing)} the second time",
             where="the project's module; what is declared counts, whether a variable holds it or not",
-            mend="keep one of them, or give one another name",
+            fix="keep one of them, or give one another name",
         )
 
 
@@ -87,7 +87,7 @@ class NoEndpoint(UserMistake):
         super().__init__(
             what="this project declares no endpoint",
             where=str(folder),
-            mend='declare one: nr.Endpoint("name", model); `noria check` lists what is declared',
+            fix='declare one: nr.Endpoint("name", model); `noria check` lists what is declared',
         )
 
 
@@ -101,7 +101,7 @@ class WhichEndpoint(UserMistake):
         super().__init__(
             what=f"this project has {len(known)} endpoints, and none is named",
             where=", ".join(known),
-            mend=f"name one of them after the command, such as {known[0]}",
+            fix=f"name one of them after the command, such as {known[0]}",
         )
 
 
@@ -192,7 +192,7 @@ def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
             raise UserMistake(
                 what=f"{name!r} is no feature of {monitor.endpoint.name}{nearest(name, features)}",
                 where="nr.Monitor(slices=…)",
-                mend="name features of few values: what is logged with a prediction is what its slices can be cut by",
+                fix="name features of few values: what is logged with a prediction is what its slices can be cut by",
             )
 
 
@@ -208,7 +208,7 @@ def _check_stretches(monitor: Monitor, tick: timedelta) -> None:
             raise UserMistake(
                 what=f"a {name} baseline of {in_words(stretch)} is too short",
                 where=f"nr.Monitor({name}=…) of {monitor.endpoint.name}, where a window is {in_words(tick)} long",
-                mend=f"give at least {least} windows: {in_words(least * tick)}",
+                fix=f"give at least {least} windows: {in_words(least * tick)}",
             )
 
 
@@ -218,7 +218,7 @@ def _import(folder: Path, module: str) -> Any:
         raise UserMistake(
             what=f"the project's module {module!r} is not there",
             where=f"looked for {path}",
-            mend="correct `module` in noria.toml",
+            fix="correct `module` in noria.toml",
         )
     name = f"noria_project_{module}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -83,14 +83,14 @@ def replay_span(project: Project, world: World) -> Span:
         raise UserMistake(
             what="the replay has no span",
             where="[replay] in noria.toml",
-            mend="set start and end, for example 2013-02-26T05:00:00Z",
+            fix="set start and end, for example 2013-02-26T05:00:00Z",
         )
     span = Span(world.grid.ceiling(require_utc(chosen.start)), world.grid.floor(require_utc(chosen.end)))
     if span.start >= span.end:
         raise UserMistake(
             what="the replay's span is empty",
             where=f"[replay] start {chosen.start}, end {chosen.end}",
-            mend="set end after start",
+            fix="set end after start",
         )
     return span
 
@@ -140,7 +140,7 @@ def _tick(world: World, log: PredictionLog, clock: ReplayClock, span: Span) -> T
         log.sync()
     balance = _requests_logged(world, requests.num_rows, now, after)
     with world.catalog.transaction() as c:
-        db.add_balance(c, "requests", world.endpoint.name, balance.came_in, balance.went)
+        db.add_balance(c, "requests", world.endpoint.name, balance.rows_in, balance.rows_out)
         db.set_progress(c, f"replay/{world.endpoint.name}", after)
     clock.advance_to(after)
     return Tick(world.policy.name, after, span.share(after), actions)

@@ -69,7 +69,7 @@ class LoopAtWork(UserMistake):
         super().__init__(
             what="another loop is at work on this project",
             where=f"process {holder or 'unknown'}",
-            mend="let it go on, or stop it; a second `noria loop --forever` stands by until then",
+            fix="let it go on, or stop it; a second `noria loop --forever` stands by until then",
         )
 
 
@@ -218,17 +218,17 @@ class Rounds:
         with closing(self._workspace.catalog()) as catalog:
             now, outbox = self._clock.now(), Outbox(tuple(self._project.settings.alerts.channels))
             for subject, (stages, error) in _causes({**self._untold, **done.troubles}).items():
-                words = f"{', '.join(stages)} failed: {error.what} ({error.where})"
-                open_elsewhere(catalog, PROJECT, Finding("blind", subject, now, "page", words, error.mend, error.to_dict()), now, outbox)
+                summary = f"{', '.join(stages)} failed: {error.what} ({error.where})"
+                open_elsewhere(catalog, PROJECT, Finding("no_data", subject, now, "page", summary, error.fix, error.to_dict()), now, outbox)
             watchers = [b for b in beats(self._workspace.root, self._workspace.files) if b.stage == WATCH]
-            _tell_dead(catalog, _late(watchers, now), now, outbox, only=[WATCH])
+            _tell_stalled(catalog, _late(watchers, now), now, outbox, only=[WATCH])
             done.sent = tell(catalog, self._project, now)
             down = undelivered(catalog)
             for name, waiting in down.items():
-                words = f"{name} takes no alerts: {waiting['why']}"
-                mend = "mend the channel; what waits for it is sent in order, and nothing is lost"
-                open_elsewhere(catalog, PROJECT, Finding("blind", f"{CHANNEL}{name}", now, "page", words, mend, waiting), now, outbox)
-            close_elsewhere(catalog, PROJECT, "blind", [*_causes(done.troubles), *(f"{CHANNEL}{name}" for name in down)], now, outbox)
+                summary = f"{name} takes no alerts: {waiting['why']}"
+                fix = "fix the channel; what waits for it is sent in order, and nothing is lost"
+                open_elsewhere(catalog, PROJECT, Finding("no_data", f"{CHANNEL}{name}", now, "page", summary, fix, waiting), now, outbox)
+            close_elsewhere(catalog, PROJECT, "no_data", [*_causes(done.troubles), *(f"{CHANNEL}{name}" for name in down)], now, outbox)
 
 
 def _causes(troubles: Mapping[str, NoriaError]) -> dict[str, tuple[list[str], NoriaError]]:
@@ -260,7 +260,7 @@ class Watched:
     """What the watcher saw. dead: the stages that stand still, and why that is said"""
 
     beats: list[Beat]
-    dead: dict[str, str]
+    stalled: dict[str, str]
     sent: Sent
 
 
@@ -271,16 +271,16 @@ def watch(project: Project, workspace: Workspace, now: datetime, period: timedel
         signs = [b for b in beats(workspace.root, workspace.files) if b.stage != WATCH]
         served = any(latest_release(catalog, endpoint.name) is not None for endpoint in project.endpoints)
         never = served and not any(b.stage == LOOP for b in signs)
-        dead = {LOOP: "it has never gone round here; run `noria loop --forever`"} if never else {}
-        dead |= dead_stages(signs, now, duration(project.settings.loop.longest))
-        _tell_dead(catalog, dead, now, outbox, only=[b.stage for b in signs])
+        stalled = {LOOP: "it has never gone round here; run `noria loop --forever`"} if never else {}
+        stalled |= stalled_stages(signs, now, duration(project.settings.loop.longest))
+        _tell_stalled(catalog, stalled, now, outbox, only=[b.stage for b in signs])
         sent = tell(catalog, project, now)
     patient = max(period, timedelta(seconds=PATIENCE_SECONDS))  # so long it may have to wait for the catalog
-    beat(workspace.root, WATCH, now, patient, {"stages": len(signs), "dead": list(dead)}, workspace.files)
-    return Watched(signs, dead, sent)
+    beat(workspace.root, WATCH, now, patient, {"stages": len(signs), "stalled": list(stalled)}, workspace.files)
+    return Watched(signs, stalled, sent)
 
 
-def dead_stages(signs: Sequence[Beat], now: datetime, longest: timedelta) -> dict[str, str]:
+def stalled_stages(signs: Sequence[Beat], now: datetime, longest: timedelta) -> dict[str, str]:
     """The stages that stand still, and why that is said."""
     return {**_late(signs, now), **_stuck(signs, now, longest)}
 
@@ -306,10 +306,10 @@ def _stuck(signs: Sequence[Beat], now: datetime, longest: timedelta) -> dict[str
     return found
 
 
-def _tell_dead(catalog: Catalog, dead: Mapping[str, str], now: datetime, outbox: Outbox, only: Sequence[str]) -> None:
+def _tell_stalled(catalog: Catalog, stalled: Mapping[str, str], now: datetime, outbox: Outbox, only: Sequence[str]) -> None:
     """Open a finding for every stage that stands still, and close those of stages that live again."""
-    for stage, why in dead.items():
-        mend = f"start it again; if it was stopped on purpose, `noria watch --forget {stage}`"
-        finding = Finding("dead", stage, now, "page", f"{stage} stands still: {why}", mend, {"why": why})
+    for stage, why in stalled.items():
+        fix = f"start it again; if it was stopped on purpose, `noria watch --forget {stage}`"
+        finding = Finding("stalled", stage, now, "page", f"{stage} stands still: {why}", fix, {"why": why})
         open_elsewhere(catalog, PROJECT, finding, now, outbox)
-    close_elsewhere(catalog, PROJECT, "dead", list(dead), now, outbox, of=only)
+    close_elsewhere(catalog, PROJECT, "stalled", list(stalled), now, outbox, of=only)

@@ -38,7 +38,7 @@ class TrainingFailed(OutsideWorld):
     code = "NR-408"
 
     def __init__(self, told: Mapping[str, str]) -> None:
-        super().__init__(what=told["what"], where=told["where"], mend=told["mend"])
+        super().__init__(what=told["what"], where=told["where"], fix=told["fix"])
         self.code = told["code"]
 
 
@@ -54,7 +54,7 @@ class TrainingDied(OutsideWorld):
         super().__init__(
             what=f"the training {how}{hint}",
             where=f"{output}{': ' if last else ''}{last}",
-            mend="look at what the trainer does; `training_memory_gb` in [loop] bounds what it may take",
+            fix="look at what the trainer does; `training_memory_gb` in [loop] bounds what it may take",
         )
 
 
@@ -67,7 +67,7 @@ class TrainingTooLong(OutsideWorld):
         super().__init__(
             what=f"the training took longer than {in_words(limit)}, and was ended",
             where="training_limit in [loop] of noria.toml",
-            mend="look whether the trainer hangs; if it needs the time, raise the limit",
+            fix="look whether the trainer hangs; if it needs the time, raise the limit",
         )
 
 
@@ -81,7 +81,7 @@ class TrainingAtWork(UserMistake):
         super().__init__(
             what=f"a training for {endpoint!r} is at work already",
             where=f"process {holder or 'unknown'}",
-            mend="wait for it to end, or stop it",
+            fix="wait for it to end, or stop it",
         )
 
 

@@ -42,7 +42,7 @@ class ClockWentBack(OutsideWorld):
         super().__init__(
             what="the clock has gone back",
             where=f"it says {now:%Y-%m-%d %H:%M} UTC, and windows up to {measured:%Y-%m-%d %H:%M} UTC were already observed",
-            mend="set this machine's clock; nothing was observed or decided",
+            fix="set this machine's clock; nothing was observed or decided",
         )
 
 
@@ -251,9 +251,9 @@ def windows_of(world: World, bundle: str, since: datetime, until: datetime | Non
     ]
 
 
-def accepted_windows(world: World, bundle: str) -> list[Performance]:
-    """The performance that a bundle was accepted with, window by window of its holdout."""
-    return [Performance.of(w) for w in world.candidate_detail(bundle).get("accepted", [])]
+def baseline_windows(world: World, bundle: str) -> list[Performance]:
+    """The performance that a bundle was accepted with: its holdout's, window by window."""
+    return [Performance.of(w) for w in world.candidate_detail(bundle).get("baseline", [])]
 
 
 def answered_by_window(world: World, after: datetime | None = None) -> list[tuple[datetime, int]]:

@@ -34,7 +34,7 @@ from noria.monitoring.monitor import Monitor, Period
 from noria.monitoring.volume import VolumeDetector
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate, Rollout
-from noria.statistics.e_detector import level_for
+from noria.statistics.e_detector import threshold_for
 from noria.stores import catalog as db
 from noria.stores.catalog import Catalog
 
@@ -171,27 +171,29 @@ class World:
             self._profiles[bundle_id] = Profile.from_json(self.workspace.files.read(path))
         return self._profiles[bundle_id]
 
-    def drift_detector(self, reference: Profile, level: float, sensitivity: float) -> DriftDetector:
+    def drift_detector(self, reference: Profile, threshold: float, sensitivity: float) -> DriftDetector:
         """A detector of this endpoint that has judged no window yet."""
         stretch = None if self.monitor is None else self.monitor.rolling
         rolling = None if stretch is None else duration(stretch) // self.grid.tick
-        return DriftDetector(reference, level, self.grid.calendar, sensitivity, rolling)
+        return DriftDetector(reference, threshold, self.grid.calendar, sensitivity, rolling)
 
     def champion_detector(self, bundle_id: str, monitor: Monitor) -> DriftDetector:
         """The detector of a champion that has judged no window yet."""
-        return self.drift_detector(self.profile(bundle_id), self.level(monitor.drift_budget), monitor.sensitivity)
+        return self.drift_detector(self.profile(bundle_id), self.threshold(monitor.drift_budget), monitor.sensitivity)
 
     def running_detector(self, bundle_id: str, since: datetime, monitor: Monitor) -> DriftDetector:
         """The detector of a champion, which remembers the windows it has judged since then."""
-        level = self.level(monitor.drift_budget)
-        key = (bundle_id, since, level, monitor.sensitivity, monitor.rolling, self.grid.calendar)
+        threshold = self.threshold(monitor.drift_budget)
+        key = (bundle_id, since, threshold, monitor.sensitivity, monitor.rolling, self.grid.calendar)
         if key not in self.remembered.drift:
             self.remembered.drift = {key: self.champion_detector(bundle_id, monitor)}
         return self.remembered.drift[key]
 
-    def volume_detector(self, name: str, level: float) -> VolumeDetector:
+    def volume_detector(self, name: str, threshold: float) -> VolumeDetector:
         """The detector of a series of counts, which remembers the windows it has judged."""
-        return self.remembered.volumes.setdefault((name, level, self.grid.calendar), VolumeDetector(name, level, self.grid.calendar))
+        return self.remembered.volumes.setdefault(
+            (name, threshold, self.grid.calendar), VolumeDetector(name, threshold, self.grid.calendar)
+        )
 
     def ages(self, table: str, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """How old the newest row of a table was that was known at these moments, in microseconds; where there was none, more than any."""
@@ -225,9 +227,9 @@ class World:
         found = dict.fromkeys(features.features, features.spine.name)
         return found | {name: view.table.name for view in features.views for name in view.features}
 
-    def level(self, alarms_per_year: float) -> float:
-        """The level at which an e-detector over this endpoint's windows keeps such a budget."""
-        return level_for(alarms_per_year=alarms_per_year, windows_per_year=YEAR / self.grid.tick)
+    def threshold(self, alarms_per_year: float) -> float:
+        """The threshold at which an e-detector over this endpoint's windows keeps such a budget."""
+        return threshold_for(alarms_per_year=alarms_per_year, windows_per_year=YEAR / self.grid.tick)
 
     def tell_health(self, healths: Sequence[tuple[str, Health]], now: datetime) -> None:
         """Keep what each monitor said at a turn, for those who look at the catalog alone."""

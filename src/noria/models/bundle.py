@@ -23,6 +23,7 @@ import msgspec
 from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import canonical_json, digest, short
+from noria.core.old_names import renamed
 
 MANIFEST = "bundle.json"
 MODEL_FILE = "model/model.onnx"
@@ -57,7 +58,7 @@ class DamagedBundle(UserMistake):
         super().__init__(
             what=f"bundle {short(path.name)} is damaged: {reason}",
             where=str(path),
-            mend="restore it from a backup, or train again; it was not loaded",
+            fix="restore it from a backup, or train again; it was not loaded",
         )
 
 
@@ -114,6 +115,7 @@ def open_bundle(path: Path, files: Files) -> Bundle:
             raise DamagedBundle(path, f"{name} is missing") from error
         if found != expected:
             raise DamagedBundle(path, f"{name} has changed")
+    manifest.lineage["rows"] = renamed(manifest.lineage.get("rows", {}))
     return Bundle(path.name, path, manifest)
 
 

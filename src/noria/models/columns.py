@@ -28,12 +28,12 @@ class SignatureMismatch(UserMistake):
 
     code = "NR-405"
 
-    def __init__(self, *, bundle: str, missing: Sequence[str], available: Sequence[str], mend: str = "") -> None:
+    def __init__(self, *, bundle: str, missing: Sequence[str], available: Sequence[str], fix: str = "") -> None:
         self.bundle, self.missing, self.available = bundle, list(missing), list(available)
         super().__init__(
             what=f"bundle {short(bundle)} reads {', '.join(missing)}, which the rows do not have under that name and definition",
             where=f"there are {', '.join(available) or 'no columns'}",
-            mend=mend or "score it on rows of its own features; rows of other features would give wrong answers",
+            fix=fix or "score it on rows of its own features; rows of other features would give wrong answers",
         )
 
 

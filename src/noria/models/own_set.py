@@ -24,8 +24,8 @@ def own_set(
     definitions = definitions_of(bundle.manifest)
     if definitions is None:
         missing = [name for name in bundle.features if name not in current.features]
-        mend = "it was sealed without definitions, and the project's are others now: train again, or put the definitions back"
-        raise SignatureMismatch(bundle=bundle.id, missing=missing or bundle.features, available=current.features, mend=mend)
+        fix = "it was sealed without definitions, and the project's are others now: train again, or put the definitions back"
+        raise SignatureMismatch(bundle=bundle.id, missing=missing or bundle.features, available=current.features, fix=fix)
     known = [*tables, *current.tables]
     return opened(
         definitions,

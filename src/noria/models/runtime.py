@@ -71,7 +71,7 @@ class ModelFailed(OutsideWorld):
         super().__init__(
             what="the model gave no answer",
             where=reason.strip().splitlines()[0] if reason.strip() else "no reason was given",
-            mend="send the row again; if it fails again, the model can't answer it",
+            fix="send the row again; if it fails again, the model can't answer it",
         )
 
 
@@ -84,5 +84,5 @@ class UnloadableModel(UserMistake):
         super().__init__(
             what="the model could not be loaded",
             where=reason.strip().splitlines()[0],
-            mend="export the model again with the installed versions of onnx and onnxruntime",
+            fix="export the model again with the installed versions of onnx and onnxruntime",
         )

@@ -4,7 +4,7 @@ In:  the prediction log and the outcomes, cut into windows
 Out: Findings within a stated budget of false alarms; a monitor that saw nothing is unknown, never well
 """
 
-from noria.monitoring.business import Metric
+from noria.monitoring.business import BusinessMetric
 from noria.monitoring.monitor import Monitor, Tolerance
 
-__all__ = ["Metric", "Monitor", "Tolerance"]
+__all__ = ["BusinessMetric", "Monitor", "Tolerance"]

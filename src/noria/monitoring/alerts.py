@@ -30,7 +30,7 @@ CHANNELS = ("log", "slack", "pagerduty", "webhook", "email")
 class Notice:
     """What is told. incident: the same for everything that belongs together (the key by which receivers join messages)
 
-    at: when it happened (ISO 8601, UTC); summary: one sentence; lines: the findings, a sentence each; mend: what to do
+    at: when it happened (ISO 8601, UTC); summary: one sentence; lines: the findings, a sentence each; fix: what to do
     """
 
     event: Event
@@ -40,7 +40,7 @@ class Notice:
     at: str
     summary: str
     lines: tuple[str, ...] = ()
-    mend: str = ""
+    fix: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class ChannelFailed(OutsideWorld):
         super().__init__(
             what=f"the alert channel {channel} did not take a notice",
             where=reason,
-            mend="it is kept and sent again; `noria findings` shows what waits",
+            fix="it is kept and sent again; `noria findings` shows what waits",
         )
 
 
@@ -80,7 +80,7 @@ class NoSecret(UserMistake):
         super().__init__(
             what=f"the alert channel {channel} has no address or key",
             where=f"the environment variable {variable} is not set",
-            mend=f"set {variable}, or take {channel!r} out of alerts.channels",
+            fix=f"set {variable}, or take {channel!r} out of alerts.channels",
         )
 
 
@@ -101,7 +101,7 @@ class LogChannel:
 
     def send(self, notice: Notice) -> None:
         level = logging.ERROR if notice.severity == "page" and notice.event == "opened" else logging.WARNING
-        logger.log(level, "%s: %s", notice.event, "; ".join([notice.summary, *notice.lines, notice.mend]))
+        logger.log(level, "%s: %s", notice.event, "; ".join([notice.summary, *notice.lines, notice.fix]))
 
 
 def open_channel(name: str, settings: AlertSettings, environ: Mapping[str, str] = os.environ) -> Channel:
@@ -112,7 +112,7 @@ def open_channel(name: str, settings: AlertSettings, environ: Mapping[str, str] 
         raise UserMistake(
             what=f"there is no alert channel {name!r}{nearest(name, CHANNELS)}",
             where="alerts.channels in noria.toml",
-            mend="channels: " + ", ".join(CHANNELS),
+            fix="channels: " + ", ".join(CHANNELS),
         )
     module = adapter(f"{name}_alerts", extra=name, needed_for=f"the alert channel {name}")
     channel: Channel = module.open_channel(settings, environ)

@@ -33,7 +33,7 @@ class Alarm:
     at: datetime
     lasted: timedelta
     column: str
-    words: str
+    summary: str
     incident: str | None = None
     delay: timedelta | None = None
 
@@ -42,7 +42,7 @@ class Alarm:
             "at": self.at.isoformat(),
             "lasted_hours": self.lasted.total_seconds() / 3600,
             "column": self.column,
-            "words": self.words,
+            "summary": self.summary,
             "incident": self.incident,
             "delay_hours": None if self.delay is None else self.delay.total_seconds() / 3600,
         }
@@ -84,7 +84,7 @@ def join(alarms: Sequence[Alarm], incidents: Sequence[Incident], tick: timedelta
     return found
 
 
-def suggest(reference: Profile, level: float, budget: float, calendar: Calendar, seed: int) -> Suggestion:
+def suggest(reference: Profile, threshold: float, budget: float, calendar: Calendar, seed: int) -> Suggestion:
     """How many false alarms a year each sensitivity would raise, from years drawn from the reference's own windows."""
     rng = np.random.default_rng(seed)
     counts = np.zeros(len(SENSITIVITIES), np.int64)
@@ -95,10 +95,10 @@ def suggest(reference: Profile, level: float, budget: float, calendar: Calendar,
     years = min(max(round(WINDOWS / a_year), LEAST_YEARS), MOST_YEARS)
     for _ in range(years):
         places = resampled(phases, wanted_phases, calendar.season, 2 * calendar.season, rng)
-        detector = DriftDetector(reference, level, calendar, sensitivity=1.0)
+        detector = DriftDetector(reference, threshold, calendar, sensitivity=1.0)
         detector.add(
             Window(start, "", "", int(reference.rows[p]), reference.windows[p], None) for start, p in zip(starts, places, strict=True)
         )
-        counts += detector.alarms_at([level / sensitivity for sensitivity in SENSITIVITIES])
+        counts += detector.alarms_at([threshold / sensitivity for sensitivity in SENSITIVITIES])
     alarms = {s: (n / years, float(chdtri(2 * n + 2, 0.1)) / 2 / years) for s, n in zip(SENSITIVITIES, counts.tolist(), strict=True)}
     return Suggestion(budget, alarms)

@@ -26,11 +26,11 @@ Floats = NDArray[np.float64]
 
 LEAST_PAST, MOST_PAST = 14, 120  # windows
 MOST_SCORE = 3.2
-CALM = 0.05  # of the level, above which nothing is learnt
+CALM = 0.05  # of the threshold, above which nothing is learnt
 
 
 @dataclass(frozen=True)
-class Metric:
+class BusinessMetric:
     """A number of each window. sql: one number from `predictions` and `outcomes`; by: how far it may move before it matters
 
     `predictions` has `key`, `received_at`, `prediction` and a column for each feature; `outcomes` has `key` and `outcome`. Where the SQL
@@ -46,7 +46,7 @@ class Metric:
             raise UserMistake(
                 what=f"the metric {self.name!r} may not move at all",
                 where=f"by={self.by}",
-                mend="give by: how far it may move before it matters, in its own units",
+                fix="give by: how far it may move before it matters, in its own units",
             )
 
     @property
@@ -71,25 +71,25 @@ class Metric:
             raise UserMistake(
                 what=f"the metric {self.name!r} gives no number",
                 where=str(error).splitlines()[0],
-                mend="write a query with one row and one column over predictions and outcomes",
+                fix="write a query with one row and one column over predictions and outcomes",
             ) from error
 
 
 @dataclass(frozen=True)
-class MetricReading:
+class BusinessMetricReading:
     """What a metric's series says. values: of the windows so far (NaN: it could not be drawn); expected: of the newest"""
 
-    metric: Metric
+    metric: BusinessMetric
     starts: tuple[datetime, ...]
     values: Floats
     evidence: Floats
-    level: float
+    threshold: float
     expected: float
     judged: int
 
     @property
     def alarming(self) -> bool:
-        return len(self.evidence) > 0 and bool(self.evidence[-1] >= self.level)
+        return len(self.evidence) > 0 and bool(self.evidence[-1] >= self.threshold)
 
     @property
     def health(self) -> Health:
@@ -107,9 +107,9 @@ class MetricReading:
         return {"value": float(self.values[-1]), "expected": self.expected, "by": self.metric.by, "windows": len(self.values)}
 
 
-def read_metric(
-    metric: Metric, windows: Iterable[tuple[datetime, float | None]], level: float, calendar: Calendar = DAILY
-) -> MetricReading:
+def read_business_metric(
+    metric: BusinessMetric, windows: Iterable[tuple[datetime, float | None]], threshold: float, calendar: Calendar = DAILY
+) -> BusinessMetricReading:
     """Judge a metric's windows (start, number), in the order of time."""
     starts: list[datetime] = []
     values: list[float] = []
@@ -131,12 +131,12 @@ def read_metric(
         evidence.append(float(detector.add(score)[0]))
         if np.isnan(value):
             continue
-        if evidence[-1] < CALM * level + 1:
+        if evidence[-1] < CALM * threshold + 1:
             seen = np.array([value])
             past.add(seen if usual is None else usual.clipped(seen, none, phase), none, phase)
-        told = [*told, (value, phase)] if evidence[-1] >= level else []
+        told = [*told, (value, phase)] if evidence[-1] >= threshold else []
         if len(told) == calendar.lasting:
             stays, phases = np.array([[v] for v, _ in told]), np.array([p for _, p in told])
             past = Past.of(stays, np.zeros_like(stays), phases, calendar.seasons, most)
             detector, told = ShiryaevRoberts(1), []
-    return MetricReading(metric, tuple(starts), np.array(values), np.array(evidence), level, expected, judged)
+    return BusinessMetricReading(metric, tuple(starts), np.array(values), np.array(evidence), threshold, expected, judged)

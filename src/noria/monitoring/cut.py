@@ -125,32 +125,32 @@ def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime 
         raise NotJudged(
             what=f"there is no column {time!r}{nearest(time, rows.column_names)}",
             where=name,
-            mend="name the column of times by which windows are cut",
+            fix="name the column of times by which windows are cut",
         )
     kind = rows.schema.field(time).type
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
         raise NotJudged(
-            what=f"{time!r} is no column of times, but of {kind}", where=name, mend="name another column, or cast it to a timestamp"
+            what=f"{time!r} is no column of times, but of {kind}", where=name, fix="name another column, or cast it to a timestamp"
         )
     us, timed = _microseconds(rows.column(time))
     order = timed[np.argsort(us, kind="stable")]
     us = np.sort(us)
     if not len(order):
-        raise NotJudged(what="no row has a time", where=f"{name}, column {time!r}", mend="give it rows")
+        raise NotJudged(what="no row has a time", where=f"{name}, column {time!r}", fix="give it rows")
     kept = body(us, None if isinstance(span, int) else microseconds(span))
     misdated = outside(kept, us, order + 1)
     if not are_few(kept, us):
         raise NotJudged(
-            what="; ".join(m.words for m in misdated),
+            what="; ".join(m.summary for m in misdated),
             where=f"{name}, column {time!r}, whose other {kept.stop - kept.start:,} rows are from {written(us[kept.start])} on",
-            mend="correct these times, or leave the rows out",
+            fix="correct these times, or leave the rows out",
         )
     us, order = us[kept], order[kept]
     if us[0] < FIRST or us[-1] > LAST:
         raise NotJudged(
             what=f"times run from {written(us[0])} to {written(us[-1])} UTC",
             where=f"{name}, column {time!r}",
-            mend="correct the column: seconds may have been read as microseconds, or the other way round",
+            fix="correct the column: seconds may have been read as microseconds, or the other way round",
         )
     starts, borders = _by_count(us, span) if isinstance(span, int) else _by_time(us, span, until, name)
     sorted_already = bool((order == np.arange(rows.num_rows)[: len(order)]).all())
@@ -204,7 +204,7 @@ def _by_time(us: NDArray[np.int64], span: timedelta, until: datetime | None, nam
         raise NotJudged(
             what=f"{end - first:,} windows of {in_words(span)}",
             where=f"{name}, {written(us[0])} to {written(us[-1])} UTC",
-            mend=f"at most {MOST_WINDOWS:,} are looked at, with rows or without: cut it into longer ones (`every`{_coarser(us)}), "
+            fix=f"at most {MOST_WINDOWS:,} are looked at, with rows or without: cut it into longer ones (`every`{_coarser(us)}), "
             "or leave older rows out",
         )
     edges = np.arange(first, max(end, first + 1) + 1) * width

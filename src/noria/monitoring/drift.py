@@ -2,7 +2,7 @@
 
 Ten statistics per column and window are scored against how they varied from window to window in the stable past (season and
 autocorrelation in it), with an effect floor, and accumulate as e-detectors, whose mean over columns, weighted half evenly and half by how
-much of the answer hangs on each, alarms at the level that the budget of false alarms implies. What is well is learnt from.
+much of the answer hangs on each, alarms at the threshold that the budget of false alarms implies. What is well is learnt from.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SAME_TIME, RECURS = 1 / 36, 0.5  # of a year, either way, is the same time of it
 LEAST_THEN = 5  # windows of that time
 DELAY = 3  # windows
 HARDER = 10.0
-CALM = 0.05  # of the level; above it, windows are not learnt from
+CALM = 0.05  # of the threshold; above it, windows are not learnt from
 MOST_PAST = 180
 LESS_SENSITIVE: Floats = 0.5 ** np.arange(16, dtype=np.float64)  # times as much, of which the reference allows the highest
 ROLLING_DELAY = 7  # windows, after which a rolling baseline takes them in: whatever lasts has been told by then
@@ -75,7 +75,7 @@ class DriftDetector:
     """Judges window after window of one champion against its reference profile, and against those before that were well.
 
     calendar: how windows lie in time; it numbers them as the reference numbers its own
-    sensitivity: how many times lower than `level` evidence alarms
+    sensitivity: how many times lower than `threshold` evidence alarms
     rolling: so many of the windows before are the baseline, whatever they were like, so that a change is told once and is usual
         afterwards; None: the reference, and of what came since all that was well
     """
@@ -83,12 +83,12 @@ class DriftDetector:
     def __init__(
         self,
         reference: Profile,
-        level: float,
+        threshold: float,
         calendar: Calendar = DAILY,
         sensitivity: float = SENSITIVITY,
         rolling: int | None = None,
     ) -> None:
-        self._reference, self._level, self._sensitivity = reference, level, sensitivity
+        self._reference, self._threshold, self._sensitivity = reference, threshold, sensitivity
         self._rolling, self._reference_ranks = rolling, reference.usual_ranks
         self._calendar = calendar
         self._shape = (len(reference.names), len(STATISTICS))
@@ -97,7 +97,7 @@ class DriftDetector:
         self._floor = _floors(reference)
         self._scales = np.array([c.bins.is_scale for c in reference.columns])
         self._fault_floor = _fault_floors(reference)
-        self._certain = float(ndtri(1 - FAULTS_SHARE / level / (self._shape[0] * len(FAULTS))))
+        self._certain = float(ndtri(1 - FAULTS_SHARE / threshold / (self._shape[0] * len(FAULTS))))
         self._weights = _weights(reference)
         self._detector = ShiryaevRoberts(size)
         self._starts: list[datetime] = []
@@ -132,7 +132,7 @@ class DriftDetector:
                 told = zip(reference.rows.tolist(), phases.tolist(), nulls, strict=True)
                 within = np.array([self._within_at(*each) for each in told])
                 self._past = Past.of(known, within, phases, calendar.seasons, most)
-            self._sensitivity = self._allowed(phases, level, sensitivity)
+            self._sensitivity = self._allowed(phases, threshold, sensitivity)
             newest = slice(-max(LATELY, calendar.day), None)
             expected = np.array([self._usual.expected(phase) for phase in phases[newest].tolist()]).reshape(-1, *self._shape)
             self._lately = reference.windows[newest] - expected
@@ -143,7 +143,7 @@ class DriftDetector:
         assert self._past.baseline is not None, "a reference has windows"
         return self._past.baseline
 
-    def _allowed(self, phases: NDArray[np.int64], level: float, sensitivity: float) -> float:
+    def _allowed(self, phases: NDArray[np.int64], threshold: float, sensitivity: float) -> float:
         """The sensitivity, halved until the reference itself, its windows in their order, alarms no more often than the budget has it.
 
         Where windows stray for weeks, and come back, evidence must be stronger than where they don't. phases: of the reference `(windows,)`
@@ -154,8 +154,8 @@ class DriftDetector:
             within = self._within_at(rows, phase, value[:, NULLS])
             scores.append(np.clip(self._usual.score(value.reshape(-1), within, phase, self._floor), -MOST_SCORE, MOST_SCORE))
         weights = np.outer(self._weights, SHARES).reshape(-1)
-        alarms = alarms_begun_anew(np.array(scores), weights, level / (sensitivity * LESS_SENSITIVE))
-        enough = np.append((alarms <= len(phases) / level)[:-1], True)
+        alarms = alarms_begun_anew(np.array(scores), weights, threshold / (sensitivity * LESS_SENSITIVE))
+        enough = np.append((alarms <= len(phases) / threshold)[:-1], True)
         return float(sensitivity * LESS_SENSITIVE[np.argmax(enough)])
 
     @property
@@ -197,7 +197,7 @@ class DriftDetector:
         self._scores.append(score.reshape(self._shape))
         self._recurs.append(self._recurring(value.reshape(self._shape), number))
         self._holidays.append(holiday)
-        calm = bool(self._weights @ evidence < CALM * self._level)
+        calm = bool(self._weights @ evidence < CALM * self._threshold)
         self._well.append(calm and (not self._together or self._calendar.day > 1))  # a day of several windows has nights to be learnt
         if self._rolling is None:
             self._learn_what_was_well(place - DELAY)
@@ -213,10 +213,10 @@ class DriftDetector:
                 self._ended[lane] = ends = [end for end in ends if end > place - year]
                 self._harder[lane] = HARDER ** len(ends)
         lanes = lanes / self._harder
-        part, level = self._weights[:, None] * lanes, self._level / self._sensitivity
-        for column, kind in np.argwhere(self._lasts & (part < OVER * level)).tolist():
+        part, threshold = self._weights[:, None] * lanes, self._threshold / self._sensitivity
+        for column, kind in np.argwhere(self._lasts & (part < OVER * threshold)).tolist():
             self._ended.setdefault((column, kind), []).append(place)
-        self._lasts = np.where(self._lasts, part >= OVER * level, part >= level)
+        self._lasts = np.where(self._lasts, part >= OVER * threshold, part >= threshold)
         return np.asarray(lanes)
 
     def _within_at(self, rows: int, phase: int, nulls: Floats) -> Floats:
@@ -313,14 +313,14 @@ class DriftDetector:
         faulty = list(takewhile(lambda fault: fault.window == len(self._evidence) - 1, reversed(self._faults)))
         if faulty:
             return faulty[-1].column
-        over = float(self._weights @ newest) >= self._level / self._sensitivity
+        over = float(self._weights @ newest) >= self._threshold / self._sensitivity
         return self._reference.names[int(np.argmax(self._weights * newest))] if over else None
 
-    def alarms_at(self, levels: Sequence[float]) -> NDArray[np.int64]:
-        """How often each of the levels `(levels,)` would have alarmed by the windows so far, beginning anew after each alarm."""
+    def alarms_at(self, thresholds: Sequence[float]) -> NDArray[np.int64]:
+        """How often each of the thresholds `(thresholds,)` would have alarmed by the windows so far, beginning anew after each alarm."""
         scores = np.array(self._scores).reshape(len(self._scores), -1)
         scores[self._holidays] = np.nan
-        return alarms_begun_anew(scores, np.outer(self._weights, SHARES).reshape(-1), np.asarray(levels))
+        return alarms_begun_anew(scores, np.outer(self._weights, SHARES).reshape(-1), np.asarray(thresholds))
 
     def reading(self) -> DriftReading:
         """What all windows so far say."""
@@ -336,7 +336,7 @@ class DriftDetector:
             scores=np.array(self._scores).reshape(-1, *self._shape),
             recurs=np.array(self._recurs, np.bool_).reshape(-1, *self._shape),
             weights=self._weights,
-            level=self._level / self._sensitivity,
+            threshold=self._threshold / self._sensitivity,
             learning=self.learning,
             unjudged=self._unjudged,
             faults=tuple(self._faults),
@@ -346,12 +346,12 @@ class DriftDetector:
 def read_drift(
     reference: Profile,
     since: Iterable[Window],
-    level: float,
+    threshold: float,
     calendar: Calendar = DAILY,
     rolling: int | None = None,
 ) -> DriftReading:
     """Judge the windows `since` the champion went live, all at once."""
-    detector = DriftDetector(reference, level, calendar, rolling=rolling)
+    detector = DriftDetector(reference, threshold, calendar, rolling=rolling)
     detector.add(since)
     return detector.reading()
 

@@ -38,17 +38,17 @@ class Lives:
     """parts: each column's weighted evidence `(windows, columns)`; sources: of the columns; began: when a column's drift began, as seen at
     a window: `(window, column)`."""
 
-    def __init__(self, parts: Floats, sources: Sequence[str], level: float, began: Callable[[int, int], int]) -> None:
-        self._parts, self._sources, self._level, self._began = parts, list(sources), level, began
+    def __init__(self, parts: Floats, sources: Sequence[str], threshold: float, began: Callable[[int, int], int]) -> None:
+        self._parts, self._sources, self._threshold, self._began = parts, list(sources), threshold, began
         self._lives: list[Life] = []
 
     def all(self) -> list[Life]:
         """All movements, in the order in which they began."""
         spells: dict[int, list[tuple[int, int]]] = {}
-        for column in np.flatnonzero((self._parts >= self._level).any(axis=0)).tolist() if len(self._parts) else ():
-            for start, end in episodes(self._parts[:, column], self._level):
+        for column in np.flatnonzero((self._parts >= self._threshold).any(axis=0)).tolist() if len(self._parts) else ():
+            for start, end in episodes(self._parts[:, column], self._threshold):
                 spells.setdefault(start, []).append((column, end))
-        for window in np.flatnonzero(self._parts.sum(axis=1) >= self._level).tolist():
+        for window in np.flatnonzero(self._parts.sum(axis=1) >= self._threshold).tolist():
             for column, end in sorted(spells.get(window, ()), key=lambda own: -self._parts[window, own[0]]):
                 self._reached(window, column, end)
             self._together(window)
@@ -80,19 +80,19 @@ class Lives:
         for life in self._lives:
             if life.lasts(window):
                 part[list(life.told)] = 0.0
-        for source in dict.fromkeys(self._sources) if part.sum() >= self._level else ():
+        for source in dict.fromkeys(self._sources) if part.sum() >= self._threshold else ():
             own = [i for i, s in enumerate(self._sources) if s == source and part[i] > 0]
-            if part[own].sum() >= self._level:
+            if part[own].sum() >= self._threshold:
                 self._begin_together(window, own)
                 part[own] = 0.0
-        if part.sum() >= self._level:
+        if part.sum() >= self._threshold:
             source = self._sources[int(part.argmax())]
             self._begin_together(window, [i for i, s in enumerate(self._sources) if s == source and part[i] > 0])
 
     def _begin_together(self, window: int, columns: list[int]) -> None:
         """A movement of columns together, led by the one with most of the evidence, until that of all of them has ebbed."""
         path = self._parts[:, columns].sum(axis=1)
-        over = np.flatnonzero(path[window + 1 :] < OVER * min(path[window], self._level))
+        over = np.flatnonzero(path[window + 1 :] < OVER * min(path[window], self._threshold))
         end = window + 1 + int(over[0]) if len(over) else len(path)
         self._begin(window, end, columns[int(self._parts[window, columns].argmax())], set(columns))
 

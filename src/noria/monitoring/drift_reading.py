@@ -54,7 +54,7 @@ class Fault:
     share: float
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         return FAULTS[self.statistic]
 
 
@@ -83,12 +83,12 @@ class FaultGroup:
         alone = len(self.faults) == 1 or not self.source or not self.eldest
         return f"{self.faults[0].column if alone else self.source}: {self.statistic}"
 
-    def words(self, where: str = "") -> str:
+    def summary(self, where: str = "") -> str:
         """What is wrong, in words; where: in which rows, if that is known."""
         more = len(self.faults) - MOST_NAMED
         named = ", ".join(self.columns[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
         share = f"{self.faults[0].share:.0%} are " if self.statistic in SHARES_OF_ROWS else ""
-        return f"{named}: {share}{self.faults[0].words}{where}"
+        return f"{named}: {share}{self.faults[0].summary}{where}"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Movement:
 
 @dataclass(frozen=True)
 class DriftReading:
-    """Evidence per window and column `(windows, columns)`, pooled `(windows,)`, against the level of alarm.
+    """Evidence per window and column `(windows, columns)`, pooled `(windows,)`, against the alarm threshold.
 
     presence: the part of the evidence that is of nulls, repeats and impossible values, not of what values are like `(windows, columns)`
 
@@ -137,20 +137,20 @@ class DriftReading:
     scores: Floats
     recurs: NDArray[np.bool_]
     weights: Floats
-    level: float
+    threshold: float
     learning: bool
     unjudged: int = 0
     faults: tuple[Fault, ...] = ()
 
     @property
     def alarmed_at(self) -> int | None:
-        over = [*np.flatnonzero(self.pooled >= self.level)[:1].tolist(), *(fault.window for fault in self.faults[:1])]
+        over = [*np.flatnonzero(self.pooled >= self.threshold)[:1].tolist(), *(fault.window for fault in self.faults[:1])]
         return min(over) if over else None
 
     @property
     def drifting(self) -> bool:
-        """Whether the evidence of drift stands at or above the level now."""
-        return len(self.pooled) > 0 and bool(self.pooled[-1] >= self.level)
+        """Whether the evidence of drift stands at or above the threshold now."""
+        return len(self.pooled) > 0 and bool(self.pooled[-1] >= self.threshold)
 
     @property
     def alarming(self) -> bool:
@@ -193,18 +193,18 @@ class DriftReading:
         return [m for m in self.movements(source_of, faults_too=faults_too) if m.end == len(self.pooled)]
 
     def movements(self, source_of: Mapping[str, str], *, faults_too: bool = True) -> list[Movement]:
-        """What has drifted so far. Each column has a life of its own: it begins when its weighted part of the evidence reaches the level,
-        and is over when that has ebbed; where no part suffices by itself, with those of its source, or of all columns, that no movement
+        """What has drifted so far. Each column has a life of its own: it begins when its weighted part of the evidence reaches the
+        threshold, and is over when that has ebbed; where no part suffices by itself, with those of its source, or of all columns, that no movement
         tells yet. Columns of one source (column → source; one without is its own) that began together are one movement.
 
-        Weights sum to one, and a part that is told counts for no other: over all lives together, the level keeps the budget.
+        Weights sum to one, and a part that is told counts for no other: over all lives together, the threshold keeps the budget.
         faults_too: also where faults tell it anyhow
         """
         values, presence = self.weights * (self.evidence - self.presence), self.weights * self.presence
         if not faults_too:
             values, presence = self._less_what_faults_tell(values, VALUE_FAULTS), self._less_what_faults_tell(presence, FAULTS)
         count, sources = len(self.columns), [source_of.get(name, name) for name in self.columns]
-        lives = Lives(np.column_stack([values, presence]), [*sources, *sources], self.level, self._lane_began)
+        lives = Lives(np.column_stack([values, presence]), [*sources, *sources], self.threshold, self._lane_began)
         return [
             Movement(m.source, m.start, m.end, self._named(m.columns), m.after, m.columns[0] >= count)
             for m in sorted(lives.all(), key=lambda m: m.start)
@@ -227,7 +227,7 @@ class DriftReading:
                 faults.setdefault(fault.column, set()).add(fault.window)
         for name, windows in faults.items():
             column = self.columns.index(name)
-            for start, end in episodes(parts[:, column], self.level):
+            for start, end in episodes(parts[:, column], self.threshold):
                 if self._told_by_faults(column, start, end, windows):
                     parts[start:end, column] = 0.0
         return parts
@@ -288,7 +288,7 @@ class DriftReading:
         """When a column's drift began, as seen at a window: the most likely moment of a change in what stands out most of these statistics
         (Page 1954), since its last drift was over, and no earlier than the window `after`."""
         part = self.presence if of is PRESENCE else self.evidence - self.presence if of is VALUES else self.evidence
-        over = [end for _, end in episodes(self.weights[column] * part[:, column], self.level) if end <= window]
+        over = [end for _, end in episodes(self.weights[column] * part[:, column], self.threshold) if end <= window]
         first = max([after, *over])
         scores = np.nan_to_num(self.scores[first : window + 1, column][:, list(of)])
         recent = scores[-SUDDEN - 1 :].mean(axis=0)
@@ -308,18 +308,18 @@ class DriftReading:
         if len(self.pooled) == 0:
             return Unknown("no window of traffic to compare yet")
         if faults := self.faults_of(len(self.pooled) - 1):
-            return Unhealthy("; ".join(f"{fault.column} has {fault.words}" for fault in faults[:5]))
-        if began(self.pooled, self.level) is not None:  # until it is over: an open finding and a monitor that is well don't go together
+            return Unhealthy("; ".join(f"{fault.column} has {fault.summary}" for fault in faults[:5]))
+        if began(self.pooled, self.threshold) is not None:  # until it is over: an open finding and a monitor that is well don't go together
             return Unhealthy(f"inputs have moved; most of all {self.leading(-1)[0][0]}")
-        return Healthy({"windows": len(self.pooled), "evidence": float(self.pooled[-1]), "level": self.level})
+        return Healthy({"windows": len(self.pooled), "evidence": float(self.pooled[-1]), "threshold": self.threshold})
 
     def to_dict(self, window: int) -> dict[str, Any]:
         """The evidence a decision or a finding is stored with."""
         return {
             "columns": {name: round(shift, 4) for name, shift in self.leading(window)},
             "evidence": float(self.pooled[window]),
-            "level": self.level,
-            "faults": {fault.column: fault.words for fault in self.faults_of(window)},
+            "threshold": self.threshold,
+            "faults": {fault.column: fault.summary for fault in self.faults_of(window)},
         }
 
 

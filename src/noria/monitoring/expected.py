@@ -71,7 +71,7 @@ class ExpectedReading:
     """
 
     tolerance: Tolerance
-    accepted: float
+    baseline: float
     starts: tuple[datetime, ...]
     expected: Floats
     realised: Floats
@@ -88,7 +88,7 @@ class ExpectedReading:
         """Whether the newest windows, all without outcomes, are expected to lie beyond the tolerance for certain."""
         waiting = np.isnan(self.realised)
         newest = self.expected[waiting][-RUN:] + self.bias
-        limit = self.accepted + self.tolerance.by
+        limit = self.baseline + self.tolerance.by
         return self.reliable and len(newest) == RUN and bool((newest - self.sd > limit).all())
 
     @property
@@ -106,14 +106,14 @@ class ExpectedReading:
     def to_dict(self) -> dict[str, Any]:
         return {
             "metric": self.tolerance.metric,
-            "accepted": self.accepted,
+            "baseline": self.baseline,
             "tolerance": self.tolerance.by,
             "expected": float(self.expected[-1] + self.bias),
             "covered": self.covered,
         }
 
 
-def read_expected(tolerance: Tolerance, accepted: float, windows: Sequence[tuple[datetime, Expected, float | None]]) -> ExpectedReading:
+def read_expected(tolerance: Tolerance, baseline: float, windows: Sequence[tuple[datetime, Expected, float | None]]) -> ExpectedReading:
     """Judge windows (start, what was expected of it, what came or None), in the order of time."""
     expected = np.array([e.mean for _, e, _ in windows])
     realised = np.array([np.nan if r is None else r for _, _, r in windows])
@@ -124,7 +124,7 @@ def read_expected(tolerance: Tolerance, accepted: float, windows: Sequence[tuple
         held = [_held(expected, realised, chance, matured[:i], matured[i]) for i in range(LEAST_MATURED, len(matured))][-LAST:]
         covered = float(np.mean(held)) if held else None
         bias, sd = _residual(expected, realised, matured)
-    return ExpectedReading(tolerance, accepted, tuple(s for s, _, _ in windows), expected, realised, bias, sd, covered)
+    return ExpectedReading(tolerance, baseline, tuple(s for s, _, _ in windows), expected, realised, bias, sd, covered)
 
 
 def _residual(expected: Floats, realised: Floats, past: NDArray[np.int64]) -> tuple[float, float]:

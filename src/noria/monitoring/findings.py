@@ -13,20 +13,34 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead", "action"]
+Kind = Literal[
+    "data_quality", "volume", "drift", "performance", "estimated_performance", "skew", "objective", "metric", "no_data", "stalled", "action"
+]
 Severity = Literal["page", "inform"]
 
-OVER = 0.2  # of the level of alarm, below which an episode of evidence is over
+OVER = 0.2  # of the alarm threshold, below which an episode of evidence is over
 SURGE = 10.0  # times a peak, to which evidence that had ebbed rises again
 
-KINDS: tuple[Kind, ...] = ("fault", "volume", "drift", "performance", "expected", "skew", "objective", "metric", "blind", "dead", "action")
+KINDS: tuple[Kind, ...] = (
+    "data_quality",
+    "volume",
+    "drift",
+    "performance",
+    "estimated_performance",
+    "skew",
+    "objective",
+    "metric",
+    "no_data",
+    "stalled",
+    "action",
+)
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong now, known by its kind, its subject and when it began.
 
-    since: when it began, as far as the windows tell; words: what happened, in one sentence; mend: what to do about it
+    since: when it began, as far as the windows tell; words: what happened, in one sentence; fix: what to do about it
     episode: whether it is an episode of evidence, whose `since` stays as long as it lasts: a later one is another finding
     """
 
@@ -34,8 +48,8 @@ class Finding:
     subject: str
     since: datetime
     severity: Severity
-    words: str
-    mend: str
+    summary: str
+    fix: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     episode: bool = False
 
@@ -52,9 +66,9 @@ class Observed:
     judged: frozenset[Kind]
 
 
-def episodes(path: NDArray[np.float64], level: float) -> list[tuple[int, int]]:
-    """The stretches `(first, end)` of a path of evidence `(windows,)` from when it reached the level until it was over; the last one ends
-    with the path if it lasts.
+def episodes(path: NDArray[np.float64], threshold: float) -> list[tuple[int, int]]:
+    """The stretches `(first, end)` of a path of evidence `(windows,)` from when it reached the threshold until it was over; the last
+    one ends with the path if it lasts.
 
     Evidence that has ebbed to a tenth of its peak and then rises to ten times that peak is a new episode: an old one hides no new one.
     """
@@ -62,9 +76,9 @@ def episodes(path: NDArray[np.float64], level: float) -> list[tuple[int, int]]:
     start, peak, ebbed = None, 0.0, False
     for i, value in enumerate(path):
         if start is None:
-            if value >= level:
+            if value >= threshold:
                 start, peak, ebbed = i, float(value), False
-        elif value < OVER * level:
+        elif value < OVER * threshold:
             found.append((start, i))
             start = None
         elif ebbed and value >= SURGE * peak:
@@ -76,7 +90,7 @@ def episodes(path: NDArray[np.float64], level: float) -> list[tuple[int, int]]:
     return found if start is None else [*found, (start, len(path))]
 
 
-def began(path: NDArray[np.float64], level: float) -> int | None:
+def began(path: NDArray[np.float64], threshold: float) -> int | None:
     """When the newest episode of evidence `(windows,)` began; None if there is none, or it is over."""
-    found = episodes(path, level)
+    found = episodes(path, threshold)
     return found[-1][0] if found and found[-1][1] == len(path) else None

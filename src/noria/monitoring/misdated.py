@@ -29,7 +29,7 @@ class Misdated:
     first_row: int
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         oldest, newest = written(self.oldest), written(self.newest)
         times = f"at {oldest}" if oldest == newest else f"from {oldest} to {newest}"
         them, first = ("row lies", "in") if self.rows == 1 else ("rows lie", "the first in")

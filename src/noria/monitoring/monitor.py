@@ -12,13 +12,13 @@ from noria.core.clock import moment, require_utc
 from noria.core.declarations import declare
 from noria.core.errors import UserMistake, nearest
 from noria.evaluation.metrics import ROW_LOSSES
-from noria.monitoring.business import Metric
+from noria.monitoring.business import BusinessMetric
 
 CALIBRATION, AUC = "calibration", "auc"
 
 # How the budget of false alarms is shared between the lanes (performance pages; drift informs).
 PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE, METRICS_SHARE = 0.45, 0.35, 0.1, 0.1
-# How much lower than the budget's own level drift may alarm, by simulation (benchmarks/monitoring): the mean over so many statistics is
+# How much lower than the budget's own threshold drift may alarm, by simulation (benchmarks/monitoring): the mean over so many statistics is
 # careful, and leaves most of the budget unspent.
 SENSITIVITY = 20.0
 
@@ -41,8 +41,8 @@ class Named(Protocol):
 class Tolerance:
     """How much worse a metric may get before it is an alarm.
 
-    log_loss, brier, error_rate: the mean loss of a window above the loss the champion was accepted with
-    auc: the window's area under the ROC curve below the accepted one
+    log_loss, brier, error_rate: the mean loss of a window above the champion's baseline
+    auc: the window's area under the ROC curve below the baseline
     calibration: the distance between the share of positives and the mean prediction of a window, either way
     """
 
@@ -55,7 +55,7 @@ class Tolerance:
             raise UserMistake(
                 what=f"{self.metric!r} can't be watched{nearest(self.metric, known)}",
                 where="nr.Tolerance",
-                mend="use one of " + ", ".join(known),
+                fix="use one of " + ", ".join(known),
             )
 
 
@@ -78,7 +78,7 @@ class Monitor:
     performance: Sequence[Tolerance] = ()
     skew: float | None = None
     sensitivity: float = SENSITIVITY
-    metrics: Sequence[Metric] = ()
+    metrics: Sequence[BusinessMetric] = ()
     slices: Sequence[str] = ()
     reference: tuple[str | datetime, str | datetime] | None = None
     rolling: str | timedelta | None = None
@@ -88,7 +88,7 @@ class Monitor:
             raise UserMistake(
                 what="a monitor without a budget of false alarms, or less careful than its budget asks",
                 where=f"false_alarms_per_year={self.false_alarms_per_year}, sensitivity={self.sensitivity}",
-                mend="give false_alarms_per_year above 0, and a sensitivity of at least 1",
+                fix="give false_alarms_per_year above 0, and a sensitivity of at least 1",
             )
         if self.period is not None and not self.period.start < self.period.end:
             raise self._no_period("the reference period ends before it begins")
@@ -105,8 +105,8 @@ class Monitor:
         return Period(start, end)
 
     def _no_period(self, what: str) -> UserMistake:
-        mend = "give its beginning and its end: what comes from the one on and before the other is the reference"
-        return UserMistake(what=what, where=f"nr.Monitor(reference={self.reference!r}) of {self.endpoint.name}", mend=mend)
+        fix = "give its beginning and its end: what comes from the one on and before the other is the reference"
+        return UserMistake(what=what, where=f"nr.Monitor(reference={self.reference!r}) of {self.endpoint.name}", fix=fix)
 
     @property
     def performance_budget(self) -> float:

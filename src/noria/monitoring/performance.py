@@ -1,7 +1,7 @@
 """The performance monitor: has the champion become worse than the tolerance allows?
 
 The unit of evidence is the window, since rows of one day share their weather. A window's value minus the tolerance is
-scored against the spread of such values so far (the accepted holdout's and the windows since), by Student's t, and the
+scored against the spread of such values so far (the baseline's, of the holdout, and the windows since), by Student's t, and the
 scores accumulate as an e-detector over all possible starts of the decay (`noria.statistics.e_detector`).
 """
 
@@ -38,22 +38,22 @@ RANKING_CHANCE = 0.0005  # that it happens by itself: once in five years of days
 
 @dataclass(frozen=True)
 class PerformanceReading:
-    """What the monitor sees of one metric: the evidence after each window, against the level at which it alarms.
+    """What the monitor sees of one metric: the evidence after each window, against the threshold at which it alarms.
 
-    past: the values that the champion was accepted with
-    gaps: share of positives minus mean prediction; aucs: how well scores rank outcomes, of each window and of those accepted
+    past: the values of the champion's baseline, the holdout that it was accepted on
+    gaps: share of positives minus mean prediction; aucs: how well scores rank outcomes, of each window and of those baseline
     """
 
     tolerance: Tolerance
-    accepted: float
+    baseline: float
     values: Floats
     evidence: Floats
-    level: float
+    threshold: float
     starts: tuple[datetime, ...] = ()
     past: Floats = field(default_factory=lambda: np.empty(0))
     gaps: Floats = field(default_factory=lambda: np.empty(0))
     aucs: Floats = field(default_factory=lambda: np.empty(0))
-    accepted_aucs: Floats = field(default_factory=lambda: np.empty(0))
+    baseline_aucs: Floats = field(default_factory=lambda: np.empty(0))
     scored: bool = True
     slice: str = ""
 
@@ -72,19 +72,19 @@ class PerformanceReading:
 
     @property
     def alarmed_at(self) -> int | None:
-        """The first window with evidence at or above the level."""
-        over = np.flatnonzero(self.evidence >= self.level)
+        """The first window with evidence at or above the threshold."""
+        over = np.flatnonzero(self.evidence >= self.threshold)
         return int(over[0]) if len(over) else None
 
     @property
     def alarming(self) -> bool:
-        """Whether the evidence stands at or above the level now: decay that has passed by itself is no reason to act."""
-        return len(self.evidence) > 0 and bool(self.evidence[-1] >= self.level)
+        """Whether the evidence stands at or above the threshold now: decay that has passed by itself is no reason to act."""
+        return len(self.evidence) > 0 and bool(self.evidence[-1] >= self.threshold)
 
     def looks_like(self, *, inputs_moved: bool) -> str:
         """What the newest windows look like: a changed relation (scores rank worse), labels that have shifted (they rank as before, and
         outcomes are more or less frequent), or inputs that have moved."""
-        recent, before = self.aucs[-RECENT:], self.accepted_aucs
+        recent, before = self.aucs[-RECENT:], self.baseline_aucs
         recent, before = recent[~np.isnan(recent)], before[~np.isnan(before)]
         if len(recent) > 1 and len(before) > 1:
             error = float(np.sqrt(recent.var(ddof=1) / len(recent) + before.var(ddof=1) / len(before)))
@@ -102,9 +102,9 @@ class PerformanceReading:
 
     @property
     def ranking_lost(self) -> tuple[float, float] | None:
-        """The newest three windows' AUC and the accepted one, where scores suddenly rank outcomes far worse: so few windows are enough to
+        """The newest three windows' AUC and the baseline's, where scores suddenly rank outcomes far worse: so few windows are enough to
         see that answers belong to other rows, or labels to other facts."""
-        before, newest = self.accepted_aucs[~np.isnan(self.accepted_aucs)], self.aucs[-RANKED:]
+        before, newest = self.baseline_aucs[~np.isnan(self.baseline_aucs)], self.aucs[-RANKED:]
         if len(before) < LEAST_PAST or len(newest) < RANKED or np.isnan(newest).any():
             return None
         away = float(before.mean() - newest.mean())
@@ -117,10 +117,10 @@ class PerformanceReading:
         if len(self.values) == 0:
             return Unknown(f"no window with outcomes yet to judge {self.tolerance.metric} by")
         if not self.scored:
-            return Unknown(f"under {LEAST_PAST} windows, accepted or since, to know how {self.tolerance.metric} varies by itself")
+            return Unknown(f"under {LEAST_PAST} windows, in the baseline or since, to know how {self.tolerance.metric} varies by itself")
         if self.alarming:
-            return Unhealthy(f"{self.tolerance.metric} is {self.recent - self.accepted:+.3f} from where it was accepted")
-        return Healthy({"windows": len(self.values), "evidence": float(self.evidence[-1]), "level": self.level})
+            return Unhealthy(f"{self.tolerance.metric} is {self.recent - self.baseline:+.3f} from its baseline")
+        return Healthy({"windows": len(self.values), "evidence": float(self.evidence[-1]), "threshold": self.threshold})
 
     @property
     def recent(self) -> float:
@@ -133,25 +133,27 @@ class PerformanceReading:
             "metric": self.tolerance.metric,
             "slice": self.slice,
             "tolerance": self.tolerance.by,
-            "accepted": self.accepted,
+            "baseline": self.baseline,
             "recent": self.recent,
             "interval": None if self.interval is None else self.interval.to_dict(),
             "windows": len(self.values),
             "evidence": float(self.evidence[-1]),
-            "level": self.level,
+            "threshold": self.threshold,
         }
 
 
-def tolerated(metric: str, accepted: float, by: float) -> list[float]:
-    """How far a metric may get from where it was accepted, rising: two figures for one that gets worse both ways."""
-    return sorted(accepted + sign * by for sign in WORSE.get(metric, (1.0,)))
+def tolerated(metric: str, baseline: float, by: float) -> list[float]:
+    """How far a metric may get from its baseline, rising: two figures for one that gets worse both ways."""
+    return sorted(baseline + sign * by for sign in WORSE.get(metric, (1.0,)))
 
 
-def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], since: Sequence[Window], level: float) -> PerformanceReading:
-    """Judge the windows `since` the champion went live against those it was `accepted` on. Windows without outcomes, or with those
+def read_performance(
+    tolerance: Tolerance, baseline: Sequence[Performance], since: Sequence[Window], threshold: float
+) -> PerformanceReading:
+    """Judge the windows `since` the champion went live against those of its `baseline`. Windows without outcomes, or with those
     of one class where AUC is asked for, are skipped."""
     metric = tolerance.metric
-    past = np.array([p.value(metric) for p in accepted if p.rows])
+    past = np.array([p.value(metric) for p in baseline if p.rows])
     past = past[~np.isnan(past)]
     judged = [(w.start, w.performance.value(metric)) for w in since if w.performance is not None and w.performance.rows]
     judged = [(start, value) for start, value in judged if not np.isnan(value)]
@@ -168,31 +170,31 @@ def read_performance(tolerance: Tolerance, accepted: Sequence[Performance], sinc
         centre,
         values,
         evidence,
-        level,
+        threshold,
         tuple(start for start, _ in judged),
         past,
         np.array([p.positives - p.prediction for p in told]),
         _aucs(told),
-        _aucs([p for p in accepted if p.rows]),
+        _aucs([p for p in baseline if p.rows]),
         bool(len(scores)) and not np.isnan(scores[-1]).all(),
     )
 
 
 def read_slices(
-    tolerance: Tolerance, accepted: Sequence[Performance], since: Sequence[Window], level: Callable[[int], float]
+    tolerance: Tolerance, baseline: Sequence[Performance], since: Sequence[Window], threshold: Callable[[int], float]
 ) -> list[PerformanceReading]:
-    """The same for every slice that was large enough when the champion was accepted; `level` for so many of them. Windows in which a slice
-    has but few rows say nothing of it."""
+    """The same for every slice that is large enough in the baseline; `threshold` for so many of them. Windows in which a slice has but few
+    rows say nothing of it."""
     rows: dict[str, list[int]] = {}
-    for window in accepted:
+    for window in baseline:
         for name, own in window.slices.items():
             rows.setdefault(name, []).append(own.rows)
     names = sorted(name for name, each in rows.items() if len(each) >= LEAST_PAST and np.mean(each) >= LEAST_ROWS)
     found = []
     for name in names:
-        past = [own for p in accepted for own in _of_slice(p, name)]
+        past = [own for p in baseline for own in _of_slice(p, name)]
         windows = [replace(w, performance=own) for w in since for own in _of_slice(w.performance, name)]
-        found.append(replace(read_performance(tolerance, past, windows, level(len(names))), slice=name))
+        found.append(replace(read_performance(tolerance, past, windows, threshold(len(names))), slice=name))
     return found
 
 

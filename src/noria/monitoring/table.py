@@ -29,7 +29,7 @@ from noria.monitoring.findings import Finding
 from noria.monitoring.misdated import Misdated
 from noria.monitoring.volume import Unusual, VolumeDetector, VolumeReading
 from noria.monitoring.windows import Window
-from noria.statistics.e_detector import level_for
+from noria.statistics.e_detector import threshold_for
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,10 +139,10 @@ class TableReading:
         first, reading = moved.columns[0], self.drift
         kind = reading.kind(moved.start, {}, first)
         more = f", then {', '.join(moved.columns[1:4])}" if len(moved.columns) > 1 else ""
-        words = f"first of all {first} has moved ({reading.how_far(moved.start, first)}){more}; it looks like {article(kind)}"
+        summary = f"first of all {first} has moved ({reading.how_far(moved.start, first)}){more}; it looks like {article(kind)}"
         evidence = {"columns": list(moved.columns), "looks_like": kind, "over": self._over(moved.end - 1)}
         since = reading.since(moved)
-        return Finding("drift", moved.subject, since, "inform", words, "look what has changed since then", evidence)
+        return Finding("drift", moved.subject, since, "inform", summary, "look what has changed since then", evidence)
 
     def _faults(self) -> Iterator[Finding]:
         """Each once, as it was in the window in which it was first seen. Rows that come again have values that come again."""
@@ -160,8 +160,10 @@ class TableReading:
         number = None if row is None else self._table.row_of(start, row)
         where = f" ({cut[0]}={self._value(*cut)})" if cut else "" if number is None else f", the first in row {number:,}"
         evidence = {"columns": group.columns, "statistic": group.statistic, "share": group.faults[0].share, "first_row": number}
-        words, mend = self._by_source(group).words(where), f"look at what fills {self.name} since then"
-        return Finding("fault", group.subject, start, "page", words, mend, {**evidence, "over": self._over(last, group.faults[0].share)})
+        summary, fix = self._by_source(group).summary(where), f"look at what fills {self.name} since then"
+        return Finding(
+            "data_quality", group.subject, start, "page", summary, fix, {**evidence, "over": self._over(last, group.faults[0].share)}
+        )
 
     def _value(self, column: str, code: float) -> str:
         """What a code of a column stands for."""
@@ -187,8 +189,8 @@ class TableReading:
             at += len(run)
             over = None if run[-1].start == self.volume.newest else (run[-1].start + self.every).isoformat()
             evidence = {"rows": run[0].rows, "expected": round(run[0].expected, 1), "over": over}
-            mend = f"look at what fills {self.name}"
-            yield Finding("volume", self.name, run[0].start, "page", f"{self.name}: {run[0].words}", mend, evidence)
+            fix = f"look at what fills {self.name}"
+            yield Finding("volume", self.name, run[0].start, "page", f"{self.name}: {run[0].summary}", fix, evidence)
 
 
 def judge_table(
@@ -232,7 +234,7 @@ def judge_table(
         raise NotJudged(
             what=f"{len(cut.starts)} windows of {length(span)} are too few to learn from {reference}, and judge the others",
             where=f"{name}, {cut.oldest:%Y-%m-%d %H:%M} to {cut.newest:%Y-%m-%d %H:%M} UTC",
-            mend=f"learn from at least {least} windows, and leave some to judge: a shorter `every`, or more of a past",
+            fix=f"learn from at least {least} windows, and leave some to judge: a shorter `every`, or more of a past",
         )
     known, projections, left_out = _learn(cut, reference, leave_out)
     drift = _drift(cut, known, projections, reference, false_alarms_per_year, rolling=rolling)
@@ -249,7 +251,7 @@ def _as_arrow(rows: pa.Table | Any, name: str) -> pa.Table:
         raise NotJudged(
             what=f"a {type(rows).__name__} is no table: {str(error).splitlines()[0]}",
             where=name,
-            mend="give an Arrow table, or a data frame",
+            fix="give an Arrow table, or a data frame",
         ) from error
     _check_names(rows.column_names, name)
     return rows
@@ -258,7 +260,7 @@ def _as_arrow(rows: pa.Table | Any, name: str) -> pa.Table:
 def _check_names(names: Sequence[str], name: str) -> None:
     twice = [each for each, count in Counter(names).items() if count > 1]
     if twice:
-        raise NotJudged(what=f"several columns are named {twice[0]!r}", where=name, mend="give each column a name of its own")
+        raise NotJudged(what=f"several columns are named {twice[0]!r}", where=name, fix="give each column a name of its own")
 
 
 def _check(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequence[str], name: str) -> None:
@@ -266,37 +268,37 @@ def _check(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequ
         raise NotJudged(
             what="a window of no length, or no budget",
             where=f"every={length(span)}, false_alarms_per_year={budget}",
-            mend="give both above 0",
+            fix="give both above 0",
         )
     for unknown in (column for column in leave_out if column not in rows.column_names):
         raise NotJudged(
-            what=f"there is no column {unknown!r} to leave out{nearest(unknown, rows.column_names)}", where=name, mend="correct its name"
+            what=f"there is no column {unknown!r} to leave out{nearest(unknown, rows.column_names)}", where=name, fix="correct its name"
         )
 
 
 def _drift(cut: Cut, known: Profile, projections: Projections, reference: int, budget: float, *, rolling: bool) -> DriftReading:
     """What the windows after the reference say, within the whole budget or drift's share of it."""
-    level = _level(cut, reference, budget if cut.counted else DRIFT_SHARE * budget)
+    threshold = _threshold(cut, reference, budget if cut.counted else DRIFT_SHARE * budget)
     starts = cut.starts[reference:]
     windows = (
         Window(start, "", "", len(values), known.statistics(values) if len(values) else None, None)
         for start, values in zip(starts, _projected(cut, projections, starts), strict=True)
     )
-    return read_drift(known, windows, level, cut.calendar, reference if rolling else None)
+    return read_drift(known, windows, threshold, cut.calendar, reference if rolling else None)
 
 
 def _volume(cut: Cut, name: str, reference: int, budget: float) -> VolumeReading | None:
     """What the numbers of rows say, within volume's share of the budget; None where all windows have as many."""
     if cut.counted:
         return None
-    counts = VolumeDetector(name, _level(cut, reference, VOLUME_SHARE * budget), cut.calendar)
+    counts = VolumeDetector(name, _threshold(cut, reference, VOLUME_SHARE * budget), cut.calendar)
     counts.add((start, cut.count(start)) for start in cut.starts if start not in cut.parts)
     return counts.reading()
 
 
-def _level(cut: Cut, reference: int, budget: float) -> float:
-    """The level at which so many false alarms are raised in a year of these windows."""
-    return level_for(alarms_per_year=budget, windows_per_year=YEAR / cut.usual_length(reference))
+def _threshold(cut: Cut, reference: int, budget: float) -> float:
+    """The threshold at which so many false alarms are raised in a year of these windows."""
+    return threshold_for(alarms_per_year=budget, windows_per_year=YEAR / cut.usual_length(reference))
 
 
 def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile, Projections, tuple[str, ...]]:
@@ -322,7 +324,7 @@ def _profile(cut: Cut, projections: Projections, windows: list[int]) -> Profile:
         raise NotJudged(
             what=f"only {len(starts)} windows of the reference have rows to learn from",
             where=f"of {len(windows)} from {starts_from} on that were looked at; where there are texts or embeddings, that is two of three",
-            mend=f"learn from more windows, so that at least {least} have rows",
+            fix=f"learn from more windows, so that at least {least} have rows",
         )
     values = list(_projected(cut, projections, starts))
     numbers = np.array([cut.calendar.number(start) for start in starts], np.int64)

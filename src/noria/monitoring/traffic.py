@@ -64,7 +64,7 @@ class Objective:
     name: str
     may_miss: float
     broken: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class ObjectiveReading:
     unknown: str | None
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         often = f"{self.burns[1]:.1f} times as often as the {self.objective.may_miss:.3g} that the objective allows"
         return f"{self.objective.broken} {often}"
 
@@ -100,7 +100,7 @@ class ObjectiveReading:
         if not self.windows:
             return Unknown("no answer was given yet")
         if self.alarming:
-            return Unhealthy(self.words)
+            return Unhealthy(self.summary)
         if self.unknown is not None:
             return Unknown(self.unknown)
         return Healthy({"windows": self.windows, "burn rate": self.burns.get(1, 0.0)})

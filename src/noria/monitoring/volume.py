@@ -34,7 +34,7 @@ class Unusual:
     expected: float
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         if self.rows == 0:
             return f"no rows came, where there usually are about {self.expected:,.0f}"
         how = "only " if self.rows < self.expected else ""
@@ -65,7 +65,7 @@ class VolumeReading:
         if not self.judged:
             return Unknown(f"{self.windows} windows of {self.name}: {LEAST_PAST}, or two weeks, are needed to know how many rows are usual")
         if self.alarming is not None:
-            return Unhealthy(f"{self.name}: {self.alarming.words}")
+            return Unhealthy(f"{self.name}: {self.alarming.summary}")
         return Healthy({"windows": self.windows, "rows": self.last})
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,11 +82,11 @@ class _Counted(NamedTuple):
 
 
 class VolumeDetector:
-    """Judges one series of counts, window by window, without a gap. level: windows between two false alarms that are put up with."""
+    """Judges one series of counts, window by window, without a gap. threshold: windows between two false alarms that are put up with."""
 
-    def __init__(self, name: str, level: float, calendar: Calendar = DAILY) -> None:
+    def __init__(self, name: str, threshold: float, calendar: Calendar = DAILY) -> None:
         self._name, self._calendar = name, calendar
-        self._unlikely = min(SPENT / level, 0.5)
+        self._unlikely = min(SPENT / threshold, 0.5)
         self._series = self._new_series()
         self._newest_counts: deque[_Counted] = deque(maxlen=calendar.lasting)
         self._unusual: list[Unusual] = []

@@ -8,18 +8,34 @@ imported when the first run is tracked.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from noria.core.files import Files
+from noria.core.errors import OutsideWorld
+from noria.core.files import Files, hold
 from noria.models.bundle import Bundle
 from noria.models.registry import ModelVersion
 
 RUN_TAG, BUNDLE_TAG = "noria.run", "noria.bundle"
 FINISHED = "FINISHED"
+PATIENCE_SECONDS = 60.0  # for another process to make the database, which takes MLflow some seconds
+
+
+class TrackingBusy(OutsideWorld):
+    """Another process makes the database of runs, and does not come to an end."""
+
+    code = "NR-416"
+
+    def __init__(self, database: Path, holder: str) -> None:
+        super().__init__(
+            what="the database of runs can't be opened",
+            where=f"process {holder or 'unknown'} has been making {database} for over {PATIENCE_SECONDS:.0f} s",
+            fix="look whether that process hangs, and end it; the training is tried again",
+        )
 
 
 class MlflowTracking:
@@ -95,29 +111,43 @@ class MlflowTracking:
 
         for name in ("mlflow", "mlflow.store.db.utils", "alembic"):  # it announces each table that it makes
             logging.getLogger(name).setLevel(logging.WARNING)
-        if not self._files.exists(self._database):
-            self._create_database()
+        with self._alone():
+            if not self._files.exists(self._database):
+                self._create_database()
         return _client_of(self._database)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While inside, no other process makes what there is to be one of: trainings of two endpoints begin at the same moment."""
+        self._files.make_folder(self._database.parent)
+        lock, holder = hold(self._database.with_suffix(".lock"), PATIENCE_SECONDS)
+        if lock is None:
+            raise TrackingBusy(self._database, holder)
+        with lock:
+            yield
 
     def _create_database(self) -> None:
         """Make the database whole or not at all: MLflow's first migration is many transactions, and one that was cut
         short can neither be finished nor opened."""
         partial = self._database.with_name(f".{self._database.name}.partial")
-        self._files.make_folder(partial.parent)
         self._files.remove(partial)
         _client_of(partial).search_experiments(max_results=1)
         self._files.rename(partial, self._database)
 
     @cached_property
     def _experiment_id(self) -> str:
-        found = self._client.get_experiment_by_name(self._experiment)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(self._client.create_experiment(self._experiment, artifact_location=self._artifacts.as_uri()))
+        client = self._client
+        with self._alone():
+            found = client.get_experiment_by_name(self._experiment)
+            if found is not None:
+                return str(found.experiment_id)
+            return str(client.create_experiment(self._experiment, artifact_location=self._artifacts.as_uri()))
 
     def _ensure_model(self, name: str) -> None:
-        if not self._client.search_registered_models(f"name = '{name}'"):
-            self._client.create_registered_model(name)
+        client = self._client
+        with self._alone():
+            if not client.search_registered_models(f"name = '{name}'"):
+                client.create_registered_model(name)
 
 
 def _client_of(database: Path) -> Any:

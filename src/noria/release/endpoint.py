@@ -35,7 +35,7 @@ class SLO:
             raise UserMistake(
                 what="an objective that promises nothing, or more than can be kept",
                 where=f"nr.SLO(p99_ms={self.p99_ms:g}, errors={self.errors:g}, freshness={dict(self.freshness)})",
-                mend="give p99_ms above 0, errors between 0 and 1, and spans of time above 0",
+                fix="give p99_ms above 0, errors between 0 and 1, and spans of time above 0",
             )
 
 
@@ -62,14 +62,14 @@ class Endpoint:
                 raise UserMistake(
                     what=f"{name!r} is no table that {self.name} lives on{nearest(name, tables)}",
                     where="nr.SLO(freshness=…)",
-                    mend=f"name some of {', '.join(tables)}",
+                    fix=f"name some of {', '.join(tables)}",
                 )
         for part in self._fallbacks:
             if not (part == PREVIOUS or (isinstance(part, int | float) and math.isfinite(part))):
                 raise UserMistake(
                     what=f"{part!r} is no fallback",
                     where=f"endpoint {self.name!r}",
-                    mend='use "previous", a number, or both: ("previous", 0.2)',
+                    fix='use "previous", a number, or both: ("previous", 0.2)',
                 )
         declare(self)
 

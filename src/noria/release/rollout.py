@@ -47,7 +47,7 @@ class Rollout:
             raise UserMistake(
                 what="this rollout can never decide",
                 where=f"shadow={self.shadow}, at_most={self.at_most}, margin={self.margin}, alpha={self.alpha}",
-                mend="keep shadow <= at_most, margin > 0 and 0 < alpha < 1",
+                fix="keep shadow <= at_most, margin > 0 and 0 < alpha < 1",
             )
 
     @property

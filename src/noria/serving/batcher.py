@@ -274,7 +274,7 @@ class Batcher:
         """A bad row fails alone: its batch's other requests are scored one by one."""
         for asked, rows in zip(batch, _parts(features, batch), strict=True):
             if np.isinf(rows).any():
-                self._fail([asked], BadRequest(what="a feature is too large", where="the body", mend="send numbers within float32"))
+                self._fail([asked], BadRequest(what="a feature is too large", where="the body", fix="send numbers within float32"))
                 continue
             try:
                 predictions = route.champion.answer(rows)

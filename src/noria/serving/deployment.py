@@ -34,7 +34,7 @@ class WrongAnswers(UserMistake):
         super().__init__(
             what=f"bundle {short(bundle.id)} does not answer its sample as it was sealed",
             where=reason,
-            mend="it is not served; train again with the libraries that are installed here",
+            fix="it is not served; train again with the libraries that are installed here",
         )
 
 

@@ -135,7 +135,7 @@ class Call:
     def _only_message(self) -> bytes:
         body = self._body
         if len(body) < PREFIX or int.from_bytes(body[1:PREFIX], "big") != len(body) - PREFIX:
-            raise NotOfGrpc(what="the call does not hold just one message", where="the body", mend="send one message")
+            raise NotOfGrpc(what="the call does not hold just one message", where="the body", fix="send one message")
         _require_plain(body[0])
         return body[PREFIX:]
 
@@ -182,7 +182,7 @@ class Call:
         self.open = False
         self._failed(error)
         status = STATUS.get(error.http_status, INTERNAL)
-        self._finish(status, f"{error.what} ({error.where}); {error.mend} [{error.code}]")
+        self._finish(status, f"{error.what} ({error.where}); {error.fix} [{error.code}]")
 
     def unimplemented(self, what: str) -> None:
         if self.open:
@@ -263,7 +263,7 @@ class GrpcServices:
         raw = request.raw_input_contents
         if raw and len(raw) != len(request.inputs):
             what = f"{len(raw)} raw contents for {len(request.inputs)} inputs"
-            raise NotOfGrpc(what=what, where="raw_input_contents", mend="send one for each")
+            raise NotOfGrpc(what=what, where="raw_input_contents", fix="send one for each")
         tensors = [_tensor(tensor, raw[i] if raw else None) for i, tensor in enumerate(request.inputs)]
         asked = served.batcher.signature.tensors(tensors, _keys(request), request.id or None, _wanted(request))
         served.batcher.ask(asked, _InferClient(call, request.model_name, asked, typed=not raw), call.terms)
@@ -368,7 +368,7 @@ class UnknownService(NotOfGrpc):
     http_status = 404
 
     def __init__(self, service: str) -> None:
-        super().__init__(what=f"there is no service {service!r}", where="grpc.health.v1.Health", mend="ask for " + ", ".join(SERVICES))
+        super().__init__(what=f"there is no service {service!r}", where="grpc.health.v1.Health", fix="ask for " + ", ".join(SERVICES))
 
 
 _BAD = float("nan")
@@ -407,7 +407,7 @@ def _timeout(text: str) -> float | None:
 
 def _require_plain(flag: int) -> None:
     if flag:
-        raise NotOfGrpc(what="compressed messages are not taken", where="the message's flag", mend="send it as it is")
+        raise NotOfGrpc(what="compressed messages are not taken", where="the message's flag", fix="send it as it is")
 
 
 def _prefixed(message: bytes) -> bytes:
@@ -418,7 +418,7 @@ def _parsed(kind: Any, message: bytes) -> Any:
     try:
         return kind.FromString(message)
     except DecodeError as error:
-        raise NotOfGrpc(what="the message can't be read", where=str(error), mend="send the protocol's message") from error
+        raise NotOfGrpc(what="the message can't be read", where=str(error), fix="send the protocol's message") from error
 
 
 def _tensor(tensor: Any, raw: bytes | None) -> Tensor:
@@ -426,12 +426,12 @@ def _tensor(tensor: Any, raw: bytes | None) -> Tensor:
     datatype = tensor.datatype
     if raw is None:
         if datatype not in CONTENTS:
-            raise NotOfGrpc(what=f"input {tensor.name!r} has datatype {datatype!r}", where="inputs", mend="send FP32 or FP64")
+            raise NotOfGrpc(what=f"input {tensor.name!r} has datatype {datatype!r}", where="inputs", fix="send FP32 or FP64")
         try:
             raw = np.array(getattr(tensor.contents, CONTENTS[datatype]), NUMBERS[datatype]).tobytes()
         except OverflowError as error:
             what = f"input {tensor.name!r} holds a number that is no {datatype}"
-            raise NotOfGrpc(what=what, where="inputs", mend="send it as FP64") from error
+            raise NotOfGrpc(what=what, where="inputs", fix="send it as FP64") from error
     return Tensor(tensor.name, list(tensor.shape), datatype, raw=raw)
 
 
@@ -442,7 +442,7 @@ def _keys(request: Any) -> Any:
     try:
         return msgspec.json.decode(request.parameters["keys"].string_param)
     except msgspec.DecodeError as error:
-        raise NotOfGrpc(what="keys can't be read", where=str(error), mend='send a JSON list, such as ["a", null]') from error
+        raise NotOfGrpc(what="keys can't be read", where=str(error), fix='send a JSON list, such as ["a", null]') from error
 
 
 def _wanted(request: Any) -> dict[str, bool]:
@@ -451,7 +451,7 @@ def _wanted(request: Any) -> dict[str, bool]:
     names = [output.name for output in request.outputs]
     for name in names:
         if name not in OUTPUTS:
-            raise NotOfGrpc(what=f"there is no output {name!r}", where="outputs", mend="ask for " + " or ".join(OUTPUTS))
+            raise NotOfGrpc(what=f"there is no output {name!r}", where="outputs", fix="ask for " + " or ".join(OUTPUTS))
     return dict.fromkeys(names, True)
 
 

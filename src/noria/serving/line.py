@@ -40,7 +40,7 @@ def priority_of(text: str) -> Priority:
     except KeyError:
         known = [p.name.lower() for p in Priority]
         what = f"there is no priority {text!r}{nearest(text, known)}"
-        raise BadRequest(what=what, where="x-noria-priority", mend="priorities: " + ", ".join(known)) from None
+        raise BadRequest(what=what, where="x-noria-priority", fix="priorities: " + ", ".join(known)) from None
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Overloaded(OutsideWorld):
         super().__init__(
             what="the server has more to do than it can do in time",
             where=f"{waiting} rows wait, which is {1e3 * seconds:.0f} ms of work",
-            mend="try again in a moment, or run more workers (serving.workers)",
+            fix="try again in a moment, or run more workers (serving.workers)",
         )
 
 
@@ -76,7 +76,7 @@ class TooLate(OutsideWorld):
     http_status = 504
 
     def __init__(self) -> None:
-        super().__init__(what="the deadline has passed", where="the request's timeout", mend="ask with more time, or run more workers")
+        super().__init__(what="the deadline has passed", where="the request's timeout", fix="ask with more time, or run more workers")
 
 
 class Pace:

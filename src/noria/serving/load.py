@@ -41,7 +41,7 @@ class NobodyThere(OutsideWorld):
     code = "NR-541"
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(what=f"nothing answers at {url}", where=reason, mend="start it with `noria serve`, or give another --url")
+        super().__init__(what=f"nothing answers at {url}", where=reason, fix="start it with `noria serve`, or give another --url")
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ def send_load(
     """Ask `url` for `seconds` at `rate` requests a second, with the bodies in turn. Raises `BadLoad` or `NobodyThere`."""
     where = urlsplit(url)
     if where.scheme != "http" or not where.hostname:
-        raise BadLoad(what=f"{url!r} is no URL that can be loaded", where="--url", mend="give http://HOST:PORT/PATH")
+        raise BadLoad(what=f"{url!r} is no URL that can be loaded", where="--url", fix="give http://HOST:PORT/PATH")
     if not (0 < rate <= MOST_RATE and 0 < seconds <= MOST_SECONDS and 0 < connections <= 10_000 and bodies):
         bounds = f"up to {MOST_RATE:,.0f} requests a second, {MOST_SECONDS:,.0f} seconds and 10,000 connections"
-        raise BadLoad(what="the load is out of bounds", where=f"{rate:g} a second for {seconds:g} s on {connections}", mend=bounds)
+        raise BadLoad(what="the load is out of bounds", where=f"{rate:g} a second for {seconds:g} s on {connections}", fix=bounds)
     if not beyond_loopback and not _on_this_machine(where.hostname):
-        raise BadLoad(what=f"{where.hostname!r} is another machine", where="--url", mend="say --beyond-loopback if it is yours to load")
+        raise BadLoad(what=f"{where.hostname!r} is another machine", where="--url", fix="say --beyond-loopback if it is yours to load")
     head = f"POST {where.path or '/'} HTTP/1.1\r\nhost: {where.netloc}\r\ncontent-type: application/json\r\n"
     head += f"authorization: Bearer {secret}\r\n" if secret else ""
     requests = [f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in bodies]

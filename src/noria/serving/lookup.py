@@ -91,7 +91,7 @@ class NoLookup(UserMistake):
 
     def __init__(self, endpoint: str, why: str) -> None:
         super().__init__(
-            what=f"endpoint {endpoint!r} can't look features up", where=why, mend="send the features themselves to /predict/<endpoint>"
+            what=f"endpoint {endpoint!r} can't look features up", where=why, fix="send the features themselves to /predict/<endpoint>"
         )
 
 
@@ -105,5 +105,5 @@ class StaleFeatures(OutsideWorld):
         super().__init__(
             what="the features in the online store are too old",
             where=f"{age:,.0f} s; serving.most_feature_age_seconds is {allowed:,.0f}",
-            mend="run `noria materialize`",
+            fix="run `noria materialize`",
         )

@@ -33,7 +33,7 @@ class TooSlowToOpen(UserMistake):
         super().__init__(
             what=f"bundle {short(path.name)} takes longer than {seconds:g} s to open",
             where=str(path),
-            mend="it is not served; see whether its model ends on the bundle's sample",
+            fix="it is not served; see whether its model ends on the bundle's sample",
         )
 
 

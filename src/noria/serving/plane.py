@@ -64,7 +64,7 @@ class Loading(OutsideWorld):
     retry_after = 1
 
     def __init__(self, endpoint: str) -> None:
-        super().__init__(what=f"endpoint {endpoint!r} is being opened", where="serving.models_mb keeps it closed", mend="ask again")
+        super().__init__(what=f"endpoint {endpoint!r} is being opened", where="serving.models_mb keeps it closed", fix="ask again")
 
 
 @dataclass
@@ -286,10 +286,10 @@ class DataPlane:
             raise NotHere(
                 what=f"there is no endpoint {name!r}{nearest(name, names)}",
                 where="the path",
-                mend="this server has " + (", ".join(map(repr, names)) or "none yet"),
+                fix="this server has " + (", ".join(map(repr, names)) or "none yet"),
             )
         if bundle is not None and bundle != served.batcher.route.champion.bundle.id:
-            raise NotHere(what=f"version {bundle!r} is not served", where="the path", mend="leave the version out, or ask for the metadata")
+            raise NotHere(what=f"version {bundle!r} is not served", where="the path", fix="leave the version out, or ask for the metadata")
         return served
 
     @property
@@ -439,7 +439,7 @@ class DataPlane:
 
     def _troubles(self, name: str, served: Served) -> tuple[str | None, ...]:
         balance = self._balance(name, served)
-        lost = None if balance.holds else f"{balance.came_in:,} rows were answered, {balance.accounted:,} are accounted for"
+        lost = None if balance.holds else f"{balance.rows_in:,} rows were answered, {balance.accounted:,} are accounted for"
         return served.trouble, served.trouble_of_features, lost
 
     def _balance(self, name: str, served: Served) -> Balance:

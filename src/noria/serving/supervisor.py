@@ -62,7 +62,7 @@ class PortInUse(UserMistake):
         super().__init__(
             what=f"port {port} is in use",
             where=f"on {host}",
-            mend="stop the program that listens there, or choose another with --port (0 takes a free one)",
+            fix="stop the program that listens there, or choose another with --port (0 takes a free one)",
         )
 
 
@@ -71,9 +71,9 @@ class OpenToTheWorld(UserMistake):
 
     code = "NR-513"
 
-    def __init__(self, host: str, missing: str, mend: str) -> None:
+    def __init__(self, host: str, missing: str, fix: str) -> None:
         self.host = host
-        super().__init__(what=f"serving on {host} would be open to everyone", where=missing, mend=mend)
+        super().__init__(what=f"serving on {host} would be open to everyone", where=missing, fix=fix)
 
 
 class WorkerFailed(OutsideWorld):
@@ -82,7 +82,7 @@ class WorkerFailed(OutsideWorld):
     code = "NR-522"
 
     def __init__(self, facts: dict[str, str]) -> None:
-        super().__init__(what=facts["what"], where=facts["where"], mend=facts["mend"])
+        super().__init__(what=facts["what"], where=facts["where"], fix=facts["fix"])
         self.code = facts["code"]
         self.exit_code = UserMistake.exit_code
 

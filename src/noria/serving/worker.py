@@ -212,7 +212,7 @@ class BadCertificate(UserMistake):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
-            what="the TLS certificate can't be used", where=f"{path}: {reason}", mend="correct serving.tls_certificate and serving.tls_key"
+            what="the TLS certificate can't be used", where=f"{path}: {reason}", fix="correct serving.tls_certificate and serving.tls_key"
         )
 
 

@@ -1,7 +1,7 @@
 """E-detectors: evidence for a change, accumulated over windows and over every possible start of the change.
 
 The Shiryaev-Roberts recursion R ← (1 + R)·E with e-values E (expectation ≤ 1 while nothing is wrong) has an average run
-length to a false alarm of at least the level at which it alarms (Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric
+length to a false alarm of at least the threshold at which it alarms (Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric
 framework for sequential change detection", 2024, theorem 2.4). An average of e-detectors is an e-detector whatever the
 dependence between them, so columns may be pooled without independence.
 """
@@ -19,8 +19,8 @@ ONE_SIDED = (0.5, 1.0, 1.5)
 MOST = 1e15  # evidence that is kept: more says nothing more, and would take as long to ebb as it took to grow
 
 
-def level_for(*, alarms_per_year: float, windows_per_year: float) -> float:
-    """The level at which an e-detector may alarm, so that false alarms stay within the budget.
+def threshold_for(*, alarms_per_year: float, windows_per_year: float) -> float:
+    """The threshold at which an e-detector may alarm, so that false alarms stay within the budget.
 
     An average run length of `windows_per_year / alarms_per_year` windows is that many alarms a year.
     """
@@ -62,14 +62,14 @@ def _grown(evidence: Floats, scores: Floats, tilts: Floats) -> Floats:
     return np.minimum(np.where(seen, (1.0 + evidence) * e, evidence), MOST)
 
 
-def alarms_begun_anew(scores: Floats, weights: Floats, levels: Floats, tilts: tuple[float, ...] = TWO_SIDED) -> NDArray[np.int64]:
-    """How often the evidence of normal scores `(windows, columns)`, pooled by weights `(columns,)`, reaches each of the levels `(levels,)`,
-    where a detector begins anew after each of its alarms. Windows without a value (NaN) add no evidence and take none away."""
+def alarms_begun_anew(scores: Floats, weights: Floats, thresholds: Floats, tilts: tuple[float, ...] = TWO_SIDED) -> NDArray[np.int64]:
+    """How often the evidence of normal scores `(windows, columns)`, pooled by weights `(columns,)`, reaches each of the
+    `thresholds`, where a detector begins anew after each of its alarms. Windows without a value (NaN) add no evidence and take none away."""
     h = np.asarray(tilts)[:, None]
-    evidence, alarms = np.zeros((len(levels), len(tilts), scores.shape[1])), np.zeros(len(levels), np.int64)
+    evidence, alarms = np.zeros((len(thresholds), len(tilts), scores.shape[1])), np.zeros(len(thresholds), np.int64)
     for window in scores:
         evidence = _grown(evidence, window, h)
-        over = evidence.mean(axis=1) @ weights >= levels
+        over = evidence.mean(axis=1) @ weights >= thresholds
         evidence[over] = 0.0
         alarms += over
     return alarms

@@ -30,8 +30,8 @@ balances = sa.Table(
     metadata,
     sa.Column("stage", sa.Text, primary_key=True),
     sa.Column("subject", sa.Text, primary_key=True),
-    sa.Column("came_in", sa.BigInteger, nullable=False),
-    sa.Column("went", sa.Text, nullable=False),
+    sa.Column("rows_in", sa.BigInteger, nullable=False),
+    sa.Column("rows_out", sa.Text, nullable=False),
 )
 candidates = sa.Table(
     "candidates",
@@ -101,7 +101,7 @@ findings = sa.Table(
     sa.Column("since", sa.BigInteger, nullable=True),
     sa.Column("severity", sa.Text, nullable=False, server_default="inform"),
     sa.Column("incident", sa.Text, nullable=False, server_default=""),
-    sa.Column("words", sa.Text, nullable=False, server_default=""),
+    sa.Column("summary", sa.Text, nullable=False, server_default=""),
     sa.Column("acknowledged_at", sa.BigInteger, nullable=True),
     sa.Column("acknowledged_by", sa.Text, nullable=True),
     sa.Column("closed_by", sa.Text, nullable=True),
@@ -146,7 +146,7 @@ lease = sa.Table(
     sa.Column("token", sa.BigInteger, nullable=False),
 )
 
-HEAD = "0004"
+HEAD = "0005"
 CONTROLLER = "controller"
 PATIENCE_SECONDS = 30.0  # for another process to let go of the file
 _AWAY = ("locked", "busy", "full", "disk i/o", "unable to open", "readonly")  # in SQLite's messages: what may be over the next time
@@ -163,7 +163,7 @@ class CatalogBusy(UserMistake):
         super().__init__(
             what="another Noria process is already at work here",
             where=f"process {holder or 'unknown'} holds {path}",
-            mend="wait for it to end, or stop it; its work is kept and continued",
+            fix="wait for it to end, or stop it; its work is kept and continued",
         )
 
 
@@ -177,7 +177,7 @@ class LeaseLost(OutsideWorld):
         super().__init__(
             what="this controller has been replaced by a newer one",
             where=f"its fencing token is {mine}, the catalog's is {current}",
-            mend="nothing was written; let the newer controller go on",
+            fix="nothing was written; let the newer controller go on",
         )
 
 
@@ -190,7 +190,7 @@ class DamagedCatalog(OutsideWorld):
         super().__init__(
             what="the catalog can't be read",
             where=f"{path}: {reason}",
-            mend="put back a copy of it; the tables, bundles and logs beside it are whole",
+            fix="put back a copy of it; the tables, bundles and logs beside it are whole",
         )
 
 
@@ -204,7 +204,7 @@ class CatalogAway(OutsideWorld):
         super().__init__(
             what="the catalog can't be read or written just now",
             where=f"{path}: {reason}",
-            mend="it is whole: end what holds it (a backup, a database browser), or make room on its disk; the loop tries again by itself",
+            fix="it is whole: end what holds it (a backup, a database browser), or make room on its disk; the loop tries again by itself",
         )
 
 
@@ -311,16 +311,16 @@ def set_progress(c: sa.Connection, name: str, at: datetime, detail: Mapping[str,
     c.execute(sa.insert(progress).values(name=name, at=since_epoch(at), detail=canonical_json(dict(detail or {}))))
 
 
-def add_balance(c: sa.Connection, stage: str, subject: str, came_in: int, went: Mapping[str, int]) -> None:
+def add_balance(c: sa.Connection, stage: str, subject: str, rows_in: int, rows_out: Mapping[str, int]) -> None:
     """Add to the running sum of a stage, in the same transaction as the rows it counts."""
     same = sa.and_(balances.c.stage == stage, balances.c.subject == subject)
     before = c.execute(sa.select(balances).where(same)).first()
-    total = dict(json.loads(before.went)) if before else {}
-    for name, rows in went.items():
+    total = dict(json.loads(before.rows_out)) if before else {}
+    for name, rows in rows_out.items():
         total[name] = total.get(name, 0) + rows
     c.execute(sa.delete(balances).where(same))
-    sum_in = came_in + (before.came_in if before else 0)
-    c.execute(sa.insert(balances).values(stage=stage, subject=subject, came_in=sum_in, went=canonical_json(total)))
+    sum_in = rows_in + (before.rows_in if before else 0)
+    c.execute(sa.insert(balances).values(stage=stage, subject=subject, rows_in=sum_in, rows_out=canonical_json(total)))
 
 
 def _durable(connection: Any, _record: Any) -> None:

@@ -34,7 +34,7 @@ class OnlineStoreFailed(OutsideWorld):
         super().__init__(
             what="the online store can't be used",
             where=f"{where}: {reason}",
-            mend="make it anew from the tables: `noria materialize --fresh`",
+            fix="make it anew from the tables: `noria materialize --fresh`",
         )
 
 
@@ -134,4 +134,4 @@ def open_online(url: str, folder: Path, patience_seconds: float = 10.0) -> Onlin
     if scheme in ("redis", "rediss", "unix"):
         store: OnlineStore = adapter("redis_online", extra="redis", needed_for="the online store").RedisStore(url, patience_seconds)
         return store
-    raise UserMistake(what=f"{url!r} is not a known online store", where="stores.online", mend="use lmdb, or redis://host:port/0")
+    raise UserMistake(what=f"{url!r} is not a known online store", where="stores.online", fix="use lmdb, or redis://host:port/0")

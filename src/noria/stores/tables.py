@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from noria.core.errors import OutsideWorld
 from noria.core.files import Files, LocalFiles
 from noria.core.ids import digest
+from noria.core.old_names import renamed
 from noria.core.sql import RESERVED, connect, quoted, reserved
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class DamagedTable(OutsideWorld):
         super().__init__(
             what=f"table {table!r} is damaged: {reason}",
             where=str(path),
-            mend="restore the file from a backup; nothing of it was used",
+            fix="restore the file from a backup; nothing of it was used",
         )
 
 
@@ -166,7 +167,7 @@ class DeltaTables:
         for entry in range(-1 if newest is None else newest, -1, -1):
             found = self._facts_of(name, entry)
             if found is not None:
-                return found
+                return {**found, "balance": renamed(found["balance"])} if "balance" in found else found
         return {}
 
     def _facts_of(self, name: str, version: int) -> dict[str, Any] | None:

@@ -79,7 +79,7 @@ def _trainer(model: Model) -> Trainer:
         raise UserMistake(
             what=f"the trainer of model {model.name!r} is a plain function",
             where="nr.Model(trainer=…)",
-            mend="put `@nr.trainer` above the function",
+            fix="put `@nr.trainer` above the function",
         )
     return model.trainer
 
@@ -91,5 +91,5 @@ def _require_rows(model: Model, training_set: TrainingSet, holdout: NDArray[np.b
         raise UserMistake(
             what="there is too little history to train and judge a candidate",
             where=f"{len(holdout):,} labelled rows, of which {int(holdout.sum()):,} lie in the holdout of {model.holdout}; {lacking}",
-            mend="train later, ingest more history, or shorten the model's holdout",
+            fix="train later, ingest more history, or shorten the model's holdout",
         )

@@ -24,7 +24,7 @@ class TrainerFailed(UserMistake):
         super().__init__(
             what=f"trainer {trainer!r} raised {type(error).__name__}: {error}",
             where=_last_line(error),
-            mend="correct the trainer; nothing was registered",
+            fix="correct the trainer; nothing was registered",
         )
 
 
@@ -47,7 +47,7 @@ class Trainer:
                 raise UserMistake(
                     what=f"trainer {self.name!r} has no parameter {name!r}",
                     where=f"its parameters are {', '.join(sorted(known))}",
-                    mend="correct the name",
+                    fix="correct the name",
                 )
         return Trainer(self.fit, {**self.overrides, **parameters})
 

@@ -311,7 +311,7 @@ def test_a_value_that_comes_late_is_what_it_says(tmp_path: Path, late: str) -> N
 def test_decimal_commas_are_numbers_where_it_is_said(tmp_path: Path) -> None:
     made = feed(tmp_path, decimal=",")
     made.put("a.csv", f"\ufeffid;price;n;word;at\r\na;1,5;7;x,y;{Z}\r\nb;-0,25;8;1,5;{Z}\r\n")
-    assert made.ingest().balance.went["stored"] == 2
+    assert made.ingest().balance.rows_out["stored"] == 2
     assert [(r["price"], r["n"], r["word"]) for r in made.rows()] == [(1.5, 7, "x,y"), (-0.25, 8, "1,5")]
 
 
@@ -328,7 +328,7 @@ def test_declared_types_hold_whatever_the_values_look_like(tmp_path: Path) -> No
         f"id,zip,price,day,flag,at\na,02139,1,2024-01-01,true,{Z}\nb,10001,+2.50,2024-01-02,,{Z}\nc,1,2.505,2024-01-01 17:30,x,{Z}\n",
     )
     done = made.ingest()
-    assert done.balance.went == {"stored": 2, "repeated": 0, "quarantined": 1}
+    assert done.balance.rows_out == {"stored": 2, "repeated": 0, "quarantined": 1}
     assert [(r["zip"], str(r["price"]), str(r["day"]), r["flag"]) for r in made.rows()] == [
         ("02139", "1.00", "2024-01-01", True),
         ("10001", "2.50", "2024-01-02", None),
@@ -346,5 +346,5 @@ def test_signs_for_null_are_null_in_numbers_and_said(tmp_path: Path) -> None:
 
 def test_a_pandas_index_column_is_a_column(tmp_path: Path) -> None:
     made = feed(tmp_path).put("a.csv", f",id,at\n0,a,{Z}\n1,b,{Z}\n")
-    assert made.ingest().balance.went["stored"] == 2
+    assert made.ingest().balance.rows_out["stored"] == 2
     assert set(made.rows()[0]) == {"column0", "id", "at"}

@@ -137,7 +137,7 @@ def test_a_spark_folder_is_read_as_it_stands(tmp_path: Path) -> None:
     made.put("export/day=2024-01-01/part-00000.snappy.parquet", dated(v=[1])).put(
         "export/day=2024-01-02/part-00000.snappy.parquet", dated(1, v=[2])
     )
-    assert made.ingest().balance.went["stored"] == 2
+    assert made.ingest().balance.rows_out["stored"] == 2
     assert [str(d) for d in made.column("day")] == ["2024-01-01", "2024-01-02"]
 
 
@@ -175,7 +175,7 @@ def test_files_behind_a_url_are_named_alike(tmp_path: Path, bucket: str, pattern
     assert made.column("id") == chosen
     if "day=" in pattern and "*" in pattern:
         assert made.column("day") == [1, 2]
-    assert made.ingest().balance.came_in == 0
+    assert made.ingest().balance.rows_in == 0
 
 
 def test_a_folder_behind_a_url_gives_its_parts_as_one_here_does(tmp_path: Path, bucket: str) -> None:
@@ -194,7 +194,7 @@ def test_a_changed_file_behind_a_url_is_read_again(tmp_path: Path, bucket: str) 
     for content, stored in ((day(0), 1), (day(0) + f"more,5,{Z}\n", 1)):
         with fs.open(f"{bucket}/a.csv", "w") as out:
             out.write(content)
-        assert made.ingest().balance.went["stored"] == stored
+        assert made.ingest().balance.rows_out["stored"] == stored
 
 
 @pytest.mark.parametrize("url", ["carrier://pigeon/*.csv", "s4://bucket/*.csv"])
@@ -224,15 +224,15 @@ def test_a_changed_file_is_read_again_and_its_old_rows_are_not_stored_twice(tmp_
     made = feed(tmp_path).put("a.csv", day(0))
     made.ingest()
     made.put("a.csv", day(0) + f"more,5,{Z}\n")
-    assert made.ingest().balance.went == {"stored": 1, "repeated": 1, "quarantined": 0}
-    assert made.ingest().balance.came_in == 0
+    assert made.ingest().balance.rows_out == {"stored": 1, "repeated": 1, "quarantined": 0}
+    assert made.ingest().balance.rows_in == 0
 
 
 def test_a_removed_file_is_no_matter(tmp_path: Path) -> None:
     made = feed(tmp_path).put("a.csv", day(0)).put("b.csv", day(1))
     made.ingest()
     (tmp_path / "in" / "a.csv").unlink()
-    assert made.ingest().balance.came_in == 0
+    assert made.ingest().balance.rows_in == 0
     assert made.column("id") == ["r0", "r1"]
 
 
@@ -271,7 +271,7 @@ def test_an_ending_is_known_in_any_case(tmp_path: Path, name: str) -> None:
     contents = {"jsonl": f'{{"id":"r0","v":0,"at":"{Z}"}}\n', "parquet": dated(v=[0])}
     content = contents["jsonl" if kind in ("ndjson", "json", "jsonl") else "parquet"] if kind not in ("csv", "tsv", "txt") else day(0)
     made = feed(tmp_path).put(name, content)
-    assert made.ingest().balance.went["stored"] == 1
+    assert made.ingest().balance.rows_out["stored"] == 1
 
 
 def test_damaged_files_are_refused_alone_whatever_their_kind(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_a_parquet_file_without_rows_or_row_groups_is_read_and_done_with(tmp_pat
     made = feed(tmp_path).put("a.parquet", dated(v=[1]))
     made.ingest()
     made.put("b.parquet", dated(v=[1]).slice(0, 0)).put("c.parquet", b"")
-    assert made.ingest().balance.came_in == 0
+    assert made.ingest().balance.rows_in == 0
     assert not made.ingest().unreadable
 
 

@@ -172,7 +172,7 @@ def test_compressed_files_are_read_and_damaged_ones_refused(tmp_path: Path) -> N
 def test_a_number_and_the_same_text_never_become_one_key(tmp_path: Path) -> None:
     made = feed(tmp_path).put("a.jsonl", f'{{"id": 7, "at": "{Z}"}}\n{{"id": "7", "at": "{Z}"}}\n{{"id": "x", "at": "{Z}"}}\n')
     done = made.ingest()
-    assert done.balance.went == {"stored": 2, "repeated": 0, "quarantined": 1}
+    assert done.balance.rows_out == {"stored": 2, "repeated": 0, "quarantined": 1}
     assert made.column("id") == ["7", "x"]
     assert made.held()[0]["_raw"].startswith('{"id":') or made.held()[0]["_raw"].startswith('{"id": 7')
 
@@ -241,7 +241,7 @@ def test_declared_types_hold_for_json_too(tmp_path: Path) -> None:
     ]
     made.put("a.jsonl", "".join(json.dumps({**row, "at": Z}) + "\n" for row in lines))
     done = made.ingest()
-    assert done.balance.went == {"stored": 2, "repeated": 0, "quarantined": 1}
+    assert done.balance.rows_out == {"stored": 2, "repeated": 0, "quarantined": 1}
     assert [(r["zip"], str(r["price"]), r["n"]) for r in made.rows()] == [("2139", "9.99", 7), ("02139", "1.00", 3)]
 
 
@@ -256,6 +256,6 @@ def test_nested_values_that_do_not_fit_what_is_stored_are_kept_with_their_text(t
     made = feed(tmp_path).put("a.jsonl", f'{{"id": "a", "v": {{"x": 1}}, "at": "{Z}"}}\n')
     made.ingest()
     made.put("b.jsonl", f'{{"id": "b", "v": {{"x": "one"}}, "at": "{Z}"}}\n{{"id": "c", "v": {{"x": 2}}, "at": "{Z}"}}\n')
-    assert made.ingest().balance.went["quarantined"] == 1
+    assert made.ingest().balance.rows_out["quarantined"] == 1
     assert "one" in made.held()[0]["v"]
     assert made.column("v") == [{"x": 1}, {"x": 2}]

@@ -309,7 +309,7 @@ def test_an_export_that_differs_is_refused_though_no_training_row_shows_it(monke
     assert re.search(r"differently, by up to 0\.\d+ .*instead of", caught.value.where)
     assert re.search("rows with -?0.0 in feature '(age|income|visits|calls|days)'", caught.value.where)
     assert "report" not in str(caught.value)
-    assert "nothing was registered" in caught.value.mend
+    assert "nothing was registered" in caught.value.fix
 
 
 def test_rows_on_and_beside_every_threshold_go_the_same_way() -> None:

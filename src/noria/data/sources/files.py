@@ -42,7 +42,7 @@ class MissingData(UserMistake):
         super().__init__(
             what=f"no file matches {pattern!r}",
             where=f"looked in {folder}",
-            mend="put the data there, or correct the path in the table's source",
+            fix="put the data there, or correct the path in the table's source",
         )
 
 
@@ -102,9 +102,9 @@ def files(
     where = f"nr.files({pattern!r})"
     declared(types or {}, where)
     if decimal not in (".", ","):
-        raise UserMistake(what=f"{decimal!r} is no decimal sign", where=where, mend='give "." or ","')
+        raise UserMistake(what=f"{decimal!r} is no decimal sign", where=where, fix='give "." or ","')
     if delimiter is not None and len(delimiter) != 1:
-        raise UserMistake(what=f"{delimiter!r} is no delimiter", where=where, mend='give one character, such as ";"')
+        raise UserMistake(what=f"{delimiter!r} is no delimiter", where=where, fix='give one character, such as ";"')
     return FileSource(pattern, dict(storage or {}), dict(types or {}), CsvForm(delimiter, decimal, encoding))
 
 
@@ -258,5 +258,5 @@ class _RemoteGlob:
             raise UserMistake(
                 what=f"{protocol}:// is not a known kind of address",
                 where=f"source {self.pattern!r}",
-                mend="use s3://, gs://, abfs:// or a path",
+                fix="use s3://, gs://, abfs:// or a path",
             ) from error

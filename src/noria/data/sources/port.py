@@ -113,7 +113,7 @@ class UnreadableData(OutsideWorld):
         super().__init__(
             what=f"{pattern!r} could not be read",
             where=self.reason,
-            mend="replace the damaged file; nothing of it was stored",
+            fix="replace the damaged file; nothing of it was stored",
         )
 
 
@@ -122,9 +122,9 @@ class BadSource(UserMistake):
 
     code = "NR-222"
 
-    def __init__(self, *, source: str, problem: str, mend: str) -> None:
+    def __init__(self, *, source: str, problem: str, fix: str) -> None:
         self.source, self.problem = source, problem
-        super().__init__(what=problem, where=f"source {source}", mend=mend)
+        super().__init__(what=problem, where=f"source {source}", fix=fix)
 
 
 class SourceAway(OutsideWorld):
@@ -137,7 +137,7 @@ class SourceAway(OutsideWorld):
         super().__init__(
             what=f"source {source} can't be read",
             where=(reason.strip().splitlines() or ["no reason was given"])[0][:300],
-            mend="check the address, the credentials and that it runs; the next ingestion goes on where the last one ended",
+            fix="check the address, the credentials and that it runs; the next ingestion goes on where the last one ended",
         )
 
 
@@ -164,7 +164,7 @@ def from_environment(value: Any) -> Any:
             raise UserMistake(
                 what=f"the environment has no {found[1]}",
                 where="a table's source names it",
-                mend=f"set it: export {found[1]}=…",
+                fix=f"set it: export {found[1]}=…",
             )
         return os.environ[found[1]]
 

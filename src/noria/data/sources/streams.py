@@ -97,8 +97,8 @@ class StreamSource:
         reading = _Reading(self, since)
         return Batch(reading.pieces(), lambda _: reading.reached, reading.lost)
 
-    def _bad(self, problem: str, mend: str) -> BadSource:
-        return BadSource(source=f"stream {self.topic!r}", problem=problem, mend=mend)
+    def _bad(self, problem: str, fix: str) -> BadSource:
+        return BadSource(source=f"stream {self.topic!r}", problem=problem, fix=fix)
 
 
 def stream(url: str, topic: str, *, columns: Mapping[str, str]) -> StreamSource:
@@ -117,7 +117,7 @@ def open_stream(url: str, topic: str) -> StreamReader:
     scheme = url.split("://", 1)[0] if "://" in url else ""
     if scheme not in SCHEMES:
         problem = f"{scheme}:// is not a known kind of stream" if scheme else "its address is no URL"
-        raise BadSource(source=f"stream {topic!r}", problem=problem, mend="use redis://host:port/0")
+        raise BadSource(source=f"stream {topic!r}", problem=problem, fix="use redis://host:port/0")
     reader: StreamReader = adapter("redis_streams", extra="redis", needed_for=f"the stream {topic!r}").open_reader(url, topic)
     return reader
 
@@ -221,7 +221,7 @@ def _types(columns: Mapping[str, str], where: str) -> dict[str, pa.DataType]:
     for name, type in types.items():
         if _has_map(type):
             raise BadSource(
-                source=where, problem=f"{name!r} is declared as {columns[name]}", mend="declare a STRUCT, or VARCHAR for its JSON"
+                source=where, problem=f"{name!r} is declared as {columns[name]}", fix="declare a STRUCT, or VARCHAR for its JSON"
             )
     return types
 

@@ -14,7 +14,7 @@ class CannotExport(UserMistake):
         self,
         kind: str,
         reason: str = "the trainer's return value",
-        mend: str = "return a lightgbm.Booster, a lightgbm.LGBMClassifier or an onnx.ModelProto",
+        fix: str = "return a lightgbm.Booster, a lightgbm.LGBMClassifier or an onnx.ModelProto",
     ) -> None:
         self.kind, self.reason = kind, reason
-        super().__init__(what=f"this {kind} can't be exported to ONNX", where=reason, mend=f"{mend}; nothing was registered")
+        super().__init__(what=f"this {kind} can't be exported to ONNX", where=reason, fix=f"{fix}; nothing was registered")

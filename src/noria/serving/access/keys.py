@@ -37,7 +37,7 @@ def role_of(name: str) -> Role:
     """The role of that name. Raises `UnknownKey`."""
     known = [role.value for role in Role]
     if name not in known:
-        raise UnknownKey(what=f"there is no role {name!r}{nearest(name, known)}", where="--role", mend="roles: " + ", ".join(known))
+        raise UnknownKey(what=f"there is no role {name!r}{nearest(name, known)}", where="--role", fix="roles: " + ", ".join(known))
     return Role(name)
 
 
@@ -64,7 +64,7 @@ class Unauthenticated(UserMistake):
 
     def __init__(self) -> None:
         super().__init__(
-            what="a key is needed", where="header Authorization", mend="send `Authorization: Bearer KEY`; `noria key add` makes one"
+            what="a key is needed", where="header Authorization", fix="send `Authorization: Bearer KEY`; `noria key add` makes one"
         )
 
 
@@ -75,7 +75,7 @@ class Forbidden(UserMistake):
     http_status = 403
 
     def __init__(self, key: Key, role: Role) -> None:
-        super().__init__(what=f"key {key.name!r} may not do this", where=f"its role is {key.role}", mend=f"use a key whose role is {role}")
+        super().__init__(what=f"key {key.name!r} may not do this", where=f"its role is {key.role}", fix=f"use a key whose role is {role}")
 
 
 class TooManyRequests(UserMistake):
@@ -87,7 +87,7 @@ class TooManyRequests(UserMistake):
 
     def __init__(self, key: Key) -> None:
         super().__init__(
-            what=f"key {key.name!r} asks too often", where=f"its rate is {key.rate:g} requests a second", mend="ask more slowly"
+            what=f"key {key.name!r} asks too often", where=f"its rate is {key.rate:g} requests a second", fix="ask more slowly"
         )
 
 
@@ -101,7 +101,7 @@ class QuotaSpent(UserMistake):
         midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         self.retry_after = int((midnight - now).total_seconds()) + 1
         super().__init__(
-            what=f"key {key.name!r} is through for today", where=f"its quota is {key.quota:,} requests a day", mend="ask tomorrow (UTC)"
+            what=f"key {key.name!r} is through for today", where=f"its quota is {key.quota:,} requests a day", fix="ask tomorrow (UTC)"
         )
 
 
@@ -241,13 +241,13 @@ class KeyFile:
             return msgspec.json.decode(self._files.read(self._path), type=list[Key])
         except msgspec.DecodeError as error:
             what = "the file of keys can't be read"
-            raise UnknownKey(what=what, where=f"{self._path}: {error}", mend="restore it from a backup") from error
+            raise UnknownKey(what=what, where=f"{self._path}: {error}", fix="restore it from a backup") from error
 
     def add(self, name: str, role: Role, rate: float, quota: int = 0) -> str:
         """Make a key; returns its secret, which is kept nowhere. Raises `UnknownKey` if the name is taken."""
         keys = self.read()
         if any(key.name == name for key in keys):
-            raise UnknownKey(what=f"there is a key {name!r} already", where=str(self._path), mend="choose another name, or revoke it first")
+            raise UnknownKey(what=f"there is a key {name!r} already", where=str(self._path), fix="choose another name, or revoke it first")
         secret = PREFIX + secrets.token_urlsafe(32)
         self._write([*keys, Key(name, hashed(secret), role, rate, quota)])
         return secret
@@ -259,7 +259,7 @@ class KeyFile:
         if len(left) == len(keys):
             known = [key.name for key in keys]
             what = f"there is no key {name!r}{nearest(name, known)}"
-            raise UnknownKey(what=what, where=str(self._path), mend="keys: " + (", ".join(known) or "none"))
+            raise UnknownKey(what=what, where=str(self._path), fix="keys: " + (", ".join(known) or "none"))
         self._write(left)
 
     def _write(self, keys: list[Key]) -> None:

@@ -44,7 +44,7 @@ class NoIssuer(OutsideWorld):
     code = "NR-539"
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(what="the identity provider's keys can't be had", where=f"{url}: {reason}", mend="see serving.oidc_issuer")
+        super().__init__(what="the identity provider's keys can't be had", where=f"{url}: {reason}", fix="see serving.oidc_issuer")
 
 
 def find_issuer(settings: ServingSettings) -> Issuer | None:
@@ -56,8 +56,8 @@ def find_issuer(settings: ServingSettings) -> Issuer | None:
     if url is None:
         return None
     if settings.oidc_audience is None:
-        mend = "set serving.oidc_audience to what the provider puts into `aud`"
-        raise UserMistake(what="tokens for any audience would be taken", where="serving.oidc_issuer without an audience", mend=mend)
+        fix = "set serving.oidc_audience to what the provider puts into `aud`"
+        raise UserMistake(what="tokens for any audience would be taken", where="serving.oidc_issuer without an audience", fix=fix)
     try:
         import jwt  # noqa: F401
     except ImportError as error:

@@ -27,7 +27,7 @@ class UnknownField(UserMistake):
         super().__init__(
             what=f"there is no field {name!r} to redact{nearest(name, known)}",
             where="serving.redact",
-            mend="name features of the model, or `key`: " + ", ".join(known),
+            fix="name features of the model, or `key`: " + ", ".join(known),
         )
 
 

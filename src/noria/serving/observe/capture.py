@@ -52,7 +52,7 @@ class CaptureAndRedact(UserMistake):
         super().__init__(
             what="captured requests would hold what is to be redacted",
             where="serving.capture_share and serving.redact",
-            mend="set one of them",
+            fix="set one of them",
         )
 
 
@@ -109,7 +109,7 @@ class BadCapture(UserMistake):
     code = "NR-538"
 
     def __init__(self, path: Path, line: int, reason: str) -> None:
-        super().__init__(what="these are no captured requests", where=f"{path}, line {line}: {reason}", mend="give a file of a worker")
+        super().__init__(what="these are no captured requests", where=f"{path}, line {line}: {reason}", fix="give a file of a worker")
 
 
 def _text(data: bytes) -> tuple[str, bool]:

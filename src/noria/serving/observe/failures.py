@@ -68,6 +68,6 @@ def failed_between(log_folder: Path, start: datetime, end: datetime) -> int:
             raise FailuresUnread(
                 what="a server's failures can't be read",
                 where=f"{path}: {error}",
-                mend="remove the file: what it said of the last week is lost, and the server begins it anew with the next failure",
+                fix="remove the file: what it said of the last week is lost, and the server begins it anew with the next failure",
             ) from error
     return found

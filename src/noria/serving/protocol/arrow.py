@@ -68,24 +68,22 @@ def _check_schema(schema: pa.Schema, features: Sequence[str]) -> None:
 
     names = schema.names
     if len(names) > MOST_COLUMNS or len(set(names)) != len(names):
-        raise BadRequest(what="a column is given twice, or there are far too many", where="the stream's schema", mend="send each once")
+        raise BadRequest(what="a column is given twice, or there are far too many", where="the stream's schema", fix="send each once")
     for name in names:
         if name not in features and name != KEYS:
             raise BadRequest(
                 what=f"there is no feature {name!r}{nearest(name, features)}",
                 where="the stream's schema",
-                mend="the model's features are " + ", ".join(features),
+                fix="the model's features are " + ", ".join(features),
             )
     for name in features:
         if name not in names:
-            raise BadRequest(
-                what=f"feature {name!r} is missing", where="the stream's schema", mend="send every feature; null where unknown"
-            )
+            raise BadRequest(what=f"feature {name!r} is missing", where="the stream's schema", fix="send every feature; null where unknown")
         kind = schema.field(name).type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
-            raise BadRequest(what=f"feature {name!r} is {kind}", where="the stream's schema", mend="send numbers")
+            raise BadRequest(what=f"feature {name!r} is {kind}", where="the stream's schema", fix="send numbers")
     if KEYS in names and not pa.types.is_string(schema.field(KEYS).type):
-        raise BadRequest(what=f"column {KEYS!r} is {schema.field(KEYS).type}", where="the stream's schema", mend="send it as text (utf8)")
+        raise BadRequest(what=f"column {KEYS!r} is {schema.field(KEYS).type}", where="the stream's schema", fix="send it as text (utf8)")
 
 
 def _numbers(column: pa.ChunkedArray, name: str) -> NDArray[np.float32]:
@@ -94,7 +92,7 @@ def _numbers(column: pa.ChunkedArray, name: str) -> NDArray[np.float32]:
     try:
         return np.asarray(column.cast(pa.float32(), safe=False).to_numpy(), np.float32)
     except pa.ArrowException as error:
-        raise BadRequest(what=f"feature {name!r} can't be read as numbers", where=str(error), mend="send float32 or float64") from error
+        raise BadRequest(what=f"feature {name!r} can't be read as numbers", where=str(error), fix="send float32 or float64") from error
 
 
 def _refuse_compressed(body: bytes) -> None:
@@ -104,9 +102,9 @@ def _refuse_compressed(body: bytes) -> None:
     try:
         for message in pa.ipc.MessageReader.open_stream(body):
             if message.type == "record batch" and _compressed(message.metadata.to_pybytes()):
-                raise BadRequest(what="the stream is compressed", where="a record batch", mend="write it without compression")
+                raise BadRequest(what="the stream is compressed", where="a record batch", fix="write it without compression")
             if message.type == "dictionary":
-                raise BadRequest(what="dictionaries are not taken", where="the stream", mend="send numbers as they are")
+                raise BadRequest(what="dictionaries are not taken", where="the stream", fix="send numbers as they are")
     except (pa.ArrowException, OSError, ValueError, IndexError) as error:
         raise _not_arrow(str(error)) from error
 
@@ -149,4 +147,4 @@ class _Table:
 
 
 def _not_arrow(reason: str) -> BadRequest:
-    return BadRequest(what="the body is no Arrow IPC stream", where=reason[:200] or "it ends early", mend=f"send {STREAM}")
+    return BadRequest(what="the body is no Arrow IPC stream", where=reason[:200] or "it ends early", fix=f"send {STREAM}")

@@ -100,7 +100,7 @@ class {name}:
 def _refused(error: urllib.error.HTTPError) -> Refused:
     try:
         told = json.load(error)
-        text = "%s (%s); %s" % (told["what"], told["where"], told["mend"])
+        text = "%s (%s); %s" % (told["what"], told["where"], told["fix"])
         code = str(told["code"])
     except (ValueError, KeyError, TypeError):
         text, code = str(error), ""
@@ -113,8 +113,6 @@ def client_code(endpoint: str, bundle: str, features: Sequence[str], url: str) -
     """The module's source. Raises `UserMistake` for an endpoint whose name can't be a class's."""
     name = "".join(part.capitalize() for part in endpoint.replace("-", "_").split("_")) + "Client"
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise UserMistake(
-            what=f"no class can be named after {endpoint!r}", where="the endpoint's name", mend="use letters, digits, - and _"
-        )
+        raise UserMistake(what=f"no class can be named after {endpoint!r}", where="the endpoint's name", fix="use letters, digits, - and _")
     fields = "\n".join(f"        {feature!r}: Optional[float]," for feature in features)
     return TEMPLATE.format(endpoint=endpoint, bundle=bundle[:12], features=repr(tuple(features)), fields=fields, name=name, url=url)

@@ -81,7 +81,7 @@ class BadContract(UserMistake):
     code = "NR-536"
 
     def __init__(self, name: str, value: str, expected: str) -> None:
-        super().__init__(what=f"{name} is {value!r}, not {expected}", where="the environment", mend="let the platform set it")
+        super().__init__(what=f"{name} is {value!r}, not {expected}", where="the environment", fix="let the platform set it")
 
 
 def read_instances(body: bytes, features: Sequence[str], content_type: str = "") -> Asked:
@@ -95,10 +95,10 @@ def read_instances(body: bytes, features: Sequence[str], content_type: str = "")
     try:
         asked = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(what="the body is not valid JSON", where=str(error), mend="send UTF-8 encoded JSON") from error
+        raise BadRequest(what="the body is not valid JSON", where=str(error), fix="send UTF-8 encoded JSON") from error
     rows = next((asked[form] for form in FORMS if form in asked), None) if isinstance(asked, dict) else asked
     if not isinstance(rows, list):
-        raise BadRequest(what="there are no instances", where="the body", mend='send {"instances": [{feature: number or null, …}, …]}')
+        raise BadRequest(what="there are no instances", where="the body", fix='send {"instances": [{feature: number or null, …}, …]}')
     check_rows(len(rows))
     return Asked([_row(row, features, place) for place, row in enumerate(rows)])
 
@@ -108,17 +108,17 @@ def _row(row: Any, features: Sequence[str], place: int) -> tuple[float | None, .
     if isinstance(row, dict):
         for name in row:
             if name not in features:
-                mend = "the model's features are " + ", ".join(features)
-                raise BadRequest(what=f"there is no feature {name!r}{nearest(str(name), features)}", where=where, mend=mend)
+                fix = "the model's features are " + ", ".join(features)
+                raise BadRequest(what=f"there is no feature {name!r}{nearest(str(name), features)}", where=where, fix=fix)
         for name in features:
             if name not in row:
-                raise BadRequest(what=f"feature {name!r} is missing", where=where, mend="send every feature; null where unknown")
+                raise BadRequest(what=f"feature {name!r} is missing", where=where, fix="send every feature; null where unknown")
         row = [row[name] for name in features]
     if not isinstance(row, list) or len(row) != len(features):
-        raise BadRequest(what=f"an instance has {len(features)} features", where=where, mend="send an object, or a list in their order")
+        raise BadRequest(what=f"an instance has {len(features)} features", where=where, fix="send an object, or a list in their order")
     for value in row:
         if not (value is None or (isinstance(value, int | float) and abs(value) <= 1e308)):
-            raise BadRequest(what=f"a feature must be a number or null, not {value!r}"[:200], where=where, mend="send a number or null")
+            raise BadRequest(what=f"a feature must be a number or null, not {value!r}"[:200], where=where, fix="send a number or null")
     return tuple(row)
 
 
@@ -126,16 +126,16 @@ def _csv(body: bytes) -> list[list[str]]:
     try:
         rows = [row for row in csv.reader(body.decode().splitlines()) if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadRequest(what="the body is not CSV", where=str(error), mend="send rows of numbers, in the features' order") from error
+        raise BadRequest(what="the body is not CSV", where=str(error), fix="send rows of numbers, in the features' order") from error
     check_rows(len(rows))
     return rows
 
 
 def _csv_row(row: list[str], features: Sequence[str]) -> tuple[float | None, ...]:
     if len(row) != len(features):
-        raise BadRequest(what=f"a row has {len(row)} values", where="the body", mend=f"send {len(features)}, in the features' order")
+        raise BadRequest(what=f"a row has {len(row)} values", where="the body", fix=f"send {len(features)}, in the features' order")
     try:
         values = [float(text) if text.strip() else None for text in row]
     except ValueError as error:
-        raise BadRequest(what=str(error), where="the body", mend="send numbers; nothing where a value is unknown") from error
+        raise BadRequest(what=str(error), where="the body", fix="send numbers; nothing where a value is unknown") from error
     return tuple(None if value is None or math.isnan(value) else value for value in values)

@@ -141,7 +141,7 @@ def _refusals() -> Json:
 
 
 def _error() -> Json:
-    words = {"error": "what happened, in short", "code": "a stable code", "what": "what happened", "where": "where", "mend": "what to do"}
+    words = {"error": "what happened, in short", "code": "a stable code", "what": "what happened", "where": "where", "fix": "what to do"}
     return _object({name: {"type": "string", "description": text} for name, text in words.items()}, list(words))
 
 

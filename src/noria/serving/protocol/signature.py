@@ -190,7 +190,7 @@ class Signature:
             return Asked([astuple(rows[0])])
         check_rows(len(rows))
         if keys is not None and len(keys) != len(rows):
-            raise BadRequest(what=f"{len(keys)} keys for {len(rows)} rows", where="keys", mend="send one key per row, or none at all")
+            raise BadRequest(what=f"{len(keys)} keys for {len(rows)} rows", where="keys", fix="send one key per row, or none at all")
         return Asked([astuple(row) for row in rows], keys)
 
     def v2(self, body: bytes, json_length: int | None = None) -> Asked:
@@ -199,7 +199,7 @@ class Signature:
             asked = self._v2.decode(body if json_length is None else body[:json_length])
         except msgspec.ValidationError as error:
             raise BadRequest(
-                what="the request is not of the protocol", where=str(error), mend="see the Open Inference Protocol, version 2"
+                what="the request is not of the protocol", where=str(error), fix="see the Open Inference Protocol, version 2"
             ) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(error) from error
@@ -215,7 +215,7 @@ class Signature:
         features = self._tensors(inputs)
         listed = keys is None or (isinstance(keys, list) and len(keys) == len(features))
         if not listed or not all(k is None or isinstance(k, str) for k in keys or ()):
-            raise BadRequest(what="keys must be one text per row", where="parameters.keys", mend="send one key per row, or none at all")
+            raise BadRequest(what="keys must be one text per row", where="parameters.keys", fix="send one key per row, or none at all")
         asked = Asked(features, keys)
         asked.request_id, asked.wanted = request_id, wanted
         return asked
@@ -231,7 +231,7 @@ class Signature:
             if tensor.name not in self._place:
                 raise self._unknown(tensor.name)
             if tensor.name in columns:
-                raise BadRequest(what=f"input {tensor.name!r} is given twice", where="inputs", mend="send it once")
+                raise BadRequest(what=f"input {tensor.name!r} is given twice", where="inputs", fix="send it once")
             if not (len(tensor.shape) == 1 or (len(tensor.shape) == 2 and tensor.shape[1] == 1)):
                 raise _bad_shape(tensor, "[n]")
             columns[tensor.name] = _values(tensor)
@@ -243,7 +243,7 @@ class Signature:
             raise BadRequest(
                 what="the inputs have different numbers of rows",
                 where=f"inputs: {sorted(lengths)}",
-                mend="send equally long inputs",
+                fix="send equally long inputs",
             )
         return np.column_stack([columns[name] for name in self.features])
 
@@ -257,7 +257,7 @@ class Signature:
             return BadRequest(
                 what=f"a feature must be a number or null, not {found[1]}",
                 where=found[2],
-                mend="send a number, or null where it is unknown",
+                fix="send a number, or null where it is unknown",
             )
         return _shape_of_plain(text)
 
@@ -265,40 +265,40 @@ class Signature:
         return BadRequest(
             what=f"feature {name!r} is missing",
             where=where or "inputs",
-            mend="send every feature; null where a value is unknown",
+            fix="send every feature; null where a value is unknown",
         )
 
     def _unknown(self, name: str, where: str | None = None) -> BadRequest:
         return BadRequest(
             what=f"there is no feature {name!r}{nearest(name, self.features)}",
             where=where or "inputs",
-            mend="the model's features are " + ", ".join(self.features),
+            fix="the model's features are " + ", ".join(self.features),
         )
 
 
 def _shape_of_plain(text: str) -> BadRequest:
     return BadRequest(
-        what="the body is not a plain request", where=text, mend='send {"rows": [{feature: number or null, …}], "keys": ["…"]}'
+        what="the body is not a plain request", where=text, fix='send {"rows": [{feature: number or null, …}], "keys": ["…"]}'
     )
 
 
 def _malformed(error: Exception) -> BadRequest:
-    return BadRequest(what="the body is not valid JSON", where=str(error), mend="send UTF-8 encoded JSON")
+    return BadRequest(what="the body is not valid JSON", where=str(error), fix="send UTF-8 encoded JSON")
 
 
 def _bad_shape(tensor: Tensor, expected: str) -> BadRequest:
-    return BadRequest(what=f"input {tensor.name!r} has shape {tensor.shape}", where="inputs", mend=f"send shape {expected}")
+    return BadRequest(what=f"input {tensor.name!r} has shape {tensor.shape}", where="inputs", fix=f"send shape {expected}")
 
 
 def check_rows(rows: int) -> None:
     """Raise `BadRequest` where there are no rows, or more than one request may have."""
     if rows == 0:
-        raise BadRequest(what="there is no row to predict", where="the body", mend="send at least one row")
+        raise BadRequest(what="there is no row to predict", where="the body", fix="send at least one row")
     if rows > MOST_ROWS:
         raise BadRequest(
             what=f"{rows:,} rows are too many for one request",
             where="the body",
-            mend=f"send at most {MOST_ROWS:,} rows at a time",
+            fix=f"send at most {MOST_ROWS:,} rows at a time",
         )
 
 
@@ -308,7 +308,7 @@ def _values(tensor: Tensor) -> NDArray[np.float32]:
         raise BadRequest(
             what=f"input {tensor.name!r} has datatype {tensor.datatype!r}{nearest(tensor.datatype, NUMBERS)}",
             where="inputs",
-            mend="send FP32 or FP64",
+            fix="send FP32 or FP64",
         )
     rows = tensor.shape[0] if tensor.shape else 0
     check_rows(rows)
@@ -318,26 +318,26 @@ def _values(tensor: Tensor) -> NDArray[np.float32]:
         return _from_bytes(tensor)
     if tensor.data is None:
         raise BadRequest(
-            what=f"input {tensor.name!r} has no data", where="inputs", mend="send `data` for each row; [null] where a value is unknown"
+            what=f"input {tensor.name!r} has no data", where="inputs", fix="send `data` for each row; [null] where a value is unknown"
         )
     flat = _flat(tensor.data)
     if len(flat) != math.prod(tensor.shape):
         raise BadRequest(
             what=f"input {tensor.name!r} has {len(flat)} values for shape {tensor.shape}",
             where="inputs",
-            mend="make them agree",
+            fix="make them agree",
         )
     for value in flat:
         if not (value is None or isinstance(value, int | float)):
             raise BadRequest(
                 what=f"input {tensor.name!r} holds {type(value).__name__} {value!r}"[:200],
                 where="inputs",
-                mend="send numbers, or null where unknown",
+                fix="send numbers, or null where unknown",
             )
     try:
         return np.array(flat, dtype=np.float64).astype(np.float32)
     except OverflowError as error:
-        raise BadRequest(what=f"input {tensor.name!r} holds a number too large", where="inputs", mend="send float32 values") from error
+        raise BadRequest(what=f"input {tensor.name!r} holds a number too large", where="inputs", fix="send float32 values") from error
 
 
 def _from_bytes(tensor: Tensor) -> NDArray[np.float32]:
@@ -347,7 +347,7 @@ def _from_bytes(tensor: Tensor) -> NDArray[np.float32]:
         raise BadRequest(
             what=f"input {tensor.name!r} has {len(tensor.raw)} bytes for shape {tensor.shape} of {tensor.datatype}",
             where="inputs",
-            mend="make them agree",
+            fix="make them agree",
         )
     values = np.frombuffer(tensor.raw, kind)
     if kind == np.float32:
@@ -367,13 +367,13 @@ def _cut_binary(inputs: Sequence[Tensor], binary: bytes) -> None:
             raise BadRequest(
                 what=f"input {tensor.name!r} announces {size!r} bytes",
                 where=f"{len(binary) - at} bytes are left after the JSON",
-                mend="make binary_data_size and the body agree",
+                fix="make binary_data_size and the body agree",
             )
         tensor.raw = binary[at : at + size]
         at += size
     if at != len(binary):
         what = f"{len(binary) - at} bytes belong to no input"
-        raise BadRequest(what=what, where="the body", mend="announce every tensor's binary_data_size")
+        raise BadRequest(what=what, where="the body", fix="announce every tensor's binary_data_size")
 
 
 def _wanted(asked: _InferRequest) -> Mapping[str, bool]:
@@ -386,7 +386,7 @@ def _wanted(asked: _InferRequest) -> Mapping[str, bool]:
             raise BadRequest(
                 what=f"there is no output {output.name!r}{nearest(output.name, OUTPUTS)}",
                 where="outputs",
-                mend="outputs: " + ", ".join(OUTPUTS),
+                fix="outputs: " + ", ".join(OUTPUTS),
             )
     return {output.name: bool((output.parameters or {}).get("binary_data", binary)) for output in asked.outputs}
 

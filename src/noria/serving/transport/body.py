@@ -21,7 +21,7 @@ class TooLarge(BadRequest):
     http_status = 413
 
     def __init__(self, limit: int) -> None:
-        super().__init__(what="the request is too large", where=f"the limit is {limit:,} bytes", mend="send fewer rows at a time")
+        super().__init__(what="the request is too large", where=f"the limit is {limit:,} bytes", fix="send fewer rows at a time")
 
 
 class Body(Protocol):

@@ -40,7 +40,7 @@ class BadHead(BadRequest):
     code = "NR-545"
 
     def __init__(self, what: str, where: str) -> None:
-        super().__init__(what=what, where=f"{where} of RFC 9112", mend="send a request as RFC 9112 has it")
+        super().__init__(what=what, where=f"{where} of RFC 9112", fix="send a request as RFC 9112 has it")
 
 
 class NotSpoken(BadRequest):
@@ -49,11 +49,11 @@ class NotSpoken(BadRequest):
 
     code = "NR-546"
 
-    def __init__(self, what: str, mend: str, status: int = 400) -> None:
+    def __init__(self, what: str, fix: str, status: int = 400) -> None:
         self.http_status = status
         if status == 405:
             self.http_headers = (("allow", ", ".join(IMPLEMENTED)),)
-        super().__init__(what=what, where="the request's head", mend=mend)
+        super().__init__(what=what, where="the request's head", fix=fix)
 
 
 class HeadTooLarge(BadRequest):
@@ -63,7 +63,7 @@ class HeadTooLarge(BadRequest):
 
     def __init__(self, what: str, limit: int, status: int = 431) -> None:
         self.http_status = status
-        super().__init__(what=f"{what} too large", where=f"the limit is {limit:,} bytes", mend="send less of it")
+        super().__init__(what=f"{what} too large", where=f"the limit is {limit:,} bytes", fix="send less of it")
 
 
 class Unmet(BadRequest):
@@ -73,7 +73,7 @@ class Unmet(BadRequest):
     http_status = 417
 
     def __init__(self, expectation: str) -> None:
-        super().__init__(what=f"{expectation!r} can't be met", where="header Expect", mend="expect 100-continue, or nothing")
+        super().__init__(what=f"{expectation!r} can't be met", where="header Expect", fix="expect 100-continue, or nothing")
 
 
 class Head:

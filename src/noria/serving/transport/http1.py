@@ -58,7 +58,7 @@ class TooSlow(BadRequest):
     http_status = 408
 
     def __init__(self, limit: float) -> None:
-        super().__init__(what="the request took too long to arrive", where=f"the limit is {limit:g} s", mend="send it in one go")
+        super().__init__(what="the request took too long to arrive", where=f"the limit is {limit:g} s", fix="send it in one go")
 
 
 class Connection(asyncio.Protocol):
@@ -305,5 +305,5 @@ def bug(error: Exception) -> OurBug:
     return OurBug(
         what="the server failed on this request",
         where=type(error).__name__,
-        mend="please report it; the server's log has the details",
+        fix="please report it; the server's log has the details",
     )

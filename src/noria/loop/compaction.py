@@ -19,8 +19,8 @@ from noria.serving.log.seal import Sealed, seal, table_of
 
 
 @dataclass(frozen=True)
-class Tidied:
-    """What tidying did to one table."""
+class Compacted:
+    """What compaction did to one table."""
 
     table: str
     joined: int
@@ -46,7 +46,7 @@ def seal_logs(project: Project, workspace: Workspace, now: datetime) -> list[Sea
     ]
 
 
-def tidy(project: Project, workspace: Workspace, younger_than: timedelta) -> list[Tidied]:
+def compact(project: Project, workspace: Workspace, younger_than: timedelta) -> list[Compacted]:
     """Compact every table, and remove what only versions older than `younger_than` need, unless a bundle or the online store refers
     to them. Raises `OnlineStoreFailed`, before anything is removed, where the online store can't say."""
     referred = _referred_versions(workspace)
@@ -55,17 +55,17 @@ def tidy(project: Project, workspace: Workspace, younger_than: timedelta) -> lis
     done = []
     for table in project.tables:
         for name in (table.name, quarantine_of(table)):
-            done += _tidy(workspace, name, sorted(referred.get(name, set())), younger_than)
+            done += _compact(workspace, name, sorted(referred.get(name, set())), younger_than)
     for endpoint in project.endpoints:
-        done += _tidy(workspace, table_of(endpoint.name), [], younger_than)
+        done += _compact(workspace, table_of(endpoint.name), [], younger_than)
     return done
 
 
-def _tidy(workspace: Workspace, name: str, keep: list[int], younger_than: timedelta) -> list[Tidied]:
+def _compact(workspace: Workspace, name: str, keep: list[int], younger_than: timedelta) -> list[Compacted]:
     if workspace.tables.latest(name) is None:
         return []
     with workspace.tables.writing(name):
-        return [Tidied(name, workspace.tables.compact(name), workspace.tables.retain(name, keep, younger_than), keep)]
+        return [Compacted(name, workspace.tables.compact(name), workspace.tables.retain(name, keep, younger_than), keep)]
 
 
 def _referred_versions(workspace: Workspace) -> dict[str, set[int]]:

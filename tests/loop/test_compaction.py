@@ -12,8 +12,8 @@ import noria as nr
 from noria.core.settings import ProjectSettings, Settings
 from noria.data.ingest import push
 from noria.features.materialize import Materializer
+from noria.loop.compaction import compact
 from noria.loop.project import Project
-from noria.loop.tidying import tidy
 from noria.loop.workspace import Workspace
 from noria.stores.online import OnlineStoreFailed
 
@@ -48,12 +48,12 @@ def test_the_version_that_the_online_store_was_made_from_stays_until_it_has_move
     visit(workspace, 1)
     materialize(workspace, 5)
     visit(workspace, 6)
-    [done] = tidy(project, workspace, timedelta(0))
+    [done] = compact(project, workspace, timedelta(0))
     assert (done.table, done.kept_versions) == ("visits", [0])
     assert workspace.tables.read("visits", 0).num_rows == 1
     materialize(workspace, 10)
     made_from = workspace.tables.latest("visits")
-    [done] = tidy(project, workspace, timedelta(0))
+    [done] = compact(project, workspace, timedelta(0))
     assert done.kept_versions == [made_from]
     assert len(files(workspace)) == 1
 
@@ -62,7 +62,7 @@ def test_a_project_without_views_is_tidied_without_an_online_store(tmp_path: Pat
     project, workspace = of(tmp_path, ())
     visit(workspace, 1)
     visit(workspace, 2)
-    [done] = tidy(project, workspace, timedelta(0))
+    [done] = compact(project, workspace, timedelta(0))
     assert (done.kept_versions, len(files(workspace))) == ([], 1)
     assert not (workspace.root / "online").exists()
 
@@ -75,5 +75,5 @@ def test_nothing_is_removed_where_the_online_store_cannot_say_what_it_needs(tmp_
     before = files(workspace)
     (workspace.root / "online" / "data.mdb").write_bytes(b"not a store" * 1000)
     with pytest.raises(OnlineStoreFailed):
-        tidy(project, workspace, timedelta(0))
+        compact(project, workspace, timedelta(0))
     assert files(workspace) == before
