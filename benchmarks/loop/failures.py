@@ -122,6 +122,7 @@ channels = ["webhook"]
 NAMES = ("price", "weight")
 SERVER = ("predictions", "serve/")  # what a server that can't write its log, and so answers nobody, is found by
 DISK_MB, PORT = 400, 18_431
+FAILING = ("action", "no_data", "stalled")  # the kinds of findings that are not about the data
 NORIA = [sys.executable, "-m", "noria"]
 QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
@@ -354,16 +355,16 @@ def _lateness(place: Place) -> dict[str, timedelta]:
 
 
 def _is_calm(place: Place) -> bool:
-    """Whether both endpoints have answered, and nothing is wrong: the windows before the server was there had no predictions."""
+    """Whether both endpoints have answered, and nothing fails: the windows before the server was there had no predictions."""
     answered = place.query("SELECT DISTINCT endpoint FROM windows WHERE rows > 0")
-    return len(answered) == 2 and not place.query("SELECT key FROM findings WHERE closed_at IS NULL")
+    failing = place.query(f"SELECT key FROM findings WHERE kind IN {FAILING} AND closed_at IS NULL")
+    return len(answered) == 2 and not failing
 
 
 def _told(place: Place, since: datetime) -> list[tuple[str, str, str, str]]:
     """Kind, endpoint, subject and words of what was found to fail since then: not what the monitors say of the data."""
     rows = place.query(
-        "SELECT kind, endpoint, subject, summary || evidence FROM findings"
-        " WHERE kind IN ('action', 'no_data', 'stalled') AND opened_at >= ? ORDER BY opened_at",
+        f"SELECT kind, endpoint, subject, summary || evidence FROM findings WHERE kind IN {FAILING} AND opened_at >= ? ORDER BY opened_at",
         since_epoch(since),
     )
     return [tuple(row) for row in rows]
