@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 import noria as nr
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 
 START = datetime(2024, 3, 10, tzinfo=UTC)
 UTC_US = pa.timestamp("us", tz="UTC")
@@ -83,9 +83,9 @@ def view(freshness: str | None, entity: str | tuple[str, ...] = "city") -> nr.Fe
     )
 
 
-def facts(rows: list[dict[str, Any]]) -> Facts:
+def facts(rows: list[dict[str, Any]]) -> SnapshotRows:
     table = pa.Table.from_pylist([{**r, "at": moment(r["at"]), "known": moment(r["known"])} for r in rows], SCHEMA)
-    return Facts(TABLE, Snapshot("events", 0, "", len(rows)), table)
+    return SnapshotRows(TABLE, Snapshot("events", 0, "", len(rows)), table)
 
 
 def spine_of(spine: list[dict[str, Any]]) -> pa.Table:

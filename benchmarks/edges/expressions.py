@@ -11,7 +11,7 @@ import pyarrow as pa
 import noria as nr
 from benchmarks.edges.inputs import Input, any_of, refused
 from benchmarks.edges.trial import moments
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.check import check_views
 from noria.features.compile import AT
 from noria.features.point_in_time import PointInTime, as_float32
@@ -163,7 +163,7 @@ BROKEN = [
 def _latest(expression: str) -> float | None:
     view = nr.FeatureView("v", TABLE, entity=(), latest={"f": expression}, ttl="1d")
     check_views([view], {"events": ROWS})
-    facts = Facts(TABLE, Snapshot("events", 0, "", 1), ROWS)
+    facts = SnapshotRows(TABLE, Snapshot("events", 0, "", 1), ROWS)
     found = as_float32(PointInTime([facts]).join(pa.table({AT: moments(2).slice(1)}), [view]).column("f"))
     return None if np.isnan(found[0]) else float(found[0])
 

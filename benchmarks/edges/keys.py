@@ -19,7 +19,7 @@ from benchmarks.edges.trial import moments, scratch
 from noria.core.clock import from_epoch
 from noria.core.files import LocalFiles
 from noria.data.ingest import facts, push
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.check import check_keys
 from noria.features.label import Label, Outcomes
 from noria.features.materialize import Materializer
@@ -166,10 +166,10 @@ def _composite(of_spine: tuple[Any, ...], of_table: list[tuple[Any, ...]]) -> li
     return [trained, served]
 
 
-def _facts_of(name: str, keys: Mapping[str, Any], **more: Any) -> Facts:
+def _facts_of(name: str, keys: Mapping[str, Any], **more: Any) -> SnapshotRows:
     count = len(next(iter(keys.values())))
     table = nr.Table(name, nr.files("none"), key=tuple(keys), event_time="at")
-    return Facts(table, Snapshot(name, 0, "", count), pa.table({**keys, **more, "at": moments(count)}))
+    return SnapshotRows(table, Snapshot(name, 0, "", count), pa.table({**keys, **more, "at": moments(count)}))
 
 
 def _label_of(of_spine: Any, of_label: Any) -> list[float]:

@@ -14,7 +14,7 @@ import noria as nr
 from benchmarks.edges.inputs import Input, any_of, refused
 from benchmarks.edges.trial import moments
 from noria.core.clock import from_epoch
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.label import Label, Outcomes
 
 KIND = "labels"
@@ -60,10 +60,10 @@ OUTCOMES: list[tuple[str, Any, Any, Any]] = [
 ]
 
 
-def _facts(values: pa.Array, name: str = "label") -> Facts:
+def _facts(values: pa.Array, name: str = "label") -> SnapshotRows:
     count = len(values)
     rows = pa.table({"id": [f"r{i}" for i in range(count)], name: values, "at": moments(count)})
-    return Facts(TABLE, Snapshot("returns", 0, "", count), rows)
+    return SnapshotRows(TABLE, Snapshot("returns", 0, "", count), rows)
 
 
 def _labels(values: pa.Array, positive: Any) -> list[float]:
@@ -75,7 +75,7 @@ def _labels(values: pa.Array, positive: Any) -> list[float]:
 def _revised(*values: float | None) -> float:
     """The label of one fact whose outcome is revised."""
     rows = pa.table({"id": ["r"] * len(values), "label": pa.array(values, pa.float64()), "at": moments(len(values))})
-    facts = Facts(TABLE, Snapshot("returns", 0, "", len(values)), rows)
+    facts = SnapshotRows(TABLE, Snapshot("returns", 0, "", len(values)), rows)
     return float(Outcomes(facts, Label(TABLE, "label")).known_at(["r"], LATER)[0])
 
 

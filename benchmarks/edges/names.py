@@ -14,7 +14,7 @@ from benchmarks.edges.inputs import Input, any_of, refused
 from benchmarks.edges.trial import Trial, Z, moments, scratch
 from noria.core.clock import from_epoch
 from noria.core.files import LocalFiles
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.compile import AT
 from noria.features.offline import OfflineFeatures
 from noria.features.point_in_time import PointInTime
@@ -126,10 +126,10 @@ ODD = (
 NAMES = (*INTERNAL, *ODD)
 
 
-def _facts(name: str, columns: Mapping[str, Any]) -> Facts:
+def _facts(name: str, columns: Mapping[str, Any]) -> SnapshotRows:
     count = len(next(iter(columns.values())))
     table = nr.Table(name, nr.files("none"), key="id", event_time="at")
-    return Facts(table, Snapshot(name, 0, "", count), pa.table({"id": list(range(count)), "at": moments(count), **columns}))
+    return SnapshotRows(table, Snapshot(name, 0, "", count), pa.table({"id": list(range(count)), "at": moments(count), **columns}))
 
 
 def _quoted(name: str) -> str:

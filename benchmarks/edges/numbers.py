@@ -15,7 +15,7 @@ import pyarrow as pa
 import noria as nr
 from benchmarks.edges.inputs import Input
 from benchmarks.edges.trial import moments
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.compile import AT
 from noria.features.point_in_time import PointInTime, as_float32
 
@@ -74,7 +74,7 @@ def _found() -> dict[str, dict[str, float]]:
     aggregate = {f"{kind}:{name}": make(name, window="1h") for kind, make in makers.items() for name in names}
     aggregate |= {f"median:{name}": nr.quantile(name, 0.5, window="1h") for name in names}
     view = nr.FeatureView("v", table, entity=(), aggregate=aggregate, latest={f"latest:{name}": name for name in names}, ttl="1d")
-    joined = PointInTime([Facts(table, Snapshot("events", 0, "", 4), rows)]).join(pa.table({AT: moments(5).slice(4)}), [view])
+    joined = PointInTime([SnapshotRows(table, Snapshot("events", 0, "", 4), rows)]).join(pa.table({AT: moments(5).slice(4)}), [view])
     floats = {feature: float(as_float32(joined.column(feature))[0]) for feature in view.features}
     return {column: {kind: floats[f"{kind}:{name}"] for kind in AGGREGATES} for column, name in zip(COLUMNS, names, strict=True)}
 

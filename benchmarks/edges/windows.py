@@ -11,7 +11,7 @@ import pyarrow as pa
 import noria as nr
 from benchmarks.edges.inputs import Input, refused
 from noria.core.ids import digest
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.compile import AT
 from noria.features.point_in_time import PointInTime
 
@@ -39,7 +39,7 @@ def _joined(events: Sequence[int], known: Sequence[int], at: int, **declared: An
             "value": [float(i) for i in range(len(events))],
         }
     )
-    facts = Facts(TABLE, Snapshot("events", 0, "", len(events)), rows)
+    facts = SnapshotRows(TABLE, Snapshot("events", 0, "", len(events)), rows)
     found = PointInTime([facts]).join(pa.table({AT: _times([NS + at])}), [_view(**declared)]).to_pylist()
     return list(found[0].values())
 

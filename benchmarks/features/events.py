@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 import noria as nr
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 
 ENTITIES = 50_000
 FEATURES = tuple(f"v{i}" for i in range(10))
@@ -41,5 +41,5 @@ def spine(rows: int, *, entities: int = ENTITIES) -> pa.Table:
     return pa.table({"entity": rng.integers(0, entities, rows), "_at": times(rng.integers(0, SPAN, rows) + START)})
 
 
-def facts(table: pa.Table) -> Facts:
-    return Facts(TABLE, Snapshot("facts", 0, "", table.num_rows), table)
+def facts(table: pa.Table) -> SnapshotRows:
+    return SnapshotRows(TABLE, Snapshot("facts", 0, "", table.num_rows), table)

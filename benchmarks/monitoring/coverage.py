@@ -14,7 +14,7 @@ from noria.statistics.confidence import asymptotic_sequence, bounded_sequence, m
 
 STREAMS = int(os.environ.get("COVERAGE_STREAMS", "2000"))
 ALPHA, ROWS, LATEST = 0.1, 1000, 300
-MOST_LOSS = 4.0  # log-losses are clipped there, and the clipped mean is what the sequence is for
+MAX_LOSS = 4.0  # log-losses are clipped there, and the clipped mean is what the sequence is for
 
 
 def coverage() -> Proof:
@@ -48,7 +48,7 @@ def _true(loss) -> float:  # type: ignore[no-untyped-def]
 
 
 def _clipped(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    return np.minimum(log_losses(labels, scores), MOST_LOSS)
+    return np.minimum(log_losses(labels, scores), MAX_LOSS)
 
 
 TRUE = {"log": _true(_clipped), "brier": _true(squared_errors)}
@@ -60,7 +60,7 @@ def _errs(bounds: tuple[np.ndarray, np.ndarray], mean: float) -> bool:
 
 def _bounded(rng: np.random.Generator) -> bool:
     scores, labels = _late(rng)
-    return _errs(bounded_sequence(_clipped(labels, scores), 0.0, MOST_LOSS, alpha=ALPHA), TRUE["log"])
+    return _errs(bounded_sequence(_clipped(labels, scores), 0.0, MAX_LOSS, alpha=ALPHA), TRUE["log"])
 
 
 def _brier(rng: np.random.Generator) -> bool:

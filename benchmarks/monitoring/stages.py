@@ -28,7 +28,7 @@ from noria.core.clock import ReplayClock
 from noria.core.heartbeat import beat
 from noria.evidence.figures import findings
 from noria.evidence.status import status
-from noria.loop.incidents import Outbox, open_elsewhere
+from noria.loop.incidents import Recipients, open_finding
 from noria.loop.project import load_project
 from noria.loop.releases import latest_release
 from noria.loop.rounds import LOOP, PROJECT, WATCH, Rounds, tell, watch
@@ -125,7 +125,7 @@ def _told(folder: Path, now: datetime, url: str | None) -> tuple[bool, str]:
     project, workspace = load_project(folder), _workspace(folder)
     with closing(workspace.catalog()) as catalog:
         finding = Finding("no_data", "arrivals", now, "page", "no outcome came", "look at the feed", {})
-        open_elsewhere(catalog, PROJECT, finding, now, Outbox(tuple(project.settings.alerts.channels)))
+        open_finding(catalog, PROJECT, finding, now, Recipients(tuple(project.settings.alerts.channels)))
         tell(catalog, project, now)
     seen = status(project, workspace)
     waiting = seen["undelivered"].get("webhook")

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
-from noria.cli.exits import MOST_TRACEBACKS, ended
+from noria.cli.exits import MAX_TRACEBACKS, ended
 from noria.core.errors import OutsideWorld
 
 TESTS = Path(__file__).parents[1]
@@ -203,7 +203,7 @@ def test_secrets_are_not_repeated(shop: Path, monkeypatch: pytest.MonkeyPatch, c
     assert ended(raising(ValueError("v")), ["load", "--key", "hush", "--key=hush", "--project", str(shop)]) == 70
     [kept] = (shop / ".noria" / "errors").glob("*.txt")
     assert "hush" not in kept.read_text() + capfd.readouterr().err
-    for place in range(MOST_TRACEBACKS + 3):
+    for place in range(MAX_TRACEBACKS + 3):
         (kept.parent / f"2000-{place:02}.txt").touch()
     ended(raising(ValueError("v")), [f"--project={shop}"])
-    assert len(list(kept.parent.glob("*.txt"))) == MOST_TRACEBACKS
+    assert len(list(kept.parent.glob("*.txt"))) == MAX_TRACEBACKS

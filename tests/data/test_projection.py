@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noria.data.projection import Category, Lag, Number, Presence, Vector, Words, Written, fit_projections, learnt, seconds_of
+from noria.data.projection import (
+    Category,
+    EmbeddingProjection,
+    Lag,
+    Number,
+    Presence,
+    TextContent,
+    TextShape,
+    fit_projections,
+    learnt,
+    seconds_of,
+)
 
 RNG = np.random.default_rng(0)
 TEXTS = [" ".join(RNG.choice(["parcel", "late", "again", "driver", "rude", "box", "fine"], 8)) for _ in range(300)]
@@ -41,12 +52,12 @@ def numbers(values: pa.ChunkedArray, of: pa.ChunkedArray | None = None) -> dict[
         (column([None, None]), [Number]),
         (column(["a", "b"] * 100), [Category]),
         (column(["a", "b"] * 100).dictionary_encode(), [Category]),
-        (column([f"S{n % 90}" for n in range(500)]), [Category, Written]),
-        (column([f"C-{n}" for n in RNG.permutation(500)]), [Written]),
+        (column([f"S{n % 90}" for n in range(500)]), [Category, TextShape]),
+        (column([f"C-{n}" for n in RNG.permutation(500)]), [TextShape]),
         (column([f"C-{n}" for n in range(500)]), [Presence]),
-        (column(TEXTS), [Written, Words]),
-        (column([[1.0, 2.0]] * 50), [Vector]),
-        (column([[1.0, 2.0]] * 50, pa.list_(pa.float32(), 2)), [Vector]),
+        (column(TEXTS), [TextShape, TextContent]),
+        (column([[1.0, 2.0]] * 50), [EmbeddingProjection]),
+        (column([[1.0, 2.0]] * 50, pa.list_(pa.float32(), 2)), [EmbeddingProjection]),
         (column([datetime(2024, 1, 1)] * 3), [Lag]),  # noqa: DTZ001 - a column may have times without a zone
         (column([date(2024, 1, 1)] * 3), [Lag]),
         (column([{"a": 1}]), []),
@@ -58,7 +69,7 @@ def test_each_kind_becomes_numbers_of_its_own(values: pa.ChunkedArray, expected:
     assert kinds(values) == expected
     found, left_out = fit_projections(pa.table({"x": values}))
     assert left_out == ([] if expected else ["x"])
-    assert learnt(found) == any(kind in (Words, Vector) for kind in expected) or Category in expected
+    assert learnt(found) == any(kind in (TextContent, EmbeddingProjection) for kind in expected) or Category in expected
 
 
 def test_a_category_that_was_never_seen_is_no_category_of_the_past() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import OurBug
-from noria.data.summary import MOST_VALUES, NumberSummary, TextSummary, edges_of, summarise, summarise_numbers, summarise_texts
+from noria.data.summary import MAX_VALUES, NumberSummary, TextSummary, edges_of, summarise, summarise_numbers, summarise_texts
 
 numbers = st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan")), st.just(float("inf"))), max_size=60)
 
@@ -33,7 +33,7 @@ def test_frequent_texts_are_kept_with_counts_that_are_too_low_by_at_most_what_is
     texts = [None if v is None else f"t{v * v // 300}" for v in values]
     parts = [summarise_texts(pa.chunked_array([pa.array(part, pa.string())])) for part in (texts[:cut], texts[cut:])]
     merged = parts[0].merge(parts[1])
-    assert len(merged.values) <= MOST_VALUES
+    assert len(merged.values) <= MAX_VALUES
     assert (merged.rows, merged.nulls) == (len(texts), texts.count(None))
     for text in {t for t in texts if t is not None}:
         true = texts.count(text)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import noria as nr
 from noria.core.names import BadName
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.point_in_time import PointInTime, as_float32
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -47,7 +47,7 @@ def of(
     latest = {} if wanted and "latest" not in wanted else {"latest": expression}
     view = nr.FeatureView("v", TABLE, entity="city", aggregate=aggregates, latest=latest, ttl=window)
     spine = pa.table({"city": ["x"], "_at": times([len(values) if at is None else at])})
-    [found] = PointInTime([Facts(TABLE, Snapshot("events", 0, "", len(rows)), rows)]).join(spine, [view]).to_pylist()
+    [found] = PointInTime([SnapshotRows(TABLE, Snapshot("events", 0, "", len(rows)), rows)]).join(spine, [view]).to_pylist()
     return dict(found)
 
 
@@ -208,7 +208,7 @@ def test_columns_of_every_odd_name_have_their_own_values(table_name: str) -> Non
     ]
     views.append(nr.FeatureView("plain", table, entity="the city", latest=ODD, ttl="1h"))
     spine = pa.table({"the city": ["x"], "_at": times([10])})
-    [found] = PointInTime([Facts(table, Snapshot(table_name, 0, "", 3), rows)]).join(spine, views).to_pylist()
+    [found] = PointInTime([SnapshotRows(table, Snapshot(table_name, 0, "", 3), rows)]).join(spine, views).to_pylist()
     expected: dict[str, float] = {}
     for name, (first, high, last) in values.items():
         expected |= {f"sum of {name}": first + high + last, f"min of {name}": first, f"last of {name}": last, f"n of {name}": 3}
@@ -230,7 +230,7 @@ def test_an_entity_or_a_key_may_have_any_odd_name(name: str) -> None:
     )
     view = nr.FeatureView("v", table, entity=name, aggregate={"total": nr.total("value", window="1h")}, latest=["value"], ttl="1h")
     spine = pa.table({name: [1, 2, 3], "_at ": [0, 0, 0], "_at" if name != "_at" else "when": times([10] * 3)})
-    facts = Facts(table, Snapshot("t", 0, "", 4), rows)
+    facts = SnapshotRows(table, Snapshot("t", 0, "", 4), rows)
     if name in ("_at", "_key"):
         with pytest.raises(BadName, match=name):
             PointInTime([facts]).spine(table, timedelta(), START, START + timedelta(days=1))
@@ -246,13 +246,13 @@ def test_a_spine_may_not_have_a_column_where_predictions_have_their_times_and_ke
     table = nr.Table("t", nr.files("none.parquet"), key="id", event_time="happened")
     rows = pa.table({"id": [1], "happened": times([1]), name: [1]})
     with pytest.raises(BadName, match=name):
-        PointInTime([Facts(table, Snapshot("t", 0, "", 1), rows)]).spine(table, timedelta(), START, START + timedelta(days=1))
+        PointInTime([SnapshotRows(table, Snapshot("t", 0, "", 1), rows)]).spine(table, timedelta(), START, START + timedelta(days=1))
 
 
 def test_a_spine_keeps_columns_that_differ_in_case_and_types_as_they_are() -> None:
     table = nr.Table("t", nr.files("none.parquet"), key="Id", event_time="happened")
     rows = pa.table({"Id": [2, 1], "happened": times([1, 1]), "iD": ["b", "a"], "kind": pa.array(["x", "y"]).dictionary_encode()})
-    found = PointInTime([Facts(table, Snapshot("t", 0, "", 2), rows)]).spine(table, timedelta(), START, START + timedelta(days=1))
+    found = PointInTime([SnapshotRows(table, Snapshot("t", 0, "", 2), rows)]).spine(table, timedelta(), START, START + timedelta(days=1))
     assert [(row["Id"], row["iD"], row["kind"], row["_key"]) for row in found.to_pylist()] == [(1, "a", "y", "1"), (2, "b", "x", "2")]
     assert found.schema.field("kind").type == rows.schema.field("kind").type
 
@@ -261,5 +261,7 @@ def test_features_that_differ_in_case_or_have_odd_names_are_kept_apart() -> None
     rows = pa.table({"id": ["a"], "city": ["x"], "happened": times([1]), "x": [4.0]})
     names = ["A", "a", "_q", "__noria_query", 'quo"te', "new\nline", "select"]
     view = nr.FeatureView("v", TABLE, entity="city", aggregate={n: nr.total(f"x + {i}", window="1h") for i, n in enumerate(names)})
-    found = PointInTime([Facts(TABLE, Snapshot("events", 0, "", 1), rows)]).join(pa.table({"city": ["x"], "_at": times([2])}), [view])
+    found = PointInTime([SnapshotRows(TABLE, Snapshot("events", 0, "", 1), rows)]).join(
+        pa.table({"city": ["x"], "_at": times([2])}), [view]
+    )
     assert found.to_pylist() == [{name: 4.0 + i for i, name in enumerate(names)}]

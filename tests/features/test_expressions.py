@@ -11,7 +11,7 @@ import pytest
 import noria as nr
 from noria.core.errors import NoriaError
 from noria.data.contract import UnknownColumn
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.check import check_views
 from noria.features.expressions import NotANumber, NotRowWise
 from noria.features.point_in_time import PointInTime
@@ -42,8 +42,8 @@ ROW = {
 SPINE = pa.table({"city": ["x"], "_at": pa.array([NOW + timedelta(hours=1)], UTC_US)})
 
 
-def facts(**columns: pa.Array) -> Facts:
-    return Facts(TABLE, Snapshot("events", 0, "", 1), pa.table(ROW | columns))
+def facts(**columns: pa.Array) -> SnapshotRows:
+    return SnapshotRows(TABLE, Snapshot("events", 0, "", 1), pa.table(ROW | columns))
 
 
 def latest(expression: str, **columns: pa.Array) -> Any:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import noria as nr
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.keys import IncomparableKeys, KeyColumn, in_type, key_texts, kind_of, require_comparable
 from noria.features.online import entity_keys
 from noria.features.point_in_time import PointInTime
@@ -107,7 +107,7 @@ def joined(spine: pa.Array, entities: pa.Array) -> list[list[int]]:
     at = pa.array([MOMENT] * n, pa.timestamp("us", tz="UTC"))
     table = nr.Table("events", nr.files("none"), key="id", event_time="at")
     rows = pa.table({"id": list(range(n)), "entity": entities, "at": at, "one": [1] * n})
-    engine = PointInTime([Facts(table, Snapshot("events", 0, "", n), rows)])
+    engine = PointInTime([SnapshotRows(table, Snapshot("events", 0, "", n), rows)])
     asked = pa.table({"entity": spine, "_at": pa.array([MOMENT] * len(spine), pa.timestamp("us", tz="UTC"))})
     found = []
     for freshness in (None, "15m"):

@@ -15,7 +15,7 @@ import noria as nr
 from noria.core.clock import since_epoch
 from noria.core.errors import UserMistake
 from noria.data.contract import UnknownColumn
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.keys import IncomparableKeys, KeysOfOtherLength
 from noria.features.label import BadLabel, Label, Outcomes
 from noria.features.point_in_time import PointInTime
@@ -29,20 +29,22 @@ def day(number: int) -> datetime:
     return START + timedelta(days=number)
 
 
-def returns(keys: dict[str, Any], returned: Any, known: list[int] | None = None, gone: list[bool] | None = None) -> Facts:
+def returns(keys: dict[str, Any], returned: Any, known: list[int] | None = None, gone: list[bool] | None = None) -> SnapshotRows:
     columns = {**keys, "returned": returned}
     rows = pa.table({name: values if isinstance(values, pa.Array) else pa.array(values) for name, values in columns.items()})
     at = pa.array([START] * rows.num_rows, UTC_US)
     told = at if known is None else pa.array([day(n) for n in known], UTC_US)
     rows = rows.append_column("at", at).append_column("known", told).append_column("gone", pa.array(gone or [False] * rows.num_rows))
     table = nr.Table("returns", nr.files("none"), key=tuple(keys), event_time="at", known_at="known", deleted="gone")
-    return Facts(table, Snapshot("returns", 0, "", rows.num_rows), rows)
+    return SnapshotRows(table, Snapshot("returns", 0, "", rows.num_rows), rows)
 
 
-def orders(keys: dict[str, Any]) -> Facts:
+def orders(keys: dict[str, Any]) -> SnapshotRows:
     rows = pa.table(keys)
     rows = rows.append_column("at", pa.array([START] * rows.num_rows, UTC_US))
-    return Facts(nr.Table("orders", nr.files("none"), key=tuple(keys), event_time="at"), Snapshot("orders", 0, "", rows.num_rows), rows)
+    return SnapshotRows(
+        nr.Table("orders", nr.files("none"), key=tuple(keys), event_time="at"), Snapshot("orders", 0, "", rows.num_rows), rows
+    )
 
 
 def outcomes(returned: Any, positive: Any = 1) -> list[float]:

@@ -10,7 +10,7 @@ import pytest
 
 import noria as nr
 from noria.core.clock import since_epoch
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.point_in_time import PointInTime
 from noria.features.skew import Served, measure_skew
 
@@ -23,10 +23,10 @@ def amount(rows: pa.Table) -> dict[str, np.ndarray]:
     return {"amount": rows.column("paid").to_numpy()}
 
 
-def orders(keys: dict[str, pa.Array]) -> Facts:
+def orders(keys: dict[str, pa.Array]) -> SnapshotRows:
     n = len(next(iter(keys.values())))
     rows = pa.table({**keys, "paid": [10.0 + i for i in range(n)], "at": pa.array([START] * n, UTC_US)})
-    return Facts(nr.Table("orders", nr.files("none"), key=tuple(keys), event_time="at"), Snapshot("orders", 0, "", n), rows)
+    return SnapshotRows(nr.Table("orders", nr.files("none"), key=tuple(keys), event_time="at"), Snapshot("orders", 0, "", n), rows)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import noria as nr
 from events import TABLE, events, facts, moment, spine_of, spines, view
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.check import check_views
 from noria.features.point_in_time import PointInTime
 from noria.features.view import ViewFailed
@@ -71,7 +71,7 @@ def test_both_engines_keep_the_digits_of_great_numbers(session: Any, entity: Any
         ttl=window,
         closed=closed,
     )
-    known = Facts(table, Snapshot("select", 0, "", 4), rows)
+    known = SnapshotRows(table, Snapshot("select", 0, "", 4), rows)
     spine = pa.table({"city": ["ams"] * 4, "_at": minute})
     duckdb = PointInTime([known]).join(spine, [view]).to_pydict()
     spark = SparkPointInTime([known], session).join(spine, [view]).to_pydict()

@@ -14,7 +14,7 @@ import pytest
 import noria as nr
 from noria.core.errors import UserMistake
 from noria.core.files import LocalFiles
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.check import check_keys
 from noria.features.label import NotYesOrNo, Outcomes
 from noria.features.offline import OfflineFeatures
@@ -25,11 +25,11 @@ NOW = START + timedelta(days=30)
 COUNTS = np.random.default_rng(1).poisson(50, 500)
 
 
-def facts(name: str, rows: dict[str, Any]) -> Facts:
+def facts(name: str, rows: dict[str, Any]) -> SnapshotRows:
     count = len(rows["id"])
     at = pa.array([START + timedelta(hours=i % 600) for i in range(count)], pa.timestamp("us", tz="UTC"))
     table = nr.Table(name, nr.files("none"), key="id", event_time="at")
-    return Facts(table, Snapshot(name, 0, "", count), pa.table({**rows, "at": at}))
+    return SnapshotRows(table, Snapshot(name, 0, "", count), pa.table({**rows, "at": at}))
 
 
 def trained_on(

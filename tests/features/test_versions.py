@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import noria as nr
-from noria.data.table import Facts, Snapshot, microseconds_of
+from noria.data.table import Snapshot, SnapshotRows, microseconds_of
 from noria.features.point_in_time import PointInTime
 from noria.features.versions import ENTER, EVENT, NEVER, RANK, SUPERSEDED, versions_of
 
@@ -30,7 +30,7 @@ def table(values: list[float], *, happened: list[int], known: list[int], ids: li
 
 def latest(rows: pa.Table, order: list[int] | None, second: int = 100) -> float | None:
     view = nr.FeatureView("v", TABLE, entity="city", latest=["value"], ttl="1h")
-    known = Facts(TABLE, Snapshot("events", 0, "", len(rows)), rows, None if order is None else np.array(order))
+    known = SnapshotRows(TABLE, Snapshot("events", 0, "", len(rows)), rows, None if order is None else np.array(order))
     spine = pa.table({"city": ["x"], "_at": pa.array([datetime.fromtimestamp(SECOND + second, UTC)], pa.timestamp("us", tz="UTC"))})
     [found] = PointInTime([known]).join(spine, [view]).column("value").to_pylist()
     return found
@@ -57,7 +57,7 @@ def test_a_retraction_in_the_same_instant_counts_by_when_it_was_ingested() -> No
     retracted = nr.Table("events", nr.files("none.parquet"), key="id", event_time="happened", known_at="known", deleted="gone")
     rows = table([1.0, 2.0], happened=[10, 10], known=[20, 20]).append_column("gone", pa.array([False, True]))
     for order, left in (([1, 2], 0), ([2, 1], 1)):
-        found = versions_of(Facts(retracted, Snapshot("events", 0, "", 2), rows, np.array(order)), duckdb.connect())
+        found = versions_of(SnapshotRows(retracted, Snapshot("events", 0, "", 2), rows, np.array(order)), duckdb.connect())
         assert int((found.superseded > found.enter).sum()) == left
 
 
@@ -79,7 +79,7 @@ def test_an_event_some_nanoseconds_after_the_prediction_does_not_count(late: int
     rows = pa.table({"id": ["a"], "city": ["x"], "happened": pa.array([base + late], NS), "value": [1.0]})
     view = nr.FeatureView("v", event, entity="city", aggregate={"n": nr.count(window="1h")}, latest=["value"], ttl="1h")
     spine = pa.table({"city": ["x"] * 3, "_at": pa.array([base, base + late, base + 1000], NS)})
-    found = PointInTime([Facts(event, Snapshot("events", 0, "", 1), rows)]).join(spine, [view]).column("n").to_pylist()
+    found = PointInTime([SnapshotRows(event, Snapshot("events", 0, "", 1), rows)]).join(spine, [view]).column("n").to_pylist()
     assert found == [0, 0, 1]
 
 
@@ -87,7 +87,7 @@ def test_a_key_may_have_columns_that_differ_in_case() -> None:
     twins = nr.Table("events", nr.files("none.parquet"), key=("Id", "iD"), event_time="happened", known_at="known")
     rows = table([1.0, 2.0, 3.0], happened=[1, 2, 3], known=[1, 2, 3]).rename_columns(["Id", "city", "value", "happened", "known"])
     rows = rows.append_column("iD", pa.array([1, 2, 1]))
-    found = versions_of(Facts(twins, Snapshot("events", 0, "", 3), rows), duckdb.connect())
+    found = versions_of(SnapshotRows(twins, Snapshot("events", 0, "", 3), rows), duckdb.connect())
     assert (found.superseded < 2**62).tolist() == [True, False, False]
 
 
@@ -124,7 +124,7 @@ def test_versions_are_what_the_rule_makes_of_them_one_by_one(found: list[Fact], 
     )
     rows = rows.append_column("gone", pa.array([f[4] for f in found], pa.bool_()))
     order = np.array([f[3] for f in found], np.int64) if ordered else None
-    versions = versions_of(Facts(made, Snapshot("events", 0, "", len(rows)), rows, order), CON)
+    versions = versions_of(SnapshotRows(made, Snapshot("events", 0, "", len(rows)), rows, order), CON)
     expected = by_hand(found, ordered=ordered, deleting=deleting)
     assert versions.rows.column("value").to_pylist() == [float(row) for row, _ in expected]
     assert versions.superseded.tolist() == [superseded for _, superseded in expected]

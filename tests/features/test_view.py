@@ -17,7 +17,7 @@ from noria.core.files import LocalFiles
 from noria.core.ids import digest
 from noria.core.names import BadName
 from noria.data.ingest import facts, push
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.check import check_keys
 from noria.features.feature_set import FeatureSet
 from noria.features.label import Label
@@ -45,7 +45,7 @@ def rows(*minutes: float) -> pa.Table:
 
 
 def joined(table: pa.Table, moment: pa.Array, **view: Any) -> list[dict[str, Any]]:
-    known = Facts(TABLE, Snapshot("events", 0, "", table.num_rows), table)
+    known = SnapshotRows(TABLE, Snapshot("events", 0, "", table.num_rows), table)
     spine = pa.table({"city": ["x"] * len(moment), "_at": moment})
     return PointInTime([known]).join(spine, [nr.FeatureView("v", TABLE, **({"entity": "city"} | view))]).to_pylist()
 

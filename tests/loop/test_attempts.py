@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from noria.core.clock import ReplayClock
 from noria.data.ingest import ingest
-from noria.loop.attempts import GROWTH, MOST
+from noria.loop.attempts import GROWTH, MAX_ATTEMPTS
 from noria.loop.controller import train_now
 from noria.loop.decide import REST
 from noria.loop.project import load_project
@@ -157,10 +157,10 @@ def test_an_action_is_given_up_after_its_last_attempt_and_nothing_is_decided_for
     assert shop.last_decision().attempts == 2
     assert shop.last_decision().next_at == db.since_epoch(shop.clock.now() + timedelta(minutes=GROWTH))
     with closing(shop.workspace.catalog()) as catalog, catalog.amending() as c:
-        c.execute(sa.update(db.decisions).where(db.decisions.c.attempts == 2).values(attempts=MOST - 1))
+        c.execute(sa.update(db.decisions).where(db.decisions.c.attempts == 2).values(attempts=MAX_ATTEMPTS - 1))
     shop.later(timedelta(minutes=GROWTH))
     given_up = shop.last_decision()
-    assert (given_up.attempts, given_up.failed, given_up.done) == (MOST, True, False)
+    assert (given_up.attempts, given_up.failed, given_up.done) == (MAX_ATTEMPTS, True, False)
     shop.be("good")
     assert shop.later(REST - timedelta(minutes=1)).actions == []
     assert len(shop.open_actions()) == 1

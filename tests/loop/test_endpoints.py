@@ -21,7 +21,7 @@ from noria.evidence.monitoring import monitor_figures
 from noria.evidence.replay import Replayed, write_report
 from noria.evidence.status import status
 from noria.loop.history import take_over
-from noria.loop.incidents import Outbox, open_elsewhere
+from noria.loop.incidents import Recipients, open_finding
 from noria.loop.project import Project, load_project
 from noria.loop.replay import Span, comparison, open_worlds, replay
 from noria.loop.workspace import Workspace
@@ -107,7 +107,7 @@ def test_status_monitors_and_explanations_show_each_endpoint_its_own(together: t
     for name in ("again", "project"):
         finding = Finding("data_quality", "price", SPAN.end, "page", "words", "fix", {})
         for world in (found["again"].worlds[0], found["again"].home):
-            open_elsewhere(world.catalog, name, finding, SPAN.end, Outbox())
+            open_finding(world.catalog, name, finding, SPAN.end, Recipients())
     shown = status(project, Workspace.of(project.folder, project.settings))
     by_name = {e["name"]: e for e in shown["endpoints"]}
     for name, each in found.items():

@@ -13,35 +13,35 @@ from hypothesis import strategies as st
 
 from noria.evidence.figures import findings
 from noria.loop.incidents import (
-    Outbox,
+    Recipients,
     UnknownFinding,
     acknowledge,
     digest,
     mute,
-    note,
-    open_elsewhere,
+    open_finding,
     resolve,
     send_due,
+    sync_findings,
     undelivered,
 )
-from noria.monitoring.alerts import ChannelFailed, Notice
+from noria.monitoring.alerts import Alert, ChannelFailed
 from noria.monitoring.findings import KINDS, Finding, Kind, Observed
 from noria.stores.catalog import Catalog
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-OUTBOX = Outbox(("one", "two"))
+OUTBOX = Recipients(("one", "two"))
 
 
 class Phone:
     """A channel that remembers, and fails as told."""
 
     def __init__(self) -> None:
-        self.heard: list[Notice] = []
+        self.heard: list[Alert] = []
         self.down = False
         self.pause: timedelta | None = None
 
-    def send(self, told: Notice) -> None:
+    def send(self, told: Alert) -> None:
         if self.down:
             raise ChannelFailed("phone", "nobody picks up", self.pause)
         self.heard.append(told)
@@ -63,8 +63,8 @@ def seen(*given: Finding, judged: tuple[Kind, ...] = KINDS) -> Observed:
     return Observed(given, frozenset(judged))
 
 
-def see(catalog: Catalog, now: datetime, *given: Finding, judged: tuple[Kind, ...] = KINDS, outbox: Outbox = OUTBOX) -> None:
-    note(catalog, "shop", "c1", seen(*given, judged=judged), now, outbox)
+def see(catalog: Catalog, now: datetime, *given: Finding, judged: tuple[Kind, ...] = KINDS, recipients: Recipients = OUTBOX) -> None:
+    sync_findings(catalog, "shop", "c1", seen(*given, judged=judged), now, recipients)
 
 
 def still_open(catalog: Catalog) -> list[str]:
@@ -107,13 +107,13 @@ def test_what_could_not_be_judged_is_not_over(catalog: Catalog) -> None:
 
 def test_one_cause_is_one_incident_and_resolved_with_its_last_finding(catalog: Catalog) -> None:
     phone = Phone()
-    see(catalog, NOW, found("price"), found("qty"), outbox=Outbox(("one",)))
-    see(catalog, NOW + HOUR, found("price"), found("log_loss", "performance", NOW + HOUR), outbox=Outbox(("one",)))
+    see(catalog, NOW, found("price"), found("qty"), recipients=Recipients(("one",)))
+    see(catalog, NOW + HOUR, found("price"), found("log_loss", "performance", NOW + HOUR), recipients=Recipients(("one",)))
     assert len({f["incident"] for f in findings(catalog)}) == 1
     send_due(catalog, lambda _: phone, NOW + HOUR, 30)
     assert [told.event for told in phone.heard] == ["opened"] * 3
     assert phone.heard[1].summary.startswith("also: ")
-    see(catalog, NOW + DAY, outbox=Outbox(("one",)))
+    see(catalog, NOW + DAY, recipients=Recipients(("one",)))
     send_due(catalog, lambda _: phone, NOW + DAY, 30)
     assert [told.event for told in phone.heard].count("resolved") == 1
 
@@ -122,7 +122,7 @@ def test_people_acknowledge_mute_and_resolve(catalog: Catalog) -> None:
     phone = Phone()
     see(catalog, NOW, found("price"))
     acknowledge(catalog, "price", "ada", NOW, OUTBOX)
-    acknowledge(catalog, "shop/c1/fault/pri", "ada", NOW, OUTBOX)
+    acknowledge(catalog, "shop/c1/data_quality/pri", "ada", NOW, OUTBOX)
     mute(catalog, "price", "ada", 3 * DAY, "known", NOW)
     resolve(catalog, "price", "ada", NOW + HOUR, OUTBOX)
     see(catalog, NOW + 2 * HOUR, found("price"))
@@ -137,7 +137,7 @@ def test_people_acknowledge_mute_and_resolve(catalog: Catalog) -> None:
     send_due(catalog, lambda _: phone, NOW + 5 * DAY, 30)
     assert [told.event for told in phone.heard[before:]] == ["opened"] * 2  # the mute has expired
     with pytest.raises(UnknownFinding, match="did you mean"):
-        acknowledge(catalog, "shop/c1/fault/prise/20240306T0000", "ada", NOW, OUTBOX)
+        acknowledge(catalog, "shop/c1/data_quality/prise/20240306T0000", "ada", NOW, OUTBOX)
 
 
 def test_a_channel_that_is_down_loses_nothing_and_holds_up_no_other(catalog: Catalog) -> None:
@@ -161,15 +161,15 @@ def test_a_channel_that_is_down_loses_nothing_and_holds_up_no_other(catalog: Cat
 
 
 def test_what_ended_is_never_told_before_what_opened(catalog: Catalog) -> None:
-    phone, outbox = Phone(), Outbox(("one",))
+    phone, recipients = Phone(), Recipients(("one",))
     phone.down = True
-    see(catalog, NOW, found(), outbox=outbox)
+    see(catalog, NOW, found(), recipients=recipients)
     send_due(catalog, lambda _: phone, NOW, 30)  # fails: again in a minute
     send_due(catalog, lambda _: phone, NOW + timedelta(seconds=61), 30)  # fails: again in two
     phone.down = False
     later = NOW + timedelta(seconds=90)
-    see(catalog, later, outbox=outbox)
-    note(catalog, "other", "c1", seen(found("qty")), later, outbox)
+    see(catalog, later, recipients=recipients)
+    sync_findings(catalog, "other", "c1", seen(found("qty")), later, recipients)
     assert send_due(catalog, lambda _: phone, later, 30).sent == 1  # of another incident, which waits for nothing
     send_due(catalog, lambda _: phone, NOW + timedelta(minutes=5), 30)
     assert [(told.endpoint, told.event) for told in phone.heard] == [("other", "opened"), ("shop", "opened"), ("shop", "resolved")]
@@ -178,7 +178,7 @@ def test_what_ended_is_never_told_before_what_opened(catalog: Catalog) -> None:
 def test_a_channel_is_asked_again_later_and_later_or_when_it_says(catalog: Catalog) -> None:
     phone = Phone()
     phone.down, phone.pause = True, timedelta(seconds=17)
-    see(catalog, NOW, found(), outbox=Outbox(("one",)))
+    see(catalog, NOW, found(), recipients=Recipients(("one",)))
     assert send_due(catalog, lambda _: phone, NOW, 30).failing
     assert not send_due(catalog, lambda _: phone, NOW + timedelta(seconds=16), 30).failing
     phone.pause = None
@@ -190,7 +190,7 @@ def test_a_channel_is_asked_again_later_and_later_or_when_it_says(catalog: Catal
 
 def test_no_more_than_so_many_an_hour_and_the_rest_later(catalog: Catalog) -> None:
     phone = Phone()
-    see(catalog, NOW, *[found(f"c{n}") for n in range(50)], outbox=Outbox(("one",)))
+    see(catalog, NOW, *[found(f"c{n}") for n in range(50)], recipients=Recipients(("one",)))
     assert send_due(catalog, lambda _: phone, NOW, 30).sent == 30
     assert send_due(catalog, lambda _: phone, NOW + timedelta(minutes=30), 30).sent == 0
     assert send_due(catalog, lambda _: phone, NOW + timedelta(minutes=61), 30).sent == 20
@@ -198,7 +198,7 @@ def test_no_more_than_so_many_an_hour_and_the_rest_later(catalog: Catalog) -> No
 
 def test_the_watcher_and_the_controller_do_not_open_the_same_thing_twice(catalog: Catalog) -> None:
     for hour in range(3):
-        open_elsewhere(catalog, "project", found("loop", "stalled", NOW + hour * HOUR), NOW + hour * HOUR, OUTBOX)
+        open_finding(catalog, "project", found("loop", "stalled", NOW + hour * HOUR), NOW + hour * HOUR, OUTBOX)
     assert still_open(catalog) == ["loop"]
 
 
@@ -206,7 +206,7 @@ def test_the_digest_comes_once_a_day(catalog: Catalog) -> None:
     phone = Phone()
     see(catalog, NOW, found())
     for hour in range(30):
-        digest(catalog, "shop", NOW + hour * HOUR, Outbox(("one",)))
+        digest(catalog, "shop", NOW + hour * HOUR, Recipients(("one",)))
     send_due(catalog, lambda _: phone, NOW + 30 * HOUR, 30)
     assert [told.event for told in phone.heard].count("digest") == 2
     assert "1 still open" in next(told.summary for told in phone.heard if told.event == "digest")
@@ -226,7 +226,7 @@ def test_whatever_happens_every_opening_is_told_and_every_incident_ends(
         now += 2 * HOUR
         begun |= dict.fromkeys(subjects - before, now)
         phone.down = down
-        see(catalog, now, *[found(name, since=begun[name]) for name in sorted(subjects)], outbox=Outbox(("one",)))
+        see(catalog, now, *[found(name, since=begun[name]) for name in sorted(subjects)], recipients=Recipients(("one",)))
         send_due(catalog, lambda _: phone, now, 1000)
         before = subjects
     send_due(catalog, lambda _: phone, now + 2 * HOUR, 1000)

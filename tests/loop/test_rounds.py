@@ -59,7 +59,7 @@ def until(true: Callable[[], bool], seconds: float) -> float:
 
 def look(shop: Path, now: datetime) -> dict[str, str]:
     project = load_project(shop)
-    return watch(project, Workspace.of(shop, project.settings), now, timedelta(seconds=30)).dead
+    return watch(project, Workspace.of(shop, project.settings), now, timedelta(seconds=30)).stalled
 
 
 def test_a_stage_that_is_frozen_is_told_by_another_process_and_over_when_it_goes_on(shop: Path) -> None:

@@ -18,12 +18,12 @@ from aiosmtpd.controller import Controller
 
 from noria.core.errors import UserMistake
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import Channel, ChannelFailed, Event, NoSecret, Notice, open_channel, pause_after
+from noria.monitoring.alerts import Alert, Channel, ChannelFailed, Event, NoSecret, open_channel, pause_after
 
 
-def notice(event: Event = "opened", severity: str = "page") -> Notice:
+def alert(event: Event = "opened", severity: str = "page") -> Alert:
     words = "price: 20% are nulls, since 2024-03-01 <!channel> & more"
-    return Notice(
+    return Alert(
         event, "shop/17", "shop", severity, "2024-03-02T00:00:00Z", words, ("one", "two"), "look at the table orders", {"share": 0.2}
     )
 
@@ -104,32 +104,32 @@ def test_pagerduty_is_triggered_acknowledged_and_resolved_under_one_key(web: Rec
     channel = pagerduty(web)
     events: tuple[Event, ...] = ("opened", "acknowledged", "resolved", "digest")
     for event in events:
-        channel.send(notice(event))
+        channel.send(alert(event))
     sent = [json.loads(body) for _, _, body in web.requests]
     assert [s["event_action"] for s in sent] == ["trigger", "acknowledge", "resolve"]
     assert {s["dedup_key"] for s in sent} == {"shop/17"}
     assert sent[0]["payload"]["severity"] == "critical"
-    channel.send(notice(severity="inform"))
+    channel.send(alert(severity="inform"))
     assert json.loads(web.requests[-1][2])["payload"]["severity"] == "warning"
 
 
 def test_slack_gets_a_message_in_which_nothing_is_taken_for_a_mention(web: Received) -> None:
-    slack(web).send(notice())
+    slack(web).send(alert())
     sent = json.loads(web.requests[0][2])
     assert "shop" in sent["text"]
     assert "<!channel>" not in json.dumps(sent)
     assert "&lt;!channel&gt; &amp; more" in sent["text"]
-    slack(web).send(Notice("digest", "i", "shop", "inform", "t", "s", tuple(f"line {i}" for i in range(2000))))
+    slack(web).send(Alert("digest", "i", "shop", "inform", "t", "s", tuple(f"line {i}" for i in range(2000))))
 
 
 def test_a_webhook_can_tell_who_speaks_and_that_it_hears_it_again(web: Received) -> None:
     channel = webhook(web)
-    channel.send(notice())
-    channel.send(notice())
+    channel.send(alert())
+    channel.send(alert())
     (_, first, body), (_, again, _) = web.requests
     assert first["X-Noria-Signature"] == "sha256=" + hmac.new(b"k", body, hashlib.sha256).hexdigest()
     assert first["Idempotency-Key"] == again["Idempotency-Key"]
-    assert Notice.from_dict(json.loads(body)) == notice()
+    assert Alert.from_dict(json.loads(body)) == alert()
 
 
 @pytest.mark.parametrize("make", [slack, pagerduty, webhook])
@@ -141,7 +141,7 @@ def test_what_is_not_taken_is_said_with_the_pause_that_was_asked_for(
 ) -> None:
     web.answers.append((status, headers, b"no"))
     with pytest.raises(ChannelFailed) as failed:
-        make(web).send(notice())
+        make(web).send(alert())
     assert failed.value.pause == (None if pause is None else timedelta(seconds=pause))
     assert len(web.requests) == 1  # no redirect was followed
     assert "services" not in str(failed.value)
@@ -154,7 +154,7 @@ def test_a_server_that_is_not_there_is_said_without_the_secret(make: Any) -> Non
     channel = make(server)
     server.close()
     with pytest.raises(ChannelFailed) as failed:
-        channel.send(notice())
+        channel.send(alert())
     assert "services" not in str(failed.value)
 
 
@@ -187,8 +187,8 @@ def mail(**options: Any) -> Iterator[tuple[AlertSettings, list[Any]]]:
 def test_email_goes_to_everybody_in_one_thread_an_incident() -> None:
     with mail() as (settings, received):
         channel = open_channel("email", settings, {})
-        channel.send(notice())
-        channel.send(notice("resolved"))
+        channel.send(alert())
+        channel.send(alert("resolved"))
     assert received[0].rcpt_tos == ["a@example.org", "b@example.org"]
     texts = [envelope.content.decode() for envelope in received]
     assert "[shop] opened: price: 20% are nulls" in texts[0]
@@ -199,11 +199,11 @@ def test_email_goes_to_everybody_in_one_thread_an_incident() -> None:
 def test_a_refusal_by_the_mail_server_is_a_failure_and_no_password_goes_in_the_clear() -> None:
     with mail(answer="451 later") as (settings, _):
         with pytest.raises(ChannelFailed, match="451"):
-            open_channel("email", settings, {}).send(notice())
+            open_channel("email", settings, {}).send(alert())
         with pytest.raises(ChannelFailed, match="STARTTLS"):
-            open_channel("email", settings, {"NORIA_SMTP_PASSWORD": "hunter2"}).send(notice())
+            open_channel("email", settings, {"NORIA_SMTP_PASSWORD": "hunter2"}).send(alert())
     with pytest.raises(ChannelFailed):
-        open_channel("email", settings, {}).send(notice())
+        open_channel("email", settings, {}).send(alert())
 
 
 def test_a_channel_without_its_secret_or_name_is_refused_with_what_to_do() -> None:
@@ -215,7 +215,7 @@ def test_a_channel_without_its_secret_or_name_is_refused_with_what_to_do() -> No
     with pytest.raises(UserMistake, match="email_to"):
         open_channel("email", AlertSettings(), {})
     with pytest.raises(UserMistake, match="web address"):
-        open_channel("slack", AlertSettings(), {"NORIA_SLACK_URL": "file:///etc/passwd"}).send(notice())
+        open_channel("slack", AlertSettings(), {"NORIA_SLACK_URL": "file:///etc/passwd"}).send(alert())
 
 
 def test_pauses_grow_to_an_hour() -> None:

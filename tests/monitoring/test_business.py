@@ -83,7 +83,7 @@ def test_what_can_not_be_drawn_is_unknown() -> None:
 
 def test_a_project_declares_metrics_and_the_loop_reads_them(tmp_path: Path) -> None:
     declared = 'metrics=[nr.BusinessMetric("mean price", "SELECT avg(price) FROM predictions", by=20), ' + (
-        'nr.BusinessMetric("returns", "SELECT avg(outcome) FROM outcomes", by=0.2), nr.Metric("odd", "SELECT nothing", by=1)], '
+        'nr.BusinessMetric("returns", "SELECT avg(outcome) FROM outcomes", by=0.2), nr.BusinessMetric("odd", "SELECT nothing", by=1)], '
     )
     module = edited(MODULE, {"false_alarms_per_year=6, ": f"false_alarms_per_year=6, {declared}"})
     settings = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-29T00:00:00Z"})

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from noria.cli.app import app
 from noria.core.clock import since_epoch
 from noria.evidence.table_report import render_table_report, table_figures
-from noria.monitoring.cut import NotJudged
 from noria.monitoring.misdated import are_few, body, written
 from noria.monitoring.table import TableReading, judge_table
+from noria.monitoring.windowed_table import NotJudged
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS, ROWS, BROKEN, REFERENCE = 45, 60, 41, 25

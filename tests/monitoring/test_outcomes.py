@@ -10,7 +10,7 @@ from scipy.special import expit
 from noria.core.health import Healthy, Unhealthy, Unknown
 from noria.evaluation.metrics import log_losses
 from noria.monitoring.expected import Expected, calibrate, expect, read_expected
-from noria.monitoring.maturity import learn_maturity
+from noria.monitoring.label_delay import learn_maturity
 from noria.monitoring.monitor import Tolerance
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -106,7 +106,10 @@ def test_a_kill_while_the_database_is_made_leaves_none_that_cannot_be_opened(tmp
 
 def test_processes_that_begin_at_once_make_one_database(tmp_path: Path) -> None:
     """The first trainings of two endpoints end at the same moment."""
-    make = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_tracking as t; t.log(t.tracking(pathlib.Path(sys.argv[2])), sys.argv[3])"
+    make = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_tracking as t; "
+        "t.log(t.tracking(pathlib.Path(sys.argv[2])), sys.argv[3])"
+    )
     command: list[Any] = [sys.executable, "-c", make, Path(__file__).parent, tmp_path]
     processes = [subprocess.Popen([*command, f"run {i}"], stderr=subprocess.PIPE, text=True) for i in range(3)]
     assert [(p.communicate()[1], p.returncode) for p in processes] == [("", 0)] * 3

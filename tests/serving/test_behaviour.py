@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 from noria.core.clock import SystemClock
 from noria.core.files import LocalFiles
 from noria.serving.cache import AnswerCache
-from noria.serving.log.kept import Kept, UnknownField
+from noria.serving.log.log_filter import LogFilter, UnknownField
 from noria.serving.log.segments import Predictions, read_segment
 from noria.serving.observe.failures import FAILURES_FILE, failed_between
 from noria.serving.protocol.arrow import STREAM
@@ -199,7 +199,7 @@ def test_models_beyond_the_budget_are_opened_when_they_are_asked_for(tmp_path: P
     champion = make_bundle(tmp_path / "bundles", 50.0).path
     server = Standalone(tmp_path / "server", champion, order={"others": others}, models_mb=2.5 * megabytes)
     try:
-        assert len(server.http("GET", "/status")[1]["asleep"]) == 3
+        assert len(server.http("GET", "/status")[1]["unloaded"]) == 3
         asked = 0
         for _ in range(3):
             for i in range(4):
@@ -208,7 +208,7 @@ def test_models_beyond_the_budget_are_opened_when_they_are_asked_for(tmp_path: P
                 asked += 1
         state = server.http("GET", "/status")[1]
         assert len(state["endpoints"]) == 2
-        assert len(state["asleep"]) == 3
+        assert len(state["unloaded"]) == 3
         assert server.http("POST", "/predict/m9", BODY)[0] == 404
         server.stop()
     finally:
@@ -310,8 +310,8 @@ def test_sampling_leaves_rows_out_and_counts_them_and_redaction_reaches_no_disk(
 
 def test_what_is_not_a_field_cannot_be_redacted() -> None:
     with pytest.raises(UnknownField, match="did you mean 'b'"):
-        Kept(redact=["bb"]).require(FEATURES)
-    Kept(redact=["b", "key"]).require(FEATURES)
+        LogFilter(redact=["bb"]).require(FEATURES)
+    LogFilter(redact=["b", "key"]).require(FEATURES)
 
 
 def test_a_server_refuses_to_begin_where_a_field_to_be_redacted_is_misspelt(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_server_refuses_to_begin_where_a_field_to_be_redacted_is_misspelt(tmp_
 def test_redaction_follows_the_features_of_each_model() -> None:
     one = np.zeros(1, np.int64)
     made = Predictions(["i"], ["k"], ["champion"], ["b"], one, one.astype(np.int32), np.array([[1.0, 2.0]], np.float32), np.zeros(1))
-    kept = Kept(redact=["b"])
+    kept = LogFilter(redact=["b"])
     for features, expected in ((("a", "b"), [1.0, None]), (("b", "a"), [None, 2.0]), (("c", "d"), [1.0, 2.0])):
         found = kept(made, features)
         assert found is not None
@@ -342,5 +342,5 @@ def test_sampling_takes_the_share_it_says(rows: int, share: float, received: int
         np.zeros((rows, 2), np.float32),
         np.zeros(rows),
     )
-    kept = Kept(share=share)(made, FEATURES)
+    kept = LogFilter(share=share)(made, FEATURES)
     assert abs((0 if kept is None else len(kept)) - share * rows) < 6 * np.sqrt(rows) / 2 + 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from noria.core.files import LocalFiles
-from noria.serving.deployment import Deployment
+from noria.serving.loaded_model import LoadedModel
 from noria.serving.log.segments import read_log
 from noria.serving.lookup import in_order_of
 from servers import Standalone, make_bundle, onnx_model
@@ -17,10 +17,10 @@ from servers import Standalone, make_bundle, onnx_model
 FOREVER = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
-def opened(root: Path, *features: str) -> Deployment:
+def opened(root: Path, *features: str) -> LoadedModel:
     width = len(features)
     model, rows = onnx_model(width=width), np.arange(2.0 * width).reshape(2, width).tolist()
-    return Deployment.open(make_bundle(root, model=model, features=features, rows=rows).path, LocalFiles())
+    return LoadedModel.open(make_bundle(root, model=model, features=features, rows=rows).path, LocalFiles())
 
 
 def test_what_reads_other_inputs_than_the_champion_is_not_scored_on_its_rows(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import h11
 import pytest
 
 from noria.serving.protocol.signature import BadRequest
-from noria.serving.transport.body import MOST_AROUND_CHUNKS, MOST_CHUNK_LINE, Chunked, TooLarge
-from noria.serving.transport.head import MOST_HEAD_BYTES, MOST_LINE_BYTES, BadHead, Head, HeadTooLarge, find_end, read_head
+from noria.serving.transport.body import MAX_AROUND_CHUNKS, MAX_CHUNK_LINE, Chunked, TooLarge
+from noria.serving.transport.head import MAX_HEAD_BYTES, MOST_LINE_BYTES, BadHead, Head, HeadTooLarge, find_end, read_head
 from servers import Standalone, make_bundle
 
 LIMIT = 100_000
@@ -310,7 +310,7 @@ FIELDS = [
         200,
     ),
     Row("9110 §5.1", "every character that a name may have", get(headers=HOST + b"!#$%&'*+-.^_`|~09azAZ: x\r\n"), 200),
-    bad_head("6585 §5", "headers that are too large", get(headers=HOST + b"X: " + b"a" * MOST_HEAD_BYTES + b"\r\n"), 431, "NR-547"),
+    bad_head("6585 §5", "headers that are too large", get(headers=HOST + b"X: " + b"a" * MAX_HEAD_BYTES + b"\r\n"), 431, "NR-547"),
     bad_head("6585 §5", "too many headers", get(headers=HOST + b"X: y\r\n" * 6_000), 431, "NR-547"),
     bad_head("6585 §5", "headers without an end", b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000, 431, "NR-547"),
     bad_head("9112 §3", "a line without an end", b"GET /" + b"a" * 20_000, 414, "NR-547"),
@@ -672,7 +672,7 @@ def ours(data: bytes) -> Head | BadRequest | None:
 
 
 def h11s(data: bytes) -> h11.Request | None:
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST_HEAD_BYTES)
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     connection.receive_data(data)
     try:
         event = connection.next_event()
@@ -777,7 +777,7 @@ def test_bounds_hold_to_the_byte() -> None:
     with pytest.raises(HeadTooLarge) as long:
         read_head(fits.replace(b"/a", b"/aa"))
     assert long.value.http_status == 414
-    filler = MOST_HEAD_BYTES - len(b"GET / HTTP/1.1\r\nHost: h\r\nX: \r\n\r\n")
+    filler = MAX_HEAD_BYTES - len(b"GET / HTTP/1.1\r\nHost: h\r\nX: \r\n\r\n")
     assert read_head(b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * filler + b"\r\n\r\n").headers[b"x"] == b"a" * filler
     with pytest.raises(HeadTooLarge) as large:
         read_head(b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * (filler + 1) + b"\r\n\r\n")
@@ -785,10 +785,10 @@ def test_bounds_hold_to_the_byte() -> None:
     assert Chunked(5).feed(b"5\r\nabcde\r\n0\r\n\r\nrest") == b"rest"
     with pytest.raises(TooLarge):
         Chunked(4).feed(b"5\r\n")
-    assert Chunked(5).feed(b"1;" + b"a" * (MOST_CHUNK_LINE - 2)) is None
+    assert Chunked(5).feed(b"1;" + b"a" * (MAX_CHUNK_LINE - 2)) is None
     with pytest.raises(HeadTooLarge):
-        Chunked(5).feed(b"1;" + b"a" * (MOST_CHUNK_LINE - 1))
-    trailers = b"0\r\nX: " + b"a" * (MOST_AROUND_CHUNKS - 5) + b"\r\n\r\n"
+        Chunked(5).feed(b"1;" + b"a" * (MAX_CHUNK_LINE - 1))
+    trailers = b"0\r\nX: " + b"a" * (MAX_AROUND_CHUNKS - 5) + b"\r\n\r\n"
     assert Chunked(5).feed(trailers) == b""
     with pytest.raises(HeadTooLarge):
         Chunked(5).feed(trailers.replace(b"X", b"XX"))

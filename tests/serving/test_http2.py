@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from noria.serving.transport.http2 import HEAD, MOST_FRAME, PREFACE, literal
+from noria.serving.transport.http2 import HEAD, MAX_FRAME, PREFACE, literal
 from servers import Standalone, make_bundle
 
 HEADERS = [
@@ -182,7 +182,7 @@ PROTOCOL, FLOW, CLOSED, SIZE, REFUSED, COMPRESSION, CALM = 1, 3, 5, 6, 7, 9, 11
 
 BROKEN = [
     ("not the preface", b"GET / HTTP/1.1\r\n\r\n" + b" " * 24, PROTOCOL),
-    ("a frame too large", PREFACE + frame(0, 0, 1, bytes(MOST_FRAME + 1)), SIZE),
+    ("a frame too large", PREFACE + frame(0, 0, 1, bytes(MAX_FRAME + 1)), SIZE),
     ("data on stream 0", PREFACE + SETTINGS + frame(0, 0, 0, b"x"), PROTOCOL),
     ("data on an idle stream", PREFACE + SETTINGS + frame(0, 0, 5, b"x"), PROTOCOL),
     ("headers on an even stream", PREFACE + SETTINGS + frame(1, 5, 2, BLOCK), PROTOCOL),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle
-from noria.serving.line import Line, Overloaded, Pace, Priority, TooLate, priority_of
-from noria.serving.protocol.signature import Asked, BadRequest
+from noria.serving.protocol.signature import BadRequest, PredictRequest
+from noria.serving.request_queue import CostModel, Overloaded, Priority, RequestQueue, TooLate, priority_of
 
 asks = st.lists(st.tuples(st.integers(1, 12), st.sampled_from(Priority), st.sampled_from([None, 0.5, 2.0]), st.booleans()), max_size=60)
 
@@ -29,8 +29,8 @@ class Asker:
         return self._gone
 
 
-def waiting(rows: int, deadline: float | None = None, *, gone: bool = False) -> Asked:
-    asked = Asked([(0.0,)] * rows)
+def waiting(rows: int, deadline: float | None = None, *, gone: bool = False) -> PredictRequest:
+    asked = PredictRequest([(0.0,)] * rows)
     asked.client, asked.deadline = Asker(gone), deadline
     return asked
 
@@ -41,9 +41,9 @@ def test_nothing_is_lost_repeated_or_counted_wrongly(
 ) -> None:
     """Whatever is put in and taken out in any order: what came in = what goes out + what waits + what was dropped."""
     now = 0.0
-    line = Line(lambda: now, most_rows=most, budget_seconds=1.0)
-    inside: list[Asked] = []
-    out: list[Asked] = []
+    line = RequestQueue(lambda: now, most_rows=most, budget_seconds=1.0)
+    inside: list[PredictRequest] = []
+    out: list[PredictRequest] = []
     pending = list(asked)
     for turn in [*turns, *([4] * 200)]:
         for _ in range(turn):
@@ -68,7 +68,7 @@ def test_nothing_is_lost_repeated_or_counted_wrongly(
 
 
 def test_the_urgent_go_first_and_the_others_in_their_order() -> None:
-    line = Line(lambda: 0.0, most_rows=2, budget_seconds=1.0)
+    line = RequestQueue(lambda: 0.0, most_rows=2, budget_seconds=1.0)
     names = {}
     for name, priority in (("a", 1), ("b", 2), ("c", 0), ("d", 2), ("e", 1)):
         names[name] = waiting(1)
@@ -81,7 +81,7 @@ def test_the_urgent_go_first_and_the_others_in_their_order() -> None:
 
 
 def test_when_the_line_fills_low_priority_is_refused_first_and_high_last() -> None:
-    line = Line(lambda: 0.0, most_rows=10, budget_seconds=1.0)
+    line = RequestQueue(lambda: 0.0, most_rows=10, budget_seconds=1.0)
 
     def fill(priority: Priority) -> int:
         while not line.full(priority):
@@ -96,7 +96,7 @@ def test_when_the_line_fills_low_priority_is_refused_first_and_high_last() -> No
 
 @given(st.floats(0, 0.01), st.floats(1e-5, 1e-3))
 def test_batches_fit_into_a_quarter_of_the_budget(fixed: float, each: float) -> None:
-    line = Line(lambda: 0.0, most_rows=128, budget_seconds=0.05)
+    line = RequestQueue(lambda: 0.0, most_rows=128, budget_seconds=0.05)
     for rows in (1, 2, 3, 5, 8, 13, 21, 34) * 16:
         line.saw(rows, fixed + each * rows)
     for _ in range(300):
@@ -108,7 +108,7 @@ def test_batches_fit_into_a_quarter_of_the_budget(fixed: float, each: float) -> 
 
 
 def test_a_first_batch_that_takes_long_has_nobody_refused() -> None:
-    line = Line(lambda: 0.0, most_rows=128, budget_seconds=0.05)
+    line = RequestQueue(lambda: 0.0, most_rows=128, budget_seconds=0.05)
     line.saw(1, 0.02)
     for _ in range(3):
         line.saw(10, 0.001)
@@ -117,7 +117,7 @@ def test_a_first_batch_that_takes_long_has_nobody_refused() -> None:
 
 @pytest.mark.parametrize("stall_at", range(6))
 def test_a_machine_that_stands_still_for_a_moment_has_nobody_refused(stall_at: int) -> None:
-    line = Line(lambda: 0.0, most_rows=128, budget_seconds=5.0)
+    line = RequestQueue(lambda: 0.0, most_rows=128, budget_seconds=5.0)
     for batch in range(16):
         line.saw(1 + batch % 2, 0.8 if batch == stall_at else 0.0002)
     for _ in range(8):
@@ -125,13 +125,13 @@ def test_a_machine_that_stands_still_for_a_moment_has_nobody_refused(stall_at: i
 
 
 def test_large_requests_that_come_together_at_the_very_first_are_let_in() -> None:
-    line = Line(lambda: 0.0, most_rows=128, budget_seconds=5.0)
+    line = RequestQueue(lambda: 0.0, most_rows=128, budget_seconds=5.0)
     for _ in range(8):
         line.put(waiting(3000), Priority.NORMAL)
 
 
 def test_a_model_that_has_become_slow_is_believed_at_its_second_batch() -> None:
-    line = Line(lambda: 0.0, most_rows=128, budget_seconds=0.05)
+    line = RequestQueue(lambda: 0.0, most_rows=128, budget_seconds=0.05)
     for batch in range(64):
         line.saw(1 + batch % 8, 0.0002)
     for _ in range(64):
@@ -162,14 +162,14 @@ def least_squares(seen: list[tuple[int, float]]) -> tuple[float, float]:
 
 @given(st.lists(st.tuples(st.integers(1, 200), st.floats(1e-4, 1.0)), min_size=1, max_size=80))
 def test_the_pace_is_what_least_squares_make_of_the_batches(seen: list[tuple[int, float]]) -> None:
-    pace = Pace()
+    pace = CostModel()
     for rows, seconds in seen:
         pace.saw(rows, seconds)
     assert pace.fit() == pytest.approx(least_squares(seen), rel=1e-3, abs=1e-6)
 
 
 def test_before_anything_was_seen_a_batch_costs_nothing_and_two_sizes_are_no_evidence() -> None:
-    pace = Pace()
+    pace = CostModel()
     assert pace.fit() == (0.0, 0.0)
     pace.saw(1, 0.001)
     pace.saw(100, 0.1)
@@ -183,27 +183,27 @@ def test_before_anything_was_seen_a_batch_costs_nothing_and_two_sizes_are_no_evi
 )
 def test_a_batch_may_have_as_many_rows_as_its_time_allows(seconds: float, most: int, rows: int) -> None:
     """One millisecond fixed, and one for each row."""
-    pace = Pace()
+    pace = CostModel()
     for size in (1, 5, 9, 2, 7):
         pace.saw(size, 0.001 + 0.001 * size)
     assert pace.rows_within(seconds, most) == rows
 
 
 def test_rows_that_cost_nothing_may_all_go_together() -> None:
-    pace = Pace()
+    pace = CostModel()
     pace.saw(3, 0.001)
     assert pace.rows_within(0.0, 77) == 77
 
 
-def learnt(costs: Callable[[int], float], budget: float, most: int) -> Line:
+def learnt(costs: Callable[[int], float], budget: float, most: int) -> RequestQueue:
     """A line that has seen 65 batches of one to eight rows."""
-    line = Line(lambda: 0.0, most_rows=most, budget_seconds=budget)
+    line = RequestQueue(lambda: 0.0, most_rows=most, budget_seconds=budget)
     for batch in range(65):
         line.saw(1 + batch % 8, costs(1 + batch % 8))
     return line
 
 
-def first_batch(line: Line, requests: int, rows: int = 1) -> int:
+def first_batch(line: RequestQueue, requests: int, rows: int = 1) -> int:
     for _ in range(requests):
         line.put(waiting(rows), Priority.NORMAL)
     return sum(one.count for one in line.next_batch()[0])
@@ -217,11 +217,11 @@ def test_half_of_the_budget_is_for_what_waits_and_a_quarter_for_one_batch() -> N
 
 
 def test_the_first_few_batches_are_all_remembered_unless_they_were_slow_by_accident() -> None:
-    line = Line(lambda: 0.0, most_rows=1000, budget_seconds=0.06)
+    line = RequestQueue(lambda: 0.0, most_rows=1000, budget_seconds=0.06)
     for rows in range(1, 9):
         line.saw(rows, 0.001 + 0.00011 * rows)
     assert line.capacity == 254
-    slow = Line(lambda: 0.0, most_rows=1000, budget_seconds=0.06)
+    slow = RequestQueue(lambda: 0.0, most_rows=1000, budget_seconds=0.06)
     for rows in (1, 2, 3, 4):
         slow.saw(rows, 0.1)
     for rows in (5, 6, 7, 8):
@@ -241,7 +241,7 @@ def test_a_model_whose_rows_cost_nothing_is_limited_by_its_batches() -> None:
 
 
 def test_the_pace_is_looked_at_after_few_batches_and_then_now_and_then() -> None:
-    line, looks = Line(lambda: 0.0, most_rows=100, budget_seconds=0.05), []
+    line, looks = RequestQueue(lambda: 0.0, most_rows=100, budget_seconds=0.05), []
     for batch in range(1, 200):
         before = line.capacity
         line.saw(1 + batch % 7, 0.001 + 0.0001 * (1 + batch % 7) * (1 + 0.002 * batch))
@@ -253,7 +253,7 @@ def test_the_pace_is_looked_at_after_few_batches_and_then_now_and_then() -> None
 
 def test_one_slow_batch_teaches_nothing_and_the_second_in_a_row_does() -> None:
     def after(*slow: int) -> int:
-        line = Line(lambda: 0.0, most_rows=100, budget_seconds=0.05)
+        line = RequestQueue(lambda: 0.0, most_rows=100, budget_seconds=0.05)
         for batch in range(1, 129):
             line.saw(10, 0.02 if batch in slow else 0.00099)
         return line.capacity
@@ -263,7 +263,7 @@ def test_one_slow_batch_teaches_nothing_and_the_second_in_a_row_does() -> None:
 
 
 def test_an_empty_line_has_room_for_any_request_and_says_how_much_waits_where_there_is_none() -> None:
-    line = Line(lambda: 0.0, most_rows=1, budget_seconds=0.25)
+    line = RequestQueue(lambda: 0.0, most_rows=1, budget_seconds=0.25)
     line.put(waiting(300), Priority.LOW)
     assert line.full(Priority.NORMAL)
     with pytest.raises(Overloaded) as refused:
@@ -276,7 +276,7 @@ def test_an_empty_line_has_room_for_any_request_and_says_how_much_waits_where_th
 
 
 def test_room_is_counted_in_rows_to_the_last_one() -> None:
-    line = Line(lambda: 0.0, most_rows=1, budget_seconds=1.0)
+    line = RequestQueue(lambda: 0.0, most_rows=1, budget_seconds=1.0)
     line.put(waiting(6), Priority.NORMAL)
     with pytest.raises(Overloaded):
         line.put(waiting(251), Priority.NORMAL)
@@ -286,7 +286,7 @@ def test_room_is_counted_in_rows_to_the_last_one() -> None:
 
 
 def test_requests_go_together_up_to_the_rows_of_a_batch_and_a_larger_one_alone() -> None:
-    line = Line(lambda: 0.0, most_rows=4, budget_seconds=1.0)
+    line = RequestQueue(lambda: 0.0, most_rows=4, budget_seconds=1.0)
     for rows in (2, 2, 1, 9, 3, 1, 1):
         line.put(waiting(rows), Priority.NORMAL)
     batches = []
@@ -297,7 +297,7 @@ def test_requests_go_together_up_to_the_rows_of_a_batch_and_a_larger_one_alone()
 
 def test_a_deadline_is_the_last_moment_that_is_in_time() -> None:
     now = 5.0
-    line = Line(lambda: now, most_rows=4, budget_seconds=1.0)
+    line = RequestQueue(lambda: now, most_rows=4, budget_seconds=1.0)
     in_time, late = waiting(1, 5.0), waiting(1, 4.999)
     for one in (late, in_time):
         line.put(one, Priority.NORMAL)
@@ -307,7 +307,7 @@ def test_a_deadline_is_the_last_moment_that_is_in_time() -> None:
 
 
 def test_clients_that_are_gone_are_looked_for_only_where_a_batch_is_not_enough() -> None:
-    line = Line(lambda: 0.0, most_rows=2, budget_seconds=1.0)
+    line = RequestQueue(lambda: 0.0, most_rows=2, budget_seconds=1.0)
     gone = [waiting(1, gone=True) for _ in range(3)]
     for one in gone[:2]:
         line.put(one, Priority.NORMAL)
@@ -319,7 +319,7 @@ def test_clients_that_are_gone_are_looked_for_only_where_a_batch_is_not_enough()
 
 
 def test_the_urgent_stay_first_when_others_are_dropped_or_leave() -> None:
-    line = Line(lambda: 1.0, most_rows=1, budget_seconds=1.0)
+    line = RequestQueue(lambda: 1.0, most_rows=1, budget_seconds=1.0)
     urgent, late, plain, newest = waiting(1), waiting(1, 0.5), waiting(1, 2.0), waiting(1)
     for one, priority in ((late, 2), (urgent, 2), (plain, 1)):
         line.put(one, Priority(priority))

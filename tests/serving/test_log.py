@@ -15,7 +15,7 @@ from faults import FailingFiles
 from noria.core.clock import since_epoch
 from noria.core.files import LocalFiles
 from noria.core.ids import PredictionIds
-from noria.serving.log.kept import Kept, UnknownField
+from noria.serving.log.log_filter import LogFilter, UnknownField
 from noria.serving.log.segments import DamagedLog, LogFailed, PredictionLog, Predictions, read_log
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -133,7 +133,7 @@ def test_rows_of_another_width_get_a_segment_of_their_own(tmp_path: Path) -> Non
     assert len(list(tmp_path.glob("w/*.seg"))) == 2
 
 
-def kept_ids(kept: Kept, rows: Predictions) -> set[str]:
+def kept_ids(kept: LogFilter, rows: Predictions) -> set[str]:
     found = kept(rows, ("a", "b", "c"))
     return set() if found is None else set(found.ids)
 
@@ -143,7 +143,7 @@ def test_a_share_of_the_rows_is_kept_the_same_ones_whenever_they_are_asked_about
     rows = [batch(n, rows=40) for n in range(1000)]
     kept: dict[float, list[set[str]]] = {}
     for share in (0.25, 0.5):
-        of = Kept(share=share)
+        of = LogFilter(share=share)
         kept[share] = [kept_ids(of, b) for b in rows]
         assert [kept_ids(of, b) for b in rows] == kept[share]
     assert sum(map(len, kept[0.25])) == pytest.approx(10_000, abs=4 * np.sqrt(40_000 * 0.25 * 0.75))
@@ -153,29 +153,29 @@ def test_a_share_of_the_rows_is_kept_the_same_ones_whenever_they_are_asked_about
 
 
 def test_all_or_nothing_is_kept_by_a_share_of_one_or_none() -> None:
-    assert Kept()(batch(1), ("a", "b", "c")) is not None
-    assert Kept(share=0.0)(batch(1), ("a", "b", "c")) is None
+    assert LogFilter()(batch(1), ("a", "b", "c")) is not None
+    assert LogFilter(share=0.0)(batch(1), ("a", "b", "c")) is None
     whole = batch(2)
-    assert Kept(share=1.0)(whole, ("a", "b", "c")) is whole
+    assert LogFilter(share=1.0)(whole, ("a", "b", "c")) is whole
 
 
 def test_what_is_redacted_is_unknown_and_the_rest_stays_as_it_was() -> None:
     rows = batch(3)
-    found = Kept(redact=["b"])(rows, ("a", "b", "c"))
+    found = LogFilter(redact=["b"])(rows, ("a", "b", "c"))
     assert found is not None
     assert np.isnan(found.features[:, 1]).all()
     assert found.features[:, [0, 2]].tolist() == rows.features[:, [0, 2]].tolist()
     assert (found.keys, found.ids) == (rows.keys, rows.ids)
     assert not np.isnan(rows.features).any(), "what is answered with is not touched"
-    other = Kept(redact=["key", "d"])(rows, ("a", "b", "c"))
+    other = LogFilter(redact=["key", "d"])(rows, ("a", "b", "c"))
     assert other is not None
     assert (other.keys, other.features.tolist()) == ([None] * 4, rows.features.tolist())
 
 
 def test_a_field_that_no_model_has_is_refused_by_name() -> None:
-    Kept(redact=["a", "key"]).require(["a", "b"])
+    LogFilter(redact=["a", "key"]).require(["a", "b"])
     with pytest.raises(UnknownField, match=r"no field 'pric' .*did you mean 'price'.*: price, key"):
-        Kept(redact=["key", "pric"]).require(["price", "price"])
+        LogFilter(redact=["key", "pric"]).require(["price", "price"])
 
 
 def test_a_stretch_of_the_log_holds_its_first_microsecond_and_not_its_last(tmp_path: Path) -> None:

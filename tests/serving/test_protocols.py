@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from noria.core.settings import ServingSettings
 from noria.serving.protocol.arrow import read_rows, write_answer
 from noria.serving.protocol.clouds import BadContract, contract, on_platform, read_instances
-from noria.serving.protocol.signature import MOST_ROWS, BadRequest, feature_matrix
+from noria.serving.protocol.signature import MAX_ROWS, BadRequest, feature_matrix
 
 FEATURES = ("a", "b")
 
@@ -45,7 +45,7 @@ BAD_STREAMS = [
     ("text", stream(GOOD.set_column(1, "b", pa.array(["x", "y"]))), "'b' is string"),
     ("a dictionary", stream(GOOD.set_column(1, "b", pa.array(["x", "y"]).dictionary_encode())), "'b' is dictionary|dictionaries"),
     ("no rows", stream(GOOD.slice(0, 0)), "no row"),
-    ("too many rows", stream(pa.table({n: np.zeros(MOST_ROWS + 1) for n in FEATURES})), "too many"),
+    ("too many rows", stream(pa.table({n: np.zeros(MAX_ROWS + 1) for n in FEATURES})), "too many"),
     ("rows that cost nothing", stream(pa.table({n: pa.nulls(1 << 30) for n in FEATURES})), "too many"),
     ("a key that is a number", stream(GOOD.append_column("_key", pa.array([1, 2]))), "_key"),
 ]
@@ -71,7 +71,7 @@ def test_a_mutated_arrow_stream_is_refused_or_read(whole: bytes, changes: list[t
         asked = read_rows(body, FEATURES)
     except BadRequest:
         return
-    assert 0 < len(asked) <= MOST_ROWS
+    assert 0 < len(asked) <= MAX_ROWS
     assert feature_matrix([asked]).shape == (len(asked), 2)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from noria.statistics.autocorrelation import CERTAIN, MOST, unbiased, widening
+from noria.statistics.autocorrelation import CERTAIN, MAX_LAG1, unbiased, widening
 
 
 def streams(phi: float, count: int, length: int) -> np.ndarray:
@@ -40,4 +40,4 @@ def test_the_constants_are_the_one_sided_95_percent_and_a_cap_below_one() -> Non
     from scipy.stats import norm
 
     assert norm.cdf(CERTAIN) == pytest.approx(0.95, abs=0.001)
-    assert widening(MOST) == pytest.approx(np.sqrt(19))
+    assert widening(MAX_LAG1) == pytest.approx(np.sqrt(19))

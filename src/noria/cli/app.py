@@ -245,14 +245,14 @@ def compact(
 @app.command()
 def features(project: Folder = HERE, json: Json = False) -> None:
     """The feature catalogue: views with owners, statistics, freshness, and who reads them."""
-    from noria.cli.render import show_catalogue, show_json
-    from noria.evidence.catalogue import feature_catalogue
+    from noria.cli.render import show_feature_catalog, show_json
+    from noria.evidence.feature_catalog import feature_catalog
 
-    found = feature_catalogue(*open_project(project))
+    found = feature_catalog(*open_project(project))
     if json:
         show_json(found)
     else:
-        show_catalogue(found)
+        show_feature_catalog(found)
 
 
 @app.command()

@@ -22,7 +22,7 @@ from noria.core.interrupts import Heard, Terminated, listening
 DONE, USAGE, INTERRUPTED, PIPE_CLOSED, TERMINATED = 0, 2, 130, 141, 143  # beyond 128: the signal that a shell would name
 OUTSIDE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 TRACEBACKS = "errors"  # the folder of tracebacks, in the folder where Noria keeps everything
-MOST_TRACEBACKS = 20
+MAX_TRACEBACKS = 20
 
 Command = Callable[[list[str]], object]
 
@@ -185,7 +185,7 @@ def _kept(error: BaseException, arguments: Sequence[str]) -> Path | None:
     with suppress(OSError):
         files.make_folder(folder)
         files.write(path, "".join(lines).encode(errors="backslashreplace"))
-        for old in files.list(folder, "*.txt")[:-MOST_TRACEBACKS]:
+        for old in files.list(folder, "*.txt")[:-MAX_TRACEBACKS]:
             files.remove(old)
         return path
     return None

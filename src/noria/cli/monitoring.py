@@ -14,7 +14,7 @@ from noria.cli.options import HERE, Endpoint, Folder, Json, open_project, open_w
 from noria.core.errors import NoriaError, UserMistake
 
 if TYPE_CHECKING:
-    from noria.loop.incidents import Outbox
+    from noria.loop.incidents import Recipients
     from noria.loop.rounds import Watched
 
 logger = logging.getLogger("noria.loop")
@@ -61,7 +61,7 @@ def acknowledge(key: Key, by: By = None, project: Folder = HERE, json: Json = Fa
     """Take care of a finding: its incident calls nobody else."""
     from noria.loop.incidents import acknowledge as acknowledged
 
-    _said(project, json, lambda catalog, now, outbox: acknowledged(catalog, key, _who(by), now, outbox), "acknowledged")
+    _said(project, json, lambda catalog, now, recipients: acknowledged(catalog, key, _who(by), now, recipients), "acknowledged")
 
 
 @findings.command("mute")
@@ -78,7 +78,7 @@ def mute(
     from noria.loop.incidents import mute as muted
 
     lasting = duration(span)
-    _said(project, json, lambda catalog, now, outbox: muted(catalog, key, _who(by), lasting, reason, now), f"muted for {span}")  # noqa: ARG005
+    _said(project, json, lambda catalog, now, recipients: muted(catalog, key, _who(by), lasting, reason, now), f"muted for {span}")  # noqa: ARG005
 
 
 @findings.command("resolve")
@@ -86,7 +86,7 @@ def resolve(key: Key, by: By = None, project: Folder = HERE, json: Json = False)
     """Say that a finding is over. When it begins anew, it is a new one."""
     from noria.loop.incidents import resolve as resolved
 
-    _said(project, json, lambda catalog, now, outbox: resolved(catalog, key, _who(by), now, outbox), "resolved")
+    _said(project, json, lambda catalog, now, recipients: resolved(catalog, key, _who(by), now, recipients), "resolved")
 
 
 @monitor.command("report")
@@ -362,11 +362,11 @@ def _watched(seen: Watched) -> dict[str, Any]:
 def _said(project: Path, json: bool, say: Any, word: str) -> None:
     from noria.cli.render import console, show_json
     from noria.core.clock import SystemClock
-    from noria.loop.incidents import Outbox
+    from noria.loop.incidents import Recipients
 
     found, workspace = open_project(project)
-    outbox: Outbox = Outbox(tuple(found.settings.alerts.channels))
-    row = say(workspace.catalog(), SystemClock().now(), outbox)
+    recipients: Recipients = Recipients(tuple(found.settings.alerts.channels))
+    row = say(workspace.catalog(), SystemClock().now(), recipients)
     if json:
         show_json({"finding": row.key, "incident": row.incident, "now": word})
     else:

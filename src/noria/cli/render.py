@@ -147,7 +147,7 @@ def show_skew(skew: Skew) -> None:
     out.print(grid)
 
 
-def show_catalogue(found: Mapping[str, Any]) -> None:
+def show_feature_catalog(found: Mapping[str, Any]) -> None:
     """What `noria features` prints."""
     out = console()
     for view in found["views"]:

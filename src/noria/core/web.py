@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from noria.core.errors import OutsideWorld, UserMistake
 
-MOST_ANSWER = 64 * 1024
+MAX_ANSWER = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: flo
     request = urllib.request.Request(url, body, dict(headers), method="POST")
     try:
         with _opener.open(request, timeout=timeout_seconds) as answer:
-            return Answer(answer.status, answer.read(MOST_ANSWER), None)
+            return Answer(answer.status, answer.read(MAX_ANSWER), None)
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, error.read(MOST_ANSWER), _seconds(error.headers.get("Retry-After")))
+            return Answer(error.code, error.read(MAX_ANSWER), _seconds(error.headers.get("Retry-After")))
     except (OSError, ValueError) as error:
         raise NotReached(host, str(getattr(error, "reason", error)) or type(error).__name__) from None
 

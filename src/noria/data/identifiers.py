@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-LEAST_ROWS = 100  # below which nothing is recognised
+MIN_ROWS = 100  # below which nothing is recognised
 RISING, NOT_FALLING = 0.95, 0.99  # shares of the steps from row to row, of a counter; of one that may stand still
-LEAST_STEPS = 10  # of a counter that may stand still
+MIN_STEPS = 10  # of a counter that may stand still
 FAR_AHEAD = 0.95  # of the first half of them, above which half of the second half lies
 UNIQUE = 0.95  # of the values, of an identifier
-NEIGHBOURS, LEAST_EXPECTED, FEWER = 10, 10.0, 0.1  # ranks by which density is measured; repeats that chance makes, and so few of them
+NEIGHBOURS, MIN_EXPECTED, FEWER = 10, 10.0, 0.1  # ranks by which density is measured; repeats that chance makes, and so few of them
 EVENLY = 1.63  # of 1/√n: the largest distance of Kolmogorov and Smirnov from an even spread, at one in a hundred
 TELLS_TIME = 0.75  # of the rows, by UTC: a zone's own days are shifted by some hours
 NAMES = re.compile(r"(^|[^a-z])(id|uid|uuid|guid|key|index|idx|rowid|unnamed.*)$", re.IGNORECASE)
@@ -39,7 +39,7 @@ def recognised(name: str, values: Floats, times: Floats | None) -> str | None:
     """
     known = np.isfinite(values)
     there = values[known]
-    if len(there) < LEAST_ROWS:
+    if len(there) < MIN_ROWS:
         return None
     if _counts(there):
         return COUNTER
@@ -55,7 +55,7 @@ def recognised_text(column: pa.ChunkedArray) -> str | None:
     import pyarrow.compute as pc
 
     texts = column.cast(pa.string()).drop_null().combine_chunks()
-    if len(texts) < LEAST_ROWS:
+    if len(texts) < MIN_ROWS:
         return None
     in_order = np.asarray(pc.rank(texts, tiebreaker="dense"), np.float64)
     if _counts(in_order):
@@ -73,7 +73,7 @@ def _counts(values: Floats) -> bool:
 
 def _rises(values: Floats) -> bool:
     steps, half = np.diff(values), len(values) // 2
-    rising = (steps > 0).mean() > RISING or ((steps > 0).sum() >= LEAST_STEPS and (steps >= 0).mean() >= NOT_FALLING)
+    rising = (steps > 0).mean() > RISING or ((steps > 0).sum() >= MIN_STEPS and (steps >= 0).mean() >= NOT_FALLING)
     return bool(rising and np.median(values[half:]) > np.quantile(values[:half], FAR_AHEAD))
 
 
@@ -83,7 +83,7 @@ def _tells_rows_apart(name: str, values: Floats) -> bool:
     if len(distinct) < UNIQUE * len(values):
         return False
     expected = _repeats_by_chance(distinct)
-    if expected >= LEAST_EXPECTED:
+    if expected >= MIN_EXPECTED:
         return repeats <= FEWER * expected or bool(NAMES.search(name))
     return bool(NAMES.search(name)) or (repeats == 0 and _is_even(distinct))
 

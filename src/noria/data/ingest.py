@@ -27,7 +27,7 @@ from noria.data.judging import check_columns, judge
 from noria.data.quarantine import PLACE, RAW, REASON, quarantine_of
 from noria.data.sources.port import Batch, Piece, UnreadableData, piece_of
 from noria.data.staging import BadTimeColumn, SchemaChanged, Staging, out_of_space
-from noria.data.table import Facts, Snapshot, Table
+from noria.data.table import Snapshot, SnapshotRows, Table
 from noria.stores.tables import ORDER, DeltaTables
 
 if TYPE_CHECKING:
@@ -161,13 +161,13 @@ def current(table: Table, store: DeltaTables, version: int | None = None) -> Sna
     return Snapshot(table.name, version, found["digest"], int(found["balance"]["rows_out"]["stored"]), found["weeks"])
 
 
-def facts(table: Table, store: DeltaTables, version: int | None = None) -> Facts:
+def facts(table: Table, store: DeltaTables, version: int | None = None) -> SnapshotRows:
     """The latest version of a table (or a given one) with its rows, and the order in which they were ingested where it matters."""
     snapshot = current(table, store, version)
     rows = store.read(table.name, snapshot.version, ordered=True)
     if ORDER not in rows.column_names:
-        return Facts(table, snapshot, rows)
-    return Facts(table, snapshot, rows.drop_columns([ORDER]), rows.column(ORDER).fill_null(0).to_numpy())
+        return SnapshotRows(table, snapshot, rows)
+    return SnapshotRows(table, snapshot, rows.drop_columns([ORDER]), rows.column(ORDER).fill_null(0).to_numpy())
 
 
 class NotIngested(UserMistake):

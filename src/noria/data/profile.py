@@ -26,22 +26,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.data.sketch import ABOVE, BELOW, MOST_VALUES, NULL, WIDTH, Bins, Sketch
+from noria.data.sketch import ABOVE, BELOW, MAX_VALUES, NULL, WIDTH, Bins, Sketch
 from noria.data.summary import NumberSummary, edges_of, summarise_numbers
 
 Floats = NDArray[np.float64]
 
 STATISTICS = ("mean_rank", "spread", "low_tail", "high_tail", "relation", "null_share", "repeats", "outside", "residual", "slices")
 TAIL = 0.05  # the share of the reference that each tail holds
-MOST_RELATED = 100  # columns beyond which their relations are not kept
+MAX_RELATED = 100  # columns beyond which their relations are not kept
 # A value beyond the range is an error code if it is nearly all that lies there, and so large a part of the rows.
-LEAST_CODE, ALONE, SHARE_OF_CODE = 5, 0.8, 0.15
-MOST_SLICES = 16  # that a column may make of the rows; of more values, the most frequent
-LEAST_EXPLAINED, RIDGE = 0.5, 0.01  # of a column's variance, below which the others let nothing be expected of it
-LEAST_RELATED = 30  # rows, below which a window's relations say nothing
-LEAST_EXPECTED = 2  # rows that a share is of: what is rarer comes by ones, and one is then no evidence
+MIN_CODE, ALONE, SHARE_OF_CODE = 5, 0.8, 0.15
+MAX_SLICES = 16  # that a column may make of the rows; of more values, the most frequent
+MIN_EXPLAINED, RIDGE = 0.5, 0.01  # of a column's variance, below which the others let nothing be expected of it
+MIN_RELATED = 30  # rows, below which a window's relations say nothing
+MIN_EXPECTED = 2  # rows that a share is of: what is rarer comes by ones, and one is then no evidence
 ROWS_OF_EACH_VALUE = 20  # on average, below which values are not taken for categories
-COARSE, MOST_SINGLE = 0.01, 3e38  # of a spread: steps of single precision that are no coarser tell all that matters; its greatest number
+COARSE, MAX_SINGLE = 0.01, 3e38  # of a spread: steps of single precision that are no coarser tell all that matters; its greatest number
 MARKS = ("precise", "in_windows")  # that a column may have
 
 
@@ -119,7 +119,7 @@ class Regression:
         weights = inverse / np.diag(inverse)
         np.fill_diagonal(known, 1.0)
         explained = 1 - np.einsum("ic,ij,jc->c", weights, known, weights)
-        return Regression(np.where((explained >= LEAST_EXPLAINED) & (sizes > 0), weights, 0.0), middles, np.where(sizes > 0, sizes, 1.0))
+        return Regression(np.where((explained >= MIN_EXPLAINED) & (sizes > 0), weights, 0.0), middles, np.where(sizes > 0, sizes, 1.0))
 
     def left_over(self, sketch: Sketch) -> Floats:
         """The mean square of each column's residuals, of its variance in the reference `(columns,)`."""
@@ -184,7 +184,7 @@ class Profile:
         """The columns whose categories cut the rows into slices."""
         if not self.relations.size:
             return ()
-        return tuple(i for i, c in enumerate(self.columns) if c.values is not None and 1 < len(c.values) <= MOST_SLICES)
+        return tuple(i for i, c in enumerate(self.columns) if c.values is not None and 1 < len(c.values) <= MAX_SLICES)
 
     def statistics(self, values: NDArray[Any]) -> Floats:
         """The statistics of one window, `(columns, 10)`, from its values `(rows, columns)` in the profile's order; NaN where undefined."""
@@ -203,7 +203,7 @@ class Profile:
         known = np.maximum(there, 1)
         shape = self._places[2]
         found[:, :4] = (np.einsum("cw,cwk->ck", counts, shape) - nulls[:, None] * shape[:, NULL]) / known[:, None]
-        if self.relations.size and sketch.rows >= LEAST_RELATED:
+        if self.relations.size and sketch.rows >= MIN_RELATED:
             found[:, 4] = self._apart(sketch.correlations(), sketch.rows)
             found[:, 8] = self._regression.left_over(sketch)
             found[:, 9] = self._sliced(sketch)
@@ -227,7 +227,7 @@ class Profile:
         there = np.maximum(np.broadcast_to(rows[:, None] * (1 - np.nan_to_num(nulls)), (len(rows), columns)), 1.0)
         of = np.repeat(there[:, :, None], len(STATISTICS), axis=2)
         of[:, :, STATISTICS.index("null_share")] = of[:, :, STATISTICS.index("repeats")] = np.maximum(rows, 1)[:, None]
-        least = np.minimum(LEAST_EXPECTED / of, 0.5)
+        least = np.minimum(MIN_EXPECTED / of, 0.5)
         share = np.clip(known[None], least, 1 - least)
         each = share * (1 - share)
         numbers = np.array([c.values is None for c in self.columns])
@@ -329,7 +329,7 @@ class Profile:
 def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.int64], attribution: Floats | None = None) -> Profile:
     """The profile of values `(rows, columns)`, where row i lies in the window numbered `window_of[i]`."""
     columns = tuple(_reference(name, values[:, i], window_of) for i, name in enumerate(names))
-    related = 1 < len(columns) <= MOST_RELATED and len(values) > 0
+    related = 1 < len(columns) <= MAX_RELATED and len(values) > 0
     relations = np.zeros((len(columns),) * 2) if related else np.empty((0, 0))
     nothing = np.empty((0, len(columns), len(STATISTICS)))
     numbers, rows = np.unique(window_of, return_counts=True)
@@ -352,7 +352,7 @@ def profile(names: tuple[str, ...], values: NDArray[Any], window_of: NDArray[np.
 def _error_code(strange: Mapping[float, int]) -> int:
     """How often the one strange value came that stands for an error; 0 where there are several, as on an unusually warm day."""
     most = max(strange.values(), default=0)
-    return most if most >= max(LEAST_CODE, ALONE * sum(strange.values())) else 0
+    return most if most >= max(MIN_CODE, ALONE * sum(strange.values())) else 0
 
 
 def _tell_novelty(columns: tuple[ColumnReference, ...], sketches: list[Sketch], windows: Floats) -> None:
@@ -372,9 +372,9 @@ def _reference(name: str, column: NDArray[Any], window_of: NDArray[np.int64]) ->
     with np.errstate(over="ignore"):
         column = column.astype(kind).astype(np.float64)
     there = column[np.isfinite(column)]
-    values = np.unique(there) if len(np.unique(there[:: max(1, len(there) // 1000)])) <= MOST_VALUES else there
+    values = np.unique(there) if len(np.unique(there[:: max(1, len(there) // 1000)])) <= MAX_VALUES else there
     whole = bool((values == np.floor(values)).all())
-    if whole and 0 < len(values) <= MOST_VALUES and len(there) >= ROWS_OF_EACH_VALUE * len(values):
+    if whole and 0 < len(values) <= MAX_VALUES and len(there) >= ROWS_OF_EACH_VALUE * len(values):
         return ColumnReference(name, summarise_numbers(column, values[1:]), values, precise)
     edges = np.unique(edges_of(column).astype(kind).astype(np.float64))
     return ColumnReference(name, summarise_numbers(column, edges), None, precise, _extremes_are_of_windows(column, window_of))
@@ -387,7 +387,7 @@ def _needs_double(column: NDArray[Any]) -> bool:
         return False
     low, high = np.quantile(there, [0.25, 0.75])
     far = max(abs(float(there.min())), abs(float(there.max())))
-    return far < MOST_SINGLE and float(np.spacing(np.float32(far))) > COARSE * float(high - low if high > low else there.std())
+    return far < MAX_SINGLE and float(np.spacing(np.float32(far))) > COARSE * float(high - low if high > low else there.std())
 
 
 def _extremes_are_of_windows(column: Floats, window_of: NDArray[np.int64]) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.data.identifiers import IDENTIFIER, recognised, recognised_text
-from noria.data.sketch import MOST_VALUES
+from noria.data.sketch import MAX_VALUES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +33,7 @@ FREE_TEXT = 0.5  # of the values that have a space, from which a text is one of 
 UNSEEN = 1_000_003  # codes of values that were never seen lie above those that were
 PLACES, BUCKETS = 256, 1 << 18  # of hashed words: what a text is about, and how often each word was used
 DIRECTIONS = 6  # of an embedding, or of what texts are about
-MOST_FITTED = 20_000  # rows
+MAX_FITTED = 20_000  # rows
 CHUNK = 8192
 SECONDS_AN_HOUR = 3600.0
 
@@ -121,7 +121,7 @@ class Category:
 
 
 @dataclass(frozen=True)
-class Written:
+class TextShape:
     """What a text looks like: its length and the shares of its characters of each kind. A code that changes its form shows here."""
 
     name: str
@@ -139,7 +139,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Words:
+class TextContent:
     """What a text says: how many words, how surprising they are on average (nats), and what they are about.
 
     used: how often words of each hashed place were used in the past `(buckets,)`; about: the directions of their counts
@@ -147,7 +147,7 @@ class Words:
 
     name: str
     used: NDArray[np.int64]
-    about: Vector
+    about: EmbeddingProjection
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Vector:
+class EmbeddingProjection:
     """An embedding: its length, its part along each direction in which the past differed most, and the size of the rest.
 
     middle: of the past, scaled to length one `(dimensions,)`; directions: `(dimensions, 6)` at most, orthogonal, of length one
@@ -210,14 +210,18 @@ def unjudged(projections: dict[str, list[Projection]]) -> dict[str, str]:
     for name, each in projections.items():
         if isinstance(each[0], Presence):
             found[name] = f"looks like {each[0].looks_like}: only its nulls are watched"
-        elif all(isinstance(p, Written) for p in each):
+        elif all(isinstance(p, TextShape) for p in each):
             found[name] = f"looks like {IDENTIFIER}: only its nulls, and how it is written, are watched"
     return found
 
 
 def learnt(projections: dict[str, list[Projection]]) -> bool:
     """Whether any of them was learnt from rows so closely that those rows are no fair sample of how others will look."""
-    return any(isinstance(p, Words | Vector) or (isinstance(p, Category) and bool(p.others)) for each in projections.values() for p in each)
+    return any(
+        isinstance(p, TextContent | EmbeddingProjection) or (isinstance(p, Category) and bool(p.others))
+        for each in projections.values()
+        for p in each
+    )
 
 
 def seconds_of(column: pa.ChunkedArray) -> Floats:
@@ -259,33 +263,33 @@ def _fit_text(name: str, column: pa.ChunkedArray) -> list[Projection]:
     counted = column.cast(pa.string()).drop_null().value_counts()
     order = np.argsort(-np.asarray(counted.field("counts")), kind="stable")
     values, there = counted.field("values").take(pa.array(order)), len(column) - column.null_count
-    if len(values) <= MOST_VALUES and there >= ROWS_OF_EACH_VALUE * len(values):
+    if len(values) <= MAX_VALUES and there >= ROWS_OF_EACH_VALUE * len(values):
         return [Category(name, tuple(values.to_pylist()))]
     spaced = pc.mean(pc.match_substring(values, " ").cast(pa.float64())).as_py() or 0.0
     if spaced >= FREE_TEXT:
         words = _fit_words(name, column)
-        return [Written(name)] if words is None else [Written(name), words]
+        return [TextShape(name)] if words is None else [TextShape(name), words]
     if len(values) > REPEATING * there:
-        return [Written(name)]
+        return [TextShape(name)]
     told = values.to_pylist()
-    return [Category(name, tuple(told[: MOST_VALUES - 1]), frozenset(told[MOST_VALUES - 1 :])), Written(name)]
+    return [Category(name, tuple(told[: MAX_VALUES - 1]), frozenset(told[MAX_VALUES - 1 :])), TextShape(name)]
 
 
-def _fit_words(name: str, column: pa.ChunkedArray) -> Words | None:
+def _fit_words(name: str, column: pa.ChunkedArray) -> TextContent | None:
     _, words = _words(column)
     used = np.bincount(words % BUCKETS, minlength=BUCKETS)
     sample = _sample(column)
     bags = np.concatenate(_bags(*_words(sample), len(sample)))
     about = _fit_vectors(f"{name}: about", bags, measured=False)
-    return None if about is None else Words(name, used, about)
+    return None if about is None else TextContent(name, used, about)
 
 
 def _sample(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """So many rows, evenly spread, as directions are fitted on."""
-    return column.take(np.arange(0, len(column), max(1, len(column) // MOST_FITTED)))
+    return column.take(np.arange(0, len(column), max(1, len(column) // MAX_FITTED)))
 
 
-def _fit_vectors(name: str, vectors: NDArray[np.float32], *, measured: bool = True) -> Vector | None:
+def _fit_vectors(name: str, vectors: NDArray[np.float32], *, measured: bool = True) -> EmbeddingProjection | None:
     """By the eigenvectors of the covariance of vectors scaled to length one; each points to where its largest part is positive."""
     _, unit = _scaled(vectors)
     unit = unit[np.isfinite(unit).all(axis=1)]
@@ -296,7 +300,7 @@ def _fit_vectors(name: str, vectors: NDArray[np.float32], *, measured: bool = Tr
     _, directions = np.linalg.eigh(apart.T @ apart)
     directions = directions[:, ::-1][:, : min(DIRECTIONS, directions.shape[1])]
     largest = np.abs(directions).argmax(axis=0)
-    return Vector(name, middle, directions * np.sign(directions[largest, np.arange(directions.shape[1])]), measured)
+    return EmbeddingProjection(name, middle, directions * np.sign(directions[largest, np.arange(directions.shape[1])]), measured)
 
 
 def _scaled(vectors: NDArray[np.float32]) -> tuple[Floats, Floats]:

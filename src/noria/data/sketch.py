@@ -25,9 +25,9 @@ Counts = NDArray[np.int64]
 
 WIDTH = 64  # of a column's counts: its bins, and the three places behind them
 BELOW, ABOVE, NULL = 61, 62, 63  # a category that was never seen counts as below
-LEAST_SCALE, DENSE = 10, 2  # whole numbers that come often are a scale, such as degrees, and no codes, if there are so many, so close
-MOST_STRANGE = 64  # values that are counted one by one
-MOST_VALUES = 50  # that a column of categories may have
+MIN_SCALE, DENSE = 10, 2  # whole numbers that come often are a scale, such as degrees, and no codes, if there are so many, so close
+MAX_STRANGE = 64  # values that are counted one by one
+MAX_VALUES = 50  # that a column of categories may have
 CHUNK = 8192  # rows that are counted at once: what a core's cache holds
 CELLS = 2048
 
@@ -80,7 +80,7 @@ class Bins:
     @cached_property
     def is_scale(self) -> bool:
         """Whether its few values are numbers that measure, and no codes."""
-        return self.values is not None and len(self.values) >= LEAST_SCALE and self.greatest - self.least <= DENSE * (len(self.values) - 1)
+        return self.values is not None and len(self.values) >= MIN_SCALE and self.greatest - self.least <= DENSE * (len(self.values) - 1)
 
     def _is_far(self, column: Column) -> NDArray[np.bool_]:
         """What lies further beyond the range than it is wide."""
@@ -102,7 +102,7 @@ class Bins:
             else:
                 return {}
         values, counts = np.unique(column[beyond], return_counts=True)
-        first = np.argsort(-counts, kind="stable")[:MOST_STRANGE]
+        first = np.argsort(-counts, kind="stable")[:MAX_STRANGE]
         return dict(zip(values[first].tolist(), counts[first].tolist(), strict=True))
 
     @cached_property
@@ -179,7 +179,7 @@ class Sketch:
             self.counts[i] += np.bincount(place, minlength=WIDTH)
             self.repeats[i] += np.count_nonzero(column[1:] == column[:-1])
             if strange := self.bins[i].strange(column):
-                self.strange[i] = Counter(dict((self.strange[i] + Counter(strange)).most_common(MOST_STRANGE)))
+                self.strange[i] = Counter(dict((self.strange[i] + Counter(strange)).most_common(MAX_STRANGE)))
             if ranks is not None:
                 self.ranks[i].take(place, out=ranks[i], mode="clip")
         if ranks is not None:
@@ -204,7 +204,7 @@ class Sketch:
         self.repeats += other.repeats
         self.products += other.products
         self.slice_sums += other.slice_sums
-        self.strange = [Counter(dict((a + b).most_common(MOST_STRANGE))) for a, b in zip(self.strange, other.strange, strict=True)]
+        self.strange = [Counter(dict((a + b).most_common(MAX_STRANGE))) for a, b in zip(self.strange, other.strange, strict=True)]
         self._last = other._last
 
     def means(self) -> Floats:

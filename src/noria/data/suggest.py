@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Number = int | float
 Range = tuple[Number | None, Number | None]
 
-MOST_VALUES = 30  # a text column with more different ones is not a list of allowed values
+MAX_VALUES = 30  # a text column with more different ones is not a list of allowed values
 ROWS_A_VALUE = 10  # on average, below which the values of a text are not all the allowed ones
 ROOM = 10  # beyond what was seen a number may lie this part of its range, a tenth
 MOSTLY = 0.95  # of the texts of a column that is proposed as numbers
@@ -151,4 +151,4 @@ def _values(column: pa.ChunkedArray) -> list[str]:
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return []
     values = [v for v in column.unique().to_pylist() if v is not None] if len(column) else []
-    return sorted(values) if len(values) <= min(MOST_VALUES, len(column) // ROWS_A_VALUE) else []
+    return sorted(values) if len(values) <= min(MAX_VALUES, len(column) // ROWS_A_VALUE) else []

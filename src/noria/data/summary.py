@@ -26,7 +26,7 @@ Counts = NDArray[np.int64]
 
 BINS = 20
 EDGE_ROWS = 20_000
-MOST_VALUES = 200
+MAX_VALUES = 200
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def summarise(rows: pa.Table, reference: Mapping[str, Summary] | None = None) ->
 
 
 def _most_frequent(counts: Counter[str]) -> tuple[dict[str, int], int]:
-    """At most `MOST_VALUES` values, and by how much each of them is counted too low."""
-    if len(counts) <= MOST_VALUES:
+    """At most `MAX_VALUES` values, and by how much each of them is counted too low."""
+    if len(counts) <= MAX_VALUES:
         return dict(sorted(counts.items())), 0
-    cut = sorted(counts.values(), reverse=True)[MOST_VALUES]
+    cut = sorted(counts.values(), reverse=True)[MAX_VALUES]
     return dict(sorted((value, count - cut) for value, count in counts.items() if count > cut)), cut

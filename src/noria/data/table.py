@@ -91,7 +91,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Facts:
+class SnapshotRows:
     """A Snapshot with its rows: what feature views and labels are computed from.
 
     order: `(rows,)`, a number for each row that is greater the later it was ingested; None where that is not known

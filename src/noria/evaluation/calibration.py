@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 CLIP = 1e-6
 LEVEL = 0.01  # at which a slope of 1 with an intercept of 0 is refused
-LEAST_UNITS = 5
+MIN_UNITS = 5
 STEPS, DONE = 50, 1e-10
 STEEPEST = 1e3  # beyond it, the scores tell the outcomes apart without a miss, and no slope is the best one
 BINS = 10
@@ -76,7 +76,7 @@ def measure_calibration(labels: Floats, scores: Floats, unit: NDArray[np.int64])
     None where it can't be measured: of under five windows, of outcomes that are all alike, and of scores that are all alike or miss none.
     """
     units = len(np.unique(unit))
-    if units < LEAST_UNITS or len(np.unique(labels)) < 2 or len(np.unique(scores)) < 2:
+    if units < MIN_UNITS or len(np.unique(labels)) < 2 or len(np.unique(scores)) < 2:
         return None
     x = np.column_stack([np.ones(len(scores)), logit(np.clip(scores, CLIP, 1 - CLIP))])
     found = _fit(x, labels)

@@ -16,7 +16,7 @@ from noria.evaluation.metrics import row_losses
 Floats = NDArray[np.float64]
 Outcome = Literal["passed", "failed", "unknown"]
 
-LEAST_ROWS = 200  # a slice below this says nothing about itself
+MIN_ROWS = 200  # a slice below this says nothing about itself
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,11 @@ class NoSliceWorse:
             values = evaluation.slices[column]
             for value in np.unique(values):
                 inside = values == value
-                if inside.sum() >= LEAST_ROWS:
+                if inside.sum() >= MIN_ROWS:
                     judged += 1
                     worst = max(worst, (f"{column}={value}", float(loss[inside].mean())), key=lambda pair: pair[1])
         if judged == 0:
-            return Verdict(self.name, "unknown", f"no slice has {LEAST_ROWS} rows")
+            return Verdict(self.name, "unknown", f"no slice has {MIN_ROWS} rows")
         outcome: Outcome = "passed" if worst[1] <= self.by else "failed"
         return Verdict(self.name, outcome, f"worst of {judged} slices is {worst[0]}: {worst[1]:+.4f}")
 

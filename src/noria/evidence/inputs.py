@@ -19,8 +19,8 @@ from noria.evidence.tables import day, short_day
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.findings import began
 
-MOST_COLUMNS = 6  # before and after
-MOST_ROWS = 24  # of the map
+MAX_COLUMNS = 6  # before and after
+MAX_ROWS = 24  # of the map
 STRONG_SHIFT = 0.25
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ def input_figures(
     shown = len(reading.pooled) - 1 if start is None or newest else start
     order = np.argsort(-(reading.weights * reading.evidence[shown]))
     faulty = [fault.column for fault in reading.faults_of(shown)]
-    names = list(dict.fromkeys([*faulty, *(reading.columns[i] for i in order)]))[:MOST_COLUMNS]
+    names = list(dict.fromkeys([*faulty, *(reading.columns[i] for i in order)]))[:MAX_COLUMNS]
     window = reading.starts[shown]
     rows = values(window)
     return {
@@ -104,7 +104,7 @@ def render_inputs(inputs: Mapping[str, Any] | None) -> str:
     evidence = Line("evidence", "loop", [_log(v) for v in inputs["pooled"]])
     threshold = Line("alarm", "bad", [_log(inputs["threshold"])] * len(labels))
     strength = {name: max((abs(v) for v in path if v is not None), default=0.0) for name, path in inputs["shift"].items()}
-    moved = sorted(strength, key=lambda name: -strength[name])[:MOST_ROWS]
+    moved = sorted(strength, key=lambda name: -strength[name])[:MAX_ROWS]
     shift = [inputs["shift"][name] for name in moved]
     return (
         "<h2>Evidence that the inputs have moved</h2>"

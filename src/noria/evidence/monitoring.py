@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
-from noria.evidence.early import early_estimates
 from noria.evidence.figures import findings
 from noria.evidence.inputs import input_figures
+from noria.evidence.partial_outcomes import partial_outcomes
 from noria.evidence.tables import minute
 from noria.loop.candidate import reference_of
 from noria.loop.monitors import Monitors, healths, read_monitors
@@ -43,7 +43,7 @@ def monitor_figures(world: World) -> dict[str, Any]:
         "findings": findings(world.catalog, [world.endpoint.name, PROJECT]),
         "drift": None if monitors.drift is None or release is None else inputs_of(world, monitors.drift, release.champion),
         "performance": [] if release is None else _performance(world, monitors, release, windows),
-        "early": [] if release is None or now is None else early_estimates(world, release.champion, windows, now),
+        "early": [] if release is None or now is None else partial_outcomes(world, release.champion, windows, now),
         "slices": [_slice(reading) for reading in monitors.slices or () if len(reading.values)],
         "volume": _volume(world),
     }

@@ -31,7 +31,7 @@ from noria.release.endpoint import Endpoint
 from noria.stores import catalog as db
 
 LAST_DECISIONS = 6
-MOST_REFUSED = 0.5  # of a batch's rows; with more of them in quarantine, its source has changed
+MAX_REFUSED = 0.5  # of a batch's rows; with more of them in quarantine, its source has changed
 
 
 def status(project: Project, workspace: Workspace) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _table_healths(workspace: Workspace, tables: list[dict[str, Any]]) -> list[H
         if table["rows"] is not None:
             balance = workspace.tables.details(table["name"])["balance"]
             refused = balance["rows_out"]["quarantined"]
-            if refused > balance["rows_in"] * MOST_REFUSED:
+            if refused > balance["rows_in"] * MAX_REFUSED:
                 found.append(Unhealthy(f"{refused:,} of the last {balance['rows_in']:,} rows for {table['name']} went into quarantine"))
     return found
 

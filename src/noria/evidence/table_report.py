@@ -8,9 +8,9 @@ from typing import Any
 from noria.evidence.inputs import input_figures, render_inputs
 from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table
-from noria.monitoring.cut import length
 from noria.monitoring.misdated import written
 from noria.monitoring.table import TableReading
+from noria.monitoring.windowed_table import length
 
 
 def table_figures(reading: TableReading) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from noria.core.plugins import adapter
 from noria.data.contract import UnknownColumn
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.compile import AT
 from noria.features.feature_set import BadTransform, FeatureSet, transformed
 from noria.features.keys import KeyColumn, require_comparable
@@ -28,7 +28,7 @@ def check_views(views: Sequence[FeatureView], rows: Mapping[str, pa.Table], engi
     translated too, and what has no translation is refused.
     """
     tables = {view.table.name: view.table for view in views}
-    empty = [Facts(table, Snapshot(name, 0, "", 0), rows[name].slice(0, 0)) for name, table in tables.items()]
+    empty = [SnapshotRows(table, Snapshot(name, 0, "", 0), rows[name].slice(0, 0)) for name, table in tables.items()]
     duckdb = PointInTime(empty)
     for view in views:
         schema = rows[view.table.name].schema

@@ -18,7 +18,7 @@ from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.sql import connect
 from noria.data.contract import UnknownColumn
-from noria.data.table import Facts, Table
+from noria.data.table import SnapshotRows, Table
 from noria.features.keys import KeyColumn, KeysOfOtherLength, key_texts, require_comparable
 from noria.features.versions import Versions, versions_of
 
@@ -30,7 +30,7 @@ class _One(int):
     """The 1 that stands where nobody has said which value is the positive one."""
 
 
-MOST_CLASSES = 20  # with more values than these, a column of numbers holds counts or measurements, of which one value is no outcome
+MAX_CLASSES = 20  # with more values than these, a column of numbers holds counts or measurements, of which one value is no outcome
 SHOWN = 5  # values in a message
 
 
@@ -86,7 +86,7 @@ class Label:
         found = self.values(rows)
         if not (pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_decimal(found.type)):
             return
-        if len(found) > MOST_CLASSES or not (self.named or set(found.to_pylist()) <= {0, 1}):
+        if len(found) > MAX_CLASSES or not (self.named or set(found.to_pylist()) <= {0, 1}):
             raise NotYesOrNo(self, found)
 
     def values(self, rows: pa.Table) -> pa.Array:
@@ -134,7 +134,7 @@ class NotYesOrNo(UserMistake):
 
     def __init__(self, label: Label, values: pa.Array) -> None:
         self.label, self.values = label, len(values)
-        few = "give `positive=…`, the class that counts as 1, or " if len(values) <= MOST_CLASSES else ""
+        few = "give `positive=…`, the class that counts as 1, or " if len(values) <= MAX_CLASSES else ""
         super().__init__(
             what=f"{label.column!r} answers no question of yes or no: it holds {len(values):,} values, such as {in_short(values)}",
             where=f"nr.Label({label.table.name}, {label.column!r}, …)",
@@ -155,7 +155,7 @@ class Outcomes:
     spine: the facts that are predicted, where they are at hand: then keys of other types than theirs are refused
     """
 
-    def __init__(self, facts: Facts, label: Label, spine: Facts | None = None) -> None:
+    def __init__(self, facts: SnapshotRows, label: Label, spine: SnapshotRows | None = None) -> None:
         import pyarrow as pa
 
         schema = facts.rows.schema

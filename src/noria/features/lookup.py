@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Entity = tuple[Any, ...]
-MOST_ENTITIES = 10_000
+MAX_ENTITIES = 10_000
 EXACT = 2**53  # up to which every whole number is a double
 
 
@@ -73,8 +73,8 @@ class EntityLookup:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadEntity(what="the entities can't be read", where=str(error), fix=f"send {self._example}") from error
         entities = [astuple(entity) for entity in asked.entities]
-        if not 0 < len(entities) <= MOST_ENTITIES:
-            raise BadEntity(what=f"{len(entities):,} entities", where="entities", fix=f"send 1 to {MOST_ENTITIES:,} at a time")
+        if not 0 < len(entities) <= MAX_ENTITIES:
+            raise BadEntity(what=f"{len(entities):,} entities", where="entities", fix=f"send 1 to {MAX_ENTITIES:,} at a time")
         keys = asked.keys if asked.keys is not None else [None] * len(entities)
         if len(keys) != len(entities):
             what = f"{len(keys)} keys for {len(entities)} entities"

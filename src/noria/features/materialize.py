@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from noria.core.clock import from_epoch, microseconds, since_epoch
 from noria.core.sql import connect
 from noria.data.ingest import current, facts
-from noria.data.table import Facts
+from noria.data.table import SnapshotRows
 from noria.features.compile import AT
 from noria.features.keys import without_nan
 from noria.features.online import Layout, OnlineFeatures, encoded, entity_keys, floored, state_record
@@ -56,7 +56,7 @@ class Materializer:
 
     def __init__(self, store: OnlineStore, tables: DeltaTables) -> None:
         self._store, self._tables = store, tables
-        self._engines: dict[str, tuple[Facts, PointInTime]] = {}
+        self._engines: dict[str, tuple[SnapshotRows, PointInTime]] = {}
 
     def run(self, view: FeatureView, at: datetime) -> Materialized:
         """Bring a view to its last tick at or before `at`; a store that is further stays where it is, and says where."""
@@ -145,7 +145,7 @@ class Materializer:
             self._store.write([*records, state_record(layout, state)])
         return state
 
-    def _engine(self, view: FeatureView) -> tuple[Facts, PointInTime]:
+    def _engine(self, view: FeatureView) -> tuple[SnapshotRows, PointInTime]:
         name = view.table.name
         if name not in self._engines:
             read = facts(view.table, self._tables)

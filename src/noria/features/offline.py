@@ -17,7 +17,7 @@ from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import digest
-from noria.data.table import Facts, Snapshot
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.compile import AT
 from noria.features.feature_set import FeatureSet, transformed
 from noria.features.keys import ENCODING
@@ -32,7 +32,7 @@ CHUNK = timedelta(days=7)
 class OfflineFeatures:
     """The rows of one feature set, from one version of each table."""
 
-    def __init__(self, feature_set: FeatureSet, facts: Sequence[Facts], cache: Path, files: Files) -> None:
+    def __init__(self, feature_set: FeatureSet, facts: Sequence[SnapshotRows], cache: Path, files: Files) -> None:
         self.feature_set = feature_set
         self.snapshots: tuple[Snapshot, ...] = tuple(f.snapshot for f in facts)
         self.facts = tuple(facts)

@@ -16,7 +16,7 @@ from noria.core.conservation import Balance
 from noria.core.names import BadName
 from noria.core.sql import RESERVED, connect, folded
 from noria.data.contract import UnknownColumn
-from noria.data.table import Facts, Table, microseconds_of
+from noria.data.table import SnapshotRows, Table, microseconds_of
 from noria.features import compile
 from noria.features.compile import AT, KEY, QUERIES, QUERY, TIME, VERSIONS, Relations
 from noria.features.expressions import NotANumber, Source, columns_of
@@ -72,7 +72,7 @@ class PointInTime:
     not known at a row's time can't change its values.
     """
 
-    def __init__(self, facts: Sequence[Facts]) -> None:
+    def __init__(self, facts: Sequence[SnapshotRows]) -> None:
         self._con = connect()
         self._versions: dict[str, Versions] = {f.table.name: versions_of(f, self._con) for f in facts}
         self._bound: dict[int, Bound] = {}  # by the view's identity: each is kept with its view
@@ -242,7 +242,7 @@ class PointInTime:
         versions = VERSIONS
         if asked.queries.num_rows:
             t = asked.queries.column(TIME).to_numpy()
-            oldest, newest = int(t.min()) - microseconds(bound.view.reach), int(t.max())
+            oldest, newest = int(t.min()) - microseconds(bound.view.lookback), int(t.max())
             versions = f"(SELECT * FROM {VERSIONS} WHERE {EVENT} > {oldest} AND {ENTER} <= {newest})"
         return self.relations(bound, versions)
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.sql import RESERVED
-from noria.data.table import Facts, Table, microseconds_of
+from noria.data.table import SnapshotRows, Table, microseconds_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,7 +66,7 @@ class Versions:
         return {EVENT: self.event, ENTER: self.enter, SUPERSEDED: self.superseded, RANK: np.arange(len(self))}
 
 
-def versions_of(facts: Facts, con: duckdb.DuckDBPyConnection) -> Versions:
+def versions_of(facts: SnapshotRows, con: duckdb.DuckDBPyConnection) -> Versions:
     """The versions in one Snapshot of a table; `con` is any connection, on which nothing is left behind.
 
     Versions of one key that became known at the same moment are ordered by when they were ingested, where that is known

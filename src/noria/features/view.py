@@ -214,14 +214,14 @@ class FeatureView:
         return span(self.ttl or "0s") + self._edge
 
     @property
-    def reach(self) -> timedelta:
+    def lookback(self) -> timedelta:
         """How far back a fact can still count."""
         spans = [a.window + self._edge for a in self.aggregate.values()]
         return max([*spans, *([self.latest_reach] if self.latest else [])])
 
     @property
-    def reach_in_words(self) -> str:
-        found = self.reach - self._edge
+    def lookback_in_words(self) -> str:
+        found = self.lookback - self._edge
         return ALL_HISTORY if found == UNLIMITED else in_words(found)
 
     @property

@@ -11,7 +11,7 @@ from email.message import EmailMessage
 
 from noria.core.errors import UserMistake
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import ChannelFailed, Notice
+from noria.monitoring.alerts import Alert, ChannelFailed
 
 TIMEOUT_SECONDS = 15
 
@@ -22,7 +22,7 @@ class EmailChannel:
     def __init__(self, settings: AlertSettings, password: str) -> None:
         self._settings, self._password = settings, password
 
-    def send(self, notice: Notice) -> None:
+    def send(self, alert: Alert) -> None:
         s = self._settings
         try:
             with closing(smtplib.SMTP(s.smtp_host, s.smtp_port, timeout=TIMEOUT_SECONDS)) as server:
@@ -34,7 +34,7 @@ class EmailChannel:
                     raise ChannelFailed("email", "the server has no STARTTLS, and a password is not sent in the clear")
                 if self._password:
                     server.login(s.smtp_user or s.email_from, self._password)
-                refused = server.send_message(_message(notice, s))
+                refused = server.send_message(_message(alert, s))
                 server.quit()
         except (smtplib.SMTPException, OSError) as error:
             raise ChannelFailed("email", f"{type(error).__name__}: {error}") from None
@@ -42,13 +42,13 @@ class EmailChannel:
             raise ChannelFailed("email", "refused for " + ", ".join(refused))
 
 
-def _message(notice: Notice, settings: AlertSettings) -> EmailMessage:
+def _message(alert: Alert, settings: AlertSettings) -> EmailMessage:
     message = EmailMessage()
     message["From"], message["To"] = settings.email_from, ", ".join(settings.email_to)
-    message["Subject"] = " ".join(f"[{notice.endpoint}] {notice.event}: {notice.summary}".split())[:200]
-    thread = f"<{hashlib.sha256(notice.incident.encode()).hexdigest()[:32]}@noria>"
+    message["Subject"] = " ".join(f"[{alert.endpoint}] {alert.event}: {alert.summary}".split())[:200]
+    thread = f"<{hashlib.sha256(alert.incident.encode()).hexdigest()[:32]}@noria>"
     message["References"] = message["In-Reply-To"] = thread
-    message.set_content("\n".join([notice.summary, "", *notice.lines, "", notice.fix, "", notice.at]))
+    message.set_content("\n".join([alert.summary, "", *alert.lines, "", alert.fix, "", alert.at]))
     return message
 
 

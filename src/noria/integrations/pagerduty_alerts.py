@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import Notice, secret, tell_over_http
+from noria.monitoring.alerts import Alert, secret, tell_over_http
 
 URL = "https://events.pagerduty.com/v2/enqueue"
 ACTIONS = {"opened": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}
 SEVERITIES = {"page": "critical", "inform": "warning"}
-MOST_SUMMARY, MOST_KEY = 1024, 255
+MAX_SUMMARY, MAX_KEY = 1024, 255
 
 
 class PagerDutyChannel:
@@ -21,23 +21,23 @@ class PagerDutyChannel:
     def __init__(self, key: str, url: str) -> None:
         self._key, self._url = key, url
 
-    def send(self, notice: Notice) -> None:
-        if notice.event not in ACTIONS:
+    def send(self, alert: Alert) -> None:
+        if alert.event not in ACTIONS:
             return
         event: dict[str, Any] = {
             "routing_key": self._key,
-            "event_action": ACTIONS[notice.event],
-            "dedup_key": notice.incident[-MOST_KEY:],
+            "event_action": ACTIONS[alert.event],
+            "dedup_key": alert.incident[-MAX_KEY:],
         }
-        if notice.event == "opened":
+        if alert.event == "opened":
             event["payload"] = {
-                "summary": notice.summary[:MOST_SUMMARY],
-                "source": notice.endpoint,
-                "severity": SEVERITIES[notice.severity],
-                "timestamp": notice.at,
-                "component": notice.endpoint,
+                "summary": alert.summary[:MAX_SUMMARY],
+                "source": alert.endpoint,
+                "severity": SEVERITIES[alert.severity],
+                "timestamp": alert.at,
+                "component": alert.endpoint,
                 "group": "noria",
-                "custom_details": {"findings": list(notice.lines), "what to do": notice.fix, **notice.evidence},
+                "custom_details": {"findings": list(alert.lines), "what to do": alert.fix, **alert.evidence},
             }
             event["client"] = "Noria"
         tell_over_http("pagerduty", self._url, json.dumps(event).encode(), (202,), {}, shown=200)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import Notice, secret, tell_over_http
+from noria.monitoring.alerts import Alert, secret, tell_over_http
 
 MARKS = {"opened": "🔴", "acknowledged": "🟡", "resolved": "🟢", "digest": "📋"}
 MOST_TEXT = 2900  # of a section: Slack's limit is 3000
@@ -18,9 +18,9 @@ class SlackChannel:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def send(self, notice: Notice) -> None:
-        head = f"{MARKS[notice.event]} *{notice.endpoint}* {notice.event}: {notice.summary}"
-        body = "\n".join([f"• {_plain(line)}" for line in notice.lines] + ([f"→ {_plain(notice.fix)}"] if notice.fix else []))
+    def send(self, alert: Alert) -> None:
+        head = f"{MARKS[alert.event]} *{alert.endpoint}* {alert.event}: {alert.summary}"
+        body = "\n".join([f"• {_plain(line)}" for line in alert.lines] + ([f"→ {_plain(alert.fix)}"] if alert.fix else []))
         sections = [_plain(head), body[:MOST_TEXT]]
         message = {
             "text": _plain(head)[:MOST_TEXT],

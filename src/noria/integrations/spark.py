@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from sqlglot import exp
 
 from noria.core.clock import duration, microseconds
-from noria.data.table import Facts, microseconds_of
+from noria.data.table import SnapshotRows, microseconds_of
 from noria.features import compile
 from noria.features.compile import AT, QUERIES, QUERY, TIME, VERSIONS, Relations
 from noria.features.point_in_time import Bound, PointInTime
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class SparkPointInTime:
     """The point-in-time join on Spark; `join` is that of `PointInTime`."""
 
-    def __init__(self, facts: Sequence[Facts], session: SparkSession | None = None) -> None:
+    def __init__(self, facts: Sequence[SnapshotRows], session: SparkSession | None = None) -> None:
         self._session = session or local_session()
         self._prepared = PointInTime(facts)
 

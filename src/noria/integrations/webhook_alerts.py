@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import Notice, secret, tell_over_http
+from noria.monitoring.alerts import Alert, secret, tell_over_http
 
 
 class WebhookChannel:
@@ -18,8 +18,8 @@ class WebhookChannel:
     def __init__(self, url: str, key: str) -> None:
         self._url, self._key = url, key
 
-    def send(self, notice: Notice) -> None:
-        body = json.dumps(notice.to_dict(), sort_keys=True).encode()
+    def send(self, alert: Alert) -> None:
+        body = json.dumps(alert.to_dict(), sort_keys=True).encode()
         headers = {"Idempotency-Key": hashlib.sha256(body).hexdigest()}
         if self._key:
             headers["X-Noria-Signature"] = "sha256=" + hmac.new(self._key.encode(), body, hashlib.sha256).hexdigest()

@@ -117,7 +117,7 @@ def _release(world: World, action: Action, champion: str, challenger: str | None
         if action.verb == "promote":  # a new champion is a new reference: what was found about the old one is over
             still_open = sa.and_(db.findings.c.endpoint == action.endpoint, db.findings.c.closed_at.is_(None))
             for row in c.execute(sa.select(db.findings).where(still_open, db.findings.c.kind.in_(ABOUT_THE_CHAMPION))).all():
-                close(c, row, action.at, "a new champion", world.outbox)
+                close(c, row, action.at, "a new champion", world.recipients)
         _done(c, action, outcome)
 
 

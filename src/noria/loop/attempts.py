@@ -27,7 +27,7 @@ from noria.stores import catalog as db
 
 logger = logging.getLogger("noria.loop")
 
-MOST = 5
+MAX_ATTEMPTS = 5
 GROWTH = 4  # times the pause before
 
 Outcome = Literal["done", "waits", "failed"]
@@ -131,7 +131,7 @@ def note_failure(world: World, action: Action, error: NoriaError, now: datetime)
     mine = db.decisions.c.key == action.key
     values: dict[str, Any] = {"error": canonical_json(error.to_dict())}
     with world.catalog.transaction() as c:
-        if by_hand(action) or c.execute(sa.select(db.decisions.c.attempts).where(mine)).one().attempts >= MOST:
+        if by_hand(action) or c.execute(sa.select(db.decisions.c.attempts).where(mine)).one().attempts >= MAX_ATTEMPTS:
             values |= {"failed": True, "next_at": since_epoch(now), "outcome": f"given up: {error.what}"}
         c.execute(sa.update(db.decisions).where(mine).values(**values))
 

@@ -18,7 +18,7 @@ from noria.data.profile import Profile, profile
 from noria.features.training_set import feature_matrix
 from noria.loop.world import World
 from noria.monitoring.backtest import Alarm, Incident, Suggestion, join, suggest
-from noria.monitoring.drift_reading import LEAST_REFERENCE
+from noria.monitoring.drift_reading import MIN_REFERENCE
 from noria.monitoring.findings import OVER
 from noria.monitoring.windows import Window
 
@@ -32,7 +32,7 @@ class NoHistory(UserMistake):
         super().__init__(
             what="there is too little history to backtest a monitor",
             where=f"{windows} windows have rows; {reference} are the reference (at least {least}), and at least "
-            f"{LEAST_REFERENCE} more are judged",
+            f"{MIN_REFERENCE} more are judged",
             fix="ingest more history, or take another reference (--reference)",
         )
 
@@ -83,8 +83,8 @@ def backtest(
 ) -> Backtested:
     """Watch the features of all history up to `end`, from a reference of the first so many windows on. Raises `NoHistory`."""
     windows = [(start, values) for start, values in _windows(world, end) if len(values)]
-    least = world.grid.calendar.least(LEAST_REFERENCE)
-    if reference < least or len(windows) < reference + LEAST_REFERENCE:
+    least = world.grid.calendar.least(MIN_REFERENCE)
+    if reference < least or len(windows) < reference + MIN_REFERENCE:
         raise NoHistory(len(windows), reference, least)
     threshold = world.threshold(budget)
     known = _profile(world, windows[:reference])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from noria.core.clock import from_epoch
 from noria.core.errors import UserMistake
 from noria.core.ids import short
-from noria.evaluation.gates import LEAST_ROWS
+from noria.evaluation.gates import MIN_ROWS
 from noria.features.compile import AT, KEY
 from noria.loop.columns import inputs_of
 from noria.loop.world import World
@@ -42,9 +42,9 @@ def champion_answers(world: World, champion: str, rows: pa.Table) -> Answers:
         return Answers(world.model(champion).predict(inputs_of(world, champion, rows)))
     except UserMistake as error:
         scores = _logged(world, champion, rows)
-        if (~np.isnan(scores)).sum() >= LEAST_ROWS:
+        if (~np.isnan(scores)).sum() >= MIN_ROWS:
             return Answers(scores)
-        few = f"the champion {short(champion)} can't be judged: {error.where}, and under {LEAST_ROWS} of the rows were answered by it"
+        few = f"the champion {short(champion)} can't be judged: {error.where}, and under {MIN_ROWS} of the rows were answered by it"
         return Answers(np.full(rows.num_rows, np.nan), few)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from noria.core.clock import require_utc
 from noria.core.errors import OurBug
 from noria.data.ingest import facts
-from noria.data.table import Facts, Table
+from noria.data.table import SnapshotRows, Table
 from noria.features.compile import AT, KEY
 from noria.features.feature_set import FeatureSet, RequestTransform
 from noria.features.offline import OfflineFeatures
@@ -53,7 +53,7 @@ def _offline(world: World, own: FeatureSet) -> OfflineFeatures:
     return OfflineFeatures(own, read, world.workspace.features, world.workspace.files)
 
 
-def _facts_of(found: Facts, table: Table) -> Facts:
+def _facts_of(found: SnapshotRows, table: Table) -> SnapshotRows:
     """Facts that were read already, for a table of the same name."""
     return found if found.table is table else replace(found, table=table)
 

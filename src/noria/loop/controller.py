@@ -14,7 +14,7 @@ from noria.loop.candidate import make_candidate
 from noria.loop.decide import decide
 from noria.loop.findings import observed
 from noria.loop.history import is_history
-from noria.loop.incidents import note
+from noria.loop.incidents import sync_findings
 from noria.loop.monitors import healths
 from noria.loop.observe import observe
 from noria.loop.releases import current_release
@@ -23,7 +23,7 @@ from noria.loop.trainings import training
 from noria.loop.windows import measure_windows
 from noria.loop.world import World
 
-MOST_STEPS = 20  # a turn that goes on beyond this runs in a circle
+MAX_STEPS = 20  # a turn that goes on beyond this runs in a circle
 
 
 def turn(world: World, now: datetime, carry_out: CarryOut = at_once) -> list[Action]:
@@ -36,7 +36,7 @@ def turn(world: World, now: datetime, carry_out: CarryOut = at_once) -> list[Act
         return []
     measure_windows(world, now)
     done: list[Action] = []
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         state = look(world, now)
         actions = unfinished(world) or decided(world, state)
         if not actions:
@@ -61,7 +61,7 @@ def look(world: World, now: datetime) -> State:
     if world.live:
         world.tell_health(healths(state.monitors), now)
     champion = "-" if state.champion is None else short(state.champion)
-    note(world.catalog, state.endpoint, champion, observed(world, state.monitors, now), now, world.outbox)
+    sync_findings(world.catalog, state.endpoint, champion, observed(world, state.monitors, now), now, world.recipients)
     return state
 
 

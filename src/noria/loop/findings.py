@@ -44,9 +44,9 @@ def observed(world: World, monitors: Monitors, now: datetime) -> Observed:
         *(finding for reading in monitors.expected for finding in _expected(reading, now)),
         *_drift(world, monitors.drift),
         *_skew(world, monitors.skew, now),
-        *(finding for reading in (monitors.volume, *monitors.feeds) for finding in _volume(reading, world.grid.tick)),
+        *(finding for reading in (monitors.volume, *monitors.table_volumes) for finding in _volume(reading, world.grid.tick)),
         *(_repeated(found) for found in monitors.repeated),
-        *(_stranger(bundle, world.grid.floor(now) - world.grid.tick) for bundle in monitors.strangers),
+        *(_unreleased(bundle, world.grid.floor(now) - world.grid.tick) for bundle in monitors.unreleased_bundles),
         *_shadow(monitors.shadow),
         *(_lost(balance, now) for balance in monitors.lost),
         *(finding for reading in monitors.metrics for finding in _metric(reading)),
@@ -128,7 +128,7 @@ def _metric(reading: BusinessMetricReading) -> Iterator[Finding]:
         yield Finding("metric", name, reading.starts[start], "page", summary, fix, reading.to_dict(), episode=True)
 
 
-def _stranger(bundle: str, since: datetime) -> Finding:
+def _unreleased(bundle: str, since: datetime) -> Finding:
     summary = f"bundle {short(bundle)} answers, and was never released"
     fix = "look which server answers, and from where it was started: `noria status`, /status"
     return Finding("data_quality", "predictions: another model", since, "page", summary, fix, {"bundle": bundle})

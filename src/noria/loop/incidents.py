@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from noria.core.clock import from_epoch, microseconds, since_epoch
 from noria.core.errors import UserMistake, nearest
 from noria.core.ids import canonical_json, finite
-from noria.monitoring.alerts import Channel, ChannelFailed, Notice, pause_after, stamp
+from noria.monitoring.alerts import Alert, Channel, ChannelFailed, pause_after, stamp
 from noria.monitoring.findings import Finding, Observed
 from noria.stores import catalog as db
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("noria.alerts")
 ITSELF = "itself"
 HOUR = timedelta(hours=1)
 CLAIM = timedelta(minutes=2)  # for which a notice that is being sent is left alone by other processes
-MOST_TRIED = 200  # notices in one round
+MAX_TRIED = 200  # notices in one round
 
 
 class UnknownFinding(UserMistake):
@@ -45,13 +45,13 @@ class UnknownFinding(UserMistake):
 
 
 @dataclass(frozen=True)
-class Outbox:
+class Recipients:
     """Who is told: the names of the channels. Empty in a replay, which calls nobody."""
 
     channels: tuple[str, ...] = ()
 
 
-def note(catalog: db.Catalog, endpoint: str, champion: str, seen: Observed, now: datetime, outbox: Outbox) -> None:
+def sync_findings(catalog: db.Catalog, endpoint: str, champion: str, seen: Observed, now: datetime, recipients: Recipients) -> None:
     """Bring the catalog's findings to what is wrong now: open what is new, and close what is over."""
     current = {(finding.kind, finding.subject): finding for finding in seen.findings}
     open_now = {(row.kind, row.subject): row for row in catalog.rows(_open(endpoint))}
@@ -65,9 +65,9 @@ def note(catalog: db.Catalog, endpoint: str, champion: str, seen: Observed, now:
         return
     with catalog.transaction() as c:
         for row in over:
-            close(c, row, now, ITSELF, outbox)
+            close(c, row, now, ITSELF, recipients)
         for key, finding in fresh.items():
-            _begin(c, endpoint, key, finding, now, outbox)
+            _begin(c, endpoint, key, finding, now, recipients)
 
 
 def _began_anew(row: Any, finding: Finding) -> bool:
@@ -75,7 +75,7 @@ def _began_anew(row: Any, finding: Finding) -> bool:
     return finding.episode and row.since is not None and since_epoch(finding.since) > row.since
 
 
-def open_elsewhere(catalog: db.Catalog, endpoint: str, finding: Finding, now: datetime, outbox: Outbox) -> None:
+def open_finding(catalog: db.Catalog, endpoint: str, finding: Finding, now: datetime, recipients: Recipients) -> None:
     """Open a finding from outside the controller: by who watches it."""
     key = finding.key(endpoint, "-")
     same = sa.or_(
@@ -84,11 +84,17 @@ def open_elsewhere(catalog: db.Catalog, endpoint: str, finding: Finding, now: da
     )
     with catalog.amending() as c:
         if c.scalar(sa.select(db.findings.c.key).where(db.findings.c.endpoint == endpoint, same)) is None:
-            _begin(c, endpoint, key, finding, now, outbox)
+            _begin(c, endpoint, key, finding, now, recipients)
 
 
-def close_elsewhere(
-    catalog: db.Catalog, endpoint: str, kind: str, still: Sequence[str], now: datetime, outbox: Outbox, of: Sequence[str] | None = None
+def close_findings(
+    catalog: db.Catalog,
+    endpoint: str,
+    kind: str,
+    still: Sequence[str],
+    now: datetime,
+    recipients: Recipients,
+    of: Sequence[str] | None = None,
 ) -> None:
     """Close the findings of a kind that was opened from outside, but for those subjects that are `still` wrong; of: the subjects that
     were looked at, all if None."""
@@ -97,14 +103,14 @@ def close_elsewhere(
     if over:
         with catalog.amending() as c:
             for row in over:
-                close(c, row, now, ITSELF, outbox)
+                close(c, row, now, ITSELF, recipients)
 
 
 def _open(endpoint: str) -> sa.Select[Any]:
     return sa.select(db.findings).where(db.findings.c.endpoint == endpoint, db.findings.c.closed_at.is_(None))
 
 
-def _begin(c: sa.Connection, endpoint: str, key: str, finding: Finding, now: datetime, outbox: Outbox) -> None:
+def _begin(c: sa.Connection, endpoint: str, key: str, finding: Finding, now: datetime, recipients: Recipients) -> None:
     running = c.execute(_open(endpoint).order_by(db.findings.c.opened_at)).first()
     incident = running.incident if running is not None and running.incident else f"{endpoint}/{since_epoch(now)}"
     c.execute(
@@ -124,13 +130,13 @@ def _begin(c: sa.Connection, endpoint: str, key: str, finding: Finding, now: dat
     )
     if not _muted(c, endpoint, finding.kind, finding.subject, now):
         head = finding.summary if running is None else f"also: {finding.summary}"
-        notice = Notice(
+        alert = Alert(
             "opened", incident, endpoint, finding.severity, stamp(now), head, (), finding.fix, {"since": stamp(finding.since), "key": key}
         )
-        _put(c, f"{key}/opened", notice, now, outbox)
+        _put(c, f"{key}/opened", alert, now, recipients)
 
 
-def close(c: sa.Connection, row: Any, now: datetime, by: str, outbox: Outbox) -> None:
+def close(c: sa.Connection, row: Any, now: datetime, by: str, recipients: Recipients) -> None:
     """Close a finding; its incident is resolved with its last one."""
     closed = {"closed_at": since_epoch(now), "closed_by": by}
     c.execute(sa.update(db.findings).where(db.findings.c.key == row.key).values(**closed))
@@ -138,8 +144,8 @@ def close(c: sa.Connection, row: Any, now: datetime, by: str, outbox: Outbox) ->
     told_of = sa.select(db.alerts.c.key).where(db.alerts.c.incident == row.incident).limit(1)
     if row.incident and c.scalar(still_open) is None and c.scalar(told_of) is not None:
         ended = "it is over" if by == ITSELF else f"closed by {by}"
-        notice = Notice("resolved", row.incident, row.endpoint, row.severity, stamp(now), f"{ended}: {row.summary}")
-        _put(c, f"{row.incident}/resolved/{since_epoch(now)}", notice, now, outbox)
+        alert = Alert("resolved", row.incident, row.endpoint, row.severity, stamp(now), f"{ended}: {row.summary}")
+        _put(c, f"{row.incident}/resolved/{since_epoch(now)}", alert, now, recipients)
 
 
 def _muted(c: sa.Connection, endpoint: str, kind: str, subject: str, now: datetime) -> bool:
@@ -147,12 +153,12 @@ def _muted(c: sa.Connection, endpoint: str, kind: str, subject: str, now: dateti
     return any(row.kind in ("", kind) and row.subject in ("", subject) for row in rows)
 
 
-def _put(c: sa.Connection, key: str, notice: Notice, now: datetime, outbox: Outbox) -> None:
-    for channel in outbox.channels:
+def _put(c: sa.Connection, key: str, alert: Alert, now: datetime, recipients: Recipients) -> None:
+    for channel in recipients.channels:
         name = f"{key}/{channel}"
         if c.scalar(sa.select(db.alerts.c.key).where(db.alerts.c.key == name)) is None:
-            at, text = since_epoch(now), canonical_json(notice.to_dict())
-            values = {"key": name, "incident": notice.incident, "channel": channel, "notice": text, "created_at": at, "next_at": at}
+            at, text = since_epoch(now), canonical_json(alert.to_dict())
+            values = {"key": name, "incident": alert.incident, "channel": channel, "notice": text, "created_at": at, "next_at": at}
             c.execute(sa.insert(db.alerts).values(**values, attempts=0, error=""))
 
 
@@ -169,14 +175,14 @@ def find(catalog: db.Catalog, beginning: str) -> Any:
     return found[0]
 
 
-def acknowledge(catalog: db.Catalog, key: str, by: str, now: datetime, outbox: Outbox) -> Any:
+def acknowledge(catalog: db.Catalog, key: str, by: str, now: datetime, recipients: Recipients) -> Any:
     """Somebody has seen a finding and takes care of it: its incident calls nobody else."""
     row = find(catalog, key)
     with catalog.amending() as c:
         same = sa.and_(db.findings.c.incident == row.incident, db.findings.c.closed_at.is_(None))
         c.execute(sa.update(db.findings).where(same).values(acknowledged_at=since_epoch(now), acknowledged_by=by))
-        notice = Notice("acknowledged", row.incident, row.endpoint, row.severity, stamp(now), f"{by} takes care of it: {row.summary}")
-        _put(c, f"{row.incident}/acknowledged", notice, now, outbox)
+        alert = Alert("acknowledged", row.incident, row.endpoint, row.severity, stamp(now), f"{by} takes care of it: {row.summary}")
+        _put(c, f"{row.incident}/acknowledged", alert, now, recipients)
     return row
 
 
@@ -189,11 +195,11 @@ def mute(catalog: db.Catalog, key: str, by: str, span: timedelta, reason: str, n
     return row
 
 
-def resolve(catalog: db.Catalog, key: str, by: str, now: datetime, outbox: Outbox) -> Any:
+def resolve(catalog: db.Catalog, key: str, by: str, now: datetime, recipients: Recipients) -> Any:
     """A person says that it is over. Seen again, it has the same key and stays closed; when it begins anew, it is a new one."""
     row = find(catalog, key)
     with catalog.amending() as c:
-        close(c, row, now, by, outbox)
+        close(c, row, now, by, recipients)
     return row
 
 
@@ -216,7 +222,7 @@ def send_due(catalog: db.Catalog, open_channel: Callable[[str], Channel], now: d
         sa.select(db.alerts)
         .where(db.alerts.c.sent_at.is_(None), db.alerts.c.next_at <= since_epoch(now))
         .order_by(db.alerts.c.sequence)
-        .limit(MOST_TRIED)
+        .limit(MAX_TRIED)
     )
     room = {channel: per_hour - _sent_lately(catalog, channel, now) for channel in {row.channel for row in due}}
     failing: dict[str, str] = {}
@@ -226,7 +232,7 @@ def send_due(catalog: db.Catalog, open_channel: Callable[[str], Channel], now: d
         if waits or row.channel in failing or room[row.channel] <= 0 or not _claim(catalog, row, now):
             continue
         try:
-            open_channel(row.channel).send(Notice.from_dict(json.loads(row.notice)))
+            open_channel(row.channel).send(Alert.from_dict(json.loads(row.alert)))
         except (ChannelFailed, UserMistake) as error:
             failing[row.channel] = f"{error.what}: {error.where}"
             pause = getattr(error, "pause", None) or pause_after(row.attempts + 1)
@@ -279,7 +285,7 @@ def undelivered(catalog: db.Catalog) -> dict[str, dict[str, Any]]:
     return found
 
 
-def digest(catalog: db.Catalog, endpoint: str, now: datetime, outbox: Outbox) -> None:
+def digest(catalog: db.Catalog, endpoint: str, now: datetime, recipients: Recipients) -> None:
     """Once a day: what was found and what ended since the day before, and what is still open."""
     day = since_epoch(now - timedelta(days=1))
     rows = catalog.rows(
@@ -291,6 +297,6 @@ def digest(catalog: db.Catalog, endpoint: str, now: datetime, outbox: Outbox) ->
     still = [row for row in rows if row.closed_at is None]
     lines = tuple(f"{'open' if row.closed_at is None else 'over'}: {row.summary}" for row in rows)
     summary = f"{len(rows)} findings in a day, {len(still)} still open" if rows else "nothing was found in a day"
-    notice = Notice("digest", f"{endpoint}/digest", endpoint, "inform", stamp(now), summary, lines)
+    alert = Alert("digest", f"{endpoint}/digest", endpoint, "inform", stamp(now), summary, lines)
     with catalog.amending() as c:
-        _put(c, f"{endpoint}/digest/{now:%Y-%m-%d}", notice, now, outbox)
+        _put(c, f"{endpoint}/digest/{now:%Y-%m-%d}", alert, now, recipients)

@@ -43,8 +43,8 @@ logger = logging.getLogger("noria.monitoring")
 
 PREDICTIONS = "predictions"
 DARK = 2  # matured windows without outcomes, from which on they count as stopped
-LEAST_KNOWN = 0.5  # of the outcomes that are due
-MOST_TRAFFIC = 60  # windows
+MIN_KNOWN = 0.5  # of the outcomes that are due
+MAX_TRAFFIC = 60  # windows
 Reading = TypeVar("Reading")
 
 
@@ -71,12 +71,12 @@ class Monitors:
     drift: DriftReading | None = None
     skew: SkewReading | None = None
     volume: VolumeReading | None = None
-    feeds: tuple[VolumeReading, ...] = ()
+    table_volumes: tuple[VolumeReading, ...] = ()
     expected: tuple[ExpectedReading, ...] = ()
     repeated: tuple[Repeated, ...] = ()
     objectives: tuple[ObjectiveReading, ...] = ()
     metrics: tuple[BusinessMetricReading, ...] = ()
-    strangers: tuple[str, ...] = ()
+    unreleased_bundles: tuple[str, ...] = ()
     shadow: tuple[Paired, ...] = ()
     lost: tuple[Balance, ...] = ()
     blind: tuple[Blind, ...] = ()
@@ -104,13 +104,13 @@ def read_monitors(world: World, release: Release, now: datetime) -> Monitors:
     drift = guarded("drift", lambda: _drift(world, monitor, champion, since))
     skew = guarded("skew", lambda: _skew(world, monitor, now))
     volume = guarded(PREDICTIONS, lambda: _volume(world, monitor))
-    feeds = guarded("feeds", lambda: _feeds(world, monitor, now))
+    table_volumes = guarded("feeds", lambda: _table_volumes(world, monitor, now))
     expected = guarded("expected performance", lambda: _expected(world, monitor, champion, windows))
     traffic = guarded("traffic", lambda: _traffic(world)) or []
     repeated = guarded("repeated predictions", lambda: read_repeated(traffic))
     objectives = guarded("objectives", lambda: _objectives(world, traffic))
     metrics = guarded("business metrics", lambda: _metrics(world, monitor))
-    strangers = guarded("released bundles", lambda: _strangers(world))
+    unreleased_bundles = guarded("released bundles", lambda: _unreleased_bundles(world))
     shadow = guarded("shadow", lambda: _shadow(world, release))
     lost = guarded("the server's sums", lambda: [b for b in served_balances(world.log_folder) if not b.holds])
     blind = guarded("blindness", lambda: _blind(world, now)) or []
@@ -120,12 +120,12 @@ def read_monitors(world: World, release: Release, now: datetime) -> Monitors:
         drift,
         skew,
         volume,
-        tuple(feeds or ()),
+        tuple(table_volumes or ()),
         tuple(expected or ()),
         tuple(repeated or ()),
         tuple(objectives or ()),
         tuple(metrics or ()),
-        tuple(strangers or ()),
+        tuple(unreleased_bundles or ()),
         tuple(shadow or ()),
         tuple(lost or ()),
         (*blind, *broken),
@@ -143,13 +143,13 @@ def healths(monitors: Monitors) -> list[tuple[str, Health]]:
     found += [(f"expected {r.tolerance.metric}", r.health) for r in monitors.expected]
     found += [(f"metric: {r.metric.name}", r.health) for r in monitors.metrics]
     found += [(f"objective: {r.objective.name}", r.health) for r in monitors.objectives]
-    found += [(f"table: {r.name}", r.health) for r in monitors.feeds]
+    found += [(f"table: {r.name}", r.health) for r in monitors.table_volumes]
     found += [(f"log: {b.stage}", Unhealthy("rows that were answered are not in the log")) for b in monitors.lost]
     if monitors.shadow:
         last = monitors.shadow[-1]
         judged = {"rows": last.asked, "paired": last.paired}
         found.append(("shadow", Unhealthy(f"only {last.share:.0%} of its requests are the champion's") if last.broken else Healthy(judged)))
-    found += [("released bundles", Unhealthy(f"bundle {short(b)} answers, and was never released")) for b in monitors.strangers]
+    found += [("released bundles", Unhealthy(f"bundle {short(b)} answers, and was never released")) for b in monitors.unreleased_bundles]
     return found + [(b.subject, Unknown(b.why)) for b in monitors.blind]
 
 
@@ -215,7 +215,7 @@ def _volume(world: World, monitor: Monitor) -> VolumeReading:
     return detector.reading()
 
 
-def _feeds(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]:
+def _table_volumes(world: World, monitor: Monitor, now: datetime) -> list[VolumeReading]:
     """What each table the endpoint lives on was told in every tick: a source that stands still is seen here first."""
     threshold = world.threshold(monitor.volume_budget(1 + len(world.known_times)))
     tick, past = world.grid.tick, history_of(world)
@@ -279,7 +279,7 @@ def _traffic(world: World) -> list[Traffic]:
         sa.select(db.windows.c.start, db.windows.c.rows, db.windows.c.traffic)
         .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.traffic.is_not(None))
         .order_by(db.windows.c.start.desc())
-        .limit(MOST_TRAFFIC)
+        .limit(MAX_TRAFFIC)
     )
     return [Traffic(**{"start": from_epoch(r.start), "rows": r.rows, **json.loads(r.traffic)}) for r in reversed(rows)]
 
@@ -320,7 +320,7 @@ def _unanswered(window: Traffic, logged: float) -> Missed:
     return Missed(window.start, fallbacks + window.failed, round(window.rows / logged) + fallbacks + window.failed)
 
 
-def _strangers(world: World) -> list[str]:
+def _unreleased_bundles(world: World) -> list[str]:
     """Bundles that answered as champion in the newest window, though the catalog never made them so."""
     mine = sa.and_(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.rows > 0)
     newest = sa.select(sa.func.max(db.windows.c.start)).where(mine).scalar_subquery()
@@ -366,7 +366,7 @@ def _blind(world: World, now: datetime) -> list[Blind]:
     if lost:
         found.append(Blind("due windows", from_epoch(min(lost)), f"{len(lost)} windows are due and can't be judged: their log is gone"))
     matured = [(r.start, json.loads(r.performance)) for r in rows if r.performance is not None and r.rows]
-    dark = next((i for i, (_, p) in enumerate(matured) if p["rows"] >= LEAST_KNOWN * (p["rows"] + p["missing"])), len(matured))
+    dark = next((i for i, (_, p) in enumerate(matured) if p["rows"] >= MIN_KNOWN * (p["rows"] + p["missing"])), len(matured))
     if dark >= DARK:
         share = matured[0][1]["rows"] / max(matured[0][1]["rows"] + matured[0][1]["missing"], 1)
         why = f"only {share:.0%} of the outcomes that are due have come: performance can't be judged"

@@ -21,7 +21,7 @@ from noria.features.view import FeatureView
 from noria.loop.retrain import Retrain
 from noria.models.model import Model
 from noria.monitoring.calendar import Calendar
-from noria.monitoring.drift_reading import LEAST_REFERENCE
+from noria.monitoring.drift_reading import MIN_REFERENCE
 from noria.monitoring.monitor import Monitor
 from noria.release.endpoint import Endpoint
 
@@ -198,7 +198,7 @@ def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
 
 def _check_stretches(monitor: Monitor, tick: timedelta) -> None:
     """What inputs are compared with has windows enough to learn their spread from."""
-    least = Calendar(tick).least(LEAST_REFERENCE)
+    least = Calendar(tick).least(MIN_REFERENCE)
     given = {
         "rolling": None if monitor.rolling is None else duration(monitor.rolling),
         "reference": None if monitor.period is None else monitor.period.end - monitor.period.start,

@@ -24,7 +24,7 @@ from noria.data.ingest import Ingested, ingest
 from noria.loop.attempts import Attempts
 from noria.loop.controller import turn
 from noria.loop.history import is_history
-from noria.loop.incidents import Outbox, Sent, close_elsewhere, digest, open_elsewhere, send_due, undelivered
+from noria.loop.incidents import Recipients, Sent, close_findings, digest, open_finding, send_due, undelivered
 from noria.loop.materialization import materialize
 from noria.loop.project import Project, load_project
 from noria.loop.releases import latest_release
@@ -216,19 +216,21 @@ class Rounds:
     def _tell(self, done: Round) -> None:
         """Tell people what was found. Stages that failed are findings; so are a watcher that stands still and a channel that is down."""
         with closing(self._workspace.catalog()) as catalog:
-            now, outbox = self._clock.now(), Outbox(tuple(self._project.settings.alerts.channels))
+            now, recipients = self._clock.now(), Recipients(tuple(self._project.settings.alerts.channels))
             for subject, (stages, error) in _causes({**self._untold, **done.troubles}).items():
                 summary = f"{', '.join(stages)} failed: {error.what} ({error.where})"
-                open_elsewhere(catalog, PROJECT, Finding("no_data", subject, now, "page", summary, error.fix, error.to_dict()), now, outbox)
+                open_finding(
+                    catalog, PROJECT, Finding("no_data", subject, now, "page", summary, error.fix, error.to_dict()), now, recipients
+                )
             watchers = [b for b in beats(self._workspace.root, self._workspace.files) if b.stage == WATCH]
-            _tell_stalled(catalog, _late(watchers, now), now, outbox, only=[WATCH])
+            _tell_stalled(catalog, _late(watchers, now), now, recipients, only=[WATCH])
             done.sent = tell(catalog, self._project, now)
             down = undelivered(catalog)
             for name, waiting in down.items():
                 summary = f"{name} takes no alerts: {waiting['why']}"
                 fix = "fix the channel; what waits for it is sent in order, and nothing is lost"
-                open_elsewhere(catalog, PROJECT, Finding("no_data", f"{CHANNEL}{name}", now, "page", summary, fix, waiting), now, outbox)
-            close_elsewhere(catalog, PROJECT, "no_data", [*_causes(done.troubles), *(f"{CHANNEL}{name}" for name in down)], now, outbox)
+                open_finding(catalog, PROJECT, Finding("no_data", f"{CHANNEL}{name}", now, "page", summary, fix, waiting), now, recipients)
+            close_findings(catalog, PROJECT, "no_data", [*_causes(done.troubles), *(f"{CHANNEL}{name}" for name in down)], now, recipients)
 
 
 def _causes(troubles: Mapping[str, NoriaError]) -> dict[str, tuple[list[str], NoriaError]]:
@@ -251,7 +253,7 @@ def tell(catalog: Catalog, project: Project, now: datetime) -> Sent:
 
     if settings.digest_hour is not None and now.hour >= settings.digest_hour:
         for endpoint in project.endpoints:
-            digest(catalog, endpoint.name, now, Outbox(tuple(settings.channels)))
+            digest(catalog, endpoint.name, now, Recipients(tuple(settings.channels)))
     return send_due(catalog, channel, now, settings.per_hour)
 
 
@@ -266,14 +268,14 @@ class Watched:
 
 def watch(project: Project, workspace: Workspace, now: datetime, period: timedelta) -> Watched:
     """Look whether every stage lives, tell people what does not, and say that the watcher itself does."""
-    outbox = Outbox(tuple(project.settings.alerts.channels))
+    recipients = Recipients(tuple(project.settings.alerts.channels))
     with closing(workspace.catalog()) as catalog:
         signs = [b for b in beats(workspace.root, workspace.files) if b.stage != WATCH]
         served = any(latest_release(catalog, endpoint.name) is not None for endpoint in project.endpoints)
         never = served and not any(b.stage == LOOP for b in signs)
         stalled = {LOOP: "it has never gone round here; run `noria loop --forever`"} if never else {}
         stalled |= stalled_stages(signs, now, duration(project.settings.loop.longest))
-        _tell_stalled(catalog, stalled, now, outbox, only=[b.stage for b in signs])
+        _tell_stalled(catalog, stalled, now, recipients, only=[b.stage for b in signs])
         sent = tell(catalog, project, now)
     patient = max(period, timedelta(seconds=PATIENCE_SECONDS))  # so long it may have to wait for the catalog
     beat(workspace.root, WATCH, now, patient, {"stages": len(signs), "stalled": list(stalled)}, workspace.files)
@@ -306,10 +308,10 @@ def _stuck(signs: Sequence[Beat], now: datetime, longest: timedelta) -> dict[str
     return found
 
 
-def _tell_stalled(catalog: Catalog, stalled: Mapping[str, str], now: datetime, outbox: Outbox, only: Sequence[str]) -> None:
+def _tell_stalled(catalog: Catalog, stalled: Mapping[str, str], now: datetime, recipients: Recipients, only: Sequence[str]) -> None:
     """Open a finding for every stage that stands still, and close those of stages that live again."""
     for stage, why in stalled.items():
         fix = f"start it again; if it was stopped on purpose, `noria watch --forget {stage}`"
         finding = Finding("stalled", stage, now, "page", f"{stage} stands still: {why}", fix, {"why": why})
-        open_elsewhere(catalog, PROJECT, finding, now, outbox)
-    close_elsewhere(catalog, PROJECT, "stalled", list(stalled), now, outbox, of=only)
+        open_finding(catalog, PROJECT, finding, now, recipients)
+    close_findings(catalog, PROJECT, "stalled", list(stalled), now, recipients, of=only)

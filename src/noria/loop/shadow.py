@@ -27,7 +27,7 @@ from noria.release.rollout import gains_by_unit
 from noria.serving.log.segments import Predictions
 from noria.stores import catalog as db
 
-LEAST_PAIRED = 0.98  # of a window's requests
+MIN_PAIRED = 0.98  # of a window's requests
 
 Places = NDArray[np.int64]
 
@@ -52,7 +52,7 @@ class Paired:
     @property
     def broken(self) -> bool:
         """Whether the two have not scored the same requests."""
-        return self.share < LEAST_PAIRED
+        return self.share < MIN_PAIRED
 
 
 def pairs(champions: Predictions, challengers: Predictions) -> tuple[Places, Places]:

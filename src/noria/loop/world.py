@@ -22,7 +22,7 @@ from noria.data.profile import Profile
 from noria.data.table import microseconds_of
 from noria.features.label import Outcomes
 from noria.features.offline import OfflineFeatures
-from noria.loop.incidents import Outbox
+from noria.loop.incidents import Recipients
 from noria.loop.project import Project
 from noria.loop.retrain import Retrain
 from noria.loop.workspace import Workspace
@@ -137,9 +137,9 @@ class World:
         return self.monitor is not None or isinstance(self.policy.rollout, Rollout)
 
     @property
-    def outbox(self) -> Outbox:
+    def recipients(self) -> Recipients:
         """Who is told of findings: nobody, where history is replayed."""
-        return Outbox(tuple(self.project.settings.alerts.channels) if self.live else ())
+        return Recipients(tuple(self.project.settings.alerts.channels) if self.live else ())
 
     @cached_property
     def grid(self) -> Grid:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_ROWS = 2_000
+MAX_ROWS = 2_000
 
 
 def attribute(
@@ -19,7 +19,7 @@ def attribute(
 ) -> NDArray[np.float64]:
     """The share of each feature `(features,)`, summing to 1, from rows `(rows, features)`; even where the answer never moves."""
     rng = np.random.default_rng(seed)
-    rows = features[:: max(1, len(features) // MOST_ROWS)][:MOST_ROWS]
+    rows = features[:: max(1, len(features) // MAX_ROWS)][:MAX_ROWS]
     before = predict(rows)
     moved = np.zeros(rows.shape[1])
     for column in range(rows.shape[1]):

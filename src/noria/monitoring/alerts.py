@@ -27,7 +27,7 @@ CHANNELS = ("log", "slack", "pagerduty", "webhook", "email")
 
 
 @dataclass(frozen=True)
-class Notice:
+class Alert:
     """What is told. incident: the same for everything that belongs together (the key by which receivers join messages)
 
     at: when it happened (ISO 8601, UTC); summary: one sentence; lines: the findings, a sentence each; fix: what to do
@@ -47,14 +47,14 @@ class Notice:
         return {**asdict(self), "lines": list(self.lines)}
 
     @staticmethod
-    def from_dict(found: Mapping[str, Any]) -> Notice:
-        return Notice(**{**found, "lines": tuple(found["lines"])})
+    def from_dict(found: Mapping[str, Any]) -> Alert:
+        return Alert(**{**found, "lines": tuple(found["lines"])})
 
 
 class Channel(Protocol):
     """A way to people. `send` raises `ChannelFailed`; it may be told the same notice again."""
 
-    def send(self, notice: Notice) -> None: ...
+    def send(self, alert: Alert) -> None: ...
 
 
 class ChannelFailed(OutsideWorld):
@@ -99,9 +99,9 @@ def tell_over_http(channel: str, url: str, body: bytes, taken: Container[int], h
 class LogChannel:
     """Notices as lines of this process's log."""
 
-    def send(self, notice: Notice) -> None:
-        level = logging.ERROR if notice.severity == "page" and notice.event == "opened" else logging.WARNING
-        logger.log(level, "%s: %s", notice.event, "; ".join([notice.summary, *notice.lines, notice.fix]))
+    def send(self, alert: Alert) -> None:
+        level = logging.ERROR if alert.severity == "page" and alert.event == "opened" else logging.WARNING
+        logger.log(level, "%s: %s", alert.event, "; ".join([alert.summary, *alert.lines, alert.fix]))
 
 
 def open_channel(name: str, settings: AlertSettings, environ: Mapping[str, str] = os.environ) -> Channel:

@@ -21,7 +21,7 @@ from noria.monitoring.drift import DriftDetector
 from noria.monitoring.windows import Window
 from noria.statistics.bootstrap import resampled
 
-WINDOWS, LEAST_YEARS, MOST_YEARS = 60 * YEAR.days, 10, 60  # that are drawn for a suggestion
+WINDOWS, MIN_YEARS, MAX_YEARS = 60 * YEAR.days, 10, 60  # that are drawn for a suggestion
 SENSITIVITIES = (1, 2, 3, 5, 7, 10, 14, 20, 30, 50)
 LATE = timedelta(days=7)  # after an incident's end, an alarm still belongs to it
 
@@ -92,7 +92,7 @@ def suggest(reference: Profile, threshold: float, budget: float, calendar: Calen
     wanted = first + np.arange(a_year)
     phases, wanted_phases = calendar.phases(reference.numbers), calendar.phases(wanted)
     starts = [calendar.start(number) for number in wanted.tolist()]
-    years = min(max(round(WINDOWS / a_year), LEAST_YEARS), MOST_YEARS)
+    years = min(max(round(WINDOWS / a_year), MIN_YEARS), MAX_YEARS)
     for _ in range(years):
         places = resampled(phases, wanted_phases, calendar.season, 2 * calendar.season, rng)
         detector = DriftDetector(reference, threshold, calendar, sensitivity=1.0)

@@ -24,8 +24,8 @@ from noria.statistics.e_detector import ShiryaevRoberts
 
 Floats = NDArray[np.float64]
 
-LEAST_PAST, MOST_PAST = 14, 120  # windows
-MOST_SCORE = 3.2
+MIN_PAST, MAX_PAST = 14, 120  # windows
+MAX_SCORE = 3.2
 CALM = 0.05  # of the threshold, above which nothing is learnt
 
 
@@ -98,7 +98,7 @@ class BusinessMetricReading:
         if np.isnan(self.values[-1]):
             return Unknown("it could not be drawn from the newest window")
         if not self.judged:
-            return Unknown(f"{len(self.values)} windows; {LEAST_PAST}, or two weeks, are needed to know how it varies by itself")
+            return Unknown(f"{len(self.values)} windows; {MIN_PAST}, or two weeks, are needed to know how it varies by itself")
         if self.alarming:
             return Unhealthy(f"{self.metric.name} is {self.values[-1]:.4g}, where about {self.expected:.4g} is usual")
         return Healthy({"windows": len(self.values), self.metric.name: float(self.values[-1])})
@@ -114,8 +114,8 @@ def read_business_metric(
     starts: list[datetime] = []
     values: list[float] = []
     evidence: list[float] = []
-    most, told = calendar.most(MOST_PAST), list[tuple[float, int]]()
-    past = Past(calendar.seasons, most, calendar.least(LEAST_PAST))
+    most, told = calendar.most(MAX_PAST), list[tuple[float, int]]()
+    past = Past(calendar.seasons, most, calendar.least(MIN_PAST))
     detector, judged, none = ShiryaevRoberts(1), 0, np.zeros(1)
     expected = float("nan")
     for start, number in windows:
@@ -124,7 +124,7 @@ def read_business_metric(
         usual = past.baseline
         if usual is not None and not np.isnan(value):
             expected = float(usual.expected(phase)[0])
-            score = np.clip(usual.score(np.array([value]), none, phase, np.array([metric.by])), -MOST_SCORE, MOST_SCORE)
+            score = np.clip(usual.score(np.array([value]), none, phase, np.array([metric.by])), -MAX_SCORE, MAX_SCORE)
             judged += 1
         starts.append(start)
         values.append(value)

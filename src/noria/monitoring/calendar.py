@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from noria.core.clock import EPOCH, YEAR, since_epoch
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
-MOST_PHASES = 400  # of a season: finer ones would be learnt from too little, and too slowly
-LEAST_DAYS, KEPT_SEASONS = 14, 10  # of which a past must be, where a day has a season; for which a past is kept
+MAX_PHASES = 400  # of a season: finer ones would be learnt from too little, and too slowly
+MIN_DAYS, KEPT_SEASONS = 14, 10  # of which a past must be, where a day has a season; for which a past is kept
 LASTING_DAYS = 28  # four of each weekday: a season can be learnt from them
 
 
@@ -38,7 +38,7 @@ class Calendar:
     def seasons(self) -> tuple[int, ...]:
         """After how many windows a season recurs, the longest first."""
         spans = () if self.tick is None else [span // self.tick for span in (WEEK, DAY) if not span % self.tick]
-        return tuple(n for n in spans if 1 < n <= MOST_PHASES)
+        return tuple(n for n in spans if 1 < n <= MAX_PHASES)
 
     @cached_property
     def year(self) -> int | None:
@@ -80,7 +80,7 @@ class Calendar:
 
     def least(self, windows: int) -> int:
         """So many windows, or two weeks where a day has a season: what it takes to know anything."""
-        return max(windows, LEAST_DAYS * self.day if self.seasons and self.day > 1 else 0)
+        return max(windows, MIN_DAYS * self.day if self.seasons and self.day > 1 else 0)
 
     def most(self, windows: int) -> int:
         """So many windows, or ten seasons of them: what a past is made of."""

@@ -18,7 +18,7 @@ from scipy.special import ndtri
 from noria.core.clock import YEAR
 from noria.data.profile import STATISTICS, Profile
 from noria.monitoring.calendar import DAILY, Calendar
-from noria.monitoring.drift_reading import FAULTS, LEAST_REFERENCE, LEAST_SHIFT, MOVED, PRESENCE, RELATIONS, VALUES, DriftReading, Fault
+from noria.monitoring.drift_reading import FAULTS, MIN_REFERENCE, MIN_SHIFT, MOVED, PRESENCE, RELATIONS, VALUES, DriftReading, Fault
 from noria.monitoring.findings import OVER
 from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
@@ -28,18 +28,18 @@ from noria.statistics.e_detector import ShiryaevRoberts, alarms_begun_anew
 Floats = NDArray[np.float64]
 
 SAME_TIME, RECURS = 1 / 36, 0.5  # of a year, either way, is the same time of it; so much then of what is seen now is a season
-LEAST_THEN = 5  # windows of that time
+MIN_THEN = 5  # windows of that time
 DELAY = 3  # windows
 HARDER = 10.0
 CALM = 0.05  # of the threshold; above it, windows are not learnt from
-MOST_PAST = 180
+MAX_PAST = 180
 LESS_SENSITIVE: Floats = 0.5 ** np.arange(16, dtype=np.float64)  # times as much, of which the reference allows the highest
 ROLLING_DELAY = 7  # windows, after which a rolling baseline takes them in: whatever lasts has been told by then
-MOST_SCORE = 3.2  # of one window: what is wrong at once is a fault, drift lasts
-MOST_OF_THEM, PATIENCE = 0.5, 2  # when most columns move together, it is a holiday until it has lasted so many days, or longer
+MAX_SCORE = 3.2  # of one window: what is wrong at once is a fault, drift lasts
+MAX_OF_THEM, PATIENCE = 0.5, 2  # when most columns move together, it is a holiday until it has lasted so many days, or longer
 # Smaller shifts are trivial, however certain. For a relation: one correlation of 0.15.
 FLOORS = {
-    "mean_rank": LEAST_SHIFT,
+    "mean_rank": MIN_SHIFT,
     "spread": 0.012,
     "low_tail": 0.0115,
     "high_tail": 0.0115,
@@ -56,7 +56,7 @@ CATEGORY_FLOOR = 0.03  # of the rows, in a half of a column's categories
 FLOOR_OF_REPEATS, CATEGORIES_STAND_STILL = 0.15, 0.5  # of a category column, whose values repeat as their mix has it
 BY_ITSELF = [i for i, name in enumerate(STATISTICS) if name not in (*RELATIONS, "slices")]
 SHAPE = ("spread", "low_tail", "high_tail")  # which are such halves where a column has categories
-LEAST_TOGETHER = 4  # columns, below which moving together says nothing
+MIN_TOGETHER = 4  # columns, below which moving together says nothing
 # What one window must differ by to be at fault by itself: shares of rows; of ranks, half of what there is room for.
 FAULT_FLOORS = {"null_share": 0.05, "repeats": 0.05, "outside": 0.05, "mean_rank": 0.25, "spread": 0.125, "slices": 0.02}
 TWO_SIDED = ("mean_rank", "spread")
@@ -64,7 +64,7 @@ TWO_SIDED = ("mean_rank", "spread")
 # newest windows, and more than those differ among each other. What has come there by and by is drift, or a season.
 IN_A_STEP = ("outside", "mean_rank", "spread", "slices")
 RETURNS = 2  # times in a year that a fault may come and go; then that is the column's way, and drift if it becomes more
-LATELY, STEP_SHARE, SPREADS, LEAST_STEP = 7, 0.5, 2.0, 0.05  # windows, a day of them at least; of the way; standard deviations; rows
+LATELY, STEP_SHARE, SPREADS, MIN_STEP = 7, 0.5, 2.0, 0.05  # windows, a day of them at least; of the way; standard deviations; rows
 DRIFTED = 0.15  # of the rows, more than usual, in a tail: what lies beyond the range then is the end of that tail
 NULLS = STATISTICS.index("null_share")
 TAILS = [STATISTICS.index("low_tail"), STATISTICS.index("high_tail")]
@@ -93,7 +93,7 @@ class DriftDetector:
         self._calendar = calendar
         self._shape = (len(reference.names), len(STATISTICS))
         size = self._shape[0] * self._shape[1]
-        self.learning = len(reference.windows) < calendar.least(LEAST_REFERENCE)
+        self.learning = len(reference.windows) < calendar.least(MIN_REFERENCE)
         self._floor = _floors(reference)
         self._scales = np.array([c.bins.is_scale for c in reference.columns])
         self._fault_floor = _fault_floors(reference)
@@ -125,7 +125,7 @@ class DriftDetector:
             nulls = reference.windows[:, :, NULLS]
             within = reference.within(reference.rows, self._centre, nulls).reshape(len(known), -1)
             a_year = min(len(known), calendar.year or 0)  # a reference of all seasons knows all of them
-            most = rolling or max(calendar.most(MOST_PAST), a_year)
+            most = rolling or max(calendar.most(MAX_PAST), a_year)
             phases = calendar.phases(reference.numbers)
             self._past = Past.of(known, within, phases, calendar.seasons, most)
             if self._usual.season.any():  # once more, since where a share lies says how far it strays
@@ -152,7 +152,7 @@ class DriftDetector:
         scores = []
         for value, rows, phase in zip(known.windows, known.rows.tolist(), phases.tolist(), strict=True):
             within = self._within_at(rows, phase, value[:, NULLS])
-            scores.append(np.clip(self._usual.score(value.reshape(-1), within, phase, self._floor), -MOST_SCORE, MOST_SCORE))
+            scores.append(np.clip(self._usual.score(value.reshape(-1), within, phase, self._floor), -MAX_SCORE, MAX_SCORE))
         weights = np.outer(self._weights, SHARES).reshape(-1)
         alarms = alarms_begun_anew(np.array(scores), weights, threshold / (sensitivity * LESS_SENSITIVE))
         enough = np.append((alarms <= len(phases) / threshold)[:-1], True)
@@ -178,7 +178,7 @@ class DriftDetector:
         place, number = len(self._seen), self._calendar.number(start)
         phase = self._calendar.phase(number)
         within = self._within_at(rows, phase, value.reshape(self._shape)[:, NULLS])
-        score = np.clip(self._usual.score(value, within, phase, self._floor), -MOST_SCORE, MOST_SCORE)
+        score = np.clip(self._usual.score(value, within, phase, self._floor), -MAX_SCORE, MAX_SCORE)
         self._together = self._together + 1 if _most_have_moved(score.reshape(self._shape)) else 0
         holiday = 0 < self._together <= PATIENCE * self._calendar.day
         shares = self._detector.add(np.full_like(score, np.nan) if holiday else score).reshape(self._shape) * SHARES
@@ -266,10 +266,10 @@ class DriftDetector:
         found = jump * np.sign(away) >= np.maximum(STEP_SHARE * np.abs(away), SPREADS * spread)
         outside = STATISTICS.index("outside")
         room = np.minimum(value[:, [outside]], 1 - (value - jump)[:, TAILS])
-        farther = jump[:, TAILS] >= np.maximum(np.maximum(STEP_SHARE * room, SPREADS * spread[:, TAILS]), LEAST_STEP)
+        farther = jump[:, TAILS] >= np.maximum(np.maximum(STEP_SHARE * room, SPREADS * spread[:, TAILS]), MIN_STEP)
         ends_a_tail = ~_categories(self._reference) & (before[:, TAILS] > DRIFTED).any(axis=1) & ~farther.any(axis=1)
         room = np.maximum(STEP_SHARE * (0.5 - np.abs(value - jump)[:, 0]), SPREADS * spread[:, 0])  # of a scale's mean rank
-        ends_a_tail |= self._scales & (np.abs(before[:, 0]) > DRIFTED) & (np.abs(jump[:, 0]) < np.maximum(room, LEAST_STEP))
+        ends_a_tail |= self._scales & (np.abs(before[:, 0]) > DRIFTED) & (np.abs(jump[:, 0]) < np.maximum(room, MIN_STEP))
         found[ends_a_tail, outside] = False
         return np.asarray(found)
 
@@ -290,7 +290,7 @@ class DriftDetector:
             first, last = numbers.searchsorted([before - near, before + near + 1])
             hour = (numbers[first:last] - number) % self._calendar.day == 0
             then = np.sort(np.nan_to_num(self._reference.windows[first:last][hour] - self._centre) * np.sign(now), axis=0)
-            if len(then) >= LEAST_THEN:
+            if len(then) >= MIN_THEN:
                 found |= then[-(len(then) // 3) :].mean(axis=0) >= RECURS * np.abs(now)
         return np.asarray(found & (now != 0))
 
@@ -389,4 +389,4 @@ def _most_have_moved(scores: Floats) -> bool:
     """Whether more than half of at least four columns stand out in a window, each by itself: `(columns, 10)`. Relations do not count, since
     one column that goes its own way changes those of all."""
     moved = np.abs(np.nan_to_num(scores[:, BY_ITSELF])).max(axis=1) > MOVED
-    return len(moved) >= LEAST_TOGETHER and bool(moved.mean() > MOST_OF_THEM)
+    return len(moved) >= MIN_TOGETHER and bool(moved.mean() > MAX_OF_THEM)

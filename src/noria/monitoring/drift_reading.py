@@ -23,8 +23,8 @@ from noria.monitoring.findings import began, episodes
 Floats = NDArray[np.float64]
 Kind = Literal["upstream fault", "population shift", "changed relation", "season"]
 
-LEAST_REFERENCE = 20  # windows; below, the reference's own spread is not known
-LEAST_SHIFT = 0.028  # in ranks, a tenth of a standard deviation: smaller ones are no effect, however certain
+MIN_REFERENCE = 20  # windows; below, the reference's own spread is not known
+MIN_SHIFT = 0.028  # in ranks, a tenth of a standard deviation: smaller ones are no effect, however certain
 MOVED = 2.0  # of a score, from which a column stands out
 RELATIONS = ("relation", "residual")
 FAULTS = {
@@ -39,9 +39,9 @@ VALUE_FAULTS = ("repeats", "outside", "mean_rank", "spread", "slices")  # which 
 SHARES_OF_ROWS = ("null_share", "repeats", "outside")  # what the figure of a fault is; of the others it is an effect
 PRESENCE = [STATISTICS.index(name) for name in SHARES_OF_ROWS]  # how many values there are that can be; the others: what they are like
 VALUES = [i for i in range(len(STATISTICS)) if i not in PRESENCE]
-MOST_NAMED = 5  # columns in one sentence
+MAX_NAMED = 5  # columns in one sentence
 CHANGE = 1.5  # standard deviations of a score, for which the beginning of a change is looked for
-SUDDEN, MOST_OF_A_SOURCE, STEP = 3, 0.8, 2.5  # windows, within which so many columns of one source have moved together, and so far
+SUDDEN, MAX_OF_A_SOURCE, STEP = 3, 0.8, 2.5  # windows, within which so many columns of one source have moved together, and so far
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class FaultGroup:
 
     def summary(self, where: str = "") -> str:
         """What is wrong, in words; where: in which rows, if that is known."""
-        more = len(self.faults) - MOST_NAMED
-        named = ", ".join(self.columns[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        more = len(self.faults) - MAX_NAMED
+        named = ", ".join(self.columns[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
         share = f"{self.faults[0].share:.0%} are " if self.statistic in SHARES_OF_ROWS else ""
         return f"{named}: {share}{self.faults[0].summary}{where}"
 
@@ -194,8 +194,8 @@ class DriftReading:
 
     def movements(self, source_of: Mapping[str, str], *, faults_too: bool = True) -> list[Movement]:
         """What has drifted so far. Each column has a life of its own: it begins when its weighted part of the evidence reaches the
-        threshold, and is over when that has ebbed; where no part suffices by itself, with those of its source, or of all columns, that no movement
-        tells yet. Columns of one source (column → source; one without is its own) that began together are one movement.
+        threshold, and is over when that has ebbed; where no part suffices by itself, with those of its source, or of all columns, that no
+        movement tells yet. Columns of one source (column → source; one without is its own) that began together are one movement.
 
         Weights sum to one, and a part that is told counts for no other: over all lives together, the threshold keeps the budget.
         faults_too: also where faults tell it anyhow
@@ -259,7 +259,7 @@ class DriftReading:
     def how_far(self, window: int, name: str) -> str:
         """How far a column's mean has moved at a window, in words: what drifts may be its spread, its tails or its relations alone."""
         shift = self.shift[window, self.columns.index(name)]
-        return f"{shift:+.2f} in ranks" if abs(shift) >= LEAST_SHIFT else "not in its mean"
+        return f"{shift:+.2f} in ranks" if abs(shift) >= MIN_SHIFT else "not in its mean"
 
     def kind(self, window: int, source_of: Mapping[str, str], name: str) -> Kind:
         """What it looks like, from which columns moved, when, and where they come from (column → source)."""
@@ -280,7 +280,7 @@ class DriftReading:
             (source,) = sources
             own = [i for i, name in enumerate(self.columns) if source_of.get(name) == source]
             step = float(strength[own].max(axis=1).mean())
-            if len(own) < len(self.columns) and len(moved) >= MOST_OF_A_SOURCE * len(own) and step > STEP:
+            if len(own) < len(self.columns) and len(moved) >= MAX_OF_A_SOURCE * len(own) and step > STEP:
                 return "upstream fault"
         return "population shift"
 
@@ -300,7 +300,7 @@ class DriftReading:
     @property
     def health(self) -> Health:
         if self.learning:
-            return Unknown(f"the reference has under {LEAST_REFERENCE} windows, or under two weeks, to learn its spread from")
+            return Unknown(f"the reference has under {MIN_REFERENCE} windows, or under two weeks, to learn its spread from")
         if self.unjudged:
             return Unknown(
                 f"the newest {self.unjudged} windows have rows that the reference can't judge: other columns, or nothing kept of them"

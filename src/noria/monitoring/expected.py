@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 
 CLIP = 1e-6
 LEVEL = 0.8  # of the intervals by which reliability is judged
-LAST, LEAST_COVERED = 10, 0.6  # windows; of ten intervals at 80 %, fewer than six cover once in thirty times by chance
-LEAST_MATURED = 5
+LAST, MIN_COVERED = 10, 0.6  # windows; of ten intervals at 80 %, fewer than six cover once in thirty times by chance
+MIN_MATURED = 5
 RUN = 3  # windows in a row beyond the tolerance, upon which it is told
 
 
@@ -81,7 +81,7 @@ class ExpectedReading:
 
     @property
     def reliable(self) -> bool:
-        return self.covered is not None and self.covered >= LEAST_COVERED
+        return self.covered is not None and self.covered >= MIN_COVERED
 
     @property
     def alarming(self) -> bool:
@@ -96,7 +96,7 @@ class ExpectedReading:
         if not len(self.expected):
             return Unknown("no window to expect anything of yet")
         if self.covered is None:
-            return Unknown(f"under {LEAST_MATURED} windows have shown whether what is expected comes true")
+            return Unknown(f"under {MIN_MATURED} windows have shown whether what is expected comes true")
         if not self.reliable:
             return Unknown(f"what was expected came true in {self.covered:.0%} of the last windows: it is not relied on")
         if self.alarming:
@@ -120,8 +120,8 @@ def read_expected(tolerance: Tolerance, baseline: float, windows: Sequence[tuple
     chance = np.array([e.sd for _, e, _ in windows])
     matured = np.flatnonzero(~np.isnan(realised))
     bias, sd, covered = 0.0, float("inf"), None
-    if len(matured) >= LEAST_MATURED:
-        held = [_held(expected, realised, chance, matured[:i], matured[i]) for i in range(LEAST_MATURED, len(matured))][-LAST:]
+    if len(matured) >= MIN_MATURED:
+        held = [_held(expected, realised, chance, matured[:i], matured[i]) for i in range(MIN_MATURED, len(matured))][-LAST:]
         covered = float(np.mean(held)) if held else None
         bias, sd = _residual(expected, realised, matured)
     return ExpectedReading(tolerance, baseline, tuple(s for s, _, _ in windows), expected, realised, bias, sd, covered)

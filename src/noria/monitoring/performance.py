@@ -28,10 +28,10 @@ Floats = NDArray[np.float64]
 
 BOUNDS = {CALIBRATION: (-1.0, 1.0), AUC: (0.0, 1.0), "error_rate": (0.0, 1.0), "brier": (0.0, 1.0)}
 WORSE = {CALIBRATION: (1.0, -1.0), AUC: (-1.0,)}  # the ways in which a metric gets worse; a loss, by growing
-LEAST_PAST = 5  # windows without which a spread says nothing
-LEAST_ROWS = 20  # with outcomes, of a slice in a window
+MIN_PAST = 5  # windows without which a spread says nothing
+MIN_ROWS = 20  # with outcomes, of a slice in a window
 ALPHA, PLANNED = 0.1, 28  # of the mean's confidence sequence, which is narrowest after so many windows
-RECENT, LEAST_DROP = 7, 0.03  # windows that tell a cause; of AUC
+RECENT, MIN_DROP = 7, 0.03  # windows that tell a cause; of AUC
 RANKED, LOST_RANKING = 3, 0.15  # windows, and by how much their AUC must be lower
 RANKING_CHANCE = 0.0005  # that it happens by itself: once in five years of days
 
@@ -89,7 +89,7 @@ class PerformanceReading:
         if len(recent) > 1 and len(before) > 1:
             error = float(np.sqrt(recent.var(ddof=1) / len(recent) + before.var(ddof=1) / len(before)))
             drop = float(before.mean() - recent.mean())
-            if drop > max(LEAST_DROP, 2 * error):
+            if drop > max(MIN_DROP, 2 * error):
                 return (
                     f"a changed relation between inputs and outcome (scores rank them worse: AUC {before.mean():.2f} → {recent.mean():.2f})"
                 )
@@ -105,7 +105,7 @@ class PerformanceReading:
         """The newest three windows' AUC and the baseline's, where scores suddenly rank outcomes far worse: so few windows are enough to
         see that answers belong to other rows, or labels to other facts."""
         before, newest = self.baseline_aucs[~np.isnan(self.baseline_aucs)], self.aucs[-RANKED:]
-        if len(before) < LEAST_PAST or len(newest) < RANKED or np.isnan(newest).any():
+        if len(before) < MIN_PAST or len(newest) < RANKED or np.isnan(newest).any():
             return None
         away = float(before.mean() - newest.mean())
         error = float(before.std(ddof=1)) * np.sqrt(1 / RANKED + 1 / len(before))
@@ -117,7 +117,7 @@ class PerformanceReading:
         if len(self.values) == 0:
             return Unknown(f"no window with outcomes yet to judge {self.tolerance.metric} by")
         if not self.scored:
-            return Unknown(f"under {LEAST_PAST} windows, in the baseline or since, to know how {self.tolerance.metric} varies by itself")
+            return Unknown(f"under {MIN_PAST} windows, in the baseline or since, to know how {self.tolerance.metric} varies by itself")
         if self.alarming:
             return Unhealthy(f"{self.tolerance.metric} is {self.recent - self.baseline:+.3f} from its baseline")
         return Healthy({"windows": len(self.values), "evidence": float(self.evidence[-1]), "threshold": self.threshold})
@@ -189,7 +189,7 @@ def read_slices(
     for window in baseline:
         for name, own in window.slices.items():
             rows.setdefault(name, []).append(own.rows)
-    names = sorted(name for name, each in rows.items() if len(each) >= LEAST_PAST and np.mean(each) >= LEAST_ROWS)
+    names = sorted(name for name, each in rows.items() if len(each) >= MIN_PAST and np.mean(each) >= MIN_ROWS)
     found = []
     for name in names:
         past = [own for p in baseline for own in _of_slice(p, name)]
@@ -199,7 +199,7 @@ def read_slices(
 
 
 def _of_slice(performance: Performance | None, name: str) -> Iterator[Performance]:
-    if performance is not None and name in performance.slices and performance.slices[name].rows >= LEAST_ROWS:
+    if performance is not None and name in performance.slices and performance.slices[name].rows >= MIN_ROWS:
         yield performance.slices[name]
 
 
@@ -223,7 +223,7 @@ def _scores(values: Floats, past: Floats, by: float, *, bounded: bool) -> Floats
         since = values[:i]
         apart = np.concatenate([before, since - since.mean()]) if i > 1 else before
         degrees = max(len(before) - 1, 0) + max(0, i - 1)
-        if degrees >= LEAST_PAST - 1:
+        if degrees >= MIN_PAST - 1:
             sd = max(float(np.sqrt((apart**2).sum() / degrees)), 1e-6)
             z = np.array([(value - by) / sd])
             if not bounded:

@@ -22,12 +22,12 @@ from noria.core.errors import nearest
 from noria.core.sql import connect
 from noria.data.profile import Profile, profile
 from noria.data.projection import Category, Projection, fit_projections, learnt, seconds_of, unjudged
-from noria.monitoring.cut import Cut, NotJudged, cut_table, length
 from noria.monitoring.drift import read_drift
-from noria.monitoring.drift_reading import LEAST_REFERENCE, DriftReading, FaultGroup, Movement, article
+from noria.monitoring.drift_reading import MIN_REFERENCE, DriftReading, FaultGroup, Movement, article
 from noria.monitoring.findings import Finding
 from noria.monitoring.misdated import Misdated
 from noria.monitoring.volume import Unusual, VolumeDetector, VolumeReading
+from noria.monitoring.windowed_table import NotJudged, WindowedTable, cut_table, length
 from noria.monitoring.windows import Window
 from noria.statistics.e_detector import threshold_for
 
@@ -59,7 +59,7 @@ class TableReading:
     drift: DriftReading = field(repr=False)
     volume: VolumeReading | None
     left_out: tuple[str, ...]
-    _table: Cut = field(repr=False)
+    _table: WindowedTable = field(repr=False)
     _by_column: Projections = field(repr=False)
 
     @property
@@ -229,7 +229,7 @@ def judge_table(
     span = every if isinstance(every, int) else duration(every)
     _check(rows, span, false_alarms_per_year, leave_out, name)
     cut = cut_table(rows, time, span, until, time_zone, name)
-    least = cut.calendar.least(LEAST_REFERENCE)
+    least = cut.calendar.least(MIN_REFERENCE)
     if reference < least or len(cut.starts) <= reference:
         raise NotJudged(
             what=f"{len(cut.starts)} windows of {length(span)} are too few to learn from {reference}, and judge the others",
@@ -276,7 +276,7 @@ def _check(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequ
         )
 
 
-def _drift(cut: Cut, known: Profile, projections: Projections, reference: int, budget: float, *, rolling: bool) -> DriftReading:
+def _drift(cut: WindowedTable, known: Profile, projections: Projections, reference: int, budget: float, *, rolling: bool) -> DriftReading:
     """What the windows after the reference say, within the whole budget or drift's share of it."""
     threshold = _threshold(cut, reference, budget if cut.counted else DRIFT_SHARE * budget)
     starts = cut.starts[reference:]
@@ -287,7 +287,7 @@ def _drift(cut: Cut, known: Profile, projections: Projections, reference: int, b
     return read_drift(known, windows, threshold, cut.calendar, reference if rolling else None)
 
 
-def _volume(cut: Cut, name: str, reference: int, budget: float) -> VolumeReading | None:
+def _volume(cut: WindowedTable, name: str, reference: int, budget: float) -> VolumeReading | None:
     """What the numbers of rows say, within volume's share of the budget; None where all windows have as many."""
     if cut.counted:
         return None
@@ -296,12 +296,12 @@ def _volume(cut: Cut, name: str, reference: int, budget: float) -> VolumeReading
     return counts.reading()
 
 
-def _threshold(cut: Cut, reference: int, budget: float) -> float:
+def _threshold(cut: WindowedTable, reference: int, budget: float) -> float:
     """The threshold at which so many false alarms are raised in a year of these windows."""
     return threshold_for(alarms_per_year=budget, windows_per_year=YEAR / cut.usual_length(reference))
 
 
-def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile, Projections, tuple[str, ...]]:
+def _learn(cut: WindowedTable, reference: int, leave_out: Sequence[str]) -> tuple[Profile, Projections, tuple[str, ...]]:
     """How the columns become numbers, what those were like in the reference, and the columns that can't. Where anything is learnt closely,
     the windows that it is learnt from are not profiled."""
     windows, past = [i for i in range(reference) if i % FITTED], cut.starts[:reference]
@@ -312,14 +312,14 @@ def _learn(cut: Cut, reference: int, leave_out: Sequence[str]) -> tuple[Profile,
     return _profile(cut, projections, windows), projections, tuple(left_out)
 
 
-def _fitted(cut: Cut, starts: Sequence[datetime], leave_out: Sequence[str]) -> tuple[Projections, list[str]]:
+def _fitted(cut: WindowedTable, starts: Sequence[datetime], leave_out: Sequence[str]) -> tuple[Projections, list[str]]:
     rows = cut.rows_of(starts)
     return fit_projections(rows, (cut.time, *leave_out), seconds_of(rows.column(cut.time)))
 
 
-def _profile(cut: Cut, projections: Projections, windows: list[int]) -> Profile:
+def _profile(cut: WindowedTable, projections: Projections, windows: list[int]) -> Profile:
     starts = [cut.starts[i] for i in windows if cut.count(cut.starts[i])]
-    least, starts_from = cut.calendar.least(LEAST_REFERENCE), f"{cut.starts[0]:%Y-%m-%d}"
+    least, starts_from = cut.calendar.least(MIN_REFERENCE), f"{cut.starts[0]:%Y-%m-%d}"
     if len(starts) < least:
         raise NotJudged(
             what=f"only {len(starts)} windows of the reference have rows to learn from",
@@ -333,7 +333,7 @@ def _profile(cut: Cut, projections: Projections, windows: list[int]) -> Profile:
     return profile(names, np.concatenate(values), np.repeat(numbers, [len(v) for v in values]))
 
 
-def _projected(cut: Cut, projections: Projections, starts: Sequence[datetime]) -> Iterator[Floats]:
+def _projected(cut: WindowedTable, projections: Projections, starts: Sequence[datetime]) -> Iterator[Floats]:
     """Windows as numbers `(rows, columns)`; several at a time, where they are small."""
     counts = np.array([cut.count(start) for start in starts], np.int64)
     batch = (np.cumsum(counts) - counts) // AT_ONCE  # that each window belongs to

@@ -14,10 +14,10 @@ from typing import Any
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 
-LEAST_PAST = 14  # windows
-LEAST_REPEATED, TIMES = 0.02, 3.0  # of the keys, and of what was usual at most
+MIN_PAST = 14  # windows
+MIN_REPEATED, TIMES = 0.02, 3.0  # of the keys, and of what was usual at most
 IN_TIME = 0.99  # of the answers
-LEAST_MISSED = 5  # rows in the long stretch, below which it may be an accident
+MIN_MISSED = 5  # rows in the long stretch, below which it may be an accident
 BURNS = ((1, 1, 3.0), (7, 1, 1.5))  # windows of the long and of the short stretch, and the burn rate that is too fast in both
 
 
@@ -50,11 +50,11 @@ class Repeated:
 
 def read_repeated(windows: Sequence[Traffic]) -> list[Repeated]:
     """Whether the newest window asks about the same keys more often than any before it."""
-    if len(windows) <= LEAST_PAST or not windows[-1].keys:
+    if len(windows) <= MIN_PAST or not windows[-1].keys:
         return []
     share = windows[-1].repeated / windows[-1].keys
     usual = max(w.repeated / w.keys if w.keys else 0.0 for w in windows[:-1])
-    return [Repeated(windows[-1].start, share, usual)] if share > max(LEAST_REPEATED, TIMES * usual) else []
+    return [Repeated(windows[-1].start, share, usual)] if share > max(MIN_REPEATED, TIMES * usual) else []
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def read_objective(objective: Objective, windows: Sequence[Missed]) -> Objective
         return missed(stretch) / rows / objective.may_miss if rows else 0.0
 
     burns = {stretch: burn(stretch) for stretch in sorted({s for long, short, _ in BURNS for s in (long, short)})}
-    alarming = any(missed(long) >= LEAST_MISSED and min(burns[long], burns[short]) > limit for long, short, limit in BURNS)
+    alarming = any(missed(long) >= MIN_MISSED and min(burns[long], burns[short]) > limit for long, short, limit in BURNS)
     since = None
     if alarming:
         for window in reversed(windows):

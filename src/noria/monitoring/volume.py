@@ -18,8 +18,8 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.monitoring.calendar import DAILY, Calendar
 from noria.statistics.counts import CountSeries
 
-LEAST_PAST = 14  # windows
-MOST_PAST = 120
+MIN_PAST = 14  # windows
+MAX_PAST = 120
 FLOOR = math.log(1.5)  # a third fewer, or half as many again, is no fault, however unusual
 SUSPECT = 20  # times as likely as what is told: it is not learnt from
 SPENT = 0.12  # of the budget, to each side: how unlikely a count is, is known from few
@@ -63,7 +63,7 @@ class VolumeReading:
     @property
     def health(self) -> Health:
         if not self.judged:
-            return Unknown(f"{self.windows} windows of {self.name}: {LEAST_PAST}, or two weeks, are needed to know how many rows are usual")
+            return Unknown(f"{self.windows} windows of {self.name}: {MIN_PAST}, or two weeks, are needed to know how many rows are usual")
         if self.alarming is not None:
             return Unhealthy(f"{self.name}: {self.alarming.summary}")
         return Healthy({"windows": self.windows, "rows": self.last})
@@ -135,7 +135,7 @@ class VolumeDetector:
             counts.clear()
 
     def _new_series(self) -> CountSeries:
-        return CountSeries(self._calendar.seasons, self._calendar.most(MOST_PAST), self._calendar.least(LEAST_PAST))
+        return CountSeries(self._calendar.seasons, self._calendar.most(MAX_PAST), self._calendar.least(MIN_PAST))
 
     def reading(self) -> VolumeReading:
         """What all windows so far say."""

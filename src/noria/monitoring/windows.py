@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.data.profile import MOST_SLICES
+from noria.data.profile import MAX_SLICES
 from noria.evaluation.metrics import ROW_LOSSES, auc
 from noria.monitoring.monitor import AUC, CALIBRATION
 
@@ -79,7 +79,7 @@ def measure(labels: Floats, predictions: Floats, cut_by: Mapping[str, NDArray[An
     slices = {}
     for name, values in (cut_by or {}).items():
         known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-        for value in known[np.argsort(-counts, kind="stable")[:MOST_SLICES]].tolist():
+        for value in known[np.argsort(-counts, kind="stable")[:MAX_SLICES]].tolist():
             own = values == value
             slices[f"{name}={value:g}"] = measure(labels[own], predictions[own])
     return replace(_measure(labels, predictions), slices=slices)

@@ -23,22 +23,22 @@ from noria.models.columns import as_logged
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.models.runtime import ModelFailed
 from noria.serving.commit import GroupCommit
-from noria.serving.deployment import Deployment
-from noria.serving.line import ORDINARY, Line, Overloaded, Priority, Terms, TooLate
-from noria.serving.log.kept import Kept
+from noria.serving.loaded_model import LoadedModel
+from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.segments import FALLBACK, LogFailed, PredictionLog, Predictions
 from noria.serving.lookup import Lookup
 from noria.serving.observe.failures import Failures
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stages, Trace, answered_by
-from noria.serving.protocol.signature import Asked, BadRequest, Client, Signature, Stamp, feature_matrix, keys_of
+from noria.serving.protocol.signature import BadRequest, PredictRequest, Responder, Signature, Stamp, feature_matrix, keys_of
+from noria.serving.request_queue import ORDINARY, Overloaded, Priority, RequestOptions, RequestQueue, TooLate
 
 if TYPE_CHECKING:
     from noria.serving.observe.live_profile import LiveProfile
 
 logger = logging.getLogger("noria.serving")
 
-MOST_UNSAFE = 32_768  # rows that may be scored and not yet safe in the log: a slow disk refuses, it does not fill the memory
+MAX_UNSAFE = 32_768  # rows that may be scored and not yet safe in the log: a slow disk refuses, it does not fill the memory
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Route:
     previous: answers what the champion fails on, where that was asked for; default: the answer where nobody has one
     """
 
-    champion: Deployment
-    shadow: Deployment | None = None
+    champion: LoadedModel
+    shadow: LoadedModel | None = None
     lookup: Lookup | None = None
-    previous: Deployment | None = None
+    previous: LoadedModel | None = None
     default: float | None = None
 
 
@@ -80,7 +80,7 @@ class Batcher:
     """Joins the requests of one endpoint. Used from one event loop.
 
     traces: begins the trace of a request with this parent, received at this time
-    most_rows: of a batch; budget_seconds: what waiting and scoring may take (see `noria.serving.line`)
+    most_rows: of a batch; budget_seconds: what waiting and scoring may take (see `noria.serving.request_queue`)
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Batcher:
         commit: GroupCommit,
         clock: Clock,
         measures: Measures,
-        kept: Kept,
+        kept: LogFilter,
         traces: Callable[[str, int], Trace | None] | None = None,
         *,
         most_rows: int,
@@ -101,7 +101,7 @@ class Batcher:
         self.signature: Signature = route.champion.signature
         self._log, self._ids, self._commit, self._clock, self._measures, self._kept = log, ids, commit, clock, measures, kept
         self._loop = asyncio.get_running_loop()
-        self.line = Line(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
+        self.line = RequestQueue(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
         self._stamp: Stamp | None = None
         self._refusal: Overloaded | None = None  # said to all who come in one turn of the loop: refusing must cost little
         self._unsafe = 0
@@ -110,7 +110,7 @@ class Batcher:
         self.failed: LogFailed | None = None
         self.live: LiveProfile | None = None
 
-    def ask(self, asked: Asked, client: Client, terms: Terms = ORDINARY) -> None:
+    def ask(self, asked: PredictRequest, client: Responder, terms: RequestOptions = ORDINARY) -> None:
         """Have a request answered: its client hears of it once, on the event loop. Raises `Overloaded` or `LogFailed`."""
         counts, line, rows = self.counts, self.line, asked.count
         counts.requests += 1
@@ -118,7 +118,7 @@ class Batcher:
         if self.failed is not None:
             self._count_failed(rows, self.failed)
             raise self.failed
-        if self._unsafe >= MOST_UNSAFE:
+        if self._unsafe >= MAX_UNSAFE:
             self._reject(rows, Overloaded(self._unsafe, line.budget))
         # requests read from sockets in one turn of the loop share a time: it is the first's, so latencies are never too low
         asked.client, asked.stamp = client, self._stamp or (since_epoch(self._clock.now()), Stopwatch())
@@ -137,7 +137,7 @@ class Batcher:
             asked.trace = trace
             self._traced += 1
 
-    def refuse(self, asked: Asked, client: Client, error: NoriaError) -> None:
+    def refuse(self, asked: PredictRequest, client: Responder, error: NoriaError) -> None:
         """Don't score a request: it gets the endpoint's default, where there is one, or the error."""
         self.counts.requests += 1
         self.counts.asked += asked.count
@@ -207,12 +207,12 @@ class Batcher:
         if batch:
             self._score_batch(batch)
 
-    def _drop(self, asked: Asked, error: NoriaError | None) -> None:
+    def _drop(self, asked: PredictRequest, error: NoriaError | None) -> None:
         self.counts.late += asked.count if error is not None else 0
         self.counts.gone += asked.count if error is None else 0
         self._fail([asked], error or TooLate(), ours=error is not None)
 
-    def _score_batch(self, batch: list[Asked]) -> None:
+    def _score_batch(self, batch: list[PredictRequest]) -> None:
         route = self.route  # one route for the whole batch: what changes it comes between batches
         watch, since = Stopwatch(), batch[0].stamp[1]
         waited = since.seconds
@@ -244,7 +244,7 @@ class Batcher:
         if route.shadow is not None:
             self._shadow(route.shadow, batch, features)
 
-    def _look_up(self, batch: list[Asked], route: Route) -> list[Asked]:
+    def _look_up(self, batch: list[PredictRequest], route: Route) -> list[PredictRequest]:
         """Get the features of entities, of the whole batch in one call; returns the requests that have theirs. The others are failed."""
         asking = [asked for asked in batch if asked.entities is not None]
         failed: set[int] = set()
@@ -260,17 +260,17 @@ class Batcher:
         return [asked for asked in batch if id(asked) not in failed]
 
     @staticmethod
-    def _unknown(asked: Asked, route: Route) -> NDArray[np.float32]:
+    def _unknown(asked: PredictRequest, route: Route) -> NDArray[np.float32]:
         return np.full((asked.count, len(route.champion.bundle.features)), np.nan, np.float32)
 
-    def _fill(self, asking: Sequence[Asked], route: Route) -> None:
+    def _fill(self, asking: Sequence[PredictRequest], route: Route) -> None:
         assert route.lookup is not None
         entities = [entity for asked in asking for entity in asked.entities or ()]
         features = route.lookup.features(entities, from_epoch(asking[0].stamp[0]))
         for asked, rows in zip(asking, _parts(features, asking), strict=True):
             asked.rows, asked.entities = rows, None
 
-    def _each_alone(self, batch: Sequence[Asked], route: Route, features: NDArray[np.float32]) -> None:
+    def _each_alone(self, batch: Sequence[PredictRequest], route: Route, features: NDArray[np.float32]) -> None:
         """A bad row fails alone: its batch's other requests are scored one by one."""
         for asked, rows in zip(batch, _parts(features, batch), strict=True):
             if np.isinf(rows).any():
@@ -284,7 +284,7 @@ class Batcher:
             else:
                 self._record([asked], route.champion.bundle, rows, predictions)
 
-    def _fall_back(self, asked: Asked, route: Route, rows: NDArray[np.float32], error: NoriaError) -> None:
+    def _fall_back(self, asked: PredictRequest, route: Route, rows: NDArray[np.float32], error: NoriaError) -> None:
         """Answer as the endpoint declares where its champion can't: by the version before, by the default, or with the error."""
         if isinstance(error, ModelFailed) and route.previous is not None:
             try:
@@ -302,7 +302,7 @@ class Batcher:
 
     def _record(
         self,
-        batch: Sequence[Asked],
+        batch: Sequence[PredictRequest],
         bundle: Bundle,
         features: NDArray[np.float32],
         predictions: NDArray[np.float64],
@@ -341,13 +341,13 @@ class Batcher:
 
         self._commit.after(self._log, done)
 
-    def _end_traces(self, batch: Sequence[Asked], stages: Stages, seconds: float, about: Mapping[str, Any]) -> None:
+    def _end_traces(self, batch: Sequence[PredictRequest], stages: Stages, seconds: float, about: Mapping[str, Any]) -> None:
         for asked in batch:
             if asked.trace is not None:
                 self._traced -= 1
                 asked.trace.end(stages, seconds, about)
 
-    def _deliver(self, batch: Sequence[Asked], bundle: Bundle, rows: Predictions, fallback: str | None) -> None:
+    def _deliver(self, batch: Sequence[PredictRequest], bundle: Bundle, rows: Predictions, fallback: str | None) -> None:
         self.counts.answered += len(rows)
         predictions, ids = rows.prediction.tolist(), rows.ids
         if len(ids) == len(batch):  # a row each
@@ -360,7 +360,7 @@ class Batcher:
             asked.client.answered(bundle, predictions[at:end], ids[at:end], fallback)
             at = end
 
-    def _shadow(self, shadow: Deployment, batch: Sequence[Asked], features: NDArray[np.float32]) -> None:
+    def _shadow(self, shadow: LoadedModel, batch: Sequence[PredictRequest], features: NDArray[np.float32]) -> None:
         """Score the same rows unseen, its inputs by their names. What goes wrong here is logged and changes no answer."""
         watch, inputs = Stopwatch(), shadow.inputs(features)
         try:
@@ -379,7 +379,7 @@ class Batcher:
         self,
         variant: str,
         bundle: str,
-        batch: Sequence[Asked],
+        batch: Sequence[PredictRequest],
         features: NDArray[np.float32],
         predictions: NDArray[np.float64],
         received_us: int,
@@ -397,7 +397,7 @@ class Batcher:
             prediction=predictions,
         )
 
-    def _fail(self, batch: Sequence[Asked], error: NoriaError, *, ours: bool = True) -> None:
+    def _fail(self, batch: Sequence[PredictRequest], error: NoriaError, *, ours: bool = True) -> None:
         """Tell the clients. ours: whether they would have heard of it, so that it is a failure of this server"""
         for asked in batch:
             self._count_failed(asked.count, error, ours=ours)
@@ -406,12 +406,12 @@ class Batcher:
                 self._traced -= 1
                 asked.trace.fail(error, asked.stamp[1].seconds)
 
-    def _stop(self, batch: Sequence[Asked], error: LogFailed) -> None:
+    def _stop(self, batch: Sequence[PredictRequest], error: LogFailed) -> None:
         """The log can't be written: refuse this batch and everything after it."""
         self.failed = error
         self._fail(batch, error)
 
 
-def _parts(features: NDArray[np.float32], batch: Sequence[Asked]) -> list[NDArray[np.float32]]:
+def _parts(features: NDArray[np.float32], batch: Sequence[PredictRequest]) -> list[NDArray[np.float32]]:
     """The rows of each request of a batch."""
     return np.split(features, np.cumsum([asked.count for asked in batch])[:-1])

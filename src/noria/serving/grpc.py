@@ -21,7 +21,6 @@ from noria.core.errors import NoriaError
 from noria.core.health import Healthy
 from noria.models.bundle import Bundle
 from noria.serving.access.keys import Access, Role, secret_of
-from noria.serving.line import ORDINARY, Terms, TooLate, priority_of
 from noria.serving.protocol.messages import (
     FILES,
     HEALTH_SERVICE,
@@ -33,7 +32,8 @@ from noria.serving.protocol.messages import (
     inference,
     reflection,
 )
-from noria.serving.protocol.signature import NUMBERS, OUTPUTS, Asked, BadRequest, Tensor, raw_values
+from noria.serving.protocol.signature import NUMBERS, OUTPUTS, BadRequest, PredictRequest, Tensor, raw_values
+from noria.serving.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
 from noria.serving.transport.body import TooLarge
 from noria.serving.transport.http1 import bug
 from noria.serving.transport.http2 import Header, Stream, literal
@@ -95,7 +95,7 @@ class Call:
 
     __slots__ = ("_body", "_failed", "_handle", "_limit", "_started", "_stream", "_streaming", "_watch", "open", "terms", "watching")
 
-    def __init__(self, stream: Stream, handle: Handle, limit: int, terms: Terms, failed: Failed, *, streaming: bool) -> None:
+    def __init__(self, stream: Stream, handle: Handle, limit: int, terms: RequestOptions, failed: Failed, *, streaming: bool) -> None:
         self._stream, self._handle, self._limit, self._streaming, self._failed = stream, handle, limit, streaming, failed
         self.terms, self._watch = terms, None if terms.timeout_seconds is None else Stopwatch()
         self._body = b""
@@ -224,7 +224,7 @@ class GrpcServices:
             text = refusal or (f"there is no method {path!r}" if method is None else "grpc-timeout can't be read")
             return lambda stream: _refused(stream, text, self._limit, self._failed)
         priority, parent = (found.get(name, b"").decode("latin-1") for name in (b"x-noria-priority", b"traceparent"))
-        terms = Terms(priority_of(priority), timeout, parent)
+        terms = RequestOptions(priority_of(priority), timeout, parent)
         handle, streaming = method
         secret = secret_of(found.get(b"authorization", b"").decode("latin-1"), found.get(b"x-api-key", b"").decode("latin-1"))
         role = ROLES[path.rpartition("/")[2]]
@@ -257,8 +257,8 @@ class GrpcServices:
 
     def _model_infer(self, call: Call, message: bytes) -> None:
         request = _parsed(_InferRequest, message)
-        if self._plane.asleep(request.model_name):
-            self._plane.wake(request.model_name, lambda _: None)
+        if self._plane.unloaded(request.model_name):
+            self._plane.load(request.model_name, lambda _: None)
         served = self._plane.find(request.model_name, request.model_version or None)
         raw = request.raw_input_contents
         if raw and len(raw) != len(request.inputs):
@@ -321,7 +321,7 @@ class _InferClient:
 
     __slots__ = ("_asked", "_call", "_name", "_typed", "fail", "gone")
 
-    def __init__(self, call: Call, name: str, asked: Asked, *, typed: bool) -> None:
+    def __init__(self, call: Call, name: str, asked: PredictRequest, *, typed: bool) -> None:
         self._call, self._name, self._asked, self._typed = call, name, asked, typed
         self.fail, self.gone = call.fail, call.gone
 
@@ -455,7 +455,7 @@ def _wanted(request: Any) -> dict[str, bool]:
     return dict.fromkeys(names, True)
 
 
-def _raw_answer(name: str, bundle: str, asked: Asked, values: Mapping[str, Sequence[Any]], fallback: str | None) -> bytes:
+def _raw_answer(name: str, bundle: str, asked: PredictRequest, values: Mapping[str, Sequence[Any]], fallback: str | None) -> bytes:
     """The answer's bytes: what is the same for all answers of so many rows is made once; the values follow as fields of their own."""
     parts = [_answer_head(name, bundle, asked.count, tuple(asked.wanted), fallback)]
     if asked.request_id is not None:

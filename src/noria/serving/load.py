@@ -22,8 +22,8 @@ import numpy as np
 
 from noria.core.errors import OutsideWorld, UserMistake
 
-MOST_RATE = 500_000.0
-MOST_SECONDS = 3_600.0
+MAX_RATE = 500_000.0
+MAX_SECONDS = 3_600.0
 TICK_SECONDS = 0.001
 LAST_ANSWERS_SECONDS = 5.0
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
@@ -82,8 +82,8 @@ def send_load(
     where = urlsplit(url)
     if where.scheme != "http" or not where.hostname:
         raise BadLoad(what=f"{url!r} is no URL that can be loaded", where="--url", fix="give http://HOST:PORT/PATH")
-    if not (0 < rate <= MOST_RATE and 0 < seconds <= MOST_SECONDS and 0 < connections <= 10_000 and bodies):
-        bounds = f"up to {MOST_RATE:,.0f} requests a second, {MOST_SECONDS:,.0f} seconds and 10,000 connections"
+    if not (0 < rate <= MAX_RATE and 0 < seconds <= MAX_SECONDS and 0 < connections <= 10_000 and bodies):
+        bounds = f"up to {MAX_RATE:,.0f} requests a second, {MAX_SECONDS:,.0f} seconds and 10,000 connections"
         raise BadLoad(what="the load is out of bounds", where=f"{rate:g} a second for {seconds:g} s on {connections}", fix=bounds)
     if not beyond_loopback and not _on_this_machine(where.hostname):
         raise BadLoad(what=f"{where.hostname!r} is another machine", where="--url", fix="say --beyond-loopback if it is yours to load")

@@ -15,7 +15,7 @@ from noria.core.files import Files
 from noria.core.ids import short
 from noria.models.bundle import MODEL_FILE
 from noria.serving.batcher import Route
-from noria.serving.deployment import Deployment
+from noria.serving.loaded_model import LoadedModel
 from noria.serving.log.segments import warm_up
 
 OPEN_SECONDS = 5.0
@@ -68,8 +68,8 @@ async def open_route(target: Target, now: Route | None, files: Files) -> Route:
 def _opened(target: Target, now: Route | None, files: Files) -> Route:
     there = {d.bundle.path: d for d in (now.champion, now.shadow, now.previous) if d is not None} if now else {}
 
-    def opened(path: Path | None, cached_rows: int = 0) -> Deployment | None:
-        return None if path is None else there.get(path) or Deployment.open(path, files, cached_rows=cached_rows)
+    def opened(path: Path | None, cached_rows: int = 0) -> LoadedModel | None:
+        return None if path is None else there.get(path) or LoadedModel.open(path, files, cached_rows=cached_rows)
 
     champion = opened(target.champion, target.cached_rows)
     assert champion is not None

@@ -27,8 +27,8 @@ from noria.models.bundle import PROFILE_FILE
 from noria.serving.access.keys import Access, Key, Tally, Tokens
 from noria.serving.batcher import Batcher, Route
 from noria.serving.commit import GroupCommit
-from noria.serving.deployment import Deployment
-from noria.serving.log.kept import Kept
+from noria.serving.loaded_model import LoadedModel
+from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.segments import LogFailed, PredictionLog
 from noria.serving.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures, in_order_of
 from noria.serving.observe.capture import FOLDER, Capture, CaptureAndRedact
@@ -68,7 +68,7 @@ class Loading(OutsideWorld):
 
 
 @dataclass
-class Served:
+class ServedEndpoint:
     """One endpoint in this process. `trouble` says why it does not serve what it should; what it served before, it still does."""
 
     target: Target
@@ -98,8 +98,8 @@ class DataPlane:
     def __init__(self, writer: str, settings: ServingSettings, clock: Clock, files: Files, open_lookup: OpenLookup | None = None) -> None:
         self._writer, self._settings, self._clock, self._files, self._open_lookup = writer, settings, clock, files, open_lookup
         self._ids = PredictionIds(writer)  # of all endpoints: an id names one prediction in the whole project
-        self._served: dict[str, Served] = {}
-        self._asleep: dict[str, tuple[Target, Served | None]] = {}  # closed, to keep within serving.models_mb
+        self._served: dict[str, ServedEndpoint] = {}
+        self._unloaded: dict[str, tuple[Target, ServedEndpoint | None]] = {}  # closed, to keep within serving.models_mb
         self._waking: dict[str, list[Awake]] = {}
         self.errors: Counter[str] = Counter()
         self._commit = GroupCommit(durable=settings.durability == "disk")
@@ -111,7 +111,7 @@ class DataPlane:
         self._access, self._tally = Access([], self._loop.time), Tally(clock)
         where = settings.trace_endpoint
         self._traces = None if where is None else Traces(where, settings.trace_share, writer)
-        self._kept = Kept(share=settings.log_share, redact=settings.redact)
+        self._kept = LogFilter(share=settings.log_share, redact=settings.redact)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
 
@@ -155,12 +155,12 @@ class DataPlane:
         """
         served = self._served.get(target.endpoint)
         if served is None and self._must_sleep(target):
-            _, slept = self._asleep.get(target.endpoint, (target, None))
-            self._asleep[target.endpoint] = target, slept
+            _, unloaded_before = self._unloaded.get(target.endpoint, (target, None))
+            self._unloaded[target.endpoint] = target, unloaded_before
             return
         await self._serve_open(target, served)
 
-    async def _serve_open(self, target: Target, served: Served | None) -> None:
+    async def _serve_open(self, target: Target, served: ServedEndpoint | None) -> None:
         try:
             route = await open_route(target, served.batcher.route if served else None, self._files)
             lookup, no_lookup = await in_thread(lambda: self._lookup(target.endpoint, route.champion))
@@ -177,8 +177,8 @@ class DataPlane:
             served.trouble = str(bug(error))
             return
         if served is None:
-            _, slept = self._asleep.pop(target.endpoint, (target, None))
-            served = self._served[target.endpoint] = slept or self._begin(target, route, no_lookup)
+            _, unloaded_before = self._unloaded.pop(target.endpoint, (target, None))
+            served = self._served[target.endpoint] = unloaded_before or self._begin(target, route, no_lookup)
             self._begin_capture(target)
             served.used = self._loop.time()
         served.batcher.swap(route)
@@ -187,28 +187,28 @@ class DataPlane:
         await self.probe()
 
     def check_redaction(self) -> None:
-        """Raises `UnknownField` when what is to be redacted is no field of any endpoint (those that are asleep are not looked into)."""
-        if not self._asleep:
+        """Raises `UnknownField` when what is to be redacted is no field of any endpoint (those that are unloaded are not looked into)."""
+        if not self._unloaded:
             self._kept.require(feature for features in self.signatures.values() for feature in features)
 
     # --- a budget of memory ---
 
-    def asleep(self, endpoint: str) -> bool:
+    def unloaded(self, endpoint: str) -> bool:
         """Whether an endpoint's models are closed until it is asked for."""
-        return endpoint in self._asleep
+        return endpoint in self._unloaded
 
-    def wake(self, endpoint: str, then: Awake) -> None:
-        """Open an endpoint that is asleep, in place of the one that was asked for least lately; then say so, or why it can't be."""
+    def load(self, endpoint: str, then: Awake) -> None:
+        """Open an endpoint that was unloaded, in place of the one that was asked for least lately; then say so, or why it can't be."""
         waiting = self._waking.setdefault(endpoint, [])
         waiting.append(then)
         if len(waiting) == 1:
-            self._tasks.add(task := self._loop.create_task(self._wake(endpoint)))
+            self._tasks.add(task := self._loop.create_task(self._load(endpoint)))
             task.add_done_callback(self._tasks.discard)
 
-    async def _wake(self, endpoint: str) -> None:
+    async def _load(self, endpoint: str) -> None:
         failure: NoriaError | None = None
         try:
-            target, _ = self._asleep[endpoint]
+            target, _ = self._unloaded[endpoint]
             self._make_room(megabytes_of(target))
             await self._serve_open(target, None)
         except NoriaError as error:
@@ -234,11 +234,11 @@ class DataPlane:
                 return
             if served.batcher.idle:
                 del self._served[name]
-                self._asleep[name] = served.target, served
+                self._unloaded[name] = served.target, served
                 served.batcher.rest()
         self._known.forget()
 
-    def _lookup(self, endpoint: str, champion: Deployment) -> tuple[Lookup | None, str]:
+    def _lookup(self, endpoint: str, champion: LoadedModel) -> tuple[Lookup | None, str]:
         """The endpoint's lookup, if it has just the definitions that its champion was trained with; otherwise why not."""
         if self._open_lookup is None:
             return None, "this server was started without a project"
@@ -260,7 +260,7 @@ class DataPlane:
                 raise CaptureAndRedact
             self._rest.capture = Capture(target.log / FOLDER, self._writer, share, self._clock, self._files)
 
-    def _begin(self, target: Target, route: Route, no_lookup: str) -> Served:
+    def _begin(self, target: Target, route: Route, no_lookup: str) -> ServedEndpoint:
         log, measures = PredictionLog(target.log, self._writer, self._files), Measures()
         batcher = Batcher(
             route,
@@ -274,12 +274,12 @@ class DataPlane:
             most_rows=self._settings.max_batch,
             budget_seconds=self._settings.budget_ms / 1e3,
         )
-        return Served(target, log, batcher, measures, Unknown("its golden rows have not been answered yet"), no_lookup)
+        return ServedEndpoint(target, log, batcher, measures, Unknown("its golden rows have not been answered yet"), no_lookup)
 
-    def find(self, name: str, bundle: str | None = None) -> Served:
+    def find(self, name: str, bundle: str | None = None) -> ServedEndpoint:
         """The endpoint of that name, with that bundle if one is given. Raises `NotHere`."""
         served = self._served.get(name)
-        if served is None and name in self._asleep:
+        if served is None and name in self._unloaded:
             raise Loading(name)
         if served is None:
             names = self.names
@@ -295,7 +295,7 @@ class DataPlane:
     @property
     def names(self) -> list[str]:
         """Every endpoint that can be asked, in their order."""
-        return sorted([*self._served, *self._asleep])
+        return sorted([*self._served, *self._unloaded])
 
     @property
     def signatures(self) -> dict[str, tuple[str, ...]]:
@@ -330,7 +330,7 @@ class DataPlane:
         if self._grpc is not None:
             self._grpc.tell()
 
-    async def _write_failures(self, served: Served) -> None:
+    async def _write_failures(self, served: ServedEndpoint) -> None:
         failures = served.batcher.failures
         told = failures.take()
         if told is None:
@@ -341,7 +341,7 @@ class DataPlane:
             failures.give_back()
             logger.warning("the failures of %s can't be written now, and are tried again: %s", served.target.endpoint, error)
 
-    async def _sketch(self, served: Served) -> None:
+    async def _sketch(self, served: ServedEndpoint) -> None:
         """Take in what the champion has scored since the last time. A bundle without a profile is served all the same."""
         from noria.data.profile import Profile  # only where it is asked for
         from noria.serving.observe.live_profile import LiveProfile
@@ -359,7 +359,7 @@ class DataPlane:
             batcher.live = LiveProfile(bundle.id, reference, self._settings.sketched_rows, self._loop.time)
         await asyncio.to_thread(batcher.live.digest)
 
-    async def _look_at_features(self, served: Served, lookup: Lookup) -> None:
+    async def _look_at_features(self, served: ServedEndpoint, lookup: Lookup) -> None:
         allowed = self._settings.most_feature_age_seconds
         try:
             served.feature_age = await asyncio.to_thread(lookup.age_seconds, self._clock.now())
@@ -369,7 +369,7 @@ class DataPlane:
         too_old = served.feature_age > allowed
         served.trouble_of_features = str(StaleFeatures(served.feature_age, allowed).what) if too_old else None
 
-    async def _look_again(self, served: Served) -> None:
+    async def _look_again(self, served: ServedEndpoint) -> None:
         """Features that could not be looked up may have been materialised since."""
         served.probes += 1
         if served.probes % LOOK_AGAIN:
@@ -379,7 +379,7 @@ class DataPlane:
         if lookup is not None and not served.batcher.rests() and served.batcher.route is route:
             served.batcher.swap(replace(route, lookup=lookup))
 
-    async def _probed(self, served: Served) -> Health:
+    async def _probed(self, served: ServedEndpoint) -> Health:
         if served.batcher.failed is not None:
             return Unhealthy(str(served.batcher.failed))
         deployment = served.batcher.route.champion
@@ -415,11 +415,11 @@ class DataPlane:
             "errors": dict(self.errors),
             "spent": self._tally.to_dict(),
             "traces": None if self._traces is None else self._traces.to_dict(),
-            "asleep": sorted(self._asleep),
+            "unloaded": sorted(self._unloaded),
             "endpoints": [self._endpoint_state(name, served) for name, served in self._served.items()],
         }
 
-    def _endpoint_state(self, name: str, served: Served) -> dict[str, Any]:
+    def _endpoint_state(self, name: str, served: ServedEndpoint) -> dict[str, Any]:
         route = served.batcher.route
         return {
             "endpoint": name,
@@ -437,12 +437,12 @@ class DataPlane:
             "live_profile": None if served.batcher.live is None else served.batcher.live.to_dict(),
         }
 
-    def _troubles(self, name: str, served: Served) -> tuple[str | None, ...]:
+    def _troubles(self, name: str, served: ServedEndpoint) -> tuple[str | None, ...]:
         balance = self._balance(name, served)
         lost = None if balance.holds else f"{balance.rows_in:,} rows were answered, {balance.accounted:,} are accounted for"
         return served.trouble, served.trouble_of_features, lost
 
-    def _balance(self, name: str, served: Served) -> Balance:
+    def _balance(self, name: str, served: ServedEndpoint) -> Balance:
         counts = served.batcher.counts
         return Balance(f"serve {name}", counts.answered, {"logged": counts.logged, "left out by sampling": counts.unlogged})
 
@@ -472,8 +472,8 @@ class DataPlane:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_TRACES_SECONDS):
                     await in_thread(self._traces.close)
-        slept = {name: served for name, (_, served) in self._asleep.items() if served is not None}
-        for name, served in {**slept, **self._served}.items():
+        unloaded_before = {name: served for name, (_, served) in self._unloaded.items() if served is not None}
+        for name, served in {**unloaded_before, **self._served}.items():
             served.log.close()
             await self._write_failures(served)
             sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}

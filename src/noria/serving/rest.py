@@ -33,25 +33,34 @@ from noria.core.settings import ServingSettings
 from noria.models.bundle import Bundle
 from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.batcher import Batcher
-from noria.serving.line import ORDINARY, Terms, TooLate, priority_of
 from noria.serving.lookup import NoLookup, StaleFeatures
 from noria.serving.protocol.arrow import STREAM, read_rows, write_answer
 from noria.serving.protocol.clouds import contract, read_instances
 from noria.serving.protocol.openapi import EVENTS, document
 from noria.serving.protocol.page import page
-from noria.serving.protocol.signature import Asked, BadRequest, Client, NotHere, error_answer, plain_answer, v2_answer, v2_metadata
+from noria.serving.protocol.signature import (
+    BadRequest,
+    NotHere,
+    PredictRequest,
+    Responder,
+    error_answer,
+    plain_answer,
+    v2_answer,
+    v2_metadata,
+)
+from noria.serving.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
 from noria.serving.transport.head import IMPLEMENTED, Head
 from noria.serving.transport.http1 import Answer
 from noria.serving.transport.reply import Reply, Streamed
 
 if TYPE_CHECKING:
     from noria.serving.observe.capture import Capture
-    from noria.serving.plane import DataPlane, Served
+    from noria.serving.plane import DataPlane, ServedEndpoint
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 BINARY = "application/octet-stream"
 EVENT_ROWS = 64  # that go into one event
-MOST_TIMEOUT_SECONDS = 3600.0
+MAX_TIMEOUT_SECONDS = 3600.0
 PAGE_HEADERS = "content-security-policy: default-src 'none'; style-src 'unsafe-inline'\r\nx-content-type-options: nosniff\r\n"
 
 
@@ -147,7 +156,7 @@ class Rest:
         rule, variables = found[method]
         access = self.access
         key = access.require(secret_of(head.header(b"authorization"), head.header(b"x-api-key")), rule.role)
-        if "endpoint" in variables and self._plane.asleep(variables["endpoint"]):
+        if "endpoint" in variables and self._plane.unloaded(variables["endpoint"]):
             answer = self._after_waking(variables["endpoint"], lambda: rule.make(self, head, **variables))
         else:
             answer = rule.make(self, head, **variables)
@@ -166,7 +175,7 @@ class Rest:
         """What answers once an endpoint is awake."""
 
         def answer(body: bytes, reply: Reply) -> None:
-            def awake(error: NoriaError | None) -> None:
+            def loaded(error: NoriaError | None) -> None:
                 try:
                     if error is not None:
                         raise error
@@ -174,7 +183,7 @@ class Rest:
                 except NoriaError as refusal:
                     reply.fail(refusal)
 
-            self._plane.wake(endpoint, awake)
+            self._plane.load(endpoint, loaded)
 
         return answer
 
@@ -290,7 +299,7 @@ def _told(body: Callable[[], bytes]) -> Answer:
     return lambda _, reply: reply.send(200, body())
 
 
-def _terms(head: Head) -> Terms:
+def _terms(head: Head) -> RequestOptions:
     """How a request wants to be treated, by its headers. Raises `BadRequest`."""
     priority, text = head.header(b"x-noria-priority"), head.header(b"x-noria-timeout-ms")
     parent = head.header(b"traceparent")
@@ -300,69 +309,69 @@ def _terms(head: Head) -> Terms:
         timeout = float(text) / 1e3 if text else None
     except ValueError:
         timeout = math.nan
-    if timeout is not None and not 0 < timeout <= MOST_TIMEOUT_SECONDS:
+    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
         raise BadRequest(what=f"{text!r} is no timeout", where="header x-noria-timeout-ms", fix="send milliseconds, up to an hour")
-    return Terms(priority_of(priority), timeout, parent)
+    return RequestOptions(priority_of(priority), timeout, parent)
 
 
-def _plain(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:
+def _plain(served: ServedEndpoint, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     if batcher.line.rows >= batcher.line.capacity:  # asked here, since most requests come this way, and calls cost
         batcher.require_room(terms.priority)
     batcher.ask(batcher.signature.plain(body), reply if terms is ORDINARY else _in_time(reply, terms), terms)
 
 
-def _arrow(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:
+def _arrow(served: ServedEndpoint, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
     batcher.ask(read_rows(body, batcher.signature.features), _in_time(_ArrowClient(reply), terms), terms)
 
 
-def _instances(served: Served, content_type: str, terms: Terms, body: bytes, reply: Reply) -> None:
+def _instances(served: ServedEndpoint, content_type: str, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
     batcher.ask(read_instances(body, batcher.signature.features, content_type), _in_time(reply, terms), terms)
 
 
-def _v2(served: Served, json_length: int | None, terms: Terms, body: bytes, reply: Reply) -> None:
+def _v2(served: ServedEndpoint, json_length: int | None, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
     asked = batcher.signature.v2(body, json_length)
     batcher.ask(asked, _in_time(_V2Client(reply, asked), terms), terms)
 
 
-def _entities(served: Served, settings: ServingSettings, terms: Terms, body: bytes, reply: Reply) -> None:
+def _entities(served: ServedEndpoint, settings: ServingSettings, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     served.batcher.require_room(terms.priority)
     lookup = served.batcher.route.lookup
     if lookup is None:
         raise NoLookup(served.target.endpoint, served.no_lookup)
     allowed = settings.most_feature_age_seconds
-    asked = Asked.by_entities(*lookup.decode(body))
+    asked = PredictRequest.by_entities(*lookup.decode(body))
     if served.feature_age is not None and served.feature_age > allowed and settings.stale_features == "refuse":
         served.batcher.refuse(asked, reply, StaleFeatures(served.feature_age, allowed))
         return
     served.batcher.ask(asked, _in_time(reply, terms), terms)
 
 
-def _events(served: Served, terms: Terms, body: bytes, reply: Reply) -> None:
+def _events(served: ServedEndpoint, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
     asked = batcher.signature.plain(body)
     cuts = range(0, len(asked), EVENT_ROWS)
-    parts = [Asked(asked.rows[at : at + EVENT_ROWS], asked.keys and asked.keys[at : at + EVENT_ROWS]) for at in cuts]
+    parts = [PredictRequest(asked.rows[at : at + EVENT_ROWS], asked.keys and asked.keys[at : at + EVENT_ROWS]) for at in cuts]
     _EventsClient(batcher, terms, parts, reply).ask()
 
 
 # --- clients that want their answers in other forms than plain JSON ------------------------------------------------------------
 
 
-def _in_time(client: Client, terms: Terms) -> Client:
+def _in_time(client: Responder, terms: RequestOptions) -> Responder:
     """The client; an answer to it that comes after its deadline is none."""
     return client if terms.timeout_seconds is None else _HurriedClient(client, terms.timeout_seconds)
 
 
 class _HurriedClient:
-    def __init__(self, client: Client, seconds: float) -> None:
+    def __init__(self, client: Responder, seconds: float) -> None:
         self._client, self._seconds, self._watch = client, seconds, Stopwatch()
         self.fail, self.gone = client.fail, client.gone
 
@@ -382,7 +391,7 @@ class _ArrowClient:
 
 
 class _V2Client:
-    def __init__(self, reply: Reply, asked: Asked) -> None:
+    def __init__(self, reply: Reply, asked: PredictRequest) -> None:
         self._reply, self._asked, self.fail, self.gone = reply, asked, reply.fail, reply.gone
 
     def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
@@ -396,7 +405,7 @@ class _V2Client:
 class _EventsClient:
     """Gets some rows at a time, each part as an event; the next part is asked for when the one before has left."""
 
-    def __init__(self, batcher: Batcher, terms: Terms, parts: list[Asked], reply: Reply) -> None:
+    def __init__(self, batcher: Batcher, terms: RequestOptions, parts: list[PredictRequest], reply: Reply) -> None:
         self._batcher, self._terms, self._left, self._reply = batcher, terms, parts[::-1], reply
         self._stream: Streamed | None = None
 

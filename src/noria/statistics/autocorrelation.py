@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Value = TypeVar("Value", float, NDArray[np.float64])
 
 CERTAIN = 1.64  # standard errors of 1/√n: one-sided, 95 %
-MOST = 0.9
+MAX_LAG1 = 0.9
 
 
 def unbiased(lag1: Value, count: int) -> Value:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, fdtrc
 
-from noria.statistics.autocorrelation import CERTAIN, MOST, unbiased, widening
+from noria.statistics.autocorrelation import CERTAIN, MAX_LAG1, unbiased, widening
 from noria.statistics.e_detector import normal_scores
 
 Floats = NDArray[np.float64]
@@ -27,11 +27,11 @@ Integers = NDArray[np.int64]
 TAIL_DEGREES = 15.0
 SEASON_LEVEL = 0.001  # at which a season is believed in
 SEASONS_OF_EACH_PHASE = 4  # windows of each phase, below which no season is looked for
-BLOCKS, LEAST_BLOCKS, BLOCKS_LEVEL = (7, 28), 8, 0.001  # windows of each; of them; at which they are believed to stray further than chance
+BLOCKS, MIN_BLOCKS, BLOCKS_LEVEL = (7, 28), 8, 0.001  # windows of each; of them; at which they are believed to stray further than chance
 RELEARN, LOOKS = 7, 50  # windows between two looks at the past, which moves slowly; looks while all of a long one is renewed
-LEAST_SD = 1e-6
-SKEWNESS_SHOWN, MOST_SKEWNESS = 2 / 3, 3.0  # what some dozens of windows show of the skewness that they are drawn from (simulated)
-LEAST_BETWEEN = 0.1  # of the whole variance: the difference of two estimates may be nothing by chance, and volume grow afterwards
+MIN_SD = 1e-6
+SKEWNESS_SHOWN, MAX_SKEWNESS = 2 / 3, 3.0  # what some dozens of windows show of the skewness that they are drawn from (simulated)
+MIN_BETWEEN = 0.1  # of the whole variance: the difference of two estimates may be nothing by chance, and volume grow afterwards
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Baseline:
         """How far a window of this variance within (σ²/m) strays, of itself and of what its baseline does not know."""
         w = widening(self.spread.autocorrelation)
         own = np.sqrt(self.between * self._fewer(within) + within)
-        return np.asarray(w * np.maximum(own, LEAST_SD) * np.sqrt(1 + w**2 / self.spread.windows))
+        return np.asarray(w * np.maximum(own, MIN_SD) * np.sqrt(1 + w**2 / self.spread.windows))
 
     def score(self, value: Floats, within: Floats, phase: int, floor: Floats) -> Floats:
         """Signed normal scores of a window's statistics, what lies within an effect floor being no effect."""
@@ -148,7 +148,7 @@ def learn_baseline(values: Floats, within: Floats, phase: Integers, periods: Seq
     standard = np.nan_to_num((left - mean) / np.where(sd > 0, sd, 1.0))
     spread = Spread(mean, sd * widened, _autocorrelation(standard), len(left))
     total, inside = np.nan_to_num(spread.sd**2), np.nan_to_num(np.nanmean(within, axis=0))
-    between = np.maximum(total - inside, LEAST_BETWEEN * total)
+    between = np.maximum(total - inside, MIN_BETWEEN * total)
     by_clusters = np.clip(1 - inside / np.where(total > 0, total, 1.0), 0.0, 1.0)
     return Baseline(spread, between, inside, by_clusters * _skewness(standard), season)
 
@@ -172,7 +172,7 @@ def _autocorrelation(standard: Floats) -> Floats:
     means of a week's windows, or of four weeks', would stray as far as they do, where that exceeds chance: spells outlast lag 1."""
     count = len(standard)
     lag1 = unbiased((standard[1:] * standard[:-1]).sum(axis=0) / max(count - 1, 1), count)
-    found = np.where(lag1 > CERTAIN / np.sqrt(count), np.clip(lag1, 0.0, MOST), 0.0)
+    found = np.where(lag1 > CERTAIN / np.sqrt(count), np.clip(lag1, 0.0, MAX_LAG1), 0.0)
     for size in BLOCKS:
         found = np.maximum(found, _as_at_lag_1(standard, size))
     return found
@@ -181,24 +181,24 @@ def _autocorrelation(standard: Floats) -> Floats:
 def _as_at_lag_1(standard: Floats, size: int) -> Floats:
     """By the variance of the means of blocks of so many windows (Carlstein 1986), as an autocorrelation at lag 1."""
     blocks = len(standard) // size
-    if blocks < LEAST_BLOCKS:
+    if blocks < MIN_BLOCKS:
         return np.zeros(standard.shape[1])
     means = standard[-blocks * size :].reshape(blocks, size, -1).mean(axis=1)
     widened = size * means.var(axis=0, ddof=1)
     certain = widened * (blocks - 1) > chdtri(blocks - 1, BLOCKS_LEVEL)
-    return np.where(certain, np.clip((widened - 1) / (widened + 1), 0.0, MOST), 0.0)
+    return np.where(certain, np.clip((widened - 1) / (widened + 1), 0.0, MAX_LAG1), 0.0)
 
 
 def _skewness(standard: Floats) -> Floats:
     """The skewness of what standardised windows `(windows, statistics)` are drawn from; 0 where nothing is known of it."""
-    return np.asarray(np.clip((standard**3).mean(axis=0) / SKEWNESS_SHOWN, -MOST_SKEWNESS, MOST_SKEWNESS))
+    return np.asarray(np.clip((standard**3).mean(axis=0) / SKEWNESS_SHOWN, -MAX_SKEWNESS, MAX_SKEWNESS))
 
 
 def skewness_shown(standard: Floats) -> float:
     """The skewness of what standardised windows `(windows,)` are drawn from; 0 where they are too few to show it, or show none."""
     found = float((standard**3).mean()) if len(standard) else 0.0
     shown = abs(found) > CERTAIN * np.sqrt(6 / max(len(standard), 1))
-    return float(np.clip(found / SKEWNESS_SHOWN, -MOST_SKEWNESS, MOST_SKEWNESS)) if shown else 0.0
+    return float(np.clip(found / SKEWNESS_SHOWN, -MAX_SKEWNESS, MAX_SKEWNESS)) if shown else 0.0
 
 
 def shortened(z: Floats, skewness: Floats) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.statistics.autocorrelation import CERTAIN, MOST, unbiased, widening
+from noria.statistics.autocorrelation import CERTAIN, MAX_LAG1, unbiased, widening
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def mean_sequence(values: Floats, before: Floats, *, alpha: float, planned: int)
     residuals = _residuals(values, before)
     squares, count = sum(float((part**2).sum()) for part in residuals), max(sum(map(len, residuals)), 1)
     lag1 = sum(float((part[1:] * part[:-1]).sum()) for part in residuals) / squares if squares else 0.0
-    most = min(max(unbiased(lag1, count) + CERTAIN / math.sqrt(count), 0.0), MOST)
+    most = min(max(unbiased(lag1, count) + CERTAIN / math.sqrt(count), 0.0), MAX_LAG1)
     return _sequence(values, residuals, widening(most), alpha=alpha, planned=planned)
 
 

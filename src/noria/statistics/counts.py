@@ -29,8 +29,8 @@ WARM_UP = 7  # windows, by which a level has been found
 DEGREES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0])
 DOUBT = 0.5  # the power to which likelihoods are taken, as errors are neither independent nor of just these shapes (simulated)
 EM_STEPS = 8
-LEAST_NOISE = 0.01  # from window to window, as a share: what is always the same may change by a row
-FAR, MOST_OFF = 3.0, 10.0  # standard deviations: a level follows no further; what stood out is remembered as no more
+MIN_NOISE = 0.01  # from window to window, as a share: what is always the same may change by a row
+FAR, MAX_OFF = 3.0, 10.0  # standard deviations: a level follows no further; what stood out is remembered as no more
 DEGREES_BEYOND = 9.0  # of the distance from a floor, which past errors mostly lie within (simulated)
 MAD = 1.4826  # median absolute deviations in a standard deviation
 
@@ -99,7 +99,7 @@ class CountSeries:
 
     def set_aside(self, rows: int, phase: int) -> None:
         """Take in a window that stood out: it moves no level. How far it is off is remembered, once of several in a row."""
-        off = float(np.clip(self._off(rows, phase), -MOST_OFF, MOST_OFF))
+        off = float(np.clip(self._off(rows, phase), -MAX_OFF, MAX_OFF))
         self._follow_silence(rows, phase)
         if not self._stood_out or self._stood_out[-1][0] < self._count:
             self._stood_out.append((self._count, off))
@@ -149,7 +149,7 @@ class CountSeries:
         told = told if told.sum() >= self._least - WARM_UP else np.arange(len(values)) >= WARM_UP
         error, counting = error[told], 1 / np.maximum(forecast[told], 1.0)
         square = float((error**2).mean())
-        noise = float(np.sqrt(max(square - counting.mean(), 0.1 * square, LEAST_NOISE**2)))
+        noise = float(np.sqrt(max(square - counting.mean(), 0.1 * square, MIN_NOISE**2)))
         self._stood_out = [(at, off) for at, off in self._stood_out if at > self._count - self._most]
         aside = np.array([off for _, off in self._stood_out])
         standard = np.concatenate([error / np.sqrt(noise**2 + counting), aside])
@@ -181,7 +181,7 @@ def _foretold(values: Floats) -> tuple[Floats, Floats]:
     """At each pace, the errors of the forecasts of each window by those before `(paces, windows)`, and the level after all `(paces,)`."""
     first = float(np.median(values[: max(WARM_UP, len(values) // 4)]))
     step = MAD * float(np.median(np.abs(np.diff(values)))) / math.sqrt(2) if len(values) > 1 else 0.0
-    far = FAR * max(step, LEAST_NOISE)
+    far = FAR * max(step, MIN_NOISE)
     errors, levels = np.empty((len(PACES), len(values))), np.empty(len(PACES))
     for i, pace in enumerate(PACES):
         told, level = [], first

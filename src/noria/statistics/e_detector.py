@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 TWO_SIDED = (-3.5, -2.5, -1.5, 1.5, 2.5, 3.5)
 ONE_SIDED = (0.5, 1.0, 1.5)
-MOST = 1e15  # evidence that is kept: more says nothing more, and would take as long to ebb as it took to grow
+MAX_EVIDENCE = 1e15  # evidence that is kept: more says nothing more, and would take as long to ebb as it took to grow
 
 
 def threshold_for(*, alarms_per_year: float, windows_per_year: float) -> float:
@@ -59,12 +59,12 @@ def _grown(evidence: Floats, scores: Floats, tilts: Floats) -> Floats:
     """Evidence `(…, tilts, columns)` after a window more, with normal scores `(columns,)`; tilts: `(tilts, 1)`."""
     seen = ~np.isnan(scores)
     e = np.exp(tilts * np.where(seen, scores, 0.0) - tilts**2 / 2)
-    return np.minimum(np.where(seen, (1.0 + evidence) * e, evidence), MOST)
+    return np.minimum(np.where(seen, (1.0 + evidence) * e, evidence), MAX_EVIDENCE)
 
 
 def alarms_begun_anew(scores: Floats, weights: Floats, thresholds: Floats, tilts: tuple[float, ...] = TWO_SIDED) -> NDArray[np.int64]:
-    """How often the evidence of normal scores `(windows, columns)`, pooled by weights `(columns,)`, reaches each of the
-    `thresholds`, where a detector begins anew after each of its alarms. Windows without a value (NaN) add no evidence and take none away."""
+    """How often the evidence of normal scores `(windows, columns)`, pooled by weights `(columns,)`, reaches each of the `thresholds`, where
+    a detector begins anew after each of its alarms. Windows without a value (NaN) add no evidence and take none away."""
     h = np.asarray(tilts)[:, None]
     evidence, alarms = np.zeros((len(thresholds), len(tilts), scores.shape[1])), np.zeros(len(thresholds), np.int64)
     for window in scores:

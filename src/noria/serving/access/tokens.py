@@ -24,7 +24,7 @@ from noria.serving.access.keys import Forbidden, Key, Role, Unauthenticated, has
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 DISCOVERY = "/.well-known/openid-configuration"
 SECONDS = 5.0
-MOST_KNOWN = 10_000
+MAX_KNOWN = 10_000
 LEEWAY_SECONDS = 10
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -121,7 +121,7 @@ class Tokens:
         roles = claims.get(self._issuer.claim, ())
         words = roles.split() if isinstance(roles, str) else roles if isinstance(roles, list) else []
         found = str(claims["sub"]), frozenset(str(word) for word in words), float(claims["exp"])
-        if len(self._known) >= MOST_KNOWN:
+        if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[digest] = found
         return found

@@ -22,7 +22,7 @@ from noria.serving.transport.http1 import Answer
 from noria.serving.transport.reply import Reply
 
 FOLDER = "captured"
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 HEADERS = (b"content-type", b"inference-header-content-length", b"x-noria-priority")
 
 
@@ -77,7 +77,7 @@ class Capture:
         return captured
 
     def _record(self, head: Head, body: bytes, status: int, answer: bytes) -> None:
-        if self._file.size() > MOST_BYTES:
+        if self._file.size() > MAX_BYTES:
             self.left_out += 1
             return
         headers = {name.decode(): head.header(name) for name in HEADERS if name in head.headers}

@@ -17,7 +17,7 @@ from noria.core.errors import NoriaError, OutsideWorld
 
 FAILURES_FILE = "failures.json"
 MINUTE_US = 60_000_000
-MOST_MINUTES = 7 * 24 * 60
+MAX_MINUTES = 7 * 24 * 60
 SERVERS_OWN = 500  # HTTP statuses from which on it is not the client's mistake
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -42,7 +42,7 @@ class Failures:
             minute = at_us - at_us % MINUTE_US
             self._rows[minute] = self._rows.get(minute, 0) + rows
             self._unwritten = True
-            if len(self._rows) > MOST_MINUTES:
+            if len(self._rows) > MAX_MINUTES:
                 del self._rows[min(self._rows)]
 
     def take(self) -> bytes | None:

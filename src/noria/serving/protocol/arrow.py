@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import nearest
-from noria.serving.protocol.signature import MOST_ROWS, Asked, BadRequest, check_rows
+from noria.serving.protocol.signature import MAX_ROWS, BadRequest, PredictRequest, check_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 STREAM = "application/vnd.apache.arrow.stream"
 KEYS = "_key"
-MOST_COLUMNS = 10_000
+MAX_COLUMNS = 10_000
 RECORD_BATCH = 3  # the header type of a message that holds one
 
 
-def read_rows(body: bytes, features: Sequence[str]) -> Asked:
+def read_rows(body: bytes, features: Sequence[str]) -> PredictRequest:
     """The rows of a stream: a column per feature, of numbers; null or NaN is unknown; a column `_key` names the entities.
 
     Raises `BadRequest`.
@@ -38,7 +38,7 @@ def read_rows(body: bytes, features: Sequence[str]) -> Asked:
             batches, rows = [], 0
             for batch in reader:
                 rows += batch.num_rows
-                if rows > MOST_ROWS:
+                if rows > MAX_ROWS:
                     check_rows(rows)
                 batch.validate(full=True)
                 batches.append(batch)
@@ -48,7 +48,7 @@ def read_rows(body: bytes, features: Sequence[str]) -> Asked:
     check_rows(table.num_rows)
     columns = [_numbers(table.column(name), name) for name in features]
     keys = table.column(KEYS).to_pylist() if KEYS in table.column_names else None
-    return Asked(np.column_stack(columns), keys)
+    return PredictRequest(np.column_stack(columns), keys)
 
 
 def write_answer(model: str, bundle: str, predictions: list[float], ids: list[str], fallback: str | None) -> bytes:
@@ -67,7 +67,7 @@ def _check_schema(schema: pa.Schema, features: Sequence[str]) -> None:
     import pyarrow as pa
 
     names = schema.names
-    if len(names) > MOST_COLUMNS or len(set(names)) != len(names):
+    if len(names) > MAX_COLUMNS or len(set(names)) != len(names):
         raise BadRequest(what="a column is given twice, or there are far too many", where="the stream's schema", fix="send each once")
     for name in names:
         if name not in features and name != KEYS:

@@ -22,7 +22,7 @@ import msgspec
 
 from noria.core.errors import UserMistake, nearest
 from noria.core.settings import Platform, ServingSettings
-from noria.serving.protocol.signature import Asked, BadRequest, check_rows
+from noria.serving.protocol.signature import BadRequest, PredictRequest, check_rows
 
 EVERYWHERE = "0.0.0.0"
 CSV = "text/csv"
@@ -84,14 +84,14 @@ class BadContract(UserMistake):
         super().__init__(what=f"{name} is {value!r}, not {expected}", where="the environment", fix="let the platform set it")
 
 
-def read_instances(body: bytes, features: Sequence[str], content_type: str = "") -> Asked:
+def read_instances(body: bytes, features: Sequence[str], content_type: str = "") -> PredictRequest:
     """The rows of a platform's request: instances as objects by feature or as lists in the features' order, or CSV without a head.
 
     Raises `BadRequest`.
     """
     if content_type.split(";")[0].strip().lower() == CSV:
         table = _csv(body)
-        return Asked([_csv_row(row, features) for row in table])
+        return PredictRequest([_csv_row(row, features) for row in table])
     try:
         asked = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -100,7 +100,7 @@ def read_instances(body: bytes, features: Sequence[str], content_type: str = "")
     if not isinstance(rows, list):
         raise BadRequest(what="there are no instances", where="the body", fix='send {"instances": [{feature: number or null, …}, …]}')
     check_rows(len(rows))
-    return Asked([_row(row, features, place) for place, row in enumerate(rows)])
+    return PredictRequest([_row(row, features, place) for place, row in enumerate(rows)])
 
 
 def _row(row: Any, features: Sequence[str], place: int) -> tuple[float | None, ...]:

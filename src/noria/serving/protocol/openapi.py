@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from noria.serving.protocol.arrow import STREAM
 from noria.serving.protocol.clouds import CSV
-from noria.serving.protocol.signature import MOST_ROWS, NUMBERS, OUTPUTS
+from noria.serving.protocol.signature import MAX_ROWS, NUMBERS, OUTPUTS
 
 JSON, EVENTS, TEXT = "application/json", "text/event-stream", "text/html"
 BINARY = "application/octet-stream"
@@ -33,7 +33,7 @@ REFUSALS = {
     "503": "not ready, or more to do than can be done in time",
     "504": "the deadline has passed",
 }
-KEYS = {"type": "array", "items": {"type": ["string", "null"]}, "maxItems": MOST_ROWS, "description": "a key per row, to join outcomes by"}
+KEYS = {"type": "array", "items": {"type": ["string", "null"]}, "maxItems": MAX_ROWS, "description": "a key per row, to join outcomes by"}
 HEADERS = [
     {
         "name": "x-noria-priority",
@@ -82,7 +82,7 @@ def _paths_of(name: str, features: Sequence[str]) -> Iterator[tuple[str, Json]]:
     plain = _object({"rows": _rows(features), "keys": {"oneOf": [KEYS, {"type": "null"}]}}, ["rows"])
     arrow = {"type": "string", "format": "binary"}
     answers = {JSON: _plain_answer(), STREAM: arrow}
-    entities = _object({"entities": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MOST_ROWS}, "keys": KEYS})
+    entities = _object({"entities": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_ROWS}, "keys": KEYS})
     tensors = {JSON: _v2_request(features), BINARY: arrow}
     yield f"/predict/{name}", {"post": _asked("Predict rows of features", {JSON: plain, STREAM: arrow}, answers)}
     yield (
@@ -110,7 +110,7 @@ def _paths_of(name: str, features: Sequence[str]) -> Iterator[tuple[str, Json]]:
 def _cloud_paths(features: Sequence[str], platform: Mapping[str, str]) -> dict[str, Json]:
     value = _number()
     listed = {"type": "array", "items": value, "minItems": len(features), "maxItems": len(features)}
-    instances = {"type": "array", "items": {"anyOf": [_row(features), listed]}, "minItems": 1, "maxItems": MOST_ROWS}
+    instances = {"type": "array", "items": {"anyOf": [_row(features), listed]}, "minItems": 1, "maxItems": MAX_ROWS}
     body = {JSON: _object({"instances": instances}, ["instances"], more=True), CSV: {"type": "string"}}
     ask = _asked("Predict, as a cloud's platform asks", body, {JSON: _plain_answer()})
     healthy = _told("Health, as a cloud's platform asks")
@@ -158,7 +158,7 @@ def _row(features: Sequence[str]) -> Json:
 
 
 def _rows(features: Sequence[str]) -> Json:
-    return {"type": "array", "items": _row(features), "minItems": 1, "maxItems": MOST_ROWS}
+    return {"type": "array", "items": _row(features), "minItems": 1, "maxItems": MAX_ROWS}
 
 
 def _plain_answer() -> Json:

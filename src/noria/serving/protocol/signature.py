@@ -26,7 +26,7 @@ from noria.core.clock import Stopwatch
 from noria.core.errors import NoriaError, UserMistake, nearest
 from noria.models.bundle import Bundle
 
-MOST_ROWS = 10_000
+MAX_ROWS = 10_000
 NUMBERS = {
     "FP16": "<f2",
     "FP32": "<f4",
@@ -65,7 +65,7 @@ ALL_OUTPUTS = dict.fromkeys(OUTPUTS, False)
 Stamp = tuple[int, Stopwatch]  # when a turn of the loop began to read requests (microseconds UTC), and a watch since then
 
 
-class Client(Protocol):
+class Responder(Protocol):
     """Who asked: gets the answer, or why there is none."""
 
     def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
@@ -76,7 +76,7 @@ class Client(Protocol):
         """Whether nobody waits for the answer any more."""
 
 
-class Asked:
+class PredictRequest:
     """What a request asks for: `count` rows of features (None or NaN where unknown), and a key per row or None (None: no keys at all).
 
     Rows stay as they were decoded until a batch is made: one conversion for many requests. What most requests don't have is the
@@ -91,15 +91,15 @@ class Asked:
     entities: list[tuple[Any, ...]] | None = None
     deadline: float | None = None
     trace: Any = None
-    client: Client
+    client: Responder
     stamp: Stamp
 
     def __init__(self, rows: list[Row] | NDArray[np.float32], keys: list[str | None] | None = None) -> None:
         self.rows, self.keys, self.count = rows, keys, len(rows)
 
     @staticmethod
-    def by_entities(entities: list[tuple[Any, ...]], keys: list[str | None]) -> Asked:
-        asked = Asked([], keys)
+    def by_entities(entities: list[tuple[Any, ...]], keys: list[str | None]) -> PredictRequest:
+        asked = PredictRequest([], keys)
         asked.entities, asked.count = entities, len(entities)
         return asked
 
@@ -107,7 +107,7 @@ class Asked:
         return self.count
 
 
-def feature_matrix(asked: Sequence[Asked]) -> NDArray[np.float32]:
+def feature_matrix(asked: Sequence[PredictRequest]) -> NDArray[np.float32]:
     """The rows of requests, `(rows, features)`; a number beyond float32 is infinite."""
     parts = [a.rows for a in asked]
     if set(map(type, parts)) == {list}:
@@ -125,7 +125,7 @@ def _of_rows(rows: Sequence[Row]) -> NDArray[np.float32]:
             return np.array(rows, dtype=np.float32)
 
 
-def keys_of(asked: Sequence[Asked]) -> list[str | None]:
+def keys_of(asked: Sequence[PredictRequest]) -> list[str | None]:
     """The keys of the rows of requests."""
     if not any([a.keys for a in asked]):  # noqa: C419 - a list is quicker here
         return [None] * sum([a.count for a in asked])
@@ -177,7 +177,7 @@ class Signature:
         self._plain: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
         self._v2 = msgspec.json.Decoder(_InferRequest)
 
-    def plain(self, body: bytes) -> Asked:
+    def plain(self, body: bytes) -> PredictRequest:
         """A plain JSON request. Raises `BadRequest`."""
         try:
             asked = self._plain.decode(body)
@@ -187,13 +187,13 @@ class Signature:
             raise _malformed(error) from error
         rows, keys = asked.rows, asked.keys
         if len(rows) == 1 and keys is None:
-            return Asked([astuple(rows[0])])
+            return PredictRequest([astuple(rows[0])])
         check_rows(len(rows))
         if keys is not None and len(keys) != len(rows):
             raise BadRequest(what=f"{len(keys)} keys for {len(rows)} rows", where="keys", fix="send one key per row, or none at all")
-        return Asked([astuple(row) for row in rows], keys)
+        return PredictRequest([astuple(row) for row in rows], keys)
 
-    def v2(self, body: bytes, json_length: int | None = None) -> Asked:
+    def v2(self, body: bytes, json_length: int | None = None) -> PredictRequest:
         """An Open Inference Protocol v2 request; binary tensors follow after `json_length` bytes. Raises `BadRequest`."""
         try:
             asked = self._v2.decode(body if json_length is None else body[:json_length])
@@ -210,13 +210,13 @@ class Signature:
         wanted = ALL_OUTPUTS if asked.outputs is None and not asked.parameters else _wanted(asked)
         return self.tensors(asked.inputs, (asked.parameters or {}).get("keys"), asked.id, wanted)
 
-    def tensors(self, inputs: list[Tensor], keys: Any, request_id: str | None, wanted: Mapping[str, bool] = ALL_OUTPUTS) -> Asked:
+    def tensors(self, inputs: list[Tensor], keys: Any, request_id: str | None, wanted: Mapping[str, bool] = ALL_OUTPUTS) -> PredictRequest:
         """What a request's tensors and keys ask for. Raises `BadRequest`."""
         features = self._tensors(inputs)
         listed = keys is None or (isinstance(keys, list) and len(keys) == len(features))
         if not listed or not all(k is None or isinstance(k, str) for k in keys or ()):
             raise BadRequest(what="keys must be one text per row", where="parameters.keys", fix="send one key per row, or none at all")
-        asked = Asked(features, keys)
+        asked = PredictRequest(features, keys)
         asked.request_id, asked.wanted = request_id, wanted
         return asked
 
@@ -294,11 +294,11 @@ def check_rows(rows: int) -> None:
     """Raise `BadRequest` where there are no rows, or more than one request may have."""
     if rows == 0:
         raise BadRequest(what="there is no row to predict", where="the body", fix="send at least one row")
-    if rows > MOST_ROWS:
+    if rows > MAX_ROWS:
         raise BadRequest(
             what=f"{rows:,} rows are too many for one request",
             where="the body",
-            fix=f"send at most {MOST_ROWS:,} rows at a time",
+            fix=f"send at most {MAX_ROWS:,} rows at a time",
         )
 
 
@@ -416,7 +416,7 @@ def plain_answer(bundle: Bundle, predictions: list[float], ids: list[str], fallb
 
 
 def v2_answer(
-    bundle: Bundle, predictions: list[float], ids: list[str], asked: Asked, fallback: str | None = None
+    bundle: Bundle, predictions: list[float], ids: list[str], asked: PredictRequest, fallback: str | None = None
 ) -> tuple[bytes, int | None]:
     """The protocol's answer, the prediction ids as a second output; and the length of its JSON where bytes follow it."""
     values: dict[str, tuple[str, list[Any]]] = {"prediction": ("FP64", predictions), "prediction_id": ("BYTES", ids)}

@@ -8,8 +8,8 @@ from typing import Protocol
 from noria.serving.protocol.signature import BadRequest
 from noria.serving.transport.head import FIELD, BadHead, Head, HeadTooLarge
 
-MOST_CHUNK_LINE = 1_024
-MOST_AROUND_CHUNKS = 16_384  # extensions and trailers of one body
+MAX_CHUNK_LINE = 1_024
+MAX_AROUND_CHUNKS = 16_384  # extensions and trailers of one body
 
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15}+)((?:[ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?)")
 
@@ -83,8 +83,8 @@ class Chunked:
 
     def _chunk(self, line: bytes) -> bool:
         """The line before a chunk. Returns, as all that read lines, whether the body has ended."""
-        if len(line) > MOST_CHUNK_LINE:
-            raise HeadTooLarge("chunk extensions are", MOST_CHUNK_LINE)
+        if len(line) > MAX_CHUNK_LINE:
+            raise HeadTooLarge("chunk extensions are", MAX_CHUNK_LINE)
         found = _CHUNK.fullmatch(line)
         if found is None:
             raise BadHead("a chunk does not begin with its size", "section 7.1")
@@ -112,15 +112,15 @@ class Chunked:
 
     def _count_around(self, size: int) -> None:
         self._around += size
-        if self._around > MOST_AROUND_CHUNKS:
-            raise HeadTooLarge("chunk extensions or trailers are", MOST_AROUND_CHUNKS)
+        if self._around > MAX_AROUND_CHUNKS:
+            raise HeadTooLarge("chunk extensions or trailers are", MAX_AROUND_CHUNKS)
 
     def _hold(self, rest: bytes) -> None:
         """Keep the beginning of a line, unless it can't become one."""
         if b"\n" in rest or b"\r" in rest[:-1] or (self._line == self._after_chunk and rest not in (b"", b"\r")):
             raise BadHead("a line of a chunked body does not end as it must", "section 7.1")
-        if len(rest) > (MOST_AROUND_CHUNKS if self._line == self._trailer else MOST_CHUNK_LINE):
-            raise HeadTooLarge("chunk extensions or trailers are", MOST_AROUND_CHUNKS)
+        if len(rest) > (MAX_AROUND_CHUNKS if self._line == self._trailer else MAX_CHUNK_LINE):
+            raise HeadTooLarge("chunk extensions or trailers are", MAX_AROUND_CHUNKS)
         self._held = rest
 
 

@@ -14,10 +14,10 @@ from urllib.parse import unquote_to_bytes
 
 from noria.serving.protocol.signature import BadRequest
 
-MOST_HEAD_BYTES = 32_768
+MAX_HEAD_BYTES = 32_768
 MOST_LINE_BYTES = 8_192  # of the request line; section 3 recommends 8,000 at the least
-MOST_LENGTH_DIGITS = 18
-MOST_REMEMBERED_BYTES = 4_096  # of a head whose lines are remembered
+MAX_LENGTH_DIGITS = 18
+MAX_REMEMBERED_BYTES = 4_096  # of a head whose lines are remembered
 IMPLEMENTED = ("GET", "HEAD", "POST", "OPTIONS")
 KNOWN_METHODS = {*IMPLEMENTED, "PUT", "DELETE", "PATCH", "TRACE"}  # what is known and not for a path
 
@@ -128,8 +128,8 @@ def find_end(data: bytes, seen: int) -> int:
     _check_line_ends(data, max(0, seen - 1))
     if len(data) > MOST_LINE_BYTES and data.find(b"\r\n", 0, MOST_LINE_BYTES + 2) < 0:
         raise HeadTooLarge("the request line is", MOST_LINE_BYTES, 414)
-    if len(data) > MOST_HEAD_BYTES:
-        raise HeadTooLarge("the headers are", MOST_HEAD_BYTES)
+    if len(data) > MAX_HEAD_BYTES:
+        raise HeadTooLarge("the headers are", MAX_HEAD_BYTES)
     return 0
 
 
@@ -143,9 +143,9 @@ def read_head(data: bytes) -> Head:
     line, *lines = data[:-4].split(b"\r\n")
     if len(line) > MOST_LINE_BYTES:
         raise HeadTooLarge("the request line is", MOST_LINE_BYTES, 414)
-    if len(data) > MOST_HEAD_BYTES:
-        raise HeadTooLarge("the headers are", MOST_HEAD_BYTES)
-    small = len(data) <= MOST_REMEMBERED_BYTES
+    if len(data) > MAX_HEAD_BYTES:
+        raise HeadTooLarge("the headers are", MAX_HEAD_BYTES)
+    small = len(data) <= MAX_REMEMBERED_BYTES
     method, target, old = (_request_line if small else _request_line.__wrapped__)(line)
     head = Head(method, target, old=old, headers=_fields(lines, _field if small else _field.__wrapped__))
     _check_host(head)
@@ -257,7 +257,7 @@ def _length(text: bytes) -> int:
             raise BadHead("there are two Content-Length headers that differ", "section 6.3")
         text = first
     digits = text.lstrip(b"0")
-    return int(digits or b"0") if len(digits) <= MOST_LENGTH_DIGITS else 10**MOST_LENGTH_DIGITS  # beyond every limit
+    return int(digits or b"0") if len(digits) <= MAX_LENGTH_DIGITS else 10**MAX_LENGTH_DIGITS  # beyond every limit
 
 
 def _find_wishes(head: Head) -> None:

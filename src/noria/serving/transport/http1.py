@@ -23,9 +23,9 @@ from noria.serving.transport.reply import AnswerHeads, HeadOnly, Reply, Streamed
 logger = logging.getLogger("noria.serving")
 
 LINGER_SECONDS = 2.0
-MOST_WAITING = 256  # pipelined requests of one connection that may wait for answers
+MAX_WAITING = 256  # pipelined requests of one connection that may wait for answers
 KNOWN_HEAD_BYTES = 2_048
-MOST_KNOWN_HEADS = 4_096
+MAX_KNOWN_HEADS = 4_096
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 Answer = Callable[[bytes, Reply], None]
@@ -42,7 +42,7 @@ class KnownHeads:
     def remember(self, head: bytes, length: int, answer: Answer) -> None:
         if len(head) > KNOWN_HEAD_BYTES:
             return
-        if len(self._heads) >= MOST_KNOWN_HEADS:
+        if len(self._heads) >= MAX_KNOWN_HEADS:
             self._heads.clear()
         self._heads[head] = length, answer
 
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
         self._taken += 1
         if not reply.keep_alive:
             self._deaf = True
-        if len(self._waiting) > MOST_WAITING and self._transport:
+        if len(self._waiting) > MAX_WAITING and self._transport:
             self._choked = True
             self._transport.pause_reading()
         try:
@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
         if self._half_closed:
             if not waiting:
                 self._close()
-        elif self._choked and len(waiting) <= MOST_WAITING:
+        elif self._choked and len(waiting) <= MAX_WAITING:
             self._choked = False
             if self._transport is not None and not self._paused:
                 self._transport.resume_reading()

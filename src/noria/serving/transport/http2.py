@@ -28,14 +28,14 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
 END_STREAM = ACK = 0x1
 END_HEADERS, PADDED, WITH_PRIORITY = 0x4, 0x8, 0x20
 
-MOST_STREAMS = 1024
-MOST_FRAME = 16_384
-MOST_HEADER_BYTES = 16_384
+MAX_STREAMS = 1024
+MAX_FRAME = 16_384
+MAX_HEADER_BYTES = 16_384
 STREAM_WINDOW = 1 << 20
 CONNECTION_WINDOW = 1 << 24
 LARGEST_WINDOW = 2**31 - 1
-MOST_RESETS = 256  # streams that a peer may give up beyond those that were answered
-MOST_KNOWN_BLOCKS = 256
+MAX_RESETS = 256  # streams that a peer may give up beyond those that were answered
+MAX_KNOWN_BLOCKS = 256
 
 Header = tuple[bytes, bytes]
 
@@ -166,7 +166,7 @@ class Http2Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._preface = False
-        self._decoder = hpack.Decoder(max_header_list_size=MOST_HEADER_BYTES)
+        self._decoder = hpack.Decoder(max_header_list_size=MAX_HEADER_BYTES)
         self._known: dict[bytes, Factory] = {}
         self._block: tuple[int, int, list[bytes]] | None = None  # stream, flags and parts of headers that go on
         self._streams: dict[int, Stream] = {}
@@ -174,7 +174,7 @@ class Http2Connection(asyncio.Protocol):
         self._last = 0
         self._inbound = CONNECTION_WINDOW
         self._peer_window = 65_535
-        self.window, self.most_frame = 65_535, MOST_FRAME
+        self.window, self.most_frame = 65_535, MAX_FRAME
         self._resets = self._served = 0
         self._out: list[bytes] = []
         self._draining = False
@@ -185,7 +185,7 @@ class Http2Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._all.add(self)
-        settings = ((0x3, MOST_STREAMS), (0x4, STREAM_WINDOW), (0x6, MOST_HEADER_BYTES))
+        settings = ((0x3, MAX_STREAMS), (0x4, STREAM_WINDOW), (0x6, MAX_HEADER_BYTES))
         self.send(_frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *pair) for pair in settings)))
         self.send(_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", CONNECTION_WINDOW - 65_535)))
 
@@ -238,7 +238,7 @@ class Http2Connection(asyncio.Protocol):
         while size - at >= HEAD_BYTES:
             high, low, kind, flags, number = HEAD.unpack_from(data, at)
             length = high << 16 | low
-            if length > MOST_FRAME:
+            if length > MAX_FRAME:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
             end = at + HEAD_BYTES + length
             if end > size:
@@ -296,7 +296,7 @@ class Http2Connection(asyncio.Protocol):
             raise ConnectionFault(Code.PROTOCOL_ERROR, "headers that go on without having begun")
         number, first, parts = self._block
         parts.append(payload)
-        if sum(map(len, parts)) > MOST_HEADER_BYTES or len(parts) > 16:
+        if sum(map(len, parts)) > MAX_HEADER_BYTES or len(parts) > 16:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many headers")
         if flags & END_HEADERS:
             self._block = None
@@ -312,7 +312,7 @@ class Http2Connection(asyncio.Protocol):
         if number <= self._last:
             raise ConnectionFault(Code.STREAM_CLOSED, "headers on a stream that has ended")
         self._last = number
-        if self._draining or len(self._streams) >= MOST_STREAMS:
+        if self._draining or len(self._streams) >= MAX_STREAMS:
             self.send(_frame(RST_STREAM, 0, number, struct.pack(">I", Code.REFUSED_STREAM)))
             return
         stream = self._streams[number] = Stream(self, number, self._peer_window)
@@ -333,7 +333,7 @@ class Http2Connection(asyncio.Protocol):
         factory = self._resolve(headers)
         if (table.maxsize, list(table.dynamic_entries)) != before:
             self._known.clear()  # blocks mean something else from here on
-        elif len(self._known) < MOST_KNOWN_BLOCKS:
+        elif len(self._known) < MAX_KNOWN_BLOCKS:
             self._known[block] = factory
         return factory
 
@@ -379,7 +379,7 @@ class Http2Connection(asyncio.Protocol):
         stream = self._streams.pop(number, None)
         self._waiting.pop(number, None)
         self._resets += 1
-        if self._resets > self._served + MOST_RESETS:  # CVE-2023-44487
+        if self._resets > self._served + MAX_RESETS:  # CVE-2023-44487
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many streams were given up")
         if stream is not None and stream.receiver is not None:
             stream.receiver.cancelled()
@@ -418,7 +418,7 @@ class Http2Connection(asyncio.Protocol):
                 _require(value <= LARGEST_WINDOW, "a window beyond the largest", Code.FLOW_CONTROL_ERROR)
                 self._move_windows(value)
             elif name == 0x5:
-                _require(MOST_FRAME <= value < 2**24, "a frame size out of bounds")
+                _require(MAX_FRAME <= value < 2**24, "a frame size out of bounds")
                 self.most_frame = value
         self.send(_frame(SETTINGS, ACK, 0, b""))
 

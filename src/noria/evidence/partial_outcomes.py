@@ -12,14 +12,14 @@ from noria.core.clock import since_epoch
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.windows import answered_rows
 from noria.loop.world import World
-from noria.monitoring.maturity import Maturity, learn_maturity
+from noria.monitoring.label_delay import LabelDelay, learn_maturity
 from noria.monitoring.windows import Window
 
 LEARNT_FROM = 14  # matured windows, the newest
 SECOND = 1_000_000  # microseconds
 
 
-def early_estimates(world: World, bundle: str, windows: list[Window], now: datetime) -> list[dict[str, Any]]:
+def partial_outcomes(world: World, bundle: str, windows: list[Window], now: datetime) -> list[dict[str, Any]]:
     """Of each window that waits for its outcomes, and each watched mean loss: the estimate, and between what it must lie."""
     metrics = [t.metric for t in world.monitor.performance if t.metric in ROW_LOSSES] if world.monitor else []
     waiting = [w for w in windows if w.performance is None and w.rows]
@@ -42,7 +42,7 @@ def early_estimates(world: World, bundle: str, windows: list[Window], now: datet
     return found
 
 
-def _learnt(world: World, bundle: str, matured: list[Window], now: datetime) -> Maturity:
+def _learnt(world: World, bundle: str, matured: list[Window], now: datetime) -> LabelDelay:
     parts: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = []
     for window in matured:
         rows = answered_rows(world, bundle, window.start)

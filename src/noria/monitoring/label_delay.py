@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 BANDS = 5
-LEAST_KNOWN = 0.05  # of a band's outcomes, below which it can't be spoken for
+MIN_KNOWN = 0.05  # of a band's outcomes, below which it can't be spoken for
 COMPLETE = 0.95  # of all outcomes, from which on a window is judged
 
 
@@ -43,7 +43,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Maturity:
+class LabelDelay:
     """The learnt curves. borders: of the scores' bands `(bands − 1,)`; delays: of each band and outcome (0, 1) the delays, rising
 
     A delay is how long after its prediction an outcome became known, in seconds; infinite where it never did.
@@ -73,18 +73,18 @@ class Maturity:
             return Estimate(float("nan"), float("nan"), float(least), float(most), 1.0)
         one, other = self._known_by(age_seconds, scores)
         share = np.where(labels == 1, one, other)[known]
-        weight = 1 / np.maximum(share, LEAST_KNOWN)
+        weight = 1 / np.maximum(share, MIN_KNOWN)
         value = float((losses[known] * weight).sum() / weight.sum())
         least = np.where(known, losses, np.minimum(if_one, if_zero)).mean()
         most = np.where(known, losses, np.maximum(if_one, if_zero)).mean()
         return Estimate(value, float(losses[known].mean()), float(least), float(most), float((~known).mean()))
 
 
-def learn_maturity(delays: Floats, labels: Floats, scores: Floats) -> Maturity:
+def learn_maturity(delays: Floats, labels: Floats, scores: Floats) -> LabelDelay:
     """The curves from complete windows: of each row `(rows,)` the delay in seconds, the outcome (0 or 1), and the score."""
     borders = np.unique(np.quantile(scores, np.linspace(0, 1, BANDS + 1)[1:-1])) if len(scores) else np.empty(0)
     band = borders.searchsorted(scores)
     curves = tuple(
         (np.sort(delays[(band == b) & (labels == 0)]), np.sort(delays[(band == b) & (labels == 1)])) for b in range(len(borders) + 1)
     )
-    return Maturity(borders, curves)
+    return LabelDelay(borders, curves)

@@ -39,7 +39,7 @@ class WrongAnswers(UserMistake):
 
 
 @dataclass(frozen=True)
-class Deployment:
+class LoadedModel:
     """One bundle in this process. `golden` is a request of its sample and the answers that were sealed.
 
     cache: remembers answers by their features, where that was asked for
@@ -55,12 +55,12 @@ class Deployment:
     places: NDArray[np.intp] | None = None
 
     @staticmethod
-    def open(path: Path, files: Files, *, cached_rows: int = 0) -> Deployment:
+    def open(path: Path, files: Files, *, cached_rows: int = 0) -> LoadedModel:
         """Open a bundle and let it answer its sample. Raises `DamagedBundle`, `UnloadableModel` or `WrongAnswers`."""
         bundle = open_bundle(path, files)
         golden, answers = _golden(bundle, files)
         cache = AnswerCache(cached_rows) if cached_rows else None
-        deployment = Deployment(bundle, OnnxModel.of(bundle), Signature(bundle.features), golden, answers, cache)
+        deployment = LoadedModel(bundle, OnnxModel.of(bundle), Signature(bundle.features), golden, answers, cache)
         deployment.prove()
         return deployment
 
@@ -69,7 +69,7 @@ class Deployment:
         """The size of the model, as a file."""
         return self.bundle.file(MODEL_FILE).stat().st_size / 1e6
 
-    def beside(self, champion: Deployment) -> Deployment | None:
+    def beside(self, champion: LoadedModel) -> LoadedModel | None:
         """The same bundle, ready for rows of the champion's inputs; None where those are not all that it reads."""
         missing = lacking(self.bundle, champion.bundle)
         if missing:

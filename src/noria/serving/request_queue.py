@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from noria.core.errors import NoriaError, OutsideWorld, nearest
-from noria.serving.protocol.signature import Asked, BadRequest
+from noria.serving.protocol.signature import BadRequest, PredictRequest
 
 FIRST_CAPACITY = 256  # batches that may wait while the pace is not yet known, which it is from the second batch on
 STALL = 8.0  # times what was expected
@@ -44,7 +44,7 @@ def priority_of(text: str) -> Priority:
 
 
 @dataclass(frozen=True)
-class Terms:
+class RequestOptions:
     """How a request wants to be treated. timeout_seconds: when its answer is no longer of use; parent: its caller's trace."""
 
     priority: Priority = Priority.NORMAL
@@ -52,7 +52,7 @@ class Terms:
     parent: str = ""
 
 
-ORDINARY = Terms()
+ORDINARY = RequestOptions()
 
 
 class Overloaded(OutsideWorld):
@@ -79,7 +79,7 @@ class TooLate(OutsideWorld):
         super().__init__(what="the deadline has passed", where="the request's timeout", fix="ask with more time, or run more workers")
 
 
-class Pace:
+class CostModel:
     """What a batch costs, from what batches did cost: seconds = fixed + each × rows, both fitted with a fading memory.
 
     A row is only said to cost what the sizes seen so far give evidence for (the slope less two of its standard errors): a machine that
@@ -119,7 +119,7 @@ class Pace:
         return most if each == 0 else int(min(max((seconds - fixed) / each, 1), most))
 
 
-class Line:
+class RequestQueue:
     """What waits, in rows. `now` tells seconds as deadlines are in.
 
     most_rows: of one batch; budget_seconds: what waiting and scoring may take; batches are kept to a quarter of it
@@ -130,8 +130,8 @@ class Line:
     def __init__(self, now: Callable[[], float], *, most_rows: int, budget_seconds: float) -> None:
         self._now, self._most_rows, self.budget = now, most_rows, budget_seconds
         self._batch_rows, self.capacity = most_rows, FIRST_CAPACITY * most_rows
-        self._pace, self._batches, self._stalled = Pace(), 0, False
-        self._waiting: list[Asked] = []
+        self._pace, self._batches, self._stalled = CostModel(), 0, False
+        self._waiting: list[PredictRequest] = []
         self._first = 0  # so many of those that wait have a high priority
         self._timed = 0
         self.rows = 0
@@ -143,7 +143,7 @@ class Line:
         """Whether nothing more of this priority is let in."""
         return self.rows >= (self.capacity if priority is Priority.NORMAL else self.capacity * SHARES[priority])
 
-    def put(self, asked: Asked, priority: Priority) -> None:
+    def put(self, asked: PredictRequest, priority: Priority) -> None:
         """Let a request in. Raises `Overloaded` where there is no room for it; an empty line has room for any."""
         allowed = self.capacity if priority is Priority.NORMAL else self.capacity * SHARES[priority]
         if self.rows and self.rows + asked.count > allowed:
@@ -157,7 +157,7 @@ class Line:
         if asked.deadline is not None:
             self._timed += 1
 
-    def next_batch(self) -> tuple[list[Asked], list[tuple[Asked, NoriaError | None]]]:
+    def next_batch(self) -> tuple[list[PredictRequest], list[tuple[PredictRequest, NoriaError | None]]]:
         """The first requests that wait, of at most so many rows together (a larger request goes alone); and those that are dropped:
         too late, or (None) their clients gone."""
         dropped = self._drop() if self._timed or self.rows > self._batch_rows else []
@@ -174,10 +174,10 @@ class Line:
         self._waiting, self.rows, self._first = waiting[place:], self.rows - rows, max(self._first - place, 0)
         return waiting[:place], dropped
 
-    def _drop(self) -> list[tuple[Asked, NoriaError | None]]:
+    def _drop(self) -> list[tuple[PredictRequest, NoriaError | None]]:
         now = self._now()
-        dropped: list[tuple[Asked, NoriaError | None]] = []
-        kept: list[Asked] = []
+        dropped: list[tuple[PredictRequest, NoriaError | None]] = []
+        kept: list[PredictRequest] = []
         first = self._first
         for place, asked in enumerate(self._waiting):
             if asked.deadline is not None and now > asked.deadline:
@@ -200,7 +200,7 @@ class Line:
             return  # what is done for the first time costs more, and would have the next ones refused
         fixed, each = self._pace.fit()
         if self._batches <= SETTLING and seconds * STALL < fixed + each * rows:
-            self._pace = Pace()  # it was the ones before that were slow by accident: nothing is quick by accident
+            self._pace = CostModel()  # it was the ones before that were slow by accident: nothing is quick by accident
         stalled = seconds > STALL * (fixed + each * rows) > 0
         if stalled and not self._stalled:
             self._stalled = True  # one slow batch is an accident, two in a row are the pace

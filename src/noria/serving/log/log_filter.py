@@ -31,7 +31,7 @@ class UnknownField(UserMistake):
         )
 
 
-class Kept:
+class LogFilter:
     """Which rows are logged, and what of them.
 
     share: the part of all rows that is logged, chosen by a hash of time and place, the same for an answer and its shadow's

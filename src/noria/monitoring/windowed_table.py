@@ -19,8 +19,8 @@ from noria.monitoring.misdated import Misdated, are_few, body, outside, written
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_WINDOWS = 100_000  # eleven years of hours: each is looked at, whether it has rows or not
-LEAST_WHOLE = 5  # windows that tell when the first and the last row of one usually come
+MAX_WINDOWS = 100_000  # eleven years of hours: each is looked at, whether it has rows or not
+MIN_WHOLE = 5  # windows that tell when the first and the last row of one usually come
 COARSER = tuple(timedelta(seconds=s) for s in (60, 300, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800))
 FIRST, LAST = since_epoch(datetime.min.replace(tzinfo=UTC)), since_epoch(datetime.max.replace(tzinfo=UTC))
 
@@ -37,7 +37,7 @@ def length(every: timedelta | int) -> str:
 
 
 @dataclass(frozen=True)
-class Cut:
+class WindowedTable:
     """A table in the order of time, with the borders of its windows. numbers: of its rows in the order in which they came, from 1
 
     untimed: rows without a time; misdated: rows whose times lie far from all others. Neither are in the table.
@@ -93,7 +93,7 @@ class Cut:
         begins = np.array([since_epoch(start) for start in self.starts], np.int64)
         there = np.flatnonzero(np.diff(self.borders) > 0)
         first, last = us[self.borders[there]] - begins[there], us[self.borders[there + 1] - 1] - begins[there]
-        if len(there) <= LEAST_WHOLE:
+        if len(there) <= MIN_WHOLE:
             return frozenset()
         found = {self.starts[0]} if first[0] > first[1:].max() else set()
         return frozenset(found | ({self.starts[-1]} if self.until is None and last[-1] < last[:-1].min() else set()))
@@ -114,7 +114,7 @@ class Cut:
         return pa.concat_tables([self.window(start) for start in starts])
 
 
-def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime | None, zone: str | None, name: str) -> Cut:
+def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime | None, zone: str | None, name: str) -> WindowedTable:
     """Cut a table by its column `time` into windows of this length, or of so many rows. Raises `NotJudged` and `BadTimeZone`.
 
     zone: whose clock seasons follow; the column's own if left out
@@ -155,7 +155,7 @@ def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime 
     starts, borders = _by_count(us, span) if isinstance(span, int) else _by_time(us, span, until, name)
     sorted_already = bool((order == np.arange(rows.num_rows)[: len(order)]).all())
     table = rows.slice(0, len(order)) if sorted_already else rows.take(pa.array(order))
-    return Cut(
+    return WindowedTable(
         table,
         time,
         span,
@@ -200,11 +200,11 @@ def _by_time(us: NDArray[np.int64], span: timedelta, until: datetime | None, nam
     width = microseconds(span)
     first, last = int(us[0]) // width, int(us[-1]) // width
     end = last + 1 if until is None else since_epoch(until) // width
-    if end - first > MOST_WINDOWS:
+    if end - first > MAX_WINDOWS:
         raise NotJudged(
             what=f"{end - first:,} windows of {in_words(span)}",
             where=f"{name}, {written(us[0])} to {written(us[-1])} UTC",
-            fix=f"at most {MOST_WINDOWS:,} are looked at, with rows or without: cut it into longer ones (`every`{_coarser(us)}), "
+            fix=f"at most {MAX_WINDOWS:,} are looked at, with rows or without: cut it into longer ones (`every`{_coarser(us)}), "
             "or leave older rows out",
         )
     edges = np.arange(first, max(end, first + 1) + 1) * width
@@ -214,7 +214,7 @@ def _by_time(us: NDArray[np.int64], span: timedelta, until: datetime | None, nam
 def _coarser(us: NDArray[np.int64]) -> str:
     """A length of windows that is long enough, in words."""
     span = from_epoch(int(us[-1])) - from_epoch(int(us[0]))
-    enough = next((each for each in COARSER if span / each <= MOST_WINDOWS / 2), None)
+    enough = next((each for each in COARSER if span / each <= MAX_WINDOWS / 2), None)
     return "" if enough is None else f", such as {in_words(enough)}"
 
 

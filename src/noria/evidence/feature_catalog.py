@@ -19,7 +19,7 @@ from noria.models.bundle import PROFILE_FILE, open_bundle
 from noria.release.endpoint import Endpoint
 
 
-def feature_catalogue(project: Project, workspace: Workspace) -> dict[str, Any]:
+def feature_catalog(project: Project, workspace: Workspace) -> dict[str, Any]:
     """Every view as plain data: what it is, what its values look like to the champions that read it, whether it is used; and
     every training set, with whether rows that came late would change it."""
     profiles = {endpoint.name: _profile(workspace, endpoint) for endpoint in project.endpoints}
@@ -42,7 +42,7 @@ def _view(view: FeatureView, endpoints: Sequence[Endpoint], profiles: dict[str, 
         "entity": list(view.entities),
         "freshness": view.freshness,
         "ttl": view.ttl,
-        "reach": view.reach_in_words,
+        "reach": view.lookback_in_words,
         "read_by": readers,
         "used": bool(readers),
         "online": online,
