@@ -15,7 +15,7 @@ import pytest
 
 from noria.serving.protocol.signature import BadRequest
 from noria.serving.transport.body import MAX_AROUND_CHUNKS, MAX_CHUNK_LINE, Chunked, TooLarge
-from noria.serving.transport.head import MAX_HEAD_BYTES, MOST_LINE_BYTES, BadHead, Head, HeadTooLarge, find_end, read_head
+from noria.serving.transport.head import MAX_HEAD_BYTES, MAX_LINE_BYTES, BadHead, Head, HeadTooLarge, find_end, read_head
 from servers import Standalone, make_bundle
 
 LIMIT = 100_000
@@ -175,7 +175,7 @@ REQUEST_LINES = [
     bad_head("9112 §2.3", "a version without a point", get(version=b"HTTP/11")),
     bad_head("9112 §2.3", "a version of letters", get(version=b"HTTP/x.y")),
     bad_head("9112 §2.3", "another protocol", get(version=b"RTSP/1.0")),
-    bad_head("9112 §3", "a target that is too long", get(b"/" + b"a" * MOST_LINE_BYTES), 414, "NR-547"),
+    bad_head("9112 §3", "a target that is too long", get(b"/" + b"a" * MAX_LINE_BYTES), 414, "NR-547"),
     Row("9112 §3", "a long target is read", get(b"/v2/health/live?" + b"a" * 8_000), 200),
 ]
 METHODS = [
@@ -772,7 +772,7 @@ def test_the_end_of_a_head_is_found_however_its_bytes_come() -> None:
 
 
 def test_bounds_hold_to_the_byte() -> None:
-    fits = b"GET /" + b"a" * (MOST_LINE_BYTES - len(b"GET / HTTP/1.1")) + b" HTTP/1.1\r\nHost: h\r\n\r\n"
+    fits = b"GET /" + b"a" * (MAX_LINE_BYTES - len(b"GET / HTTP/1.1")) + b" HTTP/1.1\r\nHost: h\r\n\r\n"
     assert read_head(fits).path.endswith("a")
     with pytest.raises(HeadTooLarge) as long:
         read_head(fits.replace(b"/a", b"/aa"))

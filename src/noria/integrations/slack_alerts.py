@@ -9,7 +9,7 @@ from noria.core.settings import AlertSettings
 from noria.monitoring.alerts import Alert, secret, tell_over_http
 
 MARKS = {"opened": "🔴", "acknowledged": "🟡", "resolved": "🟢", "digest": "📋"}
-MOST_TEXT = 2900  # of a section: Slack's limit is 3000
+MAX_TEXT = 2900  # of a section: Slack's limit is 3000
 
 
 class SlackChannel:
@@ -21,10 +21,10 @@ class SlackChannel:
     def send(self, alert: Alert) -> None:
         head = f"{MARKS[alert.event]} *{alert.endpoint}* {alert.event}: {alert.summary}"
         body = "\n".join([f"• {_plain(line)}" for line in alert.lines] + ([f"→ {_plain(alert.fix)}"] if alert.fix else []))
-        sections = [_plain(head), body[:MOST_TEXT]]
+        sections = [_plain(head), body[:MAX_TEXT]]
         message = {
-            "text": _plain(head)[:MOST_TEXT],
-            "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": text[:MOST_TEXT]}} for text in sections if text],
+            "text": _plain(head)[:MAX_TEXT],
+            "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_TEXT]}} for text in sections if text],
         }
         tell_over_http("slack", self._url, json.dumps(message).encode(), (200,), {}, shown=100)
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from noria.serving.protocol.signature import BadRequest
 
 MAX_HEAD_BYTES = 32_768
-MOST_LINE_BYTES = 8_192  # of the request line; section 3 recommends 8,000 at the least
+MAX_LINE_BYTES = 8_192  # of the request line; section 3 recommends 8,000 at the least
 MAX_LENGTH_DIGITS = 18
 MAX_REMEMBERED_BYTES = 4_096  # of a head whose lines are remembered
 IMPLEMENTED = ("GET", "HEAD", "POST", "OPTIONS")
@@ -126,8 +126,8 @@ def find_end(data: bytes, seen: int) -> int:
     if data != b"\r" and not _BEGINNING.match(data):
         raise BadHead("this does not begin like a request", "section 3")
     _check_line_ends(data, max(0, seen - 1))
-    if len(data) > MOST_LINE_BYTES and data.find(b"\r\n", 0, MOST_LINE_BYTES + 2) < 0:
-        raise HeadTooLarge("the request line is", MOST_LINE_BYTES, 414)
+    if len(data) > MAX_LINE_BYTES and data.find(b"\r\n", 0, MAX_LINE_BYTES + 2) < 0:
+        raise HeadTooLarge("the request line is", MAX_LINE_BYTES, 414)
     if len(data) > MAX_HEAD_BYTES:
         raise HeadTooLarge("the headers are", MAX_HEAD_BYTES)
     return 0
@@ -141,8 +141,8 @@ def _check_line_ends(data: bytes, begin: int = 0) -> None:
 def read_head(data: bytes) -> Head:
     """The head that `data` is, its empty line included. Raises `BadHead`, `NotSpoken`, `HeadTooLarge`, `Unmet`."""
     line, *lines = data[:-4].split(b"\r\n")
-    if len(line) > MOST_LINE_BYTES:
-        raise HeadTooLarge("the request line is", MOST_LINE_BYTES, 414)
+    if len(line) > MAX_LINE_BYTES:
+        raise HeadTooLarge("the request line is", MAX_LINE_BYTES, 414)
     if len(data) > MAX_HEAD_BYTES:
         raise HeadTooLarge("the headers are", MAX_HEAD_BYTES)
     small = len(data) <= MAX_REMEMBERED_BYTES
