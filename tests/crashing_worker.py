@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from noria.core.files import AppendFile, LocalFiles
-from noria.serving.worker import run_worker
+from noria.serving.process.worker import run_worker
 
 
 class Crash:

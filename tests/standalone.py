@@ -16,13 +16,13 @@ from noria.core.clock import SystemClock
 from noria.core.files import LocalFiles
 from noria.core.settings import ServingSettings
 from noria.serving.access.keys import KeyFile
-from noria.serving.supervisor import Supervisor, run_supervisor
-from noria.serving.worker import Serve
+from noria.serving.process.supervisor import Supervisor, run_supervisor
+from noria.serving.process.worker import Serve
 
 if __name__ == "__main__":
     targets = Path(sys.argv[1])
     given = dict(text.split("=", 1) for text in sys.argv[2:])
-    worker = given.pop("worker", "noria.serving.worker").split(" ")
+    worker = given.pop("worker", "noria.serving.process.worker").split(" ")
     lists = {name: text.split(",") for name, text in given.items() if name == "redact"}
     settings = msgspec.convert({"port": 0, **given, **lists}, ServingSettings, strict=False)
     supervisor = Supervisor(

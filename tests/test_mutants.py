@@ -66,6 +66,6 @@ def test_every_change_is_code_that_differs_in_its_own_line_alone() -> None:
 
 
 def test_the_tests_of_a_file_are_found_by_its_place() -> None:
-    assert mirroring(Path("src/noria/serving/line.py")) == ["tests/serving/test_line.py"]
+    assert mirroring(Path("src/noria/serving/batching/request_queue.py")) == ["tests/serving/test_request_queue.py"]
     assert mirroring(Path("src/noria/serving/log/seal.py")) == ["tests/serving/test_log.py", "tests/serving/test_seal.py"]
     assert mirroring(Path("src/noria/nowhere.py")) == []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from noria.models.runtime import OnnxModel
-from noria.serving.worker import run_worker
+from noria.serving.process.worker import run_worker
 
 BEGAN = time.monotonic()
 CONSTANT_AFTER = 3.0  # seconds

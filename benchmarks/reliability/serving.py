@@ -127,7 +127,7 @@ def judged(told: Told, folder: Path) -> dict[str, int]:
     }
 
 
-def kills(folder: Path, rounds: int, *, worker: str = "noria.serving.worker", seed: int = 0) -> dict[str, int]:
+def kills(folder: Path, rounds: int, *, worker: str = "noria.serving.process.worker", seed: int = 0) -> dict[str, int]:
     """SIGKILL a worker under load: at random moments, or (with a worker that kills itself) around its writes and syncs."""
     rng = random.Random(seed)
     bundle = make_bundle(folder / "bundles", PLUS)
@@ -136,7 +136,7 @@ def kills(folder: Path, rounds: int, *, worker: str = "noria.serving.worker", se
         clients = clients_of(server, 4, {bundle.id: PLUS})
         done, seen = 0, set[int]()
         while done < rounds:
-            if worker == "noria.serving.worker":
+            if worker == "noria.serving.process.worker":
                 soon(lambda: server.workers(), 20)
                 time.sleep(0.4 + rng.random() * 0.4)
                 for pid in server.workers():

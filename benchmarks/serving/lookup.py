@@ -20,7 +20,7 @@ from noria.data.ingest import push
 from noria.features.feature_set import FeatureSet
 from noria.features.lookup import EntityLookup
 from noria.features.materialize import Materializer
-from noria.serving.worker import run_worker
+from noria.serving.process.worker import run_worker
 from noria.stores.online import LmdbStore
 from noria.stores.tables import DeltaTables
 

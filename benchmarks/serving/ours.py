@@ -12,13 +12,13 @@ import msgspec
 
 from noria.core.clock import SystemClock
 from noria.core.settings import ServingSettings
-from noria.serving.supervisor import Supervisor, run_supervisor
-from noria.serving.worker import Serve
+from noria.serving.process.supervisor import Supervisor, run_supervisor
+from noria.serving.process.worker import Serve
 
 if __name__ == "__main__":
     bundle, folder, *given = sys.argv[1:]
     named = dict(text.split("=", 1) for text in given)
-    worker = named.pop("worker", "noria.serving.worker").split(" ")
+    worker = named.pop("worker", "noria.serving.process.worker").split(" ")
     settings = msgspec.convert({"port": 0, **named}, ServingSettings, strict=False)
     targets = [Serve("bench", bundle, None, f"{folder}/log")]
     supervisor = Supervisor(lambda: targets, settings, SystemClock(), worker=worker)

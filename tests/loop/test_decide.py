@@ -131,8 +131,8 @@ def drift(pooled: float) -> DriftReading:
     scores[0, 1, 0] = 5.0
     evidence = np.array([[0.1, 2 * pooled]])
     return DriftReading(
-        ("city", "price"), (NOW - timedelta(days=1),), evidence, np.zeros((1, 2)), np.array([pooled]), shift, scores, np.zeros((1, 2, 10), bool),
-        np.array([0.5, 0.5]), 100.0, learning=False,
+        ("city", "price"), (NOW - timedelta(days=1),), evidence, np.zeros((1, 2)), np.array([pooled]), shift, scores,
+        np.zeros((1, 2, 10), bool), np.array([0.5, 0.5]), 100.0, learning=False,
     )  # fmt: skip
 
 

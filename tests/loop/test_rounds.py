@@ -22,7 +22,7 @@ from noria.core.heartbeat import FOLDER, beat, beats
 from noria.loop.project import load_project
 from noria.loop.rounds import LOOP, WAITING, watch
 from noria.loop.workspace import Workspace
-from noria.serving.supervisor import BEAT
+from noria.serving.process.supervisor import BEAT
 from projects import edit
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)

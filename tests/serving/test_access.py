@@ -22,9 +22,9 @@ from tritonclient.grpc import service_pb2
 
 from noria.core.files import LocalFiles
 from noria.serving.access.keys import Access, Bucket, Key, KeyFile, Role, TooManyRequests, Unauthenticated, hashed
-from noria.serving.grpc import ROLES
+from noria.serving.process.grpc import ROLES
+from noria.serving.process.rest import ROUTES
 from noria.serving.protocol.messages import HEALTH_SERVICE, INFERENCE_SERVICE, REFLECTION_SERVICES, health
-from noria.serving.rest import ROUTES
 from servers import Standalone, make_bundle, soon
 
 BODY = json.dumps({"rows": [{"a": 1.0, "b": 2.0}]}).encode()

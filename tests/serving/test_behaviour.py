@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 
 from noria.core.clock import SystemClock
 from noria.core.files import LocalFiles
-from noria.serving.cache import AnswerCache
+from noria.serving.batching.cache import AnswerCache
 from noria.serving.log.log_filter import LogFilter, UnknownField
 from noria.serving.log.segments import Predictions, read_segment
 from noria.serving.observe.failures import FAILURES_FILE, failed_between

@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
-from noria.serving.rest import ROUTES
+from noria.serving.process.rest import ROUTES
 from servers import Standalone, make_bundle
 
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]

@@ -17,7 +17,7 @@ def clean(found: dict[str, int], *zero: str) -> bool:
     return all(found.get(what, 0) == 0 for what in zero)
 
 
-@pytest.mark.parametrize("worker", ["noria.serving.worker", "tests.crashing_worker 1"], ids=["at random", "around writes"])
+@pytest.mark.parametrize("worker", ["noria.serving.process.worker", "tests.crashing_worker 1"], ids=["at random", "around writes"])
 def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path: Path, worker: str) -> None:
     found = serving.kills(tmp_path, 4, worker=worker)
     assert found["acknowledged"] > 20

@@ -245,7 +245,8 @@ def test_a_changed_byte_in_the_bundle_is_refused(trained: Path, tmp_path: Path) 
 
 def test_a_worker_loads_nothing_of_training() -> None:
     code = (
-        "import sys, noria.serving.worker, noria.models.runtime, onnxruntime; from noria.serving.log.segments import warm_up; warm_up(3);"
+        "import sys, noria.serving.process.worker, noria.models.runtime, onnxruntime; "
+        "from noria.serving.log.segments import warm_up; warm_up(3); "
         "print([m for m in ('pandas', 'sklearn', 'torch', 'mlflow', 'lightgbm', 'duckdb', 'scipy', 'sqlalchemy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

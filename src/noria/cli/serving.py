@@ -45,7 +45,7 @@ def serve(
 
     from noria.cli.render import console, show_json, show_serving
     from noria.loop.live import open_supervisor, with_overrides
-    from noria.serving.supervisor import Listening, run_supervisor
+    from noria.serving.process.supervisor import Listening, run_supervisor
 
     found, workspace = open_project(project)
     endpoints = found.chosen(endpoint)

@@ -15,8 +15,8 @@ from noria.loop.releases import Release, latest_release
 from noria.loop.workspace import Workspace
 from noria.release.endpoint import Endpoint
 from noria.serving.access.keys import KeyFile
-from noria.serving.supervisor import Supervisor
-from noria.serving.worker import Serve
+from noria.serving.process.supervisor import Supervisor
+from noria.serving.process.worker import Serve
 
 
 class NothingToServe(UserMistake):

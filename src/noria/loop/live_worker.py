@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noria.features.lookup import EntityLookup
-from noria.serving.worker import run_worker
+from noria.serving.process.worker import run_worker
 
 if TYPE_CHECKING:
     from noria.models.bundle import Bundle

@@ -36,7 +36,7 @@ from noria.monitoring.traffic import IN_TIME, Missed, Objective, ObjectiveReadin
 from noria.monitoring.volume import VolumeReading
 from noria.monitoring.windows import Window
 from noria.serving.log.segments import read_log
-from noria.serving.plane import SUMS_FILE
+from noria.serving.process.plane import SUMS_FILE
 from noria.stores import catalog as db
 
 logger = logging.getLogger("noria.monitoring")

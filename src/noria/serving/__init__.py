@@ -3,8 +3,8 @@
 In:  Bundles, and requests over HTTP and gRPC
 Out: predictions, and the prediction log that monitoring reads
 
-A request's way: `transport` (bytes) → `rest`, `grpc` (routes, guarded by `access`) → `protocol` (words into rows) → `batcher`
-(lookup, model, `log`, answer). `plane` is one process's endpoints, `worker` the process, `supervisor` what watches all of them,
-`observe` what they tell. Nothing here imports training: a worker that serves an ONNX bundle loads neither pandas, scikit-learn
-nor MLflow.
+A request's way: `transport` (bytes) → `process.rest`, `process.grpc` (routes, guarded by `access`) → `protocol` (bodies into rows) →
+`batching` (queue, feature lookup, model, answer) → `log` (each answer durable before it is sent). `process` holds the processes: a
+supervisor, and workers of a frontend and a data plane each; `observe` is what they report. Nothing here imports training: a worker that
+serves an ONNX bundle loads neither pandas, scikit-learn nor MLflow.
 """

@@ -96,7 +96,7 @@ COUNTERS = {
 
 
 def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
-    """The states of workers (by worker: what `DataPlane.state` gives) as metrics of the official client."""
+    """The states of workers (by worker: what `Frontend.state` gives) as metrics of the official client."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
     labels = ["endpoint", "worker"]

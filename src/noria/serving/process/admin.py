@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,26 +21,40 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from noria.core.errors import NoriaError
-from noria.core.health import Healthy, Unhealthy, word
-from noria.serving.access.keys import Role, secret_of
+from noria.core.health import Health, Healthy, Unhealthy, word
+from noria.core.settings import ServingSettings
+from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.observe.metrics import collect
-from noria.serving.rest import LOOPBACK
-
-if TYPE_CHECKING:
-    from noria.serving.supervisor import Supervisor
-
+from noria.serving.process.rest import LOOPBACK
 
 Page = Callable[[Request], Awaitable[Response]]
 
 
-def admin_app(supervisor: Supervisor) -> Starlette:
+class Workers(Protocol):
+    """What the admin port shows of a server: what its supervisor knows of the workers."""
+
+    settings: ServingSettings
+    access: Access
+
+    @property
+    def health(self) -> Health: ...
+    @property
+    def degraded(self) -> list[str]: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def admin_host(self) -> str: ...
+    def states(self) -> dict[str, dict[str, Any]]: ...
+
+
+def admin_app(workers: Workers) -> Starlette:
     """The admin port's pages."""
 
     async def live(_: Request) -> Response:
         return JSONResponse({"live": True})
 
     async def ready(_: Request) -> Response:
-        state = overview(supervisor)
+        state = overview(workers)
         return JSONResponse(state, 200 if state["ready"] else 503)
 
     def readers(page: Page) -> Page:
@@ -49,7 +63,7 @@ def admin_app(supervisor: Supervisor) -> Starlette:
         async def guarded(request: Request) -> Response:
             secret = secret_of(request.headers.get("authorization", ""), request.headers.get("x-api-key", ""))
             try:
-                supervisor.access.require(secret, Role.READ)
+                workers.access.require(secret, Role.READ)
             except NoriaError as error:
                 return JSONResponse(error.to_dict(), error.http_status)
             return await page(request)
@@ -57,14 +71,14 @@ def admin_app(supervisor: Supervisor) -> Starlette:
         return guarded
 
     async def status(_: Request) -> Response:
-        return JSONResponse({**overview(supervisor), "restarts": supervisor.restarts, "workers": supervisor.states()})
+        return JSONResponse({**overview(workers), "restarts": workers.restarts, "workers": workers.states()})
 
     async def metrics(_: Request) -> Response:
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(supervisor))
+        registry.register(_Collector(workers))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return Starlette(
@@ -75,23 +89,23 @@ def admin_app(supervisor: Supervisor) -> Starlette:
             Route("/status", readers(status)),
             Route("/metrics", readers(metrics)),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])] if supervisor.where.admin_host in LOOPBACK else [],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])] if workers.admin_host in LOOPBACK else [],
     )
 
 
-def overview(supervisor: Supervisor) -> dict[str, Any]:
+def overview(workers: Workers) -> dict[str, Any]:
     """Whether predictions are answered, and what does not work as it should."""
-    health = supervisor.health
+    health = workers.health
     why = None if isinstance(health, Healthy) else health.cause if isinstance(health, Unhealthy) else health.why
-    return {"ready": isinstance(health, Healthy), "health": word(health), "why": why, "degraded": supervisor.degraded}
+    return {"ready": isinstance(health, Healthy), "health": word(health), "why": why, "degraded": workers.degraded}
 
 
 class _Collector:
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
 
     def collect(self) -> Iterator[Any]:
-        return collect(self._supervisor.states())
+        return collect(self._workers.states())
 
 
 class AdminServer(uvicorn.Server):
@@ -102,10 +116,10 @@ class AdminServer(uvicorn.Server):
         yield
 
 
-def admin_server(supervisor: Supervisor) -> AdminServer:
-    settings = supervisor.settings
+def admin_server(workers: Workers) -> AdminServer:
+    settings = workers.settings
     config = uvicorn.Config(
-        admin_app(supervisor),
+        admin_app(workers),
         lifespan="off",
         log_level="warning",
         access_log=False,

@@ -16,7 +16,7 @@ from noria.core.ids import short
 from noria.models.bundle import MODEL_FILE, Bundle, open_bundle, sample_of
 from noria.models.columns import lacking, places
 from noria.models.runtime import ModelFailed, OnnxModel
-from noria.serving.cache import AnswerCache
+from noria.serving.batching.cache import AnswerCache
 from noria.serving.protocol.signature import Signature, feature_matrix
 
 logger = logging.getLogger("noria.serving")

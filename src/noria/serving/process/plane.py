@@ -1,18 +1,17 @@
 """The data plane of one process: the endpoints it serves, what they are at this moment, and how they are.
 
-`noria.serving.rest` and `noria.serving.grpc` bring the requests.
+`frontend` brings it the requests of REST and gRPC clients.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -24,26 +23,18 @@ from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
 from noria.core.ids import PredictionIds
 from noria.core.settings import ServingSettings
 from noria.models.bundle import PROFILE_FILE
-from noria.serving.access.keys import Access, Key, Tally, Tokens
-from noria.serving.batcher import Batcher, Route
-from noria.serving.commit import GroupCommit
-from noria.serving.loaded_model import LoadedModel
+from noria.serving.batching.batcher import Batcher, Route
+from noria.serving.batching.loaded_model import LoadedModel
+from noria.serving.batching.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures, in_order_of
+from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.segments import LogFailed, PredictionLog
-from noria.serving.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures, in_order_of
-from noria.serving.observe.capture import FOLDER, Capture, CaptureAndRedact
 from noria.serving.observe.failures import FAILURES_FILE
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Traces
-from noria.serving.opening import Target, in_thread, megabytes_of, open_route
+from noria.serving.process.opening import Target, in_thread, megabytes_of, open_route
 from noria.serving.protocol.signature import NotHere
-from noria.serving.rest import Rest
-from noria.serving.transport.http1 import Connection, KnownHeads, bug
-from noria.serving.transport.http2 import Http2Connection
-from noria.serving.transport.reply import AnswerHeads
-
-if TYPE_CHECKING:
-    from noria.serving.grpc import GrpcServices
+from noria.serving.transport.http1 import bug
 
 logger = logging.getLogger("noria.serving")
 
@@ -51,8 +42,6 @@ Awake = Callable[[NoriaError | None], None]
 
 SUMS_FILE = "served.json"
 PROBE_FILE = ".probe"
-DRAIN_SECONDS = 5.0
-GRACE_SECONDS = 0.5
 LAST_TRACES_SECONDS = 2.0
 LOOK_AGAIN = 10  # probes between two tries to get at features that were not there
 
@@ -96,55 +85,23 @@ class DataPlane:
     """Answers requests for any number of endpoints. Lives on one event loop; `writer` names its logs."""
 
     def __init__(self, writer: str, settings: ServingSettings, clock: Clock, files: Files, open_lookup: OpenLookup | None = None) -> None:
-        self._writer, self._settings, self._clock, self._files, self._open_lookup = writer, settings, clock, files, open_lookup
+        self.writer, self._settings, self._clock, self._files, self._open_lookup = writer, settings, clock, files, open_lookup
         self._ids = PredictionIds(writer)  # of all endpoints: an id names one prediction in the whole project
         self._served: dict[str, ServedEndpoint] = {}
         self._unloaded: dict[str, tuple[Target, ServedEndpoint | None]] = {}  # closed, to keep within serving.models_mb
         self._waking: dict[str, list[Awake]] = {}
-        self.errors: Counter[str] = Counter()
         self._commit = GroupCommit(durable=settings.durability == "disk")
-        self._known, self._heads = KnownHeads(), AnswerHeads(clock)
-        self._rest = Rest(self, settings)
-        self._connections: set[Connection | Http2Connection] = set()
-        self._grpc: GrpcServices | None = None
+        self._changed: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
-        self._access, self._tally = Access([], self._loop.time), Tally(clock)
         where = settings.trace_endpoint
         self._traces = None if where is None else Traces(where, settings.trace_share, writer)
         self._kept = LogFilter(share=settings.log_share, redact=settings.redact)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
 
-    def grpc_connection(self) -> Http2Connection:
-        """The protocol of a new connection of gRPC clients."""
-        if self._grpc is None:
-            from noria.serving.grpc import GrpcServices
-
-            self._grpc = GrpcServices(self, self._settings.max_body_bytes, self._failed)
-            self._grpc.access = self._access
-        return Http2Connection(self._grpc.resolve, self._connections)
-
-    def connection(self) -> Connection:
-        """The protocol of a new connection."""
-        return Connection(self._rest.resolve, self._known, self._connections, self._settings.max_body_bytes, self._failed, self._heads)
-
-    def _failed(self, error: NoriaError) -> None:
-        self.errors[error.code] += 1
-
-    def admit(self, keys: Sequence[Key], *, guarded: bool, tokens: Tokens | None = None, exhausted: Sequence[str] = ()) -> None:
-        """Answer those who have one of these keys or a token, from now on; everyone if there are none and never were."""
-        self._access = self._rest.access = Access(
-            keys,
-            self._loop.time,
-            guarded=guarded,
-            share=1 / self._settings.workers,
-            tokens=tokens,
-            tally=self._tally,
-            exhausted=exhausted,
-        )
-        if self._grpc is not None:
-            self._grpc.access = self._access
-        self._known.forget()
+    def on_change(self, told: Callable[[], None]) -> None:
+        """Call this whenever what answers a request may have become another."""
+        self._changed = told
 
     # --- what is served ---
 
@@ -179,11 +136,10 @@ class DataPlane:
         if served is None:
             _, unloaded_before = self._unloaded.pop(target.endpoint, (target, None))
             served = self._served[target.endpoint] = unloaded_before or self._begin(target, route, no_lookup)
-            self._begin_capture(target)
             served.used = self._loop.time()
         served.batcher.swap(route)
         served.target, served.trouble, served.no_lookup = target, None, no_lookup
-        self._known.forget()
+        self._changed()
         await self.probe()
 
     def check_redaction(self) -> None:
@@ -236,7 +192,7 @@ class DataPlane:
                 del self._served[name]
                 self._unloaded[name] = served.target, served
                 served.batcher.rest()
-        self._known.forget()
+        self._changed()
 
     def _lookup(self, endpoint: str, champion: LoadedModel) -> tuple[Lookup | None, str]:
         """The endpoint's lookup, if it has just the definitions that its champion was trained with; otherwise why not."""
@@ -252,16 +208,8 @@ class DataPlane:
             return None, f"{error.what} ({error.where})"
         return GuardedLookup(lookup), ""
 
-    def _begin_capture(self, target: Target) -> None:
-        """Captured requests lie beside the first endpoint's log."""
-        share = self._settings.capture_share
-        if share and self._rest.capture is None:
-            if self._settings.redact:
-                raise CaptureAndRedact
-            self._rest.capture = Capture(target.log / FOLDER, self._writer, share, self._clock, self._files)
-
     def _begin(self, target: Target, route: Route, no_lookup: str) -> ServedEndpoint:
-        log, measures = PredictionLog(target.log, self._writer, self._files), Measures()
+        log, measures = PredictionLog(target.log, self.writer, self._files), Measures()
         batcher = Batcher(
             route,
             log,
@@ -327,8 +275,6 @@ class DataPlane:
                 await self._look_again(served)
             if self._settings.sketched_rows:
                 await self._sketch(served)
-        if self._grpc is not None:
-            self._grpc.tell()
 
     async def _write_failures(self, served: ServedEndpoint) -> None:
         failures = served.batcher.failures
@@ -385,7 +331,7 @@ class DataPlane:
         deployment = served.batcher.route.champion
         try:
             difference = deployment.prove()
-            await asyncio.to_thread(self._files.write, served.log.folder / PROBE_FILE, self._writer.encode())
+            await asyncio.to_thread(self._files.write, served.log.folder / PROBE_FILE, self.writer.encode())
             await asyncio.to_thread(served.log.sync)  # class `process` loses at most a probe's distance in a power cut
             served.log.mark()
         except NoriaError as error:
@@ -394,26 +340,13 @@ class DataPlane:
             return Unhealthy(str(LogFailed(served.log.folder, str(error))))
         return Healthy({"golden_rows": len(deployment.golden_answers), "largest_difference": difference})
 
-    def tick(self) -> None:
-        """Look at the clock, for the dates of answers: called several times a second."""
-        self._heads.tick()
-
-    def sweep(self) -> None:
-        """Close connections that have stood still for too long."""
-        now = self._loop.time()
-        for connection in list(self._connections):
-            connection.sweep(now, self._settings.request_seconds, self._settings.idle_seconds)
-
     def state(self) -> dict[str, Any]:
         """What this process does, as plain data."""
         health = self.health
         return {
-            "writer": self._writer,
+            "writer": self.writer,
             "health": word(health),
             "why": health.cause if isinstance(health, Unhealthy) else health.why if isinstance(health, Unknown) else None,
-            "connections": len(self._connections),
-            "errors": dict(self.errors),
-            "spent": self._tally.to_dict(),
             "traces": None if self._traces is None else self._traces.to_dict(),
             "unloaded": sorted(self._unloaded),
             "endpoints": [self._endpoint_state(name, served) for name, served in self._served.items()],
@@ -448,26 +381,14 @@ class DataPlane:
 
     # --- the end ---
 
-    def _drained(self, *, idle: bool) -> bool:
-        """Whether all is answered and every connection closed. Until they count as `idle`, clients may still send what they were
-        about to send when the end began: it is answered, and the answer says that it is the connection's last.
-        """
-        left = sum(not connection.drain(idle=idle) for connection in list(self._connections))
-        return not left and self._commit.idle and all(served.batcher.idle for served in self._served.values())
+    @property
+    def idle(self) -> bool:
+        """Whether all that was asked is answered, and durable."""
+        return self._commit.idle and all(served.batcher.idle for served in self._served.values())
 
-    async def drain(self) -> None:
-        """Answer what was asked, then close the connections, the logs and the sums."""
-        self.draining = True
-        if self._grpc is not None:
-            self._grpc.stop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                last = self._loop.time() + GRACE_SECONDS
-                while not self._drained(idle=self._loop.time() > last):
-                    await asyncio.sleep(0.005)
+    async def close(self) -> None:
+        """Close the logs, the traces and the sums."""
         self._commit.close()
-        if self._rest.capture is not None:
-            self._rest.capture.close()
         if self._traces is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_TRACES_SECONDS):
@@ -476,5 +397,5 @@ class DataPlane:
         for name, served in {**unloaded_before, **self._served}.items():
             served.log.close()
             await self._write_failures(served)
-            sums = {"writer": self._writer, "endpoint": name, **asdict(served.batcher.counts)}
+            sums = {"writer": self.writer, "endpoint": name, **asdict(served.batcher.counts)}
             self._files.write(served.log.folder / SUMS_FILE, msgspec.json.encode(sums))

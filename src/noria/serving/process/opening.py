@@ -14,8 +14,8 @@ from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import short
 from noria.models.bundle import MODEL_FILE
-from noria.serving.batcher import Route
-from noria.serving.loaded_model import LoadedModel
+from noria.serving.batching.batcher import Route
+from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.log.segments import warm_up
 
 OPEN_SECONDS = 5.0

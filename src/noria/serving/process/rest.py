@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -32,8 +32,9 @@ from noria.core.health import Health, Healthy, Unhealthy
 from noria.core.settings import ServingSettings
 from noria.models.bundle import Bundle
 from noria.serving.access.keys import Access, Role, secret_of
-from noria.serving.batcher import Batcher
-from noria.serving.lookup import NoLookup, StaleFeatures
+from noria.serving.batching.batcher import Batcher
+from noria.serving.batching.lookup import NoLookup, StaleFeatures
+from noria.serving.batching.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
 from noria.serving.protocol.arrow import STREAM, read_rows, write_answer
 from noria.serving.protocol.clouds import contract, read_instances
 from noria.serving.protocol.openapi import EVENTS, document
@@ -48,14 +49,13 @@ from noria.serving.protocol.signature import (
     v2_answer,
     v2_metadata,
 )
-from noria.serving.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
 from noria.serving.transport.head import IMPLEMENTED, Head
 from noria.serving.transport.http1 import Answer
 from noria.serving.transport.reply import Reply, Streamed
 
 if TYPE_CHECKING:
     from noria.serving.observe.capture import Capture
-    from noria.serving.plane import DataPlane, ServedEndpoint
+    from noria.serving.process.plane import DataPlane, ServedEndpoint
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 BINARY = "application/octet-stream"
@@ -123,8 +123,8 @@ class Rule:
 class Rest:
     """The routes of a data plane."""
 
-    def __init__(self, plane: DataPlane, settings: ServingSettings) -> None:
-        self._plane, self._settings = plane, settings
+    def __init__(self, plane: DataPlane, settings: ServingSettings, state: Callable[[], Mapping[str, Any]]) -> None:
+        self._plane, self._settings, self._state = plane, settings, state
         self.access = Access([], lambda: 0.0)
         self.capture: Capture | None = None
         self._platform = contract(settings.platform, os.environ)
@@ -245,7 +245,7 @@ class Rest:
         return document(self._plane.signatures, version=version("noria"), keys=not self.access.open, platform=paths)
 
     def status(self, head: Head) -> Answer:  # noqa: ARG002
-        return _told(lambda: msgspec.json.encode(self._plane.state()))
+        return _told(lambda: msgspec.json.encode(self._state()))
 
     def _check_origin(self, head: Head) -> None:
         """A page in a browser must not reach a server on loopback: not by rebinding a name, nor from another site."""

@@ -1,5 +1,5 @@
 """The supervisor: starts the workers, watches their signs of life, restarts those that end or stand still, and tells them
-what to serve. It answers no predictions itself; its own port (`noria.serving.admin`) tells how all of them are.
+what to serve. It answers no predictions itself; its own port (`noria.serving.process.admin`) tells how all of them are.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from noria.core.telemetry import begin_logging
 from noria.serving.access.keys import Access, Key
 from noria.serving.access.quotas import Quotas
 from noria.serving.access.tokens import Tokens, find_issuer
+from noria.serving.process.rest import LOOPBACK
+from noria.serving.process.worker import Admit, Beat, Begin, Serve, Stop, listener, tls
 from noria.serving.protocol.clouds import on_platform
-from noria.serving.rest import LOOPBACK
-from noria.serving.worker import Admit, Beat, Begin, Serve, Stop, listener, tls
 
 logger = logging.getLogger("noria.serving")
 
@@ -138,7 +138,7 @@ class Supervisor:
         clock: Clock,
         *,
         keys: Keys = list,
-        worker: Sequence[str] = ("noria.serving.worker",),
+        worker: Sequence[str] = ("noria.serving.process.worker",),
         folder: Path | None = None,
     ) -> None:
         """`worker`: the module that a worker runs, and its arguments; the number of its socket is added. `folder`: where sums of
@@ -174,7 +174,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._hear, number, stop)
         self._wanted = {t.endpoint: t for t in self._targets()}
         keepers = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
-        from noria.serving.admin import admin_server  # while the workers begin
+        from noria.serving.process.admin import admin_server  # while the workers begin
 
         admin = admin_server(self)
         tasks = [asyncio.create_task(work) for work in (self._look(), self._watch(), admin.serve([self._reserved[0]]))]
@@ -238,6 +238,11 @@ class Supervisor:
             Balance(f"serve {name}", count["answered"], {"logged": count["logged"], "left out by sampling": count["unlogged"]})
             for name, count in sums.items()
         ]
+
+    @property
+    def admin_host(self) -> str:
+        """The address that the admin port listens on."""
+        return self.where.admin_host
 
     @property
     def restarts(self) -> int:

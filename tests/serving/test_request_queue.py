@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle
+from noria.serving.batching.request_queue import CostModel, Overloaded, Priority, RequestQueue, TooLate, priority_of
 from noria.serving.protocol.signature import BadRequest, PredictRequest
-from noria.serving.request_queue import CostModel, Overloaded, Priority, RequestQueue, TooLate, priority_of
 
 asks = st.lists(st.tuples(st.integers(1, 12), st.sampled_from(Priority), st.sampled_from([None, 0.5, 2.0]), st.booleans()), max_size=60)
 

@@ -21,6 +21,7 @@ from noria.core.errors import NoriaError
 from noria.core.health import Healthy
 from noria.models.bundle import Bundle
 from noria.serving.access.keys import Access, Role, secret_of
+from noria.serving.batching.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
 from noria.serving.protocol.messages import (
     FILES,
     HEALTH_SERVICE,
@@ -33,7 +34,6 @@ from noria.serving.protocol.messages import (
     reflection,
 )
 from noria.serving.protocol.signature import NUMBERS, OUTPUTS, BadRequest, PredictRequest, Tensor, raw_values
-from noria.serving.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
 from noria.serving.transport.body import TooLarge
 from noria.serving.transport.http1 import bug
 from noria.serving.transport.http2 import Header, Stream, literal
@@ -41,7 +41,7 @@ from noria.serving.transport.http2 import Header, Stream, literal
 logger = logging.getLogger("noria.serving")
 
 if TYPE_CHECKING:
-    from noria.serving.plane import DataPlane
+    from noria.serving.process.plane import DataPlane
 
 UNIMPLEMENTED, INTERNAL = 12, 13
 RAW_OUTPUTS = dict.fromkeys(OUTPUTS, True)

@@ -22,16 +22,16 @@ from noria.models.bundle import Bundle
 from noria.models.columns import as_logged
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.models.runtime import ModelFailed
-from noria.serving.commit import GroupCommit
-from noria.serving.loaded_model import LoadedModel
+from noria.serving.batching.loaded_model import LoadedModel
+from noria.serving.batching.lookup import Lookup
+from noria.serving.batching.request_queue import ORDINARY, Overloaded, Priority, RequestOptions, RequestQueue, TooLate
+from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.segments import FALLBACK, LogFailed, PredictionLog, Predictions
-from noria.serving.lookup import Lookup
 from noria.serving.observe.failures import Failures
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stages, Trace, answered_by
 from noria.serving.protocol.signature import BadRequest, PredictRequest, Responder, Signature, Stamp, feature_matrix, keys_of
-from noria.serving.request_queue import ORDINARY, Overloaded, Priority, RequestOptions, RequestQueue, TooLate
 
 if TYPE_CHECKING:
     from noria.serving.observe.live_profile import LiveProfile
@@ -80,7 +80,7 @@ class Batcher:
     """Joins the requests of one endpoint. Used from one event loop.
 
     traces: begins the trace of a request with this parent, received at this time
-    most_rows: of a batch; budget_seconds: what waiting and scoring may take (see `noria.serving.request_queue`)
+    most_rows: of a batch; budget_seconds: what waiting and scoring may take (see `noria.serving.batching.request_queue`)
     """
 
     def __init__(

@@ -15,7 +15,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,9 +26,13 @@ from noria.core.settings import ServingSettings
 from noria.core.telemetry import begin_logging
 from noria.serving.access.keys import Key
 from noria.serving.access.tokens import Issuer, Tokens
-from noria.serving.lookup import OpenLookup
-from noria.serving.opening import Target
-from noria.serving.plane import DataPlane
+from noria.serving.batching.lookup import OpenLookup
+from noria.serving.process.frontend import Frontend
+from noria.serving.process.opening import Target
+from noria.serving.process.plane import DataPlane
+
+if TYPE_CHECKING:
+    from noria.serving.process.grpc import GrpcServices
 
 logger = logging.getLogger("noria.serving")
 
@@ -82,7 +86,7 @@ Order = Begin | Serve | Admit | Stop
 
 
 class Beat(msgspec.Struct):
-    """A sign of life: what the worker does, as `DataPlane.state` says it; or, once, why it could not begin."""
+    """A sign of life: what the worker does, as `Frontend.state` says it; or, once, why it could not begin."""
 
     state: dict[str, Any] | None = None
     failed: dict[str, str] | None = None
@@ -119,12 +123,13 @@ class Worker:
         begin_logging(begin.settings.messages)
         for number in (signal.SIGTERM, signal.SIGINT):  # the supervisor gets the terminal's Ctrl-C too, and says when to stop
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-        self._plane = DataPlane(begin.writer, begin.settings, SystemClock(), self._files, self._open_lookup)
+        plane = DataPlane(begin.writer, begin.settings, SystemClock(), self._files, self._open_lookup)
+        self._frontend = Frontend(plane, begin.settings, SystemClock(), self._files, _open_grpc)
         self._admit(begin.access)
         try:
             for order in begin.targets:
-                await self._plane.serve(_target(order))
-            self._plane.check_redaction()
+                await self._frontend.serve(_target(order))
+            plane.check_redaction()
         except NoriaError as error:
             self._say(Beat(failed=error.to_dict()))
             await self._out.drain()
@@ -133,9 +138,9 @@ class Worker:
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again, which takes tens of milliseconds
         gc.set_threshold(*GC_THRESHOLDS)
-        servers = [await _listening(begin.host, begin.port, self._plane.connection, tls(settings, "http/1.1"))]
+        servers = [await _listening(begin.host, begin.port, self._frontend.connection, tls(settings, "http/1.1"))]
         if begin.grpc_port is not None:
-            servers.append(await _listening(begin.host, begin.grpc_port, self._plane.grpc_connection, tls(settings, "h2")))
+            servers.append(await _listening(begin.host, begin.grpc_port, self._frontend.grpc_connection, tls(settings, "h2")))
         tasks = [asyncio.create_task(work) for work in (self._beat(), self._probe(), self._follow(reader))]
         ended, _ = await asyncio.wait([*tasks, asyncio.create_task(self._stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
@@ -145,8 +150,8 @@ class Worker:
             server.close()
         for task in tasks:
             task.cancel()
-        await self._plane.drain()
-        self._say(Beat(state=self._plane.state(), stopped=True))
+        await self._frontend.drain()
+        self._say(Beat(state=self._frontend.state(), stopped=True))
         await self._out.drain()
 
     async def _follow(self, reader: asyncio.StreamReader) -> None:
@@ -166,25 +171,24 @@ class Worker:
 
     def _admit(self, order: Admit) -> None:
         tokens = None if order.issuer is None else Tokens(order.issuer, SystemClock())
-        self._plane.admit(order.keys, guarded=order.guarded, tokens=tokens, exhausted=order.exhausted)
+        self._frontend.admit(order.keys, guarded=order.guarded, tokens=tokens, exhausted=order.exhausted)
 
     async def _serve(self, order: Serve) -> None:
         try:
-            await self._plane.serve(_target(order))
+            await self._frontend.serve(_target(order))
         except NoriaError as error:
             logger.error("%s", error)
 
     async def _beat(self) -> None:
         while True:
-            self._plane.tick()
-            self._say(Beat(state=self._plane.state()))
+            self._frontend.tick()
+            self._say(Beat(state=self._frontend.state()))
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _probe(self) -> None:
         while True:
             await asyncio.sleep(PROBE_SECONDS)
-            self._plane.sweep()
-            await self._plane.probe()
+            await self._frontend.probe()
 
     def _say(self, beat: Beat) -> None:
         if not self._out.is_closing():
@@ -220,6 +224,12 @@ async def _listening(host: str, port: int, protocol: Callable[[], asyncio.Protoc
     sock = listener(host, port)
     sock.setblocking(False)
     return await asyncio.get_running_loop().create_server(protocol, sock=sock, ssl=context, backlog=BACKLOG)
+
+
+def _open_grpc(plane: DataPlane, most_message: int, failed: Callable[[NoriaError], None]) -> GrpcServices:
+    from noria.serving.process.grpc import GrpcServices  # protobuf, which only gRPC's clients need
+
+    return GrpcServices(plane, most_message, failed)
 
 
 def _target(order: Serve) -> Target:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from noria.core.files import LocalFiles
-from noria.serving.loaded_model import LoadedModel
+from noria.serving.batching.loaded_model import LoadedModel
+from noria.serving.batching.lookup import in_order_of
 from noria.serving.log.segments import read_log
-from noria.serving.lookup import in_order_of
 from servers import Standalone, make_bundle, onnx_model
 
 FOREVER = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
