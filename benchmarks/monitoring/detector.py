@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.monitoring.streams import Change, Stream
-from noria.data.profile import Profile, profile
 from noria.monitoring.calendar import DAILY, DAY, Calendar
 from noria.monitoring.drift import DriftDetector, read_drift
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.windows import Window
+from noria.profiles.profile import Profile, profile
 
 
 @dataclass(frozen=True)

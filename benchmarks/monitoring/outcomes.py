@@ -12,12 +12,12 @@ from scipy.special import expit
 
 from benchmarks.figure import Figure, Proof, most_a_year
 from noria.core.clock import EPOCH
-from noria.data.profile import profile
 from noria.monitoring.calendar import DAY, Calendar
 from noria.monitoring.drift import DriftDetector
 from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.windows import Performance, Window, measure
+from noria.profiles.profile import profile
 from noria.statistics.e_detector import threshold_for
 
 STREAMS = int(os.environ.get("STREAMS", "100"))

@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.figure import Figure, Proof
-from noria.data.profile import Profile, profile
+from noria.profiles.profile import Profile, profile
 from noria.serving.observe.live_profile import LiveProfile
 
 ROUNDS = 7

@@ -24,14 +24,14 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 from benchmarks.monitoring.changed_platform import CONSTANT_AFTER
+from noria.alerting.incidents import Recipients, open_finding
 from noria.core.clock import ReplayClock
 from noria.core.heartbeat import beat
 from noria.evidence.figures import findings
 from noria.evidence.status import status
-from noria.loop.incidents import Recipients, open_finding
+from noria.loop.live_loop import LOOP, PROJECT, WATCH, LiveLoop, tell, watch
 from noria.loop.project import load_project
 from noria.loop.releases import latest_release
-from noria.loop.rounds import LOOP, PROJECT, WATCH, Rounds, tell, watch
 from noria.loop.workspace import Workspace
 from noria.monitoring.findings import Finding
 
@@ -68,13 +68,13 @@ def _still(since: datetime, now: datetime) -> dict[str, Failure]:
 
     def stuck(folder: Path) -> tuple[bool, str]:
         workspace = _workspace(folder)
-        beat(workspace.root, LOOP, now, HOUR, {"doing": "turn/delay", "since": since.isoformat()}, workspace.files)
+        beat(workspace.root, LOOP, now, HOUR, {"doing": "reconcile/delay", "since": since.isoformat()}, workspace.files)
         return _watched(folder, now)
 
     def watcher(folder: Path) -> tuple[bool, str]:
         workspace = _workspace(folder)
         beat(workspace.root, WATCH, since, HOUR, {}, workspace.files)
-        Rounds(load_project(folder), workspace, ReplayClock(now), HOUR, waits=True).run()
+        LiveLoop(load_project(folder), workspace, ReplayClock(now), HOUR, waits=True).run()
         return _dead(workspace, WATCH)
 
     return {"the loop has stopped": stopped, "the loop is stuck": stuck, "the watcher has stopped": watcher}

@@ -19,8 +19,8 @@ from noria.data.ingest import ingest
 from noria.loop.attempts import GROWTH, MAX_ATTEMPTS
 from noria.loop.controller import train_now
 from noria.loop.decide import REST
+from noria.loop.live_loop import LiveLoop, Round
 from noria.loop.project import load_project
-from noria.loop.rounds import Round, Rounds
 from noria.loop.trainings import training
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
@@ -68,7 +68,7 @@ class Shop:
         for table in project.tables:
             ingest(table, self.workspace.tables, folder)
         self.clock = ReplayClock(NOW)
-        self.rounds = Rounds(project, self.workspace, self.clock, DAY, waits=True)
+        self.rounds = LiveLoop(project, self.workspace, self.clock, DAY, waits=True)
         self.be("good")
 
     def be(self, mood: str) -> None:

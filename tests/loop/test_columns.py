@@ -22,7 +22,7 @@ from noria.evaluation.calibration import Calibration
 from noria.evidence.explain import explain
 from noria.evidence.skew import endpoint_skew
 from noria.features.skew import Skew
-from noria.loop.controller import turn
+from noria.loop.controller import reconcile
 from noria.loop.history import take_over
 from noria.loop.project import load_project
 from noria.loop.replay import Span, open_worlds, replay
@@ -256,7 +256,7 @@ def one_round(folder: Path, change: Mapping[str, str], now: datetime) -> dict[st
     world = World.open(project, Workspace.of(folder, project.settings), endpoint, Policy.declared(project, endpoint))
     with closing(world.catalog):
         world.catalog.take_lease()
-        turn(world, now)
+        reconcile(world, now)
         lived = Lived(world)
         rows = world.catalog.rows(sa.select(db.decisions).where(db.decisions.c.at == since_epoch(now)))
         to = world.catalog.progress("windows/returns")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from noria.alerting.incidents import Recipients, open_finding
 from noria.core.clock import Stopwatch
 from noria.data.ingest import ingest
 from noria.evidence.explain import explain
@@ -21,7 +22,6 @@ from noria.evidence.monitoring import monitor_figures
 from noria.evidence.replay import Replayed, write_report
 from noria.evidence.status import status
 from noria.loop.history import take_over
-from noria.loop.incidents import Recipients, open_finding
 from noria.loop.project import Project, load_project
 from noria.loop.replay import Span, comparison, open_worlds, replay
 from noria.loop.workspace import Workspace

@@ -19,10 +19,10 @@ from noria.core.files import LocalFiles
 from noria.core.heartbeat import FOLDER, OtherHost, beats, this_host
 from noria.loop import rounds as looping
 from noria.loop.live import open_supervisor
+from noria.loop.live_loop import LOOP, LiveLoop, LoopAtWork
 from noria.loop.project import load_project
 from noria.loop.releases import current_release
 from noria.loop.replay import answer
-from noria.loop.rounds import LOOP, LoopAtWork, Rounds
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.serving.log.segments import PredictionLog
@@ -41,8 +41,8 @@ class Loop:
         self.clock = ReplayClock(NOW)
         self.rounds = self.another(waits=True)
 
-    def another(self, *, waits: bool) -> Rounds:
-        return Rounds(self.project, self.workspace, self.clock, MINUTE, waits=waits)
+    def another(self, *, waits: bool) -> LiveLoop:
+        return LiveLoop(self.project, self.workspace, self.clock, MINUTE, waits=waits)
 
     def round(self) -> dict[str, str]:
         """The codes of a round's troubles, a minute later."""
@@ -88,7 +88,7 @@ def loop(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def test_a_locked_catalog_is_not_called_damaged_and_told_when_it_is_free_again(loop: Loop) -> None:
     with closing(sqlite3.connect(loop.workspace.own / "catalog.db", isolation_level=None)) as browser:
         browser.execute("BEGIN IMMEDIATE")
-        assert loop.round() == {"turn/returns": "NR-409", "telling": "NR-409"}
+        assert loop.round() == {"reconcile/returns": "NR-409", "telling": "NR-409"}
     assert loop.round() == {}
     assert loop.findings("no_data") == [("catalog", False)]
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from noria.core.clock import EPOCH
-from noria.data.profile import Profile, profile
 from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift import read_drift
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.windows import Window
+from noria.profiles.profile import Profile, profile
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 LEVEL = 365 / 2

@@ -189,7 +189,7 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "the loop stands still": dead("loop"),
     "the watcher stands still": dead("watch"),
     "no worker answers": dead("serve/8080", {"workers": 2, "ready": 0}, 0),
-    "a stage is stuck": dead("loop", {"doing": "turn/returns", "since": "2024-01-01T00:00:00+00:00"}, 0),
+    "a stage is stuck": dead("loop", {"doing": "reconcile/returns", "since": "2024-01-01T00:00:00+00:00"}, 0),
     "a sign of life is torn": lambda f: ((f / ".noria" / FOLDER).mkdir(), (f / ".noria" / FOLDER / "loop.json").write_text("{"))[0],
     "the log lost rows": sums(100, 99),
     "the log has rows that nobody asked for": sums(100, 101),

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from noria.data.identifiers import recognised
-from noria.data.profile import Profile, profile
 from noria.monitoring.drift_lives import Lives
 from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.table import NotJudged, TableReading, judge_table
 from noria.monitoring.windows import Window, measure
+from noria.profiles.identifiers import recognised
+from noria.profiles.profile import Profile, profile
 from noria.statistics.e_detector import threshold_for
 
 START = datetime(2023, 9, 20, tzinfo=UTC)

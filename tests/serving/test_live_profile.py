@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noria.data.profile import Profile, profile
+from noria.profiles.profile import Profile, profile
 from noria.serving.observe.live_profile import LiveProfile
 from servers import Standalone, make_bundle
 

@@ -15,7 +15,7 @@ from noria.cli.serving import add_serving
 from noria.core.errors import NoriaError, UserMistake
 
 if TYPE_CHECKING:
-    from noria.loop.rounds import Round
+    from noria.loop.live_loop import Round
     from noria.loop.workspace import Workspace
 
 app = typer.Typer(
@@ -317,12 +317,12 @@ def loop(
     """Go round the loop, live: ingest, materialise, observe, decide, act, tell people what was found."""
     from noria.core.clock import SystemClock, duration
     from noria.core.telemetry import begin_logging
-    from noria.loop.rounds import Rounds
+    from noria.loop.live_loop import LiveLoop
 
     found, workspace = open_project(project)
     begin_logging("text")
     clock, pause = SystemClock(), duration(every)
-    rounds = Rounds(found, workspace, clock, pause if forever else duration(found.settings.loop.tick), waits=not forever)
+    rounds = LiveLoop(found, workspace, clock, pause if forever else duration(found.settings.loop.tick), waits=not forever)
     if not forever:
         with closing(rounds):
             done = rounds.run(endpoint)

@@ -14,8 +14,8 @@ from noria.cli.options import HERE, Endpoint, Folder, Json, open_project, open_w
 from noria.core.errors import NoriaError, UserMistake
 
 if TYPE_CHECKING:
-    from noria.loop.incidents import Recipients
-    from noria.loop.rounds import Watched
+    from noria.alerting.incidents import Recipients
+    from noria.loop.live_loop import Watched
 
 logger = logging.getLogger("noria.loop")
 
@@ -40,9 +40,9 @@ def list_findings(
     json: Json = False,
 ) -> None:
     """What is wrong now, since when, and which alerts could not be sent."""
+    from noria.alerting.incidents import undelivered
     from noria.cli.render import show_findings, show_json
     from noria.evidence.figures import findings as found_in
-    from noria.loop.incidents import undelivered
 
     _, workspace = open_project(project)
     catalog = workspace.catalog()
@@ -59,7 +59,7 @@ def list_findings(
 @findings.command("ack")
 def acknowledge(key: Key, by: By = None, project: Folder = HERE, json: Json = False) -> None:
     """Take care of a finding: its incident calls nobody else."""
-    from noria.loop.incidents import acknowledge as acknowledged
+    from noria.alerting.incidents import acknowledge as acknowledged
 
     _said(project, json, lambda catalog, now, recipients: acknowledged(catalog, key, _who(by), now, recipients), "acknowledged")
 
@@ -74,8 +74,8 @@ def mute(
     json: Json = False,
 ) -> None:
     """Tell nobody of findings of this kind about this subject for a while; they are kept and shown all the same."""
+    from noria.alerting.incidents import mute as muted
     from noria.core.clock import duration
-    from noria.loop.incidents import mute as muted
 
     lasting = duration(span)
     _said(project, json, lambda catalog, now, recipients: muted(catalog, key, _who(by), lasting, reason, now), f"muted for {span}")  # noqa: ARG005
@@ -84,7 +84,7 @@ def mute(
 @findings.command("resolve")
 def resolve(key: Key, by: By = None, project: Folder = HERE, json: Json = False) -> None:
     """Say that a finding is over. When it begins anew, it is a new one."""
-    from noria.loop.incidents import resolve as resolved
+    from noria.alerting.incidents import resolve as resolved
 
     _said(project, json, lambda catalog, now, recipients: resolved(catalog, key, _who(by), now, recipients), "resolved")
 
@@ -319,7 +319,7 @@ def watch(
     from noria.core.heartbeat import forget as forget_stage
     from noria.core.telemetry import begin_logging
     from noria.evidence.gauges import Latest, gauges
-    from noria.loop.rounds import watch as look
+    from noria.loop.live_loop import watch as look
 
     found, workspace = open_project(project)
     if forget is not None:
@@ -360,9 +360,9 @@ def _watched(seen: Watched) -> dict[str, Any]:
 
 
 def _said(project: Path, json: bool, say: Any, word: str) -> None:
+    from noria.alerting.incidents import Recipients
     from noria.cli.render import console, show_json
     from noria.core.clock import SystemClock
-    from noria.loop.incidents import Recipients
 
     found, workspace = open_project(project)
     recipients: Recipients = Recipients(tuple(found.settings.alerts.channels))

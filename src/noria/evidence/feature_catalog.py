@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import Any
 
 from noria.core.errors import NoriaError
-from noria.data.profile import Profile
 from noria.evidence.training_sets import training_sets
 from noria.features.materialize import Materializer
 from noria.features.online import OnlineFeatures, through
@@ -16,6 +15,7 @@ from noria.loop.project import Project
 from noria.loop.releases import latest_release
 from noria.loop.workspace import Workspace
 from noria.models.bundle import PROFILE_FILE, open_bundle
+from noria.profiles.profile import Profile
 from noria.release.endpoint import Endpoint
 
 

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from noria.alerting.incidents import undelivered
 from noria.core.clock import from_epoch
 from noria.core.errors import UserMistake
 from noria.core.heartbeat import Beat
 from noria.evidence.figures import findings
-from noria.loop.incidents import undelivered
 from noria.stores import catalog as db
 
 STATES = {"healthy": 1.0, "unhealthy": 0.0, "unknown": -1.0}

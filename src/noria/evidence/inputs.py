@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.data.profile import ColumnReference, Profile
-from noria.data.sketch import BELOW, NULL, Sketch
 from noria.evidence.charts import Line, bars, heatmap, line_chart
 from noria.evidence.tables import day, short_day
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.findings import began
+from noria.profiles.profile import ColumnReference, Profile
+from noria.profiles.sketch import BELOW, NULL, Sketch
 
 MAX_COLUMNS = 6  # before and after
 MAX_ROWS = 24  # of the map

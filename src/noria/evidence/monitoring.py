@@ -17,9 +17,9 @@ from noria.evidence.inputs import input_figures
 from noria.evidence.partial_outcomes import partial_outcomes
 from noria.evidence.tables import minute
 from noria.loop.candidate import reference_of
+from noria.loop.live_loop import PROJECT
 from noria.loop.monitors import Monitors, healths, read_monitors
 from noria.loop.releases import Release, current_release
-from noria.loop.rounds import PROJECT
 from noria.loop.windows import answered_by_window, answered_rows, baseline_windows, profiled, windows_of
 from noria.loop.world import World
 from noria.monitoring.drift_reading import DriftReading

@@ -7,6 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from noria.alerting.channels import open_channel
+from noria.alerting.incidents import undelivered
 from noria.core.clock import SystemClock, duration
 from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
@@ -18,15 +20,13 @@ from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
 from noria.evidence.monitoring import health_dict, newest
 from noria.loop.history import history_of, is_history
-from noria.loop.incidents import undelivered
+from noria.loop.live_loop import PROJECT, stalled_stages
 from noria.loop.monitors import healths, served_balances
 from noria.loop.observe import observe
 from noria.loop.project import Project
 from noria.loop.releases import current_release
-from noria.loop.rounds import PROJECT, stalled_stages
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
-from noria.monitoring.alerts import open_channel
 from noria.release.endpoint import Endpoint
 from noria.stores import catalog as db
 

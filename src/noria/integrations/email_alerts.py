@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from contextlib import closing
 from email.message import EmailMessage
 
+from noria.alerting.channels import Alert, ChannelFailed
 from noria.core.errors import UserMistake
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import Alert, ChannelFailed
 
 TIMEOUT_SECONDS = 15
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from noria.alerting.channels import Alert, secret, tell_over_http
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import Alert, secret, tell_over_http
 
 URL = "https://events.pagerduty.com/v2/enqueue"
 ACTIONS = {"opened": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}

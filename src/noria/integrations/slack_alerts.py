@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from noria.alerting.channels import Alert, secret, tell_over_http
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import Alert, secret, tell_over_http
 
 MARKS = {"opened": "🔴", "acknowledged": "🟡", "resolved": "🟢", "digest": "📋"}
 MAX_TEXT = 2900  # of a section: Slack's limit is 3000

@@ -8,8 +8,8 @@ import hmac
 import json
 from collections.abc import Mapping
 
+from noria.alerting.channels import Alert, secret, tell_over_http
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import Alert, secret, tell_over_http
 
 
 class WebhookChannel:

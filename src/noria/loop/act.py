@@ -12,10 +12,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from noria.alerting.incidents import close
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.ids import canonical_json, finite, short
 from noria.loop.candidate import Candidate, make_candidate
-from noria.loop.incidents import close
 from noria.loop.releases import current_release, set_aliases
 from noria.loop.state import BY_HAND, Action
 from noria.loop.world import World

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from noria.core.clock import YEAR, moment
 from noria.core.errors import UserMistake
-from noria.data.profile import Profile, profile
 from noria.features.training_set import feature_matrix
 from noria.loop.world import World
 from noria.monitoring.backtest import Alarm, Incident, Suggestion, join, suggest
 from noria.monitoring.drift_reading import MIN_REFERENCE
 from noria.monitoring.findings import OVER
 from noria.monitoring.windows import Window
+from noria.profiles.profile import Profile, profile
 
 
 class NoHistory(UserMistake):

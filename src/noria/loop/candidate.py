@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from noria.core.errors import UserMistake
 from noria.core.ids import canonical_json, digest, short
 from noria.core.progress import Progress, Tell, silence
-from noria.data.profile import profile
 from noria.evaluation.calibration import Calibration, measure_calibration
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
 from noria.evaluation.metrics import ROW_LOSSES, auc
@@ -28,6 +27,7 @@ from noria.models.model import Model
 from noria.monitoring.expected import calibrate
 from noria.monitoring.monitor import Period
 from noria.monitoring.windows import by_window
+from noria.profiles.profile import profile
 from noria.release.rollout import units_of
 from noria.training.fit import Fitted, fit_candidate
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from noria.alerting.incidents import sync_findings
 from noria.core.clock import Clock
 from noria.core.errors import NoriaError, OurBug, UserMistake, as_noria
 from noria.core.ids import short
@@ -14,7 +15,6 @@ from noria.loop.candidate import make_candidate
 from noria.loop.decide import decide
 from noria.loop.findings import observed
 from noria.loop.history import is_history
-from noria.loop.incidents import sync_findings
 from noria.loop.monitors import healths
 from noria.loop.observe import observe
 from noria.loop.releases import current_release
@@ -26,7 +26,7 @@ from noria.loop.world import World
 MAX_STEPS = 20  # a turn that goes on beyond this runs in a circle
 
 
-def turn(world: World, now: datetime, carry_out: CarryOut = at_once) -> list[Action]:
+def reconcile(world: World, now: datetime, carry_out: CarryOut = at_once) -> list[Action]:
     """Bring the endpoint to where it should be at `now`; returns what was done.
 
     Level-triggered: a turn that was missed, repeated or cut short is made good by the next one. It observes first, whatever becomes of
@@ -90,7 +90,7 @@ def train_now(world: World, clock: Clock, tell: Tell = silence) -> list[Action]:
             raise
         keep_candidate(world, action, candidate, now)
         overtake(world, action)
-    return [action, *turn(world, clock.now())]
+    return [action, *reconcile(world, clock.now())]
 
 
 def _as_ended(error: BaseException) -> NoriaError:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from noria.core.clock import from_epoch
 from noria.core.conservation import Balance
 from noria.core.ids import short
-from noria.data.profile import Profile
 from noria.loop.attempts import in_trouble
 from noria.loop.columns import sources_of
 from noria.loop.monitors import Monitors
@@ -26,6 +25,7 @@ from noria.monitoring.performance import PerformanceReading
 from noria.monitoring.skew import SkewReading
 from noria.monitoring.traffic import ObjectiveReading, Repeated
 from noria.monitoring.volume import VolumeReading
+from noria.profiles.profile import Profile
 from noria.serving.log.segments import Predictions
 
 

@@ -20,7 +20,7 @@ from noria.core.errors import UserMistake
 from noria.core.ids import PredictionIds
 from noria.features.compile import AT, KEY
 from noria.loop.columns import inputs_of
-from noria.loop.controller import turn
+from noria.loop.controller import reconcile
 from noria.loop.offline_shadow import unserved
 from noria.loop.project import Project
 from noria.loop.releases import Release, current_release
@@ -129,7 +129,7 @@ def _replayed_to(world: World) -> datetime | None:
 
 def _tick(world: World, log: PredictionLog, clock: ReplayClock, span: Span) -> Tick:
     now, after = clock.now(), clock.now() + world.grid.tick
-    actions = turn(world, now)
+    actions = reconcile(world, now)
     release = current_release(world)
     assert release is not None, "the first turn trains a champion"
     requests = world.offline.rows(now, after)

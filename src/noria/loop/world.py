@@ -14,15 +14,14 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from noria.alerting.incidents import Recipients
 from noria.core.clock import YEAR, duration, zone_named
 from noria.core.health import Health, word
 from noria.core.randomness import Randomness
 from noria.data.ingest import facts
-from noria.data.profile import Profile
 from noria.data.table import microseconds_of
 from noria.features.label import Outcomes
 from noria.features.offline import OfflineFeatures
-from noria.loop.incidents import Recipients
 from noria.loop.project import Project
 from noria.loop.retrain import Retrain
 from noria.loop.workspace import Workspace
@@ -32,6 +31,7 @@ from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift import DriftDetector
 from noria.monitoring.monitor import Monitor, Period
 from noria.monitoring.volume import VolumeDetector
+from noria.profiles.profile import Profile
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate, Rollout
 from noria.statistics.e_detector import threshold_for

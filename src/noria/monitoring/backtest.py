@@ -15,10 +15,10 @@ import numpy as np
 from scipy.special import chdtri
 
 from noria.core.clock import YEAR
-from noria.data.profile import Profile
 from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift import DriftDetector
 from noria.monitoring.windows import Window
+from noria.profiles.profile import Profile
 from noria.statistics.bootstrap import resampled
 
 WINDOWS, MIN_YEARS, MAX_YEARS = 60 * YEAR.days, 10, 60  # that are drawn for a suggestion

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from noria.core.clock import YEAR
-from noria.data.profile import STATISTICS, Profile
 from noria.monitoring.calendar import DAILY, Calendar
 from noria.monitoring.drift_reading import FAULTS, MIN_REFERENCE, MIN_SHIFT, MOVED, PRESENCE, RELATIONS, VALUES, DriftReading, Fault
 from noria.monitoring.findings import OVER
 from noria.monitoring.monitor import SENSITIVITY
 from noria.monitoring.windows import Window
+from noria.profiles.profile import STATISTICS, Profile
 from noria.statistics.baseline import Baseline, Past, mean_of_known, sd_of_known
 from noria.statistics.e_detector import ShiryaevRoberts, alarms_begun_anew
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
-from noria.data.profile import STATISTICS
 from noria.monitoring.drift_lives import Lives
 from noria.monitoring.findings import began, episodes
+from noria.profiles.profile import STATISTICS
 
 Floats = NDArray[np.float64]
 Kind = Literal["upstream fault", "population shift", "changed relation", "season"]

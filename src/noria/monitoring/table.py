@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from noria.core.clock import YEAR, duration
 from noria.core.errors import nearest
 from noria.core.sql import connect
-from noria.data.profile import Profile, profile
-from noria.data.projection import Category, Projection, fit_projections, learnt, seconds_of, unjudged
 from noria.monitoring.drift import read_drift
 from noria.monitoring.drift_reading import MIN_REFERENCE, DriftReading, FaultGroup, Movement, article
 from noria.monitoring.findings import Finding
@@ -29,6 +27,8 @@ from noria.monitoring.misdated import Misdated
 from noria.monitoring.volume import Unusual, VolumeDetector, VolumeReading
 from noria.monitoring.windowed_table import NotJudged, WindowedTable, cut_table, length
 from noria.monitoring.windows import Window
+from noria.profiles.profile import Profile, profile
+from noria.profiles.projection import Category, Projection, fit_projections, learnt, seconds_of, unjudged
 from noria.statistics.e_detector import threshold_for
 
 if TYPE_CHECKING:

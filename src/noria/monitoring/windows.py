@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.data.profile import MAX_SLICES
 from noria.evaluation.metrics import ROW_LOSSES, auc
 from noria.monitoring.monitor import AUC, CALIBRATION
+from noria.profiles.profile import MAX_SLICES
 
 Floats = NDArray[np.float64]
 

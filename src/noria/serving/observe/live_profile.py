@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.data.profile import STATISTICS, Profile
-from noria.data.sketch import Sketch
+from noria.profiles.profile import STATISTICS, Profile
+from noria.profiles.sketch import Sketch
 
 PERIOD = 60.0  # seconds, of which the figures are
 SHOWN = {"mean_rank": "shift", "null_share": "null_share", "outside": "outside_share"}

@@ -289,7 +289,7 @@ class DataPlane:
 
     async def _sketch(self, served: ServedEndpoint) -> None:
         """Take in what the champion has scored since the last time. A bundle without a profile is served all the same."""
-        from noria.data.profile import Profile  # only where it is asked for
+        from noria.profiles.profile import Profile  # only where it is asked for
         from noria.serving.observe.live_profile import LiveProfile
 
         batcher, bundle = served.batcher, served.batcher.route.champion.bundle

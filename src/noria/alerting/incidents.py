@@ -15,10 +15,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from noria.alerting.channels import Alert, Channel, ChannelFailed, pause_after, stamp
 from noria.core.clock import from_epoch, microseconds, since_epoch
 from noria.core.errors import UserMistake, nearest
 from noria.core.ids import canonical_json, finite
-from noria.monitoring.alerts import Alert, Channel, ChannelFailed, pause_after, stamp
 from noria.monitoring.findings import Finding, Observed
 from noria.stores import catalog as db
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import OurBug
-from noria.data.summary import MAX_VALUES, NumberSummary, TextSummary, edges_of, summarise, summarise_numbers, summarise_texts
+from noria.profiles.summary import MAX_VALUES, NumberSummary, TextSummary, edges_of, summarise, summarise_numbers, summarise_texts
 
 numbers = st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan")), st.just(float("inf"))), max_size=60)
 

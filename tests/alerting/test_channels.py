@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
+from noria.alerting.channels import Alert, Channel, ChannelFailed, Event, NoSecret, open_channel, pause_after
 from noria.core.errors import UserMistake
 from noria.core.settings import AlertSettings
-from noria.monitoring.alerts import Alert, Channel, ChannelFailed, Event, NoSecret, open_channel, pause_after
 
 
 def alert(event: Event = "opened", severity: str = "page") -> Alert:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from noria.core.errors import OurBug
-from noria.data.profile import STATISTICS, Profile, profile
-from noria.data.sketch import ABOVE, BELOW, NULL, Bins
+from noria.profiles.profile import STATISTICS, Profile, profile
+from noria.profiles.sketch import ABOVE, BELOW, NULL, Bins
 
 singles = st.floats(width=32, allow_nan=True, allow_infinity=True)
 

@@ -19,8 +19,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.data.identifiers import IDENTIFIER, recognised, recognised_text
-from noria.data.sketch import MAX_VALUES
+from noria.profiles.identifiers import IDENTIFIER, recognised, recognised_text
+from noria.profiles.sketch import MAX_VALUES
 
 if TYPE_CHECKING:
     import pyarrow as pa

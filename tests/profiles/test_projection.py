@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noria.data.projection import (
+from noria.profiles.projection import (
     Category,
     EmbeddingProjection,
     Lag,

@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from noria.alerting.channels import Channel, open_channel
+from noria.alerting.incidents import Recipients, Sent, close_findings, digest, open_finding, send_due, undelivered
 from noria.core.clock import Clock, duration, in_words
 from noria.core.errors import NoriaError, UserMistake, as_noria
 from noria.core.files import hold
@@ -22,9 +24,8 @@ from noria.core.heartbeat import Beat, beat, beats, require_this_host
 from noria.core.progress import silence
 from noria.data.ingest import Ingested, ingest
 from noria.loop.attempts import Attempts
-from noria.loop.controller import turn
+from noria.loop.controller import reconcile
 from noria.loop.history import is_history
-from noria.loop.incidents import Recipients, Sent, close_findings, digest, open_finding, send_due, undelivered
 from noria.loop.materialization import materialize
 from noria.loop.project import Project, load_project
 from noria.loop.releases import latest_release
@@ -32,7 +33,6 @@ from noria.loop.state import Action
 from noria.loop.trainings import Trainings
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, Remembered, World
-from noria.monitoring.alerts import Channel, open_channel
 from noria.monitoring.findings import Finding
 from noria.release.endpoint import Endpoint
 from noria.stores.catalog import PATIENCE_SECONDS, Catalog
@@ -100,7 +100,7 @@ class Place:
         self._lock = None
 
 
-class Rounds:
+class LiveLoop:
     """Goes round and round one project, which is read anew for each round.
 
     period: within which the next sign of life is due, as far as the watcher is concerned; waits: whether a round waits for the trainings
@@ -190,9 +190,9 @@ class Rounds:
 
     def _turn_all(self, done: Round, endpoints: Sequence[Endpoint]) -> None:
         for one in endpoints:
-            self._tried(done, f"turn/{one.name}", self._turn, done, one.name)
+            self._tried(done, f"reconcile/{one.name}", self._reconcile, done, one.name)
 
-    def _turn(self, done: Round, endpoint: str) -> None:
+    def _reconcile(self, done: Round, endpoint: str) -> None:
         chosen = self._project.endpoint(endpoint)
         world = World.open(self._project, self._workspace, chosen, Policy.declared(self._project, chosen), live=True)
         with closing(world.catalog):
@@ -201,7 +201,7 @@ class Rounds:
             loop, now = self._project.settings.loop, self._clock.now()
             if is_history(world, now):
                 done.history.append(endpoint)
-            done.actions += turn(world, now, Attempts(self._trainings, duration(loop.retry), duration(loop.training_limit)))
+            done.actions += reconcile(world, now, Attempts(self._trainings, duration(loop.retry), duration(loop.training_limit)))
 
     def _beat(self) -> None:
         """A heartbeat that can't be written is no reason to die of: the watcher will tell that it is overdue."""

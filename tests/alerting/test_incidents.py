@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from noria.evidence.figures import findings
-from noria.loop.incidents import (
+from noria.alerting.channels import Alert, ChannelFailed
+from noria.alerting.incidents import (
     Recipients,
     UnknownFinding,
     acknowledge,
@@ -24,7 +24,7 @@ from noria.loop.incidents import (
     sync_findings,
     undelivered,
 )
-from noria.monitoring.alerts import Alert, ChannelFailed
+from noria.evidence.figures import findings
 from noria.monitoring.findings import KINDS, Finding, Kind, Observed
 from noria.stores.catalog import Catalog
 

@@ -19,8 +19,8 @@ import pytest
 
 from noria.core.files import LocalFiles
 from noria.core.heartbeat import FOLDER, beat, beats
+from noria.loop.live_loop import LOOP, WAITING, watch
 from noria.loop.project import load_project
-from noria.loop.rounds import LOOP, WAITING, watch
 from noria.loop.workspace import Workspace
 from noria.serving.process.supervisor import BEAT
 from projects import edit
@@ -135,8 +135,8 @@ def test_what_is_stuck_not_ready_unreadable_or_never_ran_is_dead(shop: Path) -> 
     assert open_findings(shop, "stalled") == [LOOP]
     beat(root, LOOP, NOW, minute, {"doing": WAITING, "since": (NOW - timedelta(days=3)).isoformat()}, files)
     assert look(shop, NOW + minute) == {}
-    beat(root, LOOP, NOW, minute, {"doing": "turn/returns", "since": (NOW - timedelta(hours=7)).isoformat()}, files)
-    assert "turn/returns" in look(shop, NOW)[LOOP]
+    beat(root, LOOP, NOW, minute, {"doing": "reconcile/returns", "since": (NOW - timedelta(hours=7)).isoformat()}, files)
+    assert "reconcile/returns" in look(shop, NOW)[LOOP]
     beat(root, "serve/8080", NOW, minute, {"workers": 2, "ready": 0}, files)
     assert "none of its 2 workers" in look(shop, NOW)["serve/8080"]
     (root / FOLDER / "serve.8080.json").write_text("{torn")

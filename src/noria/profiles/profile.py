@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.data.sketch import ABOVE, BELOW, MAX_VALUES, NULL, WIDTH, Bins, Sketch
-from noria.data.summary import NumberSummary, edges_of, summarise_numbers
+from noria.profiles.sketch import ABOVE, BELOW, MAX_VALUES, NULL, WIDTH, Bins, Sketch
+from noria.profiles.summary import NumberSummary, edges_of, summarise_numbers
 
 Floats = NDArray[np.float64]
 
