@@ -33,7 +33,7 @@ def outcomes(pool: ProcessPoolExecutor) -> Proof:
     for name, metric, words in (
         ("concept drift", "log_loss", "a changed relation"),
         ("a weaker relation", AUC, "a changed relation"),
-        ("label shift", CALIBRATION, "shifted labels"),
+        ("label shift", CALIBRATION, "label shift"),
     ):
         runs = list(pool.map(_changed, [name] * STREAMS, [metric] * STREAMS, range(STREAMS), chunksize=4))
         delays = [delay for delay, _, _ in runs if delay is not None]

@@ -178,7 +178,7 @@ def _changed(base: Path, place: Path, change: str) -> tuple[bool, str]:
             where = server.stdout.readline()
             if not where:
                 said.seek(0)
-                return "not answer its sample" in (words := said.read().strip().splitlines()[-1]), f"does not start: {words[:150]}"
+                return "not reproduce the recorded" in (words := said.read().strip().splitlines()[-1]), f"does not start: {words[:150]}"
             return _not_ready_any_more(json.loads(where)["admin_url"])
         finally:
             server.send_signal(signal.SIGTERM)

@@ -214,7 +214,7 @@ def test_a_channel_without_its_secret_or_name_is_refused_with_what_to_do() -> No
         open_channel("slak", AlertSettings(), {})
     with pytest.raises(UserMistake, match="email_to"):
         open_channel("email", AlertSettings(), {})
-    with pytest.raises(UserMistake, match="web address"):
+    with pytest.raises(UserMistake, match="not an HTTP"):
         open_channel("slack", AlertSettings(), {"NORIA_SLACK_URL": "file:///etc/passwd"}).send(alert())
 
 

@@ -132,5 +132,5 @@ def test_a_second_controller_is_refused(shop: Path) -> None:
     catalog = Catalog(shop / ".noria" / "catalog.db")
     catalog.take_lease()
     assert noria("ingest", folder=shop).returncode == 0
-    refused(noria("train", folder=shop), "NR-401", "already at work")
+    refused(noria("train", folder=shop), "NR-401", "already running")
     catalog.close()

@@ -49,7 +49,7 @@ def test_a_table_with_a_fault_that_lasts_ends_with_1(tmp_path: Path) -> None:
     pq.write_table(pa.table({"at": pa.array(times, pa.timestamp("us", tz="UTC")), "x": x}), tmp_path / "a.parquet")
     done = ran(tmp_path, "monitor", "table", "a.parquet", "--time", "at")
     ends(1, done)
-    assert "lasts" in done.stdout
+    assert "ongoing" in done.stdout
 
 
 def test_the_entry_of_the_console_ends_as_the_module_does(shop: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_is_not_there_outside_ends_with_3(shop: Path) -> None:
 
 def test_what_nobody_foresaw_ends_with_70_and_keeps_its_traceback(shop: Path) -> None:
     words = ends(70, ran(shop, "status", command=[sys.executable, "-c", FAILING]))
-    assert words.startswith("error NR-004: this should not have happened: KeyError: 'no such key'")
+    assert words.startswith("error NR-004: unexpected error: KeyError: 'no such key'")
     [kept] = (shop / ".noria" / "errors").glob("*.txt")
     assert str(kept) in words
     assert "noria status\n" in kept.read_text()
@@ -104,7 +104,7 @@ def test_what_runs_for_ever_ends_when_it_is_told_to(tmp_path: Path, words: list[
     _, err = running.communicate(timeout=60)
     assert running.returncode == code, err
     assert "Traceback" not in err
-    assert err.endswith("stopped; run the same command again to go on\n")
+    assert err.endswith("stopped; run the same command again to continue\n")
 
 
 def test_every_command_stops_at_once_where_it_is(shop: Path) -> None:
@@ -113,7 +113,7 @@ def test_every_command_stops_at_once_where_it_is(shop: Path) -> None:
     found = json.loads(done.stdout)
     assert len(found) > 25
     for command, stopped in found.items():
-        assert stopped == {"code": 130, "stderr": "stopped; run the same command again to go on\n", "reached": True}, command
+        assert stopped == {"code": 130, "stderr": "stopped; run the same command again to continue\n", "reached": True}, command
 
 
 def test_no_command_is_taken_aback_by_a_project_without_an_endpoint(tmp_path: Path) -> None:
@@ -158,9 +158,13 @@ def raising(error: BaseException) -> Callable[[list[str]], None]:
         (SystemExit("no more"), 1, "no more\n"),
         (KeyboardInterrupt(), 130, "stopped"),
         (OutsideWorld(what="w", where="x", fix="m"), 3, "error NR-002: w"),
-        (OSError(errno.ENOSPC, "No space left on device", "f.parquet"), 3, "error NR-005: the operating system refuses: No space left"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "f.parquet"),
+            3,
+            "error NR-005: the operating system refused a resource: No space left",
+        ),
         (MemoryError(), 3, "NR-005"),
-        (FileNotFoundError(errno.ENOENT, "none", "f"), 70, "error NR-004: this should not have happened: FileNotFoundError"),
+        (FileNotFoundError(errno.ENOENT, "none", "f"), 70, "error NR-004: unexpected error: FileNotFoundError"),
         (RecursionError("deep\nand deeper"), 70, "RecursionError: deep\n"),
         (BrokenPipeError(), 70, "BrokenPipeError"),  # another pipe than ours: our reader is still there
     ],

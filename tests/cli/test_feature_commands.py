@@ -72,7 +72,7 @@ def test_the_catalogue_says_who_reads_what(materialized: Path) -> None:
     used = {v["view"]: v["used"] for v in found["views"]}
     assert used == {"by_city": True, "last_visit": True, "idle": False}
     text = noria(materialized, "features")
-    assert "nobody: unused" in text
+    assert "none (unused)" in text
     assert "online through 2024-03-28" in text
 
 
@@ -158,7 +158,7 @@ def test_rows_that_would_be_refused_are_counted_by_check_and_make_the_status_ill
     assert "would be quarantined 10: city is not an allowed value" in noria(shop, "check")
     noria(shop, "ingest")
     health = noria(shop, "status", "--json")["health"]
-    assert (health["health"], health["cause"]) == ("unhealthy", "10 of the last 10 rows for orders went into quarantine")
+    assert (health["health"], health["cause"]) == ("unhealthy", "10 of the last 10 rows for orders were quarantined")
 
 
 def test_a_file_that_can_not_be_read_makes_the_status_ill_until_it_can(shop: Path) -> None:

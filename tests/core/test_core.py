@@ -41,7 +41,7 @@ def test_a_replay_clock_never_goes_back_and_naive_times_are_refused() -> None:
     clock.advance_to(datetime(2024, 1, 3, tzinfo=UTC))
     with pytest.raises(OurBug):
         clock.advance_to(datetime(2024, 1, 2, tzinfo=UTC))
-    with pytest.raises(NoriaError, match="no zone"):
+    with pytest.raises(NoriaError, match="no time zone"):
         require_utc(datetime(2024, 1, 1))  # noqa: DTZ001
 
 

@@ -22,7 +22,7 @@ def test_a_name_that_is_taken_is_one_part_of_a_path(name: str) -> None:
 
 
 def test_the_name_and_what_it_is_of_are_said() -> None:
-    with pytest.raises(BadName, match=r"'a/b' can't be the name of a feature view"):
+    with pytest.raises(BadName, match=r"'a/b' is not a valid feature view name"):
         require_name("feature view", "a/b")
 
 

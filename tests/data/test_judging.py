@@ -35,14 +35,14 @@ def reasons(folder: Path, rows: Any, name: str = "a.parquet", **table: Any) -> d
     [
         (NOW, None),
         (NOW + timedelta(hours=23), None),
-        (NOW + timedelta(hours=25), "at lies in the future of its ingestion"),
-        (datetime(2034, 1, 1, tzinfo=UTC), "at lies in the future of its ingestion"),
-        (datetime(2999, 1, 1, tzinfo=UTC), "at lies outside the years 1900 to 2200"),
-        (datetime(9999, 12, 31, tzinfo=UTC), "at lies outside the years 1900 to 2200"),
-        (datetime(1, 1, 1, tzinfo=UTC), "at lies outside the years 1900 to 2200"),
+        (NOW + timedelta(hours=25), "at is later than its ingestion"),
+        (datetime(2034, 1, 1, tzinfo=UTC), "at is later than its ingestion"),
+        (datetime(2999, 1, 1, tzinfo=UTC), "at is outside the years 1900 to 2200"),
+        (datetime(9999, 12, 31, tzinfo=UTC), "at is outside the years 1900 to 2200"),
+        (datetime(1, 1, 1, tzinfo=UTC), "at is outside the years 1900 to 2200"),
         (datetime(1900, 1, 1, tzinfo=UTC), None),
-        (datetime(1899, 12, 31, 23, tzinfo=UTC), "at lies outside the years 1900 to 2200"),
-        (EPOCH, "at is 1970-01-01 00:00, the zero of clocks"),
+        (datetime(1899, 12, 31, 23, tzinfo=UTC), "at is outside the years 1900 to 2200"),
+        (EPOCH, "at is 1970-01-01 00:00, the Unix epoch"),
         (EPOCH + timedelta(seconds=1), None),
         (None, "at is null"),
     ],
@@ -55,7 +55,7 @@ def test_a_time_that_a_clock_invents_is_refused_and_the_rest_is_stored(tmp_path:
 def test_a_time_beyond_every_calendar_is_refused_and_the_rest_is_stored(tmp_path: Path, microseconds: int) -> None:
     moments = pa.array([microseconds, 1_704_067_200_000_000], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
     rows = pa.table({"id": ["a", "b"], "at": moments})
-    assert reasons(tmp_path, rows) == {"at lies outside the years 1900 to 2200": 1}
+    assert reasons(tmp_path, rows) == {"at is outside the years 1900 to 2200": 1}
 
 
 def test_the_zero_of_clocks_is_a_time_where_others_are_near_it(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_an_event_may_lie_in_the_future_where_it_is_known_now(tmp_path: Path) ->
     )
     assert reasons(tmp_path, rows, known_at="seen") == {}
     (tmp_path / "other").mkdir()
-    assert reasons(tmp_path / "other", rows, known_at="at", event_time="seen") == {"at lies in the future of its ingestion": 1}
+    assert reasons(tmp_path / "other", rows, known_at="at", event_time="seen") == {"at is later than its ingestion": 1}
 
 
 def test_a_row_has_the_first_reason_that_applies(tmp_path: Path) -> None:

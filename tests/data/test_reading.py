@@ -41,7 +41,7 @@ def test_what_can_not_be_read_at_all_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(MissingData, match=r"nothing\.csv"):
         read_files("nothing.csv", tmp_path)
     (tmp_path / "a.csv").write_text("a,a\n1,2\n")
-    with pytest.raises(UnreadableData, match="one name"):
+    with pytest.raises(UnreadableData, match="the same name"):
         read_files("a.csv", tmp_path)
 
 

@@ -107,7 +107,7 @@ def test_far_times_and_keys_that_are_no_numbers_are_quarantined(tmp_path: Path, 
     times = pa.array([START, START, datetime(2999, 1, 1, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
     pq.write_table(good.set_column(0, "id", keys).set_column(2, "at", times), tmp_path / "a.parquet")
     done = ingest(table(nr.files("a.parquet")), store, tmp_path)
-    assert done.reasons == {"id is not a number": 1, "at lies outside the years 1900 to 2200": 1}
+    assert done.reasons == {"id is not a number": 1, "at is outside the years 1900 to 2200": 1}
     assert done.balance.rows_out["stored"] == 1
 
 

@@ -198,7 +198,7 @@ def test_new_columns_are_added_and_said(tmp_path: Path) -> None:
     done = made.put("b.csv", f"id,w,v,at\nr1,x,2,{Z}\n").ingest()
     assert list(done.changes) == ["w VARCHAR is new"]
     assert [(r["v"], r["w"]) for r in made.rows()] == [(1, None), (2, "x")]
-    with pytest.raises(SchemaChanged, match="w is gone"):
+    with pytest.raises(SchemaChanged, match="w is missing"):
         made.put("again.csv", csv("1")).ingest()
 
 
@@ -215,7 +215,7 @@ def test_a_file_that_lacks_a_column_is_refused_alone_and_tried_again(tmp_path: P
     made = days(tmp_path, csv("1"))
     made.put("b.csv", f"id,at\nr1,{Z}\n").put("c.csv", csv("3", start=2))
     done = made.ingest()
-    assert {Path(p).name: why for p, why in done.unreadable.items()} == {"b.csv": "the columns of 'events' have changed: v is gone"}
+    assert {Path(p).name: why for p, why in done.unreadable.items()} == {"b.csv": "the columns of 'events' have changed: v is missing"}
     assert made.column("id") == ["r0", "r2"]
     assert done.to_dict()["unreadable"]
     assert made.put("d.csv", csv("4", start=3)).ingest().unreadable, "it is said again as long as it is there"
@@ -501,4 +501,4 @@ def test_checking_a_source_says_what_its_ingestion_would_and_stores_nothing(tmp_
     assert found.rows.column("v").to_pylist() == [1.0, 2.5]
     assert made.store.latest("events") is None
     [reason] = check_source(made.table, made.put("b.csv", f"id,at\nr2,{Z}\n").folder / "in").unreadable.values()
-    assert "v is gone" in reason
+    assert "v is missing" in reason

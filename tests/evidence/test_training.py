@@ -53,7 +53,7 @@ def test_figures_of_candidate_and_champion_stand_side_by_side() -> None:
     told: dict[str, Any] = {"holdout_rows": 1_200, "holdout_positives": 0.25, "gates": []}
     told |= {"candidate": {"log_loss": 0.4, "auc": 0.75}, "champion": {"log_loss": 0.5}}
     assert lines(told) == [
-        "judged on 1,200 unseen rows, 25.0% of them positive",
+        "evaluated on 1,200 unseen rows, 25.0% of them positive",
         "log_loss: candidate 0.4000, champion 0.5000",
         "auc: candidate 0.7500",
         "no gates",

@@ -144,7 +144,7 @@ NOT_ROW_WISE = {
     "$1": "a parameter",
     "#1": "a positional reference",
     "DEFAULT": "DEFAULT",
-    "unnest(l)": "unnest(), which makes several rows of one",
+    "unnest(l)": "unnest(), which expands one row into several",
     "regexp_split_to_table(t, 'b')": "unnest()",
     "random()": "random()",
     "RANDOM() * a": "random()",
@@ -215,7 +215,7 @@ def test_columns_that_differ_in_case_are_told_apart_or_refused() -> None:
     assert (latest("Ab", **twins), latest('"aB"', **twins)) == (1, 2)
     with pytest.raises(ViewFailed, match="'Ab', 'aB'"):
         latest("ab", **twins)
-    with pytest.raises(ViewFailed, match="differ in case alone"):
+    with pytest.raises(ViewFailed, match="differ only in case"):
         latest("Ab + aB", **twins)
     view = nr.FeatureView("v", TABLE, entity="city", latest=["Ab", "aB"], ttl="2h")
     assert PointInTime([facts(**twins)]).join(SPINE, [view]).to_pylist() == [{"Ab": 1, "aB": 2}]

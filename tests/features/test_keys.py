@@ -46,7 +46,7 @@ VALUES: dict[str, list[Any]] = {
     "a time with a zone": [
         None, MOMENT, MOMENT + timedelta(microseconds=1), MOMENT - timedelta(hours=4), datetime(1969, 7, 20, tzinfo=UTC),
     ],
-    "a text": [
+    "text": [
         None, "", "a", "A", "a ", "7", "7.0", "null", "a|b", "a\\", "\\|", "a\x1fb", "a\x00", "a\x00b", "🙂", LONG, LONG + "x", LONG[:300],
     ],
     "bytes": [None, b"ab", b"\x00\xff", b"\xff\x00"],

@@ -69,7 +69,7 @@ def test_answers_of_yes_and_no_are_trained_on(case: str, tmp_path: Path) -> None
 
 NO_ANSWERS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "counts": (pa.array(COUNTS), {}, "values, such as"),
-    "counts of which one is named": (pa.array(COUNTS), {"positive": 50}, "derive a column of true and false"),
+    "counts of which one is named": (pa.array(COUNTS), {"positive": 50}, "derive a boolean column"),
     "classes of which none is named": (pa.array([0, 1, 2, None]), {}, "it holds 3 values, such as 0, 1, 2"),
     "two classes that are not 0 and 1": (pa.array([1, 2]), {}, "give `positive=…`, the class that counts as 1"),
     "measurements": (pa.array([0.25, 1.0, 0.5]), {}, "such as 0.25, 1, 0.5"),
@@ -99,13 +99,13 @@ def test_a_label_is_the_same_whether_its_1_is_written_or_not() -> None:
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ({"returned": pa.array([0] * 30)}, OneClass, "every one of 30 outcomes is 0"),
+        ({"returned": pa.array([0] * 30)}, OneClass, "all 30 outcomes are 0"),
         ({"returned": pa.array(["yes", "no"] * 9), "positive": "yse"}, OneClass, "'yes', 'no'"),
         ({"returned": pa.nulls(30, pa.int64())}, NothingToTrainOn, r"returns.returned is null in all rows"),
         ({"returned": pa.array([float("nan")] * 30)}, NothingToTrainOn, "null in all rows"),
-        ({"returned": pa.array([0, 1] * 9), "key": "other "}, NothingToTrainOn, "look whether id names the same facts"),
+        ({"returned": pa.array([0, 1] * 9), "key": "other "}, NothingToTrainOn, "check that id means the same in both tables"),
         ({"returned": pa.array([0, 1] * 9), "matures": "99d"}, NothingToTrainOn, "all are younger than matures='99d'"),
-        ({"returned": pa.array([0, 1] * 9), "spine": 0}, UserMistake, "the spine 'orders' has no row yet"),
+        ({"returned": pa.array([0, 1] * 9), "spine": 0}, UserMistake, "the spine 'orders' has no rows yet"),
     ],
 )
 def test_what_is_lacking_is_said(given: dict[str, Any], error: type[UserMistake], words: str, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_names_that_would_be_taken_for_another_thing_are_refused() -> None:
     with pytest.raises(UserMistake, match="view 'v' is declared twice"):
         FeatureSet("f", TABLE, [one, other])
     capital = nr.FeatureView("w", TABLE, entity="city", aggregate={"A": nr.count(window="1h")})
-    with pytest.raises(UserMistake, match="differ in case alone"):
+    with pytest.raises(UserMistake, match="differ only in case"):
         FeatureSet("f", TABLE, [one, capital])
 
 
@@ -190,7 +190,7 @@ def test_a_feature_may_not_be_named_as_predictions_times_and_keys_are(name: str)
     ("declared", "said"),
     [
         ({"latest": ["value", "value"], "ttl": "1h"}, "value is declared twice"),
-        ({"latest": "value", "ttl": "1h"}, "is one text"),
+        ({"latest": "value", "ttl": "1h"}, "is a single string"),
         ({"aggregate": {"n": "count(*)"}}, "not an aggregate"),
         ({"aggregate": {"n": nr.count(window="1h")}, "closed": "left"}, "closed"),
         ({"aggregate": {"n": nr.count(window="1h")}, "entity": ("city", "city")}, "twice"),

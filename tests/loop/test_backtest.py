@@ -88,11 +88,11 @@ def test_too_little_history_is_said_before_anything_is_judged(dear: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name,start\nflood,2024-03-01\n", "line 2: the time 2024-03-01T00:00:00 has no zone"),
+        ("name,start\nflood,2024-03-01\n", "line 2: the time 2024-03-01T00:00:00 has no time zone"),
         ("name,start\nflood,2024-03-01T00:00Z\nfire,soon\n", "line 3: 'soon' is not a time"),
         ("name,begin\nflood,2024-03-01T00:00Z\n", "line 2: it has no name or no start"),
         ("name,start\nflood\n", "line 2: it has no name or no start"),
-        ("name,start\n\x00,\xff\n", "can't be read|is no incident"),
+        ("name,start\n\x00,\xff\n", "can't be read|is not a valid incident"),
     ],
 )
 def test_incidents_that_can_not_be_read_are_named_by_their_line(tmp_path: Path, text: str, words: str) -> None:

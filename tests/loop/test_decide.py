@@ -82,7 +82,7 @@ def test_nothing_is_trained_while_a_challenger_is_on_its_way() -> None:
 def test_a_candidate_that_passed_shadows_or_serves_at_once_as_the_plan_says() -> None:
     waiting = Pending("new", True, PASSED)
     assert verbs(state(pending=waiting)) == [("shadow", "all gates passed")]
-    assert verbs(state(pending=waiting, rollout=Immediate())) == [("promote", "this policy releases at once")]
+    assert verbs(state(pending=waiting, rollout=Immediate())) == [("promote", "this policy releases immediately")]
     assert verbs(state(pending=waiting, champion=None)) == [("promote", "the first model")]
 
 

@@ -66,9 +66,9 @@ def test_a_loop_declares_as_well_as_a_line(tmp_path: Path) -> None:
 def test_what_is_equal_is_one_and_what_differs_is_refused(tmp_path: Path) -> None:
     again = ONE + "nr.Monitor(e)\nnr.Monitor(e)\n"
     assert len(load_project(project(tmp_path, again)).monitors) == 1
-    with pytest.raises(DeclaredTwice, match="the monitor of 'e' is declared twice, with another false_alarms_per_year the second time"):
+    with pytest.raises(DeclaredTwice, match="the monitor of 'e' is declared twice, with a different false_alarms_per_year the second time"):
         load_project(project(tmp_path, ONE + "nr.Monitor(e)\nnr.Monitor(e, false_alarms_per_year=9)\n"))
-    with pytest.raises(DeclaredTwice, match="the table 'facts' is declared twice, with another key"):
+    with pytest.raises(DeclaredTwice, match="the table 'facts' is declared twice, with a different key"):
         load_project(project(tmp_path, ONE + 'nr.Table("facts", nr.files("facts.parquet"), key="other", event_time="at")\n'))
     with pytest.raises(DeclaredTwice, match="the retraining of 'm'"):
         load_project(project(tmp_path, ONE + 'nr.Retrain(m, when=[nr.drift()])\nnr.Retrain(m, when=[nr.drift()], cooldown="1d")\n'))

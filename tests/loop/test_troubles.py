@@ -147,7 +147,7 @@ def test_a_channel_that_is_down_is_a_finding_until_it_takes_alerts_again(loop: L
 def test_a_second_loop_stands_by_and_takes_over_when_the_first_has_ended(loop: Loop) -> None:
     with closing(loop.another(waits=False)) as second:
         assert second.run().standing_by
-        with closing(loop.another(waits=True)) as once, pytest.raises(LoopAtWork, match="another loop is at work"):
+        with closing(loop.another(waits=True)) as once, pytest.raises(LoopAtWork, match="another loop is already running"):
             once.run()
         loop.rounds.close()
         assert not second.run().standing_by

@@ -171,8 +171,8 @@ def test_a_day_that_only_the_fallback_answered_is_no_gap_in_the_windows(shop: Pa
     ("broken", "first", "words"),
     [
         (lambda values: np.nan * values, 10, "are nulls"),
-        (lambda values: 1e6 * values, 10, "are values that never were or can't be"),
-        (lambda values: 0 * values + 7, 11, "are values that stand still"),
+        (lambda values: 1e6 * values, 10, "are unseen or out-of-range values"),
+        (lambda values: 0 * values + 7, 11, "are frozen (repeated) values"),
     ],
 )
 def test_a_fault_names_the_first_prediction_that_has_it(
@@ -187,7 +187,7 @@ def test_a_fault_names_the_first_prediction_that_has_it(
     seen = replayed(shop, monkeypatch, lambda _: None, day_after=from_the_tenth_on)
     [fault] = [f for f in seen.findings if f.kind == "data_quality" and "twice" in f.summary]
     assert words in fault.summary
-    assert fault.summary.endswith(f"UTC; the first in prediction {bad[0]}")
+    assert fault.summary.endswith(f"UTC; first in prediction {bad[0]}")
     assert fault.evidence["first_row"]["id"] == bad[0]
     assert datetime.fromisoformat(fault.evidence["first_row"]["received_at"]) >= fault.since
 
@@ -230,10 +230,10 @@ def test_a_table_that_has_no_rows_yet_is_as_old_as_can_be(shop: Path) -> None:
     ("given", "words"),
     [
         ('freshness={"visit": "1h"}', "did you mean 'visits'"),
-        ('freshness={"visits": "0s"}', "promises nothing"),
-        ("errors=0", "promises nothing"),
+        ('freshness={"visits": "0s"}', "objective is out of range"),
+        ("errors=0", "objective is out of range"),
         ('freshness={"visits": "soon"}', "soon"),
-        ("p99_ms=-1", "promises nothing"),
+        ("p99_ms=-1", "objective is out of range"),
     ],
 )
 def test_objectives_that_can_not_be_kept_are_refused(shop: Path, given: str, words: str) -> None:
@@ -270,8 +270,8 @@ def test_slices_of_what_is_no_feature_are_refused_with_the_nearest_name(shop: Pa
         ('reference=("2024-01-01T00:00Z", "2024-01-20T23:00Z")', "too short"),
         ('reference=("2024-01-21T00:00Z", "2024-01-01T00:00Z")', "ends before it begins"),
         ('reference=("2024-01-01T00:00Z", "spring")', "is not a time"),
-        ('reference=("2024-01-01", "2024-02-01")', "has no zone"),
-        ('reference="2024-01-01T00:00Z"', "two moments"),
+        ('reference=("2024-01-01", "2024-02-01")', "has no time zone"),
+        ('reference="2024-01-01T00:00Z"', "a start and an end"),
     ],
 )
 def test_what_inputs_are_compared_with_has_windows_enough(shop: Path, given: str, refused: str) -> None:

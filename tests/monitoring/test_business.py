@@ -41,9 +41,9 @@ def test_sql_draws_one_number_and_says_when_it_does_not() -> None:
         "",
         "COPY predictions TO 'x'",
     ):
-        with pytest.raises(UserMistake, match="no number"):
+        with pytest.raises(UserMistake, match="not return a number"):
             BusinessMetric("m", wrong, 0.1).draw(PREDICTIONS, OUTCOMES)
-    with pytest.raises(UserMistake, match="may not move at all"):
+    with pytest.raises(UserMistake, match="has no tolerance above 0"):
         BusinessMetric("m", "SELECT 1", 0)
 
 

@@ -63,8 +63,8 @@ def test_without_misdated_rows_the_fault_lasts_and_none_is_named() -> None:
         (
             ["2034-01-01", "1900-01-01", "1970-01-01", "2030-01-01"],
             [
-                "2 rows lie far from the rest, from 1900-01-01 00:00 to 1970-01-01 00:00 UTC, the first in row 2,702",
-                "2 rows lie far from the rest, from 2030-01-01 00:00 to 2034-01-01 00:00 UTC, the first in row 2,701",
+                "2 rows are dated far from the rest, from 1900-01-01 00:00 to 1970-01-01 00:00 UTC, first in row 2,702",
+                "2 rows are dated far from the rest, from 2030-01-01 00:00 to 2034-01-01 00:00 UTC, first in row 2,701",
             ],
         ),
     ],
@@ -85,7 +85,7 @@ def test_a_time_beyond_all_calendars_is_named_too() -> None:
 
 
 def test_many_misdated_rows_are_refused_by_name() -> None:
-    with pytest.raises(NotJudged, match="50 rows lie far from the rest, at 1970-01-01 00:00 UTC, the first in row 2,701"):
+    with pytest.raises(NotJudged, match="50 rows are dated far from the rest, at 1970-01-01 00:00 UTC, first in row 2,701"):
         judge(np.append(TIMES, at(*["1970-01-01"] * 50)))
     with pytest.raises(NotJudged, match=r"only 1 windows of the reference .* from 1970-01-01 on"):
         judge(np.append(TIMES, at(*["1970-01-01"] * 1500)))
@@ -178,7 +178,7 @@ def test_times_of_every_type_are_cut_alike(kind: pa.DataType) -> None:
 
 @pytest.mark.parametrize("column", [pa.array(["2024-01-01"]), pa.array([1704067200]), pa.nulls(1), pa.array([0], pa.time64("us"))])
 def test_a_column_of_no_times_is_refused_with_its_type(column: pa.Array) -> None:
-    with pytest.raises(NotJudged, match=f"'at' is no column of times, but of {column.type}".replace("[", r"\[")):
+    with pytest.raises(NotJudged, match=f"column 'at' is {column.type}".replace("[", r"\[")):
         judge(column)
 
 
@@ -195,7 +195,7 @@ def test_several_columns_of_one_name_are_refused_in_tables_and_data_frames() -> 
 
 @pytest.mark.parametrize("rows", [[1, 2], 5, None, "orders.csv", pd.DataFrame({"at": [1, "a"]})])
 def test_what_is_no_table_is_refused(rows: Any) -> None:
-    with pytest.raises(NotJudged, match="is no table"):
+    with pytest.raises(NotJudged, match="can't be read as a table"):
         judge_table(rows, "at")
 
 

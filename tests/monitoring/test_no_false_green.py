@@ -130,7 +130,7 @@ def waiting_alert(folder: Path) -> None:
         folder,
         "INSERT INTO alerts (key, incident, channel, notice, created_at, attempts, next_at, error) "
         "VALUES ('k', 'i', 'slack', '{}', 0, 3, 0, ?)",
-        "the alert channel slack did not take a notice: it answered 403 invalid_token",
+        "the alert channel slack did not accept an alert: it answered 403 invalid_token",
     )
 
 

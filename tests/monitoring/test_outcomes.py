@@ -93,7 +93,7 @@ def test_where_expectations_did_not_come_true_they_are_not_relied_on() -> None:
     reading = read(drifting, stream(rng, 4, shift=3.0))
     assert not reading.alarming
     assert isinstance(reading.health, Unknown)
-    assert "not relied on" in reading.health.why
+    assert "not used" in reading.health.why
     assert isinstance(read(drifting[:3], []).health, Unknown)
 
 

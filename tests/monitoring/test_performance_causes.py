@@ -39,16 +39,16 @@ def test_causes_are_told_apart_through_outcomes() -> None:
         assert concept.alarming
         assert labels.alarming
         right += concept.looks_like(inputs_moved=False).startswith("a changed relation")
-        right += labels.looks_like(inputs_moved=False).startswith("shifted labels (outcomes are more frequent")
+        right += labels.looks_like(inputs_moved=False).startswith("label shift (outcomes are more frequent")
     assert right >= 38
-    assert read(baseline, days(rng, 7)).looks_like(inputs_moved=True) == "inputs that have moved"
+    assert read(baseline, days(rng, 7)).looks_like(inputs_moved=True) == "input drift"
 
 
 def test_one_class_no_rows_and_a_round_trip_are_no_crash() -> None:
     rng = np.random.default_rng(1)
     odd = [measure(np.ones(5), np.full(5, 0.4)), measure(np.full(3, np.nan), np.zeros(3)), measure(np.array([1.0]), np.array([1.0]))]
     reading = read(days(rng, 14), odd)
-    assert "no one cause" in reading.looks_like(inputs_moved=False)
+    assert reading.looks_like(inputs_moved=False) == "undetermined"
     again = [Performance.of(p.to_dict()) for p in odd]
     assert [p.to_dict() for p in again] == [p.to_dict() for p in odd]
     assert again[1].rows == 0

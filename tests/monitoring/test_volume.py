@@ -30,7 +30,7 @@ def test_a_quiet_series_stays_within_the_budget() -> None:
     assert alarms / years < 0.5
 
 
-@pytest.mark.parametrize(("times", "words"), [(0.0, "no rows came"), (0.2, "only"), (6.0, "rows came")])
+@pytest.mark.parametrize(("times", "words"), [(0.0, "no rows arrived"), (0.2, "only"), (6.0, "rows arrived")])
 def test_what_stops_thins_out_or_is_doubled_is_seen_at_once(times: float, words: str) -> None:
     for seed in range(20):
         detector = VolumeDetector("flights", LEVEL)

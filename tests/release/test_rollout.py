@@ -103,7 +103,7 @@ def test_a_verdict_says_what_it_rests_on() -> None:
     assert facts["interval"]["mean"] == pytest.approx(0.05)
     assert said.why.startswith("not worse by 0.02: gain +0.0500 in [+0.0")
     nothing = judge_shadow(PLAN, np.empty(0), BEFORE, DAY, waited_out=True)
-    assert nothing.to_dict() == {"verdict": "refuse", "why": "no outcome arrived to compare by", "interval": None}
+    assert nothing.to_dict() == {"verdict": "refuse", "why": "no outcomes arrived to compare on", "interval": None}
 
 
 def test_harm_is_told_before_the_time_and_certainty_waits_for_it() -> None:

@@ -36,9 +36,9 @@ def test_an_arrow_stream_is_rows_in_any_order_of_columns_and_any_kind_of_number(
 
 GOOD = pa.table({"a": [0.5, 1.5], "b": [1.0, 2.0]})
 BAD_STREAMS = [
-    ("no stream", b"PAR1 and so on", "no Arrow IPC stream"),
-    ("nothing", b"", "no Arrow IPC stream"),
-    ("cut short", stream(GOOD)[:-60], "no Arrow IPC stream"),
+    ("no stream", b"PAR1 and so on", "not an Arrow IPC stream"),
+    ("nothing", b"", "not an Arrow IPC stream"),
+    ("cut short", stream(GOOD)[:-60], "not an Arrow IPC stream"),
     ("compressed", stream(GOOD, compression="zstd"), "compressed"),
     ("a missing column", stream(GOOD.select(["a"])), "'b' is missing"),
     ("an unknown column", stream(GOOD.append_column("c", pa.array([1.0, 2.0]))), "no feature 'c'"),

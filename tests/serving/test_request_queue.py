@@ -268,7 +268,7 @@ def test_an_empty_line_has_room_for_any_request_and_says_how_much_waits_where_th
     assert line.full(Priority.NORMAL)
     with pytest.raises(Overloaded) as refused:
         line.put(waiting(1), Priority.NORMAL)
-    assert refused.value.where == "300 rows wait, which is 250 ms of work"
+    assert refused.value.where == "300 rows are queued, about 250 ms of work"
     line.put(waiting(20), Priority.HIGH)
     assert line.rows == 320
     with pytest.raises(Overloaded):

@@ -132,7 +132,7 @@ BAD = [
     ("unknown feature", {"rows": [{**ROW, "prise": 1.0}]}, 400, "did you mean 'price'"),
     ("no rows", {"rows": []}, 400, "no row"),
     ("no body", b"", 400, "JSON"),
-    ("not an object", b"[]", 400, "not a plain request"),
+    ("not an object", b"[]", 400, "not a valid plain JSON request"),
     ("keys do not fit", {"rows": [ROW], "keys": []}, 400, "0 keys for 1 rows"),
     ("deep nesting", b"[" * 100_000, 400, ""),
     ("infinite", b'{"rows": [{"price": 1e999}]}', 400, ""),
@@ -156,7 +156,7 @@ BAD_V2 = [
     ("unknown input", {"inputs": [{**v2(ROW)["inputs"][0], "name": "visit_6h"}]}, "did you mean 'visits_6h'"),
     ("twice", {"inputs": [*v2(ROW)["inputs"], v2(ROW)["inputs"][0]]}, "given twice"),
     ("no inputs", {"inputs": []}, "missing"),
-    ("another protocol", {"instances": [1]}, "not of the protocol"),
+    ("another protocol", {"instances": [1]}, "does not follow the protocol"),
 ]
 
 

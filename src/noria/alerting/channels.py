@@ -65,9 +65,9 @@ class ChannelFailed(OutsideWorld):
     def __init__(self, channel: str, reason: str, pause: timedelta | None = None) -> None:
         self.channel, self.pause = channel, pause
         super().__init__(
-            what=f"the alert channel {channel} did not take a notice",
+            what=f"the alert channel {channel} did not accept an alert",
             where=reason,
-            fix="it is kept and sent again; `noria findings` shows what waits",
+            fix="the alert is kept and retried; `noria findings list` shows what is pending",
         )
 
 
@@ -78,9 +78,9 @@ class NoSecret(UserMistake):
 
     def __init__(self, channel: str, variable: str) -> None:
         super().__init__(
-            what=f"the alert channel {channel} has no address or key",
+            what=f"the alert channel {channel} has no URL or key",
             where=f"the environment variable {variable} is not set",
-            fix=f"set {variable}, or take {channel!r} out of alerts.channels",
+            fix=f"set {variable}, or remove {channel!r} from alerts.channels",
         )
 
 

@@ -40,7 +40,7 @@ class UnknownFinding(UserMistake):
         super().__init__(
             what=f"there is no finding {key!r}{nearest(key, known)}",
             where=f"{len(known)} findings are open",
-            fix="see `noria findings`; the beginning of a key is enough",
+            fix="see `noria findings list`; a prefix of the key is enough",
         )
 
 
@@ -143,7 +143,7 @@ def close(c: sa.Connection, row: Any, now: datetime, by: str, recipients: Recipi
     still_open = sa.select(db.findings.c.key).where(db.findings.c.incident == row.incident, db.findings.c.closed_at.is_(None)).limit(1)
     told_of = sa.select(db.alerts.c.key).where(db.alerts.c.incident == row.incident).limit(1)
     if row.incident and c.scalar(still_open) is None and c.scalar(told_of) is not None:
-        ended = "it is over" if by == ITSELF else f"closed by {by}"
+        ended = "resolved" if by == ITSELF else f"closed by {by}"
         alert = Alert("resolved", row.incident, row.endpoint, row.severity, stamp(now), f"{ended}: {row.summary}")
         _put(c, f"{row.incident}/resolved/{since_epoch(now)}", alert, now, recipients)
 
@@ -181,7 +181,7 @@ def acknowledge(catalog: db.Catalog, key: str, by: str, now: datetime, recipient
     with catalog.amending() as c:
         same = sa.and_(db.findings.c.incident == row.incident, db.findings.c.closed_at.is_(None))
         c.execute(sa.update(db.findings).where(same).values(acknowledged_at=since_epoch(now), acknowledged_by=by))
-        alert = Alert("acknowledged", row.incident, row.endpoint, row.severity, stamp(now), f"{by} takes care of it: {row.summary}")
+        alert = Alert("acknowledged", row.incident, row.endpoint, row.severity, stamp(now), f"acknowledged by {by}: {row.summary}")
         _put(c, f"{row.incident}/acknowledged", alert, now, recipients)
     return row
 
@@ -295,8 +295,8 @@ def digest(catalog: db.Catalog, endpoint: str, now: datetime, recipients: Recipi
         .order_by(db.findings.c.opened_at)
     )
     still = [row for row in rows if row.closed_at is None]
-    lines = tuple(f"{'open' if row.closed_at is None else 'over'}: {row.summary}" for row in rows)
-    summary = f"{len(rows)} findings in a day, {len(still)} still open" if rows else "nothing was found in a day"
+    lines = tuple(f"{'open' if row.closed_at is None else 'resolved'}: {row.summary}" for row in rows)
+    summary = f"{len(rows)} findings in the last day, {len(still)} still open" if rows else "no findings in the last day"
     alert = Alert("digest", f"{endpoint}/digest", endpoint, "inform", stamp(now), summary, lines)
     with catalog.amending() as c:
         _put(c, f"{endpoint}/digest/{now:%Y-%m-%d}", alert, now, recipients)

@@ -32,7 +32,7 @@ def main(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", envvar="NORIA_VERSION", help="Print the version.")] = False,
 ) -> None:
-    """Noria keeps machine-learning models working in production. Alone, it shows this project's status."""
+    """Noria keeps machine-learning models working in production. Without a command, show this project's status."""
     if version:
         from noria import __version__
 
@@ -44,14 +44,14 @@ def main(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(envvar="NORIA_DEMO_FOLDER", help="The work folder; it is made if missing.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(envvar="NORIA_DEMO_FOLDER", help="The work folder; created if missing.")] = Path("demo"),
     json: Json = False,
-    weeks: Annotated[int | None, typer.Option("--weeks", envvar="NORIA_DEMO_WEEKS", min=2, help="Replay only so many weeks.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", envvar="NORIA_DEMO_FRESH", help="Start over, not where it was.")] = False,
+    weeks: Annotated[int | None, typer.Option("--weeks", envvar="NORIA_DEMO_WEEKS", min=2, help="Replay only this many weeks.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", envvar="NORIA_DEMO_FRESH", help="Start over instead of continuing.")] = False,
 ) -> None:
-    """Run the whole life of one model on a year of real flights: ingest, train, replay ten months, serve, report.
+    """Run the full lifecycle of one model on a year of real flights: ingest, train, replay ten months, serve, report.
 
-    A demo that was stopped goes on where it was when it is run again.
+    An interrupted demo continues where it stopped.
     """
     from noria.cli.demo import run_demo
     from noria.cli.progress import watching
@@ -73,7 +73,7 @@ def demo(
     show_figures(figures)
     serving = figures["serving"]
     out.print(
-        f"served over HTTP: {serving['requests']:,} held-back rows, {serving['mismatches']} differ from the replay, "
+        f"served over HTTP: {serving['requests']:,} held-out rows, {serving['mismatches']} differ from the replay, "
         f"{serving['logged']:,} logged, {serving['requests_per_second']:,.0f} requests/s from one client"
     )
     out.print(f"took {figures['seconds']:.0f} s\n\nreport: [bold]{figures['report']}[/]")
@@ -88,7 +88,7 @@ def check(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Try the project without doing anything: settings, module, sources, feature views on the engine, labels; and list what it declares."""
+    """Validate settings, module, sources, feature views and labels without changing anything, and list what the project declares."""
     from noria.cli.render import show_checked, show_declared, show_json
     from noria.data.ingest import check_source
     from noria.data.table import INGESTED
@@ -107,7 +107,7 @@ def check(
         if json:
             show_json({"table": table.name, "contract": contract, "types": types})
         else:
-            source = "\n".join(f"# {line}" for line in ["and of its source, nr.files(…):", *types.splitlines()])
+            source = "\n".join(f"# {line}" for line in ["and for its source, nr.files(…):", *types.splitlines()])
             typer.echo(f"{contract}\n{source}")
         return
     checked = {table.name: check_source(table, found.folder) for table in found.tables}
@@ -134,7 +134,7 @@ def ingest(
     replay_quarantine: Annotated[
         bool,
         typer.Option(
-            "--replay-quarantine", envvar="NORIA_REPLAY_QUARANTINE", help="Judge the quarantined rows by the contract as it is now."
+            "--replay-quarantine", envvar="NORIA_REPLAY_QUARANTINE", help="Check the quarantined rows against the current contract."
         ),
     ] = False,
     json: Json = False,
@@ -165,15 +165,15 @@ def ingest(
 
 @app.command()
 def materialize(
-    view: Annotated[str | None, typer.Argument(envvar="NORIA_VIEW", help="The feature view; all of them if left out.")] = None,
+    view: Annotated[str | None, typer.Argument(envvar="NORIA_VIEW", help="The feature view (default: all).")] = None,
     project: Folder = HERE,
     at: Annotated[
-        datetime | None, typer.Option("--at", envvar="NORIA_AT", help="The moment (UTC) to bring them to; now if left out.")
+        datetime | None, typer.Option("--at", envvar="NORIA_AT", help="The point in time (UTC) to bring them to (default: now).")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", envvar="NORIA_FRESH", help="Make them anew from the tables.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", envvar="NORIA_FRESH", help="Rebuild them from the tables.")] = False,
     json: Json = False,
 ) -> None:
-    """Bring the online store up to date: what has changed since the last time, and what late rows have changed before it."""
+    """Bring the online store up to date: apply changes since the last run, and recompute what late rows have changed."""
     from noria.cli.progress import watching
     from noria.cli.render import console, show_json
     from noria.core.clock import SystemClock
@@ -183,7 +183,7 @@ def materialize(
     now = SystemClock().now()
     moment = now if at is None else at.replace(tzinfo=UTC)
     if moment > now:  # a store that is ahead of its facts would stay there
-        raise UserMistake(what=f"{moment:%Y-%m-%d %H:%M} UTC lies in the future", where="--at", fix="give a moment that has passed")
+        raise UserMistake(what=f"{moment:%Y-%m-%d %H:%M} UTC is in the future", where="--at", fix="use a time in the past")
     with watching(quiet=json) as tell:
         done = materialize_views(workspace, [found.view(view)] if view else found.views, moment, tell, fresh=fresh)
     if json:
@@ -202,7 +202,7 @@ def push(
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Add rows to a table and count them at once: the views that read it are brought to this moment."""
+    """Add rows to a table, and immediately update the views that read it."""
     from noria.cli.progress import watching
     from noria.cli.render import show_ingested, show_json
     from noria.core.clock import SystemClock
@@ -223,7 +223,7 @@ def compact(
     older_than: Annotated[str, typer.Option("--older-than", envvar="NORIA_OLDER_THAN", help="Remove versions older than this.")] = "30d",
     json: Json = False,
 ) -> None:
-    """Seal the prediction log's past days into tables, join small files, and remove old versions that no bundle was made from."""
+    """Seal the prediction log's past days into tables, compact small files, and remove old versions that no bundle was built from."""
     from noria.cli.render import console, show_json
     from noria.core.clock import SystemClock, duration
     from noria.loop.compaction import compact as compacted
@@ -237,14 +237,14 @@ def compact(
         return
     out = console()
     for s in sealed:
-        out.print(f"{s.table}: {s.balance.rows_in:,} predictions of {s.segments:,} segments sealed, {s.removed:,} segments removed")
+        out.print(f"{s.table}: {s.balance.rows_in:,} predictions from {s.segments:,} segments sealed, {s.removed:,} segments removed")
     for d in done:
-        out.print(f"{d.table}: {d.joined:,} files joined, {d.removed:,} removed; bundles keep versions {d.kept_versions or 'none'}")
+        out.print(f"{d.table}: {d.joined:,} files compacted, {d.removed:,} removed; versions kept for bundles: {d.kept_versions or 'none'}")
 
 
 @app.command()
 def features(project: Folder = HERE, json: Json = False) -> None:
-    """The feature catalogue: views with owners, statistics, freshness, and who reads them."""
+    """Show the feature catalog: views with owners, statistics, freshness, and consumers."""
     from noria.cli.render import show_feature_catalog, show_json
     from noria.evidence.feature_catalog import feature_catalog
 
@@ -259,10 +259,10 @@ def features(project: Folder = HERE, json: Json = False) -> None:
 def skew(
     endpoint: Endpoint = None,
     project: Folder = HERE,
-    since: Annotated[str, typer.Option("--since", envvar="NORIA_SINCE", help="How much of the newest log to look at, such as 7d.")] = "7d",
+    since: Annotated[str, typer.Option("--since", envvar="NORIA_SINCE", help="How far back to read the log, such as 7d.")] = "7d",
     json: Json = False,
 ) -> None:
-    """Recompute the features of logged predictions offline, and report per feature the share that differs."""
+    """Recompute the features of logged predictions offline, and report the share of differing values per feature."""
     from noria.cli.render import show_json, show_skew
     from noria.core.clock import SystemClock, duration
     from noria.evidence.skew import endpoint_skew
@@ -281,7 +281,7 @@ def train(
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Train a candidate now, and let the loop decide about it: its quality on days it has not seen, and each gate."""
+    """Train a candidate now and let the loop decide about it; show its quality on held-out days and the result of each gate."""
     from noria.cli.progress import watching
     from noria.cli.render import show_actions
     from noria.core.clock import SystemClock
@@ -304,17 +304,15 @@ def train(
 
 @app.command()
 def loop(
-    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; all of them if left out.")] = None,
+    endpoint: Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint (default: all).")] = None,
     forever: Annotated[
-        bool, typer.Option("--forever", envvar="NORIA_FOREVER", help="Go round again and again instead of once (by hand or by cron).")
+        bool, typer.Option("--forever", envvar="NORIA_FOREVER", help="Repeat until stopped instead of running once.")
     ] = False,
-    every: Annotated[
-        str, typer.Option("--every", envvar="NORIA_EVERY", help="How long a round waits for the next, with --forever.")
-    ] = "1m",
+    every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="The pause between iterations, with --forever.")] = "1m",
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Go round the loop, live: ingest, materialise, observe, decide, act, tell people what was found."""
+    """Run one control-loop iteration: ingest, materialize, observe, decide, act, send alerts."""
     from noria.core.clock import SystemClock, duration
     from noria.core.telemetry import begin_logging
     from noria.loop.live_loop import LiveLoop
@@ -351,7 +349,7 @@ def _show_round(workspace: Workspace, done: Round, *, as_json: bool) -> None:
     show_actions(done.actions, done.troubles, told, as_json=as_json)
     if not as_json:
         for name in done.history:
-            console().print(f"{name} is history: it was replayed, and its loop begins with the first new row, request or `noria train`")
+            console().print(f"{name} was replayed only; its live loop starts with the first new row, request or `noria train`")
 
 
 @app.command()
@@ -360,7 +358,7 @@ def replay(
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Run the controller over history, beside never retraining and retraining every four weeks; write a report."""
+    """Run the controller over history, compare it with never retraining and with retraining every four weeks, and write a report."""
     from noria.cli.progress import watching
     from noria.cli.render import console, show_figures, show_json, show_weeks
     from noria.evidence.replay import replay_and_report
@@ -378,7 +376,7 @@ def replay(
 
 @app.command()
 def status(project: Folder = HERE, json: Json = False) -> None:
-    """What this project is doing: tables, champion, monitors, decisions, sums, and the next useful command."""
+    """Show this project's status: tables, champion, monitors, decisions, row balances, and the next useful command."""
     from noria.cli.render import show_json, show_status
     from noria.evidence.status import status as project_status
 
@@ -391,11 +389,11 @@ def status(project: Folder = HERE, json: Json = False) -> None:
 
 @app.command()
 def explain(
-    prediction_id: Annotated[str, typer.Argument(envvar="NORIA_PREDICTION_ID", help="An id from an answer.")],
+    prediction_id: Annotated[str, typer.Argument(envvar="NORIA_PREDICTION_ID", help="A prediction ID from a response.")],
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Trace one prediction to its bundle, run, feature definitions and table versions."""
+    """Show a prediction's lineage: bundle, run, feature definitions and table versions."""
     from noria.cli.render import show_explanation, show_json
     from noria.evidence.explain import explain as explained
 

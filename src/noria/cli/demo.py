@@ -43,7 +43,7 @@ def run_demo(folder: Path, tell: Tell, *, weeks: int | None = None) -> dict[str,
         done = ingest(table, workspace.tables, folder)
         tell(Progress("ingest", f"{table.name}: {done.balance.rows_in:,} rows read, {done.snapshot.rows:,} stored"))
     replayed = run_replay(project, workspace, project.endpoint(), tell, weeks)
-    tell(Progress("serve", "the last champion, in a process of its own, asked for held-back flights over HTTP"))
+    tell(Progress("serve", "the last champion, in a separate process, queried for held-out flights over HTTP"))
     replayed.figures["serving"] = serve_and_check(project, replayed.home, replayed.span)
     take_over(replayed.worlds[0], replayed.home, replayed.span.end, SystemClock().now())  # what it was asked here is no live traffic
     return write_report(project, workspace, replayed, watch)
@@ -54,7 +54,7 @@ def example_folder() -> Path:
     for folder in (Path(__file__).parents[1] / "examples" / "flights", Path(__file__).parents[3] / "examples" / "flights"):
         if (folder / "flights.py").is_file():
             return folder
-    raise OurBug(what="the flights example is missing", where=str(Path(__file__).parents[1]), fix="install noria again")
+    raise OurBug(what="the flights example is missing", where=str(Path(__file__).parents[1]), fix="reinstall noria")
 
 
 def copy_example(folder: Path) -> None:
@@ -70,7 +70,7 @@ def prepare(folder: Path, tell: Tell) -> None:
     _require_demo_extra()
     if len(list((folder / "data").glob("*.parquet"))) == 4:
         return
-    tell(Progress("prepare", "splitting a year of flights into tables by when a fact is known"))
+    tell(Progress("prepare", "splitting a year of flights into tables by when each fact became known"))
     done = subprocess.run([sys.executable, "prepare.py"], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise OutsideWorld(what="the example's data could not be prepared", where=done.stderr.strip()[-500:], fix="see the message above")

@@ -36,7 +36,7 @@ class Unforeseen(OurBug):
         self.error, self.kept = error, kept
         whole = f"the traceback is in {kept}" if kept is not None else "NORIA_DEBUG=1 shows the traceback"
         words = f"{type(error).__name__}: {error}".strip().splitlines()
-        super().__init__(what=f"this should not have happened: {words[0]}", where=_last_line(error), fix=f"{whole}; please report it")
+        super().__init__(what=f"unexpected error: {words[0]}", where=_last_line(error), fix=f"{whole}; please report it")
 
 
 class SystemRefuses(OutsideWorld):
@@ -46,11 +46,11 @@ class SystemRefuses(OutsideWorld):
 
     def __init__(self, error: OSError | MemoryError) -> None:
         file = getattr(error, "filename", None)
-        why = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
+        why = getattr(error, "strerror", None) or str(error) or "out of memory"
         super().__init__(
-            what=f"the operating system refuses: {why}",
-            where=f"{file or 'no file is named'}; {_last_line(error)}",
-            fix="give it room, memory or rights, and run the same command again",
+            what=f"the operating system refused a resource: {why}",
+            where=f"{file or 'no file'}; {_last_line(error)}",
+            fix="free disk space or memory, or fix the permissions, and run the same command again",
         )
 
 
@@ -101,7 +101,7 @@ def _asked_to_exit(error: SystemExit) -> int:
 
 
 def _stopped(*, terminated: bool) -> int:
-    sys.stderr.write("stopped; run the same command again to go on\n")
+    sys.stderr.write("stopped; run the same command again to continue\n")
     return TERMINATED if terminated else INTERRUPTED
 
 
@@ -139,7 +139,7 @@ def _as_ours(error: BaseException, arguments: Sequence[str]) -> NoriaError:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "noria"
         what = error.format_message().rstrip(".")
-        return UserMistake(what=what[:1].lower() + what[1:], where=_typed(arguments), fix=f"`{path} --help` says what it takes")
+        return UserMistake(what=what[:1].lower() + what[1:], where=_typed(arguments), fix=f"see `{path} --help`")
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OUTSIDE):
         return SystemRefuses(error)
     return Unforeseen(error, _kept(error, arguments))
@@ -168,7 +168,7 @@ def _last_line(error: BaseException) -> str:
     ours = [frame for frame in frames if f"{os.sep}noria{os.sep}" in frame.filename]
     for frame in [*frames[-1:], *ours[-1:]][-1:]:
         return f"{frame.filename}, line {frame.lineno}, in {frame.name}"
-    return "nowhere that is known"
+    return "location unknown"
 
 
 def _kept(error: BaseException, arguments: Sequence[str]) -> Path | None:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("noria.loop")
 
-Key = Annotated[str, typer.Argument(envvar="NORIA_FINDING", help="The finding's key, its beginning, or its subject.")]
-By = Annotated[str | None, typer.Option("--by", envvar="NORIA_BY", help="Who says so; the user's name if left out.")]
+Key = Annotated[str, typer.Argument(envvar="NORIA_FINDING", help="The finding's key, a prefix of it, or its subject.")]
+By = Annotated[str | None, typer.Option("--by", envvar="NORIA_BY", help="Your name (default: the user name).")]
 
-monitor = typer.Typer(help="The monitors themselves: reports, and backtests over history.", no_args_is_help=True)
-findings = typer.Typer(help="What the monitors have found: list, acknowledge, mute, resolve.", no_args_is_help=True)
+monitor = typer.Typer(help="Monitors: reports, backtests over history, exports.", no_args_is_help=True)
+findings = typer.Typer(help="Findings of the monitors: list, acknowledge, mute, resolve.", no_args_is_help=True)
 
 
 def add_monitoring(app: typer.Typer) -> None:
@@ -35,11 +35,11 @@ def add_monitoring(app: typer.Typer) -> None:
 
 @findings.command("list")
 def list_findings(
-    everything: Annotated[bool, typer.Option("--all", envvar="NORIA_ALL", help="Those that are over as well.")] = False,
+    everything: Annotated[bool, typer.Option("--all", envvar="NORIA_ALL", help="Include closed findings.")] = False,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """What is wrong now, since when, and which alerts could not be sent."""
+    """List open findings, and alerts that could not be sent."""
     from noria.alerting.incidents import undelivered
     from noria.cli.render import show_findings, show_json
     from noria.evidence.figures import findings as found_in
@@ -58,7 +58,7 @@ def list_findings(
 
 @findings.command("ack")
 def acknowledge(key: Key, by: By = None, project: Folder = HERE, json: Json = False) -> None:
-    """Take care of a finding: its incident calls nobody else."""
+    """Acknowledge a finding: its incident sends no more alerts."""
     from noria.alerting.incidents import acknowledge as acknowledged
 
     _said(project, json, lambda catalog, now, recipients: acknowledged(catalog, key, _who(by), now, recipients), "acknowledged")
@@ -67,13 +67,13 @@ def acknowledge(key: Key, by: By = None, project: Folder = HERE, json: Json = Fa
 @findings.command("mute")
 def mute(
     key: Key,
-    span: Annotated[str, typer.Option("--for", envvar="NORIA_FOR", help="How long, for example 6h or 3d.")],
-    reason: Annotated[str, typer.Option("--reason", envvar="NORIA_REASON", help="Why.")] = "",
+    span: Annotated[str, typer.Option("--for", envvar="NORIA_FOR", help="The duration, for example 6h or 3d.")],
+    reason: Annotated[str, typer.Option("--reason", envvar="NORIA_REASON", help="The reason.")] = "",
     by: By = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Tell nobody of findings of this kind about this subject for a while; they are kept and shown all the same."""
+    """Send no alerts for findings of this kind about this subject for a while; they are still recorded and listed."""
     from noria.alerting.incidents import mute as muted
     from noria.core.clock import duration
 
@@ -83,7 +83,7 @@ def mute(
 
 @findings.command("resolve")
 def resolve(key: Key, by: By = None, project: Folder = HERE, json: Json = False) -> None:
-    """Say that a finding is over. When it begins anew, it is a new one."""
+    """Close a finding. If the problem recurs, it opens a new one."""
     from noria.alerting.incidents import resolve as resolved
 
     _said(project, json, lambda catalog, now, recipients: resolved(catalog, key, _who(by), now, recipients), "resolved")
@@ -95,25 +95,25 @@ def report(
     window: Annotated[
         str | None,
         typer.Option(
-            "--window", envvar="NORIA_WINDOW", help="One window, by a moment in it with an offset: as it was seen when it closed."
+            "--window", envvar="NORIA_WINDOW", help="One window, as seen when it closed, given by a time in it (with a UTC offset)."
         ),
     ] = None,
     incident: Annotated[
-        str | None, typer.Option("--incident", envvar="NORIA_INCIDENT", help="One incident, by its key or that of a finding.")
+        str | None, typer.Option("--incident", envvar="NORIA_INCIDENT", help="One incident, by its key or a finding's key.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", envvar="NORIA_OUT", help="The HTML file; monitors.html, window.html or incident.html if left out."),
+        typer.Option("--out", "-o", envvar="NORIA_OUT", help="The HTML file (default: monitors.html, window.html or incident.html)."),
     ] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Write what the monitors see as one HTML page: health, findings, evidence, before and after; or one window, or one incident."""
+    """Write the monitors' results as one HTML page: health, findings, evidence, before and after; or one window or incident."""
     from noria.cli.render import console, show_json
     from noria.core.clock import moment
 
     if window is not None and incident is not None:
-        raise UserMistake(what="a window and an incident", where="--window, --incident", fix="ask for one of them")
+        raise UserMistake(what="both a window and an incident were given", where="--window, --incident", fix="give only one of them")
     world = open_world(project, endpoint)
     figures: dict[str, Any]
     if window is not None:
@@ -144,19 +144,20 @@ def report(
 
 @monitor.command("export")
 def export(
-    folder: Annotated[Path, typer.Argument(envvar="NORIA_FOLDER", help="Where to write; what is there of the same name is replaced.")],
+    folder: Annotated[Path, typer.Argument(envvar="NORIA_FOLDER", help="The output folder; files of the same name are replaced.")],
     endpoint: Endpoint = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", envvar="NORIA_SINCE", help="The first window, with an offset; the champion's first if left out."),
+        typer.Option("--since", envvar="NORIA_SINCE", help="Start of the first window, with a UTC offset (default: the champion's first)."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", envvar="NORIA_UNTIL", help="Before which windows begin, with an offset; none if left out.")
+        str | None,
+        typer.Option("--until", envvar="NORIA_UNTIL", help="Export windows that start before this, with a UTC offset (default: all)."),
     ] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Write what the champion was trained on and what it answered, window by window, as Parquet for Evidently, whylogs and others."""
+    """Export the champion's training data and its predictions, window by window, as Parquet for Evidently, whylogs and others."""
     from noria.cli.render import console, show_json
     from noria.core.clock import SystemClock, moment
     from noria.evidence.export import export as exported
@@ -167,7 +168,7 @@ def export(
     if json:
         show_json(done.to_dict())
     else:
-        gone = f"; the log of {done.gone} more is gone" if done.gone else ""
+        gone = f"; {done.gone} more are no longer in the log" if done.gone else ""
         rows = sum(done.windows.values())
         console().print(f"wrote {done.folder}: a reference of {done.reference:,} rows, {len(done.windows)} windows of {rows:,} rows{gone}")
 
@@ -175,29 +176,35 @@ def export(
 @monitor.command("table")
 def table(
     files: Annotated[str, typer.Argument(envvar="NORIA_FILES", help="Parquet, CSV or JSON-lines files: a path, a glob, or a URL.")],
-    time: Annotated[str, typer.Option("--time", envvar="NORIA_TIME", help="The column of times by which windows are cut.")],
-    every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How long a window is, or how many rows it has.")] = "1d",
-    reference: Annotated[int, typer.Option("--reference", envvar="NORIA_REFERENCE", help="Windows to learn from.", min=20)] = 60,
+    time: Annotated[str, typer.Option("--time", envvar="NORIA_TIME", help="The timestamp column that defines the windows.")],
+    every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="The window size: a duration, or a number of rows.")] = "1d",
+    reference: Annotated[int, typer.Option("--reference", envvar="NORIA_REFERENCE", help="The number of reference windows.", min=20)] = 60,
     rolling: Annotated[
         bool,
-        typer.Option("--rolling", envvar="NORIA_ROLLING", help="Compare with the newest windows before; a change is usual afterwards."),
+        typer.Option(
+            "--rolling", envvar="NORIA_ROLLING", help="Compare with the windows just before, so that a lasting change becomes normal."
+        ),
     ] = False,
-    budget: Annotated[float, typer.Option("--budget", envvar="NORIA_BUDGET", help="False alarms a year.")] = 2.0,
+    budget: Annotated[float, typer.Option("--budget", envvar="NORIA_BUDGET", help="False alarms per year.")] = 2.0,
     until: Annotated[
         str | None,
         typer.Option(
-            "--until", envvar="NORIA_UNTIL", help="When the table is whole up to, with an offset; its newest row's window if left out."
+            "--until",
+            envvar="NORIA_UNTIL",
+            help="The table is complete up to this time, with a UTC offset (default: its newest row's window).",
         ),
     ] = None,
     time_zone: Annotated[
         str | None,
-        typer.Option("--time-zone", envvar="NORIA_TIME_ZONE", help="Whose clock hours and days follow: Europe/Berlin; UTC if left out."),
+        typer.Option(
+            "--time-zone", envvar="NORIA_TIME_ZONE", help="The time zone of hours and days, such as Europe/Berlin (default: UTC)."
+        ),
     ] = None,
-    leave_out: Annotated[str, typer.Option("--leave-out", envvar="NORIA_LEAVE_OUT", help="Columns not to watch, such as keys: a,b.")] = "",
-    out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="Write an HTML page as well.")] = None,
+    leave_out: Annotated[str, typer.Option("--leave-out", envvar="NORIA_LEAVE_OUT", help="Columns to exclude, such as keys: a,b.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="Also write an HTML page.")] = None,
     json: Json = False,
 ) -> None:
-    """Judge the windows of any table against its first ones; exit code 1 if something is wrong in the newest. No project is needed."""
+    """Check the windows of any table against its first ones; exit code 1 if something is wrong in the newest. Needs no project."""
     from noria.cli.render import console, show_json, show_table
     from noria.core.clock import moment
     from noria.core.files import LocalFiles
@@ -233,10 +240,10 @@ def table(
 
 @monitor.command("dashboard")
 def dashboard(
-    out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="The file; standard output if left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_OUT", help="The file (default: standard output).")] = None,
     json: Json = False,
 ) -> None:
-    """Write a Grafana dashboard for what `noria watch --metrics-port` and the server's /metrics tell Prometheus."""
+    """Write a Grafana dashboard for the Prometheus metrics of `noria watch --metrics-port` and of the server's /metrics."""
     import sys
 
     from noria.cli.render import console, show_json
@@ -255,23 +262,21 @@ def dashboard(
 @monitor.command("backtest")
 def backtest(
     endpoint: Endpoint = None,
-    reference: Annotated[int, typer.Option("--reference", envvar="NORIA_REFERENCE", help="Windows to learn from.", min=20)] = 56,
+    reference: Annotated[int, typer.Option("--reference", envvar="NORIA_REFERENCE", help="The number of reference windows.", min=20)] = 56,
     budget: Annotated[
-        float | None, typer.Option("--budget", envvar="NORIA_BUDGET", help="False alarms of drift a year; the monitor's if left out.")
+        float | None, typer.Option("--budget", envvar="NORIA_BUDGET", help="False drift alarms per year (default: the monitor's).")
     ] = None,
     sensitivity: Annotated[
-        float | None, typer.Option("--sensitivity", envvar="NORIA_SENSITIVITY", help="To try; the monitor's if left out.")
+        float | None, typer.Option("--sensitivity", envvar="NORIA_SENSITIVITY", help="The sensitivity to try (default: the monitor's).")
     ] = None,
     incidents: Annotated[
-        Path | None, typer.Option("--incidents", envvar="NORIA_INCIDENTS", help="CSV of what is known to have been wrong: name,start,end.")
+        Path | None, typer.Option("--incidents", envvar="NORIA_INCIDENTS", help="CSV of known incidents: name,start,end.")
     ] = None,
-    suggest: Annotated[
-        bool, typer.Option("--suggest", envvar="NORIA_SUGGEST", help="Find the sensitivity that spends the budget best.")
-    ] = False,
+    suggest: Annotated[bool, typer.Option("--suggest", envvar="NORIA_SUGGEST", help="Find the best sensitivity for the budget.")] = False,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Run the drift monitor over history: the alarms it would have raised, how late, and how many in vain."""
+    """Run the drift monitor over history: the alarms it would have raised, their delays, and the false alarms."""
     from noria.cli.progress import watching
     from noria.cli.render import show_backtest, show_json
     from noria.core.clock import SystemClock
@@ -302,18 +307,19 @@ def backtest(
 
 
 def watch(
-    every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How often to look.")] = "30s",
+    every: Annotated[str, typer.Option("--every", envvar="NORIA_EVERY", help="How often to check.")] = "30s",
     once: Annotated[
-        bool, typer.Option("--once", envvar="NORIA_ONCE", help="Look once; exit code 1 unless every stage lives and every alert is sent.")
+        bool,
+        typer.Option("--once", envvar="NORIA_ONCE", help="Check once; exit code 1 unless every stage is alive and every alert is sent."),
     ] = False,
     metrics_port: Annotated[
-        int | None, typer.Option("--metrics-port", envvar="NORIA_METRICS_PORT", help="Serve what is seen to Prometheus on this port.")
+        int | None, typer.Option("--metrics-port", envvar="NORIA_METRICS_PORT", help="Serve Prometheus metrics on this port.")
     ] = None,
-    forget: Annotated[str | None, typer.Option("--forget", envvar="NORIA_FORGET", help="A stage that was stopped for good.")] = None,
+    forget: Annotated[str | None, typer.Option("--forget", envvar="NORIA_FORGET", help="Stop expecting this stage.")] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Watch from a process of its own whether every stage lives, and send the alerts that wait. Run it beside the loop."""
+    """Check the heartbeat of every stage, and send pending alerts. Run it as a separate process beside the loop."""
     from noria.cli.render import show_json, show_watched
     from noria.core.clock import SystemClock, duration
     from noria.core.heartbeat import forget as forget_stage
@@ -336,7 +342,7 @@ def watch(
         except (NoriaError, OSError) as error:  # a locked catalog, a full disk: a watcher that died of it would watch nothing afterwards
             if once:
                 raise
-            logger.error("nothing could be watched: %s", error)
+            logger.error("the check failed: %s", error)
         else:
             told = _watched(seen)
             if json:

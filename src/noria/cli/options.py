@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from noria.loop.world import World
 
 Folder = Annotated[Path, typer.Option("--project", "-p", envvar="NORIA_PROJECT", help="The project's folder.")]
-Json = Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Print one JSON document for programs.")]
-Endpoint = Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint; the only one if left out.")]
+Json = Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Print one JSON document.")]
+Endpoint = Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint (default: the only one).")]
 HERE = Path()
 
 

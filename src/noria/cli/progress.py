@@ -44,7 +44,7 @@ def _still(tell: Tell, say: Callable[[str], None]) -> Iterator[Tell]:
     def watch() -> None:
         while not ended.wait(SILENT_SECONDS):
             if since[0].seconds >= SILENT_SECONDS:
-                say(f"{last[0].stage}: still {last[0].message or 'at it'}, for {since[0].seconds:,.0f} s")
+                say(f"{last[0].stage}: still {last[0].message or 'working'}, for {since[0].seconds:,.0f} s")
 
     thread = threading.Thread(target=watch, name="still", daemon=True)
     thread.start()

@@ -57,9 +57,9 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     """What `noria explain` prints."""
     out = console()
     p, bundle, run = found["prediction"], found["bundle"], found["run"]
-    outcome = "not known yet" if p["outcome"] is None else str(p["outcome"])
+    outcome = "unknown so far" if p["outcome"] is None else str(p["outcome"])
     out.print(f"[bold]{p['value']:.4f}[/]  prediction {p['id']} of endpoint {p['endpoint']} as {p['variant']}")
-    out.print(f"  asked    {p['received_at']} for {p['key'] or 'an unnamed row'}; outcome: {outcome}")
+    out.print(f"  received {p['received_at']} for {p['key'] or 'an unnamed row'}; outcome: {outcome}")
     released = found["released_by"]
     out.print(
         f"  bundle   {bundle['id'][:12]} (verified)" + (f", champion since {released['at'][:10]}: {released['reason']}" if released else "")
@@ -84,7 +84,7 @@ def show_ingested(done: Sequence[Ingested]) -> None:
         out.print(f"{d.snapshot.table}: {d.balance.rows_in:,} rows read = {rows_out}; version {d.snapshot.version}")
         for change in d.changes:
             out.print(f"  [cyan]columns[/] {change}")
-        _show_refused(d, "quarantined", " (it is tried again next time)")
+        _show_refused(d, "quarantined", " (it will be retried next time)")
 
 
 def show_declared(project: str, tables: Sequence[Mapping[str, Any]], found: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def _show_refused(found: Ingested | Checked, quarantined: str, then: str = "") -
 def show_skew(skew: Skew) -> None:
     """What `noria skew` prints."""
     out = console()
-    unknown = f"; {skew.unknown_keys:,} more name no fact of the spine" if skew.unknown_keys else ""
+    unknown = f"; {skew.unknown_keys:,} more have keys that are not in the spine" if skew.unknown_keys else ""
     out.print(f"{skew.rows:,} logged predictions recomputed{unknown}")
     differing = sorted((f for f in skew.features if f.differing), key=lambda f: -f.share)
     if not differing:
@@ -151,22 +151,24 @@ def show_feature_catalog(found: Mapping[str, Any]) -> None:
     """What `noria features` prints."""
     out = console()
     for view in found["views"]:
-        readers = ", ".join(view["read_by"]) or "[yellow]nobody: unused[/]"
+        readers = ", ".join(view["read_by"]) or "[yellow]none (unused)[/]"
         out.print(f"[bold]{view['view']}[/]  by {', '.join(view['entity'])} from {view['table']}; read by {readers}")
         if view["description"] or view["owner"]:
             out.print(f"  {view['description']}" + (f" [dim](owner: {view['owner']})[/]" if view["owner"] else ""))
         online = view["online"]
-        state = "not materialised" if online["through"] is None else f"online through {online['through'][:16]}"
+        state = "not materialized" if online["through"] is None else f"online through {online['through'][:16]}"
         stale = f", [yellow]{online['stale']:,} entities stale[/]" if online["stale"] else ""
-        out.print(f"  [dim]freshness {view['freshness'] or 'at once'}, ttl {view['ttl'] or 'none'}; {state}[/]{stale}")
-        grid = _grid("feature", "definition", "null", "least", "median", "greatest")
+        out.print(f"  [dim]freshness {view['freshness'] or 'immediate'}, ttl {view['ttl'] or 'none'}; {state}[/]{stale}")
+        grid = _grid("feature", "definition", "null", "min", "median", "max")
         for f in view["features"]:
             share = "" if f["null_share"] is None else f"{f['null_share']:.1%}"
             grid.add_row(f["feature"], f["definition"], share, *(_value(f[k], "") for k in ("least", "median", "greatest")))
         out.print(grid)
     for made in found["training_sets"]:
         if made["changed"]:
-            out.print(f"[yellow]●[/] training set {made['training_set'][:12]} as of {made['as_of'][:10]} would differ now: rows came late")
+            out.print(
+                f"[yellow]●[/] training set {made['training_set'][:12]} as of {made['as_of'][:10]} would differ now: rows arrived late"
+            )
 
 
 def _value(number: float | None, unknown: str = "unknown") -> str:
@@ -235,15 +237,15 @@ def show_findings(found: Mapping[str, Any]) -> None:
     """What `noria findings list` prints."""
     out = console()
     if not found["findings"]:
-        out.print("[green]●[/] no finding is open; `noria status` says what was looked at")
+        out.print("[green]●[/] no open findings; `noria status` shows what was checked")
     for f in found["findings"]:
-        over = "" if f["closed_at"] is None else f" [dim]over since {f['closed_at'][:16]}, {f['closed_by'] or 'by itself'}[/]"
-        taken = f" [yellow]{f['acknowledged_by']} takes care of it[/]" if f["acknowledged_by"] else ""
+        over = "" if f["closed_at"] is None else f" [dim]closed {f['closed_at'][:16]}, {f['closed_by'] or 'automatically'}[/]"
+        taken = f" [yellow]acknowledged by {f['acknowledged_by']}[/]" if f["acknowledged_by"] else ""
         mark = "[red]●[/]" if f["severity"] == "page" else "[yellow]●[/]"
         out.print(f"{mark} [bold]{f['kind']}[/] {f['summary']}{taken}{over}")
         out.print(f"  [dim]opened {f['opened_at'][:16]}, since {(f['since'] or f['opened_at'])[:16]}; {f['key']}[/]")
     for channel, trouble in found["undelivered"].items():
-        out.print(f"[red]●[/] {trouble['waiting']} alerts wait for {channel} since {trouble['since'][:16]}; {trouble['why']}")
+        out.print(f"[red]●[/] {trouble['waiting']} alerts pending for {channel} since {trouble['since'][:16]}; {trouble['why']}")
 
 
 def show_backtest(done: Backtested) -> None:
@@ -251,9 +253,9 @@ def show_backtest(done: Backtested) -> None:
     out = console()
     out.print(
         f"{len(done.alarms)} alarms in {done.years:.2f} years, {done.judged_from:%-d %b %Y} to {done.judged_to:%-d %b %Y}; "
-        f"[bold]{done.outside_per_year:.1f} a year[/] belong to no known incident"
+        f"[bold]{done.outside_per_year:.1f} per year[/] match no known incident"
     )
-    grid = _grid("alarm", "lasted", "led by", "looks like", "incident", "late by")
+    grid = _grid("alarm", "duration", "main column", "looks like", "incident", "delay")
     for a in done.alarms:
         late = "" if a.delay is None else f"{a.delay.total_seconds() / 86_400:.1f} d"
         grid.add_row(f"{a.at:%Y-%m-%d}", f"{a.lasted.total_seconds() / 86_400:.0f} d", a.column, a.summary, a.incident or "", late)
@@ -261,13 +263,13 @@ def show_backtest(done: Backtested) -> None:
     for name in done.missed:
         out.print(f"[red]●[/] missed: {name}")
     if done.suggestion is not None:
-        grid = _grid("sensitivity", "false alarms a year", "at most (90 %)")
+        grid = _grid("sensitivity", "false alarms per year", "upper bound (90 %)")
         for sensitivity, (mean, upper) in done.suggestion.alarms.items():
             grid.add_row(str(sensitivity), f"{mean:.2f}", f"{upper:.2f}")
         out.print(grid)
         best = done.suggestion.best
-        told = f"[bold]sensitivity={best:g}[/]" if best is not None else "none: ask for a larger budget"
-        out.print(f"suggested for {done.suggestion.budget:g} false alarms of drift a year: {told}")
+        told = f"[bold]sensitivity={best:g}[/]" if best is not None else "none; use a larger budget"
+        out.print(f"suggested for {done.suggestion.budget:g} false drift alarms per year: {told}")
 
 
 def show_table(found: Mapping[str, Any]) -> None:
@@ -280,22 +282,22 @@ def show_table(found: Mapping[str, Any]) -> None:
     state = "unhealthy" if found["wrong_now"] else "healthy" if found["judged"]["windows"] else "unknown"
     out.print(f"{MARKS[state]} {escape(headline(found))}")
     reference, judged = found["reference"], found["judged"]
-    against = f"against the {reference['windows']} from {reference['since'][:10]}"
+    against = f"against {reference['windows']} from {reference['since'][:10]}"
     out.print(f"[dim]{found['rows']:,} rows; {judged['windows']} windows of {found['every']} {against}[/]")
-    grid = _grid("since", "over", "kind", "what")
+    grid = _grid("since", "ended", "kind", "summary")
     for f in found["findings"]:
-        over = "[bold]lasts[/]" if f["over"] is None else f["over"][:10]
+        over = "[bold]ongoing[/]" if f["over"] is None else f["over"][:10]
         grid.add_row(f["since"][:10], over, f["kind"], escape(f["summary"]))
     if found["findings"]:
         out.print(grid)
-    unseen = [f"{found['untimed']:,} rows have no time"] if found["untimed"] else []
-    unseen += [f"{each['summary']}: left out" for each in found["misdated"]]
-    unseen += [f"{found['waiting']:,} rows wait until their window is whole"] if found["waiting"] else []
-    unseen += [f"{found['not_rows']:,} lines are no rows"] if found["not_rows"] else []
+    unseen = [f"{found['untimed']:,} rows have no timestamp"] if found["untimed"] else []
+    unseen += [f"{each['summary']}: excluded" for each in found["misdated"]]
+    unseen += [f"{found['waiting']:,} rows wait until their window is complete"] if found["waiting"] else []
+    unseen += [f"{found['not_rows']:,} lines are malformed records"] if found["not_rows"] else []
     unseen += [f"{path} can't be read: {why}" for path, why in found["unreadable"].items()]
-    unseen += [f"not judged: {name}" for name in found["left_out"]]
+    unseen += [f"not checked: {name}" for name in found["left_out"]]
     unseen += [f"{name} {why}" for name, why in found["unjudged"].items()]
-    unseen += [f"of the window of {start[:16]}, the file seems to have a part: its rows are not counted" for start in found["parts"]]
+    unseen += [f"the file seems to have only a part of the window of {start[:16]}: its rows are not counted" for start in found["parts"]]
     for each in unseen:
         out.print(f"{MARKS['unknown']} {escape(each)}")
 
@@ -304,12 +306,12 @@ def show_watched(told: Mapping[str, Any]) -> None:
     """What one look of `noria watch` prints."""
     out = console()
     for stage in told["stages"]:
-        said = stage["stalled"] or f"last sign of life {stage['at'][:19]} UTC"
+        said = stage["stalled"] or f"last heartbeat {stage['at'][:19]} UTC"
         out.print(f"{MARKS['unhealthy' if stage['stalled'] else 'healthy']} {stage['stage']}: {said}")
     if not told["stages"]:
-        out.print("[yellow]●[/] unknown: no stage has ever given a sign of life here")
+        out.print("[yellow]●[/] unknown: no stage has ever sent a heartbeat here")
     for channel, why in told["failing"].items():
-        out.print(f"[red]●[/] alerts for {channel} wait: {why}")
+        out.print(f"[red]●[/] alerts for {channel} are pending: {why}")
 
 
 def _tables(out: Any, tables: list[dict[str, Any]]) -> None:
@@ -327,7 +329,7 @@ def _endpoint(out: Any, e: Mapping[str, Any]) -> None:
         return
     out.print(
         f"endpoint [bold]{e['name']}[/]: champion {e['champion'][:12]} since {e['since'][:10]}, trained as of {e['trained_as_of'][:10]}"
-        + (f"; {e['challenger'][:12]} shadows" if e["challenger"] else "")
+        + (f"; {e['challenger'][:12]} in shadow" if e["challenger"] else "")
     )
     if e["history"]:
         out.print(f"  [cyan]history[/] replayed until {e['history']['until'][:10]}; nothing has happened since")
@@ -380,13 +382,13 @@ def show_loaded(found: Loaded) -> None:
     """What `noria load` prints."""
     out = console()
     rate = found.to_dict()["rate"]
-    out.print(f"{found.answered:,} of {found.asked:,} requests answered in {found.seconds:.1f} s: [bold]{rate:,.0f} a second[/]")
+    out.print(f"{found.answered:,} of {found.asked:,} requests answered in {found.seconds:.1f} s: [bold]{rate:,.0f} per second[/]")
     out.print("  " + ", ".join(f"{count:,} with {status}" for status, count in sorted(found.statuses.items())))
     if found.unanswered:
         out.print(f"  [red]{found.unanswered:,} unanswered[/]")
-    out.print("  latency from when each was due: " + ", ".join(f"{name} {value:,.2f} ms" for name, value in found.latency_ms.items()))
+    out.print("  latency from each request's due time: " + ", ".join(f"{name} {value:,.2f} ms" for name, value in found.latency_ms.items()))
     if found.late_ms > 1:
-        out.print(f"  [yellow]the generator itself was up to {found.late_ms:,.1f} ms late (p99): part of this is its own[/]")
+        out.print(f"  [yellow]the generator itself was up to {found.late_ms:,.1f} ms late (p99): part of the latency is its own[/]")
 
 
 def show_again(found: Mapping[str, Any]) -> None:
@@ -401,13 +403,13 @@ def show_again(found: Mapping[str, Any]) -> None:
     if found["same"]:
         out.print("[green]●[/] the same answer")
     else:
-        out.print(f"[yellow]●[/] another answer: {now['prediction'] - before['prediction']:+.3g}")
+        out.print(f"[yellow]●[/] a different answer: {now['prediction'] - before['prediction']:+.3g}")
 
 
 def show_captured_again(found: Mapping[str, Any]) -> None:
     """What `noria replay-request FILE` prints."""
     out = console()
-    out.print(f"{found['same']:,} of {found['requests']:,} captured requests are answered as they were")
+    out.print(f"{found['same']:,} of {found['requests']:,} captured requests get the same answers")
     for one in found["different"][:20]:
         out.print(f"  [yellow]line {one['line']}[/] {one['path']}: {one['before']['status']} {one['before']['answer'][:80]}")
         out.print(f"           now {one['now']['status']} {one['now']['answer'][:80]}")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from noria.serving.access.keys import KeyFile
 
 RUNNING = "serving.json"  # where a running server says that it listens
-Url = Annotated[str | None, typer.Option("--url", envvar="NORIA_URL", help="The server; the one that runs for this project if left out.")]
-Key = Annotated[str | None, typer.Option("--key", envvar="NORIA_KEY", help="An API key, where the server wants one.")]
+Url = Annotated[str | None, typer.Option("--url", envvar="NORIA_URL", help="The server's URL (default: this project's running server).")]
+Key = Annotated[str | None, typer.Option("--key", envvar="NORIA_KEY", help="An API key, if the server requires one.")]
 
 
 def add_serving(app: typer.Typer) -> None:
@@ -30,13 +30,13 @@ def add_serving(app: typer.Typer) -> None:
 def serve(
     endpoint: Endpoint = None,
     project: Folder = HERE,
-    host: Annotated[str | None, typer.Option("--host", envvar="NORIA_SERVING_HOST", help="Where to listen.")] = None,
-    port: Annotated[int | None, typer.Option("--port", envvar="NORIA_SERVING_PORT", help="Which port; 0 takes a free one.")] = None,
+    host: Annotated[str | None, typer.Option("--host", envvar="NORIA_SERVING_HOST", help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", envvar="NORIA_SERVING_PORT", help="The port; 0 picks a free one.")] = None,
     grpc_port: Annotated[
-        int | None, typer.Option("--grpc-port", envvar="NORIA_SERVING_GRPC_PORT", help="A port for gRPC; 0 takes a free one.")
+        int | None, typer.Option("--grpc-port", envvar="NORIA_SERVING_GRPC_PORT", help="The gRPC port; 0 picks a free one.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", envvar="NORIA_SERVING_WORKERS", min=1, help="How many processes answer.")
+        int | None, typer.Option("--workers", envvar="NORIA_SERVING_WORKERS", min=1, help="The number of worker processes.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -69,24 +69,26 @@ def serve(
         show_json({"stopped": True, "balances": [balance.to_dict() for balance in balances]})
     else:
         for balance in balances:
-            console().print(f"stopped: {balance.stage}: {balance.rows_in:,} rows answered = {balance.accounted:,} logged")
+            console().print(
+                f"stopped: {balance.stage}: {balance.rows_in:,} rows answered, {balance.accounted:,} accounted for (logged or sampled out)"
+            )
     if supervisor.stopped_by == SIGINT:
         raise KeyboardInterrupt  # as every command that Ctrl-C ends; a server that SIGTERM ends has done all that was asked of it
 
 
-key_app = typer.Typer(help="API keys of the server: add, list, revoke.", no_args_is_help=True)
+key_app = typer.Typer(help="API keys: add, list, revoke.", no_args_is_help=True)
 
 
 @key_app.command("add")
 def key_add(
-    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="Whose key it is.")],
+    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="The key's name.")],
     project: Folder = HERE,
     role: Annotated[str, typer.Option("--role", envvar="NORIA_KEY_ROLE", help="predict, read or admin.")] = "predict",
-    rate: Annotated[float, typer.Option("--rate", envvar="NORIA_KEY_RATE", min=0, help="Requests a second; 0 is no limit.")] = 0.0,
-    quota: Annotated[int, typer.Option("--quota", envvar="NORIA_KEY_QUOTA", min=0, help="Requests a day (UTC); 0 is no limit.")] = 0,
+    rate: Annotated[float, typer.Option("--rate", envvar="NORIA_KEY_RATE", min=0, help="Requests per second; 0: no limit.")] = 0.0,
+    quota: Annotated[int, typer.Option("--quota", envvar="NORIA_KEY_QUOTA", min=0, help="Requests per day (UTC); 0: no limit.")] = 0,
     json: Json = False,
 ) -> None:
-    """Make a key. Its secret is shown once and kept nowhere; a running server knows it within two seconds."""
+    """Create an API key. Its secret is shown once and not stored; a running server accepts it within two seconds."""
     from noria.cli.render import console, show_json
     from noria.serving.access.keys import role_of
 
@@ -99,7 +101,7 @@ def key_add(
 
 @key_app.command("list")
 def key_list(project: Folder = HERE, json: Json = False) -> None:
-    """The keys, without their secrets."""
+    """List the API keys, without their secrets."""
     from noria.cli.render import console, show_json
 
     found = [{"name": key.name, "role": str(key.role), "rate": key.rate, "quota": key.quota} for key in _keys(project).read()]
@@ -109,20 +111,20 @@ def key_list(project: Folder = HERE, json: Json = False) -> None:
     for key in found:
         console().print(
             f"{key['name']}: {key['role']}"
-            + (f", {key['rate']:g} requests a second" if key["rate"] else "")
-            + (f", {key['quota']:,} a day" if key["quota"] else "")
+            + (f", {key['rate']:g} requests per second" if key["rate"] else "")
+            + (f", {key['quota']:,} per day" if key["quota"] else "")
         )
     if not found:
-        console().print("no keys: the server listens on loopback only, and answers everyone there")
+        console().print("no keys: the server listens on loopback only, and needs no key there")
 
 
 @key_app.command("revoke")
 def key_revoke(
-    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="Whose key it is.")],
+    name: Annotated[str, typer.Argument(envvar="NORIA_KEY_NAME", help="The key's name.")],
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Forget a key; a running server refuses it within two seconds."""
+    """Revoke an API key; a running server rejects it within two seconds."""
     from noria.cli.render import console, show_json
 
     _keys(project).revoke(name)
@@ -141,17 +143,22 @@ def _keys(folder: Path) -> KeyFile:
 def load(
     endpoint: Endpoint = None,
     project: Folder = HERE,
-    rate: Annotated[float, typer.Option("--rate", envvar="NORIA_LOAD_RATE", help="Requests a second.")] = 1_000.0,
-    seconds: Annotated[float, typer.Option("--seconds", envvar="NORIA_LOAD_SECONDS", help="For how long.")] = 10.0,
-    connections: Annotated[int, typer.Option("--connections", envvar="NORIA_LOAD_CONNECTIONS", help="How many at most.")] = 64,
+    rate: Annotated[float, typer.Option("--rate", envvar="NORIA_LOAD_RATE", help="Requests per second.")] = 1_000.0,
+    seconds: Annotated[float, typer.Option("--seconds", envvar="NORIA_LOAD_SECONDS", help="The duration in seconds.")] = 10.0,
+    connections: Annotated[
+        int, typer.Option("--connections", envvar="NORIA_LOAD_CONNECTIONS", help="The maximum number of connections.")
+    ] = 64,
     url: Url = None,
     key: Key = None,
     beyond_loopback: Annotated[
-        bool, typer.Option("--beyond-loopback", envvar="NORIA_LOAD_BEYOND_LOOPBACK", help="Load a server on another machine; only yours.")
+        bool,
+        typer.Option(
+            "--beyond-loopback", envvar="NORIA_LOAD_BEYOND_LOOPBACK", help="Allow a server on another machine; only load-test your own."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Load a running server at a steady rate, and measure latency from when each request was due."""
+    """Load-test a running server at a steady rate; latency is measured from each request's due time."""
     from noria.cli.render import show_json, show_loaded
     from noria.evidence.requests import sample_bodies
     from noria.serving.load import send_load
@@ -169,11 +176,11 @@ def load(
 
 def top(
     project: Folder = HERE,
-    url: Annotated[str | None, typer.Option("--url", envvar="NORIA_ADMIN_URL", help="The admin port of a server.")] = None,
+    url: Annotated[str | None, typer.Option("--url", envvar="NORIA_ADMIN_URL", help="The URL of a server's admin port.")] = None,
     key: Key = None,
-    json: Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Look once, and print one JSON document.")] = False,
+    json: Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Sample once, and print one JSON document.")] = False,
 ) -> None:
-    """Watch a running server: rates, latencies, batches, errors, health. Ctrl-C ends it."""
+    """Watch a running server: rates, latencies, batches, errors, health. Ctrl-C stops it."""
     from noria.cli.render import show_json
     from noria.cli.top import look_once, watch
 
@@ -187,15 +194,11 @@ def top(
 def client(
     endpoint: Endpoint = None,
     project: Folder = HERE,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", envvar="NORIA_CLIENT_OUT", help="Where to write it; standard output if left out.")
-    ] = None,
-    url: Annotated[
-        str, typer.Option("--url", envvar="NORIA_URL", help="The address that the client asks unless told otherwise.")
-    ] = "http://127.0.0.1:8080",
+    out: Annotated[Path | None, typer.Option("--out", "-o", envvar="NORIA_CLIENT_OUT", help="The file (default: standard output).")] = None,
+    url: Annotated[str, typer.Option("--url", envvar="NORIA_URL", help="The client's default server URL.")] = "http://127.0.0.1:8080",
     json: Json = False,
 ) -> None:
-    """Write a small typed Python client for an endpoint, which needs nothing but Python."""
+    """Generate a small typed Python client for an endpoint, with no dependencies beyond Python."""
     from noria.cli.render import console, show_json
     from noria.evidence.requests import champion_of
     from noria.serving.protocol.client import client_code
@@ -215,13 +218,13 @@ def client(
 
 
 def replay_request(
-    what: Annotated[str, typer.Argument(envvar="NORIA_REPLAY_WHAT", help="A prediction id, or a file of captured requests.")],
+    what: Annotated[str, typer.Argument(envvar="NORIA_REPLAY_WHAT", help="A prediction ID, or a file of captured requests.")],
     project: Folder = HERE,
     url: Url = None,
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Ask a running server again what was asked before, and compare the answers."""
+    """Resend past requests to a running server, and compare the responses."""
     from noria.cli.render import show_again, show_captured_again, show_json
     from noria.evidence.requests import ask_again, ask_captured_again
 
@@ -252,5 +255,5 @@ def _running(root: Path) -> dict[str, str]:
     try:
         told: dict[str, str] = loads((root / RUNNING).read_text())
     except (OSError, ValueError) as error:
-        raise NobodyThere(str(root), "no server runs for this project") from error
+        raise NobodyThere(str(root), "no server is running for this project") from error
     return told

@@ -26,7 +26,7 @@ class NotTold(OutsideWorld):
 
     def __init__(self, url: str, status: int, text: str) -> None:
         super().__init__(
-            what="the server does not say how it is", where=f"{url}: {status} {text[:200]}", fix="give a key that may read: --key"
+            what="the server does not report its status", where=f"{url}: {status} {text[:200]}", fix="pass a key with the role read: --key"
         )
 
 
@@ -148,7 +148,7 @@ def _picture(found: Mapping[str, Any], url: str) -> Any:
     parts: list[Any] = [head]
     grid = Table(box=None, pad_edge=False, header_style="dim")
     grid.add_column("endpoint")
-    for column in ("requests/s", "failed/s", "p50 ms", "p99 ms", "batch", "waiting"):
+    for column in ("requests/s", "failed/s", "p50 ms", "p99 ms", "batch", "queued"):
         grid.add_column(column, justify="right")
     for e in found["endpoints"]:
         failed = f"[red]{e['failed_a_second']:,.0f}[/]" if e["failed_a_second"] else "0"
@@ -159,7 +159,7 @@ def _picture(found: Mapping[str, Any], url: str) -> Any:
         stages = ", ".join(f"{word} {_cell(value, '≤{:g}')}" for word, value in e["stages_p99_ms"].items())
         age = "" if e["feature_age_seconds"] is None else f"; features {e['feature_age_seconds']:,.0f} s old"
         bundles = " and ".join(bundle[:12] for bundle in e["bundles"])
-        parts.append(Text.from_markup(f"[dim]{e['endpoint']}[/]  {bundles}; p99 of a batch in ms: {stages}{age}"))
+        parts.append(Text.from_markup(f"[dim]{e['endpoint']}[/]  {bundles}; batch p99 in ms: {stages}{age}"))
     lines = [Text.from_markup(f"[yellow]degraded[/] {trouble}") for trouble in found["degraded"]]
     lines += [Text.from_markup(f"[red]{code}[/] {rate:,.1f}/s") for code, rate in found["errors_a_second"].items() if rate]
     return Group(*parts, *lines)

@@ -41,7 +41,7 @@ class BadTimeZone(UserMistake):
     def __init__(self, name: str, known: set[str]) -> None:
         super().__init__(
             what=f"there is no time zone {name!r}{nearest(name, known)}",
-            where="zones have the names of the IANA database",
+            where="time zones are named as in the IANA database",
             fix="write for example Europe/Berlin, America/New_York or UTC",
         )
 
@@ -75,7 +75,7 @@ class ReplayClock:
     def advance_to(self, moment: datetime) -> None:
         if moment < self._now:
             raise OurBug(
-                what="a replay clock was asked to go back",
+                what="the replay clock was asked to go backwards",
                 where=f"from {self._now:%Y-%m-%d %H:%M} to {moment:%Y-%m-%d %H:%M} UTC",
                 fix="please report this with the command that led here",
             )
@@ -97,8 +97,8 @@ def require_utc(moment: datetime) -> datetime:
     """The same moment in UTC; a naive time is refused, because guessing its zone is how hours get lost."""
     if moment.tzinfo is None:
         raise UserMistake(
-            what=f"the time {moment.isoformat()} has no zone",
-            where="every time in Noria is UTC-aware",
+            what=f"the time {moment.isoformat()} has no time zone",
+            where="times must have a UTC offset",
             fix="add an offset, for example 2013-02-26T05:00:00Z",
         )
     return moment.astimezone(UTC)

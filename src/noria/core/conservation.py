@@ -17,7 +17,7 @@ class RowsLost(OurBug):
     def __init__(self, balance: Balance) -> None:
         self.balance = balance
         super().__init__(
-            what=f"{balance.stage}: {balance.rows_in:,} rows came in, {balance.accounted:,} are accounted for",
+            what=f"{balance.stage}: {balance.rows_in:,} rows in, {balance.accounted:,} accounted for",
             where=", ".join(f"{name} {count:,}" for name, count in balance.rows_out.items()),
             fix="nothing was stored; please report this with the data that led here",
         )

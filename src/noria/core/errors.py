@@ -83,7 +83,7 @@ def as_noria(error: Exception) -> NoriaError:
     if isinstance(error, NoriaError):
         return error
     frames = traceback.extract_tb(error.__traceback__)
-    where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "nobody foresaw it"
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "no traceback is available"
     return OurBug(what=f"{type(error).__name__}: {error}", where=where, fix="please report this")
 
 

@@ -15,7 +15,7 @@ class Healthy:
 
     def __post_init__(self) -> None:
         if not self.evidence:
-            raise ValueError("Healthy needs evidence; without any, say Unknown(why)")
+            raise ValueError("Healthy needs evidence; without any, use Unknown(why)")
 
 
 @dataclass(frozen=True)
@@ -47,4 +47,4 @@ def worst(parts: Iterable[Health]) -> Health:
         for part in seen:
             if isinstance(part, kind):
                 return part
-    return Healthy({"parts": len(seen)}) if seen else Unknown("nothing was looked at")
+    return Healthy({"parts": len(seen)}) if seen else Unknown("nothing was checked")

@@ -25,9 +25,9 @@ class OtherHost(OutsideWorld):
 
     def __init__(self, stage: str, host: str, at: datetime) -> None:
         super().__init__(
-            what="another machine is at work on this project's folder",
-            where=f"{stage} on {host} gave its last sign of life at {at:%Y-%m-%d %H:%M:%S} UTC",
-            fix="stop it there, or give this machine a folder of its own: a catalog and a log of files are one machine's alone",
+            what="another machine is using this project's folder",
+            where=f"{stage} on {host} sent its last heartbeat at {at:%Y-%m-%d %H:%M:%S} UTC",
+            fix="stop it there, or use a separate folder on this machine: machines can't share a catalog and log files",
         )
 
 

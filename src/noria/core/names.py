@@ -18,15 +18,15 @@ class BadName(UserMistake):
 
     def __init__(self, kind: str, name: str, why: str, fix: str | None = None) -> None:
         self.kind, self.name = kind, name
-        usual = "begin and end it with a letter, a digit or _; between them, - . and blanks may stand as well"
-        super().__init__(what=f"{name!r} can't be the name of a {kind}", where=why, fix=fix or usual)
+        usual = "start and end it with a letter, a digit or _; in between, - . and spaces are allowed too"
+        super().__init__(what=f"{name!r} is not a valid {kind} name", where=why, fix=fix or usual)
 
 
 def require_name(kind: str, name: str) -> None:
     """Raise `BadName` unless a table, view or feature set can have this name: `kind` says what it is of."""
     if not isinstance(name, str) or not _GOOD.fullmatch(name):
-        raise BadName(kind, name, "it is empty" if name == "" else "it has a character that names can't have there")
+        raise BadName(kind, name, "it is empty" if name == "" else "it contains a character that is not allowed there")
     if len(name) > LONGEST:
         raise BadName(kind, name, f"it has {len(name)} characters", f"use at most {LONGEST}")
     if reserved(name):
-        raise BadName(kind, name, f"names that begin with {RESERVED} are Noria's own", "use another")
+        raise BadName(kind, name, f"names that begin with {RESERVED} are reserved", "choose another name")

@@ -137,7 +137,7 @@ def load_settings(folder: Path, environ: Mapping[str, str] = os.environ) -> Sett
         raise BadSettings(
             what="this folder is not a Noria project",
             where=f"there is no {FILE_NAME} in {folder.resolve()}",
-            fix="run the command in a project folder, or run `noria demo` for one that works",
+            fix="run the command in a project folder, or run `noria demo` to create a working example",
         )
     try:
         raw = tomllib.loads(path.read_text())

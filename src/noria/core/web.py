@@ -29,7 +29,7 @@ class NotReached(OutsideWorld):
     code = "NR-011"
 
     def __init__(self, host: str, reason: str) -> None:
-        super().__init__(what=f"{host} did not answer", where=reason, fix="it is tried again; look whether that host is up")
+        super().__init__(what=f"{host} did not answer", where=reason, fix="Noria will retry; check that the host is up")
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -45,7 +45,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: flo
     parts = urlsplit(url)
     host = parts.hostname or "(no host)"
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise UserMistake(what="an address that is no web address", where=host, fix="give one that begins with https://")
+        raise UserMistake(what="the address is not an HTTP(S) URL", where=host, fix="use a URL that starts with https://")
     request = urllib.request.Request(url, body, dict(headers), method="POST")
     try:
         with _opener.open(request, timeout=timeout_seconds) as answer:

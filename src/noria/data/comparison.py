@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LARGEST_INT64, LARGEST_UINT64 = 2**63 - 1, 2**64 - 1
-DATE, TEXT, NAIVE, TIME_OF_DAY = "a date", "a text", "a time without a zone", "a time of day"
+DATE, TEXT, NAIVE, TIME_OF_DAY = "a date", "text", "a time without a zone", "a time of day"
 NUMBER = "a number"
 ALSO = {(DATE, NAIVE), (NAIVE, DATE), (TIME_OF_DAY, TEXT)}  # kinds of a value and of a column that differ, and can be compared
 
@@ -57,7 +57,7 @@ def kind_of(value: Any) -> str:
         return DATE
     if isinstance(value, time) and value.tzinfo is None:
         return TIME_OF_DAY
-    raise Incomparable(f"{value!r} is a {type(value).__name__}, which no column holds")
+    raise Incomparable(f"{value!r} is a {type(value).__name__}, which no column can hold")
 
 
 def kind_of_column(kind: pa.DataType) -> str:
@@ -143,14 +143,14 @@ def _number(value: int | float | Decimal, kind: pa.DataType) -> str:
     if _is_exact(kind):
         steps = _steps(value, kind)
         if steps is None:
-            raise Incomparable(f"{value!r} is no value of a column of {kind}")
+            raise Incomparable(f"{value!r} is not a valid value for a column of {kind}")
         return _exact(steps, kind)
     try:
         stored = float(value)
     except OverflowError:
         stored = math.inf
     if isinstance(value, int) and stored != value:
-        raise Incomparable(f"{value!r} can't be told from its neighbours in a column of {kind}")
+        raise Incomparable(f"{value!r} can't be distinguished from neighboring values in a column of {kind}")
     return f"CAST('{stored!r}' AS DOUBLE)"
 
 

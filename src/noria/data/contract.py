@@ -102,9 +102,7 @@ class Contract:
         of_columns = {f"{kind}:{c}" for kind in ("not_null", "between", "one_of") for c in getattr(self, kind)}
         declared = {*KINDS, *of_columns, *(f"unique:{','.join(_several(c))}" for c in self.unique)}
         for name in declared.intersection(self.sql):
-            raise BadContract(
-                rule=f"sql={{{name!r}: …}}", problem=f"{name!r} is the name of another rule", fix="name the condition otherwise"
-            )
+            raise BadContract(rule=f"sql={{{name!r}: …}}", problem=f"{name!r} is the name of another rule", fix="rename the condition")
         known = declared | set(self.sql)
         for name, policy in self.policy.items():
             if name not in known or policy not in POLICIES:
@@ -134,7 +132,7 @@ class Contract:
         floats = [c for c in types if pa.types.is_floating(types[c])]
         found = [Rule("key", f"{c} is null", f"{quoted(c)} IS NULL", "quarantine") for c in always]
         found += [Rule("key", f"{c} is not a number", f"isnan({quoted(c)})", "quarantine") for c in always if c in floats]
-        found += [Rule("times", f"{c} lies outside the years {FIRST_YEAR} to {LAST_YEAR}", _far(c), "quarantine") for c in times]
+        found += [Rule("times", f"{c} is outside the years {FIRST_YEAR} to {LAST_YEAR}", _far(c), "quarantine") for c in times]
         for c in dict.fromkeys(self.not_null):
             found.append(self._rule("not_null", c, f"{c} is null", f"{quoted(c)} IS NULL"))
             found += [self._rule("not_null", c, f"{c} is not a number", f"isnan({quoted(c)})")] if c in floats else []
@@ -161,8 +159,8 @@ class Contract:
     def _unique(self, columns: tuple[str, ...], floats: Collection[str]) -> Rule:
         there = [f"{quoted(c)} IS NOT NULL" + (f" AND NOT isnan({quoted(c)})" if c in floats else "") for c in columns]
         twice = f"count(*) OVER (PARTITION BY {', '.join(map(quoted, columns))}) > 1"
-        verb = "stands" if len(columns) == 1 else "stand"
-        rule = self._rule("unique", ",".join(columns), f"{', '.join(columns)} {verb} twice", " AND ".join([*there, twice]))
+        verb = "is" if len(columns) == 1 else "are"
+        rule = self._rule("unique", ",".join(columns), f"{', '.join(columns)} {verb} duplicated", " AND ".join([*there, twice]))
         return replace(rule, rowwise=False)
 
     def _conditions(self, types: Mapping[str, pa.DataType]) -> list[Rule]:
@@ -174,7 +172,7 @@ class Contract:
         with connect() as con:
             con.register(ROWS, pa.schema(list(types.items())).empty_table())
             broken = {name: _broken(con, name, condition) for name, condition in self.sql.items()}
-        return [Rule(name, f"not: {name}", sql, self.policy.get(name, "quarantine"), rowwise) for name, (sql, rowwise) in broken.items()]
+        return [Rule(name, f"violates: {name}", sql, self.policy.get(name, "quarantine"), rowwise) for name, (sql, rowwise) in broken.items()]
 
     def _rule(self, kind: str, column: str, reason: str, broken: str) -> Rule:
         policy = self.policy.get(f"{kind}:{column}", self.policy.get(kind, "quarantine"))
@@ -201,7 +199,7 @@ class Contract:
             bounds = f"{'any' if least is None else f'{least:,}'} to {'any' if most is None else f'{most:,}'}"
             broken.append((f"{rows:,} rows, expected {bounds}", self.policy.get("rows", "warn")))
         if self.stale_after is not None and (newest is None or now - newest > duration(self.stale_after)):
-            age = "there is no event" if newest is None else f"the newest event is {in_words(now - newest)} old"
+            age = "there are no events" if newest is None else f"the newest event is {in_words(now - newest)} old"
             most_old = self.stale_after if isinstance(self.stale_after, str) else in_words(self.stale_after)
             broken.append((f"{age}, expected {most_old} at most", self.policy.get("stale_after", "warn")))
         return broken
@@ -229,7 +227,7 @@ class ContractBroken(UserMistake):
     def __init__(self, *, table: str, reason: str, rows: int, example: str) -> None:
         self.table, self.reason, self.rows = table, reason, rows
         super().__init__(
-            what=f"a batch for {table!r} breaks its contract: {reason}" + (f" ({rows:,} rows)" if rows else ""),
+            what=f"a batch for {table!r} violates its contract: {reason}" + (f" ({rows:,} rows)" if rows else ""),
             where=example or f"table {table!r}",
             fix="fix the source, or give the rule another policy; nothing of the batch was stored",
         )
@@ -258,7 +256,7 @@ def _broken(con: duckdb.DuckDBPyConnection, name: str, condition: str) -> tuple[
     except duckdb.Error as error:
         raise BadContract(rule=rule, problem=f"the condition {name!r} can't be computed: {_in_one_line(error)}", fix=fix) from error
     if len(kinds) != len(con.table(ROWS).columns) + 1 or str(kinds[-1]) != "BOOLEAN":
-        raise BadContract(rule=rule, problem=f"the condition {name!r} is {kinds[-1]}, neither true nor false", fix=fix)
+        raise BadContract(rule=rule, problem=f"the condition {name!r} is {kinds[-1]}, not boolean", fix=fix)
     tried = f"coalesce(NOT TRY(coalesce(({condition}\n), true)), true)"  # one row that it can't be computed for spoils no batch
     try:
         _ = con.sql(f"SELECT {tried} FROM {ROWS}").types
@@ -274,7 +272,7 @@ def _in_one_line(error: Exception) -> str:
 def _incomparable(rule: str, column: str, kind: pa.DataType, error: Incomparable) -> BadContract:
     return BadContract(
         rule=rule,
-        problem=f"{column!r} can't be compared with what the contract says of it: {error}",
+        problem=f"{column!r} can't be compared with the values in the contract: {error}",
         fix=f"write values as the column holds them ({kind}), or give the column another type in its source",
     )
 
@@ -311,7 +309,7 @@ def _check_names(kind: str, columns: Any, *, or_tuples: bool = False) -> None:
     for each in columns:
         several = each if or_tuples and isinstance(each, tuple) else (each,)
         if not several or not all(isinstance(c, str) for c in several) or len(set(several)) < len(several):
-            raise BadContract(rule=f"{kind}={columns!r}", problem=f"{each!r} is no column", fix="name columns, each once")
+            raise BadContract(rule=f"{kind}={columns!r}", problem=f"{each!r} is not a column name", fix="list each column once")
 
 
 def _check_mapping(kind: str, found: Any) -> None:
@@ -321,8 +319,8 @@ def _check_mapping(kind: str, found: Any) -> None:
 
 def _check_text(kind: str, name: str, text: Any) -> None:
     if not isinstance(text, str) or not text.strip():
-        what = "a condition in SQL" if kind == "sql" else "a type of SQL"
-        raise BadContract(rule=f"{kind}={{{name!r}: {text!r}}}", problem=f"{text!r} is not {what}", fix="write it as text")
+        what = "an SQL condition" if kind == "sql" else "an SQL type"
+        raise BadContract(rule=f"{kind}={{{name!r}: {text!r}}}", problem=f"{text!r} is not {what}", fix="write it as a string")
 
 
 def _check_range(column: str, bounds: Any) -> None:
@@ -331,12 +329,12 @@ def _check_range(column: str, bounds: Any) -> None:
         raise BadContract(rule=rule, problem=f"{bounds!r} is not a pair of bounds", fix=fix)
     there = [plain(b) for b in bounds if b is not None]
     if not there:
-        raise BadContract(rule=rule, problem="a range without a bound is no rule", fix=fix)
+        raise BadContract(rule=rule, problem="a range needs at least one bound", fix=fix)
     if any(is_missing(b) for b in there):
-        raise BadContract(rule=rule, problem="NaN is no bound", fix=fix)
+        raise BadContract(rule=rule, problem="NaN can't be a bound", fix=fix)
     kinds = _kinds(rule, there)
     if "a boolean" in kinds:
-        raise BadContract(rule=rule, problem="true and false are no bounds", fix="use one_of")
+        raise BadContract(rule=rule, problem="true and false can't be bounds", fix="use one_of")
     low, high = (plain(b) for b in bounds)
     if low == math.inf or high == -math.inf or (len(there) == 2 and low > high):
         raise BadContract(rule=rule, problem=f"no value lies between {low!r} and {high!r}", fix=fix)
@@ -358,9 +356,9 @@ def _kinds(rule: str, values: Sequence[Any]) -> set[str]:
         for text in (v for v in values if isinstance(v, str)):
             text.encode()
     except Incomparable as error:
-        raise BadContract(rule=rule, problem=str(error), fix="write numbers, texts, booleans, bytes, dates or times") from error
+        raise BadContract(rule=rule, problem=str(error), fix="write numbers, strings, booleans, bytes, dates or times") from error
     except UnicodeEncodeError as error:
-        raise BadContract(rule=rule, problem=f"a text can't be stored: {error}", fix="write texts that are valid Unicode") from error
+        raise BadContract(rule=rule, problem=f"a string can't be stored: {error}", fix="write strings that are valid Unicode") from error
     if len(kinds) > 1:
         raise BadContract(rule=rule, problem=f"{' and '.join(sorted(kinds))} can't be compared", fix="write values of one kind")
     return kinds
@@ -378,4 +376,4 @@ def _check_rows(rows: Any) -> None:
 def _check_age(age: Any) -> None:
     """Raises `BadContract`, or `BadDuration` for a text that is none."""
     if age is not None and (not isinstance(age, str | timedelta) or duration(age) <= timedelta()):
-        raise BadContract(rule=f"stale_after={age!r}", problem=f"{age!r} is no age of an event", fix="write for example '2d'")
+        raise BadContract(rule=f"stale_after={age!r}", problem=f"{age!r} is not a valid age", fix="write for example '2d'")

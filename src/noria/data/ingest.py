@@ -209,7 +209,7 @@ def _store(table: Table, store: DeltaTables, batch: Batch, clock: Clock) -> Inge
         if not staging.types and not staging.rows_in and store.latest(table.name) is None:
             raise NothingThere(table.name, table.source.describe())
         if not staging.types and store.latest(table.name) is None:  # so that not even the columns are known
-            raise UnreadableData(staging.raw[0].place, f"none of the {staging.rows_in:,} records is a row: {staging.raw[0].reason}")
+            raise UnreadableData(staging.raw[0].place, f"none of the {staging.rows_in:,} records is a valid row: {staging.raw[0].reason}")
         done, _ = _finish(staging, table, store, batch.finish(staging.unreadable), clock, batch.lost)
         return done
 

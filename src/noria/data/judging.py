@@ -63,7 +63,7 @@ def check_columns(table: Table, types: Mapping[str, pa.DataType]) -> None:
             raise BadTimeColumn(table=table.name, column=column, found=str(types[column]))
     if table.deleted and kind_of(types[table.deleted]) not in ("bool", "null"):
         raise UserMistake(
-            what=f"column {table.deleted!r}, which says what is deleted, is {types[table.deleted]}, not true or false",
+            what=f"column {table.deleted!r}, which marks deleted rows, is {types[table.deleted]}, not boolean",
             where=f"table {table.name!r}",
             fix=f"make it a boolean in the source, or declare it: types={{{table.deleted!r}: 'BOOLEAN'}}",
         )
@@ -83,12 +83,12 @@ def _clock_rules(staging: Staging, table: Table, now: datetime) -> list[Rule]:
     rules = []
     if not table.stamped:
         late = f"epoch_us({quoted(table.known)}) > {since_epoch(now + AHEAD)}"
-        rules.append(Rule("times", f"{table.known} lies in the future of its ingestion", late, "quarantine"))
+        rules.append(Rule("times", f"{table.known} is later than its ingestion", late, "quarantine"))
     for column in table.times:
         x, near = f"epoch_us({quoted(column)})", EPOCH_AROUND // timedelta(microseconds=1)
         rows = counts(staging.con, STAGED, {"zero": f"{x} = 0", "near": f"{x} <> 0 AND {x} BETWEEN -{near} AND {near}"})
         if rows["zero"] and not rows["near"] and rows["zero"] < staging.rows:
-            rules.append(Rule("times", f"{column} is 1970-01-01 00:00, the zero of clocks", f"{x} = 0", "quarantine"))
+            rules.append(Rule("times", f"{column} is 1970-01-01 00:00, the Unix epoch", f"{x} = 0", "quarantine"))
     return rules
 
 

@@ -52,7 +52,7 @@ class SchemaChanged(UserMistake):
         self.table, self.changes = table, changes
         super().__init__(
             what=f"the columns of {table!r} have changed: {'; '.join(changes)}",
-            where="the new rows do not fit the version that is stored",
+            where="the new rows do not match the stored version",
             fix="restore the columns in the source, or declare a new table",
         )
 
@@ -211,11 +211,11 @@ class Staging:
             if folded.startswith(RESERVED):
                 raise self._bad_name(name, f"begins with {RESERVED!r}, as Noria's own columns do")
             if self.expected.stamped and folded == INGESTED:
-                raise self._bad_name(name, "is what ingestion writes down itself (known_at=nr.INGESTED)")
+                raise self._bad_name(name, "is written by ingestion itself (known_at=nr.INGESTED)")
             if folded in seen:
-                raise self._bad_name(name, f"stands there twice (as {seen[folded]!r} too): engines tell no names apart by case")
+                raise self._bad_name(name, f"is duplicated (also as {seen[folded]!r}): engines ignore case in names")
             if known.get(folded, name) != name:
-                raise self._bad_name(name, f"is {known[folded]!r} in the table: write it alike")
+                raise self._bad_name(name, f"is {known[folded]!r} in the table: spell it the same")
             seen[folded] = name
 
     def _bad_name(self, name: str, reason: str) -> BadColumnName:
@@ -227,7 +227,7 @@ class Staging:
         for column, role in self.expected.needed.items():
             if column not in names and column not in self.types and not (loaded.sparse and role not in ("key", "time")):
                 raise UnknownColumn(column=column, named_by=f"the {role} of table {self.expected.table!r}", available=names)
-        gone = [f"{n} is gone" for n in self.types if n not in names]
+        gone = [f"{n} is missing" for n in self.types if n not in names]
         if gone and loaded.rows and not loaded.sparse:
             raise SchemaChanged(table=self.expected.table, changes=gone)
 
@@ -407,5 +407,5 @@ def out_of_space(error: Exception) -> OutsideWorld:
     return OutsideWorld(
         what="a batch is too large to be staged",
         where=str(error).strip().splitlines()[0],
-        fix="free space where temporary files go (TMPDIR), or bring the source in smaller files",
+        fix="free space where temporary files go (TMPDIR), or split the source into smaller files",
     )

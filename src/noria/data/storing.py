@@ -123,7 +123,7 @@ def backfilled(staging: Staging, table: Table, store: DeltaTables, fresh: Fresh)
     if table.known_at is not None or newest is None or not fresh.rows:
         return {}
     late = counts(staging.con, FRESH, {"": f"epoch_us({quoted(table.event_time)}) < {newest}"})[""]
-    reason = f"older than rows that are stored: training sets see them as if they had been there (give {table.name!r} a known_at)"
+    reason = f"older than stored rows: training sets treat them as if known at their time (give {table.name!r} a known_at)"
     return {reason: late} if late else {}
 
 

@@ -45,7 +45,7 @@ class Table:
     def __post_init__(self) -> None:
         require_name("table", self.name)
         if self.name.lower().endswith(QUARANTINE):
-            raise BadName("table", self.name, f"names that end with {QUARANTINE} are those of tables' quarantines", "use another")
+            raise BadName("table", self.name, f"names that end with {QUARANTINE} are reserved for quarantine tables", "use another")
         declare(self)
 
     @property

@@ -57,7 +57,7 @@ class BadTypes(UserMistake):
     def __init__(self, column: str, type: str, where: str) -> None:
         self.column, self.type = column, type
         super().__init__(
-            what=f"{type!r}, the type declared for {column!r}, is none that can be stored",
+            what=f"{type!r}, the type declared for {column!r}, can't be stored",
             where=where,
             fix="declare VARCHAR, BIGINT, DOUBLE, DECIMAL(18, 2), BOOLEAN, DATE, TIMESTAMP, TIMESTAMPTZ or a list of one (BIGINT[])",
         )
@@ -134,7 +134,7 @@ def decimal_of(precision: int, scale: int, column: str = "") -> pa.DataType:
 
     digits = max(precision, scale, precision - scale if scale < 0 else 0)
     if max(scale, 0) > LONG:
-        raise UnsupportedType(column, f"a decimal with {scale} digits behind the point")
+        raise UnsupportedType(column, f"a decimal with {scale} digits after the decimal point")
     return pa.decimal128(SHORT if digits <= SHORT else LONG, max(scale, 0))
 
 
@@ -324,7 +324,7 @@ def _require_names(place: str, names: Sequence[str]) -> None:
         raise UnreadableData(place, f"column {names.index('') + 1} of its {len(names)} has no name")
     twice = [n for n, count in Counter(n.casefold() for n in names).items() if count > 1]
     if twice:
-        raise UnreadableData(place, f"two of its columns are named {twice[0]!r}, whatever the case: rename one of them")
+        raise UnreadableData(place, f"two of its columns are named {twice[0]!r}, ignoring case: rename one of them")
 
 
 def _declared_columns(schema: pa.Schema) -> str:

@@ -52,8 +52,8 @@ class Calibration:
     def summary(self) -> str:
         """What was measured, in two sentences."""
         figures = (
-            f"On {self.rows:,} rows of {self.units} windows that the judged model had not seen: slope {self.slope:.2f} ± "
-            f"{self.slope_error:.2f}, intercept {self.intercept:+.2f} ± {self.intercept_error:.2f} (1 and 0 where calibrated), expected "
+            f"On {self.rows:,} rows of {self.units} windows that the evaluated model had not seen: slope {self.slope:.2f} ± "
+            f"{self.slope_error:.2f}, intercept {self.intercept:+.2f} ± {self.intercept_error:.2f} (1 and 0 if calibrated), expected "
             f"calibration error {self.error:.3f}; predicted {self.predicted:.3f}, observed {self.observed:.3f}."
         )
         if self.holds:

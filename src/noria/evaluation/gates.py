@@ -34,7 +34,7 @@ class Evaluation:
     champion: Floats | None
     unit: NDArray[np.int64]
     slices: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    lacking: str = "there is no row to judge on"
+    lacking: str = "there are no rows to evaluate on"
     lost: str = ""
 
     def improvement_by_unit(self, metric: str) -> Floats:

@@ -35,7 +35,7 @@ def row_losses(metric: str, labels: Floats, probabilities: Floats) -> Floats:
     """The losses of a metric that is a mean over rows. Raises for a name that is not one."""
     if metric not in ROW_LOSSES:
         raise UserMistake(
-            what=f"{metric!r} is not a metric that is a mean over rows{nearest(metric, ROW_LOSSES)}",
+            what=f"{metric!r} is not a metric that averages over rows{nearest(metric, ROW_LOSSES)}",
             where="a gate, a rollout or a tolerance names it",
             fix="use one of " + ", ".join(ROW_LOSSES),
         )

@@ -58,7 +58,7 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
             (
                 "retraining",
                 r["model"],
-                [r["summary"], *([] if r["endpoints"] else ["no endpoint serves its model, and so it never happens"])],
+                [r["summary"], *([] if r["endpoints"] else ["no endpoint serves its model, so it never runs"])],
             )
         )
     return told
@@ -105,8 +105,8 @@ def _endpoint(project: Project, endpoint: Endpoint) -> dict[str, Any]:
 
 def _rollout(plan: Rollout | Immediate) -> dict[str, Any]:
     if isinstance(plan, Immediate):
-        return {"plan": "immediate", "summary": "a candidate that passes its gates serves at once"}
-    summary = f"shadows {plan.shadow} to {plan.at_most}, promoted once not worse in {plan.metric} by {plan.margin:g}"
+        return {"plan": "immediate", "summary": "a candidate that passes its gates is released immediately"}
+    summary = f"shadows for {plan.shadow} to {plan.at_most}, promoted once it is not worse in {plan.metric} by {plan.margin:g}"
     return {
         "plan": "shadow",
         "shadow": plan.shadow,

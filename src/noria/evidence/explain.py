@@ -32,7 +32,7 @@ class UnknownPrediction(UserMistake):
         super().__init__(
             what=f"there is no prediction {prediction_id!r}",
             where=why,
-            fix="take an id from an answer, or from the prediction log",
+            fix="use an id from a response, or from the prediction log",
         )
 
 
@@ -46,7 +46,7 @@ def find_prediction(project: Project, workspace: Workspace, prediction_id: str) 
     try:
         at = from_epoch(PredictionIds.milliseconds(prediction_id) * 1000)
     except (ValueError, OverflowError) as error:
-        raise UnknownPrediction(prediction_id, "it does not have the form of a prediction id") from error
+        raise UnknownPrediction(prediction_id, "it is not a valid prediction id") from error
     until = at + timedelta(milliseconds=1)
 
     def features_of(bundle: str) -> list[str]:
@@ -58,7 +58,7 @@ def find_prediction(project: Project, workspace: Workspace, prediction_id: str) 
             logged = read_sealed(endpoint.name, workspace.tables, features_of, at, until, prediction_id)
         if logged is not None and prediction_id in logged.ids:
             return endpoint, logged.where(np.array([i == prediction_id for i in logged.ids], dtype=bool))
-    raise UnknownPrediction(prediction_id, f"nothing was logged under it at {at:%Y-%m-%d %H:%M:%S} UTC")
+    raise UnknownPrediction(prediction_id, f"nothing was logged under this id at {at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found: Predictions) -> dict[str, Any]:

@@ -66,9 +66,9 @@ def export(world: World, folder: Path, since: datetime | None, until: datetime |
     ]
     if not starts:
         raise NothingToExport(
-            what=f"the champion of {name} has no window with rows in that time",
-            where=f"it is the champion since {release.champion_since:%Y-%m-%d %H:%M} UTC",
-            fix="ask for another time, or wait until a window has closed (`noria loop`)",
+            what=f"the champion of {name} has no window with rows in that period",
+            where=f"it has been the champion since {release.champion_since:%Y-%m-%d %H:%M} UTC",
+            fix="choose another period, or wait until a window has closed (`noria loop`)",
         )
     files = world.workspace.files
     files.make_folder(folder / WINDOWS)

@@ -24,15 +24,15 @@ STATES = {"healthy": 1.0, "unhealthy": 0.0, "unknown": -1.0}
 def gauges(catalog: db.Catalog, signs: Sequence[Beat], stalled: Iterable[str], now: datetime) -> list[Metric]:
     """Every gauge, as of now. A monitor's state is 1 (well), 0 (not well) or −1 (unknown), as of its last turn, whose age stands beside."""
     open_now = Counter((f["endpoint"], f["kind"], f["severity"]) for f in findings(catalog) if f["closed_at"] is None)
-    found = GaugeMetricFamily("noria_findings_open", "Findings that are open.", labels=["endpoint", "kind", "severity"])
+    found = GaugeMetricFamily("noria_findings_open", "Open findings.", labels=["endpoint", "kind", "severity"])
     for labels, count in open_now.items():
         found.add_metric(labels, count)
-    waiting = GaugeMetricFamily("noria_alerts_waiting", "Alerts that a channel has not taken.", labels=["channel"])
+    waiting = GaugeMetricFamily("noria_alerts_waiting", "Alerts that a channel has not accepted yet.", labels=["channel"])
     for channel, trouble in undelivered(catalog).items():
         waiting.add_metric([channel], trouble["waiting"])
     gone = set(stalled)
-    alive = GaugeMetricFamily("noria_stage_alive", "Whether a stage lives.", labels=["stage"])
-    age = GaugeMetricFamily("noria_stage_age_seconds", "Since a stage's last sign of life.", labels=["stage"])
+    alive = GaugeMetricFamily("noria_stage_alive", "Whether a stage is alive: 1 alive, 0 stalled.", labels=["stage"])
+    age = GaugeMetricFamily("noria_stage_age_seconds", "Seconds since a stage's last heartbeat.", labels=["stage"])
     for sign in signs:
         alive.add_metric([sign.stage], float(sign.stage not in gone))
         age.add_metric([sign.stage], (now - sign.at).total_seconds())
@@ -40,8 +40,8 @@ def gauges(catalog: db.Catalog, signs: Sequence[Beat], stalled: Iterable[str], n
 
 
 def _monitors(catalog: db.Catalog, now: datetime) -> list[Metric]:
-    state = GaugeMetricFamily("noria_monitor_state", "What a monitor said: 1 well, 0 not well, -1 unknown.", labels=["endpoint", "monitor"])
-    turned = GaugeMetricFamily("noria_monitor_age_seconds", "Since an endpoint's monitors were last read.", labels=["endpoint"])
+    state = GaugeMetricFamily("noria_monitor_state", "Monitor health: 1 healthy, 0 unhealthy, -1 unknown.", labels=["endpoint", "monitor"])
+    turned = GaugeMetricFamily("noria_monitor_age_seconds", "Seconds since the endpoint's monitors last ran.", labels=["endpoint"])
     for row in catalog.rows(sa.select(db.progress).where(db.progress.c.name.like("health/%"))):
         endpoint = row.name.removeprefix("health/")
         turned.add_metric([endpoint], (now - from_epoch(row.at)).total_seconds())

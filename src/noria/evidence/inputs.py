@@ -99,7 +99,7 @@ def _distribution(column: ColumnReference, sketch: Sketch, place: int, known: Se
 def render_inputs(inputs: Mapping[str, Any] | None) -> str:
     """The section of a page, from `input_figures`."""
     if inputs is None:
-        return "<h2>Inputs</h2><p class='dim'>No window has been judged yet.</p>"
+        return "<h2>Inputs</h2><p class='dim'>No window has been evaluated yet.</p>"
     labels = [short_day(s) for s in inputs["starts"]]
     evidence = Line("evidence", "loop", [_log(v) for v in inputs["pooled"]])
     threshold = Line("alarm", "bad", [_log(inputs["threshold"])] * len(labels))
@@ -107,13 +107,13 @@ def render_inputs(inputs: Mapping[str, Any] | None) -> str:
     moved = sorted(strength, key=lambda name: -strength[name])[:MAX_ROWS]
     shift = [inputs["shift"][name] for name in moved]
     return (
-        "<h2>Evidence that the inputs have moved</h2>"
-        "<p class='dim'>In powers of ten, window by window, over all columns; it is an alarm above the line that the budget of false "
-        "alarms sets.</p>"
+        "<h2>Evidence of input drift</h2>"
+        "<p class='dim'>Log10 of the evidence per window, over all columns; above the line, which the false-alarm budget sets, it is an "
+        "alarm.</p>"
         + line_chart([evidence, threshold], labels)
-        + "<h2>How each input has moved</h2>"
-        + f"<p class='dim'>Against {escape(inputs['against'])}, less the usual week: red where values rank higher, blue where they rank "
-        + f"lower (full colour at ±{STRONG_SHIFT}).</p>"
+        + "<h2>Drift of each input</h2>"
+        + f"<p class='dim'>Compared with {escape(inputs['against'])}, weekly season removed: red where values rank higher, blue where "
+        + f"they rank lower (full color at ±{STRONG_SHIFT}).</p>"
         + heatmap(moved, labels, shift, most=STRONG_SHIFT)
         + _charts(inputs)
     )
@@ -121,14 +121,14 @@ def render_inputs(inputs: Mapping[str, Any] | None) -> str:
 
 def _charts(inputs: Mapping[str, Any]) -> str:
     if not inputs["columns"]:
-        return "<p class='dim'>The rows of that window are gone; their distributions can't be shown.</p>"
+        return "<p class='dim'>The rows of that window are no longer stored; their distributions can't be shown.</p>"
     charts = [
         f"<figure><figcaption>{escape(c['column'])}</figcaption>{bars(c['labels'], c['before'], c['after'])}</figure>"
         for c in inputs["columns"]
     ]
     return (
-        f"<h2>Before and after</h2><p class='dim'>Grey: the reference. Green: the window of {day(inputs['window'])}. What weighs most "
-        f"comes first.</p><div class='pair'>{''.join(charts)}</div>"
+        f"<h2>Before and after</h2><p class='dim'>Gray: the reference. Green: the window of {day(inputs['window'])}. The largest "
+        f"change comes first.</p><div class='pair'>{''.join(charts)}</div>"
     )
 
 

@@ -12,7 +12,7 @@ from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table, minute, short_day, table
 from noria.monitoring.performance import tolerated
 
-WORDS = {"healthy": "well", "unhealthy": "not well", "unknown": "unknown"}
+WORDS = {"healthy": "healthy", "unhealthy": "unhealthy", "unknown": "unknown"}
 
 
 def render_monitor_report(project: str, figures: Mapping[str, Any]) -> str:
@@ -41,8 +41,8 @@ def headline(figures: Mapping[str, Any]) -> str:
     if open_now:
         return f"{endpoint}: {open_now[-1]['summary']}" + (f" (and {len(open_now) - 1} more)" if len(open_now) > 1 else "")
     if blind or not figures["monitors"]:
-        return f"{endpoint}: unknown; " + (f"{blind[0]['monitor']}: {blind[0]['why']}" if blind else "nothing watches it")
-    return f"{endpoint} is well: {len(figures['monitors'])} monitors have looked, and none has found anything"
+        return f"{endpoint}: unknown; " + (f"{blind[0]['monitor']}: {blind[0]['why']}" if blind else "it has no monitor")
+    return f"{endpoint} is healthy: {len(figures['monitors'])} monitors, no open findings"
 
 
 def _monitors(monitors: Sequence[Mapping[str, Any]]) -> str:
@@ -51,7 +51,7 @@ def _monitors(monitors: Sequence[Mapping[str, Any]]) -> str:
         f'<td class="dim">{escape(_why(m))}</td></tr>'
         for m in monitors
     ]
-    return f"<h2>What was looked at</h2><table>{''.join(rows)}</table>" if rows else ""
+    return f"<h2>Monitors</h2><table>{''.join(rows)}</table>" if rows else ""
 
 
 def _why(monitor: Mapping[str, Any]) -> str:
@@ -63,13 +63,13 @@ def _why(monitor: Mapping[str, Any]) -> str:
 def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
     if not findings:
         return "<h2>Findings</h2><p class='dim'>None so far.</p>"
-    return "<h2>Findings, the newest first</h2>" + findings_table(reversed(findings), day, still_open="<b>open</b>")
+    return "<h2>Findings, newest first</h2>" + findings_table(reversed(findings), day, still_open="<b>open</b>")
 
 
 def _performance(one: Mapping[str, Any]) -> str:
     title = f"<h2>{escape(one['metric'].replace('_', '-'))}</h2>"
     if not one["values"]:
-        return f"{title}<p class='dim'>{one['waiting']} windows wait for their outcomes; none has them yet.</p>"
+        return f"{title}<p class='dim'>{one['waiting']} windows are waiting for outcomes; none has them yet.</p>"
     labels = [short_day(s) for s in one["starts"]]
     lines = [
         Line("each window", "loop", one["values"]),
@@ -78,9 +78,9 @@ def _performance(one: Mapping[str, Any]) -> str:
     bounds = tolerated(one["metric"], one["baseline"], one["tolerance"])
     lines += [Line("tolerated", "bad", [bound] * len(labels)) for bound in bounds]
     over = next((i for i, value in enumerate(one["evidence"]) if value >= one["threshold"]), None)
-    marks = [] if over is None else [Mark(over / max(len(labels) - 1, 1), "refuse", "the evidence suffices", "alarm")]
-    waiting = f" {one['waiting']} newer windows wait for their outcomes." if one["waiting"] else ""
-    told = f"By window, once its outcomes are due.{waiting} {_mean(one['interval'])}"
+    marks = [] if over is None else [Mark(over / max(len(labels) - 1, 1), "refuse", "the evidence reached the threshold", "alarm")]
+    waiting = f" {one['waiting']} newer windows are waiting for outcomes." if one["waiting"] else ""
+    told = f"Per window, once its outcomes are due.{waiting} {_mean(one['interval'])}"
     return f"{title}<p class='dim'>{told}</p>" + line_chart(lines, labels, marks=marks)
 
 
@@ -89,7 +89,7 @@ def _mean(interval: Mapping[str, float] | None) -> str:
     if interval is None:
         return ""
     between = f"between {interval['lower']:.4f} and {interval['upper']:.4f}"
-    return f"The mean since the champion went live is {interval['mean']:.4f}: {between}, with 90 % certainty however often one looks."
+    return f"The mean since the champion went live is {interval['mean']:.4f}: {between} (90 % confidence sequence)."
 
 
 def _early(early: Sequence[Mapping[str, Any]]) -> str:
@@ -107,10 +107,10 @@ def _early(early: Sequence[Mapping[str, Any]]) -> str:
         for e in early
     )
     return (
-        "<h2>Windows whose outcomes are still coming</h2>"
-        "<p class='dim'>They are judged when their outcomes are due. Until then: an estimate that weighs early outcomes by how early such "
-        "ones usually come, the plain mean of those that came, and between what the whole must lie, whatever the others bring.</p>"
-        + table(("window", "metric", "known", "estimate", "of those known", "between"), rows)
+        "<h2>Windows with partial outcomes</h2>"
+        "<p class='dim'>They are evaluated when their outcomes are due. Until then: an estimate that weights early outcomes by how early "
+        "such outcomes usually arrive, the plain mean of those known, and the bounds on the final value, whatever the others are.</p>"
+        + table(("window", "metric", "known", "estimate", "mean of known", "bounds"), rows)
     )
 
 
@@ -124,9 +124,9 @@ def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
         figures = (f"{s['baseline']:.4f}", f"{s['recent']:.4f}", f"{s['recent'] - s['baseline']:+.4f}", between)
         rows.append(((WORDS[state], f"tag {state}"), escape(s["slice"]), escape(s["metric"]), *figures))
     return (
-        "<h2>By slice</h2><p class='dim'>Each slice of the rows against its baseline; the last seven windows whose outcomes "
-        "are due; and between what the mean since the champion went live lies, with 90 % certainty however often one looks.</p>"
-        + table(("", "slice", "metric", "baseline", "now", "apart", "mean between"), rows)
+        "<h2>By slice</h2><p class='dim'>Each slice against its baseline: the mean of the last seven windows whose outcomes "
+        "are due, and a 90 % confidence sequence for the mean since the champion went live.</p>"
+        + table(("", "slice", "metric", "baseline", "now", "difference", "mean (90 %)"), rows)
     )
 
 

@@ -43,7 +43,7 @@ def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell:
     home = World.open(project, workspace, endpoint, worlds[0].policy, worlds[0])
     taken = take_over(worlds[0], home, span.end, SystemClock().now())
     if taken:
-        tell(Progress("history", "what the declared policy has found out is where the live loop begins"))
+        tell(Progress("history", "the live loop continues from the state that the declared policy reached"))
     return Replayed(worlds, span, replay_figures(worlds, span), home)
 
 

@@ -23,7 +23,7 @@ def render_report(project: str, figures: Mapping[str, Any], shift: Mapping[str, 
     span, policies = figures["span"], figures["policies"]
     told = (
         f"{project} · replay of {_day(span['start'], year=True)} to {_day(span['end'], year=True)} · "
-        f"{policies['loop']['predictions']:,} predictions, each from what was known at its time"
+        f"{policies['loop']['predictions']:,} predictions, each from the data known at its time"
     )
     sections = [
         _cards(policies),
@@ -53,7 +53,7 @@ def headline(policies: Mapping[str, Any]) -> str:
         return f"Retraining every four weeks did not help here; the loop made {trained} (calendar: {calendar['retrainings']})."
     if share <= 0:
         return f"The loop did not help: {trained}, and a higher loss than never retraining."
-    return f"The loop made {share:.0%} of the calendar’s improvement with {trained} instead of {calendar['retrainings']}."
+    return f"The loop achieved {share:.0%} of the calendar’s improvement with {trained} instead of {calendar['retrainings']}."
 
 
 def _cards(policies: Mapping[str, Any]) -> str:
@@ -85,13 +85,13 @@ def _saved(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
     return (
         "<h2>What retraining has saved so far</h2>"
         '<p class="dim">Log-loss saved against the model that is never retrained, added up over the span (higher is better); '
-        "dashed: the loop put a new champion in place, and why it had been trained.</p>"
+        "dashed: the loop promoted a new champion, with the reason for its training.</p>"
         + line_chart(lines, labels, marks=marks, height=290)
     )
 
 
 def _decision_line(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
-    return '<h2>When the loop acted</h2><p class="dim">Point at a mark to read why; the evidence is in the table below.</p>' + timeline(
+    return '<h2>When the loop acted</h2><p class="dim">Hover over a mark for the reason; see the table for the evidence.</p>' + timeline(
         _marks(figures), LANES, labels
     )
 
@@ -101,8 +101,8 @@ def _weekly(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
     lines = [Line(title, name, [w["log_loss"][name] for w in figures["weeks"]]) for name, title in titles]
     return (
         "<h2>Log-loss of each week</h2>"
-        '<p class="dim">Lower is better. A bad week is bad for every policy: it is the distance between the '
-        "lines that retraining changes.</p>" + line_chart(lines, labels)
+        '<p class="dim">Lower is better. A bad week is bad for every policy; what retraining changes is the '
+        "distance between the lines.</p>" + line_chart(lines, labels)
     )
 
 
@@ -167,9 +167,9 @@ def _drift(shift: Mapping[str, Any]) -> str:
     order = sorted(range(len(strength)), key=lambda i: -strength[i])[:24]
     rows = [shift["columns"][i] for i in order]
     return (
-        "<h2>How the inputs have moved</h2>"
-        '<p class="dim">Each week against the reference of the champion of the time: red where values rank higher, blue where '
-        f"they rank lower (full colour at ±{STRONG_SHIFT}). The {len(rows)} features that moved most; a new champion starts afresh.</p>"
+        "<h2>Input drift</h2>"
+        '<p class="dim">Each week against the reference of the champion at the time: red where values rank higher, blue where '
+        f"they rank lower (full color at ±{STRONG_SHIFT}). The {len(rows)} features that moved most; a new champion resets it.</p>"
         + heatmap(rows, [_day(w) for w in shift["weeks"]], [shift["shift"][i] for i in order], most=STRONG_SHIFT)
     )
 
@@ -182,16 +182,16 @@ def _costs(figures: Mapping[str, Any]) -> str:
     )
     serving = figures.get("serving")
     served = (
-        f"<p>Served for real afterwards: {serving['requests']:,} held-back rows over HTTP, {serving['mismatches']} answers that differ "
+        f"<p>Served over HTTP afterwards: {serving['requests']:,} held-back rows, {serving['mismatches']} answers that differ "
         f"from the replay’s, {serving['requests_per_second']:,.0f} requests a second from one client.</p>"
         if serving
         else ""
     )
     return (
-        "<h2>What it cost</h2><table><tr><th>policy</th><th class='n'>retrainings</th><th class='n'>promotions</th>"
+        "<h2>Cost</h2><table><tr><th>policy</th><th class='n'>retrainings</th><th class='n'>promotions</th>"
         f"<th class='n'>seconds of training</th><th class='n'>log-loss</th><th class='n'>AUC</th></tr>{rows}</table>{served}"
         f"<p class='dim'>The loop trains every candidate twice: once without the newest {escape(figures['holdout'])} of labelled data, "
-        "to be judged on them, and once on everything.</p>"
+        "to evaluate it on them, and once on everything.</p>"
     )
 
 

@@ -24,7 +24,7 @@ class NothingLogged(UserMistake):
     def __init__(self, endpoint: str, start: datetime, end: datetime) -> None:
         self.endpoint = endpoint
         super().__init__(
-            what=f"no prediction of endpoint {endpoint!r} is logged there",
+            what=f"no prediction of endpoint {endpoint!r} is logged in that period",
             where=f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
             fix="choose another period with --since, or serve some requests",
         )

@@ -76,11 +76,11 @@ def _table(workspace: Workspace, table: Table) -> dict[str, Any]:
 def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ingested: bool) -> dict[str, Any]:
     nothing: dict[str, Any] = {"champion": None, "challenger": None, "monitors": [], "decisions": [], "findings": [], "history": None}
     if not ingested or not (workspace.own / "catalog.db").exists():
-        return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing was ever released here"))}
+        return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing has been released here yet"))}
     world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
     release = current_release(world)
     if release is None:
-        return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing was ever released here"))}
+        return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing has been released here yet"))}
     now = newest(world, release)
     assert now is not None
     past = history_of(world) if is_history(world, SystemClock().now()) else None
@@ -124,7 +124,7 @@ def _table_healths(workspace: Workspace, tables: list[dict[str, Any]]) -> list[H
             balance = workspace.tables.details(table["name"])["balance"]
             refused = balance["rows_out"]["quarantined"]
             if refused > balance["rows_in"] * MAX_REFUSED:
-                found.append(Unhealthy(f"{refused:,} of the last {balance['rows_in']:,} rows for {table['name']} went into quarantine"))
+                found.append(Unhealthy(f"{refused:,} of the last {balance['rows_in']:,} rows for {table['name']} were quarantined"))
     return found
 
 
@@ -144,7 +144,7 @@ def _stages(project: Project, workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _stage_healths(stages: list[dict[str, Any]]) -> list[Health]:
-    return [Unhealthy(f"{s['stage']} stands still: {s['stalled']}") for s in stages if s["stalled"]]
+    return [Unhealthy(f"{s['stage']} has stalled: {s['stalled']}") for s in stages if s["stalled"]]
 
 
 def _undelivered(project: Project, workspace: Workspace) -> dict[str, dict[str, Any]]:
@@ -159,7 +159,7 @@ def _undelivered(project: Project, workspace: Workspace) -> dict[str, dict[str, 
 
 
 def _alert_healths(waiting: dict[str, dict[str, Any]]) -> list[Health]:
-    return [Unhealthy(f"{w['waiting']} alerts wait for {channel}; {w['why']}") for channel, w in waiting.items()]
+    return [Unhealthy(f"{w['waiting']} alerts are pending for {channel}: {w['why']}") for channel, w in waiting.items()]
 
 
 def _overall(sums: list[Balance], endpoints: list[dict[str, Any]], rest: list[Health]) -> Health:
@@ -171,8 +171,8 @@ def _overall(sums: list[Balance], endpoints: list[dict[str, Any]], rest: list[He
 def _sums_health(sums: list[Balance]) -> Health:
     broken = [s for s in sums if not s.holds]
     if broken:
-        return Unhealthy(f"rows are missing: {broken[0].stage} took {broken[0].rows_in:,} and accounts for {broken[0].accounted:,}")
-    return Healthy({"sums": len(sums)}) if sums else Unknown("no row was counted yet")
+        return Unhealthy(f"rows are missing: {broken[0].stage} received {broken[0].rows_in:,} and accounts for {broken[0].accounted:,}")
+    return Healthy({"sums": len(sums)}) if sums else Unknown("no rows have been counted yet")
 
 
 def _read(found: dict[str, Any]) -> Health:

@@ -57,7 +57,7 @@ def headline(figures: Mapping[str, Any]) -> str:
     if not figures["judged"]["windows"]:
         return f"{name}: unknown; no window after the reference has rows"
     over = sum(f["over"] is not None for f in figures["findings"])
-    return f"{name} is well: nothing is wrong in the newest window" + (f"; {over} earlier findings are over" if over else "")
+    return f"{name} is healthy: no problems in the newest window" + (f"; {over} earlier findings are resolved" if over else "")
 
 
 def render_table_report(figures: Mapping[str, Any]) -> str:
@@ -67,12 +67,12 @@ def render_table_report(figures: Mapping[str, Any]) -> str:
         f"{figures['rows']:,} rows · {judged['windows']} windows of {figures['every']} against the {reference['windows']} from "
         f"{day(reference['since'])}"
     )
-    unseen = [f"{figures['untimed']:,} rows have no time"] if figures["untimed"] else []
+    unseen = [f"{figures['untimed']:,} rows have no timestamp"] if figures["untimed"] else []
     unseen += [f"{each['summary']}: left out" for each in figures["misdated"]]
-    unseen += [f"{figures['waiting']:,} rows wait until their window is whole"] if figures["waiting"] else []
-    unseen += [f"not judged: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
+    unseen += [f"{figures['waiting']:,} rows wait until their window is complete"] if figures["waiting"] else []
+    unseen += [f"not monitored: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
     unseen += [f"{name} {why}" for name, why in figures["unjudged"].items()]
-    unseen += [f"of the window of {day(start)}, the file seems to have a part: its rows are not counted" for start in figures["parts"]]
+    unseen += [f"the window of {day(start)} seems to be incomplete in the file: its rows are not counted" for start in figures["parts"]]
     sections = [_findings(figures), render_inputs(figures["inputs"])]
     return page(figures["table"], headline(figures), " · ".join([told, *unseen]), sections)
 
@@ -81,4 +81,4 @@ def _findings(figures: Mapping[str, Any]) -> str:
     if not figures["findings"]:
         return "<h2>Findings</h2><p class='dim'>None.</p>"
     rows = [{**f, "opened_at": f["since"], "closed_at": f["over"]} for f in reversed(figures["findings"])]
-    return "<h2>Findings, the newest first</h2>" + findings_table(rows, day, still_open="<b>lasts</b>")
+    return "<h2>Findings, newest first</h2>" + findings_table(rows, day, still_open="<b>ongoing</b>")

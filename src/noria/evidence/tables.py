@@ -20,7 +20,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 def findings_table(findings: Iterable[Mapping[str, Any]], day: Callable[[str], str], still_open: str) -> str:
     """Findings in this order. day: how a moment's day is written; still_open: what stands where one is not over"""
     return table(
-        ("since", "found", "over", "kind", "what"),
+        ("since", "found", "resolved", "kind", "summary"),
         (
             (
                 (day(f["since"] or f["opened_at"]), "day"),

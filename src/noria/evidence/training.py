@@ -42,9 +42,9 @@ def _told(detail: Mapping[str, Any], bundle: str, seconds: float) -> dict[str, A
 def lines(told: Mapping[str, Any]) -> list[str]:
     """The same for people: what it was judged on, a line for each metric, a line for each gate."""
     if not told["holdout_rows"]:
-        found = ["judged on no unseen row"]
+        found = ["not evaluated: no holdout rows"]
     else:
-        found = [f"judged on {told['holdout_rows']:,} unseen rows, {told['holdout_positives']:.1%} of them positive"]
+        found = [f"evaluated on {told['holdout_rows']:,} unseen rows, {told['holdout_positives']:.1%} of them positive"]
     for metric in METRICS:
         values = [f"{who} {told[who][metric]:.4f}" for who in ("candidate", "champion") if metric in (told[who] or {})]
         if values:

@@ -50,7 +50,7 @@ def window_figures(world: World, moment: datetime) -> dict[str, Any]:
         raise NoSuchWindow(
             what=f"no window of {world.endpoint.name} begins at {start:%Y-%m-%d %H:%M} UTC",
             where=_recorded(world),
-            fix="name a moment in a window that has closed",
+            fix="give a time within a closed window",
         )
     bundle, end = recorded[0].bundle, start + world.grid.tick
     traffic = [{**json.loads(row.traffic), "rows": row.rows} for row in recorded if row.traffic is not None]

@@ -25,7 +25,7 @@ def render_incident(project: str, figures: Mapping[str, Any]) -> str:
     window, told = figures["window"], f"{project} · {figures['endpoint']} · incident {figures['incident']}"
     sections = [_timeline(figures["timeline"])]
     if window is not None:
-        sections += [f"<h2>The window in which it was found</h2><p class='dim'>{escape(_about(window))}</p>", *_window(window)]
+        sections += [f"<h2>The window of the finding</h2><p class='dim'>{escape(_about(window))}</p>", *_window(window)]
     return page(f"{figures['endpoint']}: incident", incident_headline(figures), told, sections)
 
 
@@ -37,8 +37,8 @@ def window_headline(figures: Mapping[str, Any]) -> str:
     if wrong:
         return f"{name}: {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
     if figures["inputs"] is None:
-        return f"{name}: unknown; its inputs were not judged"
-    return f"{name}: nothing was found"
+        return f"{name}: unknown; its inputs were not evaluated"
+    return f"{name}: no findings"
 
 
 def incident_headline(figures: Mapping[str, Any]) -> str:
@@ -46,7 +46,7 @@ def incident_headline(figures: Mapping[str, Any]) -> str:
     findings = figures["findings"]
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     over = figures["over_at"]
-    return f"{findings[0]['summary']}{more}: " + ("it lasts" if over is None else f"over since {minute(over)}")
+    return f"{findings[0]['summary']}{more}: " + ("ongoing" if over is None else f"resolved at {minute(over)}")
 
 
 def _about(figures: Mapping[str, Any]) -> str:
@@ -69,11 +69,11 @@ def _traffic(traffic: Mapping[str, Any] | None) -> str:
         return ""
     counts = [
         ("answered", traffic["rows"]),
-        ("asked about the same facts again", traffic["repeated"]),
-        ("answered too late", traffic["slow"]),
+        ("duplicate requests", traffic["repeated"]),
+        ("answered late", traffic["slow"]),
         ("answered by a fallback", traffic.get("fallbacks", 0)),
         ("not answered", traffic.get("failed", 0)),
-        *((f"answered from old rows of {name}", rows) for name, rows in traffic.get("stale", {}).items()),
+        *((f"answered from stale rows of {name}", rows) for name, rows in traffic.get("stale", {}).items()),
     ]
     rows = ((escape(name), "unknown" if count is None else f"{count:,}") for name, count in counts)
     return "<h2>Traffic</h2>" + table(("", "rows"), rows)
@@ -85,7 +85,7 @@ def _performance(performance: Sequence[Mapping[str, Any]]) -> str:
     rows = (
         (
             escape(p["metric"]),
-            "its outcomes are not due yet, or have not come" if p["value"] is None else f"{p['value']:.4f}",
+            "its outcomes are not due yet, or have not arrived" if p["value"] is None else f"{p['value']:.4f}",
             "—" if p["baseline"] is None else f"{p['baseline']:.4f}",
             "—" if p["baseline"] is None else _tolerated(p),
             "—" if p["missing"] is None else f"{p['rows']:,} of {p['rows'] + p['missing']:,}",
@@ -107,4 +107,4 @@ def _findings(figures: Mapping[str, Any]) -> str:
 
 def _timeline(timeline: Sequence[Mapping[str, str]]) -> str:
     rows = (((minute(t["at"]), "day"), (escape(t["what"]), f"day tag {TAGS.get(t['what'], '')}"), escape(t["summary"])) for t in timeline)
-    return "<h2>What happened</h2>" + table(("when", "", "what"), rows)
+    return "<h2>Timeline</h2>" + table(("when", "", "what"), rows)

@@ -76,10 +76,8 @@ def check_transforms(features: FeatureSet, spine: pa.Table) -> None:
         for i in range(some.num_rows):
             for name, value in transformed([transform], some.slice(i, 1)).items():
                 if not np.array_equal(value, together[name][i : i + 1], equal_nan=True):
-                    reason = (
-                        f"{name} of row {i + 1} of {features.spine.name!r} is {value[0]:g} by itself and {together[name][i]:g} among others"
-                    )
-                    raise BadTransform(transform.name, f"{reason}: it may look at its own row only, and at no chance")
+                    reason = f"{name} of row {i + 1} of {features.spine.name!r} is {value[0]:g} alone and {together[name][i]:g} in a batch"
+                    raise BadTransform(transform.name, f"{reason}: it must depend on its own row only, and be deterministic")
 
 
 def _empty_spine(view: FeatureView, schema: pa.Schema) -> pa.Table:

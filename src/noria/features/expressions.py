@@ -56,7 +56,7 @@ class NotRowWise(UserMistake):
         super().__init__(
             what=f"feature {feature!r} uses {construct}",
             where=f"feature view {view!r}: {expression}",
-            fix="an expression may use only the values of its own row, and must always give the same value for them",
+            fix="an expression may use only the values of its own row, and must be deterministic",
         )
 
 
@@ -108,7 +108,7 @@ def column_named(name: str, source: Source) -> str:
         return alike[0]
     named_by = f"feature {source.feature!r} of view {source.view!r}"
     if alike:
-        raise ViewFailed(source.view, f"{name!r} in feature {source.feature!r} could be each of the columns {', '.join(map(repr, alike))}")
+        raise ViewFailed(source.view, f"{name!r} in feature {source.feature!r} is ambiguous: {', '.join(map(repr, alike))}")
     raise UnknownColumn(column=name, named_by=named_by, available=source.columns)
 
 
@@ -163,7 +163,7 @@ class _Reading:
     def _allowed(self, name: str, arguments: int) -> None:
         functions = _functions()
         if name in ("unnest", "unlist"):
-            self._refuse(f"{name}(), which makes several rows of one")
+            self._refuse(f"{name}(), which expands one row into several")
         if name not in functions:
             raise ViewFailed(self.source.view, f"feature {self.source.feature!r}: there is no function {name}(){nearest(name, functions)}")
         found = functions[name]
@@ -204,13 +204,13 @@ class _Reading:
         found, in_brackets = _parsed(self.con, f"SELECT {sql}\n", f"SELECT ({sql}\n)")
         for tried in (found, in_brackets):
             if tried["error"]:
-                raise ViewFailed(self.source.view, f"{where} can't be read: {tried['error_message']}")
+                raise ViewFailed(self.source.view, f"{where} can't be parsed: {tried['error_message']}")
         node = found["statements"][0]["node"]
         if len(found["statements"]) != 1 or node["type"] != "SELECT_NODE" or len(node["select_list"]) != 1 or _more_than_a_value(node):
-            raise ViewFailed(self.source.view, f"{where} is not one expression")
+            raise ViewFailed(self.source.view, f"{where} is not a single expression")
         [tree] = node["select_list"]
         if tree["alias"]:
-            raise ViewFailed(self.source.view, f"{where} is not one expression: {tree['alias']!r} is a name for it")
+            raise ViewFailed(self.source.view, f"{where} is not a single expression: remove its alias {tree['alias']!r}")
         return dict(tree)
 
     def _refuse(self, construct: str) -> None:

@@ -87,14 +87,14 @@ def _as_float32(column: Any) -> NDArray[np.float32]:
     values = np.asarray(column)
     match values.dtype.kind:
         case "M" if _loses_digits(values[~np.isnat(values)].astype(np.int64)):
-            raise TypeError("a float32 can't hold a time: take a span between two, or a part such as the hour")
+            raise TypeError("a float32 can't hold a time: use the duration between two, or a part such as the hour")
         case "M" | "m":
             return np.where(np.isnat(values), np.float32(np.nan), values.astype(np.int64).astype(np.float32))
         case "b" | "i" | "u" | "f":
             return values.astype(np.float32)
         case "O":
             return np.array([_number(value) for value in values.ravel()], np.float64).astype(np.float32).reshape(values.shape)
-    raise TypeError(f"values of type {values.dtype} are no numbers")
+    raise TypeError(f"values of type {values.dtype} are not numbers")
 
 
 def _loses_digits(values: NDArray[np.int64]) -> bool:
@@ -105,7 +105,7 @@ def _number(value: Any) -> float:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):  # as pandas has them
         return np.nan
     if isinstance(value, str | bytes | complex | np.ndarray) or not hasattr(value, "__float__"):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return float(value)
 
 
@@ -149,9 +149,9 @@ class FeatureSet:
     def __post_init__(self) -> None:
         if self.spine.stamped:
             raise UserMistake(
-                what=f"the facts of {self.spine.name!r} are known when they are ingested, which is after they were to be predicted",
+                what=f"the rows of {self.spine.name!r} become known only when they are ingested, after their prediction was due",
                 where=f"the spine of feature set {self.name!r}",
-                fix="name the column that says when a request was known, or leave known_at out: then it is known when it happens",
+                fix="set known_at to the column with the time at which a row became known, or leave it out to use the event time",
             )
         require_name("feature set", self.name)
         duration(self.lead)
@@ -159,7 +159,7 @@ class FeatureSet:
             self._require_distinct(kind, names)
         for feature in self.features:
             if feature in (AT, KEY):
-                self._refuse(f"feature {feature!r} is named as the predictions' times or keys are")
+                self._refuse(f"feature {feature!r} has a name that is reserved for the times or keys of predictions")
         declare(self)
 
     def _require_distinct(self, kind: str, names: Sequence[str]) -> None:
@@ -167,7 +167,7 @@ class FeatureSet:
         for name in names:
             other = seen.setdefault(folded(name), name)
             if other != name:
-                self._refuse(f"{kind}s {other!r} and {name!r} differ in case alone")
+                self._refuse(f"{kind}s {other!r} and {name!r} differ only in case")
         for name in names:
             if names.count(name) > 1:
                 self._refuse(f"{kind} {name!r} is declared twice")

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 ENCODING = 2  # what is stored under keys names it, so that what was stored under others is made anew
 
-NUMBER, TEXT, BOOLEAN, BYTES = "a number", "a text", "a boolean", "bytes"
+NUMBER, TEXT, BOOLEAN, BYTES = "a number", "text", "a boolean", "bytes"
 LOCAL, MOMENT, TIME_OF_DAY = "a date or a time without a zone", "a time with a zone", "a time of day"
-UNKNOWN = "nothing but nulls"  # can be compared with everything, and equals nothing
+UNKNOWN = "only nulls"  # can be compared with everything, and equals nothing
 _INT64 = 2.0**63
 _LIKE, _TEXTS = f"{RESERVED}like", f"{RESERVED}texts"
 
@@ -49,7 +49,7 @@ class KeyColumn:
         return kind_of(self.type)
 
     def __str__(self) -> str:
-        return f"{self.table}.{self.column}, {self.kind or 'of no kind that can be a key'} ({self.type})"
+        return f"{self.table}.{self.column}, {self.kind or 'not usable as a key'} ({self.type})"
 
 
 class IncomparableKeys(UserMistake):
@@ -65,7 +65,7 @@ class IncomparableKeys(UserMistake):
             fix = "use a column of numbers, text, dates, times, booleans or bytes"
         else:
             what = f"keys that can't be compared: {left.kind} in {left.table!r}, {right.kind} in {right.table!r}"
-            fix = "give both columns one type where the tables are read: cast one of them in its source"
+            fix = "give both columns the same type: cast one of them in its source"
         super().__init__(what=what, where=str(left) if left == right else f"{left}; {right}", fix=fix)
 
 
@@ -77,9 +77,9 @@ class KeysOfOtherLength(UserMistake):
     def __init__(self, spine: str, keys: Sequence[str], label: str, label_keys: Sequence[str]) -> None:
         self.spine, self.keys, self.label, self.label_keys = spine, tuple(keys), label, tuple(label_keys)
         super().__init__(
-            what=f"outcomes are named by {len(label_keys)} key columns, and what is predicted by {len(keys)}",
+            what=f"outcomes have {len(label_keys)} key columns, and the spine has {len(keys)}",
             where=f"{label}: {', '.join(label_keys)}; {spine}: {', '.join(keys)}",
-            fix="give both tables the same key: what one prediction is about",
+            fix="give both tables the same key columns",
         )
 
 

@@ -136,9 +136,9 @@ class NotYesOrNo(UserMistake):
         self.label, self.values = label, len(values)
         few = "give `positive=…`, the class that counts as 1, or " if len(values) <= MAX_CLASSES else ""
         super().__init__(
-            what=f"{label.column!r} answers no question of yes or no: it holds {len(values):,} values, such as {in_short(values)}",
+            what=f"{label.column!r} is not a binary label: it holds {len(values):,} values, such as {in_short(values)}",
             where=f"nr.Label({label.table.name}, {label.column!r}, …)",
-            fix=f"{few}derive a column of true and false where the table is read, such as `x > 10`; only binary models are supported, "
+            fix=f"{few}derive a boolean column in the table's source, such as `x > 10`; only binary models are supported, "
             "neither regression nor several classes at once",
         )
 
@@ -247,7 +247,7 @@ def _as_value(given: bool | float | str, type_: pa.DataType) -> tuple[str, Any]:
     is_ = pa.types
     number = None if isinstance(given, str) or not math.isfinite(given) else given + 0  # True is 1
     if is_.is_string(type_) or is_.is_large_string(type_) or is_.is_string_view(type_):
-        return 'a text, such as positive="yes"', given if isinstance(given, str) else None
+        return 'a string, such as positive="yes"', given if isinstance(given, str) else None
     if is_.is_boolean(type_):
         return "True or False", bool(number) if number in (0, 1) else None
     if is_.is_integer(type_):
@@ -256,4 +256,4 @@ def _as_value(given: bool | float | str, type_: pa.DataType) -> tuple[str, Any]:
         return "a number that the column can hold", number
     if is_.is_decimal(type_):
         return "a number that the column can hold", None if number is None else Decimal(repr(number))
-    return "a value of a column of numbers, booleans or text: derive such a column where the table is read", None
+    return "a value of a numeric, boolean or text column: derive such a column in the table's source", None

@@ -43,7 +43,7 @@ class TransformFailed(UserMistake):
     http_status = 500
 
     def __init__(self, reason: str) -> None:
-        super().__init__(what="a request transform failed", where=reason, fix="make it stand such values, null among them")
+        super().__init__(what="a request transform failed", where=reason, fix="make it handle such values, including null")
 
 
 class EntityLookup:
@@ -78,7 +78,7 @@ class EntityLookup:
         keys = asked.keys if asked.keys is not None else [None] * len(entities)
         if len(keys) != len(entities):
             what = f"{len(keys)} keys for {len(entities)} entities"
-            raise BadEntity(what=what, where="keys", fix="send one key for each, or none at all")
+            raise BadEntity(what=what, where="keys", fix="send one key for each entity, or none at all")
         return entities, keys
 
     def features(self, entities: Sequence[Entity], at: datetime) -> NDArray[np.float32]:
@@ -176,16 +176,16 @@ def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     try:
         return pa.array(values, kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise BadEntity(what=f"a value is no {kind}", where=str(error), fix="send values of the table's types") from error
+        raise BadEntity(what=f"a value is not of type {kind}", where=str(error), fix="send values of the table's types") from error
 
 
 def _time(value: datetime | None, *, zoned: bool) -> datetime | None:
     if value is None:
         return None
     if zoned and value.tzinfo is None:
-        raise BadEntity(what=f"the time {value.isoformat()} has no zone", where="entities", fix="add an offset, such as Z")
+        raise BadEntity(what=f"the time {value.isoformat()} has no time zone", where="entities", fix="add an offset, such as Z")
     if not zoned and value.tzinfo is not None:
-        raise BadEntity(what=f"the time {value.isoformat()} has a zone", where="entities", fix="leave it out: the table's times have none")
+        raise BadEntity(what=f"the time {value.isoformat()} has a time zone", where="entities", fix="leave it out: the table has none")
     return value.astimezone(UTC) if zoned else value
 
 
@@ -200,7 +200,7 @@ def _number(value: float | None, *, whole: bool) -> float | None:
     if not whole:
         return value
     if not value.is_integer() or abs(value) > EXACT:
-        raise BadEntity(what=f"{value!r} is not a whole number", where="entities", fix="send whole numbers, in all their digits")
+        raise BadEntity(what=f"{value!r} is not a whole number", where="entities", fix="send integers, with all their digits")
     return int(value)
 
 

@@ -68,9 +68,9 @@ class OfflineFeatures:
         earliest = pc.min(self._facts[spine.name].rows.column(spine.event_time)).as_py()
         if earliest is None:
             raise UserMistake(
-                what=f"the spine {spine.name!r} has no row yet",
-                where="it was ingested, and nothing was stored",
-                fix="see what its source gives, and what goes into quarantine: `noria check`",
+                what=f"the spine {spine.name!r} has no rows yet",
+                where="it was ingested, but nothing was stored",
+                fix="check what its source returns and what is quarantined: `noria check`",
             )
         return require_utc(earliest) - self.feature_set.lead_time
 

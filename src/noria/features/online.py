@@ -45,9 +45,9 @@ class DamagedRecord(OutsideWorld):
     def __init__(self, view: str, key: str) -> None:
         self.view, self.key = view, key
         super().__init__(
-            what=f"the online values of {view!r} are damaged",
-            where=f"entity {key!r}: the checksum does not fit; they were not served",
-            fix="make them anew from the tables: `noria materialize --fresh`",
+            what=f"the online values of {view!r} are corrupted",
+            where=f"entity {key!r}: the checksum does not match; they were not served",
+            fix="rebuild them from the tables: `noria materialize --fresh`",
         )
 
 
@@ -60,7 +60,7 @@ class NotMaterialized(OutsideWorld):
         self.view = view
         super().__init__(
             what=f"view {view!r} is not in the online store",
-            where="it was never materialised, or its definition has changed since",
+            where="it was never materialized, or its definition has changed since",
             fix="run `noria materialize`",
         )
 
@@ -154,10 +154,10 @@ class OnlineFeatures:
                 for (key, data), looked_up in zip(some, self._store.read([key for key, _ in some]), strict=True):
                     _check_record(layout.view, record.itemsize, key, data)
                     if looked_up != data:
-                        raise DamagedRecord(layout.view.name, f"{key!r} is there and can't be found by its key")
+                        raise DamagedRecord(layout.view.name, f"{key!r} is stored but can't be found by its key")
                     count, total = count + 1, total ^ zlib.crc32(key)
             if (count, total) != (state["entities"], state["keys"]):
-                raise DamagedRecord(layout.view.name, f"{abs(count - state['entities'])} of {state['entities']:,} are missing or too many")
+                raise DamagedRecord(layout.view.name, f"{abs(count - state['entities'])} of {state['entities']:,} are missing or extra")
             seen += count
         return seen
 

@@ -338,7 +338,7 @@ def require_spine_columns(table: str, columns: Iterable[str]) -> None:
     """Raise `BadName` for a spine that has a column where prediction times and keys are kept."""
     for column in columns:
         if folded(column) in (AT, KEY):
-            why = f"table {table!r}: the times and keys of predictions are kept under {AT} and {KEY}"
+            why = f"table {table!r}: {AT} and {KEY} are reserved for the times and keys of predictions"
             raise BadName("column of a spine", column, why, "rename it in the table's source")
 
 
@@ -358,7 +358,7 @@ def _require_unlike(view: FeatureView, columns: Mapping[str, str]) -> None:
     for column, feature in columns.items():
         other = seen.setdefault(folded(column), column)
         if other != column:
-            raise ViewFailed(view.name, f"feature {feature!r}: the columns {other!r} and {column!r}, both read here, differ in case alone")
+            raise ViewFailed(view.name, f"feature {feature!r}: the columns {other!r} and {column!r}, both read here, differ only in case")
 
 
 def _require_numbers(view: FeatureView, kinds: Mapping[str, str], latest: Mapping[str, str]) -> None:

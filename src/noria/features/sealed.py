@@ -148,5 +148,5 @@ def _lost(feature_set: str, reason: str) -> LostDefinition:
     return LostDefinition(
         feature_set,
         reason,
-        "keep the old function in the project while a model reads it, and give the new one another name",
+        "keep the old function in the project while a model uses it, and give the new one another name",
     )

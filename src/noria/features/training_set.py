@@ -30,14 +30,14 @@ class NothingToTrainOn(UserMistake):
         self.start, self.as_of, self.spine_rows = start, as_of, balance.rows_in
         young = balance.rows_out["too young"]
         if not balance.rows_in:
-            why, fix = "the spine has no row there", "ingest rows of the spine, or train at a later time"
+            why, fix = "the spine has no rows in that period", "ingest rows of the spine, or train at a later time"
         elif young == balance.rows_in:
             why, fix = f"all are younger than matures={label.matures!r}", "train at a later time"
         elif not known:
             why, fix = f"{label.table.name}.{label.column} is null in all rows", "ingest outcomes"
         else:
-            why = f"none of them has a key of which {label.table.name} knew an outcome by then ({known:,} rows of it have one at some time)"
-            fix = f"look whether {', '.join(label.table.keys)} names the same facts in both tables, and when outcomes are known"
+            why = f"none of their keys has an outcome in {label.table.name} known by then ({known:,} of its rows have one at some time)"
+            fix = f"check that {', '.join(label.table.keys)} means the same in both tables, and when outcomes become known"
         rows = f"{balance.rows_in:,} rows of the spine from {start:%Y-%m-%d} to {as_of:%Y-%m-%d}"
         super().__init__(what="there is nothing to train on", where=f"{rows}: {why}", fix=fix)
 
@@ -50,9 +50,9 @@ class OneClass(UserMistake):
     def __init__(self, label: Label, outcome: float, values: pa.Array, *, rows: int) -> None:
         self.label, self.outcome, self.rows = label, outcome, rows
         super().__init__(
-            what=f"every one of {rows:,} outcomes is {outcome:g}: there is nothing to tell apart",
+            what=f"all {rows:,} outcomes are {outcome:g}: a classifier needs both classes",
             where=f"nr.Label({label.table.name}, {label.column!r}, positive={label.positive!r}), whose values are {in_short(values)}",
-            fix="correct `positive`, or train once both outcomes have come",
+            fix="correct `positive`, or train once both outcomes have occurred",
         )
 
 

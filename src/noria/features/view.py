@@ -44,7 +44,7 @@ class Aggregate:
         if self.kind not in KINDS:
             raise UserMistake(what=f"there is no aggregate {self.kind!r}", where="nr.Aggregate", fix=f"use one of {', '.join(KINDS)}")
         if self.share is not None and not 0 <= self.share <= 1:
-            raise UserMistake(what=f"{self.share:g} is not a share", where=f"nr.{self.kind}", fix="give a number from 0 to 1, such as 0.95")
+            raise UserMistake(what=f"{self.share:g} is not a quantile", where=f"nr.{self.kind}", fix="use 0 to 1, such as 0.95")
         _require_span(self.window, f"window of {self.kind}({self.expression})", "aggregates over facts")
 
     def describe(self) -> str:
@@ -167,25 +167,25 @@ class FeatureView:
             raise BadView(self.name, f"it reads {read}, not a table", "views read tables only; ingest the values into a table of their own")
         require_name("feature view", self.name)
         if self.name == "state":
-            raise BadView(self.name, "the online store keeps its own state under this name", "rename the view")
+            raise BadView(self.name, "the online store reserves this name for its own state", "rename the view")
         if not self.aggregate and not self.latest:
-            raise BadView(self.name, "it declares no value", "give it aggregate={…} or latest=[…]")
+            raise BadView(self.name, "it declares no features", "give it aggregate={…} or latest=[…]")
         if self.latest and self.ttl is None:
             raise BadView(self.name, "latest values need a ttl", 'add ttl="…": the age at which a value no longer counts')
         if isinstance(self.latest, str):
-            raise BadView(self.name, f"latest={self.latest!r} is one text", f"give a list: latest=[{self.latest!r}]")
+            raise BadView(self.name, f"latest={self.latest!r} is a single string", f"give a list: latest=[{self.latest!r}]")
         names = self.features
         if twice := {name for name in names if names.count(name) > 1}:
             raise BadView(self.name, f"{', '.join(sorted(twice))} is declared twice", "rename one of them")
         if len(set(self.entities)) < len(self.entities):
-            raise BadView(self.name, "its entity names a column twice", "name each column once")
+            raise BadView(self.name, "its entity lists a column twice", "list each column once")
         for name, a in self.aggregate.items():
             if not isinstance(a, Aggregate):
                 raise BadView(self.name, f"{name!r} is {type(a).__name__}, not an aggregate", "use nr.count, nr.mean, …")
         if self.closed not in ("right", "both"):
             raise BadView(self.name, f"closed={self.closed!r}", 'use closed="right" or closed="both"')
         if self.ttl is not None:
-            _require_span(span(self.ttl), f"ttl of feature view {self.name!r}", "latest values count for so long")
+            _require_span(span(self.ttl), f"ttl of feature view {self.name!r}", "latest values expire after it")
         if self.freshness is not None:
             _require_span(duration(self.freshness), f"freshness of feature view {self.name!r}", "times are floored to its ticks")
         declare(self)
@@ -257,7 +257,7 @@ class ViewFailed(UserMistake):
         super().__init__(
             what=f"feature view {view!r} can't be computed",
             where=reason.strip().splitlines()[0],
-            fix="correct the expression in the view's declaration; a column named by a word of SQL is written in double quotes",
+            fix="correct the expression in the view's declaration; a column whose name is an SQL keyword needs double quotes",
         )
 
 

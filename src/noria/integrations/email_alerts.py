@@ -31,7 +31,7 @@ class EmailChannel:
                     server.starttls(context=ssl.create_default_context())
                     server.ehlo()
                 elif self._password:
-                    raise ChannelFailed("email", "the server has no STARTTLS, and a password is not sent in the clear")
+                    raise ChannelFailed("email", "the server does not support STARTTLS, and passwords are not sent unencrypted")
                 if self._password:
                     server.login(s.smtp_user or s.email_from, self._password)
                 refused = server.send_message(_message(alert, s))
@@ -39,7 +39,7 @@ class EmailChannel:
         except (smtplib.SMTPException, OSError) as error:
             raise ChannelFailed("email", f"{type(error).__name__}: {error}") from None
         if refused:
-            raise ChannelFailed("email", "refused for " + ", ".join(refused))
+            raise ChannelFailed("email", "recipients refused: " + ", ".join(refused))
 
 
 def _message(alert: Alert, settings: AlertSettings) -> EmailMessage:

@@ -26,7 +26,7 @@ class RedisStream:
         try:
             self._client = redis.Redis.from_url(url, socket_timeout=30, socket_connect_timeout=5)
         except (ValueError, TypeError) as error:
-            problem = "its address is no Redis URL"
+            problem = "its address is not a Redis URL"
             raise BadSource(source=f"stream {topic!r}", problem=problem, fix="write redis://user:password@host:6379/0") from error
 
     def extent(self, after: str | None, added: int | None) -> Extent:
@@ -39,7 +39,9 @@ class RedisStream:
             if after is None:
                 return Extent(None, until, count, 0)
             if _order(until) < _order(after) or (count is not None and added is not None and count < added):
-                return Extent(None, until, count, 0, {f"stream {self._topic!r} was made anew: what was not read of it before is lost": 1})
+                return Extent(
+                    None, until, count, 0, {f"stream {self._topic!r} was recreated: entries that were not read before are lost": 1}
+                )
             if count is not None and added is not None:
                 return Extent(after, until, count, added)
             return Extent(after, until, count, None, self._gap(after, until, info["first-entry"]))

@@ -63,7 +63,7 @@ def overtake(world: World, action: Action) -> None:
     waiting = sa.and_(db.decisions.c.endpoint == action.endpoint, db.decisions.c.action == "train", db.decisions.c.key != action.key)
     still = sa.and_(waiting, db.decisions.c.done.is_(False), db.decisions.c.failed.is_(False))
     with world.catalog.transaction() as c:
-        c.execute(sa.update(db.decisions).where(still).values(done=True, outcome="overtaken by a training by hand"))
+        c.execute(sa.update(db.decisions).where(still).values(done=True, outcome="superseded by a manual training"))
 
 
 def perform(world: World, action: Action) -> None:

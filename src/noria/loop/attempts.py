@@ -40,9 +40,9 @@ class AttemptDied(OutsideWorld):
 
     def __init__(self, verb: str) -> None:
         super().__init__(
-            what=f"the process that was to {verb} ended in the middle of it",
+            what=f"the process running {verb!r} ended before it finished",
             where="it was killed, or its machine went down",
-            fix="what was half done counts for nothing; it is tried again",
+            fix="partial results are discarded; it is retried",
         )
 
 

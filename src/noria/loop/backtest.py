@@ -31,9 +31,9 @@ class NoHistory(UserMistake):
     def __init__(self, windows: int, reference: int, least: int) -> None:
         super().__init__(
             what="there is too little history to backtest a monitor",
-            where=f"{windows} windows have rows; {reference} are the reference (at least {least}), and at least "
-            f"{MIN_REFERENCE} more are judged",
-            fix="ingest more history, or take another reference (--reference)",
+            where=f"{windows} windows have rows; {reference} form the reference (at least {least} required), and at least "
+            f"{MIN_REFERENCE} more are needed to evaluate",
+            fix="ingest more history, or choose another reference (--reference)",
         )
 
 
@@ -167,7 +167,7 @@ def read_incidents(path: Path) -> list[Incident]:
 
 def _no_incident(path: Path, line: int, why: str) -> UserMistake:
     return UserMistake(
-        what="this line is no incident",
+        what="this line is not a valid incident",
         where=f"{path}, line {line}: {why}",
         fix="write name,start,end as the header, and times such as 2024-03-01T00:00:00Z",
     )

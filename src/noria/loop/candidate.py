@@ -32,7 +32,7 @@ from noria.release.rollout import units_of
 from noria.training.fit import Fitted, fit_candidate
 
 SAMPLE_ROWS = 32
-UNMEASURED = "Not measured: it takes five windows of outcomes of both kinds. Nothing says that these scores are calibrated probabilities."
+UNMEASURED = "Not measured: it needs five windows with both outcomes. Do not assume that these scores are calibrated probabilities."
 LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "duckdb", "pyarrow")
 
 
@@ -50,7 +50,7 @@ class Candidate:
 def make_candidate(world: World, as_of: datetime, champion: str | None, tell: Tell = silence) -> Candidate:
     """The candidate that training at `as_of` gives, judged against the champion. Made once, then found again."""
     model = world.endpoint.model
-    tell(Progress("train", "joining features and outcomes as they were known"))
+    tell(Progress("train", "joining features and outcomes point-in-time"))
     training_set = build_training_set(world.offline, model.label, world.outcomes, start=world.offline.first(), as_of=as_of)
     with_probe = world.policy.gated or champion is None
     run = run_id(world, training_set, champion if with_probe else None, with_probe)
@@ -181,7 +181,7 @@ def in_reference(period: Period | None, at: NDArray[np.datetime64]) -> NDArray[n
     known = np.asarray((at >= start) & (at < end))
     if not known.any():
         raise UserMistake(
-            what="nothing that can be trained on lies in the reference period",
+            what="the reference period contains no training rows",
             where=f"nr.Monitor(reference=…): {period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC; the training set has "
             f"{len(at):,} rows, the last of {at.max()}",
             fix="give a period whose outcomes are known when the first model is trained, or leave `reference` out",
@@ -282,9 +282,9 @@ target: `{lineage["label"]["table"]}.{lineage["label"]["column"]}` = {lineage["l
 Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(manifest.features)} features:
 {", ".join(manifest.features)}.
 
-## Judged on the holdout
+## Evaluation on the holdout
 
-{figures or "not judged"}
+{figures or "not evaluated"}
 
 {gates or "no gates"}
 
@@ -292,7 +292,7 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 
 {UNMEASURED if calibration is None else calibration.summary}
 
-Judged was a model of the same recipe, trained without the holdout; what is served was trained on everything.
+The evaluated model had the same training configuration but no holdout rows; the served model was trained on all rows.
 """
 
 

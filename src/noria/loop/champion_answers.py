@@ -44,7 +44,7 @@ def champion_answers(world: World, champion: str, rows: pa.Table) -> Answers:
         scores = _logged(world, champion, rows)
         if (~np.isnan(scores)).sum() >= MIN_ROWS:
             return Answers(scores)
-        few = f"the champion {short(champion)} can't be judged: {error.where}, and under {MIN_ROWS} of the rows were answered by it"
+        few = f"the champion {short(champion)} can't be evaluated: {error.where}, and it answered fewer than {MIN_ROWS} of the rows"
         return Answers(np.full(rows.num_rows, np.nan), few)
 
 

@@ -76,7 +76,7 @@ def _same_facts(rows: pa.Table, theirs: pa.Table) -> pa.Array:
     found = [place.get(key, -1) for key in zip(rows.column(KEY).to_pylist(), rows.column(AT).to_pylist(), strict=True)]
     if -1 in found:
         raise OurBug(
-            what="a bundle's own features lack a row",
+            what="the bundle's features are missing a row",
             where=f"key {rows.column(KEY)[found.index(-1)]}",
             fix="please report this with the output of `noria check --json`",
         )

@@ -49,7 +49,7 @@ def reconcile(world: World, now: datetime, carry_out: CarryOut = at_once) -> lis
                 return done
             done.append(action)
     raise OurBug(
-        what="the controller does not come to rest",
+        what="the controller does not converge",
         where=f"endpoint {world.endpoint.name!r} at {now:%Y-%m-%d %H:%M} UTC, last action {done[-1].key}",
         fix="please report this with `noria status --json`",
     )
@@ -96,4 +96,4 @@ def train_now(world: World, clock: Clock, tell: Tell = silence) -> list[Action]:
 def _as_ended(error: BaseException) -> NoriaError:
     if isinstance(error, Exception):
         return as_noria(error)
-    return UserMistake(what="it was stopped", where="by hand", fix="run the same command again")
+    return UserMistake(what="it was interrupted", where="by the user", fix="run the same command again")

@@ -41,7 +41,7 @@ def release_candidate(state: State) -> Iterator[Action]:
     elif state.champion is None:
         yield _action(state, "promote", bundle, "the first model", evidence)
     elif isinstance(state.rollout, Immediate):
-        yield _action(state, "promote", bundle, "this policy releases at once", evidence)
+        yield _action(state, "promote", bundle, "this policy releases immediately", evidence)
     else:
         yield _action(state, "shadow", bundle, "all gates passed", evidence)
 

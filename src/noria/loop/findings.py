@@ -83,8 +83,8 @@ def _performance(reading: PerformanceReading, drift: DriftReading | None, now: d
     metric, since = reading.name, reading.starts[start] if reading.starts else now
     cause = reading.looks_like(inputs_moved=drift is not None and drift.drifting)
     moved = f"{metric} is {reading.recent - reading.baseline:+.3f} from its baseline"
-    summary = f"{moved}; {reading.tolerance.by} is tolerated; it looks like {cause}"
-    fix = "retrain (`noria train`), or look what changed: `noria monitor report`"
+    summary = f"{moved} (tolerance {reading.tolerance.by}); likely cause: {cause}"
+    fix = "retrain (`noria train`), or see what changed: `noria monitor report`"
     yield Finding("performance", metric, since, "page", summary, fix, {**reading.to_dict(), "looks_like": cause}, episode=True)
 
 
@@ -93,7 +93,7 @@ def _ranking(readings: tuple[PerformanceReading, ...], now: datetime) -> Iterato
         lost = reading.ranking_lost
         if lost is not None:
             summary = f"scores rank the newest outcomes far worse than before: AUC {lost[1]:.2f} → {lost[0]:.2f}"
-            fix = "look whether answers and outcomes still belong to each other, and whether the right model answers (`noria explain ID`)"
+            fix = "check that predictions still join to their own outcomes, and that the right model is serving (`noria explain ID`)"
             since = reading.starts[-1] if reading.starts else now
             yield Finding("performance", "ranking", since, "page", summary, fix, {"auc": lost[0], "baseline": lost[1]})
 
@@ -102,20 +102,20 @@ def _expected(reading: ExpectedReading, now: datetime) -> Iterator[Finding]:
     if reading.alarming:
         metric = reading.tolerance.metric
         summary = (
-            f"{metric} is expected to become {reading.expected[-1] + reading.bias:.3f}, from a baseline of {reading.baseline:.3f}, "
-            "by the scores alone: their outcomes have not come yet"
+            f"{metric} is estimated at {reading.expected[-1] + reading.bias:.3f} (baseline {reading.baseline:.3f}) "
+            "from the scores alone: their outcomes have not arrived yet"
         )
-        fix = "look at the inputs (`noria monitor report`) before the outcomes come"
+        fix = "check the inputs (`noria monitor report`) before the outcomes arrive"
         yield Finding(
             "estimated_performance", metric, reading.starts[-RUN] if reading.starts else now, "inform", summary, fix, reading.to_dict()
         )
 
 
 def _repeated(found: Repeated) -> Finding:
-    summary = f"{found.share:.0%} of the predictions ask about the same facts again; {found.usual:.1%} was the most before"
+    summary = f"{found.share:.0%} of the predictions are duplicate requests; the maximum so far was {found.usual:.1%}"
     evidence = {"share": found.share, "usual": found.usual}
     return Finding(
-        "data_quality", "predictions: repeated", found.start, "page", summary, "look at who asks: requests are sent twice", evidence
+        "data_quality", "predictions: repeated", found.start, "page", summary, "check the callers: they send requests twice", evidence
     )
 
 
@@ -123,14 +123,14 @@ def _metric(reading: BusinessMetricReading) -> Iterator[Finding]:
     start = began(reading.evidence, reading.threshold)
     if start is not None:
         name = reading.metric.name
-        summary = f"{name} is {reading.values[-1]:.4g}, where about {reading.expected:.4g} is usual; {reading.metric.by:g} is no matter"
-        fix = "look what else has changed since then: `noria monitor report`"
+        summary = f"{name} is {reading.values[-1]:.4g}; expected about {reading.expected:.4g} (tolerance {reading.metric.by:g})"
+        fix = "see what else has changed since then: `noria monitor report`"
         yield Finding("metric", name, reading.starts[start], "page", summary, fix, reading.to_dict(), episode=True)
 
 
 def _unreleased(bundle: str, since: datetime) -> Finding:
-    summary = f"bundle {short(bundle)} answers, and was never released"
-    fix = "look which server answers, and from where it was started: `noria status`, /status"
+    summary = f"bundle {short(bundle)} is serving but was never released"
+    fix = "find the server that uses it and where it was started from: `noria status`, /status"
     return Finding("data_quality", "predictions: another model", since, "page", summary, fix, {"bundle": bundle})
 
 
@@ -141,16 +141,16 @@ def _shadow(windows: Sequence[Paired]) -> Iterator[Finding]:
         whole = [i for i, window in enumerate(windows) if not window.broken]
         first = windows[whole[-1] + 1 if whole else 0].start
         summary = (
-            f"the challenger scored {last.scored:,} rows and the champion {last.asked:,}: only {last.paired:,} are of the same requests"
+            f"the challenger scored {last.scored:,} rows and the champion {last.asked:,}: only {last.paired:,} belong to the same requests"
         )
-        fix = "its shadow is judged by whole windows alone: look why it does not see them (its errors in /metrics, answers from the cache)"
+        fix = "only complete windows count for the shadow: find out why it misses requests (its errors in /metrics, cached answers)"
         evidence = {"asked": last.asked, "scored": last.scored, "paired": last.paired}
         yield Finding("data_quality", "shadow: other requests", first, "inform", summary, fix, evidence)
 
 
 def _lost(balance: Balance, now: datetime) -> Finding:
-    summary = f"the log lacks rows: {balance.stage} {balance.rows_in:,} answered, {balance.accounted:,} logged"
-    return Finding("data_quality", f"log: {balance.stage}", now, "page", summary, "keep the log as it is, and report it", balance.to_dict())
+    summary = f"the log is missing rows: {balance.stage}: {balance.rows_in:,} answered, {balance.accounted:,} logged"
+    return Finding("data_quality", f"log: {balance.stage}", now, "page", summary, "keep the log as is, and report this", balance.to_dict())
 
 
 def _objective(reading: ObjectiveReading, now: datetime) -> Iterator[Finding]:
@@ -173,7 +173,7 @@ def _drift(world: World, reading: DriftReading | None) -> Iterator[Finding]:
         kind = reading.kind(start, sources, first)
         others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
         far = reading.how_far(start, first)
-        summary = f"{moved.source}: inputs have moved, first of all {first} ({far}){others}; it looks like {article(kind)}"
+        summary = f"{moved.source}: inputs have drifted, led by {first} ({far}){others}; it looks like {article(kind)}"
         evidence = {**reading.to_dict(start), "looks_like": kind}
         severity: Severity = "page" if kind == "upstream fault" else "inform"
         fix = _fix_for(kind, moved.source)
@@ -196,7 +196,7 @@ def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Fi
             "slice": cut,
             "first_row": first,
         }
-        summary += f"; the first in prediction {first['id']}" if first else ""
+        summary += f"; first in prediction {first['id']}" if first else ""
         yield Finding("data_quality", group.subject, since, "page", summary, _fix_for("upstream fault", group.source), evidence)
 
 
@@ -226,8 +226,8 @@ def _skew(world: World, reading: SkewReading | None, now: datetime) -> Iterator[
     if reading is not None and reading.alarming:
         worst = reading.skew.worst if reading.skew is not None else None
         share = "" if worst is None else f"{worst.share:.1%} of {worst.feature} "
-        summary = f"{share}({reading.subject}) were served other than their definition gives"
-        fix = "bring the online store up to date (`noria materialize`), then look at `noria skew`"
+        summary = f"{share}({reading.subject}) were served with values that differ from their definition"
+        fix = "bring the online store up to date (`noria materialize`), then run `noria skew`"
         yield Finding("skew", reading.subject, world.grid.floor(now) - world.grid.tick, "page", summary, fix, reading.to_dict())
 
 
@@ -240,7 +240,7 @@ def _volume(reading: VolumeReading | None, tick: timedelta) -> Iterator[Finding]
             break
         first = unusual.start
     summary = f"{reading.name}: {reading.alarming.summary}"
-    fix = f"look at what fills {reading.name}; what was missed is made good by the next ingestion"
+    fix = f"check what fills {reading.name}; the next ingestion backfills what was missed"
     yield Finding("volume", reading.name, first, "page", summary, fix, reading.to_dict())
 
 
@@ -249,19 +249,19 @@ def _action(world: World) -> Iterator[Finding]:
     trouble = in_trouble(world)
     if trouble is not None:
         action, error = trouble.action, trouble.error
-        summary = f"{action.verb} failed: {error.get('what', 'its process ended')} ({error.get('where', 'in the middle of it')})"
+        summary = f"{action.verb} failed: {error.get('what', 'its process ended')} ({error.get('where', 'before it finished')})"
         evidence = {"decision": action.key, "reason": action.reason, "attempts": trouble.attempts, **error}
-        yield Finding("action", action.verb, action.at, "page", summary, error.get("fix", "it is tried again"), evidence)
+        yield Finding("action", action.verb, action.at, "page", summary, error.get("fix", "it is retried"), evidence)
 
 
 def _blind(subject: str, since: datetime, why: str) -> Finding:
-    fix = "until it is fixed, nothing says that this endpoint is well: see `noria status`"
+    fix = "until this is fixed, the health of this endpoint is unknown: see `noria status`"
     return Finding("no_data", subject, since, "page", f"{subject}: {why}", fix, {"why": why})
 
 
 def _fix_for(kind: str, source: str) -> str:
-    origin = f"the table {source}" if source else "what feeds them"
+    origin = f"the table {source}" if source else "their source"
     return {
-        "upstream fault": f"look at {origin} since then, before anything is retrained on it",
-        "changed relation": f"look whether {origin} means the same as before; if so, retrain (`noria train`)",
-    }.get(kind, "if the world has changed, retrain (`noria train`); `noria monitor report` shows before and after")
+        "upstream fault": f"check {origin} since then, before anything is retrained on it",
+        "changed relation": f"check whether {origin} still means the same; if so, retrain (`noria train`)",
+    }.get(kind, "if the change is real, retrain (`noria train`); `noria monitor report` shows before and after")

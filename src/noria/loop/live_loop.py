@@ -67,9 +67,9 @@ class LoopAtWork(UserMistake):
 
     def __init__(self, holder: str) -> None:
         super().__init__(
-            what="another loop is at work on this project",
+            what="another loop is already running on this project",
             where=f"process {holder or 'unknown'}",
-            fix="let it go on, or stop it; a second `noria loop --forever` stands by until then",
+            fix="let it run, or stop it; a second `noria loop --forever` waits on standby until then",
         )
 
 
@@ -211,7 +211,7 @@ class LiveLoop:
         try:
             beat(self._workspace.root, LOOP, self._clock.now(), self._period, saw, self._workspace.files)
         except OSError as error:
-            logger.error("no sign of life could be given: %s", error)
+            logger.error("the heartbeat could not be written: %s", error)
 
     def _tell(self, done: Round) -> None:
         """Tell people what was found. Stages that failed are findings; so are a watcher that stands still and a channel that is down."""
@@ -227,8 +227,8 @@ class LiveLoop:
             done.sent = tell(catalog, self._project, now)
             down = undelivered(catalog)
             for name, waiting in down.items():
-                summary = f"{name} takes no alerts: {waiting['why']}"
-                fix = "fix the channel; what waits for it is sent in order, and nothing is lost"
+                summary = f"{name} does not accept alerts: {waiting['why']}"
+                fix = "fix the channel; pending alerts are then sent in order, and none is lost"
                 open_finding(catalog, PROJECT, Finding("no_data", f"{CHANNEL}{name}", now, "page", summary, fix, waiting), now, recipients)
             close_findings(catalog, PROJECT, "no_data", [*_causes(done.troubles), *(f"{CHANNEL}{name}" for name in down)], now, recipients)
 
@@ -273,7 +273,7 @@ def watch(project: Project, workspace: Workspace, now: datetime, period: timedel
         signs = [b for b in beats(workspace.root, workspace.files) if b.stage != WATCH]
         served = any(latest_release(catalog, endpoint.name) is not None for endpoint in project.endpoints)
         never = served and not any(b.stage == LOOP for b in signs)
-        stalled = {LOOP: "it has never gone round here; run `noria loop --forever`"} if never else {}
+        stalled = {LOOP: "it has never run here; run `noria loop --forever`"} if never else {}
         stalled |= stalled_stages(signs, now, duration(project.settings.loop.longest))
         _tell_stalled(catalog, stalled, now, recipients, only=[b.stage for b in signs])
         sent = tell(catalog, project, now)
@@ -290,9 +290,7 @@ def stalled_stages(signs: Sequence[Beat], now: datetime, longest: timedelta) -> 
 def _late(signs: Sequence[Beat], now: datetime) -> dict[str, str]:
     """The stages whose sign of life is overdue."""
     return {
-        b.stage: f"its last sign of life was at {b.at:%Y-%m-%d %H:%M:%S} UTC, and one is due every {in_words(b.period)}"
-        for b in signs
-        if b.late(now)
+        b.stage: f"last heartbeat at {b.at:%Y-%m-%d %H:%M:%S} UTC; one is expected every {in_words(b.period)}" for b in signs if b.late(now)
     }
 
 
@@ -302,16 +300,16 @@ def _stuck(signs: Sequence[Beat], now: datetime, longest: timedelta) -> dict[str
     for b in signs:
         doing, since = b.saw.get("doing", WAITING), b.saw.get("since")
         if doing != WAITING and since is not None and now - datetime.fromisoformat(since) > longest:
-            found[b.stage] = f"it has been at {doing} since {since[:16]} UTC, and {in_words(longest)} is the longest it may take"
+            found[b.stage] = f"it has been running {doing} since {since[:16]} UTC; the limit is {in_words(longest)}"
         if b.saw.get("ready", 1) == 0:
-            found[b.stage] = f"none of its {b.saw.get('workers')} workers answers"
+            found[b.stage] = f"none of its {b.saw.get('workers')} workers responds"
     return found
 
 
 def _tell_stalled(catalog: Catalog, stalled: Mapping[str, str], now: datetime, recipients: Recipients, only: Sequence[str]) -> None:
     """Open a finding for every stage that stands still, and close those of stages that live again."""
     for stage, why in stalled.items():
-        fix = f"start it again; if it was stopped on purpose, `noria watch --forget {stage}`"
-        finding = Finding("stalled", stage, now, "page", f"{stage} stands still: {why}", fix, {"why": why})
+        fix = f"restart it; if it was stopped on purpose, run `noria watch --forget {stage}`"
+        finding = Finding("stalled", stage, now, "page", f"{stage} has stalled: {why}", fix, {"why": why})
         open_finding(catalog, PROJECT, finding, now, recipients)
     close_findings(catalog, PROJECT, "stalled", list(stalled), now, recipients, of=only)

@@ -144,12 +144,12 @@ def healths(monitors: Monitors) -> list[tuple[str, Health]]:
     found += [(f"metric: {r.metric.name}", r.health) for r in monitors.metrics]
     found += [(f"objective: {r.objective.name}", r.health) for r in monitors.objectives]
     found += [(f"table: {r.name}", r.health) for r in monitors.table_volumes]
-    found += [(f"log: {b.stage}", Unhealthy("rows that were answered are not in the log")) for b in monitors.lost]
+    found += [(f"log: {b.stage}", Unhealthy("answered rows are missing from the log")) for b in monitors.lost]
     if monitors.shadow:
         last = monitors.shadow[-1]
         judged = {"rows": last.asked, "paired": last.paired}
-        found.append(("shadow", Unhealthy(f"only {last.share:.0%} of its requests are the champion's") if last.broken else Healthy(judged)))
-    found += [("released bundles", Unhealthy(f"bundle {short(b)} answers, and was never released")) for b in monitors.unreleased_bundles]
+        found.append(("shadow", Unhealthy(f"only {last.share:.0%} of its requests match the champion") if last.broken else Healthy(judged)))
+    found += [("released bundles", Unhealthy(f"bundle {short(b)} is serving but was never released")) for b in monitors.unreleased_bundles]
     return found + [(b.subject, Unknown(b.why)) for b in monitors.blind]
 
 
@@ -159,7 +159,7 @@ def _health_of_slices(slices: Sequence[PerformanceReading]) -> Health:
         return Unhealthy(f"worse than the baseline: {', '.join(worse)}")
     judged = [r for r in slices if isinstance(r.health, Healthy)]
     if not judged:
-        return Unknown("no slice has had enough rows with outcomes, in the baseline and since")
+        return Unknown("no slice has enough rows with outcomes, both in the baseline and since")
     return Healthy({"slices": len(judged), "not judged": len(slices) - len(judged)})
 
 
@@ -290,14 +290,14 @@ def _objectives(world: World, traffic: Sequence[Traffic]) -> list[ObjectiveReadi
     late = Objective(
         "latency",
         1 - IN_TIME,
-        f"answers come later than {slo.p99_ms:g} ms",
-        "look at the stages in /metrics; more workers, or a smaller model",
+        f"answers take longer than {slo.p99_ms:g} ms",
+        "check the stage latencies in /metrics; add workers, or use a smaller model",
     )
     lost = Objective(
         "errors",
         slo.errors,
-        "rows have no answer, or a fallback's,",
-        "look at the errors by code in /metrics, and at the server's log: they say which part fails",
+        "rows have no answer, or only a fallback's",
+        "check the errors by code in /metrics, and the server's log, for the part that fails",
     )
     found = [read_objective(late, [Missed(t.start, t.slow, t.rows) for t in traffic])]
     found.append(read_objective(lost, [_unanswered(t, logged) for t in traffic]))
@@ -305,8 +305,8 @@ def _objectives(world: World, traffic: Sequence[Traffic]) -> list[ObjectiveReadi
         old = Objective(
             f"freshness of {table}",
             1 - IN_TIME,
-            f"answers are given while the newest row of {table} is older than {in_words(duration(span))}",
-            f"look at what fills {table}; what was missed is made good by the next ingestion",
+            f"answers are served while the newest row of {table} is older than {in_words(duration(span))}",
+            f"check what fills {table}; the next ingestion backfills what was missed",
         )
         found.append(read_objective(old, [Missed(t.start, t.stale[table], t.rows) for t in traffic if table in t.stale]))
     return found
@@ -358,17 +358,15 @@ def _blind(world: World, now: datetime) -> list[Blind]:
     found = []
     if rows and rows[0].rows == 0:
         silent = next((i for i, r in enumerate(rows) if r.rows), len(rows))
-        found.append(
-            Blind(PREDICTIONS, from_epoch(rows[silent - 1].start), "no prediction was logged: nothing of the inputs can be judged")
-        )
+        found.append(Blind(PREDICTIONS, from_epoch(rows[silent - 1].start), "no predictions were logged: the inputs can't be evaluated"))
     overdue = since_epoch(now - world.endpoint.model.label.maturity - 3 * world.grid.tick)
     lost = [r.start for r in rows if r.performance is None and r.rows and r.start < overdue]
     if lost:
-        found.append(Blind("due windows", from_epoch(min(lost)), f"{len(lost)} windows are due and can't be judged: their log is gone"))
+        found.append(Blind("due windows", from_epoch(min(lost)), f"{len(lost)} windows are due and can't be evaluated: their log is gone"))
     matured = [(r.start, json.loads(r.performance)) for r in rows if r.performance is not None and r.rows]
     dark = next((i for i, (_, p) in enumerate(matured) if p["rows"] >= MIN_KNOWN * (p["rows"] + p["missing"])), len(matured))
     if dark >= DARK:
         share = matured[0][1]["rows"] / max(matured[0][1]["rows"] + matured[0][1]["missing"], 1)
-        why = f"only {share:.0%} of the outcomes that are due have come: performance can't be judged"
+        why = f"only {share:.0%} of the due outcomes have arrived: performance can't be evaluated"
         found.append(Blind("outcomes", from_epoch(matured[dark - 1][0]), why))
     return found

@@ -57,7 +57,7 @@ def refused_shadow(world: World, release: Release) -> CannotShadow | None:
     windows = [w for w in shadow_windows(world, release.challenger, release.challenger_since) if w.asked]
     if windows and not any(w.paired for w in windows):
         asked = sum(w.asked for w in windows)
-        return CannotShadow(release.challenger, missing, f"none of {asked:,} logged requests names a fact of the spine by its key")
+        return CannotShadow(release.challenger, missing, f"none of {asked:,} logged requests has the key of a row of the spine")
     return None
 
 

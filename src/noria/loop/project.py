@@ -44,7 +44,7 @@ class ProjectFailed(UserMistake):
         super().__init__(
             what=f"the project's module raised {type(error).__name__}: {error}",
             where=f"{path}{line}",
-            fix="correct the module; `noria check` tries it without doing anything",
+            fix="fix the module; `noria check` loads it without side effects",
         )
 
 
@@ -72,9 +72,9 @@ class DeclaredTwice(UserMistake):
         self.kind, self.name = kind, name
         differing = [f.name for f in fields(first) if f.compare and getattr(first, f.name) != getattr(second, f.name)]
         super().__init__(
-            what=f"the {kind} {name!r} is declared twice, with another {' and '.join(differing)} the second time",
-            where="the project's module; what is declared counts, whether a variable holds it or not",
-            fix="keep one of them, or give one another name",
+            what=f"the {kind} {name!r} is declared twice, with a different {' and '.join(differing)} the second time",
+            where="the project's module; a declaration counts even if no variable holds it",
+            fix="keep one of them, or rename one",
         )
 
 
@@ -190,9 +190,9 @@ def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
     for name in monitor.slices:
         if name not in features:
             raise UserMistake(
-                what=f"{name!r} is no feature of {monitor.endpoint.name}{nearest(name, features)}",
+                what=f"{monitor.endpoint.name} has no feature {name!r}{nearest(name, features)}",
                 where="nr.Monitor(slices=…)",
-                fix="name features of few values: what is logged with a prediction is what its slices can be cut by",
+                fix="name low-cardinality features: slices are cut by the features that are logged with a prediction",
             )
 
 
@@ -216,7 +216,7 @@ def _import(folder: Path, module: str) -> Any:
     path = folder / f"{module.replace('.', '/')}.py"
     if not path.is_file():
         raise UserMistake(
-            what=f"the project's module {module!r} is not there",
+            what=f"the project's module {module!r} was not found",
             where=f"looked for {path}",
             fix="correct `module` in noria.toml",
         )

@@ -14,7 +14,7 @@ from noria.release.rollout import Immediate, Rollout, ShadowVerdict
 
 Verb = Literal["train", "shadow", "promote", "refuse"]
 
-BY_HAND = "asked for by hand"  # the reason of an action that a person asked for
+BY_HAND = "requested manually"  # the reason of an action that a person asked for
 
 
 @dataclass(frozen=True)

@@ -48,13 +48,13 @@ class TrainingDied(OutsideWorld):
     code = "NR-411"
 
     def __init__(self, status: int, output: Path) -> None:
-        how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"left with exit code {status}"
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with code {status}"
         hint = "; the machine may have run out of memory" if -status == signal.SIGKILL else ""
         last = output.read_text(errors="replace").strip()[-TOLD:] if output.is_file() else ""
         super().__init__(
             what=f"the training {how}{hint}",
             where=f"{output}{': ' if last else ''}{last}",
-            fix="look at what the trainer does; `training_memory_gb` in [loop] bounds what it may take",
+            fix="check the trainer; `training_memory_gb` in [loop] limits its memory",
         )
 
 
@@ -65,9 +65,9 @@ class TrainingTooLong(OutsideWorld):
 
     def __init__(self, limit: timedelta) -> None:
         super().__init__(
-            what=f"the training took longer than {in_words(limit)}, and was ended",
+            what=f"the training took longer than {in_words(limit)} and was stopped",
             where="training_limit in [loop] of noria.toml",
-            fix="look whether the trainer hangs; if it needs the time, raise the limit",
+            fix="check whether the trainer hangs; if it needs more time, raise the limit",
         )
 
 
@@ -79,7 +79,7 @@ class TrainingAtWork(UserMistake):
 
     def __init__(self, endpoint: str, holder: str) -> None:
         super().__init__(
-            what=f"a training for {endpoint!r} is at work already",
+            what=f"a training for {endpoint!r} is already running",
             where=f"process {holder or 'unknown'}",
             fix="wait for it to end, or stop it",
         )

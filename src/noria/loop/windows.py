@@ -40,9 +40,9 @@ class ClockWentBack(OutsideWorld):
 
     def __init__(self, now: datetime, measured: datetime) -> None:
         super().__init__(
-            what="the clock has gone back",
+            what="the system clock has gone backwards",
             where=f"it says {now:%Y-%m-%d %H:%M} UTC, and windows up to {measured:%Y-%m-%d %H:%M} UTC were already observed",
-            fix="set this machine's clock; nothing was observed or decided",
+            fix="correct this machine's clock; nothing was observed or decided",
         )
 
 

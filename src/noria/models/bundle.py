@@ -56,7 +56,7 @@ class DamagedBundle(UserMistake):
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         super().__init__(
-            what=f"bundle {short(path.name)} is damaged: {reason}",
+            what=f"bundle {short(path.name)} is corrupted: {reason}",
             where=str(path),
             fix="restore it from a backup, or train again; it was not loaded",
         )
@@ -101,7 +101,7 @@ def open_bundle(path: Path, files: Files) -> Bundle:
     except OSError as error:
         raise DamagedBundle(path, f"there is no {MANIFEST}") from error
     if digest(text) != path.name:
-        raise DamagedBundle(path, f"{MANIFEST} does not have the hash that names the bundle")
+        raise DamagedBundle(path, f"{MANIFEST} does not match the bundle's hash")
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
     except msgspec.DecodeError as error:

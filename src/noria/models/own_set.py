@@ -24,7 +24,7 @@ def own_set(
     definitions = definitions_of(bundle.manifest)
     if definitions is None:
         missing = [name for name in bundle.features if name not in current.features]
-        fix = "it was sealed without definitions, and the project's are others now: train again, or put the definitions back"
+        fix = "it was sealed without definitions, and the project's have changed since: train again, or restore them"
         raise SignatureMismatch(bundle=bundle.id, missing=missing or bundle.features, available=current.features, fix=fix)
     known = [*tables, *current.tables]
     return opened(

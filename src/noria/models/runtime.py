@@ -31,7 +31,7 @@ class OnnxModel:
         except Exception as error:  # the library's own exceptions share no narrower base; re-raised with its words
             raise UnloadableModel(str(error)) from error
         if len(self._session.get_inputs()) != 1:
-            raise UnloadableModel(f"it has {len(self._session.get_inputs())} inputs; one, of shape [rows, features], is wanted")
+            raise UnloadableModel(f"it has {len(self._session.get_inputs())} inputs; one, of shape [rows, features], is expected")
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[-1].name
 
@@ -55,9 +55,9 @@ class OnnxModel:
         try:
             scores = np.asarray(scores, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise ModelFailed(f"it answers with what are no numbers: {error}") from error
+            raise ModelFailed(f"it returns values that are not numbers: {error}") from error
         if scores.ndim > 2 or scores.shape[:1] != features.shape[:1]:
-            raise ModelFailed(f"it answers {scores.shape} to {len(features)} rows")
+            raise ModelFailed(f"it returns shape {scores.shape} for {len(features)} rows")
         return scores
 
 
@@ -69,7 +69,7 @@ class ModelFailed(OutsideWorld):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            what="the model gave no answer",
+            what="the model returned no result",
             where=reason.strip().splitlines()[0] if reason.strip() else "no reason was given",
             fix="send the row again; if it fails again, the model can't answer it",
         )

@@ -44,9 +44,9 @@ class BusinessMetric:
     def __post_init__(self) -> None:
         if not self.by > 0:
             raise UserMistake(
-                what=f"the metric {self.name!r} may not move at all",
+                what=f"the metric {self.name!r} has no tolerance above 0",
                 where=f"by={self.by}",
-                fix="give by: how far it may move before it matters, in its own units",
+                fix="set by: the smallest change that matters, in the metric's own units",
             )
 
     @property
@@ -69,9 +69,9 @@ class BusinessMetric:
             return None if value is None or not np.isfinite(float(value)) else float(value)
         except (duckdb.Error, ValueError, TypeError, AttributeError) as error:
             raise UserMistake(
-                what=f"the metric {self.name!r} gives no number",
+                what=f"the metric {self.name!r} does not return a number",
                 where=str(error).splitlines()[0],
-                fix="write a query with one row and one column over predictions and outcomes",
+                fix="write a query over predictions and outcomes that returns one row and one column",
             ) from error
 
 
@@ -96,11 +96,11 @@ class BusinessMetricReading:
         if not len(self.values):
             return Unknown("no window yet")
         if np.isnan(self.values[-1]):
-            return Unknown("it could not be drawn from the newest window")
+            return Unknown("it could not be computed for the newest window")
         if not self.judged:
-            return Unknown(f"{len(self.values)} windows; {MIN_PAST}, or two weeks, are needed to know how it varies by itself")
+            return Unknown(f"{len(self.values)} windows; {MIN_PAST}, or two weeks, are needed to learn its usual variation")
         if self.alarming:
-            return Unhealthy(f"{self.metric.name} is {self.values[-1]:.4g}, where about {self.expected:.4g} is usual")
+            return Unhealthy(f"{self.metric.name} is {self.values[-1]:.4g}; expected about {self.expected:.4g}")
         return Healthy({"windows": len(self.values), self.metric.name: float(self.values[-1])})
 
     def to_dict(self) -> dict[str, Any]:

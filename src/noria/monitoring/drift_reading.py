@@ -29,11 +29,11 @@ MOVED = 2.0  # of a score, from which a column stands out
 RELATIONS = ("relation", "residual")
 FAULTS = {
     "null_share": "nulls",
-    "repeats": "values that stand still",
-    "outside": "values that never were or can't be",
-    "mean_rank": "a step of all values",
-    "spread": "a spread that has changed at once",
-    "slices": "values that have moved in one slice of the rows",
+    "repeats": "frozen (repeated) values",
+    "outside": "unseen or out-of-range values",
+    "mean_rank": "a level shift of all values",
+    "spread": "a sudden change of spread",
+    "slices": "a shift in one slice of the rows",
 }
 VALUE_FAULTS = ("repeats", "outside", "mean_rank", "spread", "slices")  # which change what values are like, too
 SHARES_OF_ROWS = ("null_share", "repeats", "outside")  # what the figure of a fault is; of the others it is an effect
@@ -259,7 +259,7 @@ class DriftReading:
     def how_far(self, window: int, name: str) -> str:
         """How far a column's mean has moved at a window, in words: what drifts may be its spread, its tails or its relations alone."""
         shift = self.shift[window, self.columns.index(name)]
-        return f"{shift:+.2f} in ranks" if abs(shift) >= MIN_SHIFT else "not in its mean"
+        return f"{shift:+.2f} in mean rank" if abs(shift) >= MIN_SHIFT else "same mean"
 
     def kind(self, window: int, source_of: Mapping[str, str], name: str) -> Kind:
         """What it looks like, from which columns moved, when, and where they come from (column → source)."""
@@ -300,17 +300,17 @@ class DriftReading:
     @property
     def health(self) -> Health:
         if self.learning:
-            return Unknown(f"the reference has under {MIN_REFERENCE} windows, or under two weeks, to learn its spread from")
+            return Unknown(f"the reference has fewer than {MIN_REFERENCE} windows, or under two weeks, from which to learn its spread")
         if self.unjudged:
             return Unknown(
-                f"the newest {self.unjudged} windows have rows that the reference can't judge: other columns, or nothing kept of them"
+                f"the newest {self.unjudged} windows can't be compared with the reference: other columns, or no statistics kept of them"
             )
         if len(self.pooled) == 0:
             return Unknown("no window of traffic to compare yet")
         if faults := self.faults_of(len(self.pooled) - 1):
             return Unhealthy("; ".join(f"{fault.column} has {fault.summary}" for fault in faults[:5]))
         if began(self.pooled, self.threshold) is not None:  # until it is over: an open finding and a monitor that is well don't go together
-            return Unhealthy(f"inputs have moved; most of all {self.leading(-1)[0][0]}")
+            return Unhealthy(f"inputs have drifted, {self.leading(-1)[0][0]} most")
         return Healthy({"windows": len(self.pooled), "evidence": float(self.pooled[-1]), "threshold": self.threshold})
 
     def to_dict(self, window: int) -> dict[str, Any]:

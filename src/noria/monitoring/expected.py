@@ -94,13 +94,13 @@ class ExpectedReading:
     @property
     def health(self) -> Health:
         if not len(self.expected):
-            return Unknown("no window to expect anything of yet")
+            return Unknown("no window to estimate performance for yet")
         if self.covered is None:
-            return Unknown(f"under {MIN_MATURED} windows have shown whether what is expected comes true")
+            return Unknown(f"fewer than {MIN_MATURED} windows have outcomes to check the estimates against")
         if not self.reliable:
-            return Unknown(f"what was expected came true in {self.covered:.0%} of the last windows: it is not relied on")
+            return Unknown(f"the estimates held in only {self.covered:.0%} of the last windows: they are not used")
         if self.alarming:
-            return Unhealthy(f"{self.tolerance.metric} is expected to become {self.expected[-1] + self.bias:.3f}")
+            return Unhealthy(f"{self.tolerance.metric} is estimated at {self.expected[-1] + self.bias:.3f}")
         return Healthy({"windows": len(self.expected), "covered": self.covered, "expected": float(self.expected[-1] + self.bias)})
 
     def to_dict(self) -> dict[str, Any]:

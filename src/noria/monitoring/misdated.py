@@ -32,7 +32,7 @@ class Misdated:
     def summary(self) -> str:
         oldest, newest = written(self.oldest), written(self.newest)
         times = f"at {oldest}" if oldest == newest else f"from {oldest} to {newest}"
-        them, first = ("row lies", "in") if self.rows == 1 else ("rows lie", "the first in")
+        them, first = ("row is dated", "in") if self.rows == 1 else ("rows are dated", "first in")
         return f"{self.rows:,} {them} far from the rest, {times} UTC, {first} row {self.first_row:,}"
 
 

@@ -53,7 +53,7 @@ class Tolerance:
         known = [CALIBRATION, AUC, *ROW_LOSSES]
         if self.metric not in known:
             raise UserMistake(
-                what=f"{self.metric!r} can't be watched{nearest(self.metric, known)}",
+                what=f"{self.metric!r} can't be monitored{nearest(self.metric, known)}",
                 where="nr.Tolerance",
                 fix="use one of " + ", ".join(known),
             )
@@ -86,7 +86,7 @@ class Monitor:
     def __post_init__(self) -> None:
         if not (self.false_alarms_per_year > 0 and self.sensitivity >= 1):
             raise UserMistake(
-                what="a monitor without a budget of false alarms, or less careful than its budget asks",
+                what="the false-alarm budget or the sensitivity is out of range",
                 where=f"false_alarms_per_year={self.false_alarms_per_year}, sensitivity={self.sensitivity}",
                 fix="give false_alarms_per_year above 0, and a sensitivity of at least 1",
             )
@@ -100,12 +100,12 @@ class Monitor:
         if self.reference is None:
             return None
         if isinstance(self.reference, str) or len(self.reference) != 2:
-            raise self._no_period("a reference period has two moments")
+            raise self._no_period("a reference period needs a start and an end")
         start, end = (moment(each) if isinstance(each, str) else require_utc(each) for each in self.reference)
         return Period(start, end)
 
     def _no_period(self, what: str) -> UserMistake:
-        fix = "give its beginning and its end: what comes from the one on and before the other is the reference"
+        fix = "give (start, end): rows from the start on and before the end are the reference"
         return UserMistake(what=what, where=f"nr.Monitor(reference={self.reference!r}) of {self.endpoint.name}", fix=fix)
 
     @property

@@ -90,15 +90,13 @@ class PerformanceReading:
             error = float(np.sqrt(recent.var(ddof=1) / len(recent) + before.var(ddof=1) / len(before)))
             drop = float(before.mean() - recent.mean())
             if drop > max(MIN_DROP, 2 * error):
-                return (
-                    f"a changed relation between inputs and outcome (scores rank them worse: AUC {before.mean():.2f} → {recent.mean():.2f})"
-                )
+                return f"a changed relation between inputs and outcome (scores rank worse: AUC {before.mean():.2f} → {recent.mean():.2f})"
         gap = self.gaps[-RECENT:]
         apart = float(gap.mean()) if len(gap) else 0.0
         if not inputs_moved and len(gap) > 2 and abs(apart) > 2 * float(gap.std(ddof=1)) / np.sqrt(len(gap)):
             how = "more" if apart > 0 else "less"
-            return f"shifted labels (outcomes are {how} frequent by {abs(apart):.0%} of the rows, at the same scores)"
-        return "inputs that have moved" if inputs_moved else "no one cause that the windows tell apart"
+            return f"label shift (outcomes are {how} frequent by {abs(apart):.0%} of the rows, at the same scores)"
+        return "input drift" if inputs_moved else "undetermined"
 
     @property
     def ranking_lost(self) -> tuple[float, float] | None:
@@ -115,9 +113,9 @@ class PerformanceReading:
     @property
     def health(self) -> Health:
         if len(self.values) == 0:
-            return Unknown(f"no window with outcomes yet to judge {self.tolerance.metric} by")
+            return Unknown(f"no window with outcomes yet to compute {self.tolerance.metric} on")
         if not self.scored:
-            return Unknown(f"under {MIN_PAST} windows, in the baseline or since, to know how {self.tolerance.metric} varies by itself")
+            return Unknown(f"fewer than {MIN_PAST} windows, in the baseline or since, to learn how {self.tolerance.metric} varies")
         if self.alarming:
             return Unhealthy(f"{self.tolerance.metric} is {self.recent - self.baseline:+.3f} from its baseline")
         return Healthy({"windows": len(self.values), "evidence": float(self.evidence[-1]), "threshold": self.threshold})

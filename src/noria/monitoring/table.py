@@ -139,10 +139,10 @@ class TableReading:
         first, reading = moved.columns[0], self.drift
         kind = reading.kind(moved.start, {}, first)
         more = f", then {', '.join(moved.columns[1:4])}" if len(moved.columns) > 1 else ""
-        summary = f"first of all {first} has moved ({reading.how_far(moved.start, first)}){more}; it looks like {article(kind)}"
+        summary = f"{first} has drifted ({reading.how_far(moved.start, first)}){more}; it looks like {article(kind)}"
         evidence = {"columns": list(moved.columns), "looks_like": kind, "over": self._over(moved.end - 1)}
         since = reading.since(moved)
-        return Finding("drift", moved.subject, since, "inform", summary, "look what has changed since then", evidence)
+        return Finding("drift", moved.subject, since, "inform", summary, "check what has changed since then", evidence)
 
     def _faults(self) -> Iterator[Finding]:
         """Each once, as it was in the window in which it was first seen. Rows that come again have values that come again."""
@@ -158,9 +158,9 @@ class TableReading:
         cut = self.profile.slice_that_moved(values, column) if group.statistic == "slices" else None
         row = None if cut else self.profile.first_bad(values, column, group.statistic)
         number = None if row is None else self._table.row_of(start, row)
-        where = f" ({cut[0]}={self._value(*cut)})" if cut else "" if number is None else f", the first in row {number:,}"
+        where = f" ({cut[0]}={self._value(*cut)})" if cut else "" if number is None else f", first in row {number:,}"
         evidence = {"columns": group.columns, "statistic": group.statistic, "share": group.faults[0].share, "first_row": number}
-        summary, fix = self._by_source(group).summary(where), f"look at what fills {self.name} since then"
+        summary, fix = self._by_source(group).summary(where), f"check what fills {self.name} since then"
         return Finding(
             "data_quality", group.subject, start, "page", summary, fix, {**evidence, "over": self._over(last, group.faults[0].share)}
         )
@@ -189,7 +189,7 @@ class TableReading:
             at += len(run)
             over = None if run[-1].start == self.volume.newest else (run[-1].start + self.every).isoformat()
             evidence = {"rows": run[0].rows, "expected": round(run[0].expected, 1), "over": over}
-            fix = f"look at what fills {self.name}"
+            fix = f"check what fills {self.name}"
             yield Finding("volume", self.name, run[0].start, "page", f"{self.name}: {run[0].summary}", fix, evidence)
 
 
@@ -232,9 +232,9 @@ def judge_table(
     least = cut.calendar.least(MIN_REFERENCE)
     if reference < least or len(cut.starts) <= reference:
         raise NotJudged(
-            what=f"{len(cut.starts)} windows of {length(span)} are too few to learn from {reference}, and judge the others",
+            what=f"{len(cut.starts)} windows of {length(span)} are too few for a reference of {reference} and at least one to evaluate",
             where=f"{name}, {cut.oldest:%Y-%m-%d %H:%M} to {cut.newest:%Y-%m-%d %H:%M} UTC",
-            fix=f"learn from at least {least} windows, and leave some to judge: a shorter `every`, or more of a past",
+            fix=f"learn from at least {least} windows, and leave some to evaluate: use a shorter `every`, or more history",
         )
     known, projections, left_out = _learn(cut, reference, leave_out)
     drift = _drift(cut, known, projections, reference, false_alarms_per_year, rolling=rolling)
@@ -249,7 +249,7 @@ def _as_arrow(rows: pa.Table | Any, name: str) -> pa.Table:
         rows = rows if isinstance(rows, pa.Table) else pa.table(rows)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise NotJudged(
-            what=f"a {type(rows).__name__} is no table: {str(error).splitlines()[0]}",
+            what=f"a {type(rows).__name__} can't be read as a table: {str(error).splitlines()[0]}",
             where=name,
             fix="give an Arrow table, or a data frame",
         ) from error
@@ -260,13 +260,13 @@ def _as_arrow(rows: pa.Table | Any, name: str) -> pa.Table:
 def _check_names(names: Sequence[str], name: str) -> None:
     twice = [each for each, count in Counter(names).items() if count > 1]
     if twice:
-        raise NotJudged(what=f"several columns are named {twice[0]!r}", where=name, fix="give each column a name of its own")
+        raise NotJudged(what=f"several columns are named {twice[0]!r}", where=name, fix="give each column a unique name")
 
 
 def _check(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequence[str], name: str) -> None:
     if not 0 < budget < math.inf or not (span > 0 if isinstance(span, int) else span > timedelta()):
         raise NotJudged(
-            what="a window of no length, or no budget",
+            what="the window length or the false-alarm budget is out of range",
             where=f"every={length(span)}, false_alarms_per_year={budget}",
             fix="give both above 0",
         )
@@ -323,13 +323,13 @@ def _profile(cut: WindowedTable, projections: Projections, windows: list[int]) -
     if len(starts) < least:
         raise NotJudged(
             what=f"only {len(starts)} windows of the reference have rows to learn from",
-            where=f"of {len(windows)} from {starts_from} on that were looked at; where there are texts or embeddings, that is two of three",
+            where=f"of {len(windows)} from {starts_from} on that were used; with text or embedding columns, two of three are used",
             fix=f"learn from more windows, so that at least {least} have rows",
         )
     values = list(_projected(cut, projections, starts))
     numbers = np.array([cut.calendar.number(start) for start in starts], np.int64)
     names = (*(name for each in projections.values() for p in each for name in p.names), REPEATED)
-    _check_names(names, "the numbers that columns become")
+    _check_names(names, "the features derived from the columns")
     return profile(names, np.concatenate(values), np.repeat(numbers, [len(v) for v in values]))
 
 

@@ -92,13 +92,13 @@ class ObjectiveReading:
 
     @property
     def summary(self) -> str:
-        often = f"{self.burns[1]:.1f} times as often as the {self.objective.may_miss:.3g} that the objective allows"
+        often = f"{self.burns[1]:.1f} times as often as the objective allows ({self.objective.may_miss:.3g})"
         return f"{self.objective.broken} {often}"
 
     @property
     def health(self) -> Health:
         if not self.windows:
-            return Unknown("no answer was given yet")
+            return Unknown("no request was answered yet")
         if self.alarming:
             return Unhealthy(self.summary)
         if self.unknown is not None:
@@ -132,5 +132,5 @@ def read_objective(objective: Objective, windows: Sequence[Missed]) -> Objective
 
 def _unknown(newest: Missed) -> str | None:
     if newest.bad is None:
-        return "how often it was missed in the newest window can't be read"
-    return None if newest.rows else "nobody asked in the newest window"
+        return "the newest window does not say how often it was missed"
+    return None if newest.rows else "no requests in the newest window"

@@ -36,9 +36,9 @@ class Unusual:
     @property
     def summary(self) -> str:
         if self.rows == 0:
-            return f"no rows came, where there usually are about {self.expected:,.0f}"
+            return f"no rows arrived; expected about {self.expected:,.0f}"
         how = "only " if self.rows < self.expected else ""
-        return f"{how}{self.rows:,} rows came, where there usually are about {self.expected:,.0f}"
+        return f"{how}{self.rows:,} rows arrived; expected about {self.expected:,.0f}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class VolumeReading:
     @property
     def health(self) -> Health:
         if not self.judged:
-            return Unknown(f"{self.windows} windows of {self.name}: {MIN_PAST}, or two weeks, are needed to know how many rows are usual")
+            return Unknown(f"{self.windows} windows of {self.name}: {MIN_PAST}, or two weeks, are needed to learn how many rows are usual")
         if self.alarming is not None:
             return Unhealthy(f"{self.name}: {self.alarming.summary}")
         return Healthy({"windows": self.windows, "rows": self.last})

@@ -125,18 +125,18 @@ def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime 
         raise NotJudged(
             what=f"there is no column {time!r}{nearest(time, rows.column_names)}",
             where=name,
-            fix="name the column of times by which windows are cut",
+            fix="name the timestamp column that assigns rows to windows",
         )
     kind = rows.schema.field(time).type
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
         raise NotJudged(
-            what=f"{time!r} is no column of times, but of {kind}", where=name, fix="name another column, or cast it to a timestamp"
+            what=f"column {time!r} is {kind}, not a timestamp", where=name, fix="name another column, or cast it to a timestamp"
         )
     us, timed = _microseconds(rows.column(time))
     order = timed[np.argsort(us, kind="stable")]
     us = np.sort(us)
     if not len(order):
-        raise NotJudged(what="no row has a time", where=f"{name}, column {time!r}", fix="give it rows")
+        raise NotJudged(what="no row has a timestamp", where=f"{name}, column {time!r}", fix="give it rows with timestamps")
     kept = body(us, None if isinstance(span, int) else microseconds(span))
     misdated = outside(kept, us, order + 1)
     if not are_few(kept, us):
@@ -204,7 +204,7 @@ def _by_time(us: NDArray[np.int64], span: timedelta, until: datetime | None, nam
         raise NotJudged(
             what=f"{end - first:,} windows of {in_words(span)}",
             where=f"{name}, {written(us[0])} to {written(us[-1])} UTC",
-            fix=f"at most {MAX_WINDOWS:,} are looked at, with rows or without: cut it into longer ones (`every`{_coarser(us)}), "
+            fix=f"at most {MAX_WINDOWS:,} are allowed, empty ones included: use longer windows (`every`{_coarser(us)}), "
             "or leave older rows out",
         )
     edges = np.arange(first, max(end, first + 1) + 1) * width

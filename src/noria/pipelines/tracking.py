@@ -32,9 +32,9 @@ class TrackingBusy(OutsideWorld):
 
     def __init__(self, database: Path, holder: str) -> None:
         super().__init__(
-            what="the database of runs can't be opened",
-            where=f"process {holder or 'unknown'} has been making {database} for over {PATIENCE_SECONDS:.0f} s",
-            fix="look whether that process hangs, and end it; the training is tried again",
+            what="the run database can't be opened",
+            where=f"process {holder or 'unknown'} has been creating {database} for over {PATIENCE_SECONDS:.0f} s",
+            fix="check whether that process hangs, and stop it; the training is retried",
         )
 
 

@@ -211,7 +211,7 @@ def unjudged(projections: dict[str, list[Projection]]) -> dict[str, str]:
         if isinstance(each[0], Presence):
             found[name] = f"looks like {each[0].looks_like}: only its nulls are watched"
         elif all(isinstance(p, TextShape) for p in each):
-            found[name] = f"looks like {IDENTIFIER}: only its nulls, and how it is written, are watched"
+            found[name] = f"looks like {IDENTIFIER}: only its nulls and its format are watched"
     return found
 
 

@@ -60,7 +60,7 @@ class NumberSummary:
 
     def merge(self, other: NumberSummary) -> NumberSummary:
         if not np.array_equal(self.edges, other.edges):
-            raise OurBug(what="two summaries have different bins", where="NumberSummary.merge", fix="summarise both by one reference")
+            raise OurBug(what="two summaries have different bins", where="NumberSummary.merge", fix="summarize both by one reference")
         one, two = self.there, other.there
         total = max(one + two, 1)
         apart = other.mean - self.mean

@@ -33,7 +33,7 @@ class SLO:
         spans = [duration(span) for span in self.freshness.values()]
         if not (self.p99_ms > 0 and 0 < self.errors < 1 and all(span > timedelta() for span in spans)):
             raise UserMistake(
-                what="an objective that promises nothing, or more than can be kept",
+                what="a service-level objective is out of range",
                 where=f"nr.SLO(p99_ms={self.p99_ms:g}, errors={self.errors:g}, freshness={dict(self.freshness)})",
                 fix="give p99_ms above 0, errors between 0 and 1, and spans of time above 0",
             )
@@ -60,14 +60,14 @@ class Endpoint:
         for name in self.slo.freshness:
             if name not in tables:
                 raise UserMistake(
-                    what=f"{name!r} is no table that {self.name} lives on{nearest(name, tables)}",
+                    what=f"{self.name} reads no table {name!r}{nearest(name, tables)}",
                     where="nr.SLO(freshness=…)",
                     fix=f"name some of {', '.join(tables)}",
                 )
         for part in self._fallbacks:
             if not (part == PREVIOUS or (isinstance(part, int | float) and math.isfinite(part))):
                 raise UserMistake(
-                    what=f"{part!r} is no fallback",
+                    what=f"{part!r} is not a valid fallback",
                     where=f"endpoint {self.name!r}",
                     fix='use "previous", a number, or both: ("previous", 0.2)',
                 )

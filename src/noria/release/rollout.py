@@ -112,8 +112,8 @@ def judge_shadow(
     interval = paired_sequence(gains, before, alpha=plan.alpha, planned=planned)
     if interval is None:
         if waited_out:
-            return ShadowVerdict("refuse", "no outcome arrived to compare by", None)
-        return ShadowVerdict("wait", "no outcome to compare by yet", None)
+            return ShadowVerdict("refuse", "no outcomes arrived to compare on", None)
+        return ShadowVerdict("wait", "no outcomes to compare on yet", None)
     found = f"gain {interval.mean:+.4f} in [{interval.lower:+.4f}, {interval.upper:+.4f}] after {_in_words(interval.units, unit)}"
     if interval.upper < 0:
         return ShadowVerdict("refuse", f"the challenger is worse: {found}", interval)

@@ -81,12 +81,12 @@ def send_load(
     """Ask `url` for `seconds` at `rate` requests a second, with the bodies in turn. Raises `BadLoad` or `NobodyThere`."""
     where = urlsplit(url)
     if where.scheme != "http" or not where.hostname:
-        raise BadLoad(what=f"{url!r} is no URL that can be loaded", where="--url", fix="give http://HOST:PORT/PATH")
+        raise BadLoad(what=f"{url!r} is not a URL that can be load-tested", where="--url", fix="use http://HOST:PORT/PATH")
     if not (0 < rate <= MAX_RATE and 0 < seconds <= MAX_SECONDS and 0 < connections <= 10_000 and bodies):
-        bounds = f"up to {MAX_RATE:,.0f} requests a second, {MAX_SECONDS:,.0f} seconds and 10,000 connections"
-        raise BadLoad(what="the load is out of bounds", where=f"{rate:g} a second for {seconds:g} s on {connections}", fix=bounds)
+        bounds = f"use up to {MAX_RATE:,.0f} requests per second, {MAX_SECONDS:,.0f} seconds and 10,000 connections"
+        raise BadLoad(what="the load exceeds the limits", where=f"{rate:g}/s for {seconds:g} s on {connections} connections", fix=bounds)
     if not beyond_loopback and not _on_this_machine(where.hostname):
-        raise BadLoad(what=f"{where.hostname!r} is another machine", where="--url", fix="say --beyond-loopback if it is yours to load")
+        raise BadLoad(what=f"{where.hostname!r} is another machine", where="--url", fix="add --beyond-loopback if you may load-test it")
     head = f"POST {where.path or '/'} HTTP/1.1\r\nhost: {where.netloc}\r\ncontent-type: application/json\r\n"
     head += f"authorization: Bearer {secret}\r\n" if secret else ""
     requests = [f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in bodies]

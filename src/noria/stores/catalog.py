@@ -161,9 +161,9 @@ class CatalogBusy(UserMistake):
     def __init__(self, path: Path, holder: str) -> None:
         self.path, self.holder = path, holder
         super().__init__(
-            what="another Noria process is already at work here",
+            what="another Noria process is already running here",
             where=f"process {holder or 'unknown'} holds {path}",
-            fix="wait for it to end, or stop it; its work is kept and continued",
+            fix="wait for it to finish, or stop it; its progress is kept",
         )
 
 
@@ -177,7 +177,7 @@ class LeaseLost(OutsideWorld):
         super().__init__(
             what="this controller has been replaced by a newer one",
             where=f"its fencing token is {mine}, the catalog's is {current}",
-            fix="nothing was written; let the newer controller go on",
+            fix="nothing was written; let the newer controller continue",
         )
 
 
@@ -190,7 +190,7 @@ class DamagedCatalog(OutsideWorld):
         super().__init__(
             what="the catalog can't be read",
             where=f"{path}: {reason}",
-            fix="put back a copy of it; the tables, bundles and logs beside it are whole",
+            fix="restore it from a backup; the tables, bundles and logs beside it are intact",
         )
 
 
@@ -202,9 +202,9 @@ class CatalogAway(OutsideWorld):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
-            what="the catalog can't be read or written just now",
+            what="the catalog can't be read or written right now",
             where=f"{path}: {reason}",
-            fix="it is whole: end what holds it (a backup, a database browser), or make room on its disk; the loop tries again by itself",
+            fix="it is intact: close what locks it (a backup, a database browser), or free disk space; the loop retries by itself",
         )
 
 

@@ -34,7 +34,7 @@ class OnlineStoreFailed(OutsideWorld):
         super().__init__(
             what="the online store can't be used",
             where=f"{where}: {reason}",
-            fix="make it anew from the tables: `noria materialize --fresh`",
+            fix="rebuild it from the tables: `noria materialize --fresh`",
         )
 
 

@@ -49,7 +49,7 @@ class DamagedTable(OutsideWorld):
         super().__init__(
             what=f"table {table!r} is damaged: {reason}",
             where=str(path),
-            fix="restore the file from a backup; nothing of it was used",
+            fix="restore the file from a backup; none of its data was used",
         )
 
 
@@ -239,7 +239,7 @@ class DeltaTables:
                     missing.append(path)
                     continue
                 if known[relative] != _sha256(path):
-                    raise DamagedTable(name, path, "its content is not what was written")
+                    raise DamagedTable(name, path, "its content differs from what was written")
             except FileNotFoundError as error:
                 raise DamagedTable(name, path, "the file is gone") from error
             self._checked[path] = mark
@@ -300,7 +300,7 @@ class DeltaTables:
     def _check_entry(self, name: str, path: Path) -> None:
         known = self._sums(name).get(str(path.relative_to(self.root / name)))
         if known is not None and path.exists() and known != _sha256(path):
-            raise DamagedTable(name, path, "its content is not what was written")
+            raise DamagedTable(name, path, "its content differs from what was written")
 
 
 def _actions(table: DeltaTable) -> Any:

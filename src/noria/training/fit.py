@@ -55,14 +55,14 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
     probe = np.empty(0)
     if with_probe:
         _require_rows(model, training_set, holdout)
-        tell(Progress("train", f"fitting a probe on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
+        tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
         fitted = _as_onnx(trainer(training_set.dataset(~holdout), seed=seed), training_set)
         probe = OnnxModel(fitted, threads=2).predict(training_set.dataset(holdout).features)
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
     final = _as_onnx(trainer(training_set.dataset(), seed=seed), training_set)
-    tell(Progress("train", "judging, attributing and sealing it"))
+    tell(Progress("train", "evaluating, attributing and sealing it"))
     scorer, features = OnnxModel(final, threads=2), training_set.dataset().features
     attribution = attribute(scorer.predict, features, randomness.seed(f"attribute:{model.name}"))
     return Fitted(final, holdout, probe, scorer.predict(features), attribution, watch.seconds)
@@ -89,7 +89,7 @@ def _require_rows(model: Model, training_set: TrainingSet, holdout: NDArray[np.b
     if len(np.unique(before)) < 2:
         lacking = f"the {len(before):,} before it all have the outcome {before[0]:g}" if len(before) else "none lies before it"
         raise UserMistake(
-            what="there is too little history to train and judge a candidate",
+            what="there is too little history to train and evaluate a candidate",
             where=f"{len(holdout):,} labelled rows, of which {int(holdout.sum()):,} lie in the holdout of {model.holdout}; {lacking}",
             fix="train later, ingest more history, or shorten the model's holdout",
         )

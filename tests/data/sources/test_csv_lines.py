@@ -90,10 +90,10 @@ def test_a_field_is_the_text_that_stands_there(
         ("x,2024-01-01\ny,2024-01-02\n", "first line holds values"),
         ("x,2024-01-01T00:00:00Z\ny,2024-01-02T00:00:00Z\n", "first line holds values"),
         ("x,1.5\ny,2.5\n", "first line holds values"),
-        ("Report of May\n\na,b\n1,2\n3,4\n5,6\n", "most of its lines are no rows"),
-        ("\n\n", "names no columns"),
-        ("sep=;\na;b\n1;2\n", "first line is 'sep=;', which names no columns"),
-        ('"sep=,"\r\na,b\r\n1,2\r\n', "which names no columns"),
+        ("Report of May\n\na,b\n1,2\n3,4\n5,6\n", "most of its lines do not match"),
+        ("\n\n", "has no column names"),
+        ("sep=;\na;b\n1;2\n", "first line is 'sep=;', not column names"),
+        ('"sep=,"\r\na,b\r\n1,2\r\n', "not column names"),
     ],
 )
 def test_a_file_that_would_lose_something_is_refused_with_the_reason(tmp_path: Path, content: str, words: str) -> None:
@@ -206,7 +206,7 @@ def test_a_compressed_file_that_is_cut_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_lines_that_end_in_two_ways_are_refused_with_the_reason(tmp_path: Path, content: str) -> None:
-    with pytest.raises(UnreadableData, match="end in two ways"):
+    with pytest.raises(UnreadableData, match="mixes line endings"):
         load(tmp_path, content)
 
 
@@ -226,7 +226,7 @@ def test_the_lines_after_a_quote_that_is_not_closed_are_counted_one_by_one(tmp_p
 
 def test_a_quote_that_swallows_more_than_can_be_kept_refuses_the_file(tmp_path: Path) -> None:
     good = "".join(f"{i},v\n" for i in range(3000))
-    with pytest.raises(UnreadableData, match="the quote that opens in line 3002 is not closed"):
+    with pytest.raises(UnreadableData, match="the quote opened in line 3002 is not closed"):
         load(tmp_path, f'a,b\n{good}x,"open\n{good}')
 
 

@@ -199,7 +199,7 @@ def test_a_changed_file_behind_a_url_is_read_again(tmp_path: Path, bucket: str) 
 
 @pytest.mark.parametrize("url", ["carrier://pigeon/*.csv", "s4://bucket/*.csv"])
 def test_an_unknown_kind_of_address_is_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(nr.NoriaError, match="not a known kind of address"):
+    with pytest.raises(nr.NoriaError, match="not a supported kind of address"):
         feed(tmp_path, url).ingest()
 
 
@@ -258,7 +258,7 @@ def test_a_file_of_an_unknown_kind_is_refused_alone_by_name(tmp_path: Path, name
     made = feed(tmp_path).put("a.csv", day(0)).put(name, "whatever")
     done = made.ingest()
     [(path, why)] = done.unreadable.items()
-    assert (Path(path).name, "not understood" in why) == (name, True)
+    assert (Path(path).name, "not supported" in why) == (name, True)
     (tmp_path / "in" / name).unlink()
     assert not made.ingest().unreadable
 
@@ -314,9 +314,9 @@ def test_a_folder_that_ends_like_a_file_is_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"decimal": ";"}, "no decimal sign"),
-        ({"delimiter": ";;"}, "no delimiter"),
-        ({"delimiter": ""}, "no delimiter"),
+        ({"decimal": ";"}, "not a decimal separator"),
+        ({"delimiter": ";;"}, "not a delimiter"),
+        ({"delimiter": ""}, "not a delimiter"),
         ({"types": {"v": "NUMBER(3"}}, "declared for 'v'"),
     ],
 )

@@ -188,7 +188,7 @@ def test_a_number_and_the_same_text_of_another_file_never_become_one_key(tmp_pat
 def test_keys_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableData, match="'id' and 'Id' have one name"):
         load(tmp_path, '{"id": 1, "Id": 2}\n')
-    with pytest.raises(UnreadableData, match="one name"):
+    with pytest.raises(UnreadableData, match="the same name"):
         load(tmp_path, '{"id": 1}\n{"ID": 2}\n')
 
 

@@ -244,7 +244,7 @@ def test_rankers_functions_as_objectives_and_linear_trees_are_refused() -> None:
     with pytest.raises(CannotExport, match="its objective is lambdarank"):
         to_onnx(ranker, features=5, check=x)
     function = trained(x, y, 2, objective=lambda scores, data: (scores - data.get_label(), np.ones(len(scores))))
-    with pytest.raises(CannotExport, match="its objective is a function: it answers raw scores"):
+    with pytest.raises(CannotExport, match="its objective is a function: it returns raw scores"):
         to_onnx(function, features=5, check=x)
     with pytest.raises(CannotExport, match="linear_tree"):
         to_onnx(trained(x, y, 5, linear_tree=True), features=5, check=x)

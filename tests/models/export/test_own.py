@@ -83,7 +83,7 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     ),
     "labels last": (
         proto(LINEAR, SIGMOID, LABEL, outputs=[tensor("scores", shape=None), tensor("label", TensorProto.INT64, None)]),
-        "its last output, 'label', holds no scores",
+        "its last output, 'label', contains no scores",
     ),
     "no output": (proto(LINEAR, SIGMOID, outputs=[]), "it has no output"),
     "maps": (
@@ -96,15 +96,15 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
         ),
         "zipmap=False",
     ),
-    "three classes": (proto(LINEAR, softmax(), classes=3), "it answers 3 scores to a row"),
-    "no class": (proto(LINEAR, SIGMOID, classes=0), "it answers 0 scores to a row"),
+    "three classes": (proto(LINEAR, softmax(), classes=3), "it returns 3 scores per row"),
+    "no class": (proto(LINEAR, SIGMOID, classes=0), "it returns 0 scores per row"),
     "two outcomes": (proto(LINEAR, SIGMOID, classes=2), "don't add up to 1"),
     "a sum": (proto(make_node("MatMul", ["features", "weights"], ["scores"])), "not within 0 and 1"),
-    "no number": (proto(LINEAR, make_node("Log", ["sums"], ["scores"])), "with NaN or infinity"),
-    "a number for all rows": (proto(make_node("ReduceMean", ["features"], ["scores"], keepdims=0)), "it gives no answer to 50 rows"),
+    "no number": (proto(LINEAR, make_node("Log", ["sums"], ["scores"])), "NaN or infinity for"),
+    "a number for all rows": (proto(make_node("ReduceMean", ["features"], ["scores"], keepdims=0)), "it returns no result for 50 rows"),
     "rows in company": (
         proto(MEAN, CENTRED, make_node("MatMul", ["centred", "weights"], ["sums"]), SIGMOID),
-        "its answer to a row depends on the rows beside it",
+        "its score of a row depends on the other rows of the batch",
     ),
     "nothing": (onnx.ModelProto(), "it has 0 inputs"),
 }
@@ -120,7 +120,7 @@ def test_what_answers_otherwise_is_refused_and_the_message_says_how(case: str) -
 def test_a_model_that_can_not_take_unknown_features_is_refused_if_the_training_rows_have_some() -> None:
     unknown = ROWS.copy()
     unknown[:7, 1] = np.nan
-    with pytest.raises(CannotExport, match="it answers 7 of 50 rows with NaN or infinity, 0 of them with all features known"):
+    with pytest.raises(CannotExport, match="it returns NaN or infinity for 7 of 50 rows, 0 of them with all features known"):
         to_onnx(proto(LINEAR, SIGMOID), features=3, check=unknown)
 
 

@@ -77,15 +77,15 @@ def _head(path: Path, place: str, delimiter: str | None) -> tuple[str, list[str]
     """The delimiter, and the names of the columns."""
     lines = _first_lines(path, place)
     if said := re.match(r'"?sep=(.)"?\r?\n', lines):  # what spreadsheets write above the names, and what no row may follow
-        raise UnreadableData(place, f"its first line is {said[0].strip()!r}, which names no columns: remove that line")
+        raise UnreadableData(place, f"its first line is {said[0].strip()!r}, not column names: remove that line")
     chosen = delimiter or max(DELIMITERS, key=lambda d: _agreement(lines, d))
     names = [n or f"column{i}" for i, n in enumerate(next(iter(_records(lines, chosen)), []))]
     if not names:
-        raise UnreadableData(place, "its first line names no columns")
+        raise UnreadableData(place, "its first line has no column names")
     twice = [n for n, count in Counter(n.casefold() for n in names).items() if count > 1]
     if twice:
         same = [n for n in names if n.casefold() == twice[0]]
-        raise UnreadableData(place, f"its columns {' and '.join(map(repr, same))} have one name, whatever the case: rename one of them")
+        raise UnreadableData(place, f"its columns {' and '.join(map(repr, same))} have the same name, ignoring case: rename one of them")
     _refuse_data(place, names)
     return chosen, names
 
@@ -127,15 +127,15 @@ def _refuse_data(place: str, names: Sequence[str]) -> None:
         return bool(re.match(DAY[:-1], name) or re.fullmatch(r"-?\d+[.,]\d+", name))
 
     if any(map(value, names)) or all(re.fullmatch(r"-?\d+", n) for n in names):
-        raise UnreadableData(place, f"its first line holds values ({', '.join(names)[:100]}) where the names of the columns belong")
+        raise UnreadableData(place, f"its first line holds values ({', '.join(names)[:100]}) instead of column names")
 
 
 def _refuse_preamble(place: str, names: Sequence[str], rows: int, raw: Sequence[RawRow]) -> None:
     """A file in which most lines are no rows does not begin with the names of its columns, or is written otherwise than it was read."""
     if len(raw) > rows:
         [(reason, _)] = Counter(r.reason for r in raw).most_common(1)
-        head = f"the columns {', '.join(names)[:100]}, which its first line names"
-        raise UnreadableData(place, f"most of its lines are no rows with {head} ({raw[0].place}: {reason})")
+        head = f"the columns {', '.join(names)[:100]} of its first line"
+        raise UnreadableData(place, f"most of its lines do not match {head} ({raw[0].place}: {reason})")
 
 
 def _rejected(reading: duckdb.DuckDBPyConnection, place: str) -> tuple[RawRow, ...]:
@@ -148,7 +148,7 @@ def _rejected(reading: duckdb.DuckDBPyConnection, place: str) -> tuple[RawRow, .
     for line, text, why, quote in found:
         reason = NOT_UTF_8 if "unicode" in why else str(why).splitlines()[0]
         if quote and len(text) >= MAX_SHOWN:
-            raise UnreadableData(place, f"the quote that opens in line {line} is not closed where its field ends")
+            raise UnreadableData(place, f"the quote opened in line {line} is not closed at the end of its field")
         lines = text.strip("\r\n").splitlines() if quote else [text.strip("\r\n")]  # those within a quote that does not end
         shown = [t if len(text) < MAX_SHOWN else f"{t} … (cut)" for t in lines]
         raw += [RawRow(f"{Path(place).name}, line {line + i}", t, reason) for i, t in enumerate(shown)]
@@ -157,7 +157,7 @@ def _rejected(reading: duckdb.DuckDBPyConnection, place: str) -> tuple[RawRow, .
 
 def _reason(words: str) -> str:
     if "invalid state" in words:
-        return "its lines end in two ways (LF, CR LF or CR), or a line end stands in a field without quotes: write them all alike"
+        return "it mixes line endings (LF, CR LF, CR), or has an unquoted line break in a field: use one line ending"
     return words
 
 

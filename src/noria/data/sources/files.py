@@ -102,9 +102,9 @@ def files(
     where = f"nr.files({pattern!r})"
     declared(types or {}, where)
     if decimal not in (".", ","):
-        raise UserMistake(what=f"{decimal!r} is no decimal sign", where=where, fix='give "." or ","')
+        raise UserMistake(what=f"{decimal!r} is not a decimal separator", where=where, fix='give "." or ","')
     if delimiter is not None and len(delimiter) != 1:
-        raise UserMistake(what=f"{delimiter!r} is no delimiter", where=where, fix='give one character, such as ";"')
+        raise UserMistake(what=f"{delimiter!r} is not a delimiter", where=where, fix='give one character, such as ";"')
     return FileSource(pattern, dict(storage or {}), dict(types or {}), CsvForm(delimiter, decimal, encoding))
 
 
@@ -124,7 +124,7 @@ def _load(con: duckdb.DuckDBPyConnection, name: str, path: str, local: Path, for
             return load_json_lines(con, name, path, local)
     except OSError as error:  # it is gone by now, or may not be read
         raise UnreadableData(path, str(error)) from error
-    raise UnreadableData(path, f"files ending in {ending!r} are not understood; use {', '.join((*PARQUET, *CSV, *JSON_LINES))}")
+    raise UnreadableData(path, f"files ending in {ending!r} are not supported; use {', '.join((*PARQUET, *CSV, *JSON_LINES))}")
 
 
 def _ending(path: str) -> str:
@@ -256,7 +256,7 @@ class _RemoteGlob:
             ) from error
         except ValueError as error:
             raise UserMistake(
-                what=f"{protocol}:// is not a known kind of address",
+                what=f"{protocol}:// is not a supported kind of address",
                 where=f"source {self.pattern!r}",
                 fix="use s3://, gs://, abfs:// or a path",
             ) from error

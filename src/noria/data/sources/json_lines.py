@@ -26,8 +26,8 @@ LEAVES = {"UBIGINT": "BIGINT", "HUGEINT": "BIGINT", "NULL": "VARCHAR"}
 # What is wrong with a line, as SQL; null where it is an object of which each key has one value.
 WRONG = """CASE WHEN NOT json_valid(line) THEN 'not valid JSON'
     WHEN json_type(line) <> 'OBJECT' THEN 'not a JSON object'
-    WHEN len(list_distinct(json_keys(line))) < len(json_keys(line)) THEN 'a key stands there twice'
-    WHEN list_contains(json_keys(line), '') THEN 'a key has no name' END"""
+    WHEN len(list_distinct(json_keys(line))) < len(json_keys(line)) THEN 'a key is duplicated'
+    WHEN list_contains(json_keys(line), '') THEN 'a key is empty' END"""
 
 
 _Malformed = tuple[int, str, str]  # a line's number, its text, and what is wrong with it
@@ -117,7 +117,7 @@ def _keys(con: duckdb.DuckDBPyConnection, objects: str, place: str) -> list[_Key
     for key, _, _ in found:
         if key.casefold() in names:
             raise UnreadableData(
-                place, f"its keys {names[key.casefold()]!r} and {key!r} have one name, whatever the case: rename one of them"
+                place, f"its keys {names[key.casefold()]!r} and {key!r} have the same name, ignoring case: rename one of them"
             )
         names[key.casefold()] = key
     return [_Key(key, frozenset(kinds) - {"NULL"}) for key, kinds, _ in found]

@@ -137,7 +137,7 @@ class SourceAway(OutsideWorld):
         super().__init__(
             what=f"source {source} can't be read",
             where=(reason.strip().splitlines() or ["no reason was given"])[0][:300],
-            fix="check the address, the credentials and that it runs; the next ingestion goes on where the last one ended",
+            fix="check the address, the credentials and that it runs; the next ingestion resumes where the last one ended",
         )
 
 

@@ -43,7 +43,7 @@ class AmbiguousColumns(UserMistake):
         self.source, self.columns = source, list(columns)
         names = " and ".join(map(repr, columns))
         super().__init__(
-            what=f"the columns {names} can't be told apart: names must differ in more than case",
+            what=f"the columns {names} are ambiguous: names must differ in more than case",
             where=f"source {source}",
             fix="give one of them another name in the query: SELECT …, b.id AS b_id",
         )
@@ -61,10 +61,10 @@ class SqlSource:
     def __post_init__(self) -> None:
         for name, value in (("query", self.query), ("url", self.url)):
             if not isinstance(value, str) or not value.strip():
-                raise BadSource(source=repr(self.query), problem=f"{name}={value!r} is no text", fix='nr.sql("SELECT …", url="…")')
+                raise BadSource(source=repr(self.query), problem=f"{name}={value!r} is not a string", fix='nr.sql("SELECT …", url="…")')
         if self.watermark is not None and (not isinstance(self.watermark, str) or not self.watermark):
             problem = f"watermark={self.watermark!r} is not the name of a column"
-            raise BadSource(source=repr(self.query), problem=problem, fix="name a column of the query that never falls, or leave it out")
+            raise BadSource(source=repr(self.query), problem=problem, fix="name a query column that never decreases, or leave it out")
         declared(self.types, f"source {self.query!r}")
 
     def describe(self) -> str:
@@ -192,7 +192,7 @@ class _Reading:
         return BadSource(
             source=repr(self.source.query),
             problem=f"{self.source.watermark!r} can't be a watermark: {reason.splitlines()[0]}",
-            fix="name a column of numbers or of times, all of one kind, that never falls",
+            fix="name a column of numbers or of times, all of one type, that never decreases",
         )
 
 

@@ -77,13 +77,13 @@ class StreamSource:
     def __post_init__(self) -> None:
         for name, value in (("url", self.url), ("topic", self.topic)):
             if not isinstance(value, str) or not value:
-                raise self._bad(f"{name}={value!r} is no text", 'nr.stream("redis://host:6379/0", "clicks", columns={…})')
+                raise self._bad(f"{name}={value!r} is not a string", 'nr.stream("redis://host:6379/0", "clicks", columns={…})')
         if not self.columns:
             raise self._bad("no columns are declared", 'name the keys to read: columns={"id": "VARCHAR", "at": "TIMESTAMPTZ"}')
         names = [name.casefold() for name in self.columns]
         twice = next((name for name in self.columns if names.count(name.casefold()) > 1), None)
         if twice is not None:
-            raise self._bad(f"column {twice!r} is declared twice: names must differ in more than case", "leave one out")
+            raise self._bad(f"column {twice!r} is declared twice: names must differ in more than case", "remove one")
         _types(self.columns, f"stream {self.topic!r}")
 
     @property
@@ -116,7 +116,7 @@ def open_stream(url: str, topic: str) -> StreamReader:
 
     scheme = url.split("://", 1)[0] if "://" in url else ""
     if scheme not in SCHEMES:
-        problem = f"{scheme}:// is not a known kind of stream" if scheme else "its address is no URL"
+        problem = f"{scheme}:// is not a supported kind of stream" if scheme else "its address is not a URL"
         raise BadSource(source=f"stream {topic!r}", problem=problem, fix="use redis://host:port/0")
     reader: StreamReader = adapter("redis_streams", extra="redis", needed_for=f"the stream {topic!r}").open_reader(url, topic)
     return reader
@@ -256,7 +256,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _Malformed(f"the key {twice!r} stands there twice")
+        raise _Malformed(f"the key {twice!r} is duplicated")
     return found
 
 

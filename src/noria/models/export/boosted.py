@@ -42,7 +42,7 @@ def export_booster(fitted: Any, check: NDArray[np.float32], names: Sequence[str]
     try:
         answers = OnnxModel(exported).predict(rows.values)
     except ModelFailed as error:
-        raise CannotExport(kind, f"ONNX Runtime gives no answer: {error.where}", OTHERWISE) from error
+        raise CannotExport(kind, f"ONNX Runtime returns no result: {error.where}", OTHERWISE) from error
     found = difference(rows, original, answers)
     if found is not None:
         raise CannotExport(kind, _in_words(found, trees, names), _advice(trees))
@@ -55,13 +55,13 @@ def _booster(fitted: Any, kind: str) -> Any:
     if isinstance(fitted, Booster):
         return fitted
     if not isinstance(fitted, LGBMClassifier):
-        raise CannotExport(kind, "it is no binary classifier", BINARY)
+        raise CannotExport(kind, "it is not a binary classifier", BINARY)
     if not fitted.__sklearn_is_fitted__():
         raise CannotExport(kind, "it is not fitted", "call its `fit` in the trainer")
     classes = np.asarray(fitted.classes_)
     if len(classes) != 2 or classes.dtype.kind not in "biuf":
         shown = ", ".join(map(repr, classes.tolist()[:SHOWN]))
-        raise CannotExport(kind, f"its classes are {shown}; two numbers are wanted, the greater one for the outcome", BINARY)
+        raise CannotExport(kind, f"its classes are {shown}; two numbers are expected, the greater one for the outcome", BINARY)
     return fitted.booster_
 
 
@@ -75,11 +75,9 @@ def _refuse_others(booster: Any, trees: BoostedTrees, features: int, kind: str) 
     if trees.outputs > 2 or trees.objective == "multiclassova":
         raise CannotExport(kind, f"its objective is {trees.objective}, with a score for each of {trees.outputs} classes", BINARY)
     if trees.objective == "custom":
-        raise CannotExport(kind, "its objective is a function: it answers raw scores, not probabilities", BINARY)
+        raise CannotExport(kind, "its objective is a function: it returns raw scores, not probabilities", BINARY)
     if trees.objective not in (*LOGISTIC, "multiclass"):
-        raise CannotExport(
-            kind, f"its objective is {trees.objective}: it answers something else than the probability of an outcome", BINARY
-        )
+        raise CannotExport(kind, f"its objective is {trees.objective}: it does not return the probability of an outcome", BINARY)
     if any(tree.linear for tree in trees.trees):
         raise CannotExport(
             kind, "its leaves are linear functions (linear_tree), and in ONNX they are constants", "train without `linear_tree`"
@@ -87,7 +85,7 @@ def _refuse_others(booster: Any, trees: BoostedTrees, features: int, kind: str) 
     for categories in booster.pandas_categorical or []:
         if list(categories) != list(range(len(categories))):
             shown = ", ".join(map(repr, categories[:SHOWN]))
-            reason = f"it was trained on pandas categories ({shown}), which it numbers anew; requests hold the numbers themselves"
+            reason = f"it was trained on pandas categories ({shown}), which it renumbers; requests hold the original numbers"
             raise CannotExport(kind, reason, "train on the features as they are given, with `categorical_feature`")
 
 
@@ -184,7 +182,7 @@ def _in_words(found: Difference, trees: BoostedTrees, names: Sequence[str]) -> s
     shown = ([] if found.feature is None else [found.feature]) + others
     example = ", ".join(f"{names[feature]}={found.row[feature]:g}" for feature in shown[:SHOWN])
     return (
-        f"as ONNX it answers {found.differing} of {found.rows} {rows} differently, by up to {abs(found.original - found.exported):.2g} "
+        f"as ONNX it scores {found.differing} of {found.rows} {rows} differently, by up to {abs(found.original - found.exported):.2g} "
         f"(allowed {TOLERANCE:g}): {found.exported:.6g} instead of {found.original:.6g} where {example}"
     )
 

@@ -33,11 +33,11 @@ def export_proto(model: Any, check: NDArray[np.float32], features: int) -> bytes
         scores = scorer.answers(rows)
         alone = np.concatenate([scorer.answers(row[None]) for row in rows[some]])
     except ModelFailed as error:
-        raise CannotExport(KIND, f"it gives no answer to {len(rows)} rows: {error.where}", f"{wanted}; {ONE_SCORE}") from error
+        raise CannotExport(KIND, f"it returns no result for {len(rows)} rows: {error.where}", f"{wanted}; {ONE_SCORE}") from error
     _refuse_other_scores(scores, rows)
     apart = float(np.abs(scores[some] - alone).max())
     if apart > TOLERANCE:
-        reason = f"its answer to a row depends on the rows beside it (by up to {apart:.2g}), and requests are answered in batches"
+        reason = f"its score of a row depends on the other rows of the batch (by up to {apart:.2g}), and requests are batched"
         raise CannotExport(KIND, reason, "export it for inference, not for training")
     return exported
 
@@ -66,23 +66,23 @@ def _refuse_other_outputs(model: Any) -> None:
         raise CannotExport(KIND, "it has no output", ONE_SCORE)
     scores = [output.name for output in outputs if output.type.tensor_type.elem_type in numbers]
     if any(output.type.WhichOneof("value") == "sequence_type" for output in outputs):
-        raise CannotExport(KIND, "it answers with a map of classes for each row", "convert it with `zipmap=False`")
+        raise CannotExport(KIND, "it returns a map of classes for each row", "convert it with `zipmap=False`")
     if len(scores) > 1:
         raise CannotExport(KIND, f"it has {len(scores)} outputs of scores: {', '.join(scores)}", "give it one")
     if not scores or outputs[-1].name != scores[0]:
-        raise CannotExport(KIND, f"its last output, {outputs[-1].name!r}, holds no scores", ONE_SCORE)
+        raise CannotExport(KIND, f"its last output, {outputs[-1].name!r}, contains no scores", ONE_SCORE)
 
 
 def _refuse_other_scores(scores: NDArray[np.float64], rows: NDArray[np.float32]) -> None:
     """`scores` are `(rows,)` or `(rows, classes)`, as the model answers `rows` `(rows, features)`."""
     columns, total = scores.reshape(len(scores), -1), f"of {len(scores)} rows"
     if columns.shape[1] not in (1, 2):
-        raise CannotExport(KIND, f"it answers {columns.shape[1]} scores to a row", ONE_SCORE)
+        raise CannotExport(KIND, f"it returns {columns.shape[1]} scores per row", ONE_SCORE)
     nothing = ~np.isfinite(columns).all(axis=1)
     if nothing.any():
         known = int((nothing & np.isfinite(rows).all(axis=1)).sum())
-        reason = f"it answers {int(nothing.sum())} {total} with NaN or infinity, {known} of them with all features known"
-        raise CannotExport(KIND, reason, "let it answer any row with a number; an unknown feature is NaN, to be filled within the model")
+        reason = f"it returns NaN or infinity for {int(nothing.sum())} {total}, {known} of them with all features known"
+        raise CannotExport(KIND, reason, "make it return a finite number for any row; a missing feature is NaN, to be imputed by the model")
     outside = ((columns < -ROUNDED) | (columns > 1 + ROUNDED)).any(axis=1)
     if outside.any():
         reason = f"its scores of {int(outside.sum())} {total} are not within 0 and 1, such as {columns[outside][0, -1]:.6g}"

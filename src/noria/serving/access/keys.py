@@ -64,7 +64,7 @@ class Unauthenticated(UserMistake):
 
     def __init__(self) -> None:
         super().__init__(
-            what="a key is needed", where="header Authorization", fix="send `Authorization: Bearer KEY`; `noria key add` makes one"
+            what="an API key is required", where="header Authorization", fix="send `Authorization: Bearer KEY`; `noria key add` creates one"
         )
 
 
@@ -75,7 +75,9 @@ class Forbidden(UserMistake):
     http_status = 403
 
     def __init__(self, key: Key, role: Role) -> None:
-        super().__init__(what=f"key {key.name!r} may not do this", where=f"its role is {key.role}", fix=f"use a key whose role is {role}")
+        super().__init__(
+            what=f"key {key.name!r} is not allowed to do this", where=f"its role is {key.role}", fix=f"use a key whose role is {role}"
+        )
 
 
 class TooManyRequests(UserMistake):
@@ -87,7 +89,7 @@ class TooManyRequests(UserMistake):
 
     def __init__(self, key: Key) -> None:
         super().__init__(
-            what=f"key {key.name!r} asks too often", where=f"its rate is {key.rate:g} requests a second", fix="ask more slowly"
+            what=f"key {key.name!r} exceeded its rate limit", where=f"its limit is {key.rate:g} requests per second", fix="slow down"
         )
 
 
@@ -101,7 +103,9 @@ class QuotaSpent(UserMistake):
         midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         self.retry_after = int((midnight - now).total_seconds()) + 1
         super().__init__(
-            what=f"key {key.name!r} is through for today", where=f"its quota is {key.quota:,} requests a day", fix="ask tomorrow (UTC)"
+            what=f"key {key.name!r} exceeded its daily quota",
+            where=f"its quota is {key.quota:,} requests per day",
+            fix="try again tomorrow (UTC)",
         )
 
 
@@ -240,14 +244,14 @@ class KeyFile:
         try:
             return msgspec.json.decode(self._files.read(self._path), type=list[Key])
         except msgspec.DecodeError as error:
-            what = "the file of keys can't be read"
+            what = "the key file can't be read"
             raise UnknownKey(what=what, where=f"{self._path}: {error}", fix="restore it from a backup") from error
 
     def add(self, name: str, role: Role, rate: float, quota: int = 0) -> str:
         """Make a key; returns its secret, which is kept nowhere. Raises `UnknownKey` if the name is taken."""
         keys = self.read()
         if any(key.name == name for key in keys):
-            raise UnknownKey(what=f"there is a key {name!r} already", where=str(self._path), fix="choose another name, or revoke it first")
+            raise UnknownKey(what=f"key {name!r} already exists", where=str(self._path), fix="choose another name, or revoke it first")
         secret = PREFIX + secrets.token_urlsafe(32)
         self._write([*keys, Key(name, hashed(secret), role, rate, quota)])
         return secret

@@ -35,7 +35,7 @@ class UnreadableQuotas(OutsideWorld):
     code = "NR-543"
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(what="what keys have spent today can't be read", where=f"{path}: {reason}", fix="remove it: today begins anew")
+        super().__init__(what="today's quota usage can't be read", where=f"{path}: {reason}", fix="delete it: today's usage restarts at 0")
 
 
 class Quotas:

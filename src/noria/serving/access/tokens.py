@@ -44,7 +44,7 @@ class NoIssuer(OutsideWorld):
     code = "NR-539"
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(what="the identity provider's keys can't be had", where=f"{url}: {reason}", fix="see serving.oidc_issuer")
+        super().__init__(what="the identity provider's keys can't be fetched", where=f"{url}: {reason}", fix="check serving.oidc_issuer")
 
 
 def find_issuer(settings: ServingSettings) -> Issuer | None:
@@ -56,15 +56,15 @@ def find_issuer(settings: ServingSettings) -> Issuer | None:
     if url is None:
         return None
     if settings.oidc_audience is None:
-        fix = "set serving.oidc_audience to what the provider puts into `aud`"
-        raise UserMistake(what="tokens for any audience would be taken", where="serving.oidc_issuer without an audience", fix=fix)
+        fix = "set serving.oidc_audience to the value of the provider's `aud` claim"
+        raise UserMistake(what="tokens for any audience would be accepted", where="serving.oidc_issuer without an audience", fix=fix)
     try:
         import jwt  # noqa: F401
     except ImportError as error:
         raise MissingExtra(library="pyjwt", extra="oidc", needed_for="serving.oidc_issuer") from error
     found = _fetched(url.rstrip("/") + DISCOVERY)
     if found.get("issuer") != url:
-        raise NoIssuer(url, f"its discovery document is of {found.get('issuer')!r}")
+        raise NoIssuer(url, f"its discovery document names the issuer {found.get('issuer')!r}")
     keys = _fetched(str(found.get("jwks_uri"))).get("keys")
     if not isinstance(keys, list) or not keys:
         raise NoIssuer(url, "it publishes no keys")
@@ -81,7 +81,7 @@ def _fetched(url: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise NoIssuer(url, str(error)) from error
     if not isinstance(found, dict):
-        raise NoIssuer(url, "it is no JSON object")
+        raise NoIssuer(url, "it is not a JSON object")
     return found
 
 

@@ -166,7 +166,7 @@ class Batcher:
     @property
     def route(self) -> Route:
         """Who answers now."""
-        assert self._route is not None, "this endpoint rests"
+        assert self._route is not None, "this endpoint is unloaded"
         return self._route
 
     def rest(self) -> None:
@@ -231,7 +231,7 @@ class Batcher:
         try:
             predictions = route.champion.answer(features)
         except ModelFailed as error:
-            logger.warning("a batch of %d rows failed, and is tried request by request: %s", len(features), error)
+            logger.warning("a batch of %d rows failed; retrying request by request: %s", len(features), error)
             self._each_alone(batch, route, features)
             return
         seconds = watch.seconds
@@ -274,7 +274,9 @@ class Batcher:
         """A bad row fails alone: its batch's other requests are scored one by one."""
         for asked, rows in zip(batch, _parts(features, batch), strict=True):
             if np.isinf(rows).any():
-                self._fail([asked], BadRequest(what="a feature is too large", where="the body", fix="send numbers within float32"))
+                self._fail(
+                    [asked], BadRequest(what="a feature is too large", where="the body", fix="send numbers within the range of float32")
+                )
                 continue
             try:
                 predictions = route.champion.answer(rows)
@@ -371,7 +373,7 @@ class Batcher:
             if logged is not None:
                 self._log.append(logged)
         except (ModelFailed, LogFailed) as error:
-            logger.error("the shadow %s: %s", short(shadow.bundle.id), error)
+            logger.error("shadow %s: %s", short(shadow.bundle.id), error)
             return
         self.counts.shadowed += len(features)
 

@@ -32,9 +32,9 @@ class WrongAnswers(UserMistake):
     def __init__(self, bundle: Bundle, reason: str) -> None:
         self.bundle = bundle.id
         super().__init__(
-            what=f"bundle {short(bundle.id)} does not answer its sample as it was sealed",
+            what=f"bundle {short(bundle.id)} does not reproduce the recorded predictions of its sample",
             where=reason,
-            fix="it is not served; train again with the libraries that are installed here",
+            fix="it is not served; retrain with the libraries that are installed here",
         )
 
 
@@ -73,7 +73,7 @@ class LoadedModel:
         """The same bundle, ready for rows of the champion's inputs; None where those are not all that it reads."""
         missing = lacking(self.bundle, champion.bundle)
         if missing:
-            logger.info("bundle %s is not scored here: no %s among the champion's inputs", short(self.bundle.id), ", ".join(missing))
+            logger.info("bundle %s is not scored here: the champion's inputs lack %s", short(self.bundle.id), ", ".join(missing))
             return None
         same = self.bundle.features == champion.bundle.features
         return replace(self, places=None if same else places(self.bundle, champion.bundle))
@@ -89,17 +89,17 @@ class LoadedModel:
     def _score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         predictions = self.model.predict(features)
         if predictions.shape != (len(features),) or not np.isfinite(predictions).all():
-            raise ModelFailed(f"it answered {predictions.shape} for {len(features)} rows, or what is no number")
+            raise ModelFailed(f"it returned shape {predictions.shape} for {len(features)} rows, or values that are not finite")
         return predictions
 
     def prove(self) -> float:
         """The largest difference from the sealed answers, over the path that requests take. Raises `WrongAnswers`."""
         found = self.model.predict(feature_matrix([self.signature.plain(self.golden)]))
         if found.shape != (len(self.golden_answers),):
-            raise WrongAnswers(self.bundle, f"{found.shape} answers for {len(self.golden_answers)} rows")
+            raise WrongAnswers(self.bundle, f"predictions of shape {found.shape} for {len(self.golden_answers)} rows")
         worst = float(np.max(np.abs(found - np.array(self.golden_answers)), initial=0.0))
         if not worst <= GOLDEN_TOLERANCE:
-            raise WrongAnswers(self.bundle, f"an answer is {worst:.2g} off")
+            raise WrongAnswers(self.bundle, f"a prediction differs by {worst:.2g}")
         return worst
 
 
@@ -112,5 +112,5 @@ def _golden(bundle: Bundle, files: Files) -> tuple[bytes, tuple[float, ...]]:
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise WrongAnswers(bundle, f"its sample can't be read: {error!r}") from error
     if not rows or len(rows) != len(answers):
-        raise WrongAnswers(bundle, f"its sample has {len(rows)} rows and {len(answers)} answers")
+        raise WrongAnswers(bundle, f"its sample has {len(rows)} rows and {len(answers)} predictions")
     return msgspec.json.encode({"rows": rows}), answers

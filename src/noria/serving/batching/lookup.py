@@ -91,7 +91,7 @@ class NoLookup(UserMistake):
 
     def __init__(self, endpoint: str, why: str) -> None:
         super().__init__(
-            what=f"endpoint {endpoint!r} can't look features up", where=why, fix="send the features themselves to /predict/<endpoint>"
+            what=f"endpoint {endpoint!r} can't look up features", where=why, fix="send the features themselves to /predict/<endpoint>"
         )
 
 

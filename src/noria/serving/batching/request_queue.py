@@ -63,8 +63,8 @@ class Overloaded(OutsideWorld):
 
     def __init__(self, waiting: int, seconds: float) -> None:
         super().__init__(
-            what="the server has more to do than it can do in time",
-            where=f"{waiting} rows wait, which is {1e3 * seconds:.0f} ms of work",
+            what="the server is overloaded",
+            where=f"{waiting} rows are queued, about {1e3 * seconds:.0f} ms of work",
             fix="try again in a moment, or run more workers (serving.workers)",
         )
 
@@ -76,7 +76,7 @@ class TooLate(OutsideWorld):
     http_status = 504
 
     def __init__(self) -> None:
-        super().__init__(what="the deadline has passed", where="the request's timeout", fix="ask with more time, or run more workers")
+        super().__init__(what="the deadline has passed", where="the request's timeout", fix="allow more time, or run more workers")
 
 
 class CostModel:

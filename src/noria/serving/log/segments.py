@@ -55,7 +55,7 @@ class DamagedLog(OutsideWorld):
         super().__init__(
             what="the prediction log is damaged",
             where=f"{path} at byte {offset}; intact frames follow",
-            fix="restore the segment from a backup; it was left as it is and is not read past the damage",
+            fix="restore the segment from a backup; it was left unchanged, and nothing after the damage is read",
         )
 
 
@@ -69,7 +69,7 @@ class LogFailed(OutsideWorld):
         super().__init__(
             what="the prediction log can't be written",
             where=f"{path}: {reason}",
-            fix="make room or fix the disk, then restart; predictions are refused until then",
+            fix="free disk space or fix the disk, then restart; predictions are refused until then",
         )
 
 

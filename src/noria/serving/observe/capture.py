@@ -50,9 +50,9 @@ class CaptureAndRedact(UserMistake):
 
     def __init__(self) -> None:
         super().__init__(
-            what="captured requests would hold what is to be redacted",
+            what="captured requests would contain fields that must be redacted",
             where="serving.capture_share and serving.redact",
-            fix="set one of them",
+            fix="set only one of them",
         )
 
 
@@ -109,7 +109,9 @@ class BadCapture(UserMistake):
     code = "NR-538"
 
     def __init__(self, path: Path, line: int, reason: str) -> None:
-        super().__init__(what="these are no captured requests", where=f"{path}, line {line}: {reason}", fix="give a file of a worker")
+        super().__init__(
+            what="this is not a file of captured requests", where=f"{path}, line {line}: {reason}", fix="pass a worker's capture file"
+        )
 
 
 def _text(data: bytes) -> tuple[str, bool]:

@@ -66,8 +66,8 @@ def failed_between(log_folder: Path, start: datetime, end: datetime) -> int:
             found += sum(rows for minute, rows in told.items() if first <= int(minute) < last)
         except (OSError, msgspec.MsgspecError, ValueError) as error:
             raise FailuresUnread(
-                what="a server's failures can't be read",
+                what="a server's failure counts can't be read",
                 where=f"{path}: {error}",
-                fix="remove the file: what it said of the last week is lost, and the server begins it anew with the next failure",
+                fix="delete the file: last week's counts are lost, and the server starts a new file at the next failure",
             ) from error
     return found

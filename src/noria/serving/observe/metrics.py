@@ -67,31 +67,31 @@ class Measures:
 
 
 HISTOGRAMS = {
-    "wait_seconds": ("noria_wait_seconds", "From the first request's arrival to the scoring of its batch", SECONDS),
-    "lookup_seconds": ("noria_lookup_seconds", "The online store's time for a batch", SECONDS),
-    "answer_seconds": ("noria_answer_seconds", "From the request's arrival to its answer, a row", SECONDS),
-    "score_seconds": ("noria_score_seconds", "The model's time for a batch", SECONDS),
-    "commit_seconds": ("noria_commit_seconds", "From a batch's place in the log to its safety there", SECONDS),
-    "batch_rows": ("noria_batch_rows", "Rows that went through the model together", ROWS),
+    "wait_seconds": ("noria_wait_seconds", "Time from a batch's first request to the start of scoring", SECONDS),
+    "lookup_seconds": ("noria_lookup_seconds", "Time to look up a batch in the online store", SECONDS),
+    "answer_seconds": ("noria_answer_seconds", "Time from a request's arrival to its response, per row", SECONDS),
+    "score_seconds": ("noria_score_seconds", "Time to score a batch", SECONDS),
+    "commit_seconds": ("noria_commit_seconds", "Time to commit a batch to the prediction log", SECONDS),
+    "batch_rows": ("noria_batch_rows", "Rows per batch", ROWS),
 }
 LIVE = {
-    "shift": ("noria_feature_shift", "How far a feature's mean rank of the last minute lies from its reference, of -0.5 to 0.5"),
-    "null_share": ("noria_feature_nulls", "The share of nulls of the last minute"),
-    "outside_share": ("noria_feature_outside", "The share of values of the last minute that never were or can't be"),
+    "shift": ("noria_feature_shift", "Shift of a feature's mean rank from the reference over the last minute, -0.5 to 0.5"),
+    "null_share": ("noria_feature_nulls", "Share of null values in the last minute"),
+    "outside_share": ("noria_feature_outside", "Share of unseen or out-of-range values in the last minute"),
 }
 COUNTERS = {
-    "requests": "Requests for predictions",
-    "asked": "Rows that predictions were asked for",
-    "answered": "Rows that were answered",
-    "logged": "Answered rows that are in the prediction log",
-    "unlogged": "Answered rows that the log's sampling left out",
-    "failed": "Rows that were refused or that the model failed on",
-    "rejected": "Rows that were refused because too much waited",
+    "requests": "Prediction requests",
+    "asked": "Rows requested",
+    "answered": "Rows answered",
+    "logged": "Answered rows written to the prediction log",
+    "unlogged": "Answered rows that log sampling left out",
+    "failed": "Rows refused, or on which the model failed",
+    "rejected": "Rows rejected because the server was overloaded",
     "late": "Rows whose deadline passed before they were scored",
-    "gone": "Rows whose client was gone before they were scored",
-    "fallbacks": "Rows that the champion could not answer and another did",
-    "shadowed": "Rows that a challenger scored unseen",
-    "batches": "Batches that went through the model",
+    "gone": "Rows whose client disconnected before they were scored",
+    "fallbacks": "Rows answered by a fallback instead of the champion",
+    "shadowed": "Rows scored by a challenger in shadow",
+    "batches": "Batches scored",
 }
 
 
@@ -115,13 +115,13 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
                 buckets.append((str(bound), seen))
             histogram.add_metric([e["endpoint"], worker], buckets, measured["total"])
         yield histogram
-    served = GaugeMetricFamily("noria_bundle", "1 for the bundle that an endpoint's champion is", labels=[*labels, "bundle"])
+    served = GaugeMetricFamily("noria_bundle", "1 for the bundle of an endpoint's champion", labels=[*labels, "bundle"])
     for worker, e in endpoints:
         served.add_metric([e["endpoint"], worker, e["bundle"]], 1)
     yield served
-    waiting = GaugeMetricFamily("noria_waiting_rows", "Rows that wait to be scored", labels=labels)
-    age = GaugeMetricFamily("noria_feature_age_seconds", "How far the online store is behind", labels=labels)
-    hits = CounterMetricFamily("noria_cache_hits", "Rows that were answered from the cache", labels=labels)
+    waiting = GaugeMetricFamily("noria_waiting_rows", "Rows queued for scoring", labels=labels)
+    age = GaugeMetricFamily("noria_feature_age_seconds", "Age of the features in the online store", labels=labels)
+    hits = CounterMetricFamily("noria_cache_hits", "Rows answered from the cache", labels=labels)
     for worker, e in endpoints:
         waiting.add_metric([e["endpoint"], worker], e["waiting"])
         hits.add_metric([e["endpoint"], worker], e["cache_hits"])
@@ -134,17 +134,17 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
             for feature, figures in (e["live_profile"] or {"columns": {}})["columns"].items():
                 gauge.add_metric([e["endpoint"], worker, feature], figures[told])
         yield gauge
-    errors = CounterMetricFamily("noria_errors", "Requests that were answered with an error, by its code", labels=["worker", "code"])
+    errors = CounterMetricFamily("noria_errors", "Requests answered with an error, by error code", labels=["worker", "code"])
     for worker, state in workers.items():
         for code, count in state["errors"].items():
             errors.add_metric([worker, code], count)
     yield errors
-    spans = CounterMetricFamily("noria_spans", "Spans of traces, sent or lost", labels=["worker", "fate"])
+    spans = CounterMetricFamily("noria_spans", "Trace spans, sent or lost", labels=["worker", "fate"])
     for worker, state in workers.items():
         for fate in ("sent", "lost") if state["traces"] else ():
             spans.add_metric([worker, fate], state["traces"][f"spans_{fate}"])
     yield spans
-    ready = GaugeMetricFamily("noria_ready", "Whether a worker answers its golden rows", labels=["worker"])
+    ready = GaugeMetricFamily("noria_ready", "Whether a worker reproduces its golden predictions", labels=["worker"])
     for worker, state in workers.items():
         ready.add_metric([worker], state["health"] == "healthy")
     yield ready

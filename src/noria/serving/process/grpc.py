@@ -122,7 +122,7 @@ class Call:
         except NoriaError as error:
             self.fail(error)
         except Exception as error:  # a fault of ours answers INTERNAL; it never takes the connection's other calls with it
-            logger.exception("while answering a call")
+            logger.exception("error while answering a call")
             self.fail(bug(error))
 
     def cancelled(self) -> None:
@@ -135,7 +135,7 @@ class Call:
     def _only_message(self) -> bytes:
         body = self._body
         if len(body) < PREFIX or int.from_bytes(body[1:PREFIX], "big") != len(body) - PREFIX:
-            raise NotOfGrpc(what="the call does not hold just one message", where="the body", fix="send one message")
+            raise NotOfGrpc(what="the call does not contain exactly one message", where="the body", fix="send one message")
         _require_plain(body[0])
         return body[PREFIX:]
 
@@ -221,7 +221,7 @@ class GrpcServices:
         timeout = _timeout(found.get(b"grpc-timeout", b"").decode("latin-1"))
         method = self._methods.get(path)
         if refusal is not None or method is None or timeout is _BAD:
-            text = refusal or (f"there is no method {path!r}" if method is None else "grpc-timeout can't be read")
+            text = refusal or (f"there is no method {path!r}" if method is None else "grpc-timeout is not valid")
             return lambda stream: _refused(stream, text, self._limit, self._failed)
         priority, parent = (found.get(name, b"").decode("latin-1") for name in (b"x-noria-priority", b"traceparent"))
         terms = RequestOptions(priority_of(priority), timeout, parent)
@@ -263,7 +263,7 @@ class GrpcServices:
         raw = request.raw_input_contents
         if raw and len(raw) != len(request.inputs):
             what = f"{len(raw)} raw contents for {len(request.inputs)} inputs"
-            raise NotOfGrpc(what=what, where="raw_input_contents", fix="send one for each")
+            raise NotOfGrpc(what=what, where="raw_input_contents", fix="send one for each input")
         tensors = [_tensor(tensor, raw[i] if raw else None) for i, tensor in enumerate(request.inputs)]
         asked = served.batcher.signature.tensors(tensors, _keys(request), request.id or None, _wanted(request))
         served.batcher.ask(asked, _InferClient(call, request.model_name, asked, typed=not raw), call.terms)
@@ -357,7 +357,7 @@ class _Reflection:
             answer.file_descriptor_response.file_descriptor_proto.append(file)
         elif asked != "list_services":
             answer.error_response.error_code = NOT_FOUND
-            answer.error_response.error_message = "there is nothing of that name"
+            answer.error_response.error_message = "no file or symbol has that name"
         call.send(answer.SerializeToString())
 
 
@@ -383,11 +383,11 @@ def _file_of(symbol: str) -> str:
 def _refusal(headers: dict[bytes, bytes]) -> str | None:
     """Why these headers are not a call, if they aren't."""
     if headers.get(b":method") != b"POST":
-        return "calls are POST requests"
+        return "calls must be POST requests"
     if not headers.get(b"content-type", b"").startswith(b"application/grpc"):
         return "the content-type is not application/grpc"
     if headers.get(b"grpc-encoding", b"identity") != b"identity":
-        return "compressed messages are not taken"
+        return "compressed messages are not supported"
     return None
 
 
@@ -407,7 +407,7 @@ def _timeout(text: str) -> float | None:
 
 def _require_plain(flag: int) -> None:
     if flag:
-        raise NotOfGrpc(what="compressed messages are not taken", where="the message's flag", fix="send it as it is")
+        raise NotOfGrpc(what="compressed messages are not supported", where="the message's flag", fix="send it uncompressed")
 
 
 def _prefixed(message: bytes) -> bytes:
@@ -418,7 +418,7 @@ def _parsed(kind: Any, message: bytes) -> Any:
     try:
         return kind.FromString(message)
     except DecodeError as error:
-        raise NotOfGrpc(what="the message can't be read", where=str(error), fix="send the protocol's message") from error
+        raise NotOfGrpc(what="the message can't be parsed", where=str(error), fix="send the method's message type") from error
 
 
 def _tensor(tensor: Any, raw: bytes | None) -> Tensor:
@@ -430,7 +430,7 @@ def _tensor(tensor: Any, raw: bytes | None) -> Tensor:
         try:
             raw = np.array(getattr(tensor.contents, CONTENTS[datatype]), NUMBERS[datatype]).tobytes()
         except OverflowError as error:
-            what = f"input {tensor.name!r} holds a number that is no {datatype}"
+            what = f"input {tensor.name!r} holds a number outside the range of {datatype}"
             raise NotOfGrpc(what=what, where="inputs", fix="send it as FP64") from error
     return Tensor(tensor.name, list(tensor.shape), datatype, raw=raw)
 
@@ -442,7 +442,7 @@ def _keys(request: Any) -> Any:
     try:
         return msgspec.json.decode(request.parameters["keys"].string_param)
     except msgspec.DecodeError as error:
-        raise NotOfGrpc(what="keys can't be read", where=str(error), fix='send a JSON list, such as ["a", null]') from error
+        raise NotOfGrpc(what="the keys can't be parsed", where=str(error), fix='send a JSON list, such as ["a", null]') from error
 
 
 def _wanted(request: Any) -> dict[str, bool]:

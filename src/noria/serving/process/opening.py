@@ -31,9 +31,9 @@ class TooSlowToOpen(UserMistake):
     def __init__(self, path: Path, seconds: float) -> None:
         self.path = path
         super().__init__(
-            what=f"bundle {short(path.name)} takes longer than {seconds:g} s to open",
+            what=f"bundle {short(path.name)} took longer than {seconds:g} s to load",
             where=str(path),
-            fix="it is not served; see whether its model ends on the bundle's sample",
+            fix="it is not served; check whether its model terminates on the bundle's sample",
         )
 
 

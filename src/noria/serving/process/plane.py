@@ -53,7 +53,9 @@ class Loading(OutsideWorld):
     retry_after = 1
 
     def __init__(self, endpoint: str) -> None:
-        super().__init__(what=f"endpoint {endpoint!r} is being opened", where="serving.models_mb keeps it closed", fix="ask again")
+        super().__init__(
+            what=f"endpoint {endpoint!r} is being loaded", where="it was unloaded (serving.models_mb)", fix="try again in a moment"
+        )
 
 
 @dataclass
@@ -128,7 +130,7 @@ class DataPlane:
             served.trouble = f"{error.what} ({error.where})"
             return
         except Exception as error:  # a fault of ours in opening must not end what is served
-            logger.exception("while opening %s", target.champion)
+            logger.exception("error while loading %s", target.champion)
             if served is None:
                 raise bug(error) from error
             served.trouble = str(bug(error))
@@ -170,7 +172,7 @@ class DataPlane:
         except NoriaError as error:
             failure = error
         except Exception as error:  # told to those who wait, who must not wait for ever
-            logger.exception("while opening %s", endpoint)
+            logger.exception("error while loading %s", endpoint)
             failure = bug(error)
         for then in self._waking.pop(endpoint):
             then(failure)
@@ -201,7 +203,7 @@ class DataPlane:
         try:
             lookup = self._open_lookup(endpoint, champion.bundle)
             if lookup.definition_hash != champion.bundle.manifest.definition_hash:
-                return None, "the project's feature definitions are not those that the model was trained with"
+                return None, "the project's feature definitions differ from those that the model was trained with"
             lookup = in_order_of(lookup, champion.bundle.features)
             lookup.verify()
         except NoriaError as error:
@@ -222,7 +224,7 @@ class DataPlane:
             most_rows=self._settings.max_batch,
             budget_seconds=self._settings.budget_ms / 1e3,
         )
-        return ServedEndpoint(target, log, batcher, measures, Unknown("its golden rows have not been answered yet"), no_lookup)
+        return ServedEndpoint(target, log, batcher, measures, Unknown("its golden rows have not been checked yet"), no_lookup)
 
     def find(self, name: str, bundle: str | None = None) -> ServedEndpoint:
         """The endpoint of that name, with that bundle if one is given. Raises `NotHere`."""
@@ -234,10 +236,12 @@ class DataPlane:
             raise NotHere(
                 what=f"there is no endpoint {name!r}{nearest(name, names)}",
                 where="the path",
-                fix="this server has " + (", ".join(map(repr, names)) or "none yet"),
+                fix="this server serves " + (", ".join(map(repr, names)) or "none yet"),
             )
         if bundle is not None and bundle != served.batcher.route.champion.bundle.id:
-            raise NotHere(what=f"version {bundle!r} is not served", where="the path", fix="leave the version out, or ask for the metadata")
+            raise NotHere(
+                what=f"version {bundle!r} is not served", where="the path", fix="omit the version, or request the model's metadata"
+            )
         return served
 
     @property
@@ -285,7 +289,7 @@ class DataPlane:
             await asyncio.to_thread(self._files.write, served.log.folder / FAILURES_FILE, told)
         except OSError as error:
             failures.give_back()
-            logger.warning("the failures of %s can't be written now, and are tried again: %s", served.target.endpoint, error)
+            logger.warning("the failure counts of %s can't be written now; will retry: %s", served.target.endpoint, error)
 
     async def _sketch(self, served: ServedEndpoint) -> None:
         """Take in what the champion has scored since the last time. A bundle without a profile is served all the same."""
@@ -299,7 +303,7 @@ class DataPlane:
             try:
                 reference = await asyncio.to_thread(lambda: Profile.from_json(self._files.read(bundle.file(PROFILE_FILE))))
             except (OSError, ValueError, KeyError) as error:
-                logger.warning("the inputs of %s are not sketched: its profile can't be read: %r", served.target.endpoint, error)
+                logger.warning("the inputs of %s are not profiled: its reference profile can't be read: %r", served.target.endpoint, error)
                 served.unsketched, batcher.live = bundle.id, None
                 return
             batcher.live = LiveProfile(bundle.id, reference, self._settings.sketched_rows, self._loop.time)
@@ -372,7 +376,7 @@ class DataPlane:
 
     def _troubles(self, name: str, served: ServedEndpoint) -> tuple[str | None, ...]:
         balance = self._balance(name, served)
-        lost = None if balance.holds else f"{balance.rows_in:,} rows were answered, {balance.accounted:,} are accounted for"
+        lost = None if balance.holds else f"{balance.rows_in:,} rows answered, {balance.accounted:,} accounted for"
         return served.trouble, served.trouble_of_features, lost
 
     def _balance(self, name: str, served: ServedEndpoint) -> Balance:

@@ -72,7 +72,7 @@ class WrongMethod(BadRequest):
 
     def __init__(self, method: str, path: str, allowed: str) -> None:
         self.http_headers = (("allow", allowed),)  # RFC 9110, section 15.5.6
-        super().__init__(what=f"{method} is not for this path", where=path, fix=f"use {allowed}")
+        super().__init__(what=f"{method} is not allowed on this path", where=path, fix=f"use {allowed}")
 
 
 class EncodedBody(BadRequest):
@@ -83,7 +83,9 @@ class EncodedBody(BadRequest):
     http_headers = (("accept-encoding", "identity"),)  # RFC 9110, section 15.5.16
 
     def __init__(self, coding: str) -> None:
-        super().__init__(what=f"a body encoded as {coding!r} is not read", where="header Content-Encoding", fix="send it as it is")
+        super().__init__(
+            what=f"content encoding {coding!r} is not supported", where="header Content-Encoding", fix="send the body unencoded"
+        )
 
 
 class WrongHost(BadRequest):
@@ -100,7 +102,7 @@ class NotReady(OutsideWorld):
     retry_after = 1
 
     def __init__(self, why: str) -> None:
-        super().__init__(what="not ready", where=why, fix="try again in a moment; `noria status` says more")
+        super().__init__(what="not ready", where=why, fix="try again in a moment; `noria status` shows details")
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ class Rest:
         parts = head.segments
         found = {rule.method: (rule, variables) for rule in reversed(self._rules) if (variables := rule.matches(parts)) is not None}
         if not found:
-            raise NotHere(what="there is nothing here", where=head.path, fix="use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2")
+            raise NotHere(
+                what="no route matches this path", where=head.path, fix="use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2"
+            )
         if head.method == "OPTIONS":
             return _allowing(_methods(found))
         method = "GET" if head.method == "HEAD" else head.method
@@ -207,7 +211,9 @@ class Rest:
         names = self._plane.names
         if len(names) != 1:
             raise NotHere(
-                what="a platform's container serves one endpoint", where=f"there are {len(names)}", fix="start `noria serve ENDPOINT`"
+                what="a cloud platform's container serves exactly one endpoint",
+                where=f"there are {len(names)} endpoints",
+                fix="start `noria serve ENDPOINT`",
             )
         return names[0]
 
@@ -251,10 +257,12 @@ class Rest:
         """A page in a browser must not reach a server on loopback: not by rebinding a name, nor from another site."""
         host = _host_of(head.header(b"host"))
         if host and host not in LOOPBACK and self.access.open and self._platform is None:
-            raise WrongHost(what=f"this server is not {host!r}", where="header Host", fix=f"ask for {self._settings.host}")
+            raise WrongHost(what=f"host {host!r} is not allowed", where="header Host", fix=f"send requests to {self._settings.host}")
         origin = head.header(b"origin")
         if origin and _host_of(origin.split("://", 1)[-1]) not in LOOPBACK:
-            raise WrongHost(what=f"pages of {origin!r} may not ask here", where="header Origin", fix="ask from a server, not from a page")
+            raise WrongHost(
+                what=f"origin {origin!r} is not allowed", where="header Origin", fix="send requests from a server, not from a web page"
+            )
 
 
 ROUTES = (
@@ -310,7 +318,7 @@ def _terms(head: Head) -> RequestOptions:
     except ValueError:
         timeout = math.nan
     if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
-        raise BadRequest(what=f"{text!r} is no timeout", where="header x-noria-timeout-ms", fix="send milliseconds, up to an hour")
+        raise BadRequest(what=f"{text!r} is not a valid timeout", where="header x-noria-timeout-ms", fix="send milliseconds, up to an hour")
     return RequestOptions(priority_of(priority), timeout, parent)
 
 

@@ -62,7 +62,7 @@ class PortInUse(UserMistake):
         super().__init__(
             what=f"port {port} is in use",
             where=f"on {host}",
-            fix="stop the program that listens there, or choose another with --port (0 takes a free one)",
+            fix="stop the program that listens there, or choose another with --port (0 picks a free one)",
         )
 
 
@@ -190,7 +190,7 @@ class Supervisor:
                 task.cancel()
             for ended in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(ended, Exception):
-                    logger.error("the server ends: a task failed", exc_info=ended)
+                    logger.error("the server is stopping: a task failed", exc_info=ended)
             for sock in self._reserved:
                 sock.close()
             self._quotas.keep(now=True)
@@ -213,7 +213,7 @@ class Supervisor:
     def degraded(self) -> list[str]:
         """What does not work as it should though predictions are answered."""
         troubles = [f"{e['endpoint']}: {e['trouble']}" for s in self.states().values() for e in s["endpoints"] if e["trouble"]]
-        blind = f"what to serve can't be looked up: {self._blind}" if self._blind else None
+        blind = f"can't look up what to serve: {self._blind}" if self._blind else None
         return sorted({*troubles, *filter(None, (blind, self._issuer_trouble))})
 
     def states(self) -> dict[str, dict[str, Any]]:
@@ -253,7 +253,7 @@ class Supervisor:
             return Unknown(f"worker {worker.index} is starting")
         silent = asyncio.get_running_loop().time() - worker.last_beat
         if silent > SILENT_SECONDS / 2:
-            return Unhealthy(f"worker {worker.index} has given no sign of life for {silent:.1f} s")
+            return Unhealthy(f"worker {worker.index} has sent no heartbeat for {silent:.1f} s")
         if worker.state["health"] != "healthy":
             return Unhealthy(f"worker {worker.index}: {worker.state['why']}")
         return Healthy({"worker": worker.index})
@@ -305,7 +305,7 @@ class Supervisor:
                 return
             lived = worker.state is not None
             pause = FASTEST_RESTART_SECONDS if lived else min(2 * pause, SLOWEST_RESTART_SECONDS)
-            logger.error("worker %d ended; it is started again", worker.index)
+            logger.error("worker %d exited; restarting it", worker.index)
             worker.state = None
             await asyncio.sleep(pause)
 
@@ -391,7 +391,7 @@ class Supervisor:
             except NoriaError as error:
                 self._blind = error.what
             except Exception as error:  # a store's own exceptions share no base; serving goes on, and says so
-                logger.warning("what to serve can't be looked up: %s", error, exc_info=True)
+                logger.warning("can't look up what to serve: %s", error, exc_info=True)
                 self._blind = f"{type(error).__name__}: {error}"
             else:
                 self._blind = None
@@ -414,7 +414,7 @@ class Supervisor:
             try:
                 await asyncio.to_thread(beat, self._folder, self._stage, self._last_beat, BEAT, saw, LocalFiles())
             except OSError as error:
-                logger.warning("the server's sign of life can't be written: %s", error)
+                logger.warning("the server's heartbeat can't be written: %s", error)
 
     def _end_beat(self) -> None:
         """A server that was told to stop is not expected any more; one that ended otherwise is, and will be told dead."""
@@ -422,7 +422,7 @@ class Supervisor:
             try:
                 forget(self._folder, self._stage, LocalFiles())
             except OSError as error:
-                logger.warning("the server's last sign of life can't be removed: %s", error)
+                logger.warning("the server's heartbeat file can't be removed: %s", error)
 
     @property
     def _stage(self) -> str:
@@ -436,7 +436,7 @@ class Supervisor:
             now = asyncio.get_running_loop().time()
             for worker in self._workers:
                 if worker.state is not None and worker.process is not None and now - worker.last_beat > SILENT_SECONDS:
-                    logger.error("worker %d gives no sign of life; it is ended", worker.index)
+                    logger.error("worker %d has stalled (no heartbeat); killing it", worker.index)
                     with suppress(ProcessLookupError):
                         worker.process.kill()
 
@@ -458,9 +458,9 @@ def _refuse_open(settings: ServingSettings, keys: Sequence[Key]) -> None:
     if settings.host in LOOPBACK or settings.platform != "none":
         return
     if not keys and settings.oidc_issuer is None:
-        raise OpenToTheWorld(settings.host, "there is no key yet", "make one: `noria key add NAME`")
+        raise OpenToTheWorld(settings.host, "there is no API key yet", "create one: `noria key add NAME`")
     if settings.tls_certificate is None and not settings.behind_tls_proxy:
-        missing = "without TLS, keys and features can be read on the way"
+        missing = "without TLS, keys and features can be read in transit"
         raise OpenToTheWorld(settings.host, missing, "set serving.tls_certificate and tls_key; or serving.behind_tls_proxy")
 
 

@@ -145,7 +145,7 @@ class Worker:
         ended, _ = await asyncio.wait([*tasks, asyncio.create_task(self._stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             if task.exception() is not None:  # a worker that no longer beats or probes must not look as if it did
-                logger.error("the worker ends: a task failed", exc_info=task.exception())
+                logger.error("the worker is stopping: a task failed", exc_info=task.exception())
         for server in servers:
             server.close()
         for task in tasks:

@@ -68,7 +68,7 @@ def _check_schema(schema: pa.Schema, features: Sequence[str]) -> None:
 
     names = schema.names
     if len(names) > MAX_COLUMNS or len(set(names)) != len(names):
-        raise BadRequest(what="a column is given twice, or there are far too many", where="the stream's schema", fix="send each once")
+        raise BadRequest(what="a column is duplicated, or there are too many columns", where="the stream's schema", fix="send each once")
     for name in names:
         if name not in features and name != KEYS:
             raise BadRequest(
@@ -104,7 +104,7 @@ def _refuse_compressed(body: bytes) -> None:
             if message.type == "record batch" and _compressed(message.metadata.to_pybytes()):
                 raise BadRequest(what="the stream is compressed", where="a record batch", fix="write it without compression")
             if message.type == "dictionary":
-                raise BadRequest(what="dictionaries are not taken", where="the stream", fix="send numbers as they are")
+                raise BadRequest(what="dictionary encoding is not supported", where="the stream", fix="send plain number columns")
     except (pa.ArrowException, OSError, ValueError, IndexError) as error:
         raise _not_arrow(str(error)) from error
 
@@ -122,11 +122,11 @@ class _Table:
         self._data, self._at = data, at
         self._vtable = at - self._number(at, 4, signed=True)
         if not 0 <= self._vtable <= len(data) - 4:
-            raise IndexError("a table lies outside of its message")
+            raise IndexError("a table lies outside its message")
 
     def _number(self, at: int, size: int, *, signed: bool = False) -> int:
         if not 0 <= at <= len(self._data) - size:
-            raise IndexError("a field lies outside of its message")
+            raise IndexError("a field lies outside its message")
         return int.from_bytes(self._data[at : at + size], "little", signed=signed)
 
     def place(self, field: int) -> int | None:
@@ -147,4 +147,4 @@ class _Table:
 
 
 def _not_arrow(reason: str) -> BadRequest:
-    return BadRequest(what="the body is no Arrow IPC stream", where=reason[:200] or "it ends early", fix=f"send {STREAM}")
+    return BadRequest(what="the body is not an Arrow IPC stream", where=reason[:200] or "it is truncated", fix=f"send {STREAM}")

@@ -115,7 +115,11 @@ def _row(row: Any, features: Sequence[str], place: int) -> tuple[float | None, .
                 raise BadRequest(what=f"feature {name!r} is missing", where=where, fix="send every feature; null where unknown")
         row = [row[name] for name in features]
     if not isinstance(row, list) or len(row) != len(features):
-        raise BadRequest(what=f"an instance has {len(features)} features", where=where, fix="send an object, or a list in their order")
+        raise BadRequest(
+            what=f"an instance must have {len(features)} features",
+            where=where,
+            fix="send an object, or a list in the order of the model's features",
+        )
     for value in row:
         if not (value is None or (isinstance(value, int | float) and abs(value) <= 1e308)):
             raise BadRequest(what=f"a feature must be a number or null, not {value!r}"[:200], where=where, fix="send a number or null")
@@ -137,5 +141,5 @@ def _csv_row(row: list[str], features: Sequence[str]) -> tuple[float | None, ...
     try:
         values = [float(text) if text.strip() else None for text in row]
     except ValueError as error:
-        raise BadRequest(what=str(error), where="the body", fix="send numbers; nothing where a value is unknown") from error
+        raise BadRequest(what=str(error), where="the body", fix="send numbers; leave unknown values empty") from error
     return tuple(None if value is None or math.isnan(value) else value for value in values)

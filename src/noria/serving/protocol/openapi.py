@@ -15,37 +15,37 @@ BINARY = "application/octet-stream"
 Json = dict[str, Any]
 
 REFUSALS = {
-    "400": "the request can't be answered as it is",
-    "401": "a key is needed",
-    "403": "the key is for something else",
-    "404": "there is nothing of that name",
-    "405": "the path is asked in another way",
+    "400": "the request is not valid",
+    "401": "an API key is required",
+    "403": "the API key's role does not allow this",
+    "404": "no such path, endpoint or version",
+    "405": "the path does not allow this method",
     "408": "the request took too long to arrive",
-    "409": "features can't be looked up here",
+    "409": "this endpoint can't look up features",
     "413": "the request is too large",
     "414": "the path is too long",
     "415": "the body is compressed",
-    "417": "what the request expects is not done here",
-    "421": "the request is not for this server",
-    "429": "the key asks too often",
+    "417": "the Expect header is not supported",
+    "421": "the Host or Origin header is not allowed",
+    "429": "the API key exceeded its rate limit or quota",
     "431": "the headers are too large",
-    "500": "the model gave no answer",
-    "503": "not ready, or more to do than can be done in time",
+    "500": "the model failed",
+    "503": "the server is not ready or overloaded",
     "504": "the deadline has passed",
 }
-KEYS = {"type": "array", "items": {"type": ["string", "null"]}, "maxItems": MAX_ROWS, "description": "a key per row, to join outcomes by"}
+KEYS = {"type": "array", "items": {"type": ["string", "null"]}, "maxItems": MAX_ROWS, "description": "one key per row, to join outcomes"}
 HEADERS = [
     {
         "name": "x-noria-priority",
         "in": "header",
         "schema": {"enum": ["low", "normal", "high"]},
-        "description": "who is let in and goes first when not all can be answered",
+        "description": "which requests are served first under overload",
     },
     {
         "name": "x-noria-timeout-ms",
         "in": "header",
         "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 3_600_000},
-        "description": "when the answer is no longer of use",
+        "description": "the deadline: after it, the request is answered with 504",
     },
 ]
 
@@ -57,9 +57,9 @@ def document(endpoints: Mapping[str, Sequence[str]], *, version: str, keys: bool
         paths |= _paths_of(name, features)
     paths |= {
         "/v2": {"get": _told("The server's name and version")},
-        "/v2/health/live": {"get": _told("Whether the server lives")},
-        "/v2/health/ready": {"get": _told("Whether golden rows are answered rightly")},
-        "/status": {"get": _told("Counts, and whether answered = logged")},
+        "/v2/health/live": {"get": _told("Liveness of the server")},
+        "/v2/health/ready": {"get": _told("Readiness: whether the models reproduce their golden predictions")},
+        "/status": {"get": _told("Counts, and whether every answered row is accounted for")},
         "/openapi.json": {"get": _told("This document")},
         "/docs": {"get": _told("This document as a page", kind=TEXT)},
     }
@@ -69,7 +69,7 @@ def document(endpoints: Mapping[str, Sequence[str]], *, version: str, keys: bool
     schemes = {"bearer": {"type": "http", "scheme": "bearer"}, "key": {"type": "apiKey", "in": "header", "name": "x-api-key"}}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Noria", "version": version, "description": "Predictions, each written down before it is sent."},
+        "info": {"title": "Noria", "version": version, "description": "Predictions, each logged before it is sent."},
         "paths": paths,
         "components": {"schemas": {"Error": _error()}, **({"securitySchemes": schemes} if keys else {})},
         **({"security": [{"bearer": []}, {"key": []}]} if keys else {}),
@@ -87,17 +87,17 @@ def _paths_of(name: str, features: Sequence[str]) -> Iterator[tuple[str, Json]]:
     yield f"/predict/{name}", {"post": _asked("Predict rows of features", {JSON: plain, STREAM: arrow}, answers)}
     yield (
         f"/predict/{name}/stream",
-        {"post": _asked("Predict, and get answers as they are made", {JSON: plain}, {EVENTS: _event()})},
+        {"post": _asked("Predict rows, and stream the predictions as they are made", {JSON: plain}, {EVENTS: _event()})},
     )
     yield (
         f"/predict/{name}/entities",
-        {"post": _asked("Predict entities, their features looked up", {JSON: entities}, {JSON: _plain_answer()})},
+        {"post": _asked("Predict entities; the server looks up their features", {JSON: entities}, {JSON: _plain_answer()})},
     )
     yield f"{model}/infer", {"post": _asked("Open Inference Protocol v2", tensors, {JSON: _v2_answer(), BINARY: arrow})}
     yield f"{model}", {"get": _told(f"The model's inputs and outputs; {len(features)} features")}
-    yield f"{model}/ready", {"get": _told("Whether its golden rows are answered rightly")}
+    yield f"{model}/ready", {"get": _told("Readiness of the model")}
     version = {"name": "bundle", "in": "path", "required": True, "schema": {"type": "string"}}
-    same = "The same, of one version"
+    same = "The same, for one version"
     of_version = {
         "/infer": {"post": _asked(same, tensors, {JSON: _v2_answer(), BINARY: arrow})},
         "": {"get": _told(same)},
@@ -112,8 +112,8 @@ def _cloud_paths(features: Sequence[str], platform: Mapping[str, str]) -> dict[s
     listed = {"type": "array", "items": value, "minItems": len(features), "maxItems": len(features)}
     instances = {"type": "array", "items": {"anyOf": [_row(features), listed]}, "minItems": 1, "maxItems": MAX_ROWS}
     body = {JSON: _object({"instances": instances}, ["instances"], more=True), CSV: {"type": "string"}}
-    ask = _asked("Predict, as a cloud's platform asks", body, {JSON: _plain_answer()})
-    healthy = _told("Health, as a cloud's platform asks")
+    ask = _asked("Predict, in a cloud platform's format", body, {JSON: _plain_answer()})
+    healthy = _told("Health check of a cloud platform")
     paths = {"/ping": {"get": healthy}, "/invocations": {"post": ask}, "/": {"get": healthy}, "/score": {"post": ask}}
     return paths | {path: {"get": healthy} if what == "health" else {"post": ask} for path, what in platform.items()}
 
@@ -129,7 +129,7 @@ def _asked(summary: str, bodies: Mapping[str, Json], answers: Mapping[str, Json]
 
 def _told(summary: str, kind: str = JSON) -> Json:
     schema = {"type": "object"} if kind == JSON else {"type": "string"}
-    return {"summary": summary, "responses": {"200": _answer("as it is now", {kind: schema}), **_refusals()}}
+    return {"summary": summary, "responses": {"200": _answer("the current state", {kind: schema}), **_refusals()}}
 
 
 def _answer(words: str, kinds: Mapping[str, Json]) -> Json:
@@ -141,7 +141,13 @@ def _refusals() -> Json:
 
 
 def _error() -> Json:
-    words = {"error": "what happened, in short", "code": "a stable code", "what": "what happened", "where": "where", "fix": "what to do"}
+    words = {
+        "error": "what happened, as one line",
+        "code": "a stable error code",
+        "what": "what happened",
+        "where": "where",
+        "fix": "how to fix it",
+    }
     return _object({name: {"type": "string", "description": text} for name, text in words.items()}, list(words))
 
 

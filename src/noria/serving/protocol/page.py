@@ -40,8 +40,8 @@ def _refusals(found: Json) -> str:
     """What any answer but 200 means: the same for all paths."""
     operation = next(op for item in found["paths"].values() for method, op in item.items() if method in ("get", "post"))
     rows = "".join(f"<tr><td>{s}<td>{escape(answer['description'])}" for s, answer in operation["responses"].items() if s != "200")
-    words = "An error's body says what happened, where, and what to do about it, and has a stable code."
-    return f"<h2>Refusals</h2><p>{words}</p><table>{rows}</table>"
+    words = "The body of an error says what happened, where, and how to fix it, and has a stable error code."
+    return f"<h2>Errors</h2><p>{words}</p><table>{rows}</table>"
 
 
 def _of_endpoint(paths: Json, name: str) -> Json:
@@ -51,7 +51,7 @@ def _of_endpoint(paths: Json, name: str) -> Json:
 
 def _entry(path: str, method: str, operation: Json, url: str) -> str:
     content = operation.get("requestBody", {}).get("content", {})
-    kinds = f"<p>takes {escape(', '.join(content))}</p>" if content else ""
+    kinds = f"<p>accepts {escape(', '.join(content))}</p>" if content else ""
     example = f"<pre>{escape(_example(path, content['application/json']['schema'], url))}</pre>" if "application/json" in content else ""
     return (
         f'<details><summary><b class="{method}">{method.upper()}</b><code>{escape(path)}</code><span>{escape(operation["summary"])}</span>'

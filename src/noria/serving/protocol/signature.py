@@ -199,7 +199,7 @@ class Signature:
             asked = self._v2.decode(body if json_length is None else body[:json_length])
         except msgspec.ValidationError as error:
             raise BadRequest(
-                what="the request is not of the protocol", where=str(error), fix="see the Open Inference Protocol, version 2"
+                what="the request does not follow the protocol", where=str(error), fix="see the Open Inference Protocol, version 2"
             ) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(error) from error
@@ -215,7 +215,7 @@ class Signature:
         features = self._tensors(inputs)
         listed = keys is None or (isinstance(keys, list) and len(keys) == len(features))
         if not listed or not all(k is None or isinstance(k, str) for k in keys or ()):
-            raise BadRequest(what="keys must be one text per row", where="parameters.keys", fix="send one key per row, or none at all")
+            raise BadRequest(what="keys must be one string per row", where="parameters.keys", fix="send one key per row, or none at all")
         asked = PredictRequest(features, keys)
         asked.request_id, asked.wanted = request_id, wanted
         return asked
@@ -278,7 +278,7 @@ class Signature:
 
 def _shape_of_plain(text: str) -> BadRequest:
     return BadRequest(
-        what="the body is not a plain request", where=text, fix='send {"rows": [{feature: number or null, …}], "keys": ["…"]}'
+        what="the body is not a valid plain JSON request", where=text, fix='send {"rows": [{feature: number or null, …}], "keys": ["…"]}'
     )
 
 
@@ -293,7 +293,7 @@ def _bad_shape(tensor: Tensor, expected: str) -> BadRequest:
 def check_rows(rows: int) -> None:
     """Raise `BadRequest` where there are no rows, or more than one request may have."""
     if rows == 0:
-        raise BadRequest(what="there is no row to predict", where="the body", fix="send at least one row")
+        raise BadRequest(what="there are no rows to predict", where="the body", fix="send at least one row")
     if rows > MAX_ROWS:
         raise BadRequest(
             what=f"{rows:,} rows are too many for one request",
@@ -325,7 +325,7 @@ def _values(tensor: Tensor) -> NDArray[np.float32]:
         raise BadRequest(
             what=f"input {tensor.name!r} has {len(flat)} values for shape {tensor.shape}",
             where="inputs",
-            fix="make them agree",
+            fix="make the number of values match the shape",
         )
     for value in flat:
         if not (value is None or isinstance(value, int | float)):
@@ -347,7 +347,7 @@ def _from_bytes(tensor: Tensor) -> NDArray[np.float32]:
         raise BadRequest(
             what=f"input {tensor.name!r} has {len(tensor.raw)} bytes for shape {tensor.shape} of {tensor.datatype}",
             where="inputs",
-            fix="make them agree",
+            fix="make the data match the shape and datatype",
         )
     values = np.frombuffer(tensor.raw, kind)
     if kind == np.float32:
@@ -365,15 +365,15 @@ def _cut_binary(inputs: Sequence[Tensor], binary: bytes) -> None:
             continue
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(binary) - at:
             raise BadRequest(
-                what=f"input {tensor.name!r} announces {size!r} bytes",
+                what=f"input {tensor.name!r} declares {size!r} bytes",
                 where=f"{len(binary) - at} bytes are left after the JSON",
-                fix="make binary_data_size and the body agree",
+                fix="make binary_data_size match the body",
             )
         tensor.raw = binary[at : at + size]
         at += size
     if at != len(binary):
         what = f"{len(binary) - at} bytes belong to no input"
-        raise BadRequest(what=what, where="the body", fix="announce every tensor's binary_data_size")
+        raise BadRequest(what=what, where="the body", fix="set binary_data_size for every binary tensor")
 
 
 def _wanted(asked: _InferRequest) -> Mapping[str, bool]:

@@ -118,7 +118,7 @@ class Chunked:
     def _hold(self, rest: bytes) -> None:
         """Keep the beginning of a line, unless it can't become one."""
         if b"\n" in rest or b"\r" in rest[:-1] or (self._line == self._after_chunk and rest not in (b"", b"\r")):
-            raise BadHead("a line of a chunked body does not end as it must", "section 7.1")
+            raise BadHead("a line of a chunked body is malformed", "section 7.1")
         if len(rest) > (MAX_AROUND_CHUNKS if self._line == self._trailer else MAX_CHUNK_LINE):
             raise HeadTooLarge("chunk extensions or trailers are", MAX_AROUND_CHUNKS)
         self._held = rest

@@ -40,7 +40,7 @@ class BadHead(BadRequest):
     code = "NR-545"
 
     def __init__(self, what: str, where: str) -> None:
-        super().__init__(what=what, where=f"{where} of RFC 9112", fix="send a request as RFC 9112 has it")
+        super().__init__(what=what, where=f"{where} of RFC 9112", fix="send a request that conforms to RFC 9112")
 
 
 class NotSpoken(BadRequest):
@@ -63,7 +63,7 @@ class HeadTooLarge(BadRequest):
 
     def __init__(self, what: str, limit: int, status: int = 431) -> None:
         self.http_status = status
-        super().__init__(what=f"{what} too large", where=f"the limit is {limit:,} bytes", fix="send less of it")
+        super().__init__(what=f"{what} too large", where=f"the limit is {limit:,} bytes", fix="make it smaller")
 
 
 class Unmet(BadRequest):
@@ -73,7 +73,9 @@ class Unmet(BadRequest):
     http_status = 417
 
     def __init__(self, expectation: str) -> None:
-        super().__init__(what=f"{expectation!r} can't be met", where="header Expect", fix="expect 100-continue, or nothing")
+        super().__init__(
+            what=f"expectation {expectation!r} is not supported", where="header Expect", fix="send 100-continue, or no Expect header"
+        )
 
 
 class Head:
@@ -124,7 +126,7 @@ def find_end(data: bytes, seen: int) -> int:
     if end > 3:
         return end
     if data != b"\r" and not _BEGINNING.match(data):
-        raise BadHead("this does not begin like a request", "section 3")
+        raise BadHead("this is not an HTTP request", "section 3")
     _check_line_ends(data, max(0, seen - 1))
     if len(data) > MAX_LINE_BYTES and data.find(b"\r\n", 0, MAX_LINE_BYTES + 2) < 0:
         raise HeadTooLarge("the request line is", MAX_LINE_BYTES, 414)
@@ -135,7 +137,7 @@ def find_end(data: bytes, seen: int) -> int:
 
 def _check_line_ends(data: bytes, begin: int = 0) -> None:
     if _STRAY_LINE_END.search(data, begin):
-        raise BadHead("a line ends in one character, not two", "section 2.2")
+        raise BadHead("a line does not end in CRLF", "section 2.2")
 
 
 def read_head(data: bytes) -> Head:
@@ -164,7 +166,7 @@ def _request_line(line: bytes) -> tuple[str, bytes, bool]:
         raise BadHead("the first line is not `METHOD target HTTP/1.1`", "section 3")
     method, target, major, minor = found.groups()
     if major != b"1":
-        raise NotSpoken(f"HTTP/{major.decode()}.{minor.decode()} is not spoken on this port", "speak version 1.1")
+        raise NotSpoken(f"HTTP/{major.decode()}.{minor.decode()} is not supported on this port", "use version 1.1")
     name = method.decode("latin-1")
     if name not in KNOWN_METHODS:
         raise NotSpoken(f"{name[:40]} is not implemented", "use " + ", ".join(IMPLEMENTED), 405)
@@ -196,9 +198,9 @@ def _bad_field(line: bytes) -> BadHead:
     _check_line_ends(line)
     name, colon, _ = line.partition(b":")
     if line[:1] in (b" ", b"\t"):
-        return BadHead("a header line is folded, or is before the first", "section 5.2")
+        return BadHead("a header line is folded, or whitespace precedes the first header", "section 5.2")
     if colon and name != name.rstrip(b" \t"):
-        return BadHead("there is space between a header's name and its colon", "section 5.1")
+        return BadHead("there is whitespace between a header's name and its colon", "section 5.1")
     if colon and FIELD.fullmatch(name + colon):
         return BadHead(f"the value of header {name[:40].decode()} holds a control character", "section 5.5")
     return BadHead("a header line is not `name: value`", "section 5")
@@ -215,7 +217,7 @@ def _check_host(head: Head) -> None:
     if host is None and not head.old:
         raise BadHead("there is no Host header", "section 3.2")
     if host is not None and not _is_host(host):
-        raise BadHead("there are two Host headers, or one that is no host", "section 3.2")
+        raise BadHead("there are two Host headers, or one that is not a valid host", "section 3.2")
 
 
 def _find_target(head: Head) -> None:
@@ -240,9 +242,11 @@ def _find_length(head: Head) -> None:
             raise BadHead("Transfer-Encoding is sent with Content-Length, or in HTTP/1.0", "section 6.1")
         codings = [word.strip(b" \t").lower() for word in coding.split(b",") if word.strip(b" \t")]
         if not codings or codings[-1] != b"chunked" or codings.count(b"chunked") > 1:
-            raise BadHead("the last transfer coding, and only that, must be chunked", "section 6.3")
+            raise BadHead("chunked must be the last transfer coding, and be applied only once", "section 6.3")
         if len(codings) > 1:
-            raise NotSpoken(f"transfer coding {codings[0][:40].decode('latin-1')} is not implemented", "send the body chunked, or as it is")
+            raise NotSpoken(
+                f"transfer coding {codings[0][:40].decode('latin-1')} is not implemented", "send the body chunked, or with a Content-Length"
+            )
         head.length = None
     elif length is not None:
         head.length = _length(length)

@@ -58,7 +58,7 @@ class TooSlow(BadRequest):
     http_status = 408
 
     def __init__(self, limit: float) -> None:
-        super().__init__(what="the request took too long to arrive", where=f"the limit is {limit:g} s", fix="send it in one go")
+        super().__init__(what="the request took too long to arrive", where=f"the limit is {limit:g} s", fix="send it faster")
 
 
 class Connection(asyncio.Protocol):
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
         except NoriaError:
             raise
         except Exception as error:
-            logger.exception("while finding what answers a request")
+            logger.exception("error while routing a request")
             raise bug(error) from error
 
     def _take_read(self, head: Head, raw: bytes, body: bytes) -> None:
@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
         except NoriaError as error:
             reply.fail(error)
         except Exception as error:  # a fault of ours answers 500; it never takes the connection's other requests with it
-            logger.exception("while answering a request")
+            logger.exception("error while answering a request")
             reply.fail(bug(error))
 
     def _refuse(self, error: NoriaError) -> None:

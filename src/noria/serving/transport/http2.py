@@ -239,7 +239,7 @@ class Http2Connection(asyncio.Protocol):
             high, low, kind, flags, number = HEAD.unpack_from(data, at)
             length = high << 16 | low
             if length > MAX_FRAME:
-                raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
+                raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame is too large: {length} bytes")
             end = at + HEAD_BYTES + length
             if end > size:
                 break
@@ -251,7 +251,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _take(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         if self._block is not None and (kind != CONTINUATION or number != self._block[0]):
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "a block of headers was interrupted")
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "a header block was interrupted")
         if kind == DATA:
             self._data(flags, number, payload)
         elif kind == HEADERS:
@@ -261,8 +261,8 @@ class Http2Connection(asyncio.Protocol):
         elif kind == SETTINGS:
             self._settings(flags, number, payload)
         elif kind == PING:
-            _require(number == 0, "a ping on a stream")
-            _require(len(payload) == 8, "a ping of another size", Code.FRAME_SIZE_ERROR)
+            _require(number == 0, "PING on a stream")
+            _require(len(payload) == 8, "PING of the wrong size", Code.FRAME_SIZE_ERROR)
             if not flags & ACK:
                 self.send(_frame(PING, ACK, 0, payload))
         elif kind == RST_STREAM:
@@ -270,20 +270,20 @@ class Http2Connection(asyncio.Protocol):
         elif kind == CONTINUATION:
             self._continuation(flags, payload)
         elif kind == PRIORITY:
-            _require(number != 0, "a priority of no stream")
-            _require(len(payload) == 5, "a priority of another size", Code.FRAME_SIZE_ERROR)
+            _require(number != 0, "PRIORITY without a stream")
+            _require(len(payload) == 5, "PRIORITY of the wrong size", Code.FRAME_SIZE_ERROR)
         elif kind == GOAWAY:
-            _require(number == 0, "a goodbye on a stream")
+            _require(number == 0, "GOAWAY on a stream")
             self._draining = True
             self._close_when_done()
         elif kind == PUSH_PROMISE:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "clients don't push")
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
 
     def _headers(self, flags: int, number: int, payload: bytes) -> None:
-        _require(number % 2 == 1, "headers on a stream that is not a client's")
+        _require(number % 2 == 1, "HEADERS on a stream with an even number")
         payload = _unpadded(flags, payload)
         if flags & WITH_PRIORITY:
-            _require(len(payload) >= 5, "headers of another size", Code.FRAME_SIZE_ERROR)
+            _require(len(payload) >= 5, "HEADERS too short", Code.FRAME_SIZE_ERROR)
             _require(int.from_bytes(payload[:4], "big") & LARGEST_WINDOW != number, "a stream that depends on itself")
             payload = payload[5:]
         if flags & END_HEADERS:
@@ -293,7 +293,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _continuation(self, flags: int, payload: bytes) -> None:
         if self._block is None:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "headers that go on without having begun")
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
         number, first, parts = self._block
         parts.append(payload)
         if sum(map(len, parts)) > MAX_HEADER_BYTES or len(parts) > 16:
@@ -306,11 +306,11 @@ class Http2Connection(asyncio.Protocol):
         factory = self._decoded(block)
         stream = self._streams.get(number)
         if stream is not None:  # trailers: gRPC's requests have none that mean anything
-            _require(bool(flags & END_STREAM), "headers in the middle of a stream")
+            _require(bool(flags & END_STREAM), "HEADERS in the middle of a stream")
             self._ended(stream, b"")
             return
         if number <= self._last:
-            raise ConnectionFault(Code.STREAM_CLOSED, "headers on a stream that has ended")
+            raise ConnectionFault(Code.STREAM_CLOSED, "HEADERS on a closed stream")
         self._last = number
         if self._draining or len(self._streams) >= MAX_STREAMS:
             self.send(_frame(RST_STREAM, 0, number, struct.pack(">I", Code.REFUSED_STREAM)))
@@ -329,7 +329,7 @@ class Http2Connection(asyncio.Protocol):
         try:
             headers = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
         except (hpack.HPACKError, UnicodeDecodeError, IndexError) as error:
-            raise ConnectionFault(Code.COMPRESSION_ERROR, f"headers that can't be read: {error}") from error
+            raise ConnectionFault(Code.COMPRESSION_ERROR, f"headers can't be decoded: {error}") from error
         factory = self._resolve(headers)
         if (table.maxsize, list(table.dynamic_entries)) != before:
             self._known.clear()  # blocks mean something else from here on
@@ -340,13 +340,13 @@ class Http2Connection(asyncio.Protocol):
     def _data(self, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
         self._inbound -= size
-        _require(self._inbound >= 0, "more than the connection's window", Code.FLOW_CONTROL_ERROR)
+        _require(self._inbound >= 0, "more data than the connection's window", Code.FLOW_CONTROL_ERROR)
         if self._inbound < CONNECTION_WINDOW // 2:
             self.send(_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", CONNECTION_WINDOW - self._inbound)))
             self._inbound = CONNECTION_WINDOW
         stream = self._streams.get(number)
         if stream is None:
-            _require(number != 0 and number <= self._last, "data on a stream that has not begun")
+            _require(number != 0 and number <= self._last, "DATA on an idle stream")
             return  # what was on its way when the stream ended
         if stream.ended:
             self._abort(stream, Code.STREAM_CLOSED)
@@ -374,28 +374,28 @@ class Http2Connection(asyncio.Protocol):
             stream.receiver.received(payload, end=True)
 
     def _reset(self, number: int, payload: bytes) -> None:
-        _require(len(payload) == 4, "a reset of another size", Code.FRAME_SIZE_ERROR)
-        _require(0 < number <= self._last, "a reset of a stream that has not begun")
+        _require(len(payload) == 4, "RST_STREAM of the wrong size", Code.FRAME_SIZE_ERROR)
+        _require(0 < number <= self._last, "RST_STREAM on an idle stream")
         stream = self._streams.pop(number, None)
         self._waiting.pop(number, None)
         self._resets += 1
         if self._resets > self._served + MAX_RESETS:  # CVE-2023-44487
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many streams were given up")
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many streams were reset")
         if stream is not None and stream.receiver is not None:
             stream.receiver.cancelled()
         self._close_when_done()
 
     def _window_update(self, number: int, payload: bytes) -> None:
-        _require(len(payload) == 4, "a window update of another size", Code.FRAME_SIZE_ERROR)
+        _require(len(payload) == 4, "WINDOW_UPDATE of the wrong size", Code.FRAME_SIZE_ERROR)
         more = int.from_bytes(payload, "big") & LARGEST_WINDOW
         if number == 0:
-            _require(more > 0, "a window update of nothing")
+            _require(more > 0, "WINDOW_UPDATE of 0")
             self.window += more
-            _require(self.window <= LARGEST_WINDOW, "a window beyond the largest", Code.FLOW_CONTROL_ERROR)
+            _require(self.window <= LARGEST_WINDOW, "window too large", Code.FLOW_CONTROL_ERROR)
             for stream in list(self._waiting.values()):
                 self._flush(stream)
             return
-        _require(number <= self._last, "a window update of a stream that has not begun")
+        _require(number <= self._last, "WINDOW_UPDATE on an idle stream")
         found = self._streams.get(number)
         if found is None:
             return
@@ -406,19 +406,19 @@ class Http2Connection(asyncio.Protocol):
             self._flush(found)
 
     def _settings(self, flags: int, number: int, payload: bytes) -> None:
-        _require(number == 0, "settings of a stream")
+        _require(number == 0, "SETTINGS on a stream")
         if flags & ACK:
-            _require(not payload, "settings in an acknowledgement", Code.FRAME_SIZE_ERROR)
+            _require(not payload, "SETTINGS acknowledgment with a payload", Code.FRAME_SIZE_ERROR)
             return
-        _require(len(payload) % 6 == 0, "settings of another size", Code.FRAME_SIZE_ERROR)
+        _require(len(payload) % 6 == 0, "SETTINGS of the wrong size", Code.FRAME_SIZE_ERROR)
         for name, value in struct.iter_unpack(">HI", payload):
             if name == 0x2:
-                _require(value in (0, 1), "a push that is neither on nor off")
+                _require(value in (0, 1), "SETTINGS_ENABLE_PUSH is neither 0 nor 1")
             elif name == 0x4:
-                _require(value <= LARGEST_WINDOW, "a window beyond the largest", Code.FLOW_CONTROL_ERROR)
+                _require(value <= LARGEST_WINDOW, "window too large", Code.FLOW_CONTROL_ERROR)
                 self._move_windows(value)
             elif name == 0x5:
-                _require(MAX_FRAME <= value < 2**24, "a frame size out of bounds")
+                _require(MAX_FRAME <= value < 2**24, "SETTINGS_MAX_FRAME_SIZE out of range")
                 self.most_frame = value
         self.send(_frame(SETTINGS, ACK, 0, b""))
 
@@ -426,7 +426,7 @@ class Http2Connection(asyncio.Protocol):
         """A new first size of windows moves those that are open, too; they may become negative."""
         for stream in list(self._streams.values()):
             stream.window += value - self._peer_window
-            _require(stream.window <= LARGEST_WINDOW, "a window beyond the largest", Code.FLOW_CONTROL_ERROR)
+            _require(stream.window <= LARGEST_WINDOW, "window too large", Code.FLOW_CONTROL_ERROR)
         self._peer_window = value
         for stream in list(self._waiting.values()):
             self._flush(stream)
