@@ -37,9 +37,11 @@ from noria.core.conservation import RowsLost
 from noria.core.errors import NoriaError
 from noria.data.ingest import ingest
 from noria.evidence.figures import findings
-from noria.loop import monitors
 from noria.loop import replay as replaying
 from noria.loop.controller import train_now
+from noria.loop.monitors.drift import InputDrift
+from noria.loop.monitors.performance import Performance
+from noria.loop.monitors.reading import Reading
 from noria.loop.project import Project, load_project
 from noria.loop.replay import Span, replay
 from noria.loop.workspace import Workspace
@@ -105,7 +107,7 @@ class Silent:
     words: str
     sql: tuple[tuple[str, str], ...] = ()
     answers: str = ""
-    throws: str = ""
+    throws: type[Reading] | None = None
     shadowed: bool = False
 
 
@@ -171,8 +173,8 @@ FAILURES = (
     Silent("late labels", "turned round", ("performance",), "calibration|log_loss", _all("arrivals", "late=1-late")),
     Silent("late labels", "three days late", ("no_data", "volume"), "outcomes|arrivals", (("arrivals", "SELECT * REPLACE (ended_at + INTERVAL 3 DAY AS ended_at) FROM src"),)),
     Silent("the scheduler or a monitor stands still", "every source brings nothing", ("volume",), "schedule|departures|arrivals|weather", tuple((t, "SELECT * FROM src WHERE FALSE") for t in KNOWN)),
-    Silent("the scheduler or a monitor stands still", "the drift monitor fails", ("no_data",), "drift", throws="_drift"),
-    Silent("the scheduler or a monitor stands still", "the performance monitor fails", ("no_data",), "performance", throws="_performance"),
+    Silent("the scheduler or a monitor stands still", "the drift monitor fails", ("no_data",), "drift", throws=InputDrift),
+    Silent("the scheduler or a monitor stands still", "the performance monitor fails", ("no_data",), "performance", throws=Performance),
     Silent("a broken experiment", "half of the shadow's rows lost", ("data_quality",), "challenger", answers="shadow half", shadowed=True),
     Silent("a broken experiment", "no shadow in the morning", ("data_quality",), "challenger", answers="shadow morning", shadowed=True),
     Silent("a broken experiment", "one in twenty lost", ("data_quality",), "challenger", answers="shadow lose 5 %", shadowed=True),
@@ -357,18 +359,19 @@ def _deliver(con: duckdb.DuckDBPyConnection, folder: Path, table: str, sql: str)
 
 def _replayed(folder: Path, failure: Silent, since: datetime = BROKEN, until: datetime = END) -> Week:
     """The week after the day, and what was opened in it."""
-    usual, own = replaying.answer, {name: getattr(monitors, name) for name in [failure.throws] if name}
+    usual, failing = replaying.answer, failure.throws
+    own = None if failing is None else failing.__dict__["read"]
     replaying.answer = _broken(failure.answers, usual)
-    for name in own:
-        setattr(monitors, name, _failing)
+    if failing is not None:
+        failing.read = _failing  # type: ignore[method-assign,assignment]
     try:
         world = _go_on(load_project(folder), folder, until, shadowed=failure.shadowed)
     except NoriaError as error:
         return Week([], error)
     finally:
         replaying.answer = usual
-        for name, monitor in own.items():
-            setattr(monitors, name, monitor)
+        if failing is not None:
+            failing.read = own  # type: ignore[method-assign,assignment]
     with closing(world.workspace.catalog()) as catalog:
         return Week([f for f in findings(catalog) if datetime.fromisoformat(f["opened_at"]) >= since])
 

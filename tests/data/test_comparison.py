@@ -148,7 +148,7 @@ def test_allowed_values_of_every_kind(kind: pa.DataType, values: list[Any], allo
     ("value", "kind", "words"),
     [
         (5, pa.string(), "5 is a number, and the column holds string"),
-        ("5", pa.int64(), "'5' is a text, and the column holds int64"),
+        ("5", pa.int64(), "'5' is text, and the column holds int64"),
         (1, pa.bool_(), "a number"),
         (True, pa.int64(), "a boolean"),
         (naive("2024-01-01"), ZONED, "a time without a zone"),
@@ -158,7 +158,7 @@ def test_allowed_values_of_every_kind(kind: pa.DataType, values: list[Any], allo
         ("2024-01-01", pa.date32(), "is text"),
         (2**53 + 1, pa.float64(), "can't be distinguished from neighboring values"),
         (10**400, pa.float64(), "can't be distinguished from neighboring values"),
-        (2.5, pa.int64(), "no value of a column of int64"),
+        (2.5, pa.int64(), "not a valid value for a column of int64"),
         (timedelta(1), pa.int64(), "which no column can hold"),
         (1, pa.list_(pa.int64()), "the column holds list"),
         (1, pa.struct([("a", pa.int64())]), "the column holds struct"),

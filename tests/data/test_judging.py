@@ -135,7 +135,7 @@ def test_a_rule_that_warns_stores_the_row_and_counts_it(tmp_path: Path) -> None:
     made = feed(tmp_path, contract=nr.Contract(between={"v": (0, 10)}, unique=["v"], policy={"between": "warn", "unique": "warn"}))
     done = made.put("a.csv", f"id,v,at\na,99,{Z}\nb,99,{Z}\n").ingest()
     assert (done.balance.rows_out["stored"], done.reasons) == (2, {})
-    assert dict(done.warnings) == {"v is outside 0 to 10": 2, "v stands twice": 2}
+    assert dict(done.warnings) == {"v is outside 0 to 10": 2, "v is duplicated": 2}
 
 
 def test_a_contract_on_a_column_that_is_empty_at_first_holds_later(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_training_tells_its_quality_and_what_each_gate_said(shop: Path, capsys
     assert "auc" not in out  # there is none, of one class
     assert "gate passed: beats champion in log_loss by -0.2 (there is no champion yet)" in out
     told = [line.removeprefix("train: ").split(" ")[0] for line in err.splitlines()]
-    assert [word for word in told if word != "still"] == ["joining", "fitting", "fitting", "judging,"]
+    assert [word for word in told if word != "still"] == ["joining", "fitting", "fitting", "evaluating,"]
     first, second = json.loads(noria(shop, capsys, "train", "--json")[0])
     assert (first["action"], second["action"]) == ("train", "refuse")
     assert [gate["outcome"] for gate in first["trained"]["gates"]] == ["unknown", "unknown"]

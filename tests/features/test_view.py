@@ -203,7 +203,7 @@ def test_a_view_that_means_nothing_is_refused_when_it_is_declared(declared: dict
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
-    with pytest.raises(UserMistake, match="share"):
+    with pytest.raises(UserMistake, match="not a quantile"):
         nr.quantile("value", share, window="1h")
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 import noria as nr
 from noria.loop.decide import decide
-from noria.loop.monitors import Monitors
+from noria.loop.monitors.drift import InputDrift
+from noria.loop.monitors.performance import Performance
+from noria.loop.monitors.reading import Monitors
 from noria.loop.retrain import Retrain
 from noria.loop.state import Pending, State
 from noria.monitoring.drift_reading import DriftReading
@@ -27,6 +29,10 @@ PASSED = [{"gate": "g", "outcome": "passed", "why": "w"}]
 
 def reading(evidence: float) -> PerformanceReading:
     return PerformanceReading(Tolerance("log_loss", by=0.1), 0.5, np.array([0.9]), np.array([evidence]), 100.0)
+
+
+def worse(*readings: PerformanceReading) -> Monitors:
+    return Monitors((Performance(readings),))
 
 
 def state(**changes: Any) -> State:
@@ -44,7 +50,7 @@ def state(**changes: Any) -> State:
         shadow=None,
     )
     if "performance" in changes:
-        changes["monitors"] = Monitors(performance=changes.pop("performance"))
+        changes["monitors"] = worse(*changes.pop("performance"))
     return replace(base, **changes)
 
 
@@ -53,7 +59,7 @@ def verbs(s: State) -> list[tuple[str, str]]:
 
 
 def test_nothing_is_done_while_all_is_well() -> None:
-    assert decide(state(monitors=Monitors(performance=(reading(99.0),)))) == []
+    assert decide(state(monitors=worse(reading(99.0)))) == []
 
 
 def test_without_a_champion_one_is_trained_once() -> None:
@@ -63,7 +69,7 @@ def test_without_a_champion_one_is_trained_once() -> None:
 
 
 def test_a_regression_retrains_with_its_evidence() -> None:
-    (action,) = decide(state(monitors=Monitors(performance=(reading(100.0),))))
+    (action,) = decide(state(monitors=worse(reading(100.0))))
     assert (action.verb, action.reason) == ("train", "regression: log_loss moved by +0.400")
     assert action.evidence["threshold"] == 100.0
 
@@ -72,7 +78,7 @@ def test_age_is_the_champions_and_the_cooldown_is_the_last_attempts() -> None:
     old = {"champion_trained_at": NOW - timedelta(days=60)}
     assert verbs(state(**old, tried_at=NOW - timedelta(days=8))) == [("train", "stale: trained 60d ago")]
     assert decide(state(**old, tried_at=NOW - timedelta(days=6))) == []
-    assert decide(state(monitors=Monitors(performance=(reading(1e9),)), tried_at=NOW - timedelta(days=6))) == []
+    assert decide(state(monitors=worse(reading(1e9)), tried_at=NOW - timedelta(days=6))) == []
 
 
 def test_nothing_is_trained_while_a_challenger_is_on_its_way() -> None:
@@ -167,18 +173,18 @@ def test_where_the_first_candidate_was_refused_another_is_trained_after_the_paus
 
 
 def test_drift_retrains_only_where_the_project_says_so_and_names_what_moved() -> None:
-    moved = Monitors(drift=drift(100.0))
+    moved = Monitors((InputDrift(drift(100.0)),))
     assert decide(state(monitors=moved)) == []
     on_drift = Retrain(MODEL, [nr.drift()], cooldown="7d")
     (action,) = decide(state(monitors=moved, retrain=on_drift))
     assert (action.verb, action.reason) == ("train", "drift: price moved most")
     assert action.evidence["columns"] == {"price": 0.31, "city": 0.01}
-    assert decide(state(monitors=Monitors(drift=drift(99.0)), retrain=on_drift)) == []
+    assert decide(state(monitors=Monitors((InputDrift(drift(99.0)),)), retrain=on_drift)) == []
     assert decide(state(monitors=Monitors(), retrain=on_drift)) == []
 
 
 def test_the_first_reason_that_speaks_is_the_one_that_is_given() -> None:
-    both = state(champion_trained_at=NOW - timedelta(days=90), monitors=Monitors(performance=(reading(0.0), reading(1e9))))
+    both = state(champion_trained_at=NOW - timedelta(days=90), monitors=worse(reading(0.0), reading(1e9)))
     assert verbs(both) == [("train", "regression: log_loss moved by +0.400")]
     turned = replace(both, retrain=Retrain(MODEL, [nr.stale("60d"), nr.regression()], cooldown="7d"))
     assert verbs(turned) == [("train", "stale: trained 90d ago")]

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,10 +18,11 @@ import pytest
 from noria.core.clock import BadTimeZone, duration, microseconds, since_epoch
 from noria.core.errors import UserMistake
 from noria.core.files import LocalFiles
+from noria.core.health import Health, Unhealthy
 from noria.data.ingest import ingest
 from noria.loop import replay as replaying
 from noria.loop.findings import observed
-from noria.loop.monitors import read_monitors
+from noria.loop.monitors.reading import At, read_monitors, registered
 from noria.loop.project import load_project
 from noria.loop.releases import current_release
 from noria.loop.replay import open_worlds, replay, replay_span
@@ -29,7 +30,7 @@ from noria.loop.windows import measure_windows
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.models.registry import CHAMPION
-from noria.monitoring.findings import Observed
+from noria.monitoring.findings import Finding, Kind, Observed
 from noria.serving.log.segments import FALLBACK, LogFailed, PredictionLog, Predictions
 from noria.serving.observe.failures import FAILURES_FILE, Failures
 from projects import edit
@@ -88,7 +89,7 @@ def replayed(
             measure_windows(world, end)
         release = current_release(world)
         assert release is not None
-        return observed(world, read_monitors(world, release, end), end)
+        return observed(world, read_monitors(world, release, end))
 
 
 def opened(shop: Path) -> World:
@@ -281,3 +282,28 @@ def test_what_inputs_are_compared_with_has_windows_enough(shop: Path, given: str
             load_project(shop)
     else:
         load_project(shop)
+
+
+def test_a_monitor_is_one_class_that_registers_itself(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a new file in `noria.loop.monitors` has to hold, and no other file knows of it."""
+
+    class TooCheap:
+        name: ClassVar[str] = "prices"
+
+        @classmethod
+        def read(cls, at: At) -> TooCheap:
+            assert at.release.champion
+            return cls()
+
+        def healths(self) -> list[tuple[str, Health]]:
+            return [("prices", Unhealthy("too low"))]
+
+        def judged(self) -> set[Kind]:
+            return {"metric"}
+
+        def findings(self) -> list[Finding]:
+            return [Finding("metric", "price", datetime(2024, 2, 1, tzinfo=UTC), "page", "prices are too low", "raise them")]
+
+    usual = registered()
+    monkeypatch.setattr("noria.loop.monitors.reading.registered", lambda: (*usual, TooCheap))
+    assert [f.summary for f in replayed(shop, monkeypatch, lambda _: None).findings if f.kind == "metric"] == ["prices are too low"]

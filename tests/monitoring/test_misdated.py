@@ -56,10 +56,10 @@ def test_without_misdated_rows_the_fault_lasts_and_none_is_named() -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["1970-01-01"], ["1 row lies far from the rest, at 1970-01-01 00:00 UTC, in row 2,701"]),
-        (["0001-01-01"], ["1 row lies far from the rest, at 0001-01-01 00:00 UTC, in row 2,701"]),
-        (["9999-12-31 23:59:59"], ["1 row lies far from the rest, at 9999-12-31 23:59 UTC, in row 2,701"]),
-        (["2034-01-01"], ["1 row lies far from the rest, at 2034-01-01 00:00 UTC, in row 2,701"]),
+        (["1970-01-01"], ["1 row is dated far from the rest, at 1970-01-01 00:00 UTC, in row 2,701"]),
+        (["0001-01-01"], ["1 row is dated far from the rest, at 0001-01-01 00:00 UTC, in row 2,701"]),
+        (["9999-12-31 23:59:59"], ["1 row is dated far from the rest, at 9999-12-31 23:59 UTC, in row 2,701"]),
+        (["2034-01-01"], ["1 row is dated far from the rest, at 2034-01-01 00:00 UTC, in row 2,701"]),
         (
             ["2034-01-01", "1900-01-01", "1970-01-01", "2030-01-01"],
             [
@@ -81,7 +81,7 @@ def test_a_few_misdated_rows_change_no_finding_and_are_named(more: list[str], wo
 
 def test_a_time_beyond_all_calendars_is_named_too() -> None:
     (beyond,) = judge(pa.array([*TIMES // 1_000_000, 2**60]).cast(pa.timestamp("s"))).misdated
-    assert beyond.summary.startswith("1 row lies far from the rest, at 1481")
+    assert beyond.summary.startswith("1 row is dated far from the rest, at 1481")
 
 
 def test_many_misdated_rows_are_refused_by_name() -> None:
@@ -121,7 +121,7 @@ def test_the_command_names_misdated_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({"at": column, "x": np.append(VALUES[: BROKEN * ROWS], 0.0)}), tmp_path / "t.parquet")
     done = CliRunner().invoke(app, ["monitor", "table", str(tmp_path / "t.parquet"), "--time", "at", "--reference", str(REFERENCE)])
     assert done.exit_code == 0, done.output
-    assert "1 row lies far from the rest, at 9999-12-31 00:00 UTC, in row 2,461: left out" in " ".join(done.output.split())
+    assert "1 row is dated far from the rest, at 9999-12-31 00:00 UTC, in row 2,461: excluded" in " ".join(done.output.split())
 
 
 # --- what lies far --------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def test_triton_http(client: triton.InferenceServerClient, binary: bool, binary_
         triton.InferRequestedOutput("prediction", binary_data=binary_out),
     ]
     if binary:
-        with pytest.raises(triton.InferenceServerException, match="no answer"):  # this model answers NaN with NaN
+        with pytest.raises(triton.InferenceServerException, match="returned no result"):  # this model answers NaN with NaN
             client.infer("small", inputs, outputs=outputs)
         inputs[0].set_data_from_numpy(np.array([1.5, 0.0, -4.25], np.float32))
     result = client.infer("small", inputs, outputs=outputs, request_id="r7")

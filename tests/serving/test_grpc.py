@@ -121,7 +121,7 @@ BAD = [
     ("no such output", infer(output="p"), grpc.StatusCode.INVALID_ARGUMENT, "no output 'p'"),
     ("not protobuf", b"\xff\xff\xff", grpc.StatusCode.INVALID_ARGUMENT, "can't be parsed"),
     ("infinite", infer(raw=[np.array([np.inf, 0], np.float32).tobytes()]), grpc.StatusCode.INVALID_ARGUMENT, "too large"),
-    ("a model that fails", infer(raw=[np.array([np.nan, 0], np.float32).tobytes()]), grpc.StatusCode.INTERNAL, "no answer"),
+    ("a model that fails", infer(raw=[np.array([np.nan, 0], np.float32).tobytes()]), grpc.StatusCode.INTERNAL, "returned no result"),
     ("too large", bytes(3_500_000), grpc.StatusCode.RESOURCE_EXHAUSTED, "too large"),
 ]
 

@@ -43,7 +43,7 @@ BAD_STREAMS = [
     ("a missing column", stream(GOOD.select(["a"])), "'b' is missing"),
     ("an unknown column", stream(GOOD.append_column("c", pa.array([1.0, 2.0]))), "no feature 'c'"),
     ("text", stream(GOOD.set_column(1, "b", pa.array(["x", "y"]))), "'b' is string"),
-    ("a dictionary", stream(GOOD.set_column(1, "b", pa.array(["x", "y"]).dictionary_encode())), "'b' is dictionary|dictionaries"),
+    ("a dictionary", stream(GOOD.set_column(1, "b", pa.array(["x", "y"]).dictionary_encode())), "'b' is dictionary|dictionary encoding"),
     ("no rows", stream(GOOD.slice(0, 0)), "no row"),
     ("too many rows", stream(pa.table({n: np.zeros(MAX_ROWS + 1) for n in FEATURES})), "too many"),
     ("rows that cost nothing", stream(pa.table({n: pa.nulls(1 << 30) for n in FEATURES})), "too many"),

@@ -172,7 +172,9 @@ class Contract:
         with connect() as con:
             con.register(ROWS, pa.schema(list(types.items())).empty_table())
             broken = {name: _broken(con, name, condition) for name, condition in self.sql.items()}
-        return [Rule(name, f"violates: {name}", sql, self.policy.get(name, "quarantine"), rowwise) for name, (sql, rowwise) in broken.items()]
+        return [
+            Rule(name, f"violates: {name}", sql, self.policy.get(name, "quarantine"), rowwise) for name, (sql, rowwise) in broken.items()
+        ]
 
     def _rule(self, kind: str, column: str, reason: str, broken: str) -> Rule:
         policy = self.policy.get(f"{kind}:{column}", self.policy.get(kind, "quarantine"))

@@ -18,7 +18,9 @@ from noria.evidence.partial_outcomes import partial_outcomes
 from noria.evidence.tables import minute
 from noria.loop.candidate import reference_of
 from noria.loop.live_loop import PROJECT
-from noria.loop.monitors import Monitors, healths, read_monitors
+from noria.loop.monitors.drift import InputDrift
+from noria.loop.monitors.performance import Performance, PerformanceBySlice
+from noria.loop.monitors.reading import Monitors, read_monitors
 from noria.loop.releases import Release, current_release
 from noria.loop.windows import answered_by_window, answered_rows, baseline_windows, profiled, windows_of
 from noria.loop.world import World
@@ -33,18 +35,19 @@ def monitor_figures(world: World) -> dict[str, Any]:
     release = current_release(world)
     now = newest(world, release)
     monitors = Monitors() if release is None or now is None else read_monitors(world, release, now)
+    drift, performance, slices = monitors.of(InputDrift), monitors.of(Performance), monitors.of(PerformanceBySlice)
     windows = [] if release is None else windows_of(world, release.champion, release.champion_since, statistics=False)
     return {
         "endpoint": world.endpoint.name,
         "at": None if now is None else now.isoformat(),
         "champion": None if release is None else release.champion,
         "since": None if release is None else release.champion_since.isoformat(),
-        "monitors": [{"monitor": name, **health_dict(health)} for name, health in healths(monitors)],
+        "monitors": [{"monitor": name, **health_dict(health)} for name, health in monitors.healths()],
         "findings": findings(world.catalog, [world.endpoint.name, PROJECT]),
-        "drift": None if monitors.drift is None or release is None else inputs_of(world, monitors.drift, release.champion),
-        "performance": [] if release is None else _performance(world, monitors, release, windows),
+        "drift": None if drift is None or release is None else inputs_of(world, drift.reading, release.champion),
+        "performance": [] if performance is None or release is None else _performance(world, performance, release, windows),
         "early": [] if release is None or now is None else partial_outcomes(world, release.champion, windows, now),
-        "slices": [_slice(reading) for reading in monitors.slices or () if len(reading.values)],
+        "slices": [_slice(reading) for reading in (slices.readings if slices else ()) if len(reading.values)],
         "volume": _volume(world),
     }
 
@@ -87,10 +90,10 @@ def _compared_with(world: World, champion: str) -> str:
     return told if period is None else f"{told} from {minute(period.start.isoformat())} to {minute(period.end.isoformat())}"
 
 
-def _performance(world: World, monitors: Monitors, release: Release, windows: Sequence[Window]) -> list[dict[str, Any]]:
+def _performance(world: World, performance: Performance, release: Release, windows: Sequence[Window]) -> list[dict[str, Any]]:
     baseline = baseline_windows(world, release.champion)
     found = []
-    for reading in monitors.performance:
+    for reading in performance.readings:
         metric = reading.tolerance.metric
         found.append(
             {

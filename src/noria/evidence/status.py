@@ -21,7 +21,7 @@ from noria.evidence.figures import decisions, findings
 from noria.evidence.monitoring import health_dict, newest
 from noria.loop.history import history_of, is_history
 from noria.loop.live_loop import PROJECT, stalled_stages
-from noria.loop.monitors import healths, served_balances
+from noria.loop.monitors.served import served_balances
 from noria.loop.observe import observe
 from noria.loop.project import Project
 from noria.loop.releases import current_release
@@ -85,7 +85,7 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
     assert now is not None
     past = history_of(world) if is_history(world, SystemClock().now()) else None
     state = observe(world, now)
-    monitors = [{"monitor": name, **health_dict(health)} for name, health in healths(state.monitors)]
+    monitors = [{"monitor": name, **health_dict(health)} for name, health in state.monitors.healths()]
     lineage = world.bundle(release.champion).manifest.lineage
     return {
         "name": endpoint.name,

@@ -68,9 +68,9 @@ def render_table_report(figures: Mapping[str, Any]) -> str:
         f"{day(reference['since'])}"
     )
     unseen = [f"{figures['untimed']:,} rows have no timestamp"] if figures["untimed"] else []
-    unseen += [f"{each['summary']}: left out" for each in figures["misdated"]]
+    unseen += [f"{each['summary']}: excluded" for each in figures["misdated"]]
     unseen += [f"{figures['waiting']:,} rows wait until their window is complete"] if figures["waiting"] else []
-    unseen += [f"not monitored: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
+    unseen += [f"not checked: {', '.join(figures['left_out'])}"] if figures["left_out"] else []
     unseen += [f"{name} {why}" for name, why in figures["unjudged"].items()]
     unseen += [f"the window of {day(start)} seems to be incomplete in the file: its rows are not counted" for start in figures["parts"]]
     sections = [_findings(figures), render_inputs(figures["inputs"])]

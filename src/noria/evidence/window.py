@@ -14,8 +14,7 @@ from noria.core.clock import from_epoch, in_words, since_epoch
 from noria.core.errors import UserMistake, nearest
 from noria.evidence.figures import findings
 from noria.evidence.monitoring import inputs_of
-from noria.loop.findings import faults_of
-from noria.loop.monitors import drift_until
+from noria.loop.monitors.drift import drift_until, faults_of
 from noria.loop.releases import champion_since
 from noria.loop.windows import baseline_windows, windows_of
 from noria.loop.world import World

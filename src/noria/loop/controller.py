@@ -15,7 +15,6 @@ from noria.loop.candidate import make_candidate
 from noria.loop.decide import decide
 from noria.loop.findings import observed
 from noria.loop.history import is_history
-from noria.loop.monitors import healths
 from noria.loop.observe import observe
 from noria.loop.releases import current_release
 from noria.loop.state import BY_HAND, Action, State
@@ -59,9 +58,9 @@ def look(world: World, now: datetime) -> State:
     """Observe the endpoint, and keep what is found wrong with it."""
     state = observe(world, now)
     if world.live:
-        world.tell_health(healths(state.monitors), now)
+        world.tell_health(state.monitors.healths(), now)
     champion = "-" if state.champion is None else short(state.champion)
-    sync_findings(world.catalog, state.endpoint, champion, observed(world, state.monitors, now), now, world.recipients)
+    sync_findings(world.catalog, state.endpoint, champion, observed(world, state.monitors), now, world.recipients)
     return state
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from noria.core.clock import in_words
 from noria.core.ids import short
+from noria.loop.monitors.drift import InputDrift
+from noria.loop.monitors.performance import Performance
 from noria.loop.retrain import Drift, Regression, Stale, Trigger
 from noria.loop.state import Action, State, Verb
 from noria.release.rollout import Immediate
@@ -86,14 +88,15 @@ def _speaks(trigger: Trigger, state: State) -> tuple[str, dict[str, Any]] | None
             if age >= after:
                 return f"stale: trained {in_words(age)} ago", {"age_days": age.total_seconds() / 86_400}
         case Regression():
-            for reading in state.monitors.performance:
+            performance = state.monitors.of(Performance)
+            for reading in performance.readings if performance else ():
                 if reading.alarming:
                     move = reading.recent - reading.baseline
                     return f"regression: {reading.tolerance.metric} moved by {move:+.3f}", reading.to_dict()
         case Drift():
-            drift = state.monitors.drift
-            if drift is not None and drift.alarming:
-                return f"drift: {drift.leading(-1)[0][0]} moved most", drift.to_dict(-1)
+            drift = state.monitors.of(InputDrift)
+            if drift is not None and drift.reading.alarming:
+                return f"drift: {drift.reading.leading(-1)[0][0]} moved most", drift.reading.to_dict(-1)
     return None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch
-from noria.loop.monitors import Monitors, read_monitors
+from noria.loop.monitors.reading import Monitors, read_monitors
 from noria.loop.offline_shadow import refused_shadow
 from noria.loop.releases import Release, current_release
 from noria.loop.shadow import shadow_gains

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from noria.core.clock import since_epoch
-from noria.loop.monitors import Monitors
+from noria.loop.monitors.reading import Monitors
 from noria.loop.retrain import Retrain
 from noria.release.rollout import Immediate, Rollout, ShadowVerdict
 

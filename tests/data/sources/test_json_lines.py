@@ -186,7 +186,7 @@ def test_a_number_and_the_same_text_of_another_file_never_become_one_key(tmp_pat
 
 
 def test_keys_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableData, match="'id' and 'Id' have one name"):
+    with pytest.raises(UnreadableData, match="'id' and 'Id' have the same name"):
         load(tmp_path, '{"id": 1, "Id": 2}\n')
     with pytest.raises(UnreadableData, match="the same name"):
         load(tmp_path, '{"id": 1}\n{"ID": 2}\n')
@@ -196,7 +196,7 @@ def test_a_key_that_stands_twice_in_a_line_is_never_silently_one_of_both(tmp_pat
     loaded, rows = load(tmp_path, '{"id": "a", "v": 1, "v": 2}\n{"id": "b", "v": 3}\n')
     assert [r["id"] for r in rows] == ["b"]
     assert [r.place for r in loaded.raw] == ["a.jsonl, line 1"]
-    assert "twice" in loaded.raw[0].reason
+    assert "duplicated" in loaded.raw[0].reason
 
 
 @pytest.mark.parametrize(

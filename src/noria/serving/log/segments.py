@@ -35,6 +35,7 @@ from noria.core.files import AppendFile, Files
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SUMS_FILE = "served.json"  # beside a writer's segments: how many rows it answered, and logged
 FALLBACK = "fallback"  # the variant of rows in which something stood in for the champion
 MAGIC = b"NRLOG003"
 MARKER = b"\xf1NRF"

@@ -28,7 +28,7 @@ from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures, in_order_of
 from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
-from noria.serving.log.segments import LogFailed, PredictionLog
+from noria.serving.log.segments import SUMS_FILE, LogFailed, PredictionLog
 from noria.serving.observe.failures import FAILURES_FILE
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Traces
@@ -40,7 +40,6 @@ logger = logging.getLogger("noria.serving")
 
 Awake = Callable[[NoriaError | None], None]
 
-SUMS_FILE = "served.json"
 PROBE_FILE = ".probe"
 LAST_TRACES_SECONDS = 2.0
 LOOK_AGAIN = 10  # probes between two tries to get at features that were not there

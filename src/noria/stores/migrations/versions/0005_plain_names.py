@@ -29,6 +29,8 @@ def upgrade() -> None:
     for table, key, column in STORED:
         _rewrite(table, key, column, renamed)
     _rewrite("candidates", "decision", "detail", _candidate)
+    by_hand = sa.text("UPDATE decisions SET reason = 'requested manually' WHERE reason = 'asked for by hand'")
+    op.execute(by_hand)
     for old, new in KINDS.items():
         op.execute(sa.text("UPDATE mutes SET kind = :new WHERE kind = :old").bindparams(old=old, new=new))
         for table in ("findings", "alerts"):  # a kind stands in the key by which a finding is known again

@@ -1,0 +1,67 @@
+"""Business metrics: SQL over predictions and outcomes, each watched as a series, whichever bundle answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import sqlalchemy as sa
+
+from noria.core.clock import from_epoch
+from noria.core.health import Health
+from noria.loop.monitors.reading import At, monitor
+from noria.models.registry import CHAMPION
+from noria.monitoring.business import BusinessMetricReading, read_business_metric
+from noria.monitoring.findings import Finding, Kind, began
+from noria.stores import catalog as db
+
+METRIC: Kind = "metric"
+
+
+@monitor(rank=70)
+@dataclass(frozen=True)
+class BusinessMetrics:
+    """The series of every declared metric."""
+
+    name: ClassVar[str] = "business metrics"
+    readings: tuple[BusinessMetricReading, ...]
+
+    @classmethod
+    def read(cls, at: At) -> Self | None:
+        if not at.monitor.metrics:
+            return None
+        rows = at.world.catalog.rows(
+            sa.select(db.windows.c.start, db.windows.c.metrics, db.windows.c.performance)
+            .where(db.windows.c.endpoint == at.world.endpoint.name, db.windows.c.role == CHAMPION)
+            .where(db.windows.c.metrics.is_not(None), db.windows.c.rows > 0)
+            .order_by(db.windows.c.start)
+        )
+        threshold = at.world.threshold(at.monitor.metric_budget)
+        drawn = [(from_epoch(r.start), json.loads(r.metrics), r.performance is not None) for r in rows]
+        found = [
+            read_business_metric(
+                metric,
+                [(start, told.get(metric.name)) for start, told, due in drawn if due or not metric.needs_outcomes],
+                threshold,
+                at.world.grid.calendar,
+            )
+            for metric in at.monitor.metrics
+        ]
+        return cls(tuple(found))
+
+    def healths(self) -> Iterator[tuple[str, Health]]:
+        yield from ((f"metric: {r.metric.name}", r.health) for r in self.readings)
+
+    def judged(self) -> Collection[Kind]:
+        return {METRIC} if self.readings else ()
+
+    def findings(self) -> Iterator[Finding]:
+        for reading in self.readings:
+            start = began(reading.evidence, reading.threshold)
+            if start is not None:
+                name = reading.metric.name
+                summary = f"{name} is {reading.values[-1]:.4g}; expected about {reading.expected:.4g} (tolerance {reading.metric.by:g})"
+                fix = "see what else has changed since then: `noria monitor report`"
+                yield Finding(METRIC, name, reading.starts[start], "page", summary, fix, reading.to_dict(), episode=True)

@@ -1,0 +1,133 @@
+"""Drift and faults of the champion's inputs and scores, window by window, against its sealed profile."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, ClassVar, NamedTuple, Self
+
+from noria.core.clock import from_epoch
+from noria.core.health import Health
+from noria.loop.columns import sources_of
+from noria.loop.monitors.reading import At, monitor
+from noria.loop.windows import answered_rows, profiled, windows_of
+from noria.loop.world import World
+from noria.models.registry import CHAMPION
+from noria.monitoring.drift_reading import SHARES_OF_ROWS, DriftReading, FaultGroup, article
+from noria.monitoring.findings import Finding, Kind, Severity
+from noria.monitoring.monitor import Monitor
+from noria.profiles.profile import Profile
+from noria.serving.log.segments import Predictions
+
+KINDS: tuple[Kind, ...] = ("drift", "data_quality")
+
+
+@monitor(rank=30)
+@dataclass(frozen=True)
+class InputDrift:
+    """The drift detector's reading of the champion, which goes on from round to round."""
+
+    name: ClassVar[str] = "drift"
+    reading: DriftReading
+    at: At | None = None
+
+    @classmethod
+    def read(cls, at: At) -> Self:
+        world, champion, since = at.world, at.release.champion, at.release.champion_since
+        detector = world.running_detector(champion, since, at.monitor)
+        judged = detector.judged_to
+        first = since if judged is None else judged + world.grid.tick
+        detector.add(w for w in windows_of(world, champion, first) if w.role == CHAMPION)
+        return cls(detector.reading(), at)
+
+    def healths(self) -> Iterator[tuple[str, Health]]:
+        yield self.name, self.reading.health
+
+    def judged(self) -> Collection[Kind]:
+        return KINDS if len(self.reading.pooled) else ()
+
+    def findings(self) -> Iterator[Finding]:
+        """What begins to move together in one source is one finding, by the column that leads; what begins later, or in another source, is
+        a second: an old one must not hide a new one. What faults tell is not told as drift once more."""
+        assert self.at is not None
+        reading, champion = self.reading, self.at.release.champion
+        if not len(reading.pooled):
+            return
+        sources = sources_of(self.at.world, champion)
+        yield from faults_of(self.at.world, reading, champion)
+        for moved in reading.moved(sources, faults_too=False):
+            first, start = moved.columns[0], moved.start
+            kind = reading.kind(start, sources, first)
+            others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
+            far = reading.how_far(start, first)
+            summary = f"{moved.source}: inputs have drifted, led by {first} ({far}){others}; it looks like {article(kind)}"
+            evidence = {**reading.to_dict(start), "looks_like": kind}
+            severity: Severity = "page" if kind == "upstream fault" else "inform"
+            fix = _fix_for(kind, moved.source)
+            yield Finding("drift", moved.subject, reading.since(moved), severity, summary, fix, evidence, episode=True)
+
+
+def drift_until(world: World, declared: Monitor, champion: str, champion_since: datetime, end: datetime) -> DriftReading:
+    """What the drift monitor said of a champion when the window that ends then had closed."""
+    detector = world.champion_detector(champion, declared)
+    detector.add(w for w in windows_of(world, champion, champion_since, end) if w.role == CHAMPION)
+    return detector.reading()
+
+
+class Logged(NamedTuple):
+    """A champion's window as it was logged, and the profile of what the champion was trained on."""
+
+    profile: Profile
+    rows: Predictions
+
+
+def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Finding]:
+    """The faults of a reading's newest window."""
+    logged = cache(partial(_logged, world, champion))  # several faults ask for the same window
+    for group in reading.faulty(len(reading.pooled) - 1, sources_of(world, champion)):
+        since = reading.starts[group.first]
+        cut = _slice(logged(reading.starts[-1]), group.columns[0]) if group.statistic == "slices" else None
+        first = _first_bad(logged(since), group) if group.statistic in SHARES_OF_ROWS else None  # the others no row shows by itself
+        summary = f"{group.summary(f' ({cut})' if cut else '')}, since {since:%Y-%m-%d %H:%M} UTC"
+        evidence = {
+            "columns": group.columns,
+            "statistic": group.statistic,
+            "share": group.faults[0].share,
+            "source": group.source,
+            "slice": cut,
+            "first_row": first,
+        }
+        summary += f"; first in prediction {first['id']}" if first else ""
+        yield Finding("data_quality", group.subject, since, "page", summary, _fix_for("upstream fault", group.source), evidence)
+
+
+def _logged(world: World, champion: str, start: datetime) -> Logged | None:
+    """What a champion answered in a window; None where the log can't tell any more."""
+    rows = answered_rows(world, champion, start)
+    return None if rows is None else Logged(world.profile(champion), rows)
+
+
+def _slice(logged: Logged | None, column: str) -> str | None:
+    """The slice in which a column has moved, such as `origin_code=2`."""
+    found = None if logged is None else logged.profile.slice_that_moved(profiled(logged.rows), column)
+    return None if found is None else f"{found[0]}={found[1]:g}"
+
+
+def _first_bad(logged: Logged | None, group: FaultGroup) -> dict[str, Any] | None:
+    """The first prediction that shows a fault by itself: for `noria explain`."""
+    if logged is None:
+        return None
+    rows, row = logged.rows, logged.profile.first_bad(profiled(logged.rows), group.columns[0], group.statistic)
+    if row is None:
+        return None
+    return {"id": rows.ids[row], "key": rows.keys[row], "received_at": from_epoch(int(rows.received_us[row])).isoformat()}
+
+
+def _fix_for(kind: str, source: str) -> str:
+    origin = f"the table {source}" if source else "their source"
+    return {
+        "upstream fault": f"check {origin} since then, before anything is retrained on it",
+        "changed relation": f"check whether {origin} still means the same; if so, retrain (`noria train`)",
+    }.get(kind, "if the change is real, retrain (`noria train`); `noria monitor report` shows before and after")

@@ -1,0 +1,116 @@
+"""Performance: each watched metric against the champion's baseline, once outcomes are due; as a whole, and in each slice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from noria.core.health import Health, Healthy, Unhealthy, Unknown
+from noria.loop.monitors.drift import InputDrift
+from noria.loop.monitors.reading import At, monitor
+from noria.loop.windows import baseline_windows
+from noria.monitoring.findings import Finding, Kind, began
+from noria.monitoring.performance import PerformanceReading, read_performance, read_slices
+
+PERFORMANCE: Kind = "performance"
+
+
+@monitor(rank=10)
+@dataclass(frozen=True)
+class Performance:
+    """Every metric as a whole."""
+
+    name: ClassVar[str] = "performance"
+    readings: tuple[PerformanceReading, ...]
+    at: At | None = None
+
+    @classmethod
+    def read(cls, at: At) -> Self:
+        baseline = baseline_windows(at.world, at.release.champion)
+        since = [w for w in at.windows if w.performance]
+        threshold = at.world.threshold(at.monitor.performance_budget)
+        return cls(tuple(read_performance(tolerance, baseline, since, threshold) for tolerance in at.monitor.performance), at)
+
+    def healths(self) -> Iterator[tuple[str, Health]]:
+        yield from ((f"performance: {r.tolerance.metric}", r.health) for r in self.readings)
+
+    def judged(self) -> Collection[Kind]:
+        return {PERFORMANCE} if any(len(reading.values) for reading in self.readings) else ()
+
+    def findings(self) -> Iterator[Finding]:
+        assert self.at is not None
+        for reading in self.readings:
+            yield from worse(reading, self.at)
+        for reading in self.readings[:1]:  # all metrics have the same windows
+            yield from self._ranking(reading, self.at)
+
+    @staticmethod
+    def _ranking(reading: PerformanceReading, at: At) -> Iterator[Finding]:
+        lost = reading.ranking_lost
+        if lost is not None:
+            summary = f"scores rank the newest outcomes far worse than before: AUC {lost[1]:.2f} → {lost[0]:.2f}"
+            fix = "check that predictions still join to their own outcomes, and that the right model is serving (`noria explain ID`)"
+            since = reading.starts[-1] if reading.starts else at.now
+            yield Finding(PERFORMANCE, "ranking", since, "page", summary, fix, {"auc": lost[0], "baseline": lost[1]})
+
+
+@monitor(rank=20)
+@dataclass(frozen=True)
+class PerformanceBySlice:
+    """Every metric in each slice of the declared features."""
+
+    name: ClassVar[str] = "performance by slice"
+    readings: tuple[PerformanceReading, ...]
+    at: At
+
+    @classmethod
+    def read(cls, at: At) -> Self | None:
+        if not at.monitor.slices:
+            return None
+        baseline = baseline_windows(at.world, at.release.champion)
+        found = [
+            reading
+            for tolerance in at.monitor.performance
+            for reading in read_slices(tolerance, baseline, at.windows, lambda slices: at.world.threshold(at.monitor.slice_budget(slices)))
+        ]
+        return cls(tuple(found), at)
+
+    def healths(self) -> Iterator[tuple[str, Health]]:
+        yield self.name, _health_of_slices(self.readings)
+
+    def judged(self) -> Collection[Kind]:
+        return ()  # as the whole is
+
+    def findings(self) -> Iterator[Finding]:
+        """Slices of metrics that are not worse as a whole."""
+        overall = self.at.of(Performance)
+        readings = () if overall is None else overall.readings
+        whole = {r.tolerance.metric for r in readings if began(r.evidence, r.threshold) is not None}
+        for reading in self.readings:
+            if reading.tolerance.metric not in whole:
+                yield from worse(reading, self.at)
+
+
+def worse(reading: PerformanceReading, at: At) -> Iterator[Finding]:
+    """A metric that is worse than its baseline and tolerance allow."""
+    start = began(reading.evidence, reading.threshold)
+    if start is None:
+        return
+    metric, since = reading.name, reading.starts[start] if reading.starts else at.now
+    drift = at.of(InputDrift)
+    cause = reading.looks_like(inputs_moved=drift is not None and drift.reading.drifting)
+    moved = f"{metric} is {reading.recent - reading.baseline:+.3f} from its baseline"
+    summary = f"{moved} (tolerance {reading.tolerance.by}); likely cause: {cause}"
+    fix = "retrain (`noria train`), or see what changed: `noria monitor report`"
+    yield Finding(PERFORMANCE, metric, since, "page", summary, fix, {**reading.to_dict(), "looks_like": cause}, episode=True)
+
+
+def _health_of_slices(slices: Sequence[PerformanceReading]) -> Health:
+    worse_ones = [r.name for r in slices if r.alarming]
+    if worse_ones:
+        return Unhealthy(f"worse than the baseline: {', '.join(worse_ones)}")
+    judged = [r for r in slices if isinstance(r.health, Healthy)]
+    if not judged:
+        return Unknown("no slice has enough rows with outcomes, both in the baseline and since")
+    return Healthy({"slices": len(judged), "not judged": len(slices) - len(judged)})

@@ -1,0 +1,120 @@
+"""Traffic: what the endpoint promises (latency, errors, freshness), by burn rate; and requests that are sent twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Self
+
+import sqlalchemy as sa
+
+from noria.core.clock import duration, from_epoch, in_words
+from noria.core.health import Health
+from noria.loop.monitors.reading import At, monitor
+from noria.loop.world import World
+from noria.models.registry import CHAMPION
+from noria.monitoring.findings import Finding, Kind
+from noria.monitoring.traffic import IN_TIME, Missed, Objective, ObjectiveReading, Repeated, Traffic, read_objective, read_repeated
+from noria.stores import catalog as db
+
+OBJECTIVE: Kind = "objective"
+MAX_TRAFFIC = 60  # windows
+
+
+@monitor(rank=80)
+@dataclass(frozen=True)
+class Objectives:
+    """The endpoint's service-level objectives."""
+
+    name: ClassVar[str] = "objectives"
+    readings: tuple[ObjectiveReading, ...]
+    now: datetime
+
+    @classmethod
+    def read(cls, at: At) -> Self:
+        return cls(tuple(_objectives(at.world, traffic_of(at.world))), at.now)
+
+    def healths(self) -> Iterator[tuple[str, Health]]:
+        yield from ((f"objective: {r.objective.name}", r.health) for r in self.readings)
+
+    def judged(self) -> Collection[Kind]:
+        return {OBJECTIVE} if self.readings else ()
+
+    def findings(self) -> Iterator[Finding]:
+        for reading in self.readings:
+            if reading.alarming:
+                promise, since = reading.objective, reading.since or self.now
+                yield Finding(OBJECTIVE, promise.name, since, "page", reading.summary, promise.fix, reading.to_dict())
+
+
+@monitor(rank=85)
+@dataclass(frozen=True)
+class RepeatedPredictions:
+    """Requests about the same facts, sent again."""
+
+    name: ClassVar[str] = "repeated predictions"
+    readings: tuple[Repeated, ...]
+
+    @classmethod
+    def read(cls, at: At) -> Self:
+        return cls(tuple(read_repeated(traffic_of(at.world)) or ()))
+
+    def healths(self) -> Iterator[tuple[str, Health]]:
+        yield from ()
+
+    def judged(self) -> Collection[Kind]:
+        return ()
+
+    def findings(self) -> Iterator[Finding]:
+        for found in self.readings:
+            summary = f"{found.share:.0%} of the predictions are duplicate requests; the maximum so far was {found.usual:.1%}"
+            fix, evidence = "check the callers: they send requests twice", {"share": found.share, "usual": found.usual}
+            yield Finding("data_quality", "predictions: repeated", found.start, "page", summary, fix, evidence)
+
+
+def traffic_of(world: World) -> list[Traffic]:
+    """What the traffic of the last windows was like, in the order of time."""
+    rows = world.catalog.rows(
+        sa.select(db.windows.c.start, db.windows.c.rows, db.windows.c.traffic)
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.traffic.is_not(None))
+        .order_by(db.windows.c.start.desc())
+        .limit(MAX_TRAFFIC)
+    )
+    return [Traffic(**{"start": from_epoch(r.start), "rows": r.rows, **json.loads(r.traffic)}) for r in reversed(rows)]
+
+
+def _objectives(world: World, traffic: Sequence[Traffic]) -> Iterator[ObjectiveReading]:
+    """What the endpoint promises, held against its traffic. What the log samples stands for as many rows as it was drawn from."""
+    slo, logged = world.endpoint.slo, world.workspace.settings.serving.log_share
+    late = Objective(
+        "latency",
+        1 - IN_TIME,
+        f"answers take longer than {slo.p99_ms:g} ms",
+        "check the stage latencies in /metrics; add workers, or use a smaller model",
+    )
+    lost = Objective(
+        "errors",
+        slo.errors,
+        "rows have no answer, or only a fallback's",
+        "check the errors by code in /metrics, and the server's log, for the part that fails",
+    )
+    yield read_objective(late, [Missed(t.start, t.slow, t.rows) for t in traffic])
+    yield read_objective(lost, [_unanswered(t, logged) for t in traffic])
+    for table, span in slo.freshness.items():
+        old = Objective(
+            f"freshness of {table}",
+            1 - IN_TIME,
+            f"answers are served while the newest row of {table} is older than {in_words(duration(span))}",
+            f"check what fills {table}; the next ingestion backfills what was missed",
+        )
+        yield read_objective(old, [Missed(t.start, t.stale[table], t.rows) for t in traffic if table in t.stale])
+
+
+def _unanswered(window: Traffic, logged: float) -> Missed:
+    """The rows that had no answer, or a fallback's. logged: the share of rows that the log has; of none of them nothing is known"""
+    if window.failed is None or not logged:
+        return Missed(window.start, None, window.rows)
+    fallbacks = round(window.fallbacks / logged)
+    return Missed(window.start, fallbacks + window.failed, round(window.rows / logged) + fallbacks + window.failed)

@@ -1,0 +1,102 @@
+"""Volumes: how many predictions were answered, and how many rows each table received, against what the past forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar, Self
+
+import numpy as np
+
+from noria.core.clock import from_epoch, microseconds, since_epoch
+from noria.core.health import Health
+from noria.loop.history import history_of
+from noria.loop.monitors.reading import At, monitor
+from noria.loop.windows import answered_by_window
+from noria.monitoring.findings import Finding, Kind
+from noria.monitoring.volume import VolumeDetector, VolumeReading
+
+VOLUME: Kind = "volume"
+PREDICTIONS = "predictions"
+
+
+@monitor(rank=50)
+@dataclass(frozen=True)
+class PredictionVolume:
+    """The endpoint's own traffic, whoever answered it."""
+
+    name: ClassVar[str] = PREDICTIONS
+    reading: VolumeReading
+    tick: timedelta
+
+    @classmethod
+    def read(cls, at: At) -> Self:
+        detector = _detector(at, PREDICTIONS)
+        detector.add(answered_by_window(at.world, detector.judged_to))
+        return cls(detector.reading(), at.world.grid.tick)
+
+    def healths(self) -> Iterator[tuple[str, Health]]:
+        yield self.name, self.reading.health
+
+    def judged(self) -> Collection[Kind]:
+        return {VOLUME}
+
+    def findings(self) -> Iterator[Finding]:
+        yield from _unusual(self.reading, self.tick)
+
+
+@monitor(rank=90)
+@dataclass(frozen=True)
+class TableVolumes:
+    """How many rows each table of the endpoint received in every tick: a source that has stopped is seen here first."""
+
+    name: ClassVar[str] = "table volumes"
+    readings: tuple[VolumeReading, ...]
+    tick: timedelta
+
+    @classmethod
+    def read(cls, at: At) -> Self:
+        grid, past, found = at.world.grid, history_of(at.world), []
+        for name, known in at.world.known_times.items():
+            if not len(known):
+                continue
+            detector = _detector(at, name)
+            first = detector.judged_to + grid.tick if detector.judged_to else grid.ceiling(from_epoch(int(known[0])))
+            live = past is None or at.now > past.until
+            end = at.now if live else min(at.now, from_epoch(int(known[-1])))  # where data ends, no source has stopped
+            count = max((grid.floor(end) - first) // grid.tick, 0)
+            borders = since_epoch(first) + microseconds(grid.tick) * np.arange(count + 1)
+            counts = [(first + i * grid.tick, int(n)) for i, n in enumerate(np.diff(known.searchsorted(borders)))]
+            detector.add(counts if past is None else [(start, rows) for start, rows in counts if not past.in_gap(start)])
+            found.append(detector.reading())
+        return cls(tuple(found), grid.tick)
+
+    def healths(self) -> Iterator[tuple[str, Health]]:
+        yield from ((f"table: {r.name}", r.health) for r in self.readings)
+
+    def judged(self) -> Collection[Kind]:
+        return ()  # as predictions are
+
+    def findings(self) -> Iterator[Finding]:
+        for reading in self.readings:
+            yield from _unusual(reading, self.tick)
+
+
+def _detector(at: At, name: str) -> VolumeDetector:
+    """The detector of a series, which shares the budget with the others."""
+    budget = at.monitor.volume_budget(1 + len(at.world.known_times))
+    return at.world.volume_detector(name, at.world.threshold(budget))
+
+
+def _unusual(reading: VolumeReading, tick: timedelta) -> Iterator[Finding]:
+    if reading.alarming is None:
+        return
+    first = reading.alarming.start
+    for unusual in reversed(reading.unusual[:-1]):
+        if unusual.start != first - tick:
+            break
+        first = unusual.start
+    summary = f"{reading.name}: {reading.alarming.summary}"
+    fix = f"check what fills {reading.name}; the next ingestion backfills what was missed"
+    yield Finding(VOLUME, reading.name, first, "page", summary, fix, reading.to_dict())
