@@ -23,6 +23,7 @@ from noria.evidence.replay import Replayed, write_report
 from noria.evidence.status import status
 from noria.loop.history import take_over
 from noria.loop.project import Project, load_project
+from noria.loop.releases import current_release
 from noria.loop.replay import Span, comparison, open_worlds, replay
 from noria.loop.workspace import Workspace
 from noria.loop.world import World
@@ -84,6 +85,16 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project
             for world in (*found[name].worlds, found[name].home):
                 stack.callback(world.catalog.close)
         yield project, found
+
+
+def test_endpoints_of_one_model_have_aliases_of_their_own(together: tuple[Project, dict[str, Replayed]]) -> None:
+    for name in ("returns", "again"):
+        home = together[1][name].home
+        alias, release = home.workspace.tracking.alias("returns", f"champion-{name}"), current_release(home)
+        assert alias is not None
+        assert release is not None
+        assert alias.bundle == release.champion
+    assert home.workspace.tracking.alias("returns", "champion") is None
 
 
 def test_each_endpoint_is_replayed_as_it_would_be_alone(together: tuple[Project, dict[str, Replayed]], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,8 +68,18 @@ def set_aliases(world: World, champion: str, challenger: str | None) -> None:
     would leave it wrong for good. The catalog is the truth."""
     tracking, name = world.workspace.tracking, world.endpoint.model.name
     versions = {v.bundle: v.version for v in tracking.versions(name)}
-    tracking.set_alias(name, CHAMPION, versions[champion])
+    tracking.set_alias(name, _alias(world, CHAMPION), versions[champion])
     if challenger is None:
-        tracking.drop_alias(name, CHALLENGER)
+        tracking.drop_alias(name, _alias(world, CHALLENGER))
     else:
-        tracking.set_alias(name, CHALLENGER, versions[challenger])
+        tracking.set_alias(name, _alias(world, CHALLENGER), versions[challenger])
+    if _alias(world, CHAMPION) != CHAMPION:  # from when one endpoint alone served the model
+        for role in (CHAMPION, CHALLENGER):
+            tracking.drop_alias(name, role)
+
+
+def _alias(world: World, role: str) -> str:
+    """The registry's name of a role; where several endpoints serve a model, each has its own, such as `champion-returns`."""
+    serving = [e for e in world.project.endpoints if e.model.name == world.endpoint.model.name]
+    own = re.sub(r"\W", "-", world.endpoint.name)  # what MLflow allows in an alias
+    return role if len(serving) == 1 else f"{role}-{own}"
