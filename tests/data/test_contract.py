@@ -208,7 +208,7 @@ ROWS = pa.table(
         ({"sql": {"c": "CAST(code AS INT) < 5"}}, {"violates: c": [1, 3]}),
         ({"sql": {"c": "count(*) OVER (PARTITION BY n) = 1"}}, {"violates: c": [1, 3]}),
         ({"sql": {"c": "n <= (SELECT min(v) FROM (VALUES (2), (3)) AS most(v))"}}, {"violates: c": [4]}),
-        ({"sql": {'it\'s "c"': "code != 'x;) --'"}}, {'not: it\'s "c"': []}),
+        ({"sql": {'it\'s "c"': "code != 'x;) --'"}}, {'violates: it\'s "c"': []}),
     ],
 )
 def test_what_breaks_a_rule(contract: dict[str, Any], bad: dict[str, list[int]]) -> None:

@@ -84,7 +84,7 @@ def test_inputs_are_compared_with_a_fixed_period_where_one_is_declared(tmp_path:
     assert moment(start) <= min(at) <= max(at) < moment(end)
     assert noria(folder, "monitor", "report", "--out", str(tmp_path / "report.html"))[0] in (0, 1)
     assert (
-        "Compared with the champion's training data from 5 Jan 2024 00:00 UTC to 30 Jan 2024 00:00 UTC"
+        "Compared with the training data of the champion from 5 Jan 2024 00:00 UTC to 30 Jan 2024 00:00 UTC"
         in (tmp_path / "report.html").read_text()
     )
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from noria.core.clock import ReplayClock, SystemClock
 from noria.core.files import LocalFiles
 from noria.core.heartbeat import FOLDER, OtherHost, beats, this_host
-from noria.loop import rounds as looping
+from noria.loop import live_loop as looping
 from noria.loop.live import open_supervisor
 from noria.loop.live_loop import LOOP, LiveLoop, LoopAtWork
 from noria.loop.project import load_project

@@ -34,7 +34,7 @@ def test_an_objective_burns_fast_slowly_or_not_at_all() -> None:
     assert isinstance(read(*[5] * 10).health, Healthy)
     fast = read(*[5] * 10, 60)
     assert isinstance(fast.health, Unhealthy)
-    assert "6.0 times as often as the 0.01" in fast.summary
+    assert "6.0 times as often as the objective allows (0.01)" in fast.summary
     assert fast.since == START + timedelta(days=10)
     assert read(*[18] * 7).alarming
     assert not read(*[18] * 6, 2).alarming

@@ -158,7 +158,7 @@ def _put(c: sa.Connection, key: str, alert: Alert, now: datetime, recipients: Re
         name = f"{key}/{channel}"
         if c.scalar(sa.select(db.alerts.c.key).where(db.alerts.c.key == name)) is None:
             at, text = since_epoch(now), canonical_json(alert.to_dict())
-            values = {"key": name, "incident": alert.incident, "channel": channel, "notice": text, "created_at": at, "next_at": at}
+            values = {"key": name, "incident": alert.incident, "channel": channel, "content": text, "created_at": at, "next_at": at}
             c.execute(sa.insert(db.alerts).values(**values, attempts=0, error=""))
 
 
@@ -232,7 +232,7 @@ def send_due(catalog: db.Catalog, open_channel: Callable[[str], Channel], now: d
         if waits or row.channel in failing or room[row.channel] <= 0 or not _claim(catalog, row, now):
             continue
         try:
-            open_channel(row.channel).send(Alert.from_dict(json.loads(row.alert)))
+            open_channel(row.channel).send(Alert.from_dict(json.loads(row.content)))
         except (ChannelFailed, UserMistake) as error:
             failing[row.channel] = f"{error.what}: {error.where}"
             pause = getattr(error, "pause", None) or pause_after(row.attempts + 1)

@@ -86,7 +86,7 @@ def _compared_with(world: World, champion: str) -> str:
     if world.monitor is not None and world.monitor.rolling is not None:
         return f"the {world.monitor.rolling} before each window"
     period = reference_of(world.bundle(champion).manifest.lineage)
-    told = "the champion's training data"
+    told = "the training data of the champion"
     return told if period is None else f"{told} from {minute(period.start.isoformat())} to {minute(period.end.isoformat())}"
 
 

@@ -155,7 +155,7 @@ def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> lis
         if f["closed_at"] is not None
     ]
     for alert in world.catalog.rows(sa.select(db.alerts).where(db.alerts.c.incident == incident)):
-        event = json.loads(alert.alert)["event"]
+        event = json.loads(alert.content)["event"]
         if alert.sent_at is not None:
             told.append({"at": from_epoch(alert.sent_at).isoformat(), "what": "told", "summary": f"{alert.channel}: {event}"})
         else:

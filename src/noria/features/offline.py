@@ -19,9 +19,10 @@ from noria.core.files import Files
 from noria.core.ids import digest
 from noria.data.table import Snapshot, SnapshotRows
 from noria.features.compile import AT
-from noria.features.feature_set import FeatureSet, transformed
+from noria.features.computed import computed
+from noria.features.feature_set import FeatureSet
 from noria.features.keys import ENCODING
-from noria.features.point_in_time import PointInTime, as_float32
+from noria.features.point_in_time import PointInTime
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,11 +121,9 @@ class OfflineFeatures:
         import pyarrow as pa
 
         spine = self.engine.spine(self.feature_set.spine, self.feature_set.lead_time, start, end)
-        values = self.engine.join(spine, self.feature_set.views)
         columns = {name: spine.column(name) for name in spine.column_names}  # the joins and transforms read these, and no feature
-        columns |= {name: pa.array(as_float32(values.column(name)), from_pandas=True) for name in values.column_names}
-        of_request = transformed(self.feature_set.request, spine)
-        columns |= {name: pa.array(column, pa.float32(), from_pandas=True) for name, column in of_request.items()}
+        found = computed(self.feature_set, self.engine, spine)
+        columns |= {name: pa.array(column, pa.float32(), from_pandas=True) for name, column in found.items()}
         table = pa.table(columns).combine_chunks()
         Balance("features", spine.num_rows, {"rows": table.num_rows}).checked()
         return table

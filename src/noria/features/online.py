@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from noria.core.clock import duration, from_epoch, microseconds, since_epoch
 from noria.core.errors import OutsideWorld
 from noria.core.ids import digest
-from noria.features.feature_set import FeatureSet
+from noria.features.computed import stacked
+from noria.features.feature_set import FeatureSet, transformed
 from noria.features.keys import ENCODING, key_texts
 from noria.features.view import FeatureView
 from noria.stores.online import OnlineStore
@@ -174,14 +175,7 @@ class OnlineFeatures:
 
 def online_rows(features: FeatureSet, online: OnlineFeatures, spine: pa.Table, at: datetime) -> Floats:
     """What a model reads for rows of the spine at a moment, `(rows, features)`: online values, and request transforms."""
-    columns: dict[str, Floats] = online.lookup(spine, at)
-    for transform in features.request:
-        columns |= transform(spine)
-    return (
-        np.column_stack([columns[name] for name in features.features])
-        if spine.num_rows
-        else np.empty((0, len(features.features)), np.float32)
-    )
+    return stacked(online.lookup(spine, at) | transformed(features.request, spine), features.features, spine.num_rows)
 
 
 def entity_keys(rows: pa.Table, entities: Sequence[str]) -> list[bytes | None]:

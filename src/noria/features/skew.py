@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from noria.core.clock import from_epoch
 from noria.core.sql import connect
 from noria.features.compile import AT, KEY
-from noria.features.feature_set import FeatureSet, transformed
+from noria.features.computed import computed, stacked
+from noria.features.feature_set import FeatureSet
 from noria.features.keys import key_texts
-from noria.features.point_in_time import PointInTime, as_float32
+from noria.features.point_in_time import PointInTime
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,11 +133,7 @@ def _both(one: FeatureSkew, other: FeatureSkew) -> FeatureSkew:
 
 def recomputed(features: FeatureSet, engine: PointInTime, spine: pa.Table, names: Sequence[str] = ()) -> Floats:
     """The features of spine rows at their `_at`, as training computes them: `(rows, features)` float32, in the order of `names`."""
-    columns: dict[str, Floats] = {}
-    values = engine.join(spine, features.views)
-    columns |= {name: as_float32(values.column(name)) for name in values.column_names}
-    columns |= transformed(features.request, spine)
-    return np.column_stack([columns[name] for name in names or features.features])
+    return stacked(computed(features, engine, spine), names or features.features, spine.num_rows)
 
 
 def spine_of(

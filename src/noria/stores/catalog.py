@@ -125,7 +125,7 @@ alerts = sa.Table(
     sa.Column("key", sa.Text, nullable=False, unique=True),
     sa.Column("incident", sa.Text, nullable=False),
     sa.Column("channel", sa.Text, nullable=False),
-    sa.Column("notice", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("next_at", sa.BigInteger, nullable=False),

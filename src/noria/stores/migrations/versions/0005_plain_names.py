@@ -18,7 +18,7 @@ STORED = (
     ("decisions", "sequence", "evidence"),
     ("decisions", "sequence", "error"),
     ("findings", "key", "evidence"),
-    ("alerts", "sequence", "notice"),
+    ("alerts", "sequence", "content"),
 )
 
 
@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.alter_column("balances", "came_in", new_column_name="rows_in")
     op.alter_column("balances", "went", new_column_name="rows_out")
     op.alter_column("findings", "words", new_column_name="summary")
+    op.alter_column("alerts", "notice", new_column_name="content")
     for table, key, column in STORED:
         _rewrite(table, key, column, renamed)
     _rewrite("candidates", "decision", "detail", _candidate)
