@@ -25,7 +25,8 @@ from noria.core.sql import connect
 from noria.data import quarantine, storing
 from noria.data.judging import check_columns, judge
 from noria.data.quarantine import PLACE, RAW, REASON, quarantine_of
-from noria.data.sources.port import Batch, Piece, UnreadableData, piece_of
+from noria.data.sources.arrow import piece_of
+from noria.data.sources.port import Batch, Piece, UnreadableData
 from noria.data.staging import BadTimeColumn, SchemaChanged, Staging, out_of_space
 from noria.data.table import Snapshot, SnapshotRows, Table
 from noria.stores.tables import ORDER, DeltaTables

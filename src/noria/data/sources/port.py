@@ -141,13 +141,6 @@ class SourceAway(OutsideWorld):
         )
 
 
-def piece_of(place: str, rows: pa.Table, raw: tuple[RawRow, ...] = (), *, sparse: bool = False, alone: bool = False) -> Piece:
-    """Arrow rows as a piece; a column of nulls has no type of its own. Raises `UnsupportedType` when it is loaded."""
-    from noria.data.types import load_arrow
-
-    return Piece(place, lambda con, name: load_arrow(con, name, place, rows.schema, rows.to_batches(), raw, sparse=sparse), alone)
-
-
 def kept_text(text: str) -> str:
     """The text of a malformed record as quarantine keeps it: all of it, up to a bound, and storable."""
     text = text.encode("utf-8", "backslashreplace").decode()
