@@ -28,9 +28,9 @@ from noria.features.online import OnlineFeatures, online_rows
 from noria.features.point_in_time import PointInTime
 from noria.features.training_set import build_training_set, feature_matrix
 from noria.features.versions import microseconds_of
+from noria.loop.facts import Facts
 from noria.loop.project import Project, load_project
 from noria.loop.workspace import Workspace
-from noria.loop.world import open_facts
 from noria.serving.log.segments import PredictionLog, Predictions
 
 TICK = timedelta(minutes=15)
@@ -75,7 +75,7 @@ def steps(requests: pa.Table, moments: list[int], end: int) -> Iterator[Step]:
 def month(project: Project, workspace: Workspace) -> Proof:
     """Every request of a month, answered from the store, against the values that training reads."""
     features = project.endpoint().model.features
-    offline, _ = open_facts(workspace, project.endpoint())
+    offline = Facts.read(workspace, project.endpoint()).offline
     requests = offline.rows(*MONTH)
     expected = feature_matrix(requests, features.features)
     start, end = (since_epoch(moment) for moment in MONTH)
@@ -115,7 +115,8 @@ def backfill(project: Project, workspace: Workspace) -> Proof:
     as_of = datetime(2013, 4, 1, tzinfo=UTC)
 
     def training_set() -> tuple[str, set[str]]:
-        offline, outcomes = open_facts(workspace, project.endpoint())
+        facts = Facts.read(workspace, project.endpoint())
+        offline, outcomes = facts.offline, facts.outcomes
         made = build_training_set(offline, model.label, outcomes, start=offline.first(), as_of=as_of)
         return made.id, {p.name for p in workspace.features.glob("*.arrow")}
 

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -27,7 +30,8 @@ from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.serving.log.segments import PredictionLog
 from noria.stores import catalog as db
-from projects import MODULE, edited, write_project
+from noria.stores.tables import DeltaTables
+from projects import MODULE, edit, edited, write_project
 
 NOW, MINUTE = datetime(2024, 3, 20, tzinfo=UTC), timedelta(minutes=1)
 
@@ -91,6 +95,28 @@ def test_a_locked_catalog_is_not_called_damaged_and_told_when_it_is_free_again(l
         assert loop.round() == {"reconcile/returns": "NR-409", "telling": "NR-409"}
     assert loop.round() == {}
     assert loop.findings("no_data") == [("catalog", False)]
+
+
+def test_a_round_reads_a_table_again_only_where_it_has_a_newer_version(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, read = DeltaTables.read, list[str]()
+
+    def counted(tables: DeltaTables, name: str, *given: Any, **named: Any) -> pa.Table:
+        read.append(name)
+        return usual(tables, name, *given, **named)
+
+    monkeypatch.setattr(DeltaTables, "read", counted)
+    assert loop.round() == {}
+    assert read == []
+    orders = pq.read_table(loop.project.folder / "data" / "orders.parquet")
+    later = orders.slice(0, 1).set_column(0, "order_id", pa.array(["new"]))
+    pq.write_table(pa.concat_tables([orders, later]), loop.project.folder / "data" / "orders.parquet")
+    assert loop.round() == {}
+    assert "orders" in read
+    monkeypatch.setattr(DeltaTables, "read", usual)
+    edit(loop.project.folder / "shop.py", {'matures="30h"': 'matures="31h"'})
+    before = loop.rounds._remembered["returns"].facts
+    assert loop.round() == {}
+    assert loop.rounds._remembered["returns"].facts is not before
 
 
 def test_a_sign_of_life_that_cannot_be_given_ends_nothing(loop: Loop) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from noria.data.ingest import current
 from noria.features.training_set import build_training_set
+from noria.loop.facts import Facts
 from noria.loop.project import Project
 from noria.loop.workspace import Workspace
-from noria.loop.world import open_facts
 from noria.models.bundle import Bundle, open_bundle
 from noria.release.endpoint import Endpoint
 
@@ -47,9 +47,10 @@ def _made_from(workspace: Workspace, endpoint: Endpoint, bundle: Bundle) -> Made
     as_of = datetime.fromisoformat(lineage["as_of"])
     changed = False
     if _reached(workspace, endpoint, lineage, as_of):
-        offline, outcomes = open_facts(workspace, endpoint)
+        facts = Facts.read(workspace, endpoint)
         start = datetime.fromisoformat(lineage["start"])
-        changed = build_training_set(offline, endpoint.model.label, outcomes, start=start, as_of=as_of).id != lineage["training_set"]
+        again = build_training_set(facts.offline, endpoint.model.label, facts.outcomes, start=start, as_of=as_of)
+        changed = again.id != lineage["training_set"]
     return MadeFrom(endpoint.name, bundle.id, lineage["training_set"], lineage["as_of"], changed)
 
 

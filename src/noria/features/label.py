@@ -161,7 +161,7 @@ class Outcomes:
         schema = facts.rows.schema
         label.check(schema, *(() if spine is None else (spine.table, spine.rows.schema)))
         keys = label.table.keys if spine is None else label.keys_of(spine.table)
-        self.facts = facts
+        self.facts, self.label = facts, label
         self._con = connect()
         versions = versions_of(facts, self._con)
         found = {

@@ -48,7 +48,7 @@ def own_features(world: World, bundle_id: str) -> OfflineFeatures:
 
 
 def _offline(world: World, own: FeatureSet) -> OfflineFeatures:
-    there = {f.table.name: f for f in (*world.offline.facts, world.outcomes.facts)}
+    there = world.facts.tables
     read = [_facts_of(there[t.name], t) if t.name in there else facts(t, world.workspace.tables) for t in own.tables]
     return OfflineFeatures(own, read, world.workspace.features, world.workspace.files)
 

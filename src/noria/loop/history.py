@@ -96,7 +96,7 @@ def _name(world: World) -> str:
 
 
 def _newest(world: World) -> dict[str, int]:
-    return {name: int(known[-1]) for name, known in world.known_times.items() if len(known)}
+    return {name: int(known[-1]) for name, known in world.facts.known_times.items() if len(known)}
 
 
 def _decided(world: World, since: datetime | None = None) -> bool:

@@ -194,10 +194,11 @@ class LiveLoop:
 
     def _reconcile(self, done: Round, endpoint: str) -> None:
         chosen = self._project.endpoint(endpoint)
-        world = World.open(self._project, self._workspace, chosen, Policy.declared(self._project, chosen), live=True)
+        remembered = self._remembered.setdefault(endpoint, Remembered())
+        policy = Policy.declared(self._project, chosen)
+        world = World.open(self._project, self._workspace, chosen, policy, live=True, remembered=remembered)
         with closing(world.catalog):
             world.catalog.take_lease(PATIENCE_SECONDS)
-            world.remembered = self._remembered.setdefault(endpoint, world.remembered)
             loop, now = self._project.settings.loop, self._clock.now()
             if is_history(world, now):
                 done.history.append(endpoint)

@@ -139,7 +139,7 @@ def _traffic(world: World, start: datetime, logged: Predictions | None) -> dict[
         "fallbacks": len(fallbacks),
         "failed": failed,
         "stale": {
-            table: int((world.ages(table, rows.received_us) > microseconds(duration(span))).sum()) for table, span in freshness.items()
+            name: int((world.facts.ages(name, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()
         },
     }
 

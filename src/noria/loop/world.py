@@ -10,18 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from noria.alerting.incidents import Recipients
 from noria.core.clock import YEAR, duration, zone_named
 from noria.core.health import Health, word
 from noria.core.randomness import Randomness
-from noria.data.ingest import facts
-from noria.data.table import microseconds_of
 from noria.features.label import Outcomes
 from noria.features.offline import OfflineFeatures
+from noria.loop.facts import Facts
 from noria.loop.project import Project
 from noria.loop.retrain import Retrain
 from noria.loop.workspace import Workspace
@@ -80,9 +77,10 @@ class Grid:
 
 @dataclass
 class Remembered:
-    """The detectors with what they have judged, each known by all that it depends on: what a round hands on to the next, so that it costs
-    what is new. One that was declared otherwise meanwhile begins anew."""
+    """What a round hands on to the next, so that it costs what is new: the detectors with what they have judged, each known by all that it
+    depends on, and the tables that were read. What was declared otherwise meanwhile, or has a newer version, begins anew."""
 
+    facts: Facts | None = None
     drift: dict[tuple[object, ...], DriftDetector] = field(default_factory=dict)
     volumes: dict[tuple[str, float, Calendar], VolumeDetector] = field(default_factory=dict)
 
@@ -96,8 +94,7 @@ class World:
     endpoint: Endpoint
     policy: Policy
     catalog: Catalog
-    offline: OfflineFeatures
-    outcomes: Outcomes
+    facts: Facts
     live: bool = False
     own_features: dict[str, OfflineFeatures] = field(default_factory=dict)  # by bundle: see `noria.loop.columns`
     _bundles: dict[str, Bundle] = field(default_factory=dict)
@@ -107,15 +104,28 @@ class World:
 
     @staticmethod
     def open(
-        project: Project, workspace: Workspace, endpoint: Endpoint, policy: Policy, shared: World | None = None, *, live: bool = False
+        project: Project,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        policy: Policy,
+        shared: World | None = None,
+        *,
+        live: bool = False,
+        remembered: Remembered | None = None,
     ) -> World:
-        """Open the stores; `shared` lends the facts it has read already (they are the same for every policy). live: people are told."""
-        if shared is None:
-            offline, outcomes = open_facts(workspace, endpoint)
-        else:
-            offline, outcomes = shared.offline, shared.outcomes
-        catalog = workspace.catalog()
-        return World(project, workspace, endpoint, policy, catalog, offline, outcomes, live)
+        """Open the stores; `shared` lends the facts it has read already (they are the same for every policy). live: people are told.
+        remembered: by an earlier round"""
+        remembered = remembered or Remembered()
+        remembered.facts = facts = Facts.read(workspace, endpoint, remembered.facts) if shared is None else shared.facts
+        return World(project, workspace, endpoint, policy, workspace.catalog(), facts, live, remembered=remembered)
+
+    @property
+    def offline(self) -> OfflineFeatures:
+        return self.facts.offline
+
+    @property
+    def outcomes(self) -> Outcomes:
+        return self.facts.outcomes
 
     @property
     def monitor(self) -> Monitor | None:
@@ -195,31 +205,6 @@ class World:
             (name, threshold, self.grid.calendar), VolumeDetector(name, threshold, self.grid.calendar)
         )
 
-    def ages(self, table: str, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How old the newest row of a table was that was known at these moments, in microseconds; where there was none, more than any."""
-        known, newest = self._newest_known[table]
-        ages, place = np.full(len(at_us), np.iinfo(np.int64).max), known.searchsorted(at_us, side="right") - 1
-        some = place >= 0
-        ages[some] = at_us[some] - newest[place[some]]
-        return ages
-
-    @cached_property
-    def _newest_known(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Of each table with a promise of freshness: when its rows became known, rising, and the newest event that was known then."""
-        found = {}
-        for f in (*self.offline.facts, self.outcomes.facts):
-            if f.table.name in self.endpoint.slo.freshness:
-                known, event = (microseconds_of(f.rows.column(name)) for name in (f.table.known, f.table.event_time))
-                order = np.argsort(known, kind="stable")
-                found[f.table.name] = known[order], np.maximum.accumulate(event[order])
-        return found
-
-    @cached_property
-    def known_times(self) -> dict[str, NDArray[np.int64]]:
-        """Of every table the endpoint lives on, when its rows became known: microseconds since 1970-01-01 UTC, rising."""
-        every = {f.table.name: f for f in (*self.offline.facts, self.outcomes.facts)}
-        return {name: np.sort(microseconds_of(f.rows.column(f.table.known))) for name, f in every.items()}
-
     @cached_property
     def source_of(self) -> dict[str, str]:
         """The table that each feature comes from; what is computed from the request comes from the spine."""
@@ -245,11 +230,3 @@ class World:
         )
         detail: dict[str, Any] = json.loads(rows[0].detail) if rows else {}
         return detail
-
-
-def open_facts(workspace: Workspace, endpoint: Endpoint) -> tuple[OfflineFeatures, Outcomes]:
-    """The current version of every table the endpoint's model reads. Raises `NotIngested`."""
-    model = endpoint.model
-    known = [facts(table, workspace.tables) for table in model.features.tables]
-    offline = OfflineFeatures(model.features, known, workspace.features, workspace.files)
-    return offline, Outcomes(facts(model.label.table, workspace.tables), model.label, known[0])

@@ -58,7 +58,7 @@ class TableVolumes:
     @classmethod
     def read(cls, at: At) -> Self:
         grid, past, found = at.world.grid, history_of(at.world), []
-        for name, known in at.world.known_times.items():
+        for name, known in at.world.facts.known_times.items():
             if not len(known):
                 continue
             detector = _detector(at, name)
@@ -85,7 +85,7 @@ class TableVolumes:
 
 def _detector(at: At, name: str) -> VolumeDetector:
     """The detector of a series, which shares the budget with the others."""
-    budget = at.monitor.volume_budget(1 + len(at.world.known_times))
+    budget = at.monitor.volume_budget(1 + len(at.world.facts.known_times))
     return at.world.volume_detector(name, at.world.threshold(budget))
 
 
