@@ -118,6 +118,7 @@ training_memory_gb = 24
 
 [alerts]
 channels = ["webhook"]
+per_hour = 10000
 """
 NAMES = ("price", "weight")
 SERVER = ("predictions", "serve/")  # what a server that can't write its log, and so answers nobody, is found by

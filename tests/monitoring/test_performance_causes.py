@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from scipy.special import expit
 
 from noria.monitoring.monitor import CALIBRATION, Tolerance
@@ -90,3 +91,14 @@ def test_slices_survive_being_written_down_and_small_ones_are_not_judged() -> No
     assert [p.to_dict() for p in again] == [p.to_dict() for p in baseline]
     rare = [measure(np.array([1.0, 0.0, 1.0]), np.full(3, 0.5), {"a": np.array([1.0, 1.0, np.nan])}) for _ in range(14)]
     assert read_by_slice(rare, baseline) == {}
+
+
+def test_lost_ranking_keeps_the_budget_however_short_windows_are() -> None:
+    """By Student's t of 59 degrees: a fall of 0.18 has a chance of 2 in 10,000 in a window, too many where there are 24 a day."""
+    before = 0.8 + 0.08 * np.tile([-1.0, 1.0], 30)
+    given = {"gaps": np.empty(0), "aucs": np.full(3, 0.62), "baseline_aucs": before}
+    daily, hourly = (
+        PerformanceReading(Tolerance("log_loss", by=0.1), 0.5, np.zeros(3), np.zeros(3), windows / 0.9, **given) for windows in (365, 8760)
+    )
+    assert daily.ranking_lost == pytest.approx((0.62, 0.8))
+    assert hourly.ranking_lost is None

@@ -34,6 +34,7 @@ ALPHA, PLANNED = 0.1, 28  # of the mean's confidence sequence, which is narrowes
 RECENT, MIN_DROP = 7, 0.03  # windows that tell a cause; of AUC
 RANKED, LOST_RANKING = 3, 0.15  # windows, and by how much their AUC must be lower
 RANKING_CHANCE = 0.0005  # that it happens by itself: once in five years of days
+RANKING_BUDGET = 0.25  # of the budget of false alarms, at most, however short windows are
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class PerformanceReading:
             return None
         away = float(before.mean() - newest.mean())
         error = float(before.std(ddof=1)) * np.sqrt(1 / RANKED + 1 / len(before))
-        lost = away > LOST_RANKING and away > -stdtrit(len(before) - 1, RANKING_CHANCE) * error
+        chance = min(RANKING_CHANCE, RANKING_BUDGET / self.threshold)
+        lost = away > LOST_RANKING and away > -stdtrit(len(before) - 1, chance) * error
         return (float(newest.mean()), float(before.mean())) if lost else None
 
     @property
