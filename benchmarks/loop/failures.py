@@ -256,7 +256,7 @@ def failures_of(pager: Pager, *, disk: bool) -> list[Failure]:
         mood("raises", "no good day"),
         mood("hangs", "longer than 1m"),
         mood("is killed", "SIGKILL"),
-        mood("exits", "exit code 3"),
+        mood("exits", "code 3"),
         mood("eats memory", "MemoryError"),
         features("reordered", "weight", "price"),
         features("replaced", "squared", "price"),

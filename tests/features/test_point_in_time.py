@@ -139,7 +139,7 @@ def test_an_unknown_column_is_named_with_the_nearest_one() -> None:
 
 
 def test_views_that_cannot_be_computed_are_refused_when_declared() -> None:
-    with pytest.raises(BadView, match="no value"):
+    with pytest.raises(BadView, match="no features"):
         nr.FeatureView("v", TABLE, entity="city")
     with pytest.raises(BadView, match="ttl"):
         nr.FeatureView("v", TABLE, entity="city", latest=["value"])

@@ -152,7 +152,7 @@ def test_an_action_is_given_up_after_its_last_attempt_and_nothing_is_decided_for
     shop.later(2 * DAY)
     while not shop.open_actions():
         shop.later(DAY)
-    assert "exit code 3" in shop.open_actions()[0].summary
+    assert "code 3" in shop.open_actions()[0].summary
     shop.later(timedelta(minutes=1))
     assert shop.last_decision().attempts == 2
     assert shop.last_decision().next_at == db.since_epoch(shop.clock.now() + timedelta(minutes=GROWTH))
