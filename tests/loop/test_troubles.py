@@ -97,6 +97,18 @@ def test_a_locked_catalog_is_not_called_damaged_and_told_when_it_is_free_again(l
     assert loop.findings("no_data") == [("catalog", False)]
 
 
+def test_a_full_disk_is_one_finding_whichever_stages_meet_it(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("Generic LocalFileSystem error: Unable to copy data: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(looping, "ingest", full)
+        assert loop.round() == {f"ingest/{name}": "NR-116" for name in ("orders", "visits", "returns")}
+    assert loop.findings("no_data") == [("disk", True)]
+    assert loop.round() == {}
+    assert loop.findings("no_data") == [("disk", False)]
+
+
 def test_a_round_reads_a_table_again_only_where_it_has_a_newer_version(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     usual, read = DeltaTables.read, list[str]()
 

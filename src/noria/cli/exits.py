@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from noria.core.errors import NoriaError, OurBug, OutsideWorld, UserMistake
+from noria.core.errors import DiskFull, NoriaError, OurBug, OutsideWorld, UserMistake, is_disk_full
 from noria.core.interrupts import Heard, Terminated, listening
 
 DONE, USAGE, INTERRUPTED, PIPE_CLOSED, TERMINATED = 0, 2, 130, 141, 143  # beyond 128: the signal that a shell would name
@@ -142,6 +142,8 @@ def _as_ours(error: BaseException, arguments: Sequence[str]) -> NoriaError:
         return UserMistake(what=what[:1].lower() + what[1:], where=_typed(arguments), fix=f"see `{path} --help`")
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OUTSIDE):
         return SystemRefuses(error)
+    if is_disk_full(str(error)):  # what a library makes of it
+        return DiskFull(f"{type(error).__name__}: {error}")
     return Unforeseen(error, _kept(error, arguments))
 
 

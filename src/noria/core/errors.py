@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
+FULL = ("no space left on device", "disk is full", "disk quota exceeded")
+
 
 class NoriaError(Exception):
     """What happened, where, and what to do about it; knows its exit code and HTTP status."""
@@ -78,10 +80,31 @@ class MissingExtra(UserMistake):
         )
 
 
+class DiskFull(OutsideWorld):
+    """A disk has no room left."""
+
+    code = "NR-116"
+    about = "disk"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            what="the disk is full",
+            where=reason,
+            fix="free some space on it; what was being written is written again, and nothing that was stored is lost",
+        )
+
+
+def is_disk_full(reason: str) -> bool:
+    """Whether an operating system, a database or a library says by these words that there is no room left."""
+    return any(words in reason.lower() for words in FULL)
+
+
 def as_noria(error: Exception) -> NoriaError:
     """An error as one of ours: what nobody foresaw is a bug, and is told as one."""
     if isinstance(error, NoriaError):
         return error
+    if is_disk_full(str(error)):
+        return DiskFull(f"{type(error).__name__}: {error}")
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "no traceback is available"
     return OurBug(what=f"{type(error).__name__}: {error}", where=where, fix="please report this")

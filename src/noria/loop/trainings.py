@@ -6,6 +6,7 @@ Out: the candidate that `make_candidate` gives there, or the error by which it e
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.clock import Stopwatch, in_words
-from noria.core.errors import NoriaError, OutsideWorld, UserMistake
+from noria.core.errors import DiskFull, NoriaError, OutsideWorld, UserMistake
 from noria.core.files import LocalFiles, hold, locked
 from noria.loop.candidate import Candidate
 from noria.loop.workspace import Workspace
@@ -28,6 +29,7 @@ from noria.loop.world import World
 
 FOLDER = "training"
 TOLD = 400  # characters of what a training printed last
+NO_ROOM = 74  # the exit code of a training that could not write its result (EX_IOERR of sysexits.h)
 LOOKS = 0.1  # seconds between two looks at trainings that are waited for
 A_LOOK = 1.0  # seconds, longer than `at_work` holds the lock to look at it
 
@@ -166,6 +168,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _read(running: _Running) -> Trained:
+    if running.process.returncode == NO_ROOM:
+        raise DiskFull(f"the training could not write {running.result}")
     if not running.result.is_file():
         raise TrainingDied(running.process.returncode, running.output)
     told: dict[str, Any] = json.loads(running.result.read_bytes())
@@ -175,9 +179,14 @@ def _read(running: _Running) -> Trained:
 
 
 def tell_result(result: Path, told: Candidate | NoriaError) -> None:
-    """What a training's process leaves for the loop."""
+    """What a training's process leaves for the loop; where not even that can be written, its exit code says so."""
     found = {"error": told.to_dict()} if isinstance(told, NoriaError) else {"candidate": vars(told)}
-    LocalFiles().write(result, json.dumps(found).encode())
+    try:
+        LocalFiles().write(result, json.dumps(found).encode())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os._exit(NO_ROOM)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import IO, Any
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
-from noria.core.errors import OutsideWorld, UserMistake
+from noria.core.errors import DiskFull, OutsideWorld, UserMistake, is_disk_full
 from noria.core.files import hold
 from noria.core.ids import canonical_json
 
@@ -149,7 +149,7 @@ lease = sa.Table(
 HEAD = "0005"
 CONTROLLER = "controller"
 PATIENCE_SECONDS = 30.0  # for another process to let go of the file
-_AWAY = ("locked", "busy", "full", "disk i/o", "unable to open", "readonly")  # in SQLite's messages: what may be over the next time
+_AWAY = ("locked", "busy", "disk i/o", "unable to open", "readonly")  # in SQLite's messages: what may be over the next time
 _DAMAGED = ("malformed", "not a database")
 
 
@@ -262,6 +262,8 @@ class Catalog:
             reason = str(error.orig)
             if any(word in reason.lower() for word in _DAMAGED):
                 raise DamagedCatalog(self.path, reason) from error
+            if is_disk_full(reason):
+                raise DiskFull(f"{self.path}: {reason}") from error
             if any(word in reason.lower() for word in _AWAY):
                 raise CatalogAway(self.path, reason) from error
             raise
