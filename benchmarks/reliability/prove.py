@@ -37,6 +37,7 @@ def prove() -> Proof:
     yield Figure("hostile_memory_growth", hostile["memory_growth_mb"], "MB", "<=", 30)
     leaked = _run(lambda folder: serving.leaks(folder, 1_000_000, 500))
     yield Figure("leak_growth", leaked["growth_mb"], "MB after a million requests and 500 reloads", "<=", 5)
+    yield f"# open after the reloads and not before: {', '.join(leaked['open']) or 'nothing'}; {leaked['threads']:+d} threads"
     yield Figure("leaked_files_and_threads", leaked["files"] + leaked["threads"], "", "<=", 0)
     flooded = _run(lambda folder: serving.overload(folder, 60))
     yield Figure("overload_goodput", flooded["goodput_of_capacity"], "of capacity, at five times that", ">=", 0.9)

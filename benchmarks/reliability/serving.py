@@ -6,6 +6,7 @@ import asyncio
 import gc
 import http.client
 import json
+import math
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import uvloop
@@ -421,7 +423,7 @@ def memory(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1e3
 
 
-def leaks(folder: Path, requests: int, reloads: int) -> dict[str, float]:
+def leaks(folder: Path, requests: int, reloads: int) -> dict[str, Any]:
     """Requests and reloads without end: memory, file handles and threads stay where they were."""
     bundles = [make_bundle(folder / "bundles", plus) for plus in (PLUS, PLUS + 1)]
     server = Standalone(folder / "server", bundles[0].path, durability="process")
@@ -445,18 +447,29 @@ def leaks(folder: Path, requests: int, reloads: int) -> dict[str, float]:
         "reloads": reloads,
         "growth_by_requests_mb": after_requests[0] - before[0],
         "growth_mb": after[0] - before[0],
-        "files": after[1] - before[1],
+        "files": len(after[1]) - len(before[1]),
         "threads": after[2] - before[2],
+        "open": sorted(after[1] - before[1]),
     }
 
 
-def _held(pid: int) -> tuple[float, int, int]:
-    """Memory, file handles and threads: the least of a second's looks, since a probe holds a file or a thread for a moment."""
-    looks = []
+def _held(pid: int) -> tuple[float, set[str], int]:
+    """Memory, open files and threads: what is there at every look of a second, since a probe holds a file or a thread for a moment."""
+    files, threads = _open_files(pid), math.inf
     for _ in range(20):
-        looks.append([len(list(Path(f"/proc/{pid}/{what}").iterdir())) for what in ("fd", "task")])
         time.sleep(0.05)
-    return memory(pid), min(fds for fds, _ in looks), min(tasks for _, tasks in looks)
+        files &= _open_files(pid)
+        threads = min(threads, len(list(Path(f"/proc/{pid}/task").iterdir())))
+    return memory(pid), files, int(threads)
+
+
+def _open_files(pid: int) -> set[str]:
+    """The numbers of a process's open files, and what they are of."""
+    found = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # it was closed meanwhile
+            found.add(f"{path.name} {path.readlink()}")
+    return found
 
 
 async def _flood(port: int, requests: int, connections: int = 32) -> None:

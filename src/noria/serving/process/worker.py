@@ -13,7 +13,9 @@ import signal
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,7 @@ logger = logging.getLogger("noria.serving")
 BEAT_SECONDS = 0.25
 PROBE_SECONDS = 1.0
 BACKLOG = 2048
+THREADS = 4  # a periodic probe, one after a reload, and two endpoints that are opened
 GC_THRESHOLDS = (20_000, 20, 50)  # answering makes next to no cycles
 
 
@@ -121,6 +124,7 @@ class Worker:
         begin = self._orders.decode(await reader.readline())
         assert isinstance(begin, Begin)
         begin_logging(begin.settings.messages)
+        await _start_threads()
         for number in (signal.SIGTERM, signal.SIGINT):  # the supervisor gets the terminal's Ctrl-C too, and says when to stop
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
         plane = DataPlane(begin.writer, begin.settings, SystemClock(), self._files, self._open_lookup)
@@ -224,6 +228,13 @@ async def _listening(host: str, port: int, protocol: Callable[[], asyncio.Protoc
     sock = listener(host, port)
     sock.setblocking(False)
     return await asyncio.get_running_loop().create_server(protocol, sock=sock, ssl=context, backlog=BACKLOG)
+
+
+async def _start_threads() -> None:
+    """All threads that wait for disks and stores, from the start: what a worker holds does not grow when two probes overlap one day."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="waits"))
+    together = threading.Barrier(THREADS)
+    await asyncio.gather(*(asyncio.to_thread(together.wait) for _ in range(THREADS)))
 
 
 def _open_grpc(plane: DataPlane, most_message: int, failed: Callable[[NoriaError], None]) -> GrpcServices:
