@@ -128,7 +128,7 @@ def dead(stage: str, saw: dict[str, Any] | None = None, age_hours: float = 5) ->
 def waiting_alert(folder: Path) -> None:
     sql(
         folder,
-        "INSERT INTO alerts (key, incident, channel, notice, created_at, attempts, next_at, error) "
+        "INSERT INTO alerts (key, incident, channel, content, created_at, attempts, next_at, error) "
         "VALUES ('k', 'i', 'slack', '{}', 0, 3, 0, ?)",
         "the alert channel slack did not accept an alert: it answered 403 invalid_token",
     )

@@ -74,11 +74,11 @@ def test_triton_is_told_what_is_wrong(client: triton.InferenceServerClient) -> N
 
 
 BAD_BINARY = [
-    ("a size beyond the body", {"binary_data_size": 400}, 8, "announces 400 bytes"),
-    ("a size that is no number", {"binary_data_size": "8"}, 8, "announces '8' bytes"),
+    ("a size beyond the body", {"binary_data_size": 400}, 8, "declares 400 bytes"),
+    ("a size that is no number", {"binary_data_size": "8"}, 8, "declares '8' bytes"),
     ("too few bytes", {"binary_data_size": 4}, 4, "4 bytes for shape [1, 2]"),
     ("bytes of no tensor", {}, 8, "8 bytes belong to no input"),
-    ("a negative size", {"binary_data_size": -8}, 8, "announces -8 bytes"),
+    ("a negative size", {"binary_data_size": -8}, 8, "declares -8 bytes"),
 ]
 
 

@@ -115,7 +115,8 @@ def open_bundle(path: Path, files: Files) -> Bundle:
             raise DamagedBundle(path, f"{name} is missing") from error
         if found != expected:
             raise DamagedBundle(path, f"{name} has changed")
-    manifest.lineage["rows"] = renamed(manifest.lineage.get("rows", {}))
+    if "rows" in manifest.lineage:
+        manifest.lineage["rows"] = renamed(manifest.lineage["rows"])
     return Bundle(path.name, path, manifest)
 
 
