@@ -148,24 +148,21 @@ def _judged(table: pd.DataFrame, reference: int) -> TableReading | None:
 
 
 def _shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Whole days in an order of chance, each weekday among its own; what numbers the rows goes on numbering them."""
+    """Whole days in an order of chance, each weekday among its own, one after the other: days that are missing are no change either. What
+    numbers the rows goes on numbering them."""
     rng, day = np.random.default_rng([53, seed]), table["at"].dt.floor("D")
-    days = day.drop_duplicates().sort_values()
     counts = day.value_counts()
-    days = days[(days.map(counts) >= counts.median() / 2).to_numpy()]
-    moved = pd.Series(days.to_numpy(), index=days.to_numpy())
-    for _, own in days.groupby(days.dt.weekday):
-        moved[own.to_numpy()] = rng.permutation(own.to_numpy())
-    target = day.map(dict(zip(moved.index.tz_localize("UTC") if moved.index.tz is None else moved.index, _utc(moved), strict=True)))
-    found = table.assign(at=target + (table["at"] - day))[target.notna().to_numpy()].sort_values("at", kind="stable")
+    days = pd.Series(sorted(counts.index[counts >= counts.median() / 2]))
+    by_weekday = {weekday: rng.permutation(own.to_numpy()) for weekday, own in days.groupby(days.dt.weekday)}
+    weeks = min(len(own) for own in by_weekday.values())
+    calendar = pd.date_range(days.iloc[0], periods=7 * weeks, freq="D")
+    target = {by_weekday[to.weekday()][i // 7]: to for i, to in enumerate(calendar)}
+    moved = day.map(pd.Series(target.values(), index=pd.DatetimeIndex(list(target), tz="UTC")))
+    found = table.assign(at=moved + (table["at"] - day))[moved.notna().to_numpy()].sort_values("at", kind="stable")
     for column in ("No", "row"):
         if column in found:
             found[column] = np.arange(len(found))
     return found.drop(columns=[c for c in ("date", "year", "month", "day") if c in found]).reset_index(drop=True)
-
-
-def _utc(values: pd.Series) -> pd.Series:
-    return values.dt.tz_localize("UTC") if values.dt.tz is None else values
 
 
 def _counted(findings: list[Finding] | tuple[Finding, ...]) -> str:
