@@ -285,7 +285,7 @@ def own_disk(folder: Path) -> Iterator[bool]:
 def failures(minutes: float, only: Sequence[str] = ()) -> Proof:
     """Every failure in turn, over so many minutes; only: those whose name has one of these words."""
     pager = Pager()
-    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, ExitStack() as stack:
         folder = Path(scratch) / "hour"
         folder.mkdir()
         disk = stack.enter_context(own_disk(folder / ".noria"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from scipy.stats import f as fisher
 
 from noria.evaluation.calibration import LEVEL, Calibration, expected_error, measure_calibration
 
@@ -63,3 +65,34 @@ def test_what_can_not_be_measured_is_not() -> None:
     assert measure_calibration(labels, scores, day // 3) is None
     assert measure_calibration((scores > 0.5).astype(float), scores, day) is None
     assert measure_calibration(np.empty(0), np.empty(0), np.empty(0, np.int64)) is None
+
+
+def test_every_figure_is_that_of_a_slow_formula() -> None:
+    """Cox's slope and intercept by a general minimizer, the sandwich by a loop over days, and an F test with two and days - 2 degrees."""
+    rng = np.random.default_rng(5)
+    day = np.repeat(np.arange(6), 50)
+    scores = np.append(rng.random(len(day) - 1), 1.0)  # one that is certain, and is taken for very sure
+    labels = (rng.random(len(day)) < expit(0.3 + 0.8 * logit(np.clip(scores, 1e-6, 1 - 1e-6)))).astype(float)
+    found = measure_calibration(labels, scores, day)
+    assert found is not None
+    x = np.column_stack([np.ones(len(day)), logit(np.clip(scores, 1e-6, 1 - 1e-6))])
+    loss = lambda b: float(np.logaddexp(0, x @ b).sum() - labels @ x @ b)  # noqa: E731
+    slow = minimize(loss, [0.0, 1.0], method="BFGS", options={"gtol": 1e-8}).x
+    p = expit(x @ slow)
+    bread = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x)
+    pulls = [((labels - p)[day == d][:, None] * x[day == d]).sum(axis=0) for d in range(6)]
+    covariance = bread @ sum(np.outer(pull, pull) for pull in pulls) @ bread * 6 / 5
+    away = slow - [0.0, 1.0]
+    expected = {
+        "rows": 300,
+        "units": 6,
+        "slope": slow[1],
+        "slope_error": np.sqrt(covariance[1, 1]),
+        "intercept": slow[0],
+        "intercept_error": np.sqrt(covariance[0, 0]),
+        "error": expected_error(labels, scores),
+        "predicted": scores.mean(),
+        "observed": labels.mean(),
+        "p": fisher.sf(away @ np.linalg.inv(covariance) @ away / 2, 2, 4),
+    }
+    assert found.to_dict() == pytest.approx(expected, rel=1e-4)

@@ -10,6 +10,7 @@ every write transaction, because a paused process does not know that its lease h
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -148,6 +149,7 @@ lease = sa.Table(
 
 HEAD = "0005"
 CONTROLLER = "controller"
+LITTLE_ROOM = 65_536  # bytes, less than a transaction may need
 PATIENCE_SECONDS = 30.0  # for another process to let go of the file
 _AWAY = ("locked", "busy", "disk i/o", "unable to open", "readonly")  # in SQLite's messages: what may be over the next time
 _DAMAGED = ("malformed", "not a database")
@@ -262,7 +264,7 @@ class Catalog:
             reason = str(error.orig)
             if any(word in reason.lower() for word in _DAMAGED):
                 raise DamagedCatalog(self.path, reason) from error
-            if is_disk_full(reason):
+            if is_disk_full(reason) or shutil.disk_usage(self.path.parent).free < LITTLE_ROOM:  # a full disk has many faces
                 raise DiskFull(f"{self.path}: {reason}") from error
             if any(word in reason.lower() for word in _AWAY):
                 raise CatalogAway(self.path, reason) from error
