@@ -82,6 +82,7 @@ def test_hours_count_as_days_and_a_day_that_is_not_over_does_not_count() -> None
     assert gains_by_unit(numbers, gains, rows, hour)[0] == pytest.approx((np.arange(23) * np.arange(1, 24)).sum() / np.arange(23).sum())
     assert gains_by_unit(np.array([3, 4]), np.array([0.1, 0.2]), np.array([5, 5]), 7 * DAY) == pytest.approx([0.1, 0.2])
     assert len(gains_by_unit(np.arange(23), np.ones(23), np.ones(23, np.int64), hour)) == 0
+    assert gains_by_unit(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), hour).tolist() == []
 
 
 def test_the_verdict_names_its_unit() -> None:

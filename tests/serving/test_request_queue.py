@@ -329,3 +329,15 @@ def test_the_urgent_stay_first_when_others_are_dropped_or_leave() -> None:
     last = waiting(1)
     line.put(last, Priority.HIGH)
     assert [line.next_batch()[0] for _ in range(3)] == [[newest], [last], [plain]]
+
+
+def test_deadlines_are_looked_at_after_requests_without_one_have_left() -> None:
+    now = 0.0
+    line = RequestQueue(lambda: now, most_rows=1, budget_seconds=100.0)
+    for deadline in (None, 1.0):
+        line.put(waiting(1, deadline), Priority.NORMAL)
+    assert len(line.next_batch()[0]) == 1
+    now = 2.0
+    batch, dropped = line.next_batch()
+    assert batch == []
+    assert [type(error) for _, error in dropped] == [TooLate]
