@@ -60,7 +60,7 @@ def write_entities(path: Path, count: int = 512) -> Path:
 
 
 def opener(store: Path) -> Callable[[str], EntityLookup]:
-    return lambda _endpoint: EntityLookup(FEATURE_SET, LmdbStore(store), SPINE)
+    return lambda _endpoint, _bundle: EntityLookup(FEATURE_SET, LmdbStore(store), SPINE)
 
 
 if __name__ == "__main__":
