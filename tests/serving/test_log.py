@@ -152,6 +152,20 @@ def test_a_share_of_the_rows_is_kept_the_same_ones_whenever_they_are_asked_about
     assert max(map(len, kept[0.25])) < 40
 
 
+def test_rows_are_chosen_by_splitmix64() -> None:
+    """Beside the same finaliser in Python's whole numbers."""
+
+    def hashed(received_us: int, place: int) -> int:
+        mixed = (received_us + place * 0x9E3779B97F4A7C15) % 2**64
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+        return mixed >> 32
+
+    rows = batch(3, rows=500)
+    of = [row for place, row in enumerate(rows.ids) if hashed(int(rows.received_us[place]), place) < int(0.37 * 2**32)]
+    assert kept_ids(LogFilter(share=0.37), rows) == set(of)
+
+
 def test_all_or_nothing_is_kept_by_a_share_of_one_or_none() -> None:
     assert LogFilter()(batch(1), ("a", "b", "c")) is not None
     assert LogFilter(share=0.0)(batch(1), ("a", "b", "c")) is None

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway, gamma, norm, t
 
-from noria.statistics.baseline import TAIL_DEGREES, Baseline, Past, Spread, learn_baseline, season_effects, to_be_learnt
+from noria.statistics.baseline import (
+    TAIL_DEGREES,
+    Baseline,
+    Past,
+    Spread,
+    learn_baseline,
+    season_effects,
+    shortened,
+    skewness_shown,
+    to_be_learnt,
+)
 from noria.statistics.e_detector import normal_scores
 
 STATISTICS = 400
@@ -283,3 +293,21 @@ def test_a_mean_of_a_quarter_of_the_clusters_is_twice_as_skewed() -> None:
     far = (gamma.isf(0.01, 4.0) - 4.0) / 2.0
     score = past.score(3.0 + far * past.sd(within), within, 0, of_one(0.0))
     assert score == pytest.approx(norm.ppf(t.cdf(norm.isf(0.01), TAIL_DEGREES)), rel=0.03)
+
+
+def test_scores_on_the_long_side_are_shortened_as_those_of_a_gamma_distribution() -> None:
+    """Of shape 4, and so skewness 1: by Wilson and Hilferty's cube root, the score of its quantile is that of the normal one."""
+    chances = np.array([0.1, 0.01, 0.001])
+    z = (gamma.isf(chances, 4) - 4) / 2
+    assert shortened(z, np.ones(3)) == pytest.approx(norm.isf(chances), abs=0.03)
+    assert shortened(-z, np.full(3, -1.0)) == pytest.approx(-norm.isf(chances), abs=0.03)
+    assert shortened(-z, np.ones(3)).tolist() == (-z).tolist()  # the short side stays
+
+
+def test_skewness_counts_only_where_windows_show_it() -> None:
+    assert skewness_shown(np.empty(0)) == 0.0
+    long_tailed = np.append(np.full(99, -0.1), 9.9)
+    assert skewness_shown(long_tailed / long_tailed.std()) == 3.0  # at most
+    some = np.tile([-1.0, -0.4, 1.4], 30)
+    assert skewness_shown(some) == pytest.approx((some**3).mean() * 1.5)
+    assert skewness_shown(some[:6]) == 0.0  # of six windows chance alone makes as much
