@@ -266,7 +266,9 @@ def failures_of(pager: Pager, *, disk: bool) -> list[Failure]:
         Failure("a locked catalog", Place.lock_catalog, Place.let_go, (("no_data", "catalog", "locked"),), blinds=True),
         Failure("a channel that is down", silence, speak, (("action", "train", "no good day"), ("no_data", "alerts/webhook", "503"))),
     ]
-    full = Failure("a full disk", Place.fill_disk, Place.free_disk, (("no_data", "disk", "full"),), (*SERVER, "train"), blinds=True)
+    full = Failure(
+        "a full disk", Place.fill_disk, Place.free_disk, (("no_data", "disk", "full"),), (*SERVER, "train", "watch"), blinds=True
+    )
     return [*found, full] if disk else found
 
 
