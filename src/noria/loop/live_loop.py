@@ -155,11 +155,11 @@ class LiveLoop:
         if (self._workspace.root / "online").is_dir():
             self._tried(done, "materialize", self._materialize)
         endpoints = [self._project.endpoint(endpoint)] if endpoint else list(self._project.endpoints)
-        self._turn_all(done, endpoints)
+        self._reconcile_all(done, endpoints)
         while self._waits and self._trainings.busy:
             self._begin("training")
             self._trainings.wait(duration(self._project.settings.loop.training_limit))
-            self._turn_all(done, endpoints)
+            self._reconcile_all(done, endpoints)
         self._tried(done, TELLING, self._tell, done)
         self._untold = dict(done.troubles) if TELLING in done.troubles else {}
         self._begin(WAITING)
@@ -188,7 +188,7 @@ class LiveLoop:
     def _materialize(self) -> None:
         materialize(self._workspace, self._project.views, self._clock.now(), silence)
 
-    def _turn_all(self, done: Round, endpoints: Sequence[Endpoint]) -> None:
+    def _reconcile_all(self, done: Round, endpoints: Sequence[Endpoint]) -> None:
         for one in endpoints:
             self._tried(done, f"reconcile/{one.name}", self._reconcile, done, one.name)
 

@@ -22,6 +22,7 @@ from noria.loop.shadow import pairing
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.monitoring.expected import expect
+from noria.monitoring.traffic import Traffic
 from noria.monitoring.windows import Performance, Window, measure
 from noria.serving.log.segments import FALLBACK, Predictions, read_log
 from noria.serving.observe.failures import FailuresUnread, failed_between
@@ -31,6 +32,7 @@ logger = logging.getLogger("noria.monitoring")
 
 LATER = ("performance", "expected", "traffic", "metrics", "paired")  # columns of a window that not every row has from the beginning
 SLOW = 1000  # microseconds in a millisecond
+MAX_TRAFFIC = 60  # windows
 
 
 class ClockWentBack(OutsideWorld):
@@ -266,3 +268,14 @@ def answered_by_window(world: World, after: datetime | None = None) -> list[tupl
         .order_by(db.windows.c.start)
     )
     return [(from_epoch(r.start), int(r.rows)) for r in rows]
+
+
+def traffic_of(world: World) -> list[Traffic]:
+    """What the traffic of the last windows was like, in the order of time."""
+    rows = world.catalog.rows(
+        sa.select(db.windows.c.start, db.windows.c.rows, db.windows.c.traffic)
+        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.traffic.is_not(None))
+        .order_by(db.windows.c.start.desc())
+        .limit(MAX_TRAFFIC)
+    )
+    return [Traffic(**{"start": from_epoch(r.start), "rows": r.rows, **json.loads(r.traffic)}) for r in reversed(rows)]

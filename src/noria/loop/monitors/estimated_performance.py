@@ -12,7 +12,6 @@ import numpy as np
 from noria.core.health import Health
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.monitors.reading import At, monitor
-from noria.loop.windows import baseline_windows
 from noria.monitoring.expected import RUN, Expected, ExpectedReading, read_expected
 from noria.monitoring.findings import Finding, Kind
 
@@ -31,7 +30,7 @@ class EstimatedPerformance:
     @classmethod
     def read(cls, at: At) -> Self:
         windows = [w for w in at.windows if w.expected is not None and w.rows]
-        baseline = [p for p in baseline_windows(at.world, at.release.champion) if p.rows]
+        baseline = [p for p in at.baseline if p.rows]
         found = []
         for tolerance in at.monitor.performance:
             metric = tolerance.metric

@@ -9,7 +9,6 @@ from typing import ClassVar, Self
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.loop.monitors.drift import InputDrift
 from noria.loop.monitors.reading import At, monitor
-from noria.loop.windows import baseline_windows
 from noria.monitoring.findings import Finding, Kind, began
 from noria.monitoring.performance import PerformanceReading, read_performance, read_slices
 
@@ -27,10 +26,9 @@ class Performance:
 
     @classmethod
     def read(cls, at: At) -> Self:
-        baseline = baseline_windows(at.world, at.release.champion)
         since = [w for w in at.windows if w.performance]
         threshold = at.world.threshold(at.monitor.performance_budget)
-        return cls(tuple(read_performance(tolerance, baseline, since, threshold) for tolerance in at.monitor.performance), at)
+        return cls(tuple(read_performance(tolerance, at.baseline, since, threshold) for tolerance in at.monitor.performance), at)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
         yield from ((f"performance: {r.tolerance.metric}", r.health) for r in self.readings)
@@ -68,11 +66,12 @@ class PerformanceBySlice:
     def read(cls, at: At) -> Self | None:
         if not at.monitor.slices:
             return None
-        baseline = baseline_windows(at.world, at.release.champion)
         found = [
             reading
             for tolerance in at.monitor.performance
-            for reading in read_slices(tolerance, baseline, at.windows, lambda slices: at.world.threshold(at.monitor.slice_budget(slices)))
+            for reading in read_slices(
+                tolerance, at.baseline, at.windows, lambda slices: at.world.threshold(at.monitor.slice_budget(slices))
+            )
         ]
         return cls(tuple(found), at)
 

@@ -13,11 +13,12 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from noria.core.health import Health, Unknown
 from noria.loop.releases import Release
-from noria.loop.windows import windows_of
+from noria.loop.windows import baseline_windows, traffic_of, windows_of
 from noria.loop.world import World
 from noria.monitoring.findings import Finding, Kind
 from noria.monitoring.monitor import Monitor
-from noria.monitoring.windows import Window
+from noria.monitoring.traffic import Traffic
+from noria.monitoring.windows import Performance, Window
 
 logger = logging.getLogger("noria.monitoring")
 
@@ -112,6 +113,16 @@ class At:
     def windows(self) -> list[Window]:
         """The champion's windows since it was released, without their statistics."""
         return windows_of(self.world, self.release.champion, self.release.champion_since, statistics=False)
+
+    @cached_property
+    def baseline(self) -> list[Performance]:
+        """The champion's performance on its holdout, window by window."""
+        return baseline_windows(self.world, self.release.champion)
+
+    @cached_property
+    def traffic(self) -> list[Traffic]:
+        """What the traffic of the last windows was like."""
+        return traffic_of(self.world)
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
 
-import sqlalchemy as sa
-
-from noria.core.clock import duration, from_epoch, in_words
+from noria.core.clock import duration, in_words
 from noria.core.health import Health
 from noria.loop.monitors.reading import At, monitor
 from noria.loop.world import World
-from noria.models.registry import CHAMPION
 from noria.monitoring.findings import Finding, Kind
 from noria.monitoring.traffic import IN_TIME, Missed, Objective, ObjectiveReading, Repeated, Traffic, read_objective, read_repeated
-from noria.stores import catalog as db
 
 OBJECTIVE: Kind = "objective"
-MAX_TRAFFIC = 60  # windows
 
 
 @monitor(rank=80)
@@ -34,7 +28,7 @@ class Objectives:
 
     @classmethod
     def read(cls, at: At) -> Self:
-        return cls(tuple(_objectives(at.world, traffic_of(at.world))), at.now)
+        return cls(tuple(_objectives(at.world, at.traffic)), at.now)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
         yield from ((f"objective: {r.objective.name}", r.health) for r in self.readings)
@@ -59,7 +53,7 @@ class RepeatedPredictions:
 
     @classmethod
     def read(cls, at: At) -> Self:
-        return cls(tuple(read_repeated(traffic_of(at.world)) or ()))
+        return cls(tuple(read_repeated(at.traffic) or ()))
 
     def healths(self) -> Iterator[tuple[str, Health]]:
         yield from ()
@@ -72,17 +66,6 @@ class RepeatedPredictions:
             summary = f"{found.share:.0%} of the predictions are duplicate requests; the maximum so far was {found.usual:.1%}"
             fix, evidence = "check the callers: they send requests twice", {"share": found.share, "usual": found.usual}
             yield Finding("data_quality", "predictions: repeated", found.start, "page", summary, fix, evidence)
-
-
-def traffic_of(world: World) -> list[Traffic]:
-    """What the traffic of the last windows was like, in the order of time."""
-    rows = world.catalog.rows(
-        sa.select(db.windows.c.start, db.windows.c.rows, db.windows.c.traffic)
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.traffic.is_not(None))
-        .order_by(db.windows.c.start.desc())
-        .limit(MAX_TRAFFIC)
-    )
-    return [Traffic(**{"start": from_epoch(r.start), "rows": r.rows, **json.loads(r.traffic)}) for r in reversed(rows)]
 
 
 def _objectives(world: World, traffic: Sequence[Traffic]) -> Iterator[ObjectiveReading]:
