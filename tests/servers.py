@@ -17,6 +17,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from noria.core.files import LocalFiles
+from noria.core.signature import Signature
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
 from noria.models.runtime import OnnxModel
 from noria.serving.log.segments import read_segment
@@ -60,11 +61,23 @@ def make_bundle(
         predictions = OnnxModel(model).predict(np.array(rows, np.float32)).tolist()
     contents = {
         MODEL_FILE: model,
-        SAMPLE_FILE: json.dumps({"features": rows, "predictions": predictions}).encode(),
+        SAMPLE_FILE: json.dumps({"inputs": rows, "outputs": [[p] for p in predictions]}).encode(),
         PROFILE_FILE: profile,
         CARD_FILE: b"",
     }
-    manifest = Manifest(1, "small", "onnx", list(features), "small", "", str(plus), lineage or {}, {}, {}, {})
+    manifest = Manifest(
+        name="small",
+        runtime="onnx",
+        signature=Signature.of_numbers(features),
+        task={},
+        feature_set="small",
+        definition_hash="",
+        run=str(plus),
+        lineage=lineage or {},
+        metrics={},
+        environment={},
+        files={},
+    )
     root.mkdir(parents=True, exist_ok=True)
     return write_bundle(root, manifest, contents, LocalFiles())
 

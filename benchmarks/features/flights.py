@@ -31,7 +31,8 @@ from noria.features.versions import microseconds_of
 from noria.loop.facts import Facts
 from noria.loop.project import Project, load_project
 from noria.loop.workspace import Workspace
-from noria.serving.log.segments import PredictionLog, Predictions
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import PredictionLog
 
 TICK = timedelta(minutes=15)
 MONTH = (datetime(2013, 7, 1, tzinfo=UTC), datetime(2013, 8, 1, tzinfo=UTC))
@@ -186,7 +187,9 @@ def delayed(folder: Path) -> Proof:
                 keys = asked.column(KEY).to_pylist()
                 names = ids.take((us // 1000).tolist())
                 log.append(
-                    Predictions(names, keys, ["champion"] * rows, ["none"] * rows, us, np.zeros(rows, np.int32), values, np.zeros(rows))
+                    Predictions.of_block(
+                        names, keys, ["champion"] * rows, ["none"] * rows, us, np.zeros(rows, np.int32), values, np.zeros(rows)
+                    )
                 )
                 served += rows
     log.sync()

@@ -28,7 +28,8 @@ from benchmarks.loop.failures import failures
 from benchmarks.loop.rollouts import rollouts
 from noria.loop.project import load_project
 from noria.loop.workspace import Workspace
-from noria.serving.log.segments import Predictions, read_log
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import read_log
 
 START = datetime(2013, 2, 26, 5, tzinfo=UTC)
 CUT = START + timedelta(weeks=8)
@@ -178,13 +179,21 @@ def _differing(one: Path, other: Path, end: datetime, *, bundles: bool = True) -
         a, b = (_predictions(folder, policy, end) for folder in (one, other))
         if len(a) != len(b):
             return float("inf")
-        unequal = (a.prediction != b.prediction) | (a.features.view(np.int32) != b.features.view(np.int32)).any(axis=1)
+        unequal = (a.prediction != b.prediction) | (_asked(a) != _asked(b))
         unequal |= np.array(a.ids) != np.array(b.ids)
         unequal |= np.array(a.keys) != np.array(b.keys)
         if bundles:
             unequal |= np.array(a.bundle) != np.array(b.bundle)
         differ += int(unequal.sum())
     return differ
+
+
+def _asked(rows: Predictions) -> np.ndarray:
+    """What each row was asked, to the bit `(rows,)`."""
+    found = np.empty(len(rows), object)
+    for bundle, values in rows.values.items():
+        found[np.array(rows.bundle) == bundle] = values.inputs.keys()
+    return found
 
 
 def _predictions(folder: Path, policy: str | None, end: datetime) -> Predictions:

@@ -47,7 +47,7 @@ from noria.loop.replay import Span, replay
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.models.registry import CHALLENGER, CHAMPION
-from noria.serving.log.segments import Predictions
+from noria.serving.log.predictions import Predictions, together
 
 BEGIN, BROKEN, END = (datetime(2013, m, d, 5, tzinfo=UTC) for m, d in ((2, 26), (3, 19), (3, 27)))
 CLEAN_FROM, CLEAN_TO = (datetime(2013, 3, d, 5, tzinfo=UTC) for d in (1, 9))
@@ -413,7 +413,7 @@ def _broken(how: str, usual: Callable) -> Callable:  # type: ignore[type-arg]
         if how.startswith("shadow"):
             found = _broken_shadow(how, found, rng)
         if how == "twice" and len(found):
-            found = _joined([found, found.where(np.arange(len(found)) == len(found) - 1)])
+            found = together([found, found.where(np.arange(len(found)) == len(found) - 1)])
         return found
 
     return answer
@@ -430,10 +430,4 @@ def _broken_shadow(how: str, found: Predictions, rng: np.random.Generator) -> Pr
         "shadow twice": [theirs, theirs],
         "shadow others": [replace(theirs, keys=[*theirs.keys[1:], *theirs.keys[:1]])],
     }
-    return _joined([mine, *kept[how]])
-
-
-def _joined(parts: Sequence[Predictions]) -> Predictions:
-    lists = ([value for p in parts for value in getattr(p, name)] for name in ("ids", "keys", "variant", "bundle"))
-    arrays = (np.concatenate([getattr(p, name) for p in parts]) for name in ("received_us", "latency_us", "features", "prediction"))
-    return Predictions(*lists, *arrays)
+    return together([mine, *kept[how]])

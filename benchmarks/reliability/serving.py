@@ -30,7 +30,8 @@ from noria.core.clock import since_epoch
 from noria.core.errors import NoriaError
 from noria.core.files import LocalFiles
 from noria.core.ids import PredictionIds
-from noria.serving.log.segments import PredictionLog, Predictions, read_segment
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import PredictionLog, read_segment
 
 PLUS = 10.0  # what the small model adds to its first feature
 
@@ -195,7 +196,7 @@ def power_cuts(folder: Path, states: int, *, seed: int = 0, ignore_sync: bool = 
 
 def _batch(number: int, rows: int, start: int) -> Predictions:
     received = np.arange(rows, dtype=np.int64) + start + number * 1000
-    return Predictions(
+    return Predictions.of_block(
         PredictionIds("w", number * 100).take((received // 1000).tolist()),
         [None] * rows,
         ["champion"] * rows,

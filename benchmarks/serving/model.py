@@ -10,6 +10,7 @@ import numpy as np
 
 from noria.core.clock import Stopwatch
 from noria.core.files import LocalFiles
+from noria.core.signature import Signature
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
 from noria.models.export import to_onnx
 from noria.models.runtime import OnnxModel
@@ -32,9 +33,21 @@ def make_bundle(root: Path, *, trees: int = 100, seed: int = 0, definition_hash:
 
 def seal(root: Path, model: bytes, rows: np.ndarray, run: str, definition_hash: str = "") -> Bundle:
     """A bundle of a model, with its answers to some rows as its sample."""
-    sample = {"features": rows.tolist(), "predictions": OnnxModel(model).predict(rows).tolist()}
+    sample = {"inputs": rows.tolist(), "outputs": OnnxModel(model).predict(rows)[:, None].tolist()}
     contents = {MODEL_FILE: model, SAMPLE_FILE: json.dumps(sample).encode(), PROFILE_FILE: b"{}", CARD_FILE: b"# bench\n"}
-    manifest = Manifest(1, "bench", "onnx", NAMES, "bench", definition_hash, run, {}, {}, {}, {})
+    manifest = Manifest(
+        name="bench",
+        runtime="onnx",
+        signature=Signature.of_numbers(NAMES),
+        task={},
+        feature_set="bench",
+        definition_hash=definition_hash,
+        run=run,
+        lineage={},
+        metrics={},
+        environment={},
+        files={},
+    )
     root.mkdir(parents=True, exist_ok=True)
     return write_bundle(root, manifest, contents, LocalFiles())
 

@@ -29,7 +29,8 @@ from noria.loop.replay import Span, open_worlds, replay
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.models.bundle import CARD_FILE
-from noria.serving.log.segments import Predictions, read_log
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import read_log
 from noria.stores import catalog as db
 from projects import START, write_project
 
@@ -207,11 +208,12 @@ def test_each_bundle_answers_on_what_it_reads_whatever_the_project_declares(live
     world, logged = lived[name].world, lived[name].logged
     for bundle in set(logged.bundle):
         names = world.bundle(bundle).features
-        rows = logged.of(bundle).narrowed(len(names))
-        assert np.array_equal(world.model(bundle).predict(rows.features), rows.prediction)
+        rows = logged.of(bundle)
+        inputs = rows.inputs(world.bundle(bundle).signature).block
+        assert np.array_equal(world.model(bundle).predict(inputs), rows.prediction)
         place = {name: i for i, name in enumerate(names)}
         if "twice" in place:
-            assert np.array_equal(rows.features[:, place["twice"]], 2 * rows.features[:, place["price"]])
+            assert np.array_equal(inputs[:, place["twice"]], 2 * inputs[:, place["price"]])
         told = explain(world.project, world.workspace, rows.ids[0])
         assert told["prediction"]["variant"] == rows.variant[0]
 

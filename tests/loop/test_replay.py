@@ -23,7 +23,8 @@ from noria.evidence.replay import Replayed, run_replay
 from noria.loop.project import load_project
 from noria.loop.replay import Span
 from noria.loop.workspace import Workspace
-from noria.serving.log.segments import Predictions, read_log
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import read_log
 
 CUT = datetime(2024, 3, 5, tzinfo=UTC)
 KNOWN_AT = {"orders": "placed_at", "visits": "known_at", "returns": "settled_at"}
@@ -59,7 +60,8 @@ def same(a: Predictions, b: Predictions, *, bundles: bool = True) -> bool:
     return (
         (a.ids, a.keys, a.variant) == (b.ids, b.keys, b.variant)
         and (a.bundle == b.bundle or not bundles)
-        and a.features.tobytes() == b.features.tobytes()
+        and a.values.keys() == b.values.keys()
+        and all(v.inputs.block.tobytes() == b.values[name].inputs.block.tobytes() for name, v in a.values.items())
         and a.prediction.tobytes() == b.prediction.tobytes()
     )
 

@@ -7,12 +7,12 @@ import pytest
 
 from noria.core.clock import from_epoch
 from noria.loop.shadow import Paired, pairing, pairs
-from noria.serving.log.segments import Predictions
+from noria.serving.log.predictions import Predictions
 
 
 def predictions(variant: str, keys: list[str | None], scores: np.ndarray, received: np.ndarray) -> Predictions:
     n = len(keys)
-    return Predictions(
+    return Predictions.of_block(
         [f"{variant}{i}" for i in range(n)],
         keys,
         [variant] * n,

@@ -31,7 +31,8 @@ from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.models.registry import CHAMPION
 from noria.monitoring.findings import Finding, Kind, Observed
-from noria.serving.log.segments import FALLBACK, LogFailed, PredictionLog, Predictions
+from noria.serving.log.predictions import FALLBACK, Predictions
+from noria.serving.log.segments import LogFailed, PredictionLog
 from noria.serving.observe.failures import FAILURES_FILE, Failures
 from projects import edit
 
@@ -121,7 +122,7 @@ def test_a_bundle_that_is_not_here_answers_and_its_windows_are_measured_all_the_
 
 def test_performance_is_measured_in_the_slices_of_a_feature(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def two_values(found: Predictions) -> None:
-        found.features[:, TWICE] = np.arange(len(found)) % 2
+        found.numbers[:, TWICE] = np.arange(len(found)) % 2
 
     told = measured(shop, monkeypatch, two_values)
     for p in told:
@@ -182,7 +183,7 @@ def test_a_fault_names_the_first_prediction_that_has_it(
     bad: list[str] = []
 
     def from_the_tenth_on(found: Predictions) -> None:
-        found.features[10:, TWICE] = broken(found.features[10:, TWICE])
+        found.numbers[10:, TWICE] = broken(found.numbers[10:, TWICE])
         bad.append(found.ids[first])
 
     seen = replayed(shop, monkeypatch, lambda _: None, day_after=from_the_tenth_on)

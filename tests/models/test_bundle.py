@@ -10,13 +10,26 @@ from hypothesis import strategies as st
 
 from faults import FailingFiles
 from noria.core.files import LocalFiles
+from noria.core.signature import Signature
 from noria.models.bundle import Bundle, DamagedBundle, Manifest, open_bundle, write_bundle
 
 CONTENTS = {"model/model.onnx": b"onnx", "profile/profile.json": b"{}", "sample/requests.json": b"[]", "MODEL_CARD.md": b"# m"}
 
 
 def manifest(name: str = "m") -> Manifest:
-    return Manifest(1, name, "onnx", ["a"], "set", "hash", "run", {"as_of": "now"}, {}, {}, {})
+    return Manifest(
+        name=name,
+        runtime="onnx",
+        signature=Signature.of_numbers(["a"]),
+        task={},
+        feature_set="set",
+        definition_hash="hash",
+        run="run",
+        lineage={"as_of": "now"},
+        metrics={},
+        environment={},
+        files={},
+    )
 
 
 def sealed(root: Path) -> Bundle:

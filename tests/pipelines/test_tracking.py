@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from noria.core.files import LocalFiles
+from noria.core.signature import Signature
 from noria.models.bundle import Bundle, Manifest, write_bundle
 from noria.pipelines.tracking import MlflowTracking
 
@@ -28,10 +29,10 @@ def log(t: MlflowTracking, run: str = "r" * 64) -> str:
 
 def bundle(folder: Path, name: str) -> Bundle:
     manifest = Manifest(
-        format=1,
         name=name,
         runtime="onnx",
-        features=["f"],
+        signature=Signature.of_numbers(["f"]),
+        task={},
         feature_set="s",
         definition_hash="d",
         run="r" * 64,

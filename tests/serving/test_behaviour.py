@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +20,12 @@ from onnx import TensorProto, helper
 
 from noria.core.clock import SystemClock
 from noria.core.files import LocalFiles
+from noria.core.signature import Signature
+from noria.data.rows import Rows
 from noria.serving.batching.cache import AnswerCache
 from noria.serving.log.log_filter import LogFilter, UnknownField
-from noria.serving.log.segments import Predictions, read_segment
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import read_segment
 from noria.serving.observe.failures import FAILURES_FILE, failed_between
 from noria.serving.protocol.arrow import STREAM
 from servers import FEATURES, Standalone, make_bundle, onnx_model, soon
@@ -174,14 +176,16 @@ def test_without_a_fallback_the_request_fails_and_the_loop_can_read_when(tmp_pat
 def test_a_cache_never_answers_otherwise_than_the_model(batches: list[list[int]], most: int) -> None:
     scored: list[int] = []
 
-    def score(rows: Any) -> Any:
-        scored.extend(rows[:, 0].astype(int).tolist())
-        return rows[:, 0] * 2.0
+    fields = Signature.of_numbers(["a", "b"])
+
+    def score(rows: Rows) -> Rows:
+        scored.extend(rows.block[:, 0].astype(int).tolist())
+        return Rows.dense(fields.outputs, rows.block[:, :1] * 2.0)
 
     cache = AnswerCache(most)
     for batch in batches:
-        found = cache.answer(np.array([[value, 0.0] for value in batch], np.float32), score)
-        assert found.tolist() == [2.0 * value for value in batch]
+        found = cache.answer(Rows.of_values(fields.inputs, [(value, 0.0) for value in batch]), score)
+        assert found.listed() == [2.0 * value for value in batch]
     assert cache.hits + len(scored) == sum(map(len, batches))
 
 
@@ -297,11 +301,11 @@ def test_sampling_leaves_rows_out_and_counts_them_and_redaction_reaches_no_disk(
     assert balance["rows_in"] == 2000
     assert 380 < balance["rows_out"]["logged"] < 620
     logged = log_of(server.folder)
-    champions = [value for rows in logged for value, v in zip(rows.features[:, 0].tolist(), rows.variant, strict=True) if v == "champion"]
-    shadows = [value for rows in logged for value, v in zip(rows.features[:, 0].tolist(), rows.variant, strict=True) if v == "challenger"]
+    champions = [value for rows in logged for value, v in zip(rows.numbers[:, 0].tolist(), rows.variant, strict=True) if v == "champion"]
+    shadows = [value for rows in logged for value, v in zip(rows.numbers[:, 0].tolist(), rows.variant, strict=True) if v == "challenger"]
     assert champions == shadows  # of the same requests, so that they can be compared in pairs
     assert len(champions) == balance["rows_out"]["logged"]
-    assert all(np.isnan(rows.features[:, 1]).all() for rows in logged)
+    assert all(np.isnan(rows.numbers[:, 1]).all() for rows in logged)
     assert all(key is None for rows in logged for key in rows.keys)
     raw = b"".join(path.read_bytes() for path in (server.folder / "log").rglob("*") if path.is_file())
     assert b"person" not in raw
@@ -321,18 +325,18 @@ def test_a_server_refuses_to_begin_where_a_field_to_be_redacted_is_misspelt(tmp_
 
 def test_redaction_follows_the_features_of_each_model() -> None:
     one = np.zeros(1, np.int64)
-    made = Predictions(["i"], ["k"], ["champion"], ["b"], one, one.astype(np.int32), np.array([[1.0, 2.0]], np.float32), np.zeros(1))
+    values = one.astype(np.int32), np.array([[1.0, 2.0]], np.float32), np.zeros(1)
     kept = LogFilter(redact=["b"])
-    for features, expected in ((("a", "b"), [1.0, None]), (("b", "a"), [None, 2.0]), (("c", "d"), [1.0, 2.0])):
-        found = kept(made, features)
+    for features, expected in ((("a", "b"), (1.0, None)), (("b", "a"), (None, 2.0)), (("c", "d"), (1.0, 2.0))):
+        found = kept(Predictions.of_block(["i"], ["k"], ["champion"], ["b"], one, *values, features))
         assert found is not None
-        assert [None if np.isnan(v) else v for v in found.features[0].tolist()] == expected
+        assert found.values["b"].inputs.values() == [expected]
 
 
 @given(st.integers(1, 3000), st.floats(0, 1), st.integers(0, 2**60))
 def test_sampling_takes_the_share_it_says(rows: int, share: float, received: int) -> None:
     one = np.full(rows, received, np.int64)
-    made = Predictions(
+    made = Predictions.of_block(
         ["i"] * rows,
         [None] * rows,
         ["champion"] * rows,
@@ -342,5 +346,5 @@ def test_sampling_takes_the_share_it_says(rows: int, share: float, received: int
         np.zeros((rows, 2), np.float32),
         np.zeros(rows),
     )
-    kept = LogFilter(share=share)(made, FEATURES)
+    kept = LogFilter(share=share)(made)
     assert abs((0 if kept is None else len(kept)) - share * rows) < 6 * np.sqrt(rows) / 2 + 1

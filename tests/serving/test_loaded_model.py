@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from noria.core.files import LocalFiles
+from noria.data.rows import Rows
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import in_order_of
 from noria.serving.log.segments import read_log
@@ -30,8 +31,8 @@ def test_what_reads_other_inputs_than_the_champion_is_not_scored_on_its_rows(tmp
     assert same is not None
     assert swapped is not None
     assert fewer is not None
-    rows = np.array([[1, 2]], np.float32)
-    assert [d.inputs(rows).tolist() for d in (same, swapped, fewer)] == [[[1, 2]], [[2, 1]], [[2]]]
+    rows = Rows.of_values(champion.bundle.signature.inputs, [(1, 2)])
+    assert [d.inputs(rows).block.tolist() for d in (same, swapped, fewer)] == [[[1, 2]], [[2, 1]], [[2]]]
 
 
 def test_a_server_scores_a_shadow_on_its_own_inputs_and_logs_both_in_one_segment(tmp_path: Path) -> None:
@@ -46,10 +47,10 @@ def test_a_server_scores_a_shadow_on_its_own_inputs_and_logs_both_in_one_segment
         server.kill()
     logged = read_log(server.folder / "log", *FOREVER, LocalFiles())
     assert logged is not None
-    shadowed = logged.of(shadow.id).narrowed(1)
+    shadowed = logged.of(shadow.id)
     assert shadowed.variant == ["challenger"] * 3
     assert shadowed.prediction.tolist() == [7.5] * 3
-    assert shadowed.features.tolist() == [[7.5]] * 3
+    assert shadowed.numbers.tolist() == [[7.5]] * 3
     assert len(list((server.folder / "log").rglob("*.seg"))) == len(list((server.folder / "log").iterdir()))
 
 

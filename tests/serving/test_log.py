@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,25 +16,28 @@ from faults import FailingFiles
 from noria.core.clock import since_epoch
 from noria.core.files import LocalFiles
 from noria.core.ids import PredictionIds
+from noria.core.signature import Signature
 from noria.serving.log.log_filter import LogFilter, UnknownField
-from noria.serving.log.segments import DamagedLog, LogFailed, PredictionLog, Predictions, read_log
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import DamagedLog, LogFailed, PredictionLog, read_log
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
 FILES = LocalFiles()
 
 
-def batch(number: int, rows: int = 4, width: int = 3) -> Predictions:
+def batch(number: int, rows: int = 4, width: int = 3, bundle: list[str] | None = None, names: Sequence[str] = ()) -> Predictions:
     at = since_epoch(START) + number * 1_000_000
     received = np.arange(at, at + rows, dtype=np.int64)
-    return Predictions(
+    return Predictions.of_block(
         ids=PredictionIds("w", number * 1000).take((received // 1000).tolist()),
         keys=[f"k{number}-{i}" if i else None for i in range(rows)],
         variant=["champion"] * rows,
-        bundle=["b"] * rows,
+        bundle=bundle or ["b"] * rows,
         received_us=received,
         latency_us=np.full(rows, 7, np.int32),
         features=np.full((rows, width), number, np.float32),
         prediction=np.linspace(0, 1, rows),
+        names=names,
     )
 
 
@@ -57,7 +61,7 @@ def test_what_is_appended_is_read_back_in_order(tmp_path: Path) -> None:
     expected = [batch(n) for n in range(5)]
     assert found.ids == [i for b in expected for i in b.ids]
     assert found.keys == [k for b in expected for k in b.keys]
-    assert np.array_equal(found.features, np.concatenate([b.features for b in expected]))
+    assert np.array_equal(found.numbers, np.concatenate([b.numbers for b in expected]))
     assert np.array_equal(found.prediction, np.concatenate([b.prediction for b in expected]))
 
 
@@ -124,17 +128,26 @@ def test_a_failing_disk_is_never_silent(tmp_path: Path, nth: int) -> None:
     assert acknowledged == ([] if found is None else found.ids[: len(acknowledged)])
 
 
-def test_rows_of_another_width_get_a_segment_of_their_own(tmp_path: Path) -> None:
+def test_models_of_other_columns_share_a_segment_and_each_is_read_back_in_its_own(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, "w", FILES)
-    log.append(batch(0))
-    log.append(batch(1, width=5))
+    wide = batch(1, width=5, bundle=["wide"] * 4)
+    for rows in (batch(0), wide, batch(2)):
+        log.append(rows)
     log.sync()
     log.close()
-    assert len(list(tmp_path.glob("w/*.seg"))) == 2
+    log = PredictionLog(tmp_path, "w", FILES)
+    log.append(batch(3, width=5, bundle=["wide"] * 4))  # after a restart, by the schemas that are there
+    log.close()
+    assert len(list(tmp_path.glob("w/*.seg"))) == 1
+    found = read(tmp_path)
+    assert found is not None
+    assert found.of("b").numbers.shape == (8, 3)
+    assert found.of("wide").numbers.tolist() == [*[[1.0] * 5] * 4, *[[3.0] * 5] * 4]
+    assert found.prediction.tolist() == [*np.linspace(0, 1, 4)] * 4
 
 
 def kept_ids(kept: LogFilter, rows: Predictions) -> set[str]:
-    found = kept(rows, ("a", "b", "c"))
+    found = kept(rows)
     return set() if found is None else set(found.ids)
 
 
@@ -167,23 +180,23 @@ def test_rows_are_chosen_by_splitmix64() -> None:
 
 
 def test_all_or_nothing_is_kept_by_a_share_of_one_or_none() -> None:
-    assert LogFilter()(batch(1), ("a", "b", "c")) is not None
-    assert LogFilter(share=0.0)(batch(1), ("a", "b", "c")) is None
+    assert LogFilter()(batch(1)) is not None
+    assert LogFilter(share=0.0)(batch(1)) is None
     whole = batch(2)
-    assert LogFilter(share=1.0)(whole, ("a", "b", "c")) is whole
+    assert LogFilter(share=1.0)(whole) is whole
 
 
 def test_what_is_redacted_is_unknown_and_the_rest_stays_as_it_was() -> None:
-    rows = batch(3)
-    found = LogFilter(redact=["b"])(rows, ("a", "b", "c"))
+    rows = batch(3, names=("a", "b", "c"))
+    found = LogFilter(redact=["b"])(rows)
     assert found is not None
-    assert np.isnan(found.features[:, 1]).all()
-    assert found.features[:, [0, 2]].tolist() == rows.features[:, [0, 2]].tolist()
+    assert np.isnan(found.numbers[:, 1]).all()
+    assert found.numbers[:, [0, 2]].tolist() == rows.numbers[:, [0, 2]].tolist()
     assert (found.keys, found.ids) == (rows.keys, rows.ids)
-    assert not np.isnan(rows.features).any(), "what is answered with is not touched"
-    other = LogFilter(redact=["key", "d"])(rows, ("a", "b", "c"))
+    assert not np.isnan(rows.numbers).any(), "what is answered with is not touched"
+    other = LogFilter(redact=["key", "d"])(rows)
     assert other is not None
-    assert (other.keys, other.features.tolist()) == ([None] * 4, rows.features.tolist())
+    assert (other.keys, other.numbers.tolist()) == ([None] * 4, rows.numbers.tolist())
 
 
 def test_a_field_that_no_model_has_is_refused_by_name() -> None:
@@ -218,13 +231,18 @@ def test_logs_of_several_writers_are_one_in_order_of_time_and_midnight_divides_n
 
 
 def test_rows_are_picked_by_bundle_and_variant_with_all_that_is_known_of_them() -> None:
-    rows = replace(batch(5), bundle=["x", "y", "x", "y"], variant=["champion", "champion", "shadow", "shadow"])
+    rows = replace(batch(5, bundle=["x", "y", "x", "y"]), variant=["champion", "champion", "shadow", "shadow"])
     for picked, places in ((rows.of("y"), [1, 3]), (rows.by("shadow"), [2, 3]), (rows.of("z"), [])):
         assert (picked.ids, picked.keys) == ([rows.ids[i] for i in places], [rows.keys[i] for i in places])
         assert (picked.bundle, picked.variant) == ([rows.bundle[i] for i in places], [rows.variant[i] for i in places])
         assert picked.received_us.tolist() == rows.received_us[places].tolist()
         assert picked.latency_us.tolist() == rows.latency_us[places].tolist()
         assert picked.prediction.tolist() == rows.prediction[places].tolist()
-        assert picked.features.shape == (len(places), 3)
-    assert rows.narrowed(2).features.shape == (4, 2)
-    assert rows.narrowed(3) is rows
+        assert sum(len(values.inputs) for values in picked.values.values()) == len(places)
+
+
+def test_a_log_that_kept_no_names_gives_a_bundle_the_first_columns() -> None:
+    narrow = Signature.of_numbers(["a", "b"])
+    found = batch(5).inputs(narrow)
+    assert found.names == ("a", "b")
+    assert found.block.tolist() == batch(5).numbers[:, :2].tolist()

@@ -13,11 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.settings import ServingSettings
+from noria.core.signature import Signature
 from noria.serving.protocol.arrow import read_rows, write_answer
 from noria.serving.protocol.clouds import BadContract, contract, on_platform, read_instances
-from noria.serving.protocol.signature import MAX_ROWS, BadRequest, feature_matrix
+from noria.serving.protocol.request import MAX_ROWS, BadRequest, PredictRequest, rows_of
 
 FEATURES = ("a", "b")
+FIELDS = Signature.of_numbers(FEATURES).inputs
+
+
+def block(asked: PredictRequest) -> np.ndarray:
+    return rows_of([asked], FIELDS).block
 
 
 def stream(table: pa.Table, **options: Any) -> bytes:
@@ -29,9 +35,9 @@ def stream(table: pa.Table, **options: Any) -> bytes:
 
 def test_an_arrow_stream_is_rows_in_any_order_of_columns_and_any_kind_of_number() -> None:
     table = pa.table({"b": pa.array([1, None], pa.int64()), "_key": ["x", None], "a": pa.array([math.nan, 0.5])})
-    asked = read_rows(stream(table), FEATURES)
+    asked = read_rows(stream(table), FIELDS)
     assert asked.keys == ["x", None]
-    np.testing.assert_array_equal(feature_matrix([asked]), np.array([[np.nan, 1.0], [0.5, np.nan]], np.float32))
+    np.testing.assert_array_equal(block(asked), np.array([[np.nan, 1.0], [0.5, np.nan]], np.float32))
 
 
 GOOD = pa.table({"a": [0.5, 1.5], "b": [1.0, 2.0]})
@@ -54,7 +60,7 @@ BAD_STREAMS = [
 @pytest.mark.parametrize(("body", "words"), [b[1:] for b in BAD_STREAMS], ids=[b[0] for b in BAD_STREAMS])
 def test_bad_arrow_streams_are_refused_in_words(body: bytes, words: str) -> None:
     with pytest.raises(BadRequest, match=words):
-        read_rows(body, FEATURES)
+        read_rows(body, FIELDS)
 
 
 WHOLE = [stream(GOOD), stream(GOOD, compression="lz4"), stream(GOOD.append_column("_key", pa.array(["x", "y"])))]
@@ -68,11 +74,11 @@ def test_a_mutated_arrow_stream_is_refused_or_read(whole: bytes, changes: list[t
         data[place % len(data)] = value
     body = bytes(data[: cut % len(data)]) if cut % 3 == 0 else bytes(data)
     try:
-        asked = read_rows(body, FEATURES)
+        asked = read_rows(body, FIELDS)
     except BadRequest:
         return
     assert 0 < len(asked) <= MAX_ROWS
-    assert feature_matrix([asked]).shape == (len(asked), 2)
+    assert block(asked).shape == (len(asked), 2)
 
 
 def test_an_arrow_answer_says_who_gave_it() -> None:
@@ -94,8 +100,8 @@ def test_an_arrow_answer_says_who_gave_it() -> None:
     ids=["objects", "lists", "a bare list", "data, mixed", "csv"],
 )
 def test_what_platforms_send_are_the_same_rows(body: bytes, content_type: str) -> None:
-    asked = read_instances(body, FEATURES, content_type)
-    np.testing.assert_array_equal(feature_matrix([asked]), np.array([[1.5, 2.0], [np.nan, 0.0]], np.float32))
+    asked = read_instances(body, FIELDS, content_type)
+    np.testing.assert_array_equal(block(asked), np.array([[1.5, 2.0], [np.nan, 0.0]], np.float32))
 
 
 json_values = st.recursive(
@@ -110,10 +116,10 @@ json_values = st.recursive(
 )
 def test_whatever_a_platform_sends_is_refused_or_read(body: bytes, content_type: str) -> None:
     try:
-        asked = read_instances(body, FEATURES, content_type)
+        asked = read_instances(body, FIELDS, content_type)
     except BadRequest:
         return
-    assert feature_matrix([asked]).shape == (len(asked), 2)
+    assert block(asked).shape == (len(asked), 2)
 
 
 def test_one_image_finds_out_where_it_runs() -> None:

@@ -246,7 +246,7 @@ def test_a_changed_byte_in_the_bundle_is_refused(trained: Path, tmp_path: Path) 
 def test_a_worker_loads_nothing_of_training() -> None:
     code = (
         "import sys, noria.serving.process.worker, noria.models.runtime, onnxruntime; "
-        "from noria.serving.log.segments import warm_up; warm_up(3); "
+        "from noria.core.signature import Signature; from noria.serving.log.records import warm_up; warm_up(Signature.of_numbers('abc')); "
         "print([m for m in ('pandas', 'sklearn', 'torch', 'mlflow', 'lightgbm', 'duckdb', 'scipy', 'sqlalchemy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -259,7 +259,7 @@ def rows_logged(folder: Path, writers: list[str]) -> dict[str, Any]:
     from noria.serving.log.segments import read_segment
 
     paths = [path for writer in writers for path in folder.glob(f".noria/log/returns/{writer}/*.seg")]
-    return {i: row for path in paths for rows in read_segment(path, LocalFiles()) for i, row in zip(rows.ids, rows.features, strict=True)}
+    return {i: row for path in paths for rows in read_segment(path, LocalFiles()) for i, row in zip(rows.ids, rows.numbers, strict=True)}
 
 
 def logged(folder: Path, writers: list[str]) -> set[str]:

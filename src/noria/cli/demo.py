@@ -16,6 +16,7 @@ import numpy as np
 from noria.core.clock import Stopwatch, SystemClock
 from noria.core.errors import MissingExtra, OurBug, OutsideWorld
 from noria.core.progress import Progress, Tell
+from noria.core.signature import Signature
 from noria.data.ingest import ingest
 from noria.evidence.replay import run_replay, write_report
 from noria.loop.history import take_over
@@ -25,7 +26,8 @@ from noria.loop.replay import Span
 from noria.loop.workspace import Workspace
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
-from noria.serving.log.segments import Predictions, read_log, read_segment
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import read_log, read_segment
 
 SERVED_ROWS = 1_000  # for each of the two protocols
 TOLERANCE = 1e-6
@@ -103,7 +105,7 @@ def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any
             raise OutsideWorld(what="the server did not start", where=server.communicate()[1].strip()[-500:], fix="see the message above")
         where = json.loads(started)
         watch = Stopwatch()
-        answers = ask(where["host"], where["port"], world.endpoint.name, world.bundle(rows.bundle[0]).features, rows)
+        answers = ask(where["host"], where["port"], world.endpoint.name, world.bundle(rows.bundle[0]).signature, rows)
         seconds = watch.seconds
     finally:
         server.send_signal(signal.SIGTERM)
@@ -132,18 +134,17 @@ def held_back(world: World, span: Span) -> Predictions:
     return rows.where(np.arange(len(rows)) >= len(rows) - SERVED_ROWS)
 
 
-def ask(host: str, port: int, endpoint: str, features: tuple[str, ...], rows: Predictions) -> list[tuple[str, float]]:
+def ask(host: str, port: int, endpoint: str, signature: Signature, rows: Predictions) -> list[tuple[str, float]]:
     """(prediction id, prediction) of every row, asked one by one: all in the v2 protocol, then all as plain JSON."""
     connection = http.client.HTTPConnection(host, port, timeout=30)
     answers = []
-    for key, row in zip(rows.keys, rows.features, strict=True):
-        values = [None if np.isnan(v) else float(v) for v in row]
-        tensors = [{"name": n, "shape": [1], "datatype": "FP32", "data": [v]} for n, v in zip(features, values, strict=True)]
+    asked = rows.inputs(signature).dicts()
+    for key, row in zip(rows.keys, asked, strict=True):
+        tensors = [{"name": name, "shape": [1], "datatype": "FP32", "data": [value]} for name, value in row.items()]
         answer = _post(connection, f"/v2/models/{endpoint}/infer", {"inputs": tensors, "parameters": {"keys": [key]}})
         answers.append((answer["outputs"][1]["data"][0], answer["outputs"][0]["data"][0]))
-    for key, row in zip(rows.keys, rows.features, strict=True):
-        row_values = {n: None if np.isnan(v) else float(v) for n, v in zip(features, row, strict=True)}
-        answer = _post(connection, f"/predict/{endpoint}", {"rows": [row_values], "keys": [key]})
+    for key, row in zip(rows.keys, asked, strict=True):
+        answer = _post(connection, f"/predict/{endpoint}", {"rows": [row], "keys": [key]})
         answers.append((answer["ids"][0], answer["predictions"][0]))
     connection.close()
     return answers

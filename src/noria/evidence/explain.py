@@ -11,13 +11,15 @@ import sqlalchemy as sa
 from noria.core.clock import from_epoch
 from noria.core.errors import UserMistake
 from noria.core.ids import PredictionIds
+from noria.core.signature import Signature
 from noria.loop.project import Project
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.models.bundle import Bundle, open_bundle
 from noria.release.endpoint import Endpoint
+from noria.serving.log.predictions import Predictions
 from noria.serving.log.seal import read_sealed
-from noria.serving.log.segments import Predictions, read_log
+from noria.serving.log.segments import read_log
 from noria.stores import catalog as db
 
 
@@ -49,13 +51,13 @@ def find_prediction(project: Project, workspace: Workspace, prediction_id: str) 
         raise UnknownPrediction(prediction_id, "it is not a valid prediction id") from error
     until = at + timedelta(milliseconds=1)
 
-    def features_of(bundle: str) -> list[str]:
-        return list(open_bundle(workspace.bundles / bundle, workspace.files).features)
+    def signature_of(bundle: str) -> Signature:
+        return open_bundle(workspace.bundles / bundle, workspace.files).signature
 
     for endpoint in project.endpoints:
         logged = read_log(workspace.log(endpoint.name), at, until, workspace.files)
         if logged is None or prediction_id not in logged.ids:
-            logged = read_sealed(endpoint.name, workspace.tables, features_of, at, until, prediction_id)
+            logged = read_sealed(endpoint.name, workspace.tables, signature_of, at, until, prediction_id)
         if logged is not None and prediction_id in logged.ids:
             return endpoint, logged.where(np.array([i == prediction_id for i in logged.ids], dtype=bool))
     raise UnknownPrediction(prediction_id, f"nothing was logged under this id at {at:%Y-%m-%d %H:%M:%S} UTC")
@@ -66,9 +68,7 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
     bundle = world.bundle(found.bundle[0])
     lineage = bundle.manifest.lineage
     outcome = world.outcomes.known_at(found.keys, from_epoch(2**53))
-    values = {
-        n: None if np.isnan(v) else float(v) for n, v in zip(bundle.features, found.narrowed(len(bundle.features)).features[0], strict=True)
-    }
+    (values,) = found.inputs(bundle.signature).dicts()
     return {
         "prediction": {
             "id": found.ids[0],

@@ -101,7 +101,8 @@ def _window(world: World, release: Release, start: datetime, now: datetime) -> p
         return None
     outcomes = world.outcomes.known_at(rows.keys, now)
     at = rows.received_us.astype("datetime64[us]")
-    return _table(world.bundle(release.champion).features, rows.keys, at, rows.features, rows.prediction, outcomes)
+    inputs = rows.inputs(world.bundle(release.champion).signature).block
+    return _table(world.bundle(release.champion).features, rows.keys, at, inputs, rows.prediction, outcomes)
 
 
 def _table(

@@ -20,7 +20,8 @@ from noria.loop.windows import windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.release.rollout import Rollout
-from noria.serving.log.segments import Predictions, read_log
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import read_log
 from noria.stores import catalog as db
 
 WEEK = timedelta(days=7)

@@ -76,7 +76,7 @@ def inputs_of(world: World, reading: DriftReading, champion: str, *, newest: boo
 
     def values(window: datetime) -> NDArray[np.float64] | None:
         rows = answered_rows(world, champion, window)
-        return None if rows is None else profiled(rows)
+        return None if rows is None else profiled(world, champion, rows)
 
     return input_figures(reading, world.profile(champion), values, _compared_with(world, champion), newest=newest)
 

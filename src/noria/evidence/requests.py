@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from noria.core.errors import OutsideWorld
 from noria.evidence.explain import find_prediction
@@ -40,11 +41,9 @@ def ask_again(project: Project, workspace: Workspace, prediction_id: str, url: s
     Raises `UnknownPrediction` or `NotAnswered`.
     """
     endpoint, logged = find_prediction(project, workspace, prediction_id)
-    features = open_bundle(workspace.bundles / logged.bundle[0], workspace.files).features
-    row = {
-        n: None if math.isnan(v) else float(v) for n, v in zip(features, logged.narrowed(len(features)).features[0].tolist(), strict=True)
-    }
-    status, answer = _send(f"{url}/predict/{urllib.parse.quote(endpoint.name, safe='')}", json.dumps({"rows": [row]}).encode(), {}, secret)
+    (row,) = logged.inputs(open_bundle(workspace.bundles / logged.bundle[0], workspace.files).signature).dicts()
+    body = msgspec.json.encode({"rows": [row]})
+    status, answer = _send(f"{url}/predict/{urllib.parse.quote(endpoint.name, safe='')}", body, {}, secret)
     now = json.loads(answer)
     before, after = float(logged.prediction[0]), now["predictions"][0] if status == 200 else None
     return {
@@ -86,7 +85,7 @@ def champion_of(workspace: Workspace, endpoint: Endpoint) -> Bundle:
 def sample_bodies(workspace: Workspace, endpoint: Endpoint) -> list[bytes]:
     """Requests for one row each, from the sample that was sealed with the champion."""
     bundle = champion_of(workspace, endpoint)
-    rows = sample_of(bundle, workspace.files)["features"]
+    rows = sample_of(bundle, workspace.files)["inputs"]
     return [json.dumps({"rows": [dict(zip(bundle.features, row, strict=True))]}).encode() for row in rows]
 
 

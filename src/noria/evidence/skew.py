@@ -11,7 +11,8 @@ from noria.loop.project import Project
 from noria.loop.workspace import Workspace
 from noria.models.registry import CHAMPION
 from noria.release.endpoint import Endpoint
-from noria.serving.log.segments import SPAN, Predictions, read_log
+from noria.serving.log.predictions import Predictions
+from noria.serving.log.segments import SPAN, read_log
 
 RECENT = timedelta(days=7)
 

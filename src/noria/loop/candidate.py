@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from noria.core.errors import UserMistake
 from noria.core.ids import canonical_json, digest, short
 from noria.core.progress import Progress, Tell, silence
+from noria.core.signature import Signature
 from noria.evaluation.calibration import Calibration, measure_calibration
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
 from noria.evaluation.metrics import ROW_LOSSES, auc
 from noria.features.training_set import TrainingSet, build_training_set, feature_matrix
 from noria.loop.champion_answers import champion_answers
 from noria.loop.world import World
-from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
+from noria.models.bundle import BINARY, CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
 from noria.models.model import Model
 from noria.monitoring.expected import calibrate
 from noria.monitoring.monitor import Period
@@ -192,10 +193,10 @@ def in_reference(period: Period | None, at: NDArray[np.datetime64]) -> NDArray[n
 def _manifest(world: World, training_set: TrainingSet, metrics: dict[str, Any], run: str) -> Manifest:
     model, offline = world.endpoint.model, world.offline
     return Manifest(
-        format=1,
         name=model.name,
         runtime="onnx",
-        features=list(training_set.features),
+        signature=Signature.of_numbers(training_set.features),
+        task=dict(BINARY),
         feature_set=offline.feature_set.name,
         definition_hash=offline.feature_set.definition_hash(),
         run=run,
@@ -228,8 +229,8 @@ def _sample(features: NDArray[np.float32], predictions: NDArray[np.float64]) -> 
     """A few rows with their answers, by which a server proves that it has the model."""
     step = max(1, len(features) // SAMPLE_ROWS)
     return {
-        "features": [[None if np.isnan(v) else float(v) for v in row] for row in features[::step][:SAMPLE_ROWS]],
-        "predictions": predictions[::step][:SAMPLE_ROWS].tolist(),
+        "inputs": [[None if np.isnan(v) else float(v) for v in row] for row in features[::step][:SAMPLE_ROWS]],
+        "outputs": [[answer] for answer in predictions[::step][:SAMPLE_ROWS].tolist()],
     }
 
 
@@ -279,8 +280,8 @@ target: `{lineage["label"]["table"]}.{lineage["label"]["column"]}` = {lineage["l
 
 {tables}
 
-Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(manifest.features)} features:
-{", ".join(manifest.features)}.
+Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(manifest.signature.inputs)} features:
+{", ".join(manifest.signature.names)}.
 
 ## Evaluation on the holdout
 

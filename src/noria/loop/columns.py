@@ -31,7 +31,7 @@ from noria.loop.world import World
 from noria.models.bundle import Bundle, open_bundle
 from noria.models.columns import definitions_of
 from noria.models.own_set import own_set
-from noria.serving.log.segments import Predictions
+from noria.serving.log.predictions import Predictions
 
 Floats = NDArray[np.float32]
 
@@ -126,5 +126,5 @@ def logged_skew(
 
 
 def _served(rows: Predictions, bundle: Bundle, redact: Sequence[str]) -> Served:
-    values = rows.narrowed(len(bundle.features)).features
+    values = rows.inputs(bundle.signature).block.astype(np.float32, copy=False)
     return Served(rows.keys, rows.received_us, values, redact, bundle.features)

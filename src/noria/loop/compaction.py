@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from noria.core.clock import duration
+from noria.core.signature import Signature
 from noria.data.ingest import quarantine_of
 from noria.features.online import OnlineFeatures
 from noria.loop.project import Project
@@ -37,11 +38,11 @@ def seal_logs(project: Project, workspace: Workspace, now: datetime) -> list[Sea
     age = None if keep is None else duration(keep)
 
     @cache
-    def features_of(bundle: str) -> tuple[str, ...]:
-        return tuple(open_bundle(workspace.bundles / bundle, workspace.files).features)
+    def signature_of(bundle: str) -> Signature:
+        return open_bundle(workspace.bundles / bundle, workspace.files).signature
 
     return [
-        seal(endpoint.name, workspace.log(endpoint.name), workspace.tables, features_of, workspace.files, now, age)
+        seal(endpoint.name, workspace.log(endpoint.name), workspace.tables, signature_of, workspace.files, now, age)
         for endpoint in project.endpoints
     ]
 

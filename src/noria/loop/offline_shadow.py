@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from noria.core.clock import since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import short
+from noria.data.rows import Rows
 from noria.features.skew import recomputed, spine_of
 from noria.loop.columns import own_features
 from noria.loop.releases import Release, current_release
@@ -25,7 +26,7 @@ from noria.loop.shadow import shadow_windows
 from noria.loop.world import World
 from noria.models.columns import lacking
 from noria.models.registry import CHALLENGER, CHAMPION
-from noria.serving.log.segments import Predictions, together
+from noria.serving.log.predictions import Predictions, Values, together
 from noria.stores import catalog as db
 
 logger = logging.getLogger("noria.loop")
@@ -105,6 +106,6 @@ def _answers(world: World, challenger: str, asked: Predictions) -> Predictions:
     if not len(rows):
         return rows
     features = recomputed(own.feature_set, own.engine, spine, bundle.features)
-    count = len(rows)
-    scores = world.model(challenger).predict(features)
-    return replace(rows, variant=[CHALLENGER] * count, bundle=[challenger] * count, features=features, prediction=scores)
+    inputs, count = Rows.dense(bundle.signature.inputs, features), len(rows)
+    values = {challenger: Values(inputs, world.model(challenger).answer(inputs))}
+    return replace(rows, variant=[CHALLENGER] * count, bundle=[challenger] * count, values=values)

@@ -18,6 +18,7 @@ from noria.core.clock import ReplayClock, require_utc
 from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.ids import PredictionIds
+from noria.data.rows import Rows
 from noria.features.compile import AT, KEY
 from noria.loop.columns import inputs_of
 from noria.loop.controller import reconcile
@@ -29,11 +30,12 @@ from noria.loop.state import Action
 from noria.loop.windows import measure_windows
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
-from noria.models.columns import as_logged, in_order
+from noria.models.columns import in_order
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate
-from noria.serving.log.segments import PredictionLog, Predictions, read_log
+from noria.serving.log.predictions import Predictions, Values
+from noria.serving.log.segments import PredictionLog, read_log
 from noria.stores import catalog as db
 
 if TYPE_CHECKING:
@@ -159,12 +161,12 @@ def answer(world: World, release: Release, requests: pa.Table) -> Predictions:
     A challenger that reads other features is scored from the tables (`noria.loop.offline_shadow`), in replay as live.
     """
     champion = world.bundle(release.champion)
-    features = inputs_of(world, champion.id, requests)
+    inputs = Rows.dense(champion.signature.inputs, inputs_of(world, champion.id, requests))
     received = requests.column(AT).to_numpy().astype("datetime64[us]").astype(np.int64)
     keys = requests.column(KEY).to_pylist()
-    parts = [(CHAMPION, champion.id, features)]
+    parts = [(CHAMPION, champion.id, inputs)]
     if release.challenger is not None and not unserved(world, release):
-        parts.append((CHALLENGER, release.challenger, in_order(world.bundle(release.challenger), champion, features)))
+        parts.append((CHALLENGER, release.challenger, in_order(world.bundle(release.challenger), champion, inputs)))
     rows = len(keys)
     ids = PredictionIds(f"{WRITER}-{world.endpoint.name}")  # an id names one prediction in the whole project
     milliseconds = (received // 1000).tolist()
@@ -175,6 +177,5 @@ def answer(world: World, release: Release, requests: pa.Table) -> Predictions:
         bundle=[bundle for _, bundle, _ in parts for _ in range(rows)],
         received_us=np.tile(received, len(parts)),
         latency_us=np.zeros(rows * len(parts), np.int32),
-        features=np.concatenate([as_logged(inputs, features.shape[1]) for _, _, inputs in parts]),
-        prediction=np.concatenate([world.model(bundle).predict(inputs) for _, bundle, inputs in parts]),
+        values={bundle: Values(given, world.model(bundle).answer(given)) for _, bundle, given in parts},
     )

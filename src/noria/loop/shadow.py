@@ -24,7 +24,7 @@ from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER
 from noria.release.rollout import gains_by_unit
-from noria.serving.log.segments import Predictions
+from noria.serving.log.predictions import Predictions
 from noria.stores import catalog as db
 
 MIN_PAIRED = 0.98  # of a window's requests

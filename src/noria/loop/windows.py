@@ -24,7 +24,8 @@ from noria.models.registry import CHALLENGER, CHAMPION
 from noria.monitoring.expected import expect
 from noria.monitoring.traffic import Traffic
 from noria.monitoring.windows import Performance, Window, measure
-from noria.serving.log.segments import FALLBACK, Predictions, read_log
+from noria.serving.log.predictions import FALLBACK, Predictions
+from noria.serving.log.segments import read_log
 from noria.serving.observe.failures import FailuresUnread, failed_between
 from noria.stores import catalog as db
 
@@ -160,7 +161,7 @@ def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
 
 
 def _statistics(world: World, bundle: str, rows: Predictions) -> str:
-    statistics = world.profile(bundle).statistics(profiled(rows.narrowed(len(world.bundle(bundle).features))))
+    statistics = world.profile(bundle).statistics(profiled(world, bundle, rows))
     return canonical_json([[None if np.isnan(v) else float(v) for v in column] for column in statistics])
 
 
@@ -188,10 +189,11 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
     return found
 
 
-def _cut_by(world: World, bundle: str, rows: Predictions) -> dict[str, NDArray[np.float32]]:
+def _cut_by(world: World, bundle: str, rows: Predictions) -> dict[str, NDArray[np.float64]]:
     """The features whose values make slices, as they were served."""
-    features = world.bundle(bundle).features if world.slices else ()
-    return {name: rows.features[:, features.index(name)] for name in world.slices if name in features}
+    signature = world.bundle(bundle).signature
+    inputs = rows.inputs(signature) if world.slices else None
+    return {} if inputs is None else {name: inputs.numbers(name) for name in world.slices if name in signature.names}
 
 
 def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.float64] | None) -> str:
@@ -203,7 +205,7 @@ def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.fl
     wanted = [m for m in world.monitor.metrics if labels is not None or not m.needs_outcomes]
     if wanted:
         columns = {"key": pa.array(rows.keys, pa.string()), "received_at": pa.array(rows.received_us, pa.timestamp("us", tz="UTC"))}
-        columns |= {name: pa.array(rows.features[:, i]) for i, name in enumerate(world.bundle(bundle).features)}
+        columns |= rows.inputs(world.bundle(bundle).signature).columns()
         predictions = pa.table({**columns, "prediction": pa.array(rows.prediction)})
         known = np.full(len(rows), np.nan) if labels is None else labels
         there = ~np.isnan(known)
@@ -221,13 +223,13 @@ def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.fl
 def answered_rows(world: World, bundle: str, start: datetime) -> Predictions | None:
     """The rows that a bundle answered as champion in a window, from the log; None where that has nothing of it."""
     logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
-    rows = None if logged is None else logged.of(bundle).by(CHAMPION).narrowed(len(world.bundle(bundle).features))
+    rows = None if logged is None else logged.of(bundle).by(CHAMPION)
     return rows if rows is not None and len(rows) else None
 
 
-def profiled(rows: Predictions) -> NDArray[np.float64]:
-    """Logged rows as a champion's profile has them: the features, then the prediction, `(rows, columns)`."""
-    return np.column_stack([rows.features, rows.prediction])
+def profiled(world: World, bundle: str, rows: Predictions) -> NDArray[np.float64]:
+    """Logged rows of a bundle as its profile has them: the features, then the prediction, `(rows, columns)`."""
+    return np.column_stack([rows.inputs(world.bundle(bundle).signature).block, rows.prediction])
 
 
 def windows_of(world: World, bundle: str, since: datetime, until: datetime | None = None, *, statistics: bool = True) -> list[Window]:

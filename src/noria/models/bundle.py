@@ -1,6 +1,6 @@
 """Bundles: the immutable, content-addressed folder that is all that crosses from training to serving.
 
-    bundle.json      the manifest; the bundle's id is the SHA-256 of these bytes
+    bundle.json      the manifest, with the signature; the bundle's id is the SHA-256 of these bytes
     model/           the model, as ONNX
     profile/         the reference distribution of every feature and of the score
     sample/          requests and their answers, for warm-up and as a contract
@@ -24,16 +24,40 @@ from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import canonical_json, digest, short
 from noria.core.old_names import renamed
+from noria.core.signature import Signature
 
 MANIFEST = "bundle.json"
 MODEL_FILE = "model/model.onnx"
 PROFILE_FILE = "profile/profile.json"
 SAMPLE_FILE = "sample/requests.json"
 CARD_FILE = "MODEL_CARD.md"
+FORMAT = 2
+BINARY = {"task": "binary"}  # what every bundle of format 1 was sealed for
 
 
-class Manifest(msgspec.Struct, forbid_unknown_fields=True):
-    """What `bundle.json` says."""
+class _Format(msgspec.Struct):
+    format: int
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What `bundle.json` says. signature: what the model reads and answers; task: what that means, as `Task.definition` has it"""
+
+    format: int = FORMAT
+    name: str
+    runtime: str
+    signature: Signature
+    task: dict[str, Any]
+    feature_set: str
+    definition_hash: str
+    run: str
+    lineage: dict[str, Any]
+    metrics: dict[str, Any]
+    environment: dict[str, str]
+    files: dict[str, str]
+
+
+class _ManifestOfFormat1(msgspec.Struct, forbid_unknown_fields=True):
+    """What `bundle.json` said before there were signatures: the features' names, all float32, and a probability for an answer."""
 
     format: int
     name: str
@@ -46,6 +70,10 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     metrics: dict[str, Any]
     environment: dict[str, str]
     files: dict[str, str]
+
+    def renewed(self) -> Manifest:
+        told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "features"}
+        return Manifest(**told, signature=Signature.of_numbers(self.features), task=dict(BINARY))
 
 
 class DamagedBundle(UserMistake):
@@ -71,9 +99,13 @@ class Bundle:
     manifest: Manifest
 
     @property
+    def signature(self) -> Signature:
+        return self.manifest.signature
+
+    @property
     def features(self) -> tuple[str, ...]:
-        """The model's inputs in their order, all float32, null allowed."""
-        return tuple(self.manifest.features)
+        """The names of the model's inputs, in their order."""
+        return self.signature.names
 
     def file(self, name: str) -> Path:
         return self.path / name
@@ -103,7 +135,7 @@ def open_bundle(path: Path, files: Files) -> Bundle:
     if digest(text) != path.name:
         raise DamagedBundle(path, f"{MANIFEST} does not match the bundle's hash")
     try:
-        manifest = msgspec.json.decode(text, type=Manifest)
+        manifest = _manifest(text)
     except msgspec.DecodeError as error:
         raise DamagedBundle(path, f"{MANIFEST} is of another format ({error})") from error
     for name, expected in manifest.files.items():
@@ -120,7 +152,22 @@ def open_bundle(path: Path, files: Files) -> Bundle:
     return Bundle(path.name, path, manifest)
 
 
+def _manifest(text: bytes) -> Manifest:
+    """Raises `msgspec.DecodeError` for a format that there is not."""
+    found = msgspec.json.decode(text, type=_Format).format
+    if found == 1:
+        return msgspec.json.decode(text, type=_ManifestOfFormat1).renewed()
+    if found != FORMAT:
+        raise msgspec.DecodeError(f"format {found}, and this version reads 1 to {FORMAT}")
+    return msgspec.json.decode(text, type=Manifest)
+
+
 def sample_of(bundle: Bundle, files: Files) -> dict[str, Any]:
-    """The bundle's sample: `{"features": [[…]], "predictions": […]}`; null where a feature is unknown."""
+    """The bundle's sample: `{"inputs": [[…], …], "outputs": [[…], …]}`, row by row in the signature's order; null where a value is unknown.
+
+    Raises `KeyError` or `TypeError` where it is not one.
+    """
     sample: dict[str, Any] = json.loads(files.read(bundle.file(SAMPLE_FILE)))
+    if "predictions" in sample:  # as bundles of format 1 have it
+        return {"inputs": sample["features"], "outputs": [[answer] for answer in sample["predictions"]]}
     return sample

@@ -1,40 +1,22 @@
 """Columns of bundles, matched by name: which inputs of one bundle are among another's, and where.
 
-Two inputs are the same column when they have the same name and the same definition, as both bundles were sealed with. Of a bundle
+Two inputs are the same column when they have the same name, type and definition, as both bundles were sealed with. Of a bundle
 that was sealed without definitions names are all there is to compare.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from noria.core.errors import UserMistake
 from noria.core.ids import digest, short
+from noria.core.signature import SignatureMismatch, unlike
 from noria.core.sql import quoted
+from noria.data.rows import Rows
 from noria.models.bundle import Bundle, Manifest
 
 DEFINITIONS = "definitions"  # where a bundle's lineage has the definitions of its features
 OF_A_VIEW = ("table", "key", "event_time", "known_at", "deleted", "entity", "freshness", "closed")  # all that changes every value of it
-
-Floats = NDArray[np.float32]
-
-
-class SignatureMismatch(UserMistake):
-    """Rows lack inputs that a bundle reads."""
-
-    code = "NR-405"
-
-    def __init__(self, *, bundle: str, missing: Sequence[str], available: Sequence[str], fix: str = "") -> None:
-        self.bundle, self.missing, self.available = bundle, list(missing), list(available)
-        super().__init__(
-            what=f"bundle {short(bundle)} reads {', '.join(missing)}, which the rows do not have under that name and definition",
-            where=f"there are {', '.join(available) or 'no columns'}",
-            fix=fix or "score it on rows of its own features; rows of other features would give wrong answers",
-        )
 
 
 def definitions_of(manifest: Manifest) -> Mapping[str, Any] | None:
@@ -47,7 +29,7 @@ def sealed_columns(manifest: Manifest) -> dict[str, str | None]:
     """The inputs of a bundle in their order: name → hash of the definition, None where it was sealed without."""
     definitions = definitions_of(manifest)
     known = {} if definitions is None else _defined(definitions)
-    return {name: known.get(name) for name in manifest.features}
+    return {name: known.get(name) for name in manifest.signature.names}
 
 
 def _defined(definitions: Mapping[str, Any]) -> dict[str, str]:
@@ -63,29 +45,24 @@ def _defined(definitions: Mapping[str, Any]) -> dict[str, str]:
 
 
 def lacking(wanted: Bundle, had: Bundle) -> list[str]:
-    """The inputs of a bundle that are not among another's: of another name, or defined otherwise."""
+    """The inputs of a bundle that are not among another's: of another name or type, or defined otherwise."""
     known = sealed_columns(had.manifest)
-    return [name for name, own in sealed_columns(wanted.manifest).items() if name not in known or _differ(own, known[name])]
+    unalike = set(unlike(wanted.signature.inputs, had.signature.inputs))
+    return [name for name, own in sealed_columns(wanted.manifest).items() if name in unalike or _differ(own, known[name])]
 
 
 def _differ(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and one != other
 
 
-def places(wanted: Bundle, had: Bundle) -> NDArray[np.intp]:
-    """Where each input of a bundle stands among another's, `(inputs,)`. Raises `SignatureMismatch`."""
+def in_order(wanted: Bundle, had: Bundle, rows: Rows) -> Rows:
+    """Rows of one bundle's inputs as another reads them: its columns, by name. Raises `SignatureMismatch`."""
+    require_columns(wanted, had)
+    return rows.select(wanted.signature.inputs, f"bundle {short(wanted.id)}")
+
+
+def require_columns(wanted: Bundle, had: Bundle) -> None:
+    """Raise `SignatureMismatch` unless a bundle's inputs are all among another's."""
     missing = lacking(wanted, had)
     if missing:
-        raise SignatureMismatch(bundle=wanted.id, missing=missing, available=had.features)
-    return np.array([had.features.index(name) for name in wanted.features], np.intp)
-
-
-def in_order(wanted: Bundle, had: Bundle, features: Floats) -> Floats:
-    """Rows of one bundle's inputs as another reads them, `(rows, inputs)` in its order. Raises `SignatureMismatch`."""
-    return features if wanted.features == had.features and not lacking(wanted, had) else features[:, places(wanted, had)]
-
-
-def as_logged(features: Floats, width: int) -> Floats:
-    """Rows of a shadow's inputs, as wide as the champion's: unknown (NaN) beyond its own. So a log stays in one segment."""
-    beyond = width - features.shape[1]
-    return features if beyond <= 0 else np.pad(features, ((0, 0), (0, beyond)), constant_values=np.nan)
+        raise SignatureMismatch(reader=f"bundle {short(wanted.id)}", missing=missing, available=had.features)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from noria.core.ids import short
+from noria.core.signature import SignatureMismatch
 from noria.data.table import Table
 from noria.features.feature_set import FeatureSet, RequestTransform
 from noria.features.sealed import opened
 from noria.models.bundle import Bundle
-from noria.models.columns import SignatureMismatch, definitions_of
+from noria.models.columns import definitions_of
 
 
 def own_set(
@@ -25,7 +27,9 @@ def own_set(
     if definitions is None:
         missing = [name for name in bundle.features if name not in current.features]
         fix = "it was sealed without definitions, and the project's have changed since: train again, or restore them"
-        raise SignatureMismatch(bundle=bundle.id, missing=missing or bundle.features, available=current.features, fix=fix)
+        raise SignatureMismatch(
+            reader=f"bundle {short(bundle.id)}", missing=missing or bundle.features, available=current.features, fix=fix
+        )
     known = [*tables, *current.tables]
     return opened(
         definitions,

@@ -8,6 +8,9 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from noria.core.clock import from_epoch
 from noria.core.health import Health
 from noria.loop.columns import sources_of
@@ -19,7 +22,7 @@ from noria.monitoring.drift_reading import SHARES_OF_ROWS, DriftReading, FaultGr
 from noria.monitoring.findings import Finding, Kind, Severity
 from noria.monitoring.monitor import Monitor
 from noria.profiles.profile import Profile
-from noria.serving.log.segments import Predictions
+from noria.serving.log.predictions import Predictions
 
 KINDS: tuple[Kind, ...] = ("drift", "data_quality")
 
@@ -77,10 +80,11 @@ def drift_until(world: World, declared: Monitor, champion: str, champion_since: 
 
 
 class Logged(NamedTuple):
-    """A champion's window as it was logged, and the profile of what the champion was trained on."""
+    """A champion's window as it was logged, also in the columns of the profile of what the champion was trained on."""
 
     profile: Profile
     rows: Predictions
+    columns: NDArray[np.float64]
 
 
 def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Finding]:
@@ -106,12 +110,12 @@ def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Fi
 def _logged(world: World, champion: str, start: datetime) -> Logged | None:
     """What a champion answered in a window; None where the log can't tell any more."""
     rows = answered_rows(world, champion, start)
-    return None if rows is None else Logged(world.profile(champion), rows)
+    return None if rows is None else Logged(world.profile(champion), rows, profiled(world, champion, rows))
 
 
 def _slice(logged: Logged | None, column: str) -> str | None:
     """The slice in which a column has moved, such as `origin_code=2`."""
-    found = None if logged is None else logged.profile.slice_that_moved(profiled(logged.rows), column)
+    found = None if logged is None else logged.profile.slice_that_moved(logged.columns, column)
     return None if found is None else f"{found[0]}={found[1]:g}"
 
 
@@ -119,7 +123,7 @@ def _first_bad(logged: Logged | None, group: FaultGroup) -> dict[str, Any] | Non
     """The first prediction that shows a fault by itself: for `noria explain`."""
     if logged is None:
         return None
-    rows, row = logged.rows, logged.profile.first_bad(profiled(logged.rows), group.columns[0], group.statistic)
+    rows, row = logged.rows, logged.profile.first_bad(logged.columns, group.columns[0], group.statistic)
     if row is None:
         return None
     return {"id": rows.ids[row], "key": rows.keys[row], "received_at": from_epoch(int(rows.received_us[row])).isoformat()}

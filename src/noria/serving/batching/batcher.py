@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from noria.core.clock import Clock, Stopwatch, from_epoch, since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import PredictionIds, short
+from noria.data.rows import Rows
 from noria.models.bundle import Bundle
-from noria.models.columns import as_logged
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.models.runtime import ModelFailed
 from noria.serving.batching.loaded_model import LoadedModel
@@ -27,11 +26,13 @@ from noria.serving.batching.lookup import Lookup
 from noria.serving.batching.request_queue import ORDINARY, Overloaded, Priority, RequestOptions, RequestQueue, TooLate
 from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
-from noria.serving.log.segments import FALLBACK, LogFailed, PredictionLog, Predictions
+from noria.serving.log.predictions import FALLBACK, Predictions, Values
+from noria.serving.log.segments import LogFailed, PredictionLog
 from noria.serving.observe.failures import Failures
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stages, Trace, answered_by
-from noria.serving.protocol.signature import BadRequest, PredictRequest, Responder, Signature, Stamp, feature_matrix, keys_of
+from noria.serving.protocol.decoder import Decoder
+from noria.serving.protocol.request import BadRequest, PredictRequest, Responder, Stamp, keys_of, rows_of
 
 if TYPE_CHECKING:
     from noria.serving.observe.live_profile import LiveProfile
@@ -98,7 +99,7 @@ class Batcher:
         budget_seconds: float,
     ) -> None:
         self._route: Route | None = route
-        self.signature: Signature = route.champion.signature
+        self.decoder: Decoder = route.champion.decoder
         self._log, self._ids, self._commit, self._clock, self._measures, self._kept = log, ids, commit, clock, measures, kept
         self._loop = asyncio.get_running_loop()
         self.line = RequestQueue(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
@@ -190,7 +191,7 @@ class Batcher:
         """Serve by another route from now on. What was decoded for the one before is scored by it first."""
         while self.line:
             self._score_next()
-        self._route, self.signature = route, route.champion.signature
+        self._route, self.decoder = route, route.champion.decoder
 
     def _score(self) -> None:
         """Score a batch of what has gathered. The loop turns between two, so that a slow model holds up nothing else for long."""
@@ -224,25 +225,29 @@ class Batcher:
             stages.append(("lookup", waited, since.seconds))
             if not batch:
                 return
-        features = feature_matrix(batch)
-        if np.isinf(features).any():
-            self._each_alone(batch, route, features)
+        try:
+            rows = rows_of(batch, route.champion.bundle.signature.inputs)
+        except BadRequest:
+            self._each_alone(batch, route)
+            return
+        if rows.beyond_range():
+            self._each_alone(batch, route)
             return
         try:
-            predictions = route.champion.answer(features)
+            answers = route.champion.answer(rows)
         except ModelFailed as error:
-            logger.warning("a batch of %d rows failed; retrying request by request: %s", len(features), error)
-            self._each_alone(batch, route, features)
+            logger.warning("a batch of %d rows failed; retrying request by request: %s", len(rows), error)
+            self._each_alone(batch, route)
             return
         seconds = watch.seconds
-        self.line.saw(len(features), seconds)
-        self._measures.scored(len(features), seconds)
+        self.line.saw(len(rows), seconds)
+        self._measures.scored(len(rows), seconds)
         stages.append(("score", stages[-1][2], since.seconds))
         if self.live is not None:
-            self.live.saw(features, predictions)
-        self._record(batch, route.champion.bundle, features, predictions, stages=stages)
+            self.live.saw(rows, answers)
+        self._record(batch, route.champion.bundle, rows, answers, stages=stages)
         if route.shadow is not None:
-            self._shadow(route.shadow, batch, features)
+            self._shadow(route.shadow, batch, rows)
 
     def _look_up(self, batch: list[PredictRequest], route: Route) -> list[PredictRequest]:
         """Get the features of entities, of the whole batch in one call; returns the requests that have theirs. The others are failed."""
@@ -260,64 +265,67 @@ class Batcher:
         return [asked for asked in batch if id(asked) not in failed]
 
     @staticmethod
-    def _unknown(asked: PredictRequest, route: Route) -> NDArray[np.float32]:
-        return np.full((asked.count, len(route.champion.bundle.features)), np.nan, np.float32)
+    def _unknown(asked: PredictRequest, route: Route) -> Rows:
+        return Rows.unknown(route.champion.bundle.signature.inputs, asked.count)
 
     def _fill(self, asking: Sequence[PredictRequest], route: Route) -> None:
         assert route.lookup is not None
         entities = [entity for asked in asking for entity in asked.entities or ()]
-        features = route.lookup.features(entities, from_epoch(asking[0].stamp[0]))
-        for asked, rows in zip(asking, _parts(features, asking), strict=True):
-            asked.rows, asked.entities = rows, None
+        found = route.lookup.features(entities, from_epoch(asking[0].stamp[0]))
+        rows, at = Rows.dense(route.champion.bundle.signature.inputs, found), 0
+        for asked in asking:
+            asked.rows, asked.entities = rows.part(at, at + asked.count), None
+            at += asked.count
 
-    def _each_alone(self, batch: Sequence[PredictRequest], route: Route, features: NDArray[np.float32]) -> None:
+    def _each_alone(self, batch: Sequence[PredictRequest], route: Route) -> None:
         """A bad row fails alone: its batch's other requests are scored one by one."""
-        for asked, rows in zip(batch, _parts(features, batch), strict=True):
-            if np.isinf(rows).any():
-                self._fail(
-                    [asked], BadRequest(what="a feature is too large", where="the body", fix="send numbers within the range of float32")
-                )
+        for asked in batch:
+            try:
+                rows = _within_range(rows_of([asked], route.champion.bundle.signature.inputs))
+            except BadRequest as error:
+                self._fail([asked], error)
                 continue
             try:
-                predictions = route.champion.answer(rows)
+                answers = route.champion.answer(rows)
             except ModelFailed as error:
                 logger.error("bundle %s: %s", short(route.champion.bundle.id), error)
                 self._fall_back(asked, route, rows, error)
             else:
-                self._record([asked], route.champion.bundle, rows, predictions)
+                self._record([asked], route.champion.bundle, rows, answers)
 
-    def _fall_back(self, asked: PredictRequest, route: Route, rows: NDArray[np.float32], error: NoriaError) -> None:
+    def _fall_back(self, asked: PredictRequest, route: Route, rows: Rows, error: NoriaError) -> None:
         """Answer as the endpoint declares where its champion can't: by the version before, by the default, or with the error."""
         if isinstance(error, ModelFailed) and route.previous is not None:
+            inputs = route.previous.inputs(rows)
             try:
-                predictions = route.previous.answer(route.previous.inputs(rows))
+                answers = route.previous.answer(inputs)
             except ModelFailed as second:
                 logger.error("bundle %s: %s", short(route.previous.bundle.id), second)
             else:
-                inputs = as_logged(route.previous.inputs(rows), rows.shape[1])
-                self._record([asked], route.previous.bundle, inputs, predictions, "previous")
+                self._record([asked], route.previous.bundle, inputs, answers, "previous")
                 return
         if route.default is None or isinstance(error, UserMistake):
             self._fail([asked], error)
         else:
-            self._record([asked], route.champion.bundle, rows, np.full(len(rows), route.default), "default")
+            default = Rows.of_values(route.champion.bundle.signature.outputs, [(route.default,)] * len(rows))
+            self._record([asked], route.champion.bundle, rows, default, "default")
 
     def _record(
         self,
         batch: Sequence[PredictRequest],
         bundle: Bundle,
-        features: NDArray[np.float32],
-        predictions: NDArray[np.float64],
+        inputs: Rows,
+        answers: Rows,
         fallback: str | None = None,
         stages: Stages = (),
     ) -> None:
         """Log a scored batch, and let its answers go once the log is safe."""
         received_us, watch = batch[0].stamp
         variant = FALLBACK if fallback else CHAMPION
-        rows = self._logged_rows(variant, bundle.id, batch, features, predictions, received_us, int(1e6 * watch.seconds))
+        rows = self._logged_rows(variant, bundle.id, batch, Values(inputs, answers), received_us, int(1e6 * watch.seconds))
         self.counts.batches += 1
         self.counts.fallbacks += len(rows) if fallback else 0
-        logged = self._kept(rows, tuple(bundle.features))
+        logged = self._kept(rows)
         try:
             if logged is not None:
                 self._log.append(logged)
@@ -334,7 +342,7 @@ class Batcher:
                 return
             self.counts.logged += 0 if logged is None else len(logged)
             self.counts.unlogged += len(rows) - (0 if logged is None else len(logged))
-            self._deliver(batch, bundle, rows, fallback)
+            self._deliver(batch, bundle, rows.ids, answers, fallback)
             seconds = watch.seconds
             if self._traced:
                 about = answered_by(bundle.id, len(rows), fallback)
@@ -349,9 +357,9 @@ class Batcher:
                 self._traced -= 1
                 asked.trace.end(stages, seconds, about)
 
-    def _deliver(self, batch: Sequence[PredictRequest], bundle: Bundle, rows: Predictions, fallback: str | None) -> None:
-        self.counts.answered += len(rows)
-        predictions, ids = rows.prediction.tolist(), rows.ids
+    def _deliver(self, batch: Sequence[PredictRequest], bundle: Bundle, ids: list[str], answers: Rows, fallback: str | None) -> None:
+        self.counts.answered += len(ids)
+        predictions = answers.listed()
         if len(ids) == len(batch):  # a row each
             for asked, prediction, identifier in zip(batch, predictions, ids, strict=True):
                 asked.client.answered(bundle, [prediction], [identifier], fallback)
@@ -362,32 +370,30 @@ class Batcher:
             asked.client.answered(bundle, predictions[at:end], ids[at:end], fallback)
             at = end
 
-    def _shadow(self, shadow: LoadedModel, batch: Sequence[PredictRequest], features: NDArray[np.float32]) -> None:
+    def _shadow(self, shadow: LoadedModel, batch: Sequence[PredictRequest], given: Rows) -> None:
         """Score the same rows unseen, its inputs by their names. What goes wrong here is logged and changes no answer."""
-        watch, inputs = Stopwatch(), shadow.inputs(features)
+        watch, inputs = Stopwatch(), shadow.inputs(given)
         try:
-            predictions = shadow.answer(inputs)
-            latency_us, logged_as = int(1e6 * watch.seconds), as_logged(inputs, features.shape[1])
-            rows = self._logged_rows(CHALLENGER, shadow.bundle.id, batch, logged_as, predictions, batch[0].stamp[0], latency_us)
-            logged = self._kept(rows, tuple(shadow.bundle.features))
+            values = Values(inputs, shadow.answer(inputs))
+            rows = self._logged_rows(CHALLENGER, shadow.bundle.id, batch, values, batch[0].stamp[0], int(1e6 * watch.seconds))
+            logged = self._kept(rows)
             if logged is not None:
                 self._log.append(logged)
         except (ModelFailed, LogFailed) as error:
             logger.error("shadow %s: %s", short(shadow.bundle.id), error)
             return
-        self.counts.shadowed += len(features)
+        self.counts.shadowed += len(given)
 
     def _logged_rows(
         self,
         variant: str,
         bundle: str,
         batch: Sequence[PredictRequest],
-        features: NDArray[np.float32],
-        predictions: NDArray[np.float64],
+        values: Values,
         received_us: int,
         latency_us: int,
     ) -> Predictions:
-        count = len(features)
+        count = len(values.inputs)
         return Predictions(
             ids=self._ids.take_at(received_us // 1000, count),
             keys=keys_of(batch),
@@ -395,8 +401,7 @@ class Batcher:
             bundle=[bundle] * count,
             received_us=np.full(count, received_us, np.int64),
             latency_us=np.full(count, latency_us, np.int32),
-            features=features,
-            prediction=predictions,
+            values={bundle: values},
         )
 
     def _fail(self, batch: Sequence[PredictRequest], error: NoriaError, *, ours: bool = True) -> None:
@@ -414,6 +419,8 @@ class Batcher:
         self._fail(batch, error)
 
 
-def _parts(features: NDArray[np.float32], batch: Sequence[PredictRequest]) -> list[NDArray[np.float32]]:
-    """The rows of each request of a batch."""
-    return np.split(features, np.cumsum([asked.count for asked in batch])[:-1])
+def _within_range(rows: Rows) -> Rows:
+    """Raises `BadRequest` for a number that is infinite: beyond its column's float."""
+    if rows.beyond_range():
+        raise BadRequest(what="a feature is too large", where="the body", fix="send numbers within the range of float32")
+    return rows

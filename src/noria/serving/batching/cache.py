@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
+from noria.data.rows import Rows, stacked
 
-Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Score = Callable[[Rows], Rows]
 
 
 class AnswerCache:
@@ -19,20 +18,21 @@ class AnswerCache:
 
     def __init__(self, most_rows: int) -> None:
         self._most = most_rows
-        self._answers: OrderedDict[bytes, float] = OrderedDict()
+        self._answers: OrderedDict[bytes, Rows] = OrderedDict()
         self.hits = 0
 
-    def answer(self, features: NDArray[np.float32], score: Score) -> NDArray[np.float64]:
-        """`(rows, features)` → `(rows,)`; `score` is asked for what is not known, once for equal rows. What it raises is raised."""
-        keys = [row.tobytes() for row in features]
+    def answer(self, rows: Rows, score: Score) -> Rows:
+        """The answers to rows; `score` is asked for what is not known, once for equal rows. What it raises is raised."""
+        keys = rows.keys()
         unknown = {key: place for place, key in enumerate(keys) if key not in self._answers}
         found = {key: self._answers[key] for key in keys if key not in unknown}
         if unknown:
-            found |= zip(unknown, score(features[list(unknown.values())]).tolist(), strict=True)
+            answers = score(rows.take(list(unknown.values())))
+            found |= {key: answers.part(place, place + 1) for place, key in enumerate(unknown)}
         for key in keys:
             self._answers[key] = found[key]
             self._answers.move_to_end(key)
         while len(self._answers) > self._most:
             self._answers.popitem(last=False)
         self.hits += len(keys) - len(unknown)
-        return np.array([found[key] for key in keys])
+        return stacked([found[key] for key in keys])

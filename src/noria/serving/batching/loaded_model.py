@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import short
+from noria.data.rows import Rows
 from noria.models.bundle import MODEL_FILE, Bundle, open_bundle, sample_of
-from noria.models.columns import lacking, places
+from noria.models.columns import lacking
 from noria.models.runtime import ModelFailed, OnnxModel
 from noria.serving.batching.cache import AnswerCache
-from noria.serving.protocol.signature import Signature, feature_matrix
+from noria.serving.protocol.decoder import Decoder
+from noria.serving.protocol.request import rows_of
 
 logger = logging.getLogger("noria.serving")
 
@@ -43,16 +43,14 @@ class LoadedModel:
     """One bundle in this process. `golden` is a request of its sample and the answers that were sealed.
 
     cache: remembers answers by their features, where that was asked for
-    places: where its inputs stand among those of the rows it is given; None: they are its own, in its order
     """
 
     bundle: Bundle
     model: OnnxModel
-    signature: Signature
+    decoder: Decoder
     golden: bytes
-    golden_answers: tuple[float, ...]
+    golden_answers: Rows
     cache: AnswerCache | None = None
-    places: NDArray[np.intp] | None = None
 
     @staticmethod
     def open(path: Path, files: Files, *, cached_rows: int = 0) -> LoadedModel:
@@ -60,7 +58,7 @@ class LoadedModel:
         bundle = open_bundle(path, files)
         golden, answers = _golden(bundle, files)
         cache = AnswerCache(cached_rows) if cached_rows else None
-        deployment = LoadedModel(bundle, OnnxModel.of(bundle), Signature(bundle.features), golden, answers, cache)
+        deployment = LoadedModel(bundle, OnnxModel.of(bundle), Decoder(bundle.signature), golden, answers, cache)
         deployment.prove()
         return deployment
 
@@ -75,40 +73,39 @@ class LoadedModel:
         if missing:
             logger.info("bundle %s is not scored here: the champion's inputs lack %s", short(self.bundle.id), ", ".join(missing))
             return None
-        same = self.bundle.features == champion.bundle.features
-        return replace(self, places=None if same else places(self.bundle, champion.bundle))
+        return self
 
-    def inputs(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What it reads of rows that it is given, `(rows, inputs)` in its order."""
-        return features if self.places is None else features[:, self.places]
+    def inputs(self, rows: Rows) -> Rows:
+        """What it reads of rows that it is given: its own, or those of a champion that it stands beside."""
+        return rows.select(self.bundle.signature.inputs)
 
-    def answer(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """A finite score for every row, `(rows, features)` → `(rows,)`. Raises `ModelFailed`."""
-        return self._score(features) if self.cache is None else self.cache.answer(features, self._score)
+    def answer(self, rows: Rows) -> Rows:
+        """An answer for every row, its numbers finite. Raises `ModelFailed`."""
+        return self._score(rows) if self.cache is None else self.cache.answer(rows, self._score)
 
-    def _score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        predictions = self.model.predict(features)
-        if predictions.shape != (len(features),) or not np.isfinite(predictions).all():
-            raise ModelFailed(f"it returned shape {predictions.shape} for {len(features)} rows, or values that are not finite")
-        return predictions
+    def _score(self, rows: Rows) -> Rows:
+        answers = self.model.answer(rows)
+        if len(answers) != len(rows) or not answers.finite():
+            raise ModelFailed(f"it returned {len(answers)} answers for {len(rows)} rows, or values that are not finite")
+        return answers
 
     def prove(self) -> float:
         """The largest difference from the sealed answers, over the path that requests take. Raises `WrongAnswers`."""
-        found = self.model.predict(feature_matrix([self.signature.plain(self.golden)]))
-        if found.shape != (len(self.golden_answers),):
-            raise WrongAnswers(self.bundle, f"predictions of shape {found.shape} for {len(self.golden_answers)} rows")
-        worst = float(np.max(np.abs(found - np.array(self.golden_answers)), initial=0.0))
+        found = self.model.answer(rows_of([self.decoder.plain(self.golden)], self.bundle.signature.inputs))
+        if len(found) != len(self.golden_answers):
+            raise WrongAnswers(self.bundle, f"{len(found)} predictions for {len(self.golden_answers)} rows")
+        worst = max(found.differences(self.golden_answers), default=0.0)
         if not worst <= GOLDEN_TOLERANCE:
             raise WrongAnswers(self.bundle, f"a prediction differs by {worst:.2g}")
         return worst
 
 
-def _golden(bundle: Bundle, files: Files) -> tuple[bytes, tuple[float, ...]]:
+def _golden(bundle: Bundle, files: Files) -> tuple[bytes, Rows]:
     """The bundle's sample as a request, and its answers. Raises `WrongAnswers` if it is not what a sample is."""
     try:
         sample = sample_of(bundle, files)
-        rows = [dict(zip(bundle.features, row, strict=True)) for row in sample["features"]]
-        answers = tuple(float(answer) for answer in sample["predictions"])
+        rows = [dict(zip(bundle.features, row, strict=True)) for row in sample["inputs"]]
+        answers = Rows.of_values(bundle.signature.outputs, sample["outputs"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise WrongAnswers(bundle, f"its sample can't be read: {error!r}") from error
     if not rows or len(rows) != len(answers):

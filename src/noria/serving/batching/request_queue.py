@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from noria.core.errors import NoriaError, OutsideWorld, nearest
-from noria.serving.protocol.signature import BadRequest, PredictRequest
+from noria.serving.protocol.request import BadRequest, PredictRequest
 
 FIRST_CAPACITY = 256  # batches that may wait while the pace is not yet known, which it is from the second batch on
 STALL = 8.0  # times what was expected

@@ -1,7 +1,7 @@
 """What of an answer is kept: which rows are logged, and which fields of them are not.
 
 Monitoring reads the log, so both are choices with a price: what is not logged is not watched. What the sampling leaves out is
-counted; what is redacted is unknown (NaN, no key) from the first byte that reaches the disk.
+counted; what is redacted is unknown (no value, no key) from the first byte that reaches the disk.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake, nearest
-from noria.serving.log.segments import Predictions
+from noria.serving.log.predictions import Predictions, Values
 
 KEY = "key"
 
@@ -40,7 +40,6 @@ class LogFilter:
 
     def __init__(self, *, share: float = 1.0, redact: Sequence[str] = ()) -> None:
         self._below, self._redact = int(share * 2**32), frozenset(redact)
-        self._places: dict[tuple[str, ...], list[int]] = {}
 
     def require(self, features: Iterable[str]) -> None:
         """Refuse to redact what is no field of any model that is served: a name misspelt would be logged. Raises `UnknownField`."""
@@ -48,25 +47,17 @@ class LogFilter:
         for name in sorted(self._redact.difference(known)):
             raise UnknownField(name, known)
 
-    def __call__(self, rows: Predictions, features: tuple[str, ...]) -> Predictions | None:
-        """What the log gets of these rows of a model with these features; None if it is nothing."""
+    def __call__(self, rows: Predictions) -> Predictions | None:
+        """What the log gets of these rows; None if it is nothing."""
         if self._below < 2**32:
             keep = _hashes(rows.received_us) < self._below
             if not keep.any():
                 return None
-            rows = rows if keep.all() else rows.where(keep)
+            rows = rows.where(keep)
         if not self._redact:
             return rows
-        if places := self._places_of(features):
-            values = rows.features.copy()
-            values[:, places] = np.nan
-            rows = replace(rows, features=values)
-        return replace(rows, keys=[None] * len(rows)) if KEY in self._redact else rows
-
-    def _places_of(self, features: tuple[str, ...]) -> list[int]:
-        if features not in self._places:
-            self._places[features] = [place for place, name in enumerate(features) if name in self._redact]
-        return self._places[features]
+        values = {bundle: Values(each.inputs.without(self._redact), each.outputs) for bundle, each in rows.values.items()}
+        return replace(rows, values=values, keys=[None] * len(rows) if KEY in self._redact else rows.keys)
 
 
 def _hashes(received_us: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -1,6 +1,6 @@
 """The prediction log: one Arrow row per prediction, in checksummed frames, on disk before the answer leaves.
 
-    segment  = magic, frame of the Arrow schema, frame, frame, …           (payloads are Arrow IPC messages; a mark has none)
+    segment  = magic, frame, frame, …                     (payloads are those of `records`: schemas and rows; a mark has none)
     frame    = marker (4) · payload length (4) · CRC-32 of what follows (4) · sequence (8) · durable (8) · payload
 
 `durable` says up to which byte the segment was known to be on disk when the frame was written. So damage can be told apart from
@@ -14,30 +14,24 @@ A failed sync is never retried: the log refuses from then on, since what the dis
 from __future__ import annotations
 
 import struct
-import sys
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.errors import OutsideWorld
 from noria.core.files import AppendFile, Files
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from noria.core.ids import digest
+from noria.serving.log.predictions import Predictions, together
+from noria.serving.log.records import Schemas, decode, decode_format3, encode
 
 SUMS_FILE = "served.json"  # beside a writer's segments: how many rows it answered, and logged
-FALLBACK = "fallback"  # the variant of rows in which something stood in for the champion
-MAGIC = b"NRLOG003"
+MAGIC, OLD_MAGIC = b"NRLOG004", b"NRLOG003"
 MARKER = b"\xf1NRF"
 HEAD = struct.Struct("<4sIIQQ")
 CHECKED = struct.Struct("<QQ")
@@ -60,6 +54,20 @@ class DamagedLog(OutsideWorld):
         )
 
 
+class LostValue(OutsideWorld):
+    """A value that lies beside a segment is gone, or is not what was written."""
+
+    code = "NR-503"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(
+            what="a large value of the prediction log is lost",
+            where=f"{path}: {reason}",
+            fix="restore the folder beside the segment from a backup; nothing of the segment is read until then",
+        )
+
+
 class LogFailed(OutsideWorld):
     """The log could not be written; nothing is acknowledged any more."""
 
@@ -74,77 +82,13 @@ class LogFailed(OutsideWorld):
         )
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions with all that explains them; every array is `(rows,)`, `features` is `(rows, features)`.
-
-    received_us: microseconds since 1970-01-01 UTC; variant: `champion`, `challenger` (a shadow's answers are not sent) or `fallback`
-    features: each row has its own bundle's inputs, in that bundle's order, and NaN beyond them where another bundle has more
-    """
-
-    ids: list[str]
-    keys: list[str | None]
-    variant: list[str]
-    bundle: list[str]
-    received_us: NDArray[np.int64]
-    latency_us: NDArray[np.int32]
-    features: NDArray[np.float32]
-    prediction: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def of(self, bundle: str) -> Predictions:
-        """Those of one bundle."""
-        return self.where(np.array([b == bundle for b in self.bundle], dtype=bool))
-
-    def by(self, variant: str) -> Predictions:
-        """The rows that one variant answered."""
-        return self.where(np.array([v == variant for v in self.variant], dtype=bool))
-
-    def narrowed(self, width: int) -> Predictions:
-        """The same rows with the first so many features: those of a narrower bundle are padded beside those of a wider one."""
-        return self if self.features.shape[1] <= width else replace(self, features=self.features[:, :width])
-
-    def where(self, keep: NDArray[np.bool_]) -> Predictions:
-        place = np.flatnonzero(keep)
-        return Predictions(
-            [self.ids[i] for i in place],
-            [self.keys[i] for i in place],
-            [self.variant[i] for i in place],
-            [self.bundle[i] for i in place],
-            self.received_us[place],
-            self.latency_us[place],
-            self.features[place],
-            self.prediction[place],
-        )
-
-
-def log_schema(features: int) -> pa.Schema:
-    """The schema of a segment for a model of so many features."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("key", pa.string()),
-            ("variant", pa.run_end_encoded(pa.int32(), pa.string())),
-            ("bundle", pa.run_end_encoded(pa.int32(), pa.string())),
-            ("received_us", pa.int64()),
-            ("latency_us", pa.int32()),
-            ("features", pa.list_(pa.float32(), features)),
-            ("prediction", pa.float64()),
-        ]
-    )
-
-
 class PredictionLog:
     """One writer's log of one endpoint: a folder of segments, named by the day of their first prediction (UTC)."""
 
     def __init__(self, folder: Path, writer: str, files: Files) -> None:
         self._folder, self._files = folder / writer, files
         self._segment: AppendFile | None = None
-        self._path, self._day, self._width = self._folder, "", -1
+        self._path, self._day, self._schemas = self._folder, "", Schemas()
         self._sequence = self._durable = self._marked = 0
         self._failed: LogFailed | None = None
         self._syncing = threading.Lock()  # one thread appends, another may sync; a segment is not closed under it
@@ -157,13 +101,22 @@ class PredictionLog:
             raise self._failed
         day = _day(int(rows.received_us[0]) // DAY_US)
         try:
-            if self._segment is None or not self._fits(day, rows):
-                self._open(day, rows.features.shape[1])
-            assert self._segment is not None
-            self._write(encode(rows))
+            if self._segment is None or not self._fits(day):
+                self._open(day)
+            self._give_schemas(rows)
+            self._write(encode(rows, self._schemas, Beside(self._path, self._files)))
         except OSError as error:
             self._failed = LogFailed(self._path, str(error))
             raise self._failed from error
+
+    def _give_schemas(self, rows: Predictions) -> None:
+        """Write the schemas of rows that the segment does not have yet: on disk before them, so that no power cut takes a schema and
+        leaves its rows."""
+        new = [values for values in rows.values.values() if self._schemas.number(values) is None]
+        for values in new:
+            self._write(self._schemas.add(values))
+        if new:
+            self.sync()
 
     def sync(self) -> None:
         """Make everything appended so far survive a power cut. Raises `LogFailed`, then for ever."""
@@ -226,12 +179,12 @@ class PredictionLog:
             self._segment.close()
             self._segment = None
 
-    def _fits(self, day: str, rows: Predictions) -> bool:
+    def _fits(self, day: str) -> bool:
         """Whether rows may go into the segment that is open."""
         assert self._segment is not None
-        return day == self._day and rows.features.shape[1] == self._width and self._segment.size() <= SEGMENT_BYTES
+        return day == self._day and self._segment.size() <= SEGMENT_BYTES
 
-    def _open(self, day: str, width: int) -> None:
+    def _open(self, day: str) -> None:
         if self._segment is not None:
             self.sync()  # what the segment before holds may not have been
             self.mark()
@@ -240,10 +193,10 @@ class PredictionLog:
                 self._close()
         taken = self._files.list(self._folder, f"{day}.*.seg")
         number = len(taken)
-        if taken and self._day != day and self._may_go_on(taken[-1], width):
+        if taken and self._day != day and self._may_go_on(taken[-1]):
             number -= 1
         self._path = self._folder / f"{day}.{number:04d}.seg"
-        self._day, self._width, self._durable, self._marked = day, width, 0, 0
+        self._day, self._schemas, self._durable, self._marked = day, Schemas(), 0, 0
         found = _scan(self._path, self._files.read(self._path) if self._files.exists(self._path) else b"")
         with self._syncing:
             self._segment = self._files.append(self._path)
@@ -251,21 +204,50 @@ class PredictionLog:
                 self.dropped_bytes += found.dropped
                 self._segment.truncate(found.end)
             self._sequence = max([self._sequence, *(sequence for sequence, _ in found.frames)])
-            if not found.frames:
+            for _, payload in found.frames:
+                if payload:
+                    self._schemas.read(payload)
+            if not found.end:
                 self._segment.truncate(0)
-                self._segment.write(MAGIC + _frame(0, 0, log_schema(width).serialize().to_pybytes()))
+                self._segment.write(MAGIC)
             self._sync()  # before the first frame: a segment whose head is gone is damaged, not torn
 
-    def _may_go_on(self, path: Path, width: int) -> bool:
-        """Whether rows may follow in a segment that is there: of the same width, and nothing intact behind what would be cut off."""
-        found = _scan(path, self._files.read(path))
-        return not found.gaps and (not found.frames or _width(found.frames[0][1]) == width)
+    def _may_go_on(self, path: Path) -> bool:
+        """Whether rows may follow in a segment that is there: of this format, and nothing intact behind what would be cut off."""
+        data = self._files.read(path)
+        return not data.startswith(OLD_MAGIC) and not _scan(path, data).gaps
 
 
-def _width(schema: bytes) -> int:
-    import pyarrow as pa
+@dataclass(frozen=True)
+class Beside:
+    """A folder beside a segment, of the values that are too large for it: each written once, by the SHA-256 of its content."""
 
-    return int(pa.ipc.read_schema(pa.py_buffer(schema)).field("features").type.list_size)
+    segment: Path
+    files: Files
+
+    @property
+    def folder(self) -> Path:
+        return self.segment.with_suffix(".values")
+
+    def write(self, sha256: str, content: bytes) -> None:
+        path = self.folder / sha256
+        if not self.files.exists(path):
+            self.files.make_folder(self.folder)
+            self.files.write(path, content)
+
+    def read(self, sha256: str) -> bytes:
+        path = self.folder / sha256
+        try:
+            content = self.files.read(path)
+        except OSError as error:
+            raise LostValue(path, str(error)) from error
+        if digest(content) != sha256:
+            raise LostValue(path, "its content has changed")
+        return content
+
+    def remove(self) -> None:
+        for path in self.files.list(self.folder):
+            self.files.remove(path)
 
 
 def read_log(folder: Path, start: datetime, end: datetime, files: Files) -> Predictions | None:
@@ -285,114 +267,33 @@ def read_log(folder: Path, start: datetime, end: datetime, files: Files) -> Pred
 
 def read_segment(path: Path, files: Files, low: int = 0, high: int = 2**63 - 1) -> Iterator[Predictions]:
     """The frames of one segment, what a power cut tore left out, their rows received in [low, high). Raises `DamagedLog`."""
-    import pyarrow as pa
-
-    frames = _scan(path, files.read(path)).frames
-    if not frames:
-        return
-    schema = pa.ipc.read_schema(pa.py_buffer(frames[0][1]))
-    for _, payload in frames[1:]:
-        if not payload:
-            continue
-        rows = decode(payload, schema)
+    data = files.read(path)
+    frames = [payload for _, payload in _scan(path, data).frames if payload]
+    for rows in _of_format3(frames) if data.startswith(OLD_MAGIC) else _of_frames(frames, Beside(path, files)):
         keep = (rows.received_us >= low) & (rows.received_us < high)
         if keep.any():
-            yield rows if keep.all() else rows.where(keep)
+            yield rows.where(keep)
 
 
-def encode(rows: Predictions) -> bytes:
-    """Rows as the payload of one frame: a record batch without its schema, which the segment's first frame holds."""
+def _of_frames(payloads: Iterable[bytes], contents: Beside) -> Iterator[Predictions]:
+    schemas = Schemas()
+    for payload in payloads:
+        if not schemas.read(payload):
+            yield from decode(payload, schemas, contents)
+
+
+def _of_format3(payloads: Sequence[bytes]) -> Iterator[Predictions]:
+    """Of a segment whose first frame is the schema of all others."""
     import pyarrow as pa
 
-    columns = [
-        pa.array(rows.ids, pa.string()),
-        pa.array(rows.keys, pa.string()),
-        _runs(rows.variant),
-        _runs(rows.bundle),
-        pa.array(rows.received_us, pa.int64()),
-        pa.array(rows.latency_us, pa.int32()),
-        pa.FixedSizeListArray.from_arrays(pa.array(rows.features.reshape(-1)), rows.features.shape[1]),
-        pa.array(rows.prediction, pa.float64()),
-    ]
-    payload: bytes = pa.RecordBatch.from_arrays(columns, schema=_schema(rows.features.shape[1])).serialize().to_pybytes()
-    return payload
-
-
-def warm_up(width: int) -> None:
-    """Encode one row for nothing: what the first one costs no request should pay.
-
-    Arrow looks once whether there is pandas, by importing it: a quarter of a second and 50 MB, for nothing here. It is told no;
-    where its conversions to pandas are asked for, it looks again.
-    """
-    one = np.zeros(1, np.int64)
-    sys.meta_path.insert(0, _NoPandas)
-    try:
-        encode(Predictions([""], [None], [""], [""], one, one.astype(np.int32), np.zeros((1, width), np.float32), one.astype(np.float64)))
-    finally:
-        sys.meta_path.remove(_NoPandas)
-
-
-class _NoPandas:
-    """A finder of modules that says there is no pandas."""
-
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG004
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
-
-
-def decode(payload: bytes, schema: pa.Schema) -> Predictions:
-    """Rows of one frame, as read from disk."""
-    import pyarrow as pa
-
-    batch = pa.ipc.read_record_batch(pa.py_buffer(payload), schema)
-    width = schema.field("features").type.list_size
-    return Predictions(
-        batch.column("id").to_pylist(),
-        batch.column("key").to_pylist(),
-        _unrolled(batch.column("variant")),
-        _unrolled(batch.column("bundle")),
-        batch.column("received_us").to_numpy(),
-        batch.column("latency_us").to_numpy(),
-        batch.column("features").flatten().to_numpy().reshape(-1, width),
-        batch.column("prediction").to_numpy(),
-    )
+    if payloads:
+        schema = pa.ipc.read_schema(pa.py_buffer(payloads[0]))
+        yield from (decode_format3(payload, schema) for payload in payloads[1:])
 
 
 @lru_cache(maxsize=4)
 def _day(number: int) -> str:
     return f"{from_epoch(number * DAY_US):%Y-%m-%d}"
-
-
-@cache
-def _schema(features: int) -> pa.Schema:
-    return log_schema(features)
-
-
-def _runs(values: Sequence[str]) -> pa.Array:
-    """Run-end encoding: a frame is mostly of one variant and one bundle."""
-    import pyarrow as pa
-
-    if values[0] == values[-1] and values.count(values[0]) == len(values):
-        return _one_run(len(values), values[0])
-    starts = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
-    ends, texts = [*starts[1:], len(values)], [values[i] for i in starts]
-    return pa.RunEndEncodedArray.from_arrays(pa.array(ends, pa.int32()), pa.array(texts, pa.string()))
-
-
-@lru_cache(maxsize=1024)
-def _one_run(length: int, text: str) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.RunEndEncodedArray.from_arrays(pa.array([length], pa.int32()), pa.array([text], pa.string()))
-
-
-def _unrolled(column: pa.Array) -> list[str]:
-    texts, start = list[str](), 0
-    for end, text in zip(column.run_ends.to_pylist(), column.values.to_pylist(), strict=True):
-        texts += [text] * (end - start)
-        start = end
-    return texts
 
 
 def _frame(sequence: int, durable: int, payload: bytes) -> bytes:
@@ -416,7 +317,7 @@ class _Found:
 def _scan(path: Path, data: bytes) -> _Found:
     """The intact frames of a segment. Raises `DamagedLog` when what is damaged was on disk once."""
     found = _Found(dropped=len(data))
-    if data[: len(MAGIC)] != MAGIC:
+    if data[: len(MAGIC)] not in (MAGIC, OLD_MAGIC):
         if _next_intact(data, 0) is not None:
             raise DamagedLog(path, 0)
         return found
@@ -459,33 +360,3 @@ def _next_intact(data: bytes, start: int) -> int | None:
             return at
         at = data.find(MARKER, at + 1)
     return None
-
-
-def _padded(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Features of bundles with fewer and more inputs, one below the other: NaN beyond a narrower one's."""
-    width = max(part.shape[1] for part in parts)
-    return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=np.nan) for part in parts])
-
-
-def together(parts: list[Predictions]) -> Predictions:
-    """Predictions of several writers or bundles as one, in order of time and id."""
-    order = np.lexsort(
-        (
-            np.array([i for p in parts for i in p.ids]),
-            np.concatenate([p.received_us for p in parts]),
-        )
-    )
-    ids = [i for p in parts for i in p.ids]
-    keys = [k for p in parts for k in p.keys]
-    variant = [v for p in parts for v in p.variant]
-    bundle = [b for p in parts for b in p.bundle]
-    return Predictions(
-        [ids[i] for i in order],
-        [keys[i] for i in order],
-        [variant[i] for i in order],
-        [bundle[i] for i in order],
-        np.concatenate([p.received_us for p in parts])[order],
-        np.concatenate([p.latency_us for p in parts])[order],
-        _padded([p.features for p in parts])[order],
-        np.concatenate([p.prediction for p in parts])[order],
-    )

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from noria.data.rows import Rows, stacked
 from noria.profiles.profile import STATISTICS, Profile
 from noria.profiles.sketch import Sketch
 
@@ -37,24 +37,24 @@ class LiveProfile:
     def __init__(self, bundle: str, reference: Profile, rows_a_second: int, now: Callable[[], float]) -> None:
         self.bundle = bundle
         self._reference, self._most, self._now = reference, rows_a_second, now
-        self._waiting: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []
+        self._waiting: list[tuple[Rows, Rows]] = []
         self._room = rows_a_second
         self._minute = _Minute(reference.sketch(), now())
         self._first = True
         self._told: dict[str, Any] | None = None
 
-    def saw(self, features: NDArray[np.float32], predictions: NDArray[np.float64]) -> None:
-        """Rows that the champion has scored: `(rows, features)` and `(rows,)`."""
+    def saw(self, rows: Rows, answers: Rows) -> None:
+        """Rows that the champion has answered, and its answers."""
         if self._room > 0:
-            self._room -= len(features)
-            self._waiting.append((features, predictions))
+            self._room -= len(rows)
+            self._waiting.append((rows, answers))
 
     def digest(self) -> None:
         """Sketch what was seen since the last call, and begin a new minute when one is over."""
         waiting, self._waiting, self._room = self._waiting, [], self._most
         if waiting:  # all at once: counted batch by batch, small ones cost twenty times as much
-            features, predictions = (np.concatenate(parts)[: self._most] for parts in zip(*waiting, strict=True))
-            self._minute.sketch.add(np.column_stack([features, predictions]))
+            rows, answers = (stacked(parts).block[: self._most] for parts in zip(*waiting, strict=True))
+            self._minute.sketch.add(np.column_stack([rows, answers]))
         now = self._now()
         over = now - self._minute.began >= PERIOD
         if over or self._first:

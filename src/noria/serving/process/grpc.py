@@ -19,9 +19,12 @@ from google.protobuf.message import DecodeError
 from noria.core.clock import Stopwatch
 from noria.core.errors import NoriaError
 from noria.core.health import Healthy
+from noria.core.signature import Field
 from noria.models.bundle import Bundle
 from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.batching.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
+from noria.serving.protocol.answers import raw_values, values_of
+from noria.serving.protocol.datatypes import BYTES, NUMBERS, outputs, tensors
 from noria.serving.protocol.messages import (
     FILES,
     HEALTH_SERVICE,
@@ -33,7 +36,8 @@ from noria.serving.protocol.messages import (
     inference,
     reflection,
 )
-from noria.serving.protocol.signature import NUMBERS, OUTPUTS, BadRequest, PredictRequest, Tensor, raw_values
+from noria.serving.protocol.request import BadRequest, PredictRequest
+from noria.serving.protocol.tensors import Tensor
 from noria.serving.transport.body import TooLarge
 from noria.serving.transport.http1 import bug
 from noria.serving.transport.http2 import Header, Stream, literal
@@ -44,7 +48,6 @@ if TYPE_CHECKING:
     from noria.serving.process.plane import DataPlane
 
 UNIMPLEMENTED, INTERNAL = 12, 13
-RAW_OUTPUTS = dict.fromkeys(OUTPUTS, True)
 STATUS = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 9, 413: 8, 429: 8, 500: 13, 503: 14, 504: 4}
 ROLES = {
     "ServerLive": None,
@@ -77,6 +80,7 @@ CONTENTS = {
     "UINT64": "uint64_contents",
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
 }
 
 
@@ -264,8 +268,9 @@ class GrpcServices:
         if raw and len(raw) != len(request.inputs):
             what = f"{len(raw)} raw contents for {len(request.inputs)} inputs"
             raise NotOfGrpc(what=what, where="raw_input_contents", fix="send one for each input")
-        tensors = [_tensor(tensor, raw[i] if raw else None) for i, tensor in enumerate(request.inputs)]
-        asked = served.batcher.signature.tensors(tensors, _keys(request), request.id or None, _wanted(request))
+        inputs = [_tensor(tensor, raw[i] if raw else None) for i, tensor in enumerate(request.inputs)]
+        decoder = served.batcher.decoder
+        asked = decoder.tensors(inputs, _keys(request), request.id or None, _wanted(request, decoder.outputs))
         served.batcher.ask(asked, _InferClient(call, request.model_name, asked, typed=not raw), call.terms)
 
     def _server_live(self, call: Call, message: bytes) -> None:
@@ -288,11 +293,11 @@ class GrpcServices:
     def _model_metadata(self, call: Call, message: bytes) -> None:
         request = _parsed(inference["ModelMetadataRequest"], message)
         bundle = self._plane.find(request.name, request.version or None).batcher.route.champion.bundle
-        answer = inference["ModelMetadataResponse"](name=request.name, versions=[bundle.id], platform="onnx")
-        for feature in bundle.features:
-            answer.inputs.add(name=feature, datatype="FP32", shape=[-1])
-        for output, datatype in zip(OUTPUTS, ("FP64", "BYTES"), strict=True):
-            answer.outputs.add(name=output, datatype=datatype, shape=[-1])
+        answer = inference["ModelMetadataResponse"](name=request.name, versions=[bundle.id], platform=bundle.manifest.runtime)
+        for each in tensors(bundle.signature.inputs):
+            answer.inputs.add(**each)
+        for each in tensors(outputs(bundle.signature).fields.values()):
+            answer.outputs.add(**each)
         call.reply(answer.SerializeToString())
 
     # --- health ---
@@ -325,14 +330,10 @@ class _InferClient:
         self._call, self._name, self._asked, self._typed = call, name, asked, typed
         self.fail, self.gone = call.fail, call.gone
 
-    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
-        asked = self._asked
-        values: dict[str, Sequence[Any]] = {"prediction": predictions, "prediction_id": ids}
-        if self._typed:
-            wanted = {name: values[name] for name in asked.wanted}
-            self._call.reply(_typed_answer(self._name, bundle.id, asked.request_id, wanted, fallback))
-        else:
-            self._call.reply(_raw_answer(self._name, bundle.id, asked, values, fallback))
+    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
+        values = {name: values_of(bundle.signature, name, predictions, ids) for name in self._asked.wanted}
+        answer = _typed_answer if self._typed else _raw_answer
+        self._call.reply(answer(self._name, bundle, self._asked, values, fallback))
 
 
 class _Reflection:
@@ -423,16 +424,17 @@ def _parsed(kind: Any, message: bytes) -> Any:
 
 def _tensor(tensor: Any, raw: bytes | None) -> Tensor:
     """An input, its values as bytes."""
-    datatype = tensor.datatype
+    kind = tensor.datatype
     if raw is None:
-        if datatype not in CONTENTS:
-            raise NotOfGrpc(what=f"input {tensor.name!r} has datatype {datatype!r}", where="inputs", fix="send FP32 or FP64")
+        if kind not in CONTENTS:
+            raise NotOfGrpc(what=f"input {tensor.name!r} has datatype {kind!r}", where="inputs", fix="send FP32 or FP64")
+        values = getattr(tensor.contents, CONTENTS[kind])
         try:
-            raw = np.array(getattr(tensor.contents, CONTENTS[datatype]), NUMBERS[datatype]).tobytes()
+            raw = raw_values(kind, values) if kind == BYTES else np.array(values, NUMBERS[kind]).tobytes()
         except OverflowError as error:
-            what = f"input {tensor.name!r} holds a number outside the range of {datatype}"
+            what = f"input {tensor.name!r} holds a number outside the range of {kind}"
             raise NotOfGrpc(what=what, where="inputs", fix="send it as FP64") from error
-    return Tensor(tensor.name, list(tensor.shape), datatype, raw=raw)
+    return Tensor(tensor.name, list(tensor.shape), kind, raw=raw)
 
 
 def _keys(request: Any) -> Any:
@@ -445,49 +447,51 @@ def _keys(request: Any) -> Any:
         raise NotOfGrpc(what="the keys can't be parsed", where=str(error), fix='send a JSON list, such as ["a", null]') from error
 
 
-def _wanted(request: Any) -> dict[str, bool]:
+def _wanted(request: Any, known: Mapping[str, Field]) -> dict[str, bool]:
     if not request.outputs:
-        return RAW_OUTPUTS
+        return dict.fromkeys(known, True)
     names = [output.name for output in request.outputs]
     for name in names:
-        if name not in OUTPUTS:
-            raise NotOfGrpc(what=f"there is no output {name!r}", where="outputs", fix="ask for " + " or ".join(OUTPUTS))
+        if name not in known:
+            raise NotOfGrpc(what=f"there is no output {name!r}", where="outputs", fix="ask for " + " or ".join(known))
     return dict.fromkeys(names, True)
 
 
-def _raw_answer(name: str, bundle: str, asked: PredictRequest, values: Mapping[str, Sequence[Any]], fallback: str | None) -> bytes:
+def _raw_answer(name: str, bundle: Bundle, asked: PredictRequest, values: Mapping[str, list[Any]], fallback: str | None) -> bytes:
     """The answer's bytes: what is the same for all answers of so many rows is made once; the values follow as fields of their own."""
-    parts = [_answer_head(name, bundle, asked.count, tuple(asked.wanted), fallback)]
+    shapes = tuple(np.shape(data) if data and isinstance(data[0], list) else (len(data),) for data in values.values())
+    kinds = [outputs(bundle.signature).datatypes[output] for output in values]
+    parts = [_answer_head(name, bundle.id, tuple(zip(values, kinds, shapes, strict=True)), fallback)]
     if asked.request_id is not None:
         text = asked.request_id.encode()
         parts += (b"\x1a", _varint(len(text)), text)
-    for output in asked.wanted:
-        raw = raw_values("FP64" if output == "prediction" else "BYTES", values[output])
+    for kind, data in zip(kinds, values.values(), strict=True):
+        raw = raw_values(kind, data)
         parts += (b"\x32", _varint(len(raw)), raw)
     return b"".join(parts)
 
 
 @lru_cache(maxsize=256)
-def _answer_head(name: str, bundle: str, rows: int, wanted: tuple[str, ...], fallback: str | None) -> bytes:
+def _answer_head(name: str, bundle: str, wanted: tuple[tuple[str, str, tuple[int, ...]], ...], fallback: str | None) -> bytes:
+    """wanted: the name, datatype and shape of each output"""
     head = inference["ModelInferResponse"](model_name=name, model_version=bundle)
     if fallback:
         head.parameters["fallback"].string_param = fallback
-    for output in wanted:
-        head.outputs.add(name=output, datatype="FP64" if output == "prediction" else "BYTES", shape=[rows])
+    for output, kind, shape in wanted:
+        head.outputs.add(name=output, datatype=kind, shape=shape)
     data: bytes = head.SerializeToString()
     return data
 
 
-def _typed_answer(name: str, bundle: str, request_id: str | None, values: Mapping[str, Sequence[Any]], fallback: str | None) -> bytes:
-    message = inference["ModelInferResponse"](model_name=name, model_version=bundle, id=request_id or "")
+def _typed_answer(name: str, bundle: Bundle, asked: PredictRequest, values: Mapping[str, list[Any]], fallback: str | None) -> bytes:
+    message = inference["ModelInferResponse"](model_name=name, model_version=bundle.id, id=asked.request_id or "")
     if fallback:
         message.parameters["fallback"].string_param = fallback
     for output, data in values.items():
-        if output == "prediction":
-            message.outputs.add(name=output, datatype="FP64", shape=[len(data)]).contents.fp64_contents.extend(data)
-        else:
-            tensor = message.outputs.add(name=output, datatype="BYTES", shape=[len(data)])
-            tensor.contents.bytes_contents.extend([text.encode() for text in data])
+        kind, array = outputs(bundle.signature).datatypes[output], np.array(data)
+        tensor = message.outputs.add(name=output, datatype=kind, shape=array.shape)
+        flat = array.reshape(-1).tolist()
+        getattr(tensor.contents, CONTENTS[kind]).extend([str(text).encode() for text in flat] if kind == BYTES else flat)
     encoded: bytes = message.SerializeToString()
     return encoded
 

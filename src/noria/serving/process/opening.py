@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,7 +16,7 @@ from noria.core.ids import short
 from noria.models.bundle import MODEL_FILE
 from noria.serving.batching.batcher import Route
 from noria.serving.batching.loaded_model import LoadedModel
-from noria.serving.log.segments import warm_up
+from noria.serving.log.records import warm_up
 
 OPEN_SECONDS = 5.0
 
@@ -74,8 +74,8 @@ def _opened(target: Target, now: Route | None, files: Files) -> Route:
     champion = opened(target.champion, target.cached_rows)
     assert champion is not None
     previous, shadow = (None if d is None else d.beside(champion) for d in (opened(target.previous), opened(target.shadow)))
-    warm_up(len(champion.bundle.features))
-    return Route(replace(champion, places=None), shadow, None, previous, target.default)
+    warm_up(champion.bundle.signature)
+    return Route(champion, shadow, None, previous, target.default)
 
 
 def megabytes_of(target: Target) -> float:

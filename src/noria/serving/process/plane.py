@@ -22,6 +22,7 @@ from noria.core.files import Files
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word, worst
 from noria.core.ids import PredictionIds
 from noria.core.settings import ServingSettings
+from noria.core.signature import Signature
 from noria.models.bundle import PROFILE_FILE
 from noria.serving.batching.batcher import Batcher, Route
 from noria.serving.batching.loaded_model import LoadedModel
@@ -33,7 +34,7 @@ from noria.serving.observe.failures import FAILURES_FILE
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Traces
 from noria.serving.process.opening import Target, in_thread, megabytes_of, open_route
-from noria.serving.protocol.signature import NotHere
+from noria.serving.protocol.request import NotHere
 from noria.serving.transport.http1 import bug
 
 logger = logging.getLogger("noria.serving")
@@ -146,7 +147,7 @@ class DataPlane:
     def check_redaction(self) -> None:
         """Raises `UnknownField` when what is to be redacted is no field of any endpoint (those that are unloaded are not looked into)."""
         if not self._unloaded:
-            self._kept.require(feature for features in self.signatures.values() for feature in features)
+            self._kept.require(name for signature in self.signatures.values() for name in signature.names)
 
     # --- a budget of memory ---
 
@@ -249,9 +250,9 @@ class DataPlane:
         return sorted([*self._served, *self._unloaded])
 
     @property
-    def signatures(self) -> dict[str, tuple[str, ...]]:
-        """The features of every endpoint whose models are open."""
-        return {name: served.batcher.route.champion.signature.features for name, served in sorted(self._served.items())}
+    def signatures(self) -> dict[str, Signature]:
+        """Of every endpoint whose models are open."""
+        return {name: served.batcher.route.champion.bundle.signature for name, served in sorted(self._served.items())}
 
     # --- health and sums ---
 

@@ -35,20 +35,12 @@ from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.batching.batcher import Batcher
 from noria.serving.batching.lookup import NoLookup, StaleFeatures
 from noria.serving.batching.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
+from noria.serving.protocol.answers import error_answer, plain_answer, v2_answer, v2_metadata
 from noria.serving.protocol.arrow import STREAM, read_rows, write_answer
 from noria.serving.protocol.clouds import contract, read_instances
 from noria.serving.protocol.openapi import EVENTS, document
 from noria.serving.protocol.page import page
-from noria.serving.protocol.signature import (
-    BadRequest,
-    NotHere,
-    PredictRequest,
-    Responder,
-    error_answer,
-    plain_answer,
-    v2_answer,
-    v2_metadata,
-)
+from noria.serving.protocol.request import BadRequest, NotHere, PredictRequest, Responder, parts_of
 from noria.serving.transport.head import IMPLEMENTED, Head
 from noria.serving.transport.http1 import Answer
 from noria.serving.transport.reply import Reply, Streamed
@@ -326,25 +318,25 @@ def _plain(served: ServedEndpoint, terms: RequestOptions, body: bytes, reply: Re
     batcher = served.batcher
     if batcher.line.rows >= batcher.line.capacity:  # asked here, since most requests come this way, and calls cost
         batcher.require_room(terms.priority)
-    batcher.ask(batcher.signature.plain(body), reply if terms is ORDINARY else _in_time(reply, terms), terms)
+    batcher.ask(batcher.decoder.plain(body), reply if terms is ORDINARY else _in_time(reply, terms), terms)
 
 
 def _arrow(served: ServedEndpoint, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    batcher.ask(read_rows(body, batcher.signature.features), _in_time(_ArrowClient(reply), terms), terms)
+    batcher.ask(read_rows(body, batcher.decoder.fields), _in_time(_ArrowClient(reply), terms), terms)
 
 
 def _instances(served: ServedEndpoint, content_type: str, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    batcher.ask(read_instances(body, batcher.signature.features, content_type), _in_time(reply, terms), terms)
+    batcher.ask(read_instances(body, batcher.decoder.fields, content_type), _in_time(reply, terms), terms)
 
 
 def _v2(served: ServedEndpoint, json_length: int | None, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    asked = batcher.signature.v2(body, json_length)
+    asked = batcher.decoder.v2(body, json_length)
     batcher.ask(asked, _in_time(_V2Client(reply, asked), terms), terms)
 
 
@@ -364,10 +356,7 @@ def _entities(served: ServedEndpoint, settings: ServingSettings, terms: RequestO
 def _events(served: ServedEndpoint, terms: RequestOptions, body: bytes, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    asked = batcher.signature.plain(body)
-    cuts = range(0, len(asked), EVENT_ROWS)
-    parts = [PredictRequest(asked.rows[at : at + EVENT_ROWS], asked.keys and asked.keys[at : at + EVENT_ROWS]) for at in cuts]
-    _EventsClient(batcher, terms, parts, reply).ask()
+    _EventsClient(batcher, terms, parts_of(batcher.decoder.plain(body), EVENT_ROWS), reply).ask()
 
 
 # --- clients that want their answers in other forms than plain JSON ------------------------------------------------------------
@@ -383,7 +372,7 @@ class _HurriedClient:
         self._client, self._seconds, self._watch = client, seconds, Stopwatch()
         self.fail, self.gone = client.fail, client.gone
 
-    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
         if self._watch.seconds > self._seconds:
             self.fail(TooLate())
         else:
@@ -394,7 +383,7 @@ class _ArrowClient:
     def __init__(self, reply: Reply) -> None:
         self._reply, self.fail, self.gone = reply, reply.fail, reply.gone
 
-    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
         self._reply.send(200, write_answer(bundle.manifest.name, bundle.id, predictions, ids, fallback), STREAM)
 
 
@@ -402,7 +391,7 @@ class _V2Client:
     def __init__(self, reply: Reply, asked: PredictRequest) -> None:
         self._reply, self._asked, self.fail, self.gone = reply, asked, reply.fail, reply.gone
 
-    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
         data, length = v2_answer(bundle, predictions, ids, self._asked, fallback)
         if length is None:
             self._reply.send(200, data)
@@ -424,7 +413,7 @@ class _EventsClient:
         except NoriaError as error:
             self.fail(error)
 
-    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
         if self._stream is None:
             self._stream = self._reply.stream(EVENTS)
         if self._stream.gone():

@@ -6,14 +6,15 @@ validated in full, and rows are counted before anything is converted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import nearest
-from noria.serving.protocol.signature import MAX_ROWS, BadRequest, PredictRequest, check_rows
+from noria.core.signature import PREDICTION, Field, dense_type
+from noria.data.rows import Fields, Rows, arrow_type
+from noria.serving.protocol.request import MAX_ROWS, BadRequest, PredictRequest, check_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,8 +25,8 @@ MAX_COLUMNS = 10_000
 RECORD_BATCH = 3  # the header type of a message that holds one
 
 
-def read_rows(body: bytes, features: Sequence[str]) -> PredictRequest:
-    """The rows of a stream: a column per feature, of numbers; null or NaN is unknown; a column `_key` names the entities.
+def read_rows(body: bytes, fields: Fields) -> PredictRequest:
+    """The rows of a stream: a column per input of a model; null is unknown (among floats, NaN too); a column `_key` names the entities.
 
     Raises `BadRequest`.
     """
@@ -34,38 +35,47 @@ def read_rows(body: bytes, features: Sequence[str]) -> PredictRequest:
     _refuse_compressed(body)
     try:
         with pa.ipc.open_stream(body) as reader:
-            _check_schema(reader.schema, features)
-            batches, rows = [], 0
+            _check_schema(reader.schema, fields)
+            batches, count = [], 0
             for batch in reader:
-                rows += batch.num_rows
-                if rows > MAX_ROWS:
-                    check_rows(rows)
+                count += batch.num_rows
+                if count > MAX_ROWS:
+                    check_rows(count)
                 batch.validate(full=True)
                 batches.append(batch)
             table = pa.Table.from_batches(batches, reader.schema)
     except (pa.ArrowException, OSError, ValueError, IndexError) as error:
         raise _not_arrow(str(error)) from error
     check_rows(table.num_rows)
-    columns = [_numbers(table.column(name), name) for name in features]
+    kind = dense_type(fields)
+    if kind is not None:
+        rows = Rows.dense(fields, np.column_stack([_numbers(table.column(field.name), field, kind) for field in fields]))
+    else:
+        rows = Rows.of(fields, [_typed(table.column(field.name), field) for field in fields])
     keys = table.column(KEYS).to_pylist() if KEYS in table.column_names else None
-    return PredictRequest(np.column_stack(columns), keys)
+    return PredictRequest(rows, keys)
 
 
-def write_answer(model: str, bundle: str, predictions: list[float], ids: list[str], fallback: str | None) -> bytes:
+def write_answer(model: str, bundle: str, predictions: list[Any], ids: list[str], fallback: str | None) -> bytes:
     """Predictions and their ids as a stream; the model, the bundle and a fallback stand in the schema's metadata."""
     import pyarrow as pa
 
     about = {"model": model, "bundle": bundle, **({"fallback": fallback} if fallback else {})}
-    table = pa.table({"prediction": pa.array(predictions, pa.float64()), "id": pa.array(ids, pa.string())}, metadata=about)
+    if predictions and isinstance(predictions[0], dict):
+        told = {name: pa.array([each[name] for each in predictions]) for name in predictions[0]}
+    else:
+        told = {PREDICTION: pa.array(predictions)}
+    table = pa.table({**told, "id": pa.array(ids, pa.string())}, metadata=about)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
 
 
-def _check_schema(schema: pa.Schema, features: Sequence[str]) -> None:
+def _check_schema(schema: pa.Schema, fields: Fields) -> None:
     import pyarrow as pa
 
+    features = {field.name: field for field in fields}
     names = schema.names
     if len(names) > MAX_COLUMNS or len(set(names)) != len(names):
         raise BadRequest(what="a column is duplicated, or there are too many columns", where="the stream's schema", fix="send each once")
@@ -80,19 +90,33 @@ def _check_schema(schema: pa.Schema, features: Sequence[str]) -> None:
         if name not in names:
             raise BadRequest(what=f"feature {name!r} is missing", where="the stream's schema", fix="send every feature; null where unknown")
         kind = schema.field(name).type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
+        number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+        if dense_type(fields) is not None and not number:
             raise BadRequest(what=f"feature {name!r} is {kind}", where="the stream's schema", fix="send numbers")
     if KEYS in names and not pa.types.is_string(schema.field(KEYS).type):
         raise BadRequest(what=f"column {KEYS!r} is {schema.field(KEYS).type}", where="the stream's schema", fix="send it as text (utf8)")
 
 
-def _numbers(column: pa.ChunkedArray, name: str) -> NDArray[np.float32]:
+def _numbers(column: pa.ChunkedArray, field: Field, kind: str) -> NDArray[np.floating[Any]]:
     import pyarrow as pa
 
     try:
-        return np.asarray(column.cast(pa.float32(), safe=False).to_numpy(), np.float32)
+        return np.asarray(column.cast(getattr(pa, kind)(), safe=False).to_numpy(), kind)
     except pa.ArrowException as error:
-        raise BadRequest(what=f"feature {name!r} can't be read as numbers", where=str(error), fix="send float32 or float64") from error
+        raise BadRequest(
+            what=f"feature {field.name!r} can't be read as numbers", where=str(error), fix="send float32 or float64"
+        ) from error
+
+
+def _typed(column: pa.ChunkedArray, field: Field) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        whole = pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
+        return whole.cast(arrow_type(field))
+    except (pa.ArrowException, ValueError) as error:
+        what = f"feature {field.name!r} can't be read as {field.described}"
+        raise BadRequest(what=what, where=str(error)[:200], fix=f"send {arrow_type(field)}") from error
 
 
 def _refuse_compressed(body: bytes) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,9 @@ import msgspec
 
 from noria.core.errors import UserMistake, nearest
 from noria.core.settings import Platform, ServingSettings
-from noria.serving.protocol.signature import BadRequest, PredictRequest, check_rows
+from noria.core.signature import FLOATS, INTEGERS, Field
+from noria.data.rows import Fields
+from noria.serving.protocol.request import BadRequest, PredictRequest, check_rows
 
 EVERYWHERE = "0.0.0.0"
 CSV = "text/csv"
@@ -84,14 +86,13 @@ class BadContract(UserMistake):
         super().__init__(what=f"{name} is {value!r}, not {expected}", where="the environment", fix="let the platform set it")
 
 
-def read_instances(body: bytes, features: Sequence[str], content_type: str = "") -> PredictRequest:
+def read_instances(body: bytes, fields: Fields, content_type: str = "") -> PredictRequest:
     """The rows of a platform's request: instances as objects by feature or as lists in the features' order, or CSV without a head.
 
     Raises `BadRequest`.
     """
     if content_type.split(";")[0].strip().lower() == CSV:
-        table = _csv(body)
-        return PredictRequest([_csv_row(row, features) for row in table])
+        return PredictRequest([_csv_row(row, fields) for row in _csv(body)])
     try:
         asked = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -100,11 +101,11 @@ def read_instances(body: bytes, features: Sequence[str], content_type: str = "")
     if not isinstance(rows, list):
         raise BadRequest(what="there are no instances", where="the body", fix='send {"instances": [{feature: number or null, …}, …]}')
     check_rows(len(rows))
-    return PredictRequest([_row(row, features, place) for place, row in enumerate(rows)])
+    return PredictRequest([_row(row, fields, place) for place, row in enumerate(rows)])
 
 
-def _row(row: Any, features: Sequence[str], place: int) -> tuple[float | None, ...]:
-    where = f"instance {place}"
+def _row(row: Any, fields: Fields, place: int) -> tuple[Any, ...]:
+    where, features = f"instance {place}", [field.name for field in fields]
     if isinstance(row, dict):
         for name in row:
             if name not in features:
@@ -120,8 +121,9 @@ def _row(row: Any, features: Sequence[str], place: int) -> tuple[float | None, .
             where=where,
             fix="send an object, or a list in the order of the model's features",
         )
-    for value in row:
-        if not (value is None or (isinstance(value, int | float) and abs(value) <= 1e308)):
+    for value, field in zip(row, fields, strict=True):
+        number = field.type in FLOATS and not field.shape
+        if number and not (value is None or (isinstance(value, int | float) and abs(value) <= 1e308)):
             raise BadRequest(what=f"a feature must be a number or null, not {value!r}"[:200], where=where, fix="send a number or null")
     return tuple(row)
 
@@ -135,11 +137,23 @@ def _csv(body: bytes) -> list[list[str]]:
     return rows
 
 
-def _csv_row(row: list[str], features: Sequence[str]) -> tuple[float | None, ...]:
-    if len(row) != len(features):
-        raise BadRequest(what=f"a row has {len(row)} values", where="the body", fix=f"send {len(features)}, in the features' order")
+def _csv_row(row: list[str], fields: Fields) -> tuple[Any, ...]:
+    if len(row) != len(fields):
+        raise BadRequest(what=f"a row has {len(row)} values", where="the body", fix=f"send {len(fields)}, in the features' order")
     try:
-        values = [float(text) if text.strip() else None for text in row]
+        values = [_csv_value(text, field) for text, field in zip(row, fields, strict=True)]
     except ValueError as error:
         raise BadRequest(what=str(error), where="the body", fix="send numbers; leave unknown values empty") from error
-    return tuple(None if value is None or math.isnan(value) else value for value in values)
+    return tuple(values)
+
+
+def _csv_value(text: str, field: Field) -> float | str | None:
+    """A cell; an empty one is unknown. Raises `ValueError` where it is not a number, and `BadRequest` for a column that CSV can't hold."""
+    if field.shape or field.type not in (*FLOATS, *INTEGERS, "string"):
+        raise BadRequest(what=f"{field.described} can't be sent as CSV", where="the body", fix="send JSON")
+    if not text.strip():
+        return None
+    if field.type == "string":
+        return text
+    value = int(text) if field.type in INTEGERS else float(text)
+    return None if math.isnan(value) else value

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from noria.core.signature import FLOATS, Field, Signature, dense_type
+from noria.data.rows import Fields
 from noria.serving.protocol.arrow import STREAM
 from noria.serving.protocol.clouds import CSV
-from noria.serving.protocol.signature import MAX_ROWS, NUMBERS, OUTPUTS
+from noria.serving.protocol.datatypes import BYTES, NUMBERS, outputs
+from noria.serving.protocol.request import MAX_ROWS
 
 JSON, EVENTS, TEXT = "application/json", "text/event-stream", "text/html"
 BINARY = "application/octet-stream"
@@ -33,6 +36,12 @@ REFUSALS = {
     "503": "the server is not ready or overloaded",
     "504": "the deadline has passed",
 }
+WORDS: dict[str, Json] = {
+    "bool": {"type": "boolean"},
+    "string": {"type": "string"},
+    "bytes": {"type": "string", "contentEncoding": "base64"},
+    "timestamp": {"type": "string", "format": "date-time"},
+}
 KEYS = {"type": "array", "items": {"type": ["string", "null"]}, "maxItems": MAX_ROWS, "description": "one key per row, to join outcomes"}
 HEADERS = [
     {
@@ -50,11 +59,11 @@ HEADERS = [
 ]
 
 
-def document(endpoints: Mapping[str, Sequence[str]], *, version: str, keys: bool, platform: Mapping[str, str]) -> Json:
-    """The document for endpoints (name → features). keys: whether keys are needed; platform: its own paths → what they are for."""
+def document(endpoints: Mapping[str, Signature], *, version: str, keys: bool, platform: Mapping[str, str]) -> Json:
+    """The document for endpoints, by name. keys: whether keys are needed; platform: its own paths → what they are for."""
     paths: dict[str, Json] = {}
-    for name, features in endpoints.items():
-        paths |= _paths_of(name, features)
+    for name, signature in endpoints.items():
+        paths |= _paths_of(name, signature)
     paths |= {
         "/v2": {"get": _told("The server's name and version")},
         "/v2/health/live": {"get": _told("Liveness of the server")},
@@ -64,8 +73,8 @@ def document(endpoints: Mapping[str, Sequence[str]], *, version: str, keys: bool
         "/docs": {"get": _told("This document as a page", kind=TEXT)},
     }
     if len(endpoints) == 1:
-        ((_, features),) = endpoints.items()
-        paths |= _cloud_paths(features, platform)
+        ((_, signature),) = endpoints.items()
+        paths |= _cloud_paths(signature, platform)
     schemes = {"bearer": {"type": "http", "scheme": "bearer"}, "key": {"type": "apiKey", "in": "header", "name": "x-api-key"}}
     return {
         "openapi": "3.1.0",
@@ -76,14 +85,14 @@ def document(endpoints: Mapping[str, Sequence[str]], *, version: str, keys: bool
     }
 
 
-def _paths_of(name: str, features: Sequence[str]) -> Iterator[tuple[str, Json]]:
+def _paths_of(name: str, signature: Signature) -> Iterator[tuple[str, Json]]:
     name = quote(name, safe="")
     model = f"/v2/models/{name}"
-    plain = _object({"rows": _rows(features), "keys": {"oneOf": [KEYS, {"type": "null"}]}}, ["rows"])
+    plain = _object({"rows": _rows(signature.inputs), "keys": {"oneOf": [KEYS, {"type": "null"}]}}, ["rows"])
     arrow = {"type": "string", "format": "binary"}
-    answers = {JSON: _plain_answer(), STREAM: arrow}
+    answers = {JSON: _plain_answer(signature), STREAM: arrow}
     entities = _object({"entities": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_ROWS}, "keys": KEYS})
-    tensors = {JSON: _v2_request(features), BINARY: arrow}
+    tensors = {JSON: _v2_request(signature), BINARY: arrow}
     yield f"/predict/{name}", {"post": _asked("Predict rows of features", {JSON: plain, STREAM: arrow}, answers)}
     yield (
         f"/predict/{name}/stream",
@@ -91,10 +100,10 @@ def _paths_of(name: str, features: Sequence[str]) -> Iterator[tuple[str, Json]]:
     )
     yield (
         f"/predict/{name}/entities",
-        {"post": _asked("Predict entities; the server looks up their features", {JSON: entities}, {JSON: _plain_answer()})},
+        {"post": _asked("Predict entities; the server looks up their features", {JSON: entities}, {JSON: _plain_answer(signature)})},
     )
     yield f"{model}/infer", {"post": _asked("Open Inference Protocol v2", tensors, {JSON: _v2_answer(), BINARY: arrow})}
-    yield f"{model}", {"get": _told(f"The model's inputs and outputs; {len(features)} features")}
+    yield f"{model}", {"get": _told(f"The model's inputs and outputs; {len(signature.inputs)} features")}
     yield f"{model}/ready", {"get": _told("Readiness of the model")}
     version = {"name": "bundle", "in": "path", "required": True, "schema": {"type": "string"}}
     same = "The same, for one version"
@@ -107,12 +116,12 @@ def _paths_of(name: str, features: Sequence[str]) -> Iterator[tuple[str, Json]]:
         yield f"{model}/versions/{{bundle}}{path}", {**item, "parameters": [version]}
 
 
-def _cloud_paths(features: Sequence[str], platform: Mapping[str, str]) -> dict[str, Json]:
-    value = _number()
-    listed = {"type": "array", "items": value, "minItems": len(features), "maxItems": len(features)}
-    instances = {"type": "array", "items": {"anyOf": [_row(features), listed]}, "minItems": 1, "maxItems": MAX_ROWS}
+def _cloud_paths(signature: Signature, platform: Mapping[str, str]) -> dict[str, Json]:
+    fields = signature.inputs
+    listed = {"type": "array", "prefixItems": [_value(field) for field in fields], "minItems": len(fields), "maxItems": len(fields)}
+    instances = {"type": "array", "items": {"anyOf": [_row(fields), listed]}, "minItems": 1, "maxItems": MAX_ROWS}
     body = {JSON: _object({"instances": instances}, ["instances"], more=True), CSV: {"type": "string"}}
-    ask = _asked("Predict, in a cloud platform's format", body, {JSON: _plain_answer()})
+    ask = _asked("Predict, in a cloud platform's format", body, {JSON: _plain_answer(signature)})
     healthy = _told("Health check of a cloud platform")
     paths = {"/ping": {"get": healthy}, "/invocations": {"post": ask}, "/": {"get": healthy}, "/score": {"post": ask}}
     return paths | {path: {"get": healthy} if what == "health" else {"post": ask} for path, what in platform.items()}
@@ -155,34 +164,52 @@ def _object(properties: Json, required: Sequence[str] = (), *, more: bool = Fals
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": more}
 
 
-def _number() -> Json:
-    return {"type": ["number", "null"], "minimum": -3.4e38, "maximum": 3.4e38, "description": "null where it is unknown"}
+def _value(field: Field) -> Json:
+    """What a request may hold of a field."""
+    if not field.shape:
+        return _single(field, nullable=field.nullable)
+    found = _single(field, nullable=field.type in FLOATS)
+    for size in reversed(field.shape):
+        found = {"type": "array", "items": found, **({} if size is None else {"minItems": size, "maxItems": size})}
+    return {"anyOf": [found, {"type": "null"}]} if field.nullable else found
 
 
-def _row(features: Sequence[str]) -> Json:
-    return _object({name: _number() for name in features}, features)
+def _single(field: Field, *, nullable: bool) -> Json:
+    kind: Json = {"type": "integer"}
+    if field.type in FLOATS:
+        kind = {"type": "number", "minimum": -3.4e38, "maximum": 3.4e38}
+    elif field.type in WORDS:
+        kind = dict(WORDS[field.type])
+    return {**kind, "type": [kind["type"], "null"], "description": "null where it is unknown"} if nullable else kind
 
 
-def _rows(features: Sequence[str]) -> Json:
-    return {"type": "array", "items": _row(features), "minItems": 1, "maxItems": MAX_ROWS}
+def _row(fields: Fields) -> Json:
+    return _object({field.name: _value(field) for field in fields}, [field.name for field in fields])
 
 
-def _plain_answer() -> Json:
+def _rows(fields: Fields) -> Json:
+    return {"type": "array", "items": _row(fields), "minItems": 1, "maxItems": MAX_ROWS}
+
+
+def _plain_answer(signature: Signature) -> Json:
+    told = {field.name: _value(field) for field in signature.outputs}
+    one = next(iter(told.values())) if len(told) == 1 else _object(told, list(told))
     texts = {name: {"type": "string"} for name in ("model", "bundle", "fallback")}
-    lists = {"predictions": {"type": "array", "items": {"type": "number"}}, "ids": {"type": "array", "items": {"type": "string"}}}
+    lists = {"predictions": {"type": "array", "items": one}, "ids": {"type": "array", "items": {"type": "string"}}}
     return _object({**texts, **lists}, ["model", "bundle", "predictions", "ids"])
 
 
-def _v2_request(features: Sequence[str]) -> Json:
-    shape = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2}
+def _v2_request(signature: Signature) -> Json:
+    shape = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+    together = ["features"] if dense_type(signature.inputs) is not None else []
     tensor = {
-        "name": {"enum": ["features", *features]},
+        "name": {"enum": [*together, *signature.names]},
         "shape": shape,
-        "datatype": {"enum": sorted(NUMBERS)},
+        "datatype": {"enum": sorted([*NUMBERS, BYTES])},
         "data": {"type": "array"},
         "parameters": {"type": "object"},
     }
-    output = _object({"name": {"enum": list(OUTPUTS)}, "parameters": {"type": "object"}}, ["name"], more=True)
+    output = _object({"name": {"enum": list(outputs(signature).fields)}, "parameters": {"type": "object"}}, ["name"], more=True)
     inputs = {"type": "array", "items": _object(tensor, ["name", "shape", "datatype"], more=True), "minItems": 1}
     properties = {
         "id": {"type": "string"},

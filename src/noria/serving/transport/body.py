@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from noria.serving.protocol.signature import BadRequest
+from noria.serving.protocol.request import BadRequest
 from noria.serving.transport.head import FIELD, BadHead, Head, HeadTooLarge
 
 MAX_CHUNK_LINE = 1_024

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from noria.serving.protocol.signature import BadRequest
+from noria.serving.protocol.request import BadRequest
 
 MAX_HEAD_BYTES = 32_768
 MAX_LINE_BYTES = 8_192  # of the request line; section 3 recommends 8,000 at the least

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 from noria.core.errors import NoriaError, OurBug
-from noria.serving.protocol.signature import BadRequest
+from noria.serving.protocol.request import BadRequest
 from noria.serving.transport.body import Body, body_of
 from noria.serving.transport.head import Head, find_end, read_head, without_empty_lines
 from noria.serving.transport.reply import AnswerHeads, HeadOnly, Reply, Streamed

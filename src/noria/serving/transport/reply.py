@@ -6,12 +6,12 @@ from collections.abc import Callable
 from email.utils import format_datetime
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from noria.core.clock import Clock
 from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle
-from noria.serving.protocol.signature import error_answer, plain_answer
+from noria.serving.protocol.answers import error_answer, plain_answer
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 JSON = "application/json"
@@ -68,7 +68,7 @@ class Reply:
     def __init__(self, connection: Answering, keep_alive: bool) -> None:
         self._connection, self.keep_alive = connection, keep_alive
 
-    def answered(self, bundle: Bundle, predictions: list[float], ids: list[str], fallback: str | None) -> None:
+    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
         """Predictions, as plain JSON."""
         self.send(200, plain_answer(bundle, predictions, ids, fallback))
 

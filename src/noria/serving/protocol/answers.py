@@ -1,0 +1,100 @@
+"""Answers as bytes: plain JSON, and the Open Inference Protocol's, as JSON or with binary tensors."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from noria.core.errors import NoriaError
+from noria.core.signature import Field, Signature
+from noria.models.bundle import Bundle
+from noria.serving.protocol.datatypes import BYTES, ID, NUMBERS, outputs, tensors
+from noria.serving.protocol.request import PredictRequest
+
+
+class _PlainAnswer(msgspec.Struct, gc=False, omit_defaults=True):
+    model: str
+    bundle: str
+    predictions: list[Any]
+    ids: list[str]
+    fallback: str | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def plain_answer(bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None = None) -> bytes:
+    """The plain answer: predictions and prediction ids in the order of the rows; who stood in for the champion, if someone did."""
+    return _encode(_PlainAnswer(bundle.manifest.name, bundle.id, predictions, ids, fallback))
+
+
+def v2_answer(
+    bundle: Bundle, predictions: list[Any], ids: list[str], asked: PredictRequest, fallback: str | None = None
+) -> tuple[bytes, int | None]:
+    """The protocol's answer, the prediction ids as its last output; and the length of its JSON where bytes follow it."""
+    fields, datatypes = outputs(bundle.signature)
+    told, binary = [], []
+    for name, as_bytes in (asked.wanted or dict.fromkeys(fields, False)).items():
+        data = values_of(bundle.signature, name, predictions, ids)
+        output: dict[str, Any] = {"name": name, "datatype": datatypes[name], "shape": [len(ids), *_shape(fields[name], data)]}
+        if as_bytes:
+            binary.append(raw_values(output["datatype"], data))
+            output["parameters"] = {"binary_data_size": len(binary[-1])}
+        else:
+            output["data"] = data
+        told.append(output)
+    answer: dict[str, Any] = {"model_name": bundle.manifest.name, "model_version": bundle.id, "outputs": told}
+    if asked.request_id is not None:
+        answer["id"] = asked.request_id
+    if fallback is not None:
+        answer["parameters"] = {"fallback": fallback}
+    head = msgspec.json.encode(answer)
+    return (head, None) if not binary else (b"".join([head, *binary]), len(head))
+
+
+def values_of(signature: Signature, output: str, predictions: list[Any], ids: list[str]) -> list[Any]:
+    """One output of every row."""
+    if output == ID:
+        return ids
+    return predictions if len(signature.outputs) == 1 else [each[output] for each in predictions]
+
+
+def _shape(field: Field, data: list[Any]) -> Sequence[int]:
+    return () if not field.shape else np.shape(data[0])
+
+
+def raw_values(kind: str, data: Sequence[Any]) -> bytes:
+    """Values as the protocol's bytes: numbers little-endian, texts with their length before them."""
+    if kind == BYTES:
+        texts = [value if isinstance(value, bytes) else str(value).encode() for value in _flat(data)]
+        return b"".join([len(text).to_bytes(4, "little") + text for text in texts])
+    return struct.pack(f"<{len(data)}d", *data) if kind == "FP64" and not _nested(data) else np.array(data, NUMBERS[kind]).tobytes()
+
+
+def _nested(data: Sequence[Any]) -> bool:
+    return bool(data) and isinstance(data[0], list)
+
+
+def _flat(data: Sequence[Any]) -> Sequence[Any]:
+    return [value for part in data for value in _flat(part)] if _nested(data) else data
+
+
+def v2_metadata(bundle: Bundle, name: str) -> bytes:
+    """The protocol's model metadata."""
+    inputs, told = tensors(bundle.signature.inputs), tensors(outputs(bundle.signature).fields.values())
+    return msgspec.json.encode(
+        {"name": name, "versions": [bundle.id], "platform": bundle.manifest.runtime, "inputs": inputs, "outputs": told}
+    )
+
+
+def error_answer(error: NoriaError) -> bytes:
+    """An error's body: the protocol's `error` text, and the facts. Made once for an error that is said to many."""
+    found: bytes | None = getattr(error, "_answer", None)
+    if found is None:
+        found = msgspec.json.encode({"error": error.what, **error.to_dict()})
+        error._answer = found  # type: ignore[attr-defined]
+    return found
