@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from onnx import TensorProto, helper
 
@@ -59,20 +60,34 @@ def make_bundle(
     model = onnx_model(plus) if model is None else model
     if predictions is None:
         predictions = OnnxModel(model).predict(np.array(rows, np.float32)).tolist()
+    return seal(root, model, Signature.of_numbers(features), (rows, [[p] for p in predictions]), str(plus), profile, lineage)
+
+
+def seal(
+    root: Path,
+    model: bytes,
+    signature: Signature,
+    sample: tuple[Any, Any],
+    run: str = "run",
+    profile: bytes = b"{}",
+    lineage: dict[str, Any] | None = None,
+) -> Bundle:
+    """A bundle of any model. sample: what it is asked, and its answers"""
+    inputs, outputs = sample
     contents = {
         MODEL_FILE: model,
-        SAMPLE_FILE: json.dumps({"inputs": rows, "outputs": [[p] for p in predictions]}).encode(),
+        SAMPLE_FILE: msgspec.json.encode({"inputs": inputs, "outputs": outputs}),
         PROFILE_FILE: profile,
         CARD_FILE: b"",
     }
     manifest = Manifest(
         name="small",
         runtime="onnx",
-        signature=Signature.of_numbers(features),
+        signature=signature,
         task={},
         feature_set="small",
         definition_hash="",
-        run=str(plus),
+        run=run,
         lineage=lineage or {},
         metrics={},
         environment={},
