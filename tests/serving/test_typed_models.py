@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 from noria.core.files import LocalFiles
 from noria.core.signature import Field, Signature
 from noria.serving.log.segments import read_log
+from noria.serving.protocol.client import client_code
 from servers import Standalone, seal
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -163,6 +164,18 @@ def test_the_document_describes_the_types(server: Standalone) -> None:
     row = document["paths"]["/predict/small"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["rows"]["items"]
     assert row["properties"]["city"]["type"] == ["string", "null"]
     assert row["properties"]["image"]["anyOf"][0]["minItems"] == 2
+
+
+def test_a_generated_client_asks_and_answers_in_the_models_types(server: Standalone) -> None:
+    found: dict[str, Any] = {"__name__": "client"}
+    exec(client_code("small", "b" * 64, SIGNATURE, f"http://{server.where['host']}:{server.where['port']}"), found)
+    [prediction] = found["SmallClient"]().predict([ROW])
+    assert prediction.value == ANSWER
+    code = client_code("two words", "b" * 64, SIGNATURE, "http://there")
+    assert "'image': Optional[list[list[float]]]" in code
+    assert "'n': Optional[int]" in code
+    assert '"/predict/two%20words"' in code
+    compile(code, "client.py", "exec")
 
 
 def test_what_was_answered_is_in_the_log_in_its_own_types_the_shadow_beside_it(server: Standalone) -> None:

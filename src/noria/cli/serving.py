@@ -206,7 +206,7 @@ def client(
     found, workspace = open_project(project)
     chosen = found.endpoint(endpoint)
     bundle = champion_of(workspace, chosen)
-    code = client_code(chosen.name, bundle.id, bundle.features, url)
+    code = client_code(chosen.name, bundle.id, bundle.signature, url)
     if out is not None:
         out.write_text(code)
     if json:
