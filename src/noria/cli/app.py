@@ -69,7 +69,7 @@ def demo(
     from noria.evidence.report import headline
 
     out = console()
-    out.print(f"\n[bold]{headline(figures['policies'])}[/]\n")
+    out.print(f"\n[bold]{headline(figures)}[/]\n")
     show_figures(figures)
     serving = figures["serving"]
     out.print(
@@ -114,7 +114,7 @@ def check(
     rows = {name: table.rows for name, table in checked.items()}
     check_views(found.views, rows, workspace.settings.stores.engine)
     for model in found.models:
-        check_keys(model.features, model.label, rows)
+        check_keys(model.features, model.label, rows, model.task)
         check_gates(model.gates, model.name, [*rows[model.features.spine.name].column_names, *model.features.features])
     for features in found.feature_sets:
         check_transforms(features, rows[features.spine.name])

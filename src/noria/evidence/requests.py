@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from noria.core.errors import OutsideWorld
 from noria.evidence.explain import find_prediction
 from noria.loop.live import NothingToServe
@@ -21,7 +23,6 @@ from noria.models.bundle import Bundle, open_bundle, sample_of
 from noria.release.endpoint import Endpoint
 from noria.serving.observe.capture import Captured, read_captured
 
-TOLERANCE = 1e-6
 SECONDS = 10.0
 
 
@@ -59,7 +60,7 @@ def ask_again(project: Project, workspace: Workspace, prediction_id: str, url: s
             "id": now.get("ids", [None])[0],
             "error": now.get("what"),
         },
-        "same": after is not None and abs(after - before) <= TOLERANCE,
+        "same": after is not None and bool(endpoint.model.task.same(np.array(before), np.array(after))),
     }
 
 

@@ -64,12 +64,15 @@ class Endpoint:
                     where="nr.SLO(freshness=…)",
                     fix=f"name some of {', '.join(tables)}",
                 )
+        if isinstance(self.release, Rollout):
+            self.model.task.metric(self.release.metric)
+        least, most = self.model.task.bounds
         for part in self._fallbacks:
-            if not (part == PREVIOUS or (isinstance(part, int | float) and math.isfinite(part))):
+            if not (part == PREVIOUS or (isinstance(part, int | float) and math.isfinite(part) and least <= part <= most)):
                 raise UserMistake(
                     what=f"{part!r} is not a valid fallback",
                     where=f"endpoint {self.name!r}",
-                    fix='use "previous", a number, or both: ("previous", 0.2)',
+                    fix='use "previous", a number that is a possible score, or both: ("previous", 0.2)',
                 )
         declare(self)
 
