@@ -27,9 +27,14 @@ class UnknownMetric(UserMistake):
 
     code = "NR-320"
 
-    def __init__(self, name: str, known: Iterable[str], *, kind: str, where: str) -> None:
-        self.name, self.known = name, list(known)
-        super().__init__(what=f"{name!r} is not {kind}{nearest(name, self.known)}", where=where, fix=f"use one of {', '.join(self.known)}")
+    def __init__(self, metric: Metric | str, known: Iterable[str], *, kind: str, where: str) -> None:
+        self.name, self.known = str(metric), list(known)
+        added = ", or add it to the task, such as nr.Binary(own=[…])" if isinstance(metric, Metric) else ""
+        super().__init__(
+            what=f"{self.name!r} is not {kind}{nearest(self.name, self.known)}",
+            where=where,
+            fix=f"use one of {', '.join(self.known)}{added}",
+        )
 
 
 @dataclass(frozen=True, repr=False)

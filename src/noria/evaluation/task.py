@@ -86,7 +86,7 @@ class Task(Protocol):
         found = next((metric for metric in self.metrics if metric.name == str(wanted)), None)
         if found is None or (isinstance(wanted, Metric) and wanted != found):
             kind = f"a metric of {self.title}"
-            raise UnknownMetric(str(wanted), [m.name for m in self.metrics], kind=kind, where=f"the task {self.name!r}")
+            raise UnknownMetric(wanted, [m.name for m in self.metrics], kind=kind, where=f"the task {self.name!r}")
         return found
 
     def definition(self) -> dict[str, Any]:

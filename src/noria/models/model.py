@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from noria.core.clock import duration
 from noria.core.declarations import declare
 from noria.evaluation.binary import Binary
-from noria.evaluation.gates import Gate
+from noria.evaluation.gates import BeatsChampion, Gate, NoSliceWorse
 from noria.evaluation.task import Task
 from noria.features.feature_set import FeatureSet
 from noria.features.label import Label
@@ -42,7 +42,7 @@ class Model:
 
     def __post_init__(self) -> None:
         for gate in self.gates:
-            if hasattr(gate, "metric"):
+            if isinstance(gate, BeatsChampion | NoSliceWorse):
                 self.task.metric(gate.metric)
         declare(self)
 

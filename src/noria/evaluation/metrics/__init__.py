@@ -33,4 +33,4 @@ def require_metric(metric: Metric | str, *, averaged: bool, where: str) -> None:
         return
     known = [each.name for each in registered() if each.averaged or not averaged]
     if isinstance(metric, Metric) or metric not in known:
-        raise UnknownMetric(str(metric), known, kind="a metric that averages over rows" if averaged else "a metric", where=where)
+        raise UnknownMetric(metric, known, kind="a metric that averages over rows" if averaged else "a metric", where=where)
