@@ -361,11 +361,17 @@ def replay(
     """Run the controller over history, compare it with never retraining and with retraining every four weeks, and write a report."""
     from noria.cli.progress import watching
     from noria.cli.render import console, show_figures, show_json, show_weeks
-    from noria.evidence.replay import replay_and_report
+    from noria.core.clock import Stopwatch
+    from noria.evidence.figures import replay_figures
+    from noria.evidence.replay import write_report
+    from noria.loop.comparison import run_replay
 
     found, workspace = open_project(project)
+    watch = Stopwatch()
     with watching(quiet=json) as tell:
-        figures = replay_and_report(found, workspace, found.endpoint(endpoint), tell)
+        replayed = run_replay(found, workspace, found.endpoint(endpoint), tell)
+        figures = write_report(found, workspace, replayed, replay_figures(replayed.worlds, replayed.span), watch)
+        replayed.close()
     if json:
         show_json(figures)
         return

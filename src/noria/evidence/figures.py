@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from noria.core.clock import from_epoch, in_words, since_epoch
 from noria.evaluation.metric import Metric
 from noria.evaluation.task import Task
+from noria.loop.comparison import WEEK
 from noria.loop.releases import released_champions
 from noria.loop.replay import Span
 from noria.loop.windows import windows_of
@@ -23,8 +24,6 @@ from noria.models.registry import CHAMPION
 from noria.release.rollout import Rollout
 from noria.serving.log.segments import Predictions, read_log
 from noria.stores import catalog as db
-
-WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True)
