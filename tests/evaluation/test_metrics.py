@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
 import noria as nr
 from noria.core.ids import digest
-from noria.evaluation.binary import BadMetric, Binary
-from noria.evaluation.metric import UnknownMetric
+from noria.evaluation import metrics
+from noria.evaluation.binary import Binary
+from noria.evaluation.gates import Evaluation
+from noria.evaluation.metric import BadMetric, UnknownMetric
 from noria.evaluation.metrics import registered, require_metric
 from noria.evaluation.metrics.auc import AUC, auc
 from noria.evaluation.metrics.brier import BRIER, squared_errors
@@ -65,6 +69,24 @@ def test_the_metrics_of_a_binary_model_stand_in_their_order_and_the_first_is_the
     assert registered("none such") == ()
     assert Binary().metric() is LOG_LOSS
     assert Binary().metric("brier") is Binary().metric(BRIER) is BRIER
+
+
+def test_a_metric_is_added_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "absolute.py").write_text(
+        "from noria.evaluation.metric import Metric\nfrom noria.evaluation.metrics import register\n\n"
+        'register(Metric("absolute", lambda outcomes, scores: abs(outcomes - scores)), tasks=["binary"], rank=35)\n'
+    )
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+    monkeypatch.setattr(metrics, "_registered", dict(metrics._registered))
+    registered.cache_clear()
+    try:
+        assert [metric.name for metric in Binary().losses] == ["log_loss", "brier", "error_rate", "absolute"]
+        rows = Evaluation(Binary(), np.ones(2), np.array([0.5, 1.0]), np.array([0.5, 0.5]), np.zeros(2, int))
+        assert nr.beats_champion("absolute", by=0.25).judge(rows).why == "absolute 0.2500, champion 0.5000 on 2 rows"
+        assert nr.Rollout(metric="absolute").metric == nr.Tolerance("absolute", by=0.1).metric == "absolute"
+    finally:
+        registered.cache_clear()
+        sys.modules.pop("noria.evaluation.metrics.absolute")
 
 
 def test_a_metric_that_is_not_known_or_no_mean_is_refused_by_name() -> None:
@@ -122,7 +144,11 @@ def test_a_metric_of_ones_own_is_a_metric_wherever_one_is_named() -> None:
         Binary().metric(own)
     with pytest.raises(BadMetric, match="has the name of another"):
         nr.Binary(own=[nr.Metric("brier", cost)])
-    with pytest.raises(BadMetric, match="rows have none"):
+    with pytest.raises(BadMetric, match="has the name of another"):
+        nr.Binary(own=[own, nr.Metric("cost", errors)])
+    with pytest.raises(BadMetric, match="'largest' is computed by a ufunc"):
+        nr.Metric("largest", np.maximum)
+    with pytest.raises(BadMetric, match="binary models have none"):
         nr.Binary(own=[nr.Metric("per_query", cost, over="groups")])
 
 

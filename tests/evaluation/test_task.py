@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import noria as nr
-from noria.core.health import Healthy, Unhealthy
+from noria.core.health import Healthy, Unhealthy, Unknown
 from noria.evaluation.gates import Evaluation
 from noria.evaluation.metric import Floats, Metric, UnknownMetric
 from noria.evaluation.task import UnknownTask
@@ -158,6 +158,16 @@ def test_a_monitor_alarms_on_a_regression_and_says_in_its_words_what_it_looks_li
     )
     assert read(ERROR, baseline, days(rng, 3, noise=60.0)).ranking_lost is not None
     assert read(CONCORDANCE, baseline, noisy).interval is not None
+
+
+def test_a_metric_that_the_baseline_lacks_is_unknown_and_no_alarm() -> None:
+    rng = np.random.default_rng(4)
+    without = [Performance(p.rows, 0, p.outcome, p.prediction, {}) for p in days(rng, 14)]
+    reading = read(ERROR, without, days(rng, 30))
+    assert not reading.evidence.any()
+    assert isinstance(reading.health, Unknown)
+    assert "not measured when the champion was accepted" in reading.health.why
+    assert isinstance(read(BIAS, without, days(rng, 30)).health, Healthy)
 
 
 def test_a_metric_of_another_task_is_refused_where_model_and_metric_meet() -> None:

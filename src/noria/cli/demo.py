@@ -112,7 +112,7 @@ def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(timeout=30)
-    same = world.endpoint.model.task.same(np.tile(rows.prediction, 2), np.array([got for _, got in answers]))
+    same = world.endpoint.task.same(np.tile(rows.prediction, 2), np.array([got for _, got in answers]))
     logged = count_logged(world, where["writers"], {i for i, _ in answers})
     return {
         "requests": len(answers),

@@ -238,7 +238,7 @@ def replay_request(
     else:
         endpoint, logged = find_prediction(found, workspace, what)
         features = open_bundle(workspace.bundles / logged.bundle[0], workspace.files).features
-        again = ask_again(endpoint.name, endpoint.model.task, features, logged, where, key)
+        again = ask_again(endpoint.name, endpoint.task, features, logged, where, key)
     if json:
         show_json(again)
     elif captured:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
 from noria.evaluation.estimation import CalibratedChances, Estimator
-from noria.evaluation.metric import Floats, Metric
+from noria.evaluation.metric import BadMetric, Floats, Metric
 from noria.evaluation.metrics import registered
 from noria.evaluation.metrics.auc import AUC
 from noria.evaluation.metrics.calibration import CALIBRATION
@@ -54,21 +54,6 @@ class OneClass(UserMistake):
         )
 
 
-class BadMetric(UserMistake):
-    """A metric of one's own can't stand beside those of a task."""
-
-    code = "NR-322"
-
-    def __init__(self, metric: Metric) -> None:
-        self.metric = metric.name
-        grouped = metric.over == "groups"
-        super().__init__(
-            what=f"the metric {metric.name!r} " + ("is a mean over groups, and rows have none" if grouped else "has the name of another"),
-            where="nr.Binary(own=…)",
-            fix='let it be over="rows" or "set"' if grouped else "choose another name",
-        )
-
-
 @dataclass(frozen=True)
 class Binary(Task):
     """Yes or no: a label is 1 or 0, a score is the probability of 1, between 0 and 1.
@@ -87,9 +72,15 @@ class Binary(Task):
     )
 
     def __post_init__(self) -> None:
+        taken = [metric.name for metric in registered(self.name)]
         for metric in self.own:
-            if metric.over == "groups" or metric.name in [known.name for known in registered(self.name)]:
-                raise BadMetric(metric)
+            if metric.over == "groups":
+                raise BadMetric(
+                    metric.name, "is a mean over groups, and binary models have none", fix='let it be over="rows" or "set"')
+                )
+            if metric.name in taken:
+                raise BadMetric(metric.name, "has the name of another", fix="choose another name")
+            taken.append(metric.name)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +38,16 @@ class UnknownMetric(UserMistake):
         )
 
 
+class BadMetric(UserMistake):
+    """A metric of one's own can't be used."""
+
+    code = "NR-322"
+
+    def __init__(self, name: str, why: str, *, fix: str) -> None:
+        self.name = name
+        super().__init__(what=f"the metric {name!r} {why}", where="nr.Metric", fix=fix)
+
+
 @dataclass(frozen=True, repr=False)
 class Metric:
     """A figure of how well scores agree with outcomes.
@@ -64,6 +75,8 @@ class Metric:
     unit: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.of, FunctionType):
+            raise BadMetric(self.name, f"is computed by a {type(self.of).__name__}", fix="give a function: a run is known by its code")
         object.__setattr__(self, "title", self.title or self.name)
 
     def __str__(self) -> str:

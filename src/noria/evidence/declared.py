@@ -84,6 +84,7 @@ def _model(project: Project, model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "feature_set": model.features.name,
+        "task": model.task.definition(),
         "label": {"table": label.table.name, "column": label.column, "positive": label.positive, "matures": label.matures},
         "trainer": getattr(model.trainer, "name", "trainer"),
         "gates": [gate.name for gate in model.gates],
@@ -98,7 +99,7 @@ def _endpoint(project: Project, endpoint: Endpoint) -> dict[str, Any]:
         "model": endpoint.model.name,
         "features": len(endpoint.model.features.features),
         "gates": len(endpoint.model.gates),
-        "rollout": _rollout(endpoint.release, endpoint.model.task),
+        "rollout": _rollout(endpoint.release, endpoint.task),
         "monitored": project.monitor(endpoint) is not None,
         "retrained": project.retrain(endpoint) is not None,
     }

@@ -63,7 +63,7 @@ def find_prediction(project: Project, workspace: Workspace, prediction_id: str) 
 
 def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found: Predictions) -> dict[str, Any]:
     world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
-    bundle, task = world.bundle(found.bundle[0]), endpoint.model.task
+    bundle, task = world.bundle(found.bundle[0]), endpoint.task
     lineage = bundle.manifest.lineage
     outcome = world.outcomes.known_at(found.keys, from_epoch(2**53))
     values = {

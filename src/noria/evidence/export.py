@@ -133,7 +133,7 @@ def _columns(world: World, release: Release) -> dict[str, Any]:
         "categories": few,
         "prediction": "prediction",
         "outcome": "outcome",
-        "task": world.endpoint.model.task.title,
+        "task": world.endpoint.task.title,
     }
 
 

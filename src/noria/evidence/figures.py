@@ -50,7 +50,7 @@ def history(world: World, span: Span) -> PolicyHistory:
     labels = world.outcomes.known_at(answered.keys, span.end + timedelta(days=3650))
     week = (answered.received_us - since_epoch(span.start)) // (WEEK // timedelta(microseconds=1))
     known = ~np.isnan(labels)
-    return PolicyHistory(world.policy.name, world.endpoint.model.task, answered.where(known), labels[known], week[known])
+    return PolicyHistory(world.policy.name, world.endpoint.task, answered.where(known), labels[known], week[known])
 
 
 def replay_figures(worlds: Sequence[World], span: Span) -> dict[str, Any]:

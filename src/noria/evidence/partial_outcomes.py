@@ -21,7 +21,7 @@ SECOND = 1_000_000  # microseconds
 def partial_outcomes(world: World, bundle: str, windows: list[Window], now: datetime) -> list[dict[str, Any]]:
     """Of each window that waits for its outcomes, and each watched mean loss: the estimate, and between what it must lie; nothing where the
     outcomes that there are can't be counted."""
-    task = world.endpoint.model.task
+    task = world.endpoint.task
     metrics = world.monitor.losses(task) if world.monitor and task.possible else []
     waiting = [w for w in windows if w.performance is None and w.rows]
     matured = [w for w in windows if w.performance is not None and w.performance.rows][-LEARNT_FROM:]
@@ -51,4 +51,4 @@ def _learnt(world: World, bundle: str, matured: list[Window], now: datetime) -> 
             there = ~np.isnan(labels)
             parts.append(((known - rows.received_us)[there] / SECOND, labels[there], rows.prediction[there]))
     delays, labels, scores = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else (np.empty(0),) * 3
-    return learn_maturity(delays, labels, scores, world.endpoint.model.task.possible)
+    return learn_maturity(delays, labels, scores, world.endpoint.task.possible)

@@ -125,7 +125,7 @@ def _performance(world: World, bundle: str, start: datetime) -> list[dict[str, A
         return []
     found = windows_of(world, bundle, start, start + world.grid.tick, statistics=False)
     own, baseline, threshold = found[0].performance, baseline_windows(world, bundle), world.threshold(monitor.performance_budget)
-    task = world.endpoint.model.task
+    task = world.endpoint.task
     read = [read_performance(task, tolerance, baseline, found, threshold) for tolerance in monitor.performance]
     return [
         {

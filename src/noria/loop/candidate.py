@@ -120,7 +120,7 @@ def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion:
         rows = rows.filter(_mask(answers.known))
     features = feature_matrix(rows, training_set.features)
     return Evaluation(
-        task=world.endpoint.model.task,
+        task=world.endpoint.task,
         labels=training_set.labels[judged],
         candidate=fitted.probe[judged[fitted.holdout]],
         champion=None if answers is None or answers.lost else answers.scores[answers.known],

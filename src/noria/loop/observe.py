@@ -63,7 +63,7 @@ def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | No
     refused = refused_shadow(world, release)
     if refused is not None:
         return ShadowVerdict("refuse", f"{refused.what}; {refused.where}; {refused.fix}", None)
-    metric = world.endpoint.model.task.metric(plan.metric).name
+    metric = world.endpoint.task.metric(plan.metric).name
     gains = shadow_gains(world, release.challenger, release.challenger_since, metric)
     before = np.array(world.candidate_detail(release.challenger).get("gains", {}).get(metric, []), dtype=np.float64)
     lasted = now - release.challenger_since

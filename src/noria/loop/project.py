@@ -202,7 +202,7 @@ def _check_metrics(monitor: Monitor, endpoint: Endpoint | None) -> None:
     """Raise `UnknownMetric` for a tolerance of a metric that the model's task does not have."""
     if endpoint is not None:
         for tolerance in monitor.performance:
-            endpoint.model.task.metric(tolerance.metric)
+            endpoint.task.metric(tolerance.metric)
 
 
 def _check_stretches(monitor: Monitor, tick: timedelta) -> None:

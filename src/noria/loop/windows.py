@@ -116,7 +116,7 @@ def _answered(world: World, logged: Predictions, offline: set[str]) -> Iterator[
         known = role == CHAMPION and world.monitor is not None and bundle in released
         told: dict[str, str | None] = {**_told(world, bundle, rows)} if known else {"statistics": None}
         if role == CHALLENGER and bundle not in offline:
-            told["paired"] = canonical_json(pairing(world.endpoint.model.task, watched.by(CHAMPION), rows, None))
+            told["paired"] = canonical_json(pairing(world.endpoint.task, watched.by(CHAMPION), rows, None))
         yield {"bundle": bundle, "role": role, "rows": len(rows), **told}
 
 
@@ -157,7 +157,7 @@ def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
 
 def _expected(world: World, monitor: Monitor, bundle: str, rows: Predictions) -> dict[str, dict[str, float]]:
     """What each watched mean over rows is expected to be, before outcomes come; nothing where the task can't say."""
-    task, fitted = world.endpoint.model.task, world.candidate_detail(bundle).get("calibration", ())
+    task, fitted = world.endpoint.task, world.candidate_detail(bundle).get("calibration", ())
     if task.estimator is None:
         return {}
     return {metric.name: vars(task.estimator.expected(metric, rows.prediction, fitted)) for metric in monitor.losses(task)}
@@ -173,7 +173,7 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
     if logged is None:
         return []
     watched = _watched(logged)
-    task = world.endpoint.model.task
+    task = world.endpoint.task
     nothing = canonical_json(measure(task, np.empty(0), np.empty(0)).to_dict())
     found = [
         (since_epoch(start), b, {"performance": nothing}) for b in sorted(recorded_challengers(world, start).difference(watched.bundle))

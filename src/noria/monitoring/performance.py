@@ -135,6 +135,8 @@ class PerformanceReading:
     def health(self) -> Health:
         if len(self.values) == 0:
             return Unknown(f"no window with outcomes yet to compute {self.metric} on")
+        if not _has_baseline(self.metric, self.past):
+            return Unknown(f"{self.metric} was not measured when the champion was accepted: there is no baseline to compare with")
         if not self.scored:
             return Unknown(f"fewer than {MIN_PAST} windows, in the baseline or since, to learn how {self.metric} varies")
         if self.alarming:
@@ -176,6 +178,8 @@ def read_performance(
     scores = np.column_stack(
         [_scores(sign * (values - centre), sign * (past - centre), tolerance.by, bounded=metric.bounded) for sign in metric.worse]
     )
+    if not _has_baseline(metric, past):
+        scores = np.full_like(scores, np.nan)
     evidence = shiryaev_roberts(scores, ONE_SIDED).mean(axis=1) if len(values) else np.empty(0)
     told = [w.performance for w in since if w.performance is not None and w.performance.rows]
     return PerformanceReading(
@@ -192,6 +196,11 @@ def read_performance(
         _values(task.discrimination, [p for p in baseline if p.rows]),
         bool(len(scores)) and not np.isnan(scores[-1]).all(),
     )
+
+
+def _has_baseline(metric: Metric, past: Floats) -> bool:
+    """Whether there is something to hold a metric against: zero, or what it was of the champion when that was accepted."""
+    return metric.best == "zero" or len(past) > 0
 
 
 def read_slices(

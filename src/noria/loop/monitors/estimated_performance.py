@@ -30,11 +30,11 @@ class EstimatedPerformance:
     @classmethod
     def read(cls, at: At) -> Self:
         windows = [w for w in at.windows if w.expected is not None and w.rows]
-        baseline = [p for p in at.baseline if p.rows]
-        found, task = [], at.world.endpoint.model.task
-        for tolerance in at.monitor.performance if task.estimator is not None and baseline else ():
+        found, task = [], at.world.endpoint.task
+        for tolerance in at.monitor.performance if task.estimator is not None else ():
             metric = task.metric(tolerance.metric)
-            if metric.over == "rows":
+            past = [p.value(metric) for p in at.baseline if p.rows and not np.isnan(p.value(metric))]
+            if metric.over == "rows" and past:
                 told = [
                     (
                         w.start,
@@ -44,7 +44,7 @@ class EstimatedPerformance:
                     for w in windows
                     if w.expected is not None and metric.name in w.expected
                 ]
-                found.append(read_expected(metric, tolerance, float(np.mean([p.value(metric) for p in baseline])), told))
+                found.append(read_expected(metric, tolerance, float(np.mean(past)), told))
         return cls(tuple(found), at.now)
 
     def healths(self) -> Iterator[tuple[str, Health]]:

@@ -28,7 +28,7 @@ class Performance:
     def read(cls, at: At) -> Self:
         since = [w for w in at.windows if w.performance]
         threshold = at.world.threshold(at.monitor.performance_budget)
-        task = at.world.endpoint.model.task
+        task = at.world.endpoint.task
         return cls(tuple(read_performance(task, tolerance, at.baseline, since, threshold) for tolerance in at.monitor.performance), at)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
@@ -67,7 +67,7 @@ class PerformanceBySlice:
     def read(cls, at: At) -> Self | None:
         if not at.monitor.slices:
             return None
-        task = at.world.endpoint.model.task
+        task = at.world.endpoint.task
         found = [
             reading
             for tolerance in at.monitor.performance
