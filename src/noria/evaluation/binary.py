@@ -75,9 +75,7 @@ class Binary(Task):
         taken = [metric.name for metric in registered(self.name)]
         for metric in self.own:
             if metric.over == "groups":
-                raise BadMetric(
-                    metric.name, "is a mean over groups, and binary models have none", fix='let it be over="rows" or "set"')
-                )
+                raise BadMetric(metric.name, "is a mean over groups, and binary models have none", fix='let it be over="rows" or "set"')
             if metric.name in taken:
                 raise BadMetric(metric.name, "has the name of another", fix="choose another name")
             taken.append(metric.name)
