@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import typer
 
@@ -122,3 +123,21 @@ def test_the_module_that_the_page_on_models_shows_is_a_project(tmp_path: Path) -
     assert {kind: len(nouns) for kind, nouns in found.items()} == dict.fromkeys(found, 1)
     assert found["endpoints"][0]["monitored"]
     assert found["endpoints"][0]["retrained"]
+
+
+def test_the_metric_and_the_task_that_the_page_on_metrics_shows_are_ones(tmp_path: Path) -> None:
+    from noria.evaluation.gates import Evaluation
+    from noria.evaluation.metrics import registered
+
+    page, shown_here = (ROOT / "docs" / "metrics.md").read_text(), {}
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        path = tmp_path / f"block{len(shown_here)}.py"  # a file: a metric is known by its code
+        path.write_text(block)
+        exec(compile(block, str(path), "exec"), shown_here)
+    outcomes, good, bad = np.ones(10), np.full(10, 0.9), np.full(10, 0.1)
+    verdict = shown_here["gate"].judge(Evaluation(shown_here["task"], outcomes, good, bad, np.zeros(10, int)))
+    assert (verdict.outcome, verdict.why) == ("passed", "cost 0.0000 €, champion 10.0000 € on 10 rows")
+    assert repr(shown_here["gate"]).startswith("BeatsChampion(metric=Metric('cost', ")
+    assert shown_here["Delay"]().bias.title == "bias"
+    rows = re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \| ", page.split("## A metric of your own")[0], re.MULTILINE)
+    assert rows == [(metric.name, metric.title) for metric in registered("binary")]

@@ -20,6 +20,7 @@ from noria.core.clock import from_epoch
 from noria.core.files import LocalFiles
 from noria.data.ingest import facts, push
 from noria.data.table import Snapshot, SnapshotRows
+from noria.evaluation.binary import Binary
 from noria.features.check import check_keys
 from noria.features.label import Label, Outcomes
 from noria.features.materialize import Materializer
@@ -176,7 +177,7 @@ def _label_of(of_spine: Any, of_label: Any) -> list[float]:
     """The labels of spine's facts, by keys of the columns' types; `check_keys` has no objection."""
     orders, returns = _facts_of("orders", {"id": of_spine}), _facts_of("returns", {"id": of_label}, returned=[1] * len(of_label))
     label = Label(returns.table, "returned")
-    check_keys(nr.FeatureSet("f", spine=orders.table), label, {"orders": orders.rows, "returns": returns.rows})
+    check_keys(nr.FeatureSet("f", spine=orders.table), label, {"orders": orders.rows, "returns": returns.rows}, Binary())
     spine = PointInTime([orders]).spine(orders.table, timedelta(0), START, START + timedelta(days=1))
     found = Outcomes(returns, label, orders).known_at(spine.column("_key").to_pylist(), START + timedelta(days=1)).tolist()
     return [0.0 if math.isnan(v) else v for v in found]
@@ -203,7 +204,7 @@ def _refused(of_spine: Any, of_table: Any) -> None:
     orders, events = _facts_of("orders", {"id": [1]}, customer=of_spine), _facts_of("events", {"id": [1]}, customer=of_table)
     view = nr.FeatureView("v", events.table, entity="customer", aggregate={"n": nr.count(window="1h")})
     features = nr.FeatureSet("f", spine=orders.table, views=[view])
-    check_keys(features, Label(orders.table, "id"), {"orders": orders.rows, "events": events.rows})
+    check_keys(features, Label(orders.table, "id"), {"orders": orders.rows, "events": events.rows}, Binary())
 
 
 def inputs() -> Iterator[Input]:

@@ -118,7 +118,7 @@ def backfill(project: Project, workspace: Workspace) -> Proof:
     def training_set() -> tuple[str, set[str]]:
         facts = Facts.read(workspace, project.endpoint())
         offline, outcomes = facts.offline, facts.outcomes
-        made = build_training_set(offline, model.label, outcomes, start=offline.first(), as_of=as_of)
+        made = build_training_set(offline, model.label, outcomes, model.task, start=offline.first(), as_of=as_of)
         return made.id, {p.name for p in workspace.features.glob("*.arrow")}
 
     before, weeks = training_set()

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.stats import beta
 
 from benchmarks.figure import Figure, Proof
-from noria.evaluation.metrics import log_losses, squared_errors
+from noria.evaluation.metrics.brier import squared_errors
+from noria.evaluation.metrics.log_loss import log_losses
 from noria.monitoring.performance import PLANNED
 from noria.statistics.confidence import asymptotic_sequence, bounded_sequence, mean_sequence
 

@@ -12,9 +12,10 @@ from scipy.special import expit
 
 from benchmarks.figure import Figure, Proof, most_a_year
 from noria.core.clock import EPOCH
+from noria.evaluation.binary import Binary
 from noria.monitoring.calendar import DAY, Calendar
 from noria.monitoring.drift import DriftDetector
-from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
+from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.windows import Performance, Window, measure
 from noria.profiles.profile import profile
@@ -22,6 +23,7 @@ from noria.statistics.e_detector import threshold_for
 
 STREAMS = int(os.environ.get("STREAMS", "100"))
 YEARS = int(os.environ.get("STREAM_YEARS", "200"))
+BINARY = Binary()
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ROWS, BASELINE, BEFORE, AFTER, YEAR = 500, 28, 10, 20, 365
 WEIGHTS = np.array([1.2, -0.8, 0.5, 0.3, 0.0])
@@ -32,8 +34,8 @@ BUDGET = 1.0  # false alarms a year, of each metric
 def outcomes(pool: ProcessPoolExecutor) -> Proof:
     for name, metric, words in (
         ("concept drift", "log_loss", "a changed relation"),
-        ("a weaker relation", AUC, "a changed relation"),
-        ("label shift", CALIBRATION, "label shift"),
+        ("a weaker relation", "auc", "a changed relation"),
+        ("label shift", "calibration", "label shift"),
     ):
         runs = list(pool.map(_changed, [name] * STREAMS, [metric] * STREAMS, range(STREAMS), chunksize=4))
         delays = [delay for delay, _, _ in runs if delay is not None]
@@ -44,7 +46,7 @@ def outcomes(pool: ProcessPoolExecutor) -> Proof:
         yield Figure(f"found: {name}", found, f"within {WITHIN} windows of matured outcomes", ">=", 0.95)
         yield Figure(f"told apart: {name}", told, f"of streams called {words!r}", ">=", 0.95)
         yield Figure(f"blamed on inputs: {name}", blamed, "of streams", "<=", 0.02)
-    for metric in ("log_loss", "error_rate", AUC, CALIBRATION):
+    for metric in ("log_loss", "error_rate", "auc", "calibration"):
         alarms = sum(pool.map(_quiet, [metric] * YEARS, range(YEARS), chunksize=4))
         bound = most_a_year(alarms, YEARS)
         yield f"# {metric}, nothing wrong: {alarms} alarms in {YEARS} years"
@@ -58,7 +60,7 @@ def _days(rng: np.random.Generator, count: int, *, turned: float = 1.0, offset: 
         x = rng.normal(size=(ROWS, len(WEIGHTS)))
         p = expit(x @ WEIGHTS - 1.0)
         true = expit(turned * (x @ WEIGHTS) - 1.0 + offset + 0.1 * rng.normal())
-        found.append((np.column_stack([x, p]), measure((rng.random(ROWS) < true).astype(float), p)))
+        found.append((np.column_stack([x, p]), measure(BINARY, (rng.random(ROWS) < true).astype(float), p)))
     return found
 
 
@@ -69,7 +71,7 @@ def _changed(name: str, metric: str, seed: int) -> tuple[int | None, str, bool]:
     after = _days(rng, AFTER, **changed[name])
     windows = _windows([p for _, p in [*before, *after]])
     threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=YEAR)
-    reading = read_performance(Tolerance(metric, by=0.03), [p for _, p in baseline], windows, threshold)
+    reading = read_performance(BINARY, Tolerance(metric, by=0.03), [p for _, p in baseline], windows, threshold)
     at = reading.alarmed_at
     known = profile(tuple(f"c{i}" for i in range(6)), np.concatenate([x for x, _ in baseline]), np.repeat(np.arange(BASELINE), ROWS))
     detector = DriftDetector(known, threshold, Calendar(DAY, START - EPOCH - BASELINE * DAY))
@@ -82,7 +84,7 @@ def _quiet(metric: str, seed: int) -> int:
     rng = np.random.default_rng([29, seed])
     windows = _windows([p for _, p in _days(rng, YEAR)])
     threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=YEAR)
-    reading = read_performance(Tolerance(metric, by=0.03), [p for _, p in _days(rng, BASELINE)], windows, threshold)
+    reading = read_performance(BINARY, Tolerance(metric, by=0.03), [p for _, p in _days(rng, BASELINE)], windows, threshold)
     return int(reading.alarmed_at is not None)
 
 

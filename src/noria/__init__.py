@@ -6,6 +6,7 @@
     nr.FeatureView, nr.mean, nr.count, …       values as of a time
     nr.FeatureSet, nr.request_transform        what a model reads
     nr.Label, nr.Model, nr.trainer             what it learns
+    nr.Binary, nr.Task, nr.Metric              what labels and answers mean, and how they are judged
     nr.beats_champion, nr.no_slice_worse       what a candidate must show
     nr.Endpoint, nr.Rollout, nr.SLO            how it is released
     nr.Monitor, nr.Tolerance                   what is watched
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from noria.core.errors import NoriaError
     from noria.data import Contract, Table, files, sql, stream
-    from noria.evaluation import beats_champion, no_slice_worse
+    from noria.evaluation import Binary, Metric, Task, beats_champion, no_slice_worse
     from noria.features import (
         FeatureSet,
         FeatureView,
@@ -50,7 +51,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "noria.core.errors": ["NoriaError"],
     "noria.data": ["INGESTED", "Contract", "Table", "files", "sql", "stream"],
-    "noria.evaluation": ["beats_champion", "no_slice_worse"],
+    "noria.evaluation": ["Binary", "Metric", "Task", "beats_champion", "no_slice_worse"],
     "noria.features": [
         "FeatureSet",
         "FeatureView",
@@ -79,6 +80,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "INGESTED",
     "SLO",
+    "Binary",
     "BusinessMetric",
     "Contract",
     "Endpoint",
@@ -86,12 +88,14 @@ __all__ = [
     "FeatureView",
     "Immediate",
     "Label",
+    "Metric",
     "Model",
     "Monitor",
     "NoriaError",
     "Retrain",
     "Rollout",
     "Table",
+    "Task",
     "Tolerance",
     "beats_champion",
     "count",

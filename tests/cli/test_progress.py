@@ -10,7 +10,7 @@ import pytest
 from noria.cli import progress
 from noria.cli.progress import watching
 from noria.core.progress import Progress
-from noria.evidence.replay import MANY_TICKS, _announced
+from noria.loop.comparison import MANY_TICKS, _announced
 from noria.loop.replay import Span
 
 START = datetime(2014, 1, 1, tzinfo=UTC)

@@ -8,8 +8,13 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 import noria as nr
 from noria.core.errors import UserMistake
+from noria.evaluation.binary import Binary
 from noria.evaluation.gates import Evaluation, all_passed
-from noria.evaluation.metrics import auc, log_losses, squared_errors
+from noria.evaluation.metrics.auc import auc
+from noria.evaluation.metrics.brier import squared_errors
+from noria.evaluation.metrics.log_loss import log_losses
+
+BINARY = Binary()
 
 
 def evaluation(rows: int = 1000, *, worse: float = 0.0, champion: bool = True) -> Evaluation:
@@ -18,6 +23,7 @@ def evaluation(rows: int = 1000, *, worse: float = 0.0, champion: bool = True) -
     labels = (rng.random(rows) < truth).astype(float)
     candidate = np.clip(truth * (1 - worse) + 0.5 * worse, 0.01, 0.99)
     return Evaluation(
+        BINARY,
         labels,
         candidate,
         np.clip(truth, 0.01, 0.99) if champion else None,
@@ -47,18 +53,18 @@ def test_the_champion_has_to_be_beaten_by_the_margin() -> None:
 def test_a_slice_that_got_worse_fails_by_name() -> None:
     e = evaluation()
     in_slice = e.slices["city"] == "ams"
-    spoiled = Evaluation(e.labels, np.where(in_slice, 1 - e.candidate, e.candidate), e.champion, e.unit, e.slices)
+    spoiled = Evaluation(BINARY, e.labels, np.where(in_slice, 1 - e.candidate, e.candidate), e.champion, e.unit, e.slices)
     verdict = nr.no_slice_worse("log_loss", over=["city"], by=0.05).judge(spoiled)
     assert verdict.outcome == "failed"
     assert "city=ams" in verdict.why
 
 
 def test_what_cannot_be_judged_is_unknown_and_does_not_pass() -> None:
-    empty = Evaluation(np.empty(0), np.empty(0), np.empty(0), np.empty(0, int))
+    empty = Evaluation(BINARY, np.empty(0), np.empty(0), np.empty(0), np.empty(0, int))
     small = evaluation(100)
-    no_column = Evaluation(small.labels, small.candidate, small.champion, small.unit)
+    no_column = Evaluation(BINARY, small.labels, small.candidate, small.champion, small.unit)
     infinite = evaluation()
-    broken = Evaluation(infinite.labels, np.full(1000, np.nan), infinite.champion, infinite.unit)
+    broken = Evaluation(BINARY, infinite.labels, np.full(1000, np.nan), infinite.champion, infinite.unit)
     gate = nr.no_slice_worse("log_loss", over=["city"], by=0.05)
     verdicts = [nr.beats_champion("log_loss").judge(e) for e in (empty, broken)] + [gate.judge(e) for e in (empty, small, no_column)]
     assert {v.outcome for v in verdicts} == {"unknown"}
@@ -72,15 +78,15 @@ def test_an_unknown_metric_is_refused_when_declared() -> None:
 
 def rows_of(labels: list[float], candidate: list[float], champion: list[float], **slices: list[str]) -> Evaluation:
     columns = {name: np.array(values) for name, values in slices.items()}
-    return Evaluation(np.array(labels), np.array(candidate), np.array(champion), np.zeros(len(labels), int), columns)
+    return Evaluation(BINARY, np.array(labels), np.array(candidate), np.array(champion), np.zeros(len(labels), int), columns)
 
 
 def test_improvement_is_the_champions_loss_less_the_candidates_by_unit_in_time_order() -> None:
     """Brier, by hand: day 3 gains .25 − .0625 and 0; day 7 loses .0625 − .25."""
     units = np.array([7, 3, 3])
-    e = Evaluation(np.array([1.0, 1.0, 0.0]), np.array([0.5, 0.75, 0.5]), np.array([0.75, 0.5, 0.5]), units)
+    e = Evaluation(BINARY, np.array([1.0, 1.0, 0.0]), np.array([0.5, 0.75, 0.5]), np.array([0.75, 0.5, 0.5]), units)
     assert e.improvement_by_unit("brier").tolist() == [0.1875 / 2, -0.1875]
-    assert len(Evaluation(e.labels, e.candidate, None, units).improvement_by_unit("brier")) == 0
+    assert len(Evaluation(BINARY, e.labels, e.candidate, None, units).improvement_by_unit("brier")) == 0
 
 
 def test_a_gain_of_exactly_the_margin_passes_and_a_little_less_fails() -> None:
@@ -121,7 +127,7 @@ def test_a_slice_of_two_hundred_rows_is_judged_and_a_smaller_one_is_not() -> Non
 
 def test_every_column_is_looked_at_and_the_first_that_is_missing_is_named() -> None:
     e = slices(400, 0.25)
-    both = Evaluation(e.labels, e.candidate, e.champion, e.unit, {"all": np.array(["x"] * 800), **e.slices})
+    both = Evaluation(BINARY, e.labels, e.candidate, e.champion, e.unit, {"all": np.array(["x"] * 800), **e.slices})
     gate = nr.no_slice_worse("brier", over=["all", "city"], by=0.1)
     assert gate.judge(both).why == "worst of 3 slices is city=ams: +0.2500"
     assert gate.judge(e).why == "column 'all' is not in the evaluation"

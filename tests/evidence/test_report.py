@@ -16,6 +16,10 @@ def policy(loss: float, retrainings: int) -> dict[str, Any]:
 
 
 DRIFT = {"evidence": 2000.0, "threshold": 1000.0, "windows": 40}
+METRICS = {
+    "metric": {"name": "log_loss", "title": "log-loss", "best": "lowest"},
+    "discrimination": {"name": "auc", "title": "AUC", "best": "highest"},
+}
 INTERVAL = {"mean": 0.01, "lower": -0.01, "upper": 0.03, "units": 5}
 
 
@@ -24,6 +28,8 @@ def figures(weeks: int) -> dict[str, Any]:
     return {
         "span": {"start": "2024-01-01T00:00:00+00:00", "end": "2024-12-30T00:00:00+00:00"},
         "outcome": "churned = yes",
+        "observed": "share of churned = yes",
+        **METRICS,
         "holdout": "30d",
         "every": "1h",
         "confidence": 0.95,
@@ -67,8 +73,8 @@ def test_its_words_are_those_of_the_project_and_no_example() -> None:
 )
 def test_the_headline_says_whether_it_helped(loop: float, words: str) -> None:
     policies = {"loop": policy(loop, 2), "calendar": policy(0.45, 10), "static": policy(0.5, 0)}
-    assert words in headline(policies)
-    assert "did not help here" in headline({**policies, "calendar": policy(0.6, 10)})
+    assert words in headline({**METRICS, "policies": policies})
+    assert "did not help here" in headline({**METRICS, "policies": {**policies, "calendar": policy(0.6, 10)}})
 
 
 def test_charts_of_nothing_and_of_constants_are_drawn() -> None:

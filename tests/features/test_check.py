@@ -10,6 +10,7 @@ import pytest
 import noria as nr
 from noria.core.errors import UserMistake
 from noria.data.contract import UnknownColumn
+from noria.evaluation.binary import Binary
 from noria.features.check import check_keys
 from noria.features.keys import IncomparableKeys, KeysOfOtherLength
 from noria.features.label import BadLabel
@@ -31,7 +32,7 @@ def check(order: pa.DataType, customer: pa.DataType, theirs: pa.DataType, return
     view = nr.FeatureView("v", events, entity="customer", aggregate={"n": nr.count(window="1h")})
     features = nr.FeatureSet("f", spine=orders, views=[view])
     rows = {name: pa.schema(fields).empty_table() for name, fields in columns.items()}
-    check_keys(features, nr.Label(returns, **{"column": "returned", **label}), rows)
+    check_keys(features, nr.Label(returns, **{"column": "returned", **label}), rows, Binary())
 
 
 @pytest.mark.parametrize(

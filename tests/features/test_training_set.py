@@ -15,10 +15,11 @@ import noria as nr
 from noria.core.errors import UserMistake
 from noria.core.files import LocalFiles
 from noria.data.table import Snapshot, SnapshotRows
+from noria.evaluation.binary import Binary, NotYesOrNo, OneClass
 from noria.features.check import check_keys
-from noria.features.label import NotYesOrNo, Outcomes
+from noria.features.label import Outcomes
 from noria.features.offline import OfflineFeatures
-from noria.features.training_set import NothingToTrainOn, OneClass, TrainingSet, build_training_set
+from noria.features.training_set import NothingToTrainOn, TrainingSet, build_training_set
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=30)
@@ -47,7 +48,7 @@ def trained_on(
     features = nr.FeatureSet("f", spine=asked.table, request=[itself])
     declared = nr.Label(told.table, "returned", **label)
     offline = OfflineFeatures(features, [asked], folder, LocalFiles())
-    return build_training_set(offline, declared, Outcomes(told, declared, asked), start=offline.first(), as_of=now)
+    return build_training_set(offline, declared, Outcomes(told, declared, asked), Binary(), start=offline.first(), as_of=now)
 
 
 YES_OR_NO: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -86,7 +87,7 @@ def test_counts_classes_and_measurements_are_refused_by_check_and_by_training(ca
     told = facts("returns", {"id": [f"{i}" for i in range(len(returned))], "returned": returned})
     features = nr.FeatureSet("f", spine=told.table)
     with pytest.raises(NotYesOrNo, match=words):
-        check_keys(features, nr.Label(told.table, "returned", **label), {"returns": told.rows})
+        check_keys(features, nr.Label(told.table, "returned", **label), {"returns": told.rows}, Binary())
 
 
 def test_a_label_is_the_same_whether_its_1_is_written_or_not() -> None:

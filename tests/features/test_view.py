@@ -18,6 +18,7 @@ from noria.core.ids import digest
 from noria.core.names import BadName
 from noria.data.ingest import facts, push
 from noria.data.table import Snapshot, SnapshotRows
+from noria.evaluation.binary import Binary
 from noria.features.check import check_keys
 from noria.features.feature_set import FeatureSet
 from noria.features.label import Label
@@ -307,4 +308,4 @@ def test_a_spine_with_a_column_of_ours_is_refused_by_check() -> None:
     orders = nr.Table("orders", nr.files("x"), key="order", event_time="at")
     schema = pa.table({"order": ["o"], "at": at(1), "_Key": [1], "paid": [1]})
     with pytest.raises(NoriaError, match="_Key"):
-        check_keys(nr.FeatureSet("f", spine=orders), Label(orders, "paid"), {"orders": schema})
+        check_keys(nr.FeatureSet("f", spine=orders), Label(orders, "paid"), {"orders": schema}, Binary())

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import noria as nr
+from noria.evaluation.binary import Binary
 from noria.loop.decide import decide
 from noria.loop.monitors.drift import InputDrift
 from noria.loop.monitors.performance import Performance
@@ -28,7 +29,7 @@ PASSED = [{"gate": "g", "outcome": "passed", "why": "w"}]
 
 
 def reading(evidence: float) -> PerformanceReading:
-    return PerformanceReading(Tolerance("log_loss", by=0.1), 0.5, np.array([0.9]), np.array([evidence]), 100.0)
+    return PerformanceReading(Binary(), Tolerance("log_loss", by=0.1), 0.5, np.array([0.9]), np.array([evidence]), 100.0)
 
 
 def worse(*readings: PerformanceReading) -> Monitors:

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from noria.data.ingest import ingest
 from noria.evidence.explain import explain
 from noria.evidence.figures import replay_figures
 from noria.evidence.monitoring import monitor_figures
-from noria.evidence.replay import Replayed, write_report
+from noria.evidence.replay import write_report
 from noria.evidence.status import status
+from noria.loop.comparison import Replayed
 from noria.loop.history import take_over
 from noria.loop.project import Project, load_project
 from noria.loop.releases import current_release
@@ -56,7 +56,11 @@ def replayed(project: Project, name: str) -> Replayed:
     take_over(worlds[0], home, SPAN.end, SPAN.end)
     for world in worlds:
         world.catalog.release_lease()
-    return Replayed(worlds, SPAN, replay_figures(worlds, SPAN), home)
+    return Replayed(worlds, SPAN, home)
+
+
+def figures_of(replayed: Replayed) -> dict[str, Any]:
+    return replay_figures(replayed.worlds, SPAN)
 
 
 def without_costs(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,11 +110,11 @@ def test_each_endpoint_is_replayed_as_it_would_be_alone(together: tuple[Project,
         alone = replayed(load_project(folder), name)
         for world in (*alone.worlds, alone.home):
             world.catalog.close()
-        assert without_costs(alone.figures) == without_costs(found[name].figures)
-    retrainings = {name: each.figures["policies"]["loop"]["retrainings"] for name, each in found.items()}
+        assert without_costs(figures_of(alone)) == without_costs(figures_of(found[name]))
+    retrainings = {name: figures_of(each)["policies"]["loop"]["retrainings"] for name, each in found.items()}
     assert retrainings["cheap"] >= 1
     assert retrainings["returns"] == retrainings["again"] == 0
-    assert found["cheap"].figures["policies"]["static"]["retrainings"] == 0
+    assert figures_of(found["cheap"])["policies"]["static"]["retrainings"] == 0
 
 
 def test_status_monitors_and_explanations_show_each_endpoint_its_own(together: tuple[Project, dict[str, Replayed]]) -> None:
@@ -123,7 +127,7 @@ def test_status_monitors_and_explanations_show_each_endpoint_its_own(together: t
     by_name = {e["name"]: e for e in shown["endpoints"]}
     for name, each in found.items():
         world = each.home
-        ours = [(d["time"], d["action"]) for d in each.figures["decisions"]]
+        ours = [(d["time"], d["action"]) for d in figures_of(each)["decisions"]]
         assert [(d["time"], d["action"]) for d in by_name[name]["decisions"]] == ours[-6:]
         told_of = {"again", "project"} if name == "again" else {"project"}  # what is about the project is about each of them
         assert {f["endpoint"] for f in by_name[name]["findings"]} == told_of
@@ -132,19 +136,19 @@ def test_status_monitors_and_explanations_show_each_endpoint_its_own(together: t
         logged = read_log(world.log_folder, SPAN.start, SPAN.end, world.workspace.files)
         assert logged is not None
         told = explain(project, world.workspace, logged.ids[-1])
-        [promoted] = [d["time"] for d in each.figures["decisions"] if d["action"] == "promote" and d["subject"] == logged.bundle[-1]]
+        [promoted] = [d["time"] for d in figures_of(each)["decisions"] if d["action"] == "promote" and d["subject"] == logged.bundle[-1]]
         assert told["released_by"]["at"] == promoted
 
 
 def test_each_endpoint_has_a_report_of_its_own(together: tuple[Project, dict[str, Replayed]]) -> None:
     project, found = together
     for name in ("returns", "cheap"):
-        policies = dict.fromkeys(("calendar", "static"), found["cheap"].figures["policies"]["static"])
-        figures = {**found[name].figures, "policies": policies | found[name].figures["policies"]}
+        policies = dict.fromkeys(("calendar", "static"), figures_of(found["cheap"])["policies"]["static"])
+        figures = {**figures_of(found[name]), "policies": policies | figures_of(found[name])["policies"]}
         for week in figures["weeks"]:
             week["log_loss"] = dict.fromkeys(("calendar", "static"), 0.5) | week["log_loss"]
         workspace = Workspace.of(project.folder, project.settings)
-        told = write_report(project, workspace, replace(found[name], figures=figures), Stopwatch())
+        told = write_report(project, workspace, found[name], figures, Stopwatch())
         assert told["report"].endswith(f"report-{name}.html")
         assert json.loads((project.folder / f"report-{name}.json").read_text())["endpoint"] == name
     assert not (project.folder / "report.html").exists()

@@ -19,7 +19,8 @@ import pytest
 
 from noria.core.progress import silence
 from noria.data.ingest import ingest
-from noria.evidence.replay import Replayed, run_replay
+from noria.evidence.figures import replay_figures
+from noria.loop.comparison import Replayed, run_replay
 from noria.loop.project import load_project
 from noria.loop.replay import Span
 from noria.loop.workspace import Workspace
@@ -47,12 +48,16 @@ def predictions(replayed: Replayed, span: Span) -> list[Predictions]:
     return [f for f in found if f is not None]
 
 
-def without_costs(figures: dict[str, Any]) -> str:
+def without_costs(replayed: Replayed) -> str:
     """The figures but for wall-clock seconds, as text: equal means equal to the last digit."""
-    plain = json.loads(json.dumps(figures))
+    plain = json.loads(json.dumps(figures_of(replayed)))
     for policy in plain["policies"].values():
         del policy["seconds"]
     return json.dumps(plain, sort_keys=True)
+
+
+def figures_of(replayed: Replayed) -> dict[str, Any]:
+    return replay_figures(replayed.worlds, replayed.span)
 
 
 def same(a: Predictions, b: Predictions, *, bundles: bool = True) -> bool:
@@ -74,17 +79,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Replayed:
 
 
 def test_the_loop_sees_the_change_and_ends_better_than_a_model_that_is_never_retrained(undisturbed: Replayed) -> None:
-    policies = undisturbed.figures["policies"]
-    reasons = [d["reason"] for d in undisturbed.figures["decisions"] if d["action"] == "train"]
+    figures = figures_of(undisturbed)
+    policies = figures["policies"]
+    reasons = [d["reason"] for d in figures["decisions"] if d["action"] == "train"]
     assert any(r.startswith("regression: log_loss") for r in reasons)
     assert policies["loop"]["log_loss"] < policies["static"]["log_loss"] - 0.02
     assert policies["static"]["retrainings"] == 0
-    assert all(d["done"] and d["outcome"] for d in undisturbed.figures["decisions"])
+    assert all(d["done"] and d["outcome"] for d in figures["decisions"])
 
 
 def test_the_same_history_gives_the_same_decisions_and_digits(undisturbed: Replayed, shop: Path) -> None:
     again = run(shop)
-    assert without_costs(again.figures) == without_costs(undisturbed.figures)
+    assert without_costs(again) == without_costs(undisturbed)
     for a, b in zip(predictions(again, again.span), predictions(undisturbed, again.span), strict=True):
         assert same(a, b)
 
@@ -134,7 +140,7 @@ def test_a_killed_replay_goes_on_where_it_was_and_ends_the_same(undisturbed: Rep
         process.wait()
     finished = run(shop)
     assert kills > 0
-    assert without_costs(finished.figures) == without_costs(undisturbed.figures)
+    assert without_costs(finished) == without_costs(undisturbed)
     for a, b in zip(predictions(finished, finished.span), predictions(undisturbed, finished.span), strict=True):
         assert same(a, b)
 
@@ -142,4 +148,4 @@ def test_a_killed_replay_goes_on_where_it_was_and_ends_the_same(undisturbed: Rep
 def test_replaying_again_changes_nothing(undisturbed: Replayed, tmp_path: Path) -> None:
     copy = tmp_path / "again"
     shutil.copytree(undisturbed.worlds[0].project.folder, copy)
-    assert without_costs(run(copy).figures) == without_costs(undisturbed.figures)
+    assert without_costs(run(copy)) == without_costs(undisturbed)

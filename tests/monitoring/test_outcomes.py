@@ -8,8 +8,10 @@ import numpy as np
 from scipy.special import expit
 
 from noria.core.health import Healthy, Unhealthy, Unknown
-from noria.evaluation.metrics import log_losses
-from noria.monitoring.expected import Expected, calibrate, expect, read_expected
+from noria.evaluation.binary import Binary
+from noria.evaluation.estimation import CalibratedChances, Expected
+from noria.evaluation.metrics.log_loss import LOG_LOSS, log_losses
+from noria.monitoring.expected import read_expected
 from noria.monitoring.label_delay import learn_maturity
 from noria.monitoring.monitor import Tolerance
 
@@ -25,18 +27,22 @@ def late_fraud(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndar
     return scores, labels, delays
 
 
+def either(scores: np.ndarray) -> np.ndarray:
+    """What each row would lose by either outcome, `(outcomes, rows)`."""
+    return np.stack([log_losses(np.full(len(scores), outcome), scores) for outcome in Binary().possible])
+
+
 def test_early_outcomes_are_weighted_and_the_bounds_hold() -> None:
     rng = np.random.default_rng(1)
     scores, labels, delays = late_fraud(rng, 40_000)
-    maturity = learn_maturity(delays, labels, scores)
+    maturity = learn_maturity(delays, labels, scores, Binary().possible)
     weighted, plain = [], []
     for _ in range(40):
         scores, labels, delays = late_fraud(rng, 800)
         age = rng.uniform(48 * HOUR, 120 * HOUR, 800)
         seen = np.where(delays <= age, labels, np.nan)
-        one, zero = log_losses(np.ones(800), scores), log_losses(np.zeros(800), scores)
         true = log_losses(labels, scores)
-        found = maturity.estimate(true, seen, scores, age, one, zero)
+        found = maturity.estimate(seen, scores, age, either(scores))
         weighted.append(found.value - true.mean())
         plain.append(found.plain - true.mean())
         assert found.least <= true.mean() <= found.most
@@ -48,12 +54,11 @@ def test_early_outcomes_are_weighted_and_the_bounds_hold() -> None:
 def test_a_window_without_outcomes_has_only_bounds_and_an_old_one_is_complete() -> None:
     rng = np.random.default_rng(2)
     scores, labels, delays = late_fraud(rng, 5_000)
-    maturity = learn_maturity(delays, labels, scores)
-    one, zero = log_losses(np.ones(5_000), scores), log_losses(np.zeros(5_000), scores)
-    nothing = maturity.estimate(one, np.full(5_000, np.nan), scores, np.zeros(5_000), one, zero)
+    maturity = learn_maturity(delays, labels, scores, Binary().possible)
+    nothing = maturity.estimate(np.full(5_000, np.nan), scores, np.zeros(5_000), either(scores))
     assert nothing.missing == 1
     assert np.isnan(nothing.value)
-    whole = maturity.estimate(log_losses(labels, scores), labels, scores, np.full(5_000, 1e9), one, zero)
+    whole = maturity.estimate(labels, scores, np.full(5_000, 1e9), either(scores))
     assert whole.complete
     assert abs(whole.value - whole.plain) < 1e-9
 
@@ -65,7 +70,7 @@ def stream(rng: np.random.Generator, days: int, shift: float = 0.0, turned: floa
         x = rng.normal(loc=shift + 0.1 * rng.normal(), size=600)
         p = expit(1.2 * x)
         y = (rng.random(600) < expit(turned * 1.2 * x)).astype(float)
-        found.append((float(log_losses(y, p).mean()), float(p.mean()), expect("log_loss", p, (0.0, 1.0))))
+        found.append((float(log_losses(y, p).mean()), float(p.mean()), CalibratedChances().expected(LOG_LOSS, p)))
     return found
 
 
@@ -73,7 +78,7 @@ def read(days: list[tuple[float, float, Expected]], waiting: list[tuple[float, f
     baseline = float(np.mean([real for real, _, _ in days]))
     windows = [(START + i * timedelta(days=1), e, real) for i, (real, _, e) in enumerate(days)]
     windows += [(START + (len(days) + i) * timedelta(days=1), e, None) for i, (_, _, e) in enumerate(waiting)]
-    return read_expected(Tolerance("log_loss", by=by), baseline, windows)
+    return read_expected(LOG_LOSS, Tolerance("log_loss", by=by), baseline, windows)
 
 
 def test_a_shift_of_inputs_that_will_cost_is_told_before_its_outcomes_come() -> None:
@@ -101,7 +106,7 @@ def test_calibration_is_found_again() -> None:
     rng = np.random.default_rng(7)
     x = rng.normal(size=20_000)
     labels = (rng.random(20_000) < expit(-0.5 + 0.7 * x)).astype(float)
-    intercept, slope = calibrate(labels, expit(x))
+    intercept, slope = CalibratedChances().fit(labels, expit(x))
     assert abs(intercept + 0.5) < 0.05
     assert abs(slope - 0.7) < 0.05
-    assert calibrate(np.ones(10), np.full(10, 0.5)) == (0.0, 1.0)
+    assert CalibratedChances().fit(np.ones(10), np.full(10, 0.5)) == (0.0, 1.0)

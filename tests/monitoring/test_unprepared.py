@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from noria.evaluation.binary import Binary
 from noria.monitoring.drift_lives import Lives
 from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import read_performance
@@ -160,7 +161,7 @@ def test_a_stable_model_with_rounded_scores_and_few_rows_keeps_the_budget() -> N
         for i in range(count):
             p = rng.beta(0.4, 1.2, 45).clip(1e-4, 1 - 1e-4)
             y = (rng.random(45) < (1 - p if turned else p)).astype(float)
-            found.append(Window(START + timedelta(days=i), "b", "champion", 45, None, measure(y, p.round(1))))
+            found.append(Window(START + timedelta(days=i), "b", "champion", 45, None, measure(Binary(), y, p.round(1))))
         return found
 
     threshold = threshold_for(alarms_per_year=0.9, windows_per_year=365)
@@ -168,7 +169,7 @@ def test_a_stable_model_with_rounded_scores_and_few_rows_keeps_the_budget() -> N
     for seed in range(4):
         rng = np.random.default_rng([7, seed])
         baseline = [w.performance for w in days(28, rng) if w.performance is not None]
-        alarms += read_performance(Tolerance("log_loss", 0.03), baseline, days(300, rng), threshold).alarmed_at is not None
-        broken = read_performance(Tolerance("log_loss", 0.03), baseline, days(10, rng, turned=True), threshold)
+        alarms += read_performance(Binary(), Tolerance("log_loss", 0.03), baseline, days(300, rng), threshold).alarmed_at is not None
+        broken = read_performance(Binary(), Tolerance("log_loss", 0.03), baseline, days(10, rng, turned=True), threshold)
         assert broken.alarmed_at is not None
     assert alarms <= 1

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, norm, t
 
-from noria.monitoring.monitor import CALIBRATION, Tolerance
+from noria.evaluation.binary import Binary
+from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.windows import Performance, Window
 from noria.statistics.baseline import learn_baseline
@@ -70,14 +71,14 @@ def windows(found: list[Performance]) -> list[Window]:
     return [Window(start + timedelta(days=i), "b", "champion", 500, None, p) for i, p in enumerate(found)]
 
 
-@pytest.mark.parametrize("metric", [CALIBRATION, "log_loss"])
+@pytest.mark.parametrize("metric", ["calibration", "log_loss"])
 def test_performance_alarms_stay_within_the_budget_at_the_edge_of_the_tolerance(metric: str) -> None:
     """The worst case of the null: half the tolerance is used up all year, and the spread is learnt from fourteen days."""
     rng = np.random.default_rng(6)
     tolerance, threshold = Tolerance(metric, by=0.03), threshold_for(alarms_per_year=BUDGET, windows_per_year=365)
     alarms = 0
     for _ in range(YEARS):
-        reading = read_performance(tolerance, baseline(np.zeros(14), rng), windows(baseline(np.full(365, 0.015), rng)), threshold)
+        reading = read_performance(Binary(), tolerance, baseline(np.zeros(14), rng), windows(baseline(np.full(365, 0.015), rng)), threshold)
         alarms += reading.alarmed_at is not None
     assert upper_bound(alarms, YEARS) <= BUDGET
 
@@ -87,7 +88,11 @@ def test_a_lost_calibration_is_seen_in_both_directions(sign: int) -> None:
     rng = np.random.default_rng(7)
     threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=365)
     reading = read_performance(
-        Tolerance(CALIBRATION, by=0.03), baseline(np.zeros(14), rng), windows(baseline(np.full(30, sign * 0.15), rng)), threshold
+        Binary(),
+        Tolerance("calibration", by=0.03),
+        baseline(np.zeros(14), rng),
+        windows(baseline(np.full(30, sign * 0.15), rng)),
+        threshold,
     )
     assert reading.alarming
     assert reading.alarmed_at is not None
@@ -98,7 +103,7 @@ def test_no_window_and_empty_windows_are_unknown_not_well() -> None:
     tolerance = Tolerance("log_loss", by=0.03)
     nothing = Performance(0, 10, float("nan"), float("nan"), {})
     for since in ([], [nothing] * 5):
-        reading = read_performance(tolerance, [], windows(since), 100)
+        reading = read_performance(Binary(), tolerance, [], windows(since), 100)
         assert type(reading.health).__name__ == "Unknown"
 
 

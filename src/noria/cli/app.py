@@ -69,7 +69,7 @@ def demo(
     from noria.evidence.report import headline
 
     out = console()
-    out.print(f"\n[bold]{headline(figures['policies'])}[/]\n")
+    out.print(f"\n[bold]{headline(figures)}[/]\n")
     show_figures(figures)
     serving = figures["serving"]
     out.print(
@@ -114,7 +114,7 @@ def check(
     rows = {name: table.rows for name, table in checked.items()}
     check_views(found.views, rows, workspace.settings.stores.engine)
     for model in found.models:
-        check_keys(model.features, model.label, rows)
+        check_keys(model.features, model.label, rows, model.task)
         check_gates(model.gates, model.name, [*rows[model.features.spine.name].column_names, *model.features.features])
     for features in found.feature_sets:
         check_transforms(features, rows[features.spine.name])
@@ -361,11 +361,17 @@ def replay(
     """Run the controller over history, compare it with never retraining and with retraining every four weeks, and write a report."""
     from noria.cli.progress import watching
     from noria.cli.render import console, show_figures, show_json, show_weeks
-    from noria.evidence.replay import replay_and_report
+    from noria.core.clock import Stopwatch
+    from noria.evidence.figures import replay_figures
+    from noria.evidence.replay import write_report
+    from noria.loop.comparison import run_replay
 
     found, workspace = open_project(project)
+    watch = Stopwatch()
     with watching(quiet=json) as tell:
-        figures = replay_and_report(found, workspace, found.endpoint(endpoint), tell)
+        replayed = run_replay(found, workspace, found.endpoint(endpoint), tell)
+        figures = write_report(found, workspace, replayed, replay_figures(replayed.worlds, replayed.span), watch)
+        replayed.close()
     if json:
         show_json(figures)
         return

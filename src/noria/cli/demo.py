@@ -18,7 +18,9 @@ from noria.core.errors import MissingExtra, OurBug, OutsideWorld
 from noria.core.progress import Progress, Tell
 from noria.core.signature import Signature
 from noria.data.ingest import ingest
-from noria.evidence.replay import run_replay, write_report
+from noria.evidence.figures import replay_figures
+from noria.evidence.replay import write_report
+from noria.loop.comparison import run_replay
 from noria.loop.history import take_over
 from noria.loop.project import Project, load_project
 from noria.loop.releases import current_release
@@ -30,7 +32,6 @@ from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log, read_segment
 
 SERVED_ROWS = 1_000  # for each of the two protocols
-TOLERANCE = 1e-6
 EXAMPLE_FILES = ("noria.toml", "flights.py", "prepare.py", "README.md")
 
 
@@ -46,9 +47,12 @@ def run_demo(folder: Path, tell: Tell, *, weeks: int | None = None) -> dict[str,
         tell(Progress("ingest", f"{table.name}: {done.balance.rows_in:,} rows read, {done.snapshot.rows:,} stored"))
     replayed = run_replay(project, workspace, project.endpoint(), tell, weeks)
     tell(Progress("serve", "the last champion, in a separate process, queried for held-out flights over HTTP"))
-    replayed.figures["serving"] = serve_and_check(project, replayed.home, replayed.span)
+    served = serve_and_check(project, replayed.home, replayed.span)
     take_over(replayed.worlds[0], replayed.home, replayed.span.end, SystemClock().now())  # what it was asked here is no live traffic
-    return write_report(project, workspace, replayed, watch)
+    figures = {**replay_figures(replayed.worlds, replayed.span), "serving": served}
+    told = write_report(project, workspace, replayed, figures, watch)
+    replayed.close()
+    return told
 
 
 def example_folder() -> Path:
@@ -110,13 +114,11 @@ def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(timeout=30)
-    off = sum(
-        not abs(got - expected) <= TOLERANCE for (_, got), expected in zip(answers, [*rows.prediction, *rows.prediction], strict=True)
-    )
+    same = world.endpoint.task.same(np.tile(rows.prediction, 2), np.array([got for _, got in answers]))
     logged = count_logged(world, where["writers"], {i for i, _ in answers})
     return {
         "requests": len(answers),
-        "mismatches": off,
+        "mismatches": int((~same).sum()),
         "logged": logged,
         "requests_per_second": len(answers) / seconds,
         "clean_stop": server.returncode == 0,

@@ -57,9 +57,8 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     """What `noria explain` prints."""
     out = console()
     p, bundle, run = found["prediction"], found["bundle"], found["run"]
-    outcome = "unknown so far" if p["outcome"] is None else str(p["outcome"])
-    out.print(f"[bold]{p['value']:.4f}[/]  prediction {p['id']} of endpoint {p['endpoint']} as {p['variant']}")
-    out.print(f"  received {p['received_at']} for {p['key'] or 'an unnamed row'}; outcome: {outcome}")
+    out.print(f"[bold]{p['read']['value']}[/]  prediction {p['id']} of endpoint {p['endpoint']} as {p['variant']}")
+    out.print(f"  received {p['received_at']} for {p['key'] or 'an unnamed row'}; outcome: {p['read']['outcome']}")
     released = found["released_by"]
     out.print(
         f"  bundle   {bundle['id'][:12]} (verified)" + (f", champion since {released['at'][:10]}: {released['reason']}" if released else "")
@@ -178,17 +177,18 @@ def _value(number: float | None, unknown: str = "unknown") -> str:
 def show_figures(figures: Mapping[str, Any]) -> None:
     """The figures of a replay, by policy."""
     out = console()
-    grid = _grid("policy", "log-loss", "AUC", "retrainings", "training")
+    metrics = [metric for metric in (figures["metric"], figures["discrimination"]) if metric]
+    grid = _grid("policy", *(metric["title"] for metric in metrics), "retrainings", "training")
     for name, p in figures["policies"].items():
-        grid.add_row(name, f"{p['log_loss']:.4f}", f"{p['auc']:.4f}", str(p["retrainings"]), f"{p['seconds']:.0f} s")
+        grid.add_row(name, *(f"{p[metric['name']]:.4f}" for metric in metrics), str(p["retrainings"]), f"{p['seconds']:.0f} s")
     out.print(grid)
 
 
 def show_weeks(figures: Mapping[str, Any]) -> None:
     """The weekly figures of a replay."""
-    grid = _grid("week", "from", "rows", f"share of {figures['outcome']}", *figures["policies"])
+    grid = _grid("week", "from", "rows", figures["observed"], *figures["policies"])
     for w in figures["weeks"]:
-        losses = [f"{w['log_loss'][name]:.4f}" for name in figures["policies"]]
+        losses = [f"{w[figures['metric']['name']][name]:.4f}" for name in figures["policies"]]
         grid.add_row(str(w["week"]), w["start"][:10], f"{w['rows']:,}", f"{w['base_rate']:.3f}", *losses)
     console().print(grid)
 

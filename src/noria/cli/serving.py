@@ -160,7 +160,7 @@ def load(
 ) -> None:
     """Load-test a running server at a steady rate; latency is measured from each request's due time."""
     from noria.cli.render import show_json, show_loaded
-    from noria.evidence.requests import sample_bodies
+    from noria.evidence.champion import sample_bodies
     from noria.serving.load import send_load
 
     found, workspace = open_project(project)
@@ -200,7 +200,7 @@ def client(
 ) -> None:
     """Generate a small typed Python client for an endpoint, with no dependencies beyond Python."""
     from noria.cli.render import console, show_json
-    from noria.evidence.requests import champion_of
+    from noria.evidence.champion import champion_of
     from noria.serving.protocol.client import client_code
 
     found, workspace = open_project(project)
@@ -226,12 +226,19 @@ def replay_request(
 ) -> None:
     """Resend past requests to a running server, and compare the responses."""
     from noria.cli.render import show_again, show_captured_again, show_json
-    from noria.evidence.requests import ask_again, ask_captured_again
+    from noria.evidence.explain import find_prediction
+    from noria.models.bundle import open_bundle
+    from noria.serving.again import ask_again, ask_captured_again
 
     found, workspace = open_project(project)
     where = url or _running(workspace.root)["url"]
     captured = Path(what).is_file()
-    again = ask_captured_again(Path(what), where, key) if captured else ask_again(found, workspace, what, where, key)
+    if captured:
+        again = ask_captured_again(Path(what), where, key)
+    else:
+        endpoint, logged = find_prediction(found, workspace, what)
+        signature = open_bundle(workspace.bundles / logged.bundle[0], workspace.files).signature
+        again = ask_again(endpoint.name, endpoint.task, signature, logged, where, key)
     if json:
         show_json(again)
     elif captured:

@@ -1,9 +1,12 @@
-"""Evaluation: metrics, slices, and the gates a candidate has to pass.
+"""Evaluation: what a model's labels and answers mean, how they are judged, and the gates a candidate has to pass.
 
-In:  labels and predictions of a candidate and of the champion on rows that neither has seen
-Out: an Evaluation, and for each gate passed, failed or unknown; unknown never opens a gate
+In:  outcomes and scores of a candidate and of the champion on rows that neither has seen
+Out: figures, an Evaluation, and for each gate passed, failed or unknown; unknown never opens a gate
 """
 
+from noria.evaluation.binary import Binary
 from noria.evaluation.gates import beats_champion, no_slice_worse
+from noria.evaluation.metric import Metric
+from noria.evaluation.task import Task
 
-__all__ = ["beats_champion", "no_slice_worse"]
+__all__ = ["Binary", "Metric", "Task", "beats_champion", "no_slice_worse"]

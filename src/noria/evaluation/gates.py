@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
 from noria.data.contract import UnknownColumn
-from noria.evaluation.metrics import row_losses
+from noria.evaluation.metric import Metric
+from noria.evaluation.metrics import require_metric
+from noria.evaluation.task import Task
 
 Floats = NDArray[np.float64]
 Outcome = Literal["passed", "failed", "unknown"]
@@ -25,10 +27,12 @@ class Evaluation:
 
     labels, candidate, champion: `(rows,)`; champion is None for the first model, or where it has seen the rows
     unit: `(rows,)` the window (day) of each row; slices: column → values `(rows,)`
+    groups: `(rows,)` the number of the group that each row belongs to, where the task has groups; all rows of one lie in one unit and slice
     lacking: why there is no row, where there is none
     lost: why there is a champion and nothing of it to compare with; empty where that is not so
     """
 
+    task: Task
     labels: Floats
     candidate: Floats
     champion: Floats | None
@@ -36,13 +40,23 @@ class Evaluation:
     slices: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     lacking: str = "there are no rows to evaluate on"
     lost: str = ""
+    groups: NDArray[np.int64] | None = None
 
-    def improvement_by_unit(self, metric: str) -> Floats:
-        """Champion's loss minus candidate's, averaged within each unit: `(units,)`, in time order."""
+    def losses(self, metric: Metric, scores: Floats) -> Floats:
+        """Of each row `(rows,)`, or of each group `(groups,)`."""
+        return metric.losses(self.labels, scores, self.groups)
+
+    def of_parts(self, metric: Metric, values: NDArray[Any]) -> NDArray[Any]:
+        """What is known of rows `(rows,)`, of what has a loss of its own: the same, or that of each group's first row."""
+        return values if self.groups is None or metric.over == "rows" else values[np.unique(self.groups, return_index=True)[1]]
+
+    def improvement_by_unit(self, metric: Metric | str) -> Floats:
+        """How much better the candidate is than the champion, averaged within each unit: `(units,)`, in time order."""
         if self.champion is None:
             return np.empty(0)
-        gain = row_losses(metric, self.labels, self.champion) - row_losses(metric, self.labels, self.candidate)
-        units, place = np.unique(self.unit, return_inverse=True)
+        metric = self.task.metric(metric)
+        gain = metric.improvement(self.losses(metric, self.champion), self.losses(metric, self.candidate))
+        units, place = np.unique(self.of_parts(metric, self.unit), return_inverse=True)
         return np.bincount(place, weights=gain, minlength=len(units)) / np.bincount(place, minlength=len(units))
 
 
@@ -68,9 +82,9 @@ class Gate(Protocol):
 
 @dataclass(frozen=True)
 class BeatsChampion:
-    """Passes when the candidate's mean loss is lower than the champion's by at least `by` (negative: may be worse)."""
+    """Passes when the candidate's mean is better than the champion's by at least `by` (negative: may be worse)."""
 
-    metric: str
+    metric: Metric | str
     by: float
 
     @property
@@ -84,19 +98,20 @@ class BeatsChampion:
             return Verdict(self.name, "unknown", evaluation.lost)
         if evaluation.champion is None:
             return Verdict(self.name, "passed", "there is no champion yet")
-        before = float(row_losses(self.metric, evaluation.labels, evaluation.champion).mean())
-        after = float(row_losses(self.metric, evaluation.labels, evaluation.candidate).mean())
+        metric = evaluation.task.metric(self.metric)
+        before, after = (float(evaluation.losses(metric, scores).mean()) for scores in (evaluation.champion, evaluation.candidate))
         if not np.isfinite([before, after]).all():
-            return Verdict(self.name, "unknown", f"{self.metric} is not finite")
-        outcome: Outcome = "passed" if before - after >= self.by else "failed"
-        return Verdict(self.name, outcome, f"{self.metric} {after:.4f}, champion {before:.4f} on {len(evaluation.labels):,} rows")
+            return Verdict(self.name, "unknown", f"{metric} is not finite")
+        outcome: Outcome = "passed" if metric.improvement(before, after) >= self.by else "failed"
+        figures = f"{metric} {metric.format(after)}, champion {metric.format(before)}"
+        return Verdict(self.name, outcome, f"{figures} on {len(evaluation.labels):,} rows")
 
 
 @dataclass(frozen=True)
 class NoSliceWorse:
     """Passes when no slice of at least 200 rows loses more than `by` against the champion."""
 
-    metric: str
+    metric: Metric | str
     over: tuple[str, ...]
     by: float
 
@@ -114,11 +129,11 @@ class NoSliceWorse:
         missing = [column for column in self.over if column not in evaluation.slices]
         if missing:
             return Verdict(self.name, "unknown", f"column {missing[0]!r} is not in the evaluation")
-        worst, judged = ("", -np.inf), 0
-        loss = row_losses(self.metric, evaluation.labels, evaluation.candidate)
-        loss = loss - row_losses(self.metric, evaluation.labels, evaluation.champion)
+        worst, judged, metric = ("", -np.inf), 0, evaluation.task.metric(self.metric)
+        candidate, champion = (evaluation.losses(metric, scores) for scores in (evaluation.candidate, evaluation.champion))
+        loss = metric.improvement(candidate, champion)  # of what would be gained by keeping the champion
         for column in self.over:
-            values = evaluation.slices[column]
+            values = evaluation.of_parts(metric, evaluation.slices[column])
             for value in np.unique(values):
                 inside = values == value
                 if inside.sum() >= MIN_ROWS:
@@ -127,18 +142,18 @@ class NoSliceWorse:
         if judged == 0:
             return Verdict(self.name, "unknown", f"no slice has {MIN_ROWS} rows")
         outcome: Outcome = "passed" if worst[1] <= self.by else "failed"
-        return Verdict(self.name, outcome, f"worst of {judged} slices is {worst[0]}: {worst[1]:+.4f}")
+        return Verdict(self.name, outcome, f"worst of {judged} slices is {worst[0]}: {metric.format(worst[1], sign=True)}")
 
 
-def beats_champion(metric: str, *, by: float = 0.0) -> BeatsChampion:
-    """A gate on the mean loss against the champion's."""
-    row_losses(metric, np.empty(0), np.empty(0))
+def beats_champion(metric: Metric | str, *, by: float = 0.0) -> BeatsChampion:
+    """A gate on a mean over rows against the champion's. Raises `UnknownMetric`."""
+    require_metric(metric, averaged=True, where="nr.beats_champion")
     return BeatsChampion(metric, by)
 
 
-def no_slice_worse(metric: str, *, over: Sequence[str], by: float) -> NoSliceWorse:
-    """A gate on every slice's mean loss against the champion's."""
-    row_losses(metric, np.empty(0), np.empty(0))
+def no_slice_worse(metric: Metric | str, *, over: Sequence[str], by: float) -> NoSliceWorse:
+    """A gate on every slice's mean against the champion's. Raises `UnknownMetric`."""
+    require_metric(metric, averaged=True, where="nr.no_slice_worse")
     if not over:
         raise UserMistake(what="a slice gate needs columns", where="no_slice_worse(over=[])", fix='name some: over=["carrier"]')
     return NoSliceWorse(metric, tuple(over), by)

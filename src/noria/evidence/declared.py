@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from noria.core.clock import in_words
+from noria.evaluation.task import Task
 from noria.features.feature_set import FeatureSet
 from noria.features.view import FeatureView
 from noria.loop.project import Project
@@ -83,6 +84,7 @@ def _model(project: Project, model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "feature_set": model.features.name,
+        "task": model.task.definition(),
         "label": {"table": label.table.name, "column": label.column, "positive": label.positive, "matures": label.matures},
         "trainer": getattr(model.trainer, "name", "trainer"),
         "gates": [gate.name for gate in model.gates],
@@ -97,21 +99,22 @@ def _endpoint(project: Project, endpoint: Endpoint) -> dict[str, Any]:
         "model": endpoint.model.name,
         "features": len(endpoint.model.features.features),
         "gates": len(endpoint.model.gates),
-        "rollout": _rollout(endpoint.release),
+        "rollout": _rollout(endpoint.release, endpoint.task),
         "monitored": project.monitor(endpoint) is not None,
         "retrained": project.retrain(endpoint) is not None,
     }
 
 
-def _rollout(plan: Rollout | Immediate) -> dict[str, Any]:
+def _rollout(plan: Rollout | Immediate, task: Task) -> dict[str, Any]:
     if isinstance(plan, Immediate):
         return {"plan": "immediate", "summary": "a candidate that passes its gates is released immediately"}
-    summary = f"shadows for {plan.shadow} to {plan.at_most}, promoted once it is not worse in {plan.metric} by {plan.margin:g}"
+    metric = task.metric(plan.metric)
+    summary = f"shadows for {plan.shadow} to {plan.at_most}, promoted once it is not worse in {metric} by {plan.margin:g}"
     return {
         "plan": "shadow",
         "shadow": plan.shadow,
         "at_most": plan.at_most,
-        "metric": plan.metric,
+        "metric": metric.name,
         "margin": plan.margin,
         "summary": summary,
     }

@@ -65,7 +65,7 @@ def find_prediction(project: Project, workspace: Workspace, prediction_id: str) 
 
 def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found: Predictions) -> dict[str, Any]:
     world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
-    bundle = world.bundle(found.bundle[0])
+    bundle, task = world.bundle(found.bundle[0]), endpoint.task
     lineage = bundle.manifest.lineage
     outcome = world.outcomes.known_at(found.keys, from_epoch(2**53))
     (values,) = found.inputs(bundle.signature).dicts()
@@ -77,7 +77,11 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
             "key": found.keys[0],
             "received_at": from_epoch(int(found.received_us[0])).isoformat(),
             "value": float(found.prediction[0]),
-            "outcome": None if np.isnan(outcome[0]) else int(outcome[0]),
+            "outcome": None if np.isnan(outcome[0]) else task.plain(outcome[0]),
+            "read": {
+                "value": task.format_score(found.prediction[0]),
+                "outcome": "unknown so far" if np.isnan(outcome[0]) else task.format_outcome(outcome[0]),
+            },
         },
         "bundle": {"id": bundle.id, "path": str(bundle.path), "verified": True, "metrics": bundle.manifest.metrics},
         "released_by": _released_by(world, bundle.id),

@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, in_words, since_epoch
-from noria.evaluation.metrics import auc, log_losses
+from noria.evaluation.metric import Metric
+from noria.evaluation.task import Task
+from noria.loop.comparison import WEEK
 from noria.loop.releases import released_champions
 from noria.loop.replay import Span
 from noria.loop.windows import windows_of
@@ -24,21 +26,21 @@ from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log
 from noria.stores import catalog as db
 
-WEEK = timedelta(days=7)
-
 
 @dataclass(frozen=True)
 class PolicyHistory:
     """What one policy answered over a span, `(rows,)` in order of time, and what became of it (NaN: never known)."""
 
     name: str
+    task: Task
     answered: Predictions
     labels: NDArray[np.float64]
     week: NDArray[np.int64]
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        return log_losses(self.labels, self.answered.prediction)
+        """Of each row, by the task's default metric."""
+        return self.task.metric().losses(self.labels, self.answered.prediction)
 
 
 def history(world: World, span: Span) -> PolicyHistory:
@@ -49,7 +51,7 @@ def history(world: World, span: Span) -> PolicyHistory:
     labels = world.outcomes.known_at(answered.keys, span.end + timedelta(days=3650))
     week = (answered.received_us - since_epoch(span.start)) // (WEEK // timedelta(microseconds=1))
     known = ~np.isnan(labels)
-    return PolicyHistory(world.policy.name, answered.where(known), labels[known], week[known])
+    return PolicyHistory(world.policy.name, world.endpoint.task, answered.where(known), labels[known], week[known])
 
 
 def replay_figures(worlds: Sequence[World], span: Span) -> dict[str, Any]:
@@ -71,10 +73,17 @@ def _words(world: World) -> dict[str, Any]:
     return {
         "endpoint": world.endpoint.name,
         "outcome": model.label.in_words,
+        "observed": model.task.heading(model.label),
+        "metric": _metric(model.task.metric()),
+        "discrimination": _metric(model.task.discrimination),
         "holdout": in_words(model.holdout_span),
         "every": in_words(world.grid.tick),
         "confidence": 1 - rollout.alpha if isinstance(rollout, Rollout) else None,
     }
+
+
+def _metric(metric: Metric | None) -> dict[str, str] | None:
+    return None if metric is None else {"name": metric.name, "title": metric.title, "best": metric.best}
 
 
 def _policy(world: World, past: PolicyHistory) -> dict[str, Any]:
@@ -83,9 +92,10 @@ def _policy(world: World, past: PolicyHistory) -> dict[str, Any]:
     promoted = world.catalog.rows(
         sa.select(db.decisions.c.at).where(db.decisions.c.endpoint == name, db.decisions.c.action == "promote").order_by(db.decisions.c.at)
     )
+    told = past.task.discrimination
     return {
-        "log_loss": float(past.losses.mean()),
-        "auc": auc(past.labels, past.answered.prediction),
+        past.task.metric().name: float(past.losses.mean()),
+        **({} if told is None else {told.name: told.value(past.labels, past.answered.prediction)}),
         "predictions": len(past.labels),
         "retrainings": max(0, len(trainings) - 1),
         "promotions": max(0, len(promoted) - 1),
@@ -107,7 +117,7 @@ def _weeks(past: Sequence[PolicyHistory], span: Span) -> list[dict[str, Any]]:
                 "start": (span.start + int(week) * WEEK).isoformat(),
                 "rows": int(inside.sum()),
                 "base_rate": float(past[0].labels[inside].mean()),
-                "log_loss": {h.name: float(h.losses[h.week == week].mean()) for h in past},
+                past[0].task.metric().name: {h.name: float(h.losses[h.week == week].mean()) for h in past},
             }
         )
     return rows

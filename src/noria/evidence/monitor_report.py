@@ -10,7 +10,6 @@ from noria.evidence.charts import Line, Mark, line_chart
 from noria.evidence.inputs import render_inputs
 from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table, minute, short_day, table
-from noria.monitoring.performance import tolerated
 
 WORDS = {"healthy": "healthy", "unhealthy": "unhealthy", "unknown": "unknown"}
 
@@ -67,7 +66,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _performance(one: Mapping[str, Any]) -> str:
-    title = f"<h2>{escape(one['metric'].replace('_', '-'))}</h2>"
+    title = f"<h2>{escape(one['title'])}</h2>"
     if not one["values"]:
         return f"{title}<p class='dim'>{one['waiting']} windows are waiting for outcomes; none has them yet.</p>"
     labels = [short_day(s) for s in one["starts"]]
@@ -75,8 +74,7 @@ def _performance(one: Mapping[str, Any]) -> str:
         Line("each window", "loop", one["values"]),
         Line("baseline", "static", [one["baseline"]] * len(labels)),
     ]
-    bounds = tolerated(one["metric"], one["baseline"], one["tolerance"])
-    lines += [Line("tolerated", "bad", [bound] * len(labels)) for bound in bounds]
+    lines += [Line("tolerated", "bad", [bound] * len(labels)) for bound in one["tolerated"]]
     over = next((i for i, value in enumerate(one["evidence"]) if value >= one["threshold"]), None)
     marks = [] if over is None else [Mark(over / max(len(labels) - 1, 1), "refuse", "the evidence reached the threshold", "alarm")]
     waiting = f" {one['waiting']} newer windows are waiting for outcomes." if one["waiting"] else ""

@@ -94,13 +94,15 @@ def _performance(world: World, performance: Performance, release: Release, windo
     baseline = baseline_windows(world, release.champion)
     found = []
     for reading in performance.readings:
-        metric = reading.tolerance.metric
+        metric = reading.metric
         found.append(
             {
-                "metric": metric,
+                "metric": metric.name,
+                "title": metric.heading,
                 "baseline": reading.baseline,
                 "baseline_windows": [p.value(metric) for p in baseline if p.rows],
                 "tolerance": reading.tolerance.by,
+                "tolerated": metric.tolerated(reading.baseline, reading.tolerance.by),
                 "starts": [start.isoformat() for start in reading.starts],
                 "values": reading.values.round(5).tolist(),
                 "evidence": reading.evidence.tolist(),
@@ -119,7 +121,7 @@ def _interval(reading: PerformanceReading) -> dict[str, float] | None:
 def _slice(reading: PerformanceReading) -> dict[str, Any]:
     return {
         "slice": reading.slice,
-        "metric": reading.tolerance.metric,
+        "metric": reading.metric.name,
         "baseline": reading.baseline,
         "recent": reading.recent,
         "interval": _interval(reading),

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import since_epoch
-from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.windows import answered_rows
 from noria.loop.world import World
 from noria.monitoring.label_delay import LabelDelay, learn_maturity
@@ -20,8 +19,10 @@ SECOND = 1_000_000  # microseconds
 
 
 def partial_outcomes(world: World, bundle: str, windows: list[Window], now: datetime) -> list[dict[str, Any]]:
-    """Of each window that waits for its outcomes, and each watched mean loss: the estimate, and between what it must lie."""
-    metrics = [t.metric for t in world.monitor.performance if t.metric in ROW_LOSSES] if world.monitor else []
+    """Of each window that waits for its outcomes, and each watched mean loss: the estimate, and between what it must lie; nothing where the
+    outcomes that there are can't be counted."""
+    task = world.endpoint.task
+    metrics = world.monitor.losses(task) if world.monitor and task.possible else []
     waiting = [w for w in windows if w.performance is None and w.rows]
     matured = [w for w in windows if w.performance is not None and w.performance.rows][-LEARNT_FROM:]
     if not (metrics and waiting and matured):
@@ -35,10 +36,9 @@ def partial_outcomes(world: World, bundle: str, windows: list[Window], now: date
         labels = world.outcomes.known_at(rows.keys, now)
         age = (since_epoch(now) - rows.received_us) / SECOND
         for metric in metrics:
-            one, zero = (ROW_LOSSES[metric](np.full(len(rows), float(y)), rows.prediction) for y in (1, 0))
-            losses = np.where(labels == 1, one, zero)
-            estimate = maturity.estimate(losses, labels, rows.prediction, age, one, zero)
-            found.append({"start": window.start.isoformat(), "metric": metric, **estimate.to_dict()})
+            losses = np.stack([metric.losses(np.full(len(rows), outcome), rows.prediction) for outcome in task.possible])
+            estimate = maturity.estimate(labels, rows.prediction, age, losses)
+            found.append({"start": window.start.isoformat(), "metric": metric.name, **estimate.to_dict()})
     return found
 
 
@@ -51,4 +51,4 @@ def _learnt(world: World, bundle: str, matured: list[Window], now: datetime) -> 
             there = ~np.isnan(labels)
             parts.append(((known - rows.received_us)[there] / SECOND, labels[there], rows.prediction[there]))
     delays, labels, scores = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else (np.empty(0),) * 3
-    return learn_maturity(delays, labels, scores)
+    return learn_maturity(delays, labels, scores, world.endpoint.task.possible)

@@ -26,7 +26,7 @@ def render_report(project: str, figures: Mapping[str, Any], shift: Mapping[str, 
         f"{policies['loop']['predictions']:,} predictions, each from the data known at its time"
     )
     sections = [
-        _cards(policies),
+        _cards(figures),
         _saved(figures, labels),
         _decision_line(figures, labels),
         _weekly(figures, labels),
@@ -34,38 +34,46 @@ def render_report(project: str, figures: Mapping[str, Any], shift: Mapping[str, 
         _finding_table(figures["findings"]),
         _drift(shift),
         _costs(figures),
-        _week_table(weeks, figures["outcome"]),
+        _week_table(figures),
     ]
-    return page(f"{project}: replay", headline(policies), told, sections)
+    return page(f"{project}: replay", headline(figures), told, sections)
 
 
-def share_recovered(policies: Mapping[str, Any]) -> float | None:
+def gain(figures: Mapping[str, Any], policy: str, within: Mapping[str, float] | None = None) -> float:
+    """By how much a policy is better than never retraining, over all or within one week's figures of every policy."""
+    metric = figures["metric"]
+    own = within or {name: each[metric["name"]] for name, each in figures["policies"].items()}
+    return own["static"] - own[policy] if metric["best"] == "lowest" else own[policy] - own["static"]
+
+
+def share_recovered(figures: Mapping[str, Any]) -> float | None:
     """The loop's improvement over the static champion, as a share of the calendar's; None where that has none."""
-    best = policies["static"]["log_loss"] - policies["calendar"]["log_loss"]
-    return (policies["static"]["log_loss"] - policies["loop"]["log_loss"]) / best if best > 0 else None
+    best = gain(figures, "calendar")
+    return gain(figures, "loop") / best if best > 0 else None
 
 
-def headline(policies: Mapping[str, Any]) -> str:
+def headline(figures: Mapping[str, Any]) -> str:
     """Whether the loop helped, and what it cost, in one sentence."""
-    loop, calendar, share = policies["loop"], policies["calendar"], share_recovered(policies)
+    loop, calendar, share = figures["policies"]["loop"], figures["policies"]["calendar"], share_recovered(figures)
     trained = f"{loop['retrainings']} retraining{'s' * (loop['retrainings'] != 1)}"
     if share is None:
         return f"Retraining every four weeks did not help here; the loop made {trained} (calendar: {calendar['retrainings']})."
     if share <= 0:
-        return f"The loop did not help: {trained}, and a higher loss than never retraining."
+        return f"The loop did not help: {trained}, and a worse {figures['metric']['title']} than never retraining."
     return f"The loop achieved {share:.0%} of the calendar’s improvement with {trained} instead of {calendar['retrainings']}."
 
 
-def _cards(policies: Mapping[str, Any]) -> str:
+def _cards(figures: Mapping[str, Any]) -> str:
+    metric, told = figures["metric"], figures["discrimination"]
     names = {"loop": "The loop", "calendar": "Every four weeks", "static": "Never retrained"}
     cards = []
     for name, title in names.items():
-        p = policies[name]
-        gain = policies["static"]["log_loss"] - p["log_loss"]
-        note = f"{gain:+.4f} gained · " if name != "static" else ""
+        p = figures["policies"][name]
+        note = f"{gain(figures, name):+.4f} gained · " if name != "static" else ""
+        note += f"{told['title']} {p[told['name']]:.3f} · " if told else ""
         cards.append(
-            f'<div class="card {name}"><span>{title}</span><b>{p["log_loss"]:.4f} log-loss</b>'
-            f"<span>{note}AUC {p['auc']:.3f} · {p['retrainings']} retrainings · {p['seconds']:.0f} s of training</span></div>"
+            f'<div class="card {name}"><span>{title}</span><b>{p[metric["name"]]:.4f} {escape(metric["title"])}</b>'
+            f"<span>{note}{p['retrainings']} retrainings · {p['seconds']:.0f} s of training</span></div>"
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -77,14 +85,14 @@ def _saved(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
     for name, title in (("calendar", "every four weeks"), ("loop", "the loop")):
         saved, path = 0.0, []
         for week in weeks:
-            saved += (week["log_loss"]["static"] - week["log_loss"][name]) * week["rows"] / total
+            saved += gain(figures, name, week[figures["metric"]["name"]]) * week["rows"] / total
             path.append(saved)
         lines.append(Line(title, name, path))
     lines.append(Line("never retrained", "static", [0.0] * len(weeks)))
     marks = [m for m in _marks(figures) if m.style in ("promote", "refuse")]
     return (
         "<h2>What retraining has saved so far</h2>"
-        '<p class="dim">Log-loss saved against the model that is never retrained, added up over the span (higher is better); '
+        f'<p class="dim">{_title(figures)} saved against the model that is never retrained, added up over the span (higher is better); '
         "dashed: the loop promoted a new champion, with the reason for its training.</p>"
         + line_chart(lines, labels, marks=marks, height=290)
     )
@@ -98,12 +106,20 @@ def _decision_line(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
 
 def _weekly(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
     titles = (("static", "never retrained"), ("calendar", "every four weeks"), ("loop", "the loop"))
-    lines = [Line(title, name, [w["log_loss"][name] for w in figures["weeks"]]) for name, title in titles]
+    metric = figures["metric"]
+    lines = [Line(title, name, [w[metric["name"]][name] for w in figures["weeks"]]) for name, title in titles]
     return (
-        "<h2>Log-loss of each week</h2>"
-        '<p class="dim">Lower is better. A bad week is bad for every policy; what retraining changes is the '
+        f"<h2>{_title(figures)} of each week</h2>"
+        f'<p class="dim">{"Lower" if metric["best"] == "lowest" else "Higher"} is better. '
+        "A bad week is bad for every policy; what retraining changes is the "
         "distance between the lines.</p>" + line_chart(lines, labels)
     )
+
+
+def _title(figures: Mapping[str, Any]) -> str:
+    """The metric's name, where a sentence begins."""
+    title = escape(figures["metric"]["title"])
+    return title[:1].upper() + title[1:]
 
 
 def _marks(figures: Mapping[str, Any]) -> list[Mark]:
@@ -175,11 +191,14 @@ def _drift(shift: Mapping[str, Any]) -> str:
 
 
 def _costs(figures: Mapping[str, Any]) -> str:
+    metrics = [metric for metric in (figures["metric"], figures["discrimination"]) if metric]
     rows = "".join(
         f"<tr><td>{name}</td><td class='n'>{p['retrainings']}</td><td class='n'>{p['promotions']}</td><td class='n'>{p['seconds']:.1f}</td>"
-        f"<td class='n'>{p['log_loss']:.4f}</td><td class='n'>{p['auc']:.4f}</td></tr>"
+        + "".join(f"<td class='n'>{p[metric['name']]:.4f}</td>" for metric in metrics)
+        + "</tr>"
         for name, p in figures["policies"].items()
     )
+    heads = "".join(f"<th class='n'>{escape(metric['title'])}</th>" for metric in metrics)
     serving = figures.get("serving")
     served = (
         f"<p>Served over HTTP afterwards: {serving['requests']:,} held-back rows, {serving['mismatches']} answers that differ "
@@ -189,22 +208,22 @@ def _costs(figures: Mapping[str, Any]) -> str:
     )
     return (
         "<h2>Cost</h2><table><tr><th>policy</th><th class='n'>retrainings</th><th class='n'>promotions</th>"
-        f"<th class='n'>seconds of training</th><th class='n'>log-loss</th><th class='n'>AUC</th></tr>{rows}</table>{served}"
+        f"<th class='n'>seconds of training</th>{heads}</tr>{rows}</table>{served}"
         f"<p class='dim'>The loop trains every candidate twice: once without the newest {escape(figures['holdout'])} of labelled data, "
         "to evaluate it on them, and once on everything.</p>"
     )
 
 
-def _week_table(weeks: Sequence[Mapping[str, Any]], outcome: str) -> str:
+def _week_table(figures: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<tr><td>{w['week']}</td><td>{_day(w['start'])}</td><td class='n'>{w['rows']:,}</td><td class='n'>{w['base_rate']:.3f}</td>"
-        + "".join(f"<td class='n'>{w['log_loss'][name]:.4f}</td>" for name in ("static", "calendar", "loop"))
+        + "".join(f"<td class='n'>{w[figures['metric']['name']][name]:.4f}</td>" for name in ("static", "calendar", "loop"))
         + "</tr>"
-        for w in weeks
+        for w in figures["weeks"]
     )
     return (
         "<h2>Week by week</h2><details><summary class='dim'>all figures</summary><table><tr><th>week</th><th>from</th>"
-        f"<th class='n'>predictions</th><th class='n'>share of {escape(outcome)}</th><th class='n'>never retrained</th>"
+        f"<th class='n'>predictions</th><th class='n'>{escape(figures['observed'])}</th><th class='n'>never retrained</th>"
         f"<th class='n'>every four weeks</th><th class='n'>the loop</th></tr>{rows}</table></details>"
     )
 

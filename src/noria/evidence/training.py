@@ -8,11 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from noria.evaluation.binary import Binary
+from noria.evaluation.task import Task
 from noria.loop.state import Action
 from noria.stores import catalog as db
 from noria.stores.catalog import Catalog
 
-METRICS = ("log_loss", "brier", "error_rate", "auc")
+WHO = ("candidate", "champion")
 
 
 def trained(catalog: Catalog, actions: Sequence[Action]) -> dict[str, dict[str, Any]]:
@@ -33,6 +35,7 @@ def _told(detail: Mapping[str, Any], bundle: str, seconds: float) -> dict[str, A
         "training_rows": detail["rows"]["rows_out"]["training rows"],
         "holdout_rows": metrics.get("holdout_rows", 0),
         "holdout_positives": metrics.get("holdout_positives"),
+        "task": detail.get("task", Binary().definition()),  # the only one when details stated none
         "candidate": metrics.get("candidate"),
         "champion": metrics.get("champion"),
         "gates": detail["gates"],
@@ -41,12 +44,13 @@ def _told(detail: Mapping[str, Any], bundle: str, seconds: float) -> dict[str, A
 
 def lines(told: Mapping[str, Any]) -> list[str]:
     """The same for people: what it was judged on, a line for each metric, a line for each gate."""
+    task = Task.of(told["task"])
     if not told["holdout_rows"]:
         found = ["not evaluated: no holdout rows"]
     else:
-        found = [f"evaluated on {told['holdout_rows']:,} unseen rows, {told['holdout_positives']:.1%} of them positive"]
-    for metric in METRICS:
-        values = [f"{who} {told[who][metric]:.4f}" for who in ("candidate", "champion") if metric in (told[who] or {})]
+        found = [f"evaluated on {told['holdout_rows']:,} unseen rows, {task.format_rows(told['holdout_positives'])}"]
+    for metric in task.metrics:
+        values = [f"{who} {metric.format(told[who][metric.name])}" for who in WHO if metric.name in (told[who] or {})]
         if values:
             found.append(f"{metric}: {', '.join(values)}")
     return (

@@ -47,9 +47,9 @@ def _made_from(workspace: Workspace, endpoint: Endpoint, bundle: Bundle) -> Made
     as_of = datetime.fromisoformat(lineage["as_of"])
     changed = False
     if _reached(workspace, endpoint, lineage, as_of):
-        facts = Facts.read(workspace, endpoint)
+        facts, model = Facts.read(workspace, endpoint), endpoint.model
         start = datetime.fromisoformat(lineage["start"])
-        again = build_training_set(facts.offline, endpoint.model.label, facts.outcomes, start=start, as_of=as_of)
+        again = build_training_set(facts.offline, model.label, facts.outcomes, model.task, start=start, as_of=as_of)
         changed = again.id != lineage["training_set"]
     return MadeFrom(endpoint.name, bundle.id, lineage["training_set"], lineage["as_of"], changed)
 

@@ -125,13 +125,15 @@ def _performance(world: World, bundle: str, start: datetime) -> list[dict[str, A
         return []
     found = windows_of(world, bundle, start, start + world.grid.tick, statistics=False)
     own, baseline, threshold = found[0].performance, baseline_windows(world, bundle), world.threshold(monitor.performance_budget)
-    read = [read_performance(tolerance, baseline, found, threshold) for tolerance in monitor.performance]
+    task = world.endpoint.task
+    read = [read_performance(task, tolerance, baseline, found, threshold) for tolerance in monitor.performance]
     return [
         {
-            "metric": r.tolerance.metric,
+            "metric": r.metric.name,
             "value": round(float(r.values[0]), 5) if len(r.values) else None,
             "baseline": round(r.baseline, 5) if baseline else None,
             "tolerance": r.tolerance.by,
+            "tolerated": r.metric.tolerated(round(r.baseline, 5), r.tolerance.by),
             "rows": 0 if own is None else own.rows,
             "missing": None if own is None else own.missing,
         }

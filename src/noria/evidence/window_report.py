@@ -9,7 +9,6 @@ from typing import Any
 from noria.evidence.inputs import render_inputs
 from noria.evidence.page import page
 from noria.evidence.tables import day, findings_table, minute, table
-from noria.monitoring.performance import tolerated
 
 TAGS = {"found": "refuse", "over": "promote", "not told": "refuse"}
 
@@ -96,7 +95,7 @@ def _performance(performance: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _tolerated(one: Mapping[str, Any]) -> str:
-    return " to ".join(f"{bound:.4f}" for bound in tolerated(one["metric"], one["baseline"], one["tolerance"]))
+    return " to ".join(f"{bound:.4f}" for bound in one["tolerated"])
 
 
 def _findings(figures: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from noria.data.table import Snapshot, SnapshotRows
 from noria.features.compile import AT
 from noria.features.feature_set import BadTransform, FeatureSet, transformed
 from noria.features.keys import KeyColumn, require_comparable
-from noria.features.label import Label
+from noria.features.label import Label, LabelRules
 from noria.features.point_in_time import PointInTime, require_spine_columns
 from noria.features.view import FeatureView
 
@@ -42,11 +42,11 @@ def check_views(views: Sequence[FeatureView], rows: Mapping[str, pa.Table], engi
             translate(duckdb.bind(view))
 
 
-def check_keys(features: FeatureSet, label: Label, rows: Mapping[str, pa.Table]) -> None:
+def check_keys(features: FeatureSet, label: Label, rows: Mapping[str, pa.Table], rules: LabelRules) -> None:
     """Raise for keys that would name one entity in the spine and another, or none, in the table of a view or of the label.
 
-    `rows` are by table name. Raises `IncomparableKeys`, `KeysOfOtherLength`, `UnknownColumn`, `BadLabel` or `NotYesOrNo`, and `BadName`
-    for a spine with a column that is named as predictions' times or keys are.
+    `rows` are by table name; rules: the model's task. Raises `IncomparableKeys`, `KeysOfOtherLength`, `UnknownColumn` or `BadLabel`, what
+    the rules raise, and `BadName` for a spine with a column that is named as predictions' times or keys are.
     """
     spine = features.spine
     schema = rows[spine.name].schema
@@ -60,7 +60,7 @@ def check_keys(features: FeatureSet, label: Label, rows: Mapping[str, pa.Table])
             theirs = KeyColumn(view.table.name, entity, rows[view.table.name].schema.field(entity).type)
             require_comparable(KeyColumn(spine.name, entity, schema.field(entity).type), theirs)
     label.check(rows[label.table.name].schema, spine, schema)
-    label.require_yes_or_no(rows[label.table.name])
+    rules.require_label(label, rows[label.table.name])
 
 
 def check_transforms(features: FeatureSet, spine: pa.Table) -> None:

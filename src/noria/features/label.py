@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,17 @@ class _One(int):
     """The 1 that stands where nobody has said which value is the positive one."""
 
 
-MAX_CLASSES = 20  # with more values than these, a column of numbers holds counts or measurements, of which one value is no outcome
 SHOWN = 5  # values in a message
+
+
+class LabelRules(Protocol):
+    """What a task asks of labels, as training sets need it; tasks are made in `noria.evaluation`."""
+
+    def require_label(self, label: Label, rows: pa.Table) -> None:
+        """Raise for a column that holds no outcomes of the task; rows: of the label's table"""
+
+    def require_outcomes(self, label: Label, outcomes: NDArray[np.float64], rows: pa.Table) -> None:
+        """Raise for outcomes `(rows,)` from which no model can learn."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +88,6 @@ class Label:
             left = KeyColumn(spine.name, ours, spine_schema.field(ours).type)
             require_comparable(left, KeyColumn(self.table.name, theirs, schema.field(theirs).type))
 
-    def require_yes_or_no(self, rows: pa.Table) -> None:
-        """Raise `NotYesOrNo` unless the column, in the table's rows, holds yes or no: 0 and 1, booleans, or a named one of a few values."""
-        import pyarrow as pa
-
-        found = self.values(rows)
-        if not (pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_decimal(found.type)):
-            return
-        if len(found) > MAX_CLASSES or not (self.named or set(found.to_pylist()) <= {0, 1}):
-            raise NotYesOrNo(self, found)
-
     def values(self, rows: pa.Table) -> pa.Array:
         """The different outcomes that are known in the table's rows, in the order of their first."""
         import pyarrow as pa
@@ -124,22 +123,6 @@ class BadLabel(UserMistake):
             what=f"no value of {label.column!r} can equal positive={label.positive!r}: its type is {type_}",
             where=f"nr.Label({label.table.name}, {label.column!r}, …)",
             fix=f"give positive as {wanted}",
-        )
-
-
-class NotYesOrNo(UserMistake):
-    """A label's column holds counts, classes or measurements: there is no saying what 1 in it means."""
-
-    code = "NR-227"
-
-    def __init__(self, label: Label, values: pa.Array) -> None:
-        self.label, self.values = label, len(values)
-        few = "give `positive=…`, the class that counts as 1, or " if len(values) <= MAX_CLASSES else ""
-        super().__init__(
-            what=f"{label.column!r} is not a binary label: it holds {len(values):,} values, such as {in_short(values)}",
-            where=f"nr.Label({label.table.name}, {label.column!r}, …)",
-            fix=f"{few}derive a boolean column in the table's source, such as `x > 10`; only binary models are supported, "
-            "neither regression nor several classes at once",
         )
 
 

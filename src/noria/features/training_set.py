@@ -14,7 +14,7 @@ from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.ids import digest
 from noria.features.compile import AT, KEY
-from noria.features.label import Label, Outcomes, in_short
+from noria.features.label import Label, LabelRules, Outcomes
 from noria.features.offline import OfflineFeatures
 
 if TYPE_CHECKING:
@@ -42,23 +42,9 @@ class NothingToTrainOn(UserMistake):
         super().__init__(what="there is nothing to train on", where=f"{rows}: {why}", fix=fix)
 
 
-class OneClass(UserMistake):
-    """All outcomes that are known are the same: there is nothing to tell apart."""
-
-    code = "NR-228"
-
-    def __init__(self, label: Label, outcome: float, values: pa.Array, *, rows: int) -> None:
-        self.label, self.outcome, self.rows = label, outcome, rows
-        super().__init__(
-            what=f"all {rows:,} outcomes are {outcome:g}: a classifier needs both classes",
-            where=f"nr.Label({label.table.name}, {label.column!r}, positive={label.positive!r}), whose values are {in_short(values)}",
-            fix="correct `positive`, or train once both outcomes have occurred",
-        )
-
-
 @dataclass(frozen=True)
 class Dataset:
-    """What a trainer gets: features `(rows, features)` float32 (NaN where unknown), labels `(rows,)` float64 in {0, 1}."""
+    """What a trainer gets: features `(rows, features)` float32 (NaN where unknown), labels `(rows,)` float64, as the task has them."""
 
     features: NDArray[np.float32]
     labels: NDArray[np.float64]
@@ -100,13 +86,15 @@ def feature_matrix(rows: pa.Table, features: tuple[str, ...]) -> NDArray[np.floa
     return np.ascontiguousarray(np.column_stack(columns).astype(np.float32, copy=False))
 
 
-def build_training_set(offline: OfflineFeatures, label: Label, outcomes: Outcomes, *, start: datetime, as_of: datetime) -> TrainingSet:
+def build_training_set(
+    offline: OfflineFeatures, label: Label, outcomes: Outcomes, rules: LabelRules, *, start: datetime, as_of: datetime
+) -> TrainingSet:
     """Every spine row predicted in [start, as_of − maturity) whose outcome was known at `as_of`.
 
     Rows younger than the label's maturity are left out whole: of them only the quick outcomes are known, and a model
-    trained on those learns that everything ends well. Raises `NothingToTrainOn`, `OneClass` or `NotYesOrNo`.
+    trained on those learns that everything ends well. rules: the model's task. Raises `NothingToTrainOn`, and what the rules raise.
     """
-    label.require_yes_or_no(outcomes.facts.rows)
+    rules.require_label(label, outcomes.facts.rows)
     spine = offline.rows(start, as_of)
     cut = np.datetime64((as_of - label.maturity).replace(tzinfo=None), "us")
     at = spine.column(AT).to_numpy().astype("datetime64[us]")
@@ -121,8 +109,7 @@ def build_training_set(offline: OfflineFeatures, label: Label, outcomes: Outcome
     facts = outcomes.facts.rows
     if not kept.any():
         raise NothingToTrainOn(label, label.known(facts), balance, start=start, as_of=as_of)
-    if np.ptp(labels[kept]) == 0:
-        raise OneClass(label, labels[kept][0], label.values(facts), rows=int(kept.sum()))
+    rules.require_outcomes(label, labels[kept], facts)
     import pyarrow as pa
 
     rows = spine.filter(pa.array(kept))

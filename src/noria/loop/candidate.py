@@ -17,15 +17,14 @@ from noria.core.errors import UserMistake
 from noria.core.ids import canonical_json, digest, short
 from noria.core.progress import Progress, Tell, silence
 from noria.core.signature import Signature
-from noria.evaluation.calibration import Calibration, measure_calibration
+from noria.evaluation.binary import Binary
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
-from noria.evaluation.metrics import ROW_LOSSES, auc
+from noria.evaluation.task import Reliability, Task
 from noria.features.training_set import TrainingSet, build_training_set, feature_matrix
 from noria.loop.champion_answers import champion_answers
 from noria.loop.world import World
-from noria.models.bundle import BINARY, CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
+from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
 from noria.models.model import Model
-from noria.monitoring.expected import calibrate
 from noria.monitoring.monitor import Period
 from noria.monitoring.windows import by_window
 from noria.profiles.profile import profile
@@ -33,7 +32,6 @@ from noria.release.rollout import units_of
 from noria.training.fit import Fitted, fit_candidate
 
 SAMPLE_ROWS = 32
-UNMEASURED = "Not measured: it needs five windows with both outcomes. Do not assume that these scores are calibrated probabilities."
 LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "duckdb", "pyarrow")
 
 
@@ -52,7 +50,7 @@ def make_candidate(world: World, as_of: datetime, champion: str | None, tell: Te
     """The candidate that training at `as_of` gives, judged against the champion. Made once, then found again."""
     model = world.endpoint.model
     tell(Progress("train", "joining features and outcomes point-in-time"))
-    training_set = build_training_set(world.offline, model.label, world.outcomes, start=world.offline.first(), as_of=as_of)
+    training_set = build_training_set(world.offline, model.label, world.outcomes, model.task, start=world.offline.first(), as_of=as_of)
     with_probe = world.policy.gated or champion is None
     run = run_id(world, training_set, champion if with_probe else None, with_probe)
     record = world.workspace.runs / f"{run}.json"
@@ -60,7 +58,7 @@ def make_candidate(world: World, as_of: datetime, champion: str | None, tell: Te
         return Candidate(**json.loads(world.workspace.files.read(record)))
     fitted = fit_candidate(model, training_set, world.randomness, with_probe=with_probe, tell=tell)
     evaluation = _evaluate(world, training_set, fitted, champion)
-    verdicts = [gate.judge(evaluation) for gate in model.gates] if with_probe else []  # type: ignore[attr-defined]
+    verdicts = [gate.judge(evaluation) for gate in model.gates] if with_probe else []
     candidate = _seal(world, training_set, fitted, evaluation, verdicts, run)
     _track(world, candidate, training_set)
     world.workspace.files.make_folder(record.parent)
@@ -84,10 +82,16 @@ def run_id(world: World, training_set: TrainingSet, champion: str | None, with_p
             "gates": [repr(g) for g in model.gates],
             **_declared(world.reference_period),
             **({"slices": list(world.slices)} if world.slices else {}),
+            **_meaning(model.task),
             "seed": world.randomness.root,
             "environment": environment(),
         }
     )
+
+
+def _meaning(task: Task) -> dict[str, Any]:
+    """A task, as runs state it: all were binary, and stated none, before there were others."""
+    return {} if task == Binary() else {"task": task.definition(), "metrics": [repr(metric) for metric in task.metrics]}
 
 
 def environment() -> dict[str, str]:
@@ -117,6 +121,7 @@ def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion:
         rows = rows.filter(_mask(answers.known))
     features = feature_matrix(rows, training_set.features)
     return Evaluation(
+        task=world.endpoint.task,
         labels=training_set.labels[judged],
         candidate=fitted.probe[judged[fitted.holdout]],
         champion=None if answers is None or answers.lost else answers.scores[answers.known],
@@ -138,7 +143,7 @@ def _seal(
     verdicts: list[Verdict],
     run: str,
 ) -> Candidate:
-    data, metrics = training_set.dataset(), _metrics(evaluation)
+    data, metrics, task = training_set.dataset(), _metrics(evaluation), evaluation.task
     known = in_reference(world.reference_period, training_set.at)
     reference = profile(
         (*training_set.features, "prediction"),
@@ -147,27 +152,28 @@ def _seal(
         np.append(fitted.attribution, 0.0),  # the prediction itself hangs on all of them
     )
     unseen = fitted.holdout  # all of it, whatever the champion has seen
-    calibration = measure_calibration(training_set.labels[unseen], fitted.probe, _windows(world, training_set.at[unseen]))
-    if calibration is not None:
-        metrics["calibration"] = calibration.to_dict()
+    reliability = task.reliability(training_set.labels[unseen], fitted.probe, _windows(world, training_set.at[unseen]))
+    if reliability is not None:
+        metrics["calibration"] = reliability.to_dict()
     manifest = _manifest(world, training_set, metrics, run)
     contents = {
         MODEL_FILE: fitted.model,
         PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(_sample(data.features, fitted.in_sample)).encode(),
-        CARD_FILE: _card(manifest, verdicts, calibration).encode(),
+        CARD_FILE: _card(manifest, verdicts, task, reliability).encode(),
     }
     bundle = write_bundle(world.workspace.bundles, manifest, contents, world.workspace.files)
     open_bundle(bundle.path, world.workspace.files)
     cut_by = {name: evaluation.slices[name] for name in world.slices}
-    windows = by_window(evaluation.labels, evaluation.candidate, evaluation.unit, cut_by)
+    windows = by_window(task, evaluation.labels, evaluation.candidate, evaluation.unit, cut_by)
     by_unit = replace(evaluation, unit=units_of(evaluation.unit, world.grid.tick))  # as a shadow's gains are counted
     detail = {
         "gates": [v.to_dict() for v in verdicts],
-        "gains": {metric: by_unit.improvement_by_unit(metric).tolist() for metric in ROW_LOSSES},
+        "gains": {metric.name: by_unit.improvement_by_unit(metric).tolist() for metric in task.losses},
         "baseline": [w.to_dict() for w in windows],
-        "calibration": list(calibrate(evaluation.labels, evaluation.candidate)),
+        "calibration": [] if task.estimator is None else list(task.estimator.fit(evaluation.labels, evaluation.candidate)),
         "metrics": metrics,
+        "task": task.definition(),
         "rows": training_set.balance.to_dict(),
         "training_set": training_set.id,
     }
@@ -196,7 +202,7 @@ def _manifest(world: World, training_set: TrainingSet, metrics: dict[str, Any], 
         name=model.name,
         runtime="onnx",
         signature=Signature.of_numbers(training_set.features),
-        task=dict(BINARY),
+        task=model.task.definition(),
         feature_set=offline.feature_set.name,
         definition_hash=offline.feature_set.definition_hash(),
         run=run,
@@ -238,12 +244,12 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
     """The holdout's figures: the probe's, and the champion's where there is one; empty without a holdout."""
     if len(evaluation.labels) == 0:
         return {}
-    labels = evaluation.labels
+    labels, groups = evaluation.labels, evaluation.groups
     found: dict[str, Any] = {"holdout_rows": len(labels), "holdout_positives": float(labels.mean())}
     for who, predictions in (("candidate", evaluation.candidate), ("champion", evaluation.champion)):
         if predictions is not None:
-            losses = {name: float(loss(labels, predictions).mean()) for name, loss in ROW_LOSSES.items()}
-            figures = {**losses, "auc": auc(labels, predictions)}
+            judged = [metric for metric in evaluation.task.metrics if metric.over != "means"]
+            figures = {metric.name: metric.value(labels, predictions, groups) for metric in judged}
             found[who] = {name: value for name, value in figures.items() if np.isfinite(value)}  # a holdout of one class has no AUC
     return found
 
@@ -262,11 +268,11 @@ def _track(world: World, candidate: Candidate, training_set: TrainingSet) -> Non
     tracking.register(world.endpoint.model.name, bundle, candidate.run)
 
 
-def _card(manifest: Manifest, verdicts: list[Verdict], calibration: Calibration | None) -> str:
+def _card(manifest: Manifest, verdicts: list[Verdict], task: Task, reliability: Reliability | None) -> str:
     lineage, metrics = manifest.lineage, manifest.metrics
     tables = "\n".join(f"- {t['table']} version {t['version']} ({t['rows']:,} rows, {short(t['digest'])})" for t in lineage["tables"])
     figures = "\n".join(
-        f"- {who}: " + ", ".join(f"{k} {v:.4f}" for k, v in values.items())
+        f"- {who}: " + ", ".join(f"{name} {task.metric(name).format(value)}" for name, value in values.items())
         for who, values in metrics.items()
         if who in ("candidate", "champion")
     )
@@ -291,7 +297,7 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 
 ## Calibration
 
-{UNMEASURED if calibration is None else calibration.summary}
+{task.uncalibrated if reliability is None else reliability.summary}
 
 The evaluated model had the same training configuration but no holdout rows; the served model was trained on all rows.
 """

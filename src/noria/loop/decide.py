@@ -91,8 +91,7 @@ def _speaks(trigger: Trigger, state: State) -> tuple[str, dict[str, Any]] | None
             performance = state.monitors.of(Performance)
             for reading in performance.readings if performance else ():
                 if reading.alarming:
-                    move = reading.recent - reading.baseline
-                    return f"regression: {reading.tolerance.metric} moved by {move:+.3f}", reading.to_dict()
+                    return f"regression: {reading.metric} moved by {reading.moved}", reading.to_dict()
         case Drift():
             drift = state.monitors.of(InputDrift)
             if drift is not None and drift.reading.alarming:

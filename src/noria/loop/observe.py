@@ -63,8 +63,9 @@ def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | No
     refused = refused_shadow(world, release)
     if refused is not None:
         return ShadowVerdict("refuse", f"{refused.what}; {refused.where}; {refused.fix}", None)
-    gains = shadow_gains(world, release.challenger, release.challenger_since, plan.metric)
-    before = np.array(world.candidate_detail(release.challenger).get("gains", {}).get(plan.metric, []), dtype=np.float64)
+    metric = world.endpoint.task.metric(plan.metric).name
+    gains = shadow_gains(world, release.challenger, release.challenger_since, metric)
+    before = np.array(world.candidate_detail(release.challenger).get("gains", {}).get(metric, []), dtype=np.float64)
     lasted = now - release.challenger_since
     waited_out = lasted >= plan.longest + world.endpoint.model.label.maturity + unit_of(world.grid.tick)
     return judge_shadow(plan, gains, before, unit_of(world.grid.tick), waited_out=waited_out)

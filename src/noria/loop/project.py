@@ -165,7 +165,9 @@ def load_project(folder: Path) -> Project:
         module = _import(folder, settings.project.module)
     found = _declared(folder, settings, [*declared, *vars(module).values()])
     for monitor in found.monitors:
-        _check_slices(monitor, next((e for e in found.endpoints if e.name == monitor.endpoint.name), None))
+        endpoint = next((e for e in found.endpoints if e.name == monitor.endpoint.name), None)
+        _check_slices(monitor, endpoint)
+        _check_metrics(monitor, endpoint)
         _check_stretches(monitor, duration(settings.loop.tick))
     return found
 
@@ -194,6 +196,13 @@ def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
                 where="nr.Monitor(slices=…)",
                 fix="name low-cardinality features: slices are cut by the features that are logged with a prediction",
             )
+
+
+def _check_metrics(monitor: Monitor, endpoint: Endpoint | None) -> None:
+    """Raise `UnknownMetric` for a tolerance of a metric that the model's task does not have."""
+    if endpoint is not None:
+        for tolerance in monitor.performance:
+            endpoint.task.metric(tolerance.metric)
 
 
 def _check_stretches(monitor: Monitor, tick: timedelta) -> None:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, since_epoch
-from noria.evaluation.metrics import ROW_LOSSES
+from noria.evaluation.task import Task
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER
 from noria.release.rollout import gains_by_unit
@@ -36,7 +36,7 @@ Places = NDArray[np.int64]
 class Paired:
     """One window of a shadow. asked, scored: rows of the champion and of the challenger; paired: rows of both
 
-    gains: of each metric, the mean loss of the champion minus the challenger's, over the pairs whose outcome is known; empty before
+    gains: of each metric that is a mean over rows, how much better the challenger is over the pairs whose outcome is known; empty before
     """
 
     start: datetime
@@ -75,7 +75,7 @@ def _requests(rows: Predictions) -> Iterable[tuple[str | None, int]]:
     return zip(rows.keys, rows.received_us.tolist(), strict=True)
 
 
-def pairing(champions: Predictions, challengers: Predictions, labels: NDArray[np.float64] | None) -> dict[str, Any]:
+def pairing(task: Task, champions: Predictions, challengers: Predictions, labels: NDArray[np.float64] | None) -> dict[str, Any]:
     """What is kept of a shadow's window, with the gains once there are labels of the champions' rows (NaN where not known)."""
     mine, theirs = pairs(champions, challengers)
     found: dict[str, Any] = {"asked": len(champions), "scored": len(challengers), "paired": len(mine)}
@@ -83,9 +83,8 @@ def pairing(champions: Predictions, challengers: Predictions, labels: NDArray[np
         y, before, after = labels[mine], champions.prediction[mine], challengers.prediction[theirs]
         known = ~np.isnan(y)
         if known.any():
-            found["gains"] = {
-                metric: float((loss(y[known], before[known]) - loss(y[known], after[known])).mean()) for metric, loss in ROW_LOSSES.items()
-            }
+            y, before, after = y[known], before[known], after[known]
+            found["gains"] = {m.name: float(m.improvement(m.losses(y, before), m.losses(y, after)).mean()) for m in task.losses}
     return found
 
 

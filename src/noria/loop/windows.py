@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from noria.core.clock import duration, from_epoch, microseconds, since_epoch
 from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import canonical_json
-from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.offline_shadow import offline_challengers, recorded_challengers, with_answers
 from noria.loop.releases import current_release, released_champions
 from noria.loop.shadow import pairing
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER, CHAMPION
-from noria.monitoring.expected import expect
+from noria.monitoring.monitor import Monitor
 from noria.monitoring.traffic import Traffic
 from noria.monitoring.windows import Performance, Window, measure
 from noria.serving.log.predictions import FALLBACK, Predictions
@@ -118,7 +117,7 @@ def _answered(world: World, logged: Predictions, offline: set[str]) -> Iterator[
         known = role == CHAMPION and world.monitor is not None and bundle in released
         told: dict[str, str | None] = {**_told(world, bundle, rows)} if known else {"statistics": None}
         if role == CHALLENGER and bundle not in offline:
-            told["paired"] = canonical_json(pairing(watched.by(CHAMPION), rows, None))
+            told["paired"] = canonical_json(pairing(world.endpoint.task, watched.by(CHAMPION), rows, None))
         yield {"bundle": bundle, "role": role, "rows": len(rows), **told}
 
 
@@ -150,14 +149,19 @@ def _traffic(world: World, start: datetime, logged: Predictions | None) -> dict[
 def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
     """What is kept of a champion's window: its statistics, the losses to be expected of its scores, and business metrics."""
     assert world.monitor is not None
-    calibration = tuple(world.candidate_detail(bundle).get("calibration", (0.0, 1.0)))
-    metrics = [t.metric for t in world.monitor.performance if t.metric in ROW_LOSSES]
-    expected = {metric: vars(expect(metric, rows.prediction, calibration)) for metric in metrics}
     return {
         "statistics": _statistics(world, bundle, rows),
-        "expected": canonical_json(expected),
+        "expected": canonical_json(_expected(world, world.monitor, bundle, rows)),
         "metrics": _metrics(world, bundle, rows, None),
     }
+
+
+def _expected(world: World, monitor: Monitor, bundle: str, rows: Predictions) -> dict[str, dict[str, float]]:
+    """What each watched mean over rows is expected to be, before outcomes come; nothing where the task can't say."""
+    task, fitted = world.endpoint.task, world.candidate_detail(bundle).get("calibration", ())
+    if task.estimator is None:
+        return {}
+    return {metric.name: vars(task.estimator.expected(metric, rows.prediction, fitted)) for metric in monitor.losses(task)}
 
 
 def _statistics(world: World, bundle: str, rows: Predictions) -> str:
@@ -170,7 +174,8 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
     if logged is None:
         return []
     watched = _watched(logged)
-    nothing = canonical_json(measure(np.empty(0), np.empty(0)).to_dict())
+    task = world.endpoint.task
+    nothing = canonical_json(measure(task, np.empty(0), np.empty(0)).to_dict())
     found = [
         (since_epoch(start), b, {"performance": nothing}) for b in sorted(recorded_challengers(world, start).difference(watched.bundle))
     ]
@@ -180,9 +185,10 @@ def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[
         rows = watched.of(bundle)
         labels = world.outcomes.known_at(rows.keys, now)
         cut_by = _cut_by(world, bundle, rows) if bundle in released else {}
-        told = {"performance": canonical_json(measure(labels, rows.prediction, cut_by).to_dict())}
+        told = {"performance": canonical_json(measure(task, labels, rows.prediction, cut_by).to_dict())}
         if bundle in shadows:
-            told["paired"] = canonical_json(pairing(champions, rows.by(CHALLENGER), world.outcomes.known_at(champions.keys, now)))
+            known = world.outcomes.known_at(champions.keys, now)
+            told["paired"] = canonical_json(pairing(task, champions, rows.by(CHALLENGER), known))
         if world.monitor is not None and any(metric.needs_outcomes for metric in world.monitor.metrics):
             told["metrics"] = _metrics(world, bundle, rows, labels)
         found.append((since_epoch(start), bundle, told))

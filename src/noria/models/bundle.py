@@ -32,7 +32,7 @@ PROFILE_FILE = "profile/profile.json"
 SAMPLE_FILE = "sample/requests.json"
 CARD_FILE = "MODEL_CARD.md"
 FORMAT = 2
-BINARY = {"task": "binary"}  # what every bundle of format 1 was sealed for
+BINARY = {"name": "binary"}  # what every bundle of format 1 was sealed for
 
 
 class _Format(msgspec.Struct):

@@ -256,6 +256,11 @@ class DriftReading:
         of = PRESENCE if moved.presence else VALUES
         return self.starts[self._began(moved.start, self.columns.index(moved.columns[0]), moved.after, of)]
 
+    def summary(self, moved: Movement, kind: Kind, led: str, *, named: int) -> str:
+        """A movement in words. kind: what it looks like; led: what its leading column has done; named: so many columns at most"""
+        others = f", then {', '.join(moved.columns[1:named])}" if len(moved.columns) > 1 else ""
+        return f"{led} ({self.how_far(moved.start, moved.columns[0])}){others}; it looks like {_article(kind)}"
+
     def how_far(self, window: int, name: str) -> str:
         """How far a column's mean has moved at a window, in words: what drifts may be its spread, its tails or its relations alone."""
         shift = self.shift[window, self.columns.index(name)]
@@ -323,6 +328,6 @@ class DriftReading:
         }
 
 
-def article(kind: Kind) -> str:
+def _article(kind: Kind) -> str:
     """A kind with its article."""
     return f"an {kind}" if kind.startswith("u") else f"a {kind}"

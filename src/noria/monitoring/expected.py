@@ -1,7 +1,6 @@
 """Expected performance: what a window's loss will be, before its outcomes come, from the scores alone.
 
-Where scores are calibrated, each says how likely either outcome is, and so what loss to expect of it (confidence-based performance
-estimation; Kivimäki et al. 2025, with Poisson-binomial intervals). It sees covariate shift and is blind to a changed relation; so its own
+How it is estimated is the task's (`noria.evaluation.estimation`). It sees covariate shift and is blind to a changed relation; so its own
 reliability is kept: where its intervals have not covered what came later, it does not alarm.
 """
 
@@ -14,53 +13,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit, stdtrit
+from scipy.special import stdtrit
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
-from noria.evaluation.metrics import ROW_LOSSES
+from noria.evaluation.estimation import Expected
+from noria.evaluation.metric import Metric
 from noria.monitoring.monitor import Tolerance
 
 Floats = NDArray[np.float64]
 
-CLIP = 1e-6
 LEVEL = 0.8  # of the intervals by which reliability is judged
 LAST, MIN_COVERED = 10, 0.6  # windows; of ten intervals at 80 %, fewer than six cover once in thirty times by chance
 MIN_MATURED = 5
 RUN = 3  # windows in a row beyond the tolerance, upon which it is told
-
-
-@dataclass(frozen=True)
-class Expected:
-    """A window's expected loss, and how far outcomes alone may carry the realised one from it (a standard deviation)."""
-
-    mean: float
-    sd: float
-
-
-def calibrate(labels: Floats, scores: Floats) -> tuple[float, float]:
-    """The intercept and slope that calibrate scores, by logistic regression on their logits (Platt 1999); (0, 1) where all is alike."""
-    from scipy.optimize import minimize  # half a second, which only a loop that trains has to spend
-
-    if len(np.unique(labels)) < 2:
-        return 0.0, 1.0
-    x = logit(np.clip(scores, CLIP, 1 - CLIP))
-
-    def loss(parameters: Floats) -> float:
-        z = parameters[0] + parameters[1] * x
-        return float((np.logaddexp(0, z) - labels * z).mean() + 1e-4 * (parameters[1] - 1) ** 2)
-
-    found = minimize(loss, np.array([0.0, 1.0]), method="BFGS")
-    return float(found.x[0]), float(found.x[1])
-
-
-def expect(metric: str, scores: Floats, calibration: tuple[float, float]) -> Expected:
-    """The loss to be expected of scores `(rows,)`."""
-    p = np.clip(scores, CLIP, 1 - CLIP)
-    chance = expit(calibration[0] + calibration[1] * logit(p))
-    one, zero = (ROW_LOSSES[metric](np.full(len(p), float(label)), p) for label in (1, 0))
-    mean = chance * one + (1 - chance) * zero
-    variance = chance * (1 - chance) * (one - zero) ** 2
-    return Expected(float(mean.mean()), float(np.sqrt(variance.sum()) / len(p)))
 
 
 @dataclass(frozen=True)
@@ -70,6 +35,7 @@ class ExpectedReading:
     covered: the share of the last matured windows whose interval held; None before there are enough
     """
 
+    metric: Metric
     tolerance: Tolerance
     baseline: float
     starts: tuple[datetime, ...]
@@ -88,8 +54,13 @@ class ExpectedReading:
         """Whether the newest windows, all without outcomes, are expected to lie beyond the tolerance for certain."""
         waiting = np.isnan(self.realised)
         newest = self.expected[waiting][-RUN:] + self.bias
-        limit = self.baseline + self.tolerance.by
-        return self.reliable and len(newest) == RUN and bool((newest - self.sd > limit).all())
+        beyond = [(sign * newest - self.sd > sign * self.baseline + self.tolerance.by).all() for sign in self.metric.worse]
+        return self.reliable and len(newest) == RUN and any(beyond)
+
+    @property
+    def newest(self) -> float:
+        """What the newest window is expected to be."""
+        return float(self.expected[-1] + self.bias)
 
     @property
     def health(self) -> Health:
@@ -100,20 +71,22 @@ class ExpectedReading:
         if not self.reliable:
             return Unknown(f"the estimates held in only {self.covered:.0%} of the last windows: they are not used")
         if self.alarming:
-            return Unhealthy(f"{self.tolerance.metric} is estimated at {self.expected[-1] + self.bias:.3f}")
-        return Healthy({"windows": len(self.expected), "covered": self.covered, "expected": float(self.expected[-1] + self.bias)})
+            return Unhealthy(f"{self.metric} is estimated at {self.metric.format(self.newest, digits=3)}")
+        return Healthy({"windows": len(self.expected), "covered": self.covered, "expected": self.newest})
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "metric": self.tolerance.metric,
+            "metric": self.metric.name,
             "baseline": self.baseline,
             "tolerance": self.tolerance.by,
-            "expected": float(self.expected[-1] + self.bias),
+            "expected": self.newest,
             "covered": self.covered,
         }
 
 
-def read_expected(tolerance: Tolerance, baseline: float, windows: Sequence[tuple[datetime, Expected, float | None]]) -> ExpectedReading:
+def read_expected(
+    metric: Metric, tolerance: Tolerance, baseline: float, windows: Sequence[tuple[datetime, Expected, float | None]]
+) -> ExpectedReading:
     """Judge windows (start, what was expected of it, what came or None), in the order of time."""
     expected = np.array([e.mean for _, e, _ in windows])
     realised = np.array([np.nan if r is None else r for _, _, r in windows])
@@ -124,7 +97,7 @@ def read_expected(tolerance: Tolerance, baseline: float, windows: Sequence[tuple
         held = [_held(expected, realised, chance, matured[:i], matured[i]) for i in range(MIN_MATURED, len(matured))][-LAST:]
         covered = float(np.mean(held)) if held else None
         bias, sd = _residual(expected, realised, matured)
-    return ExpectedReading(tolerance, baseline, tuple(s for s, _, _ in windows), expected, realised, bias, sd, covered)
+    return ExpectedReading(metric, tolerance, baseline, tuple(s for s, _, _ in windows), expected, realised, bias, sd, covered)
 
 
 def _residual(expected: Floats, realised: Floats, past: NDArray[np.int64]) -> tuple[float, float]:

@@ -44,47 +44,45 @@ class Estimate:
 
 @dataclass(frozen=True)
 class LabelDelay:
-    """The learnt curves. borders: of the scores' bands `(bands − 1,)`; delays: of each band and outcome (0, 1) the delays, rising
+    """The learnt curves. borders: of the scores' bands `(bands − 1,)`; outcomes: those that there are, rising; delays: of each band and
+    outcome the delays, rising
 
     A delay is how long after its prediction an outcome became known, in seconds; infinite where it never did.
     """
 
+    outcomes: tuple[float, ...]
     borders: Floats
-    delays: tuple[tuple[Floats, Floats], ...]
+    delays: tuple[tuple[Floats, ...], ...]
 
-    def _known_by(self, age_seconds: Floats, scores: Floats) -> tuple[Floats, Floats]:
-        """The shares of ones and of zeros `(rows,)` that are known by such ages, at such scores."""
+    def _known_by(self, age_seconds: Floats, scores: Floats) -> Floats:
+        """The share of each outcome `(outcomes, rows)` that is known by such ages, at such scores."""
         band = self.borders.searchsorted(scores)
-        found = np.zeros((2, len(scores)))
+        found = np.zeros((len(self.outcomes), len(scores)))
         for b, by_outcome in enumerate(self.delays):
             here = band == b
             for outcome, delays in enumerate(by_outcome):
                 found[outcome, here] = delays.searchsorted(age_seconds[here], side="right") / max(len(delays), 1)
-        return found[1], found[0]
+        return found
 
-    def estimate(self, losses: Floats, labels: Floats, scores: Floats, age_seconds: Floats, if_one: Floats, if_zero: Floats) -> Estimate:
+    def estimate(self, labels: Floats, scores: Floats, age_seconds: Floats, losses: Floats) -> Estimate:
         """The mean loss of a window `(rows,)`, whose labels are NaN where they are not known yet.
 
-        losses: of the known rows (anything elsewhere); if_one, if_zero: each row's loss, should its outcome be so
+        losses: of each row, should its outcome be so `(outcomes, rows)`
         """
         known = ~np.isnan(labels)
         if not known.any():
-            least, most = np.minimum(if_one, if_zero).mean(), np.maximum(if_one, if_zero).mean()
-            return Estimate(float("nan"), float("nan"), float(least), float(most), 1.0)
-        one, other = self._known_by(age_seconds, scores)
-        share = np.where(labels == 1, one, other)[known]
-        weight = 1 / np.maximum(share, MIN_KNOWN)
-        value = float((losses[known] * weight).sum() / weight.sum())
-        least = np.where(known, losses, np.minimum(if_one, if_zero)).mean()
-        most = np.where(known, losses, np.maximum(if_one, if_zero)).mean()
-        return Estimate(value, float(losses[known].mean()), float(least), float(most), float((~known).mean()))
+            return Estimate(float("nan"), float("nan"), float(losses.min(axis=0).mean()), float(losses.max(axis=0).mean()), 1.0)
+        which, rows = np.searchsorted(self.outcomes, labels[known]), np.flatnonzero(known)
+        weight = 1 / np.maximum(self._known_by(age_seconds, scores)[which, rows], MIN_KNOWN)
+        came, least, most = losses[which, rows], losses.min(axis=0), losses.max(axis=0)
+        least[rows] = most[rows] = came
+        value = float((came * weight).sum() / weight.sum())
+        return Estimate(value, float(came.mean()), float(least.mean()), float(most.mean()), float((~known).mean()))
 
 
-def learn_maturity(delays: Floats, labels: Floats, scores: Floats) -> LabelDelay:
-    """The curves from complete windows: of each row `(rows,)` the delay in seconds, the outcome (0 or 1), and the score."""
+def learn_maturity(delays: Floats, labels: Floats, scores: Floats, outcomes: tuple[float, ...]) -> LabelDelay:
+    """The curves from complete windows: of each row `(rows,)` the delay in seconds, the outcome, one of `outcomes`, and the score."""
     borders = np.unique(np.quantile(scores, np.linspace(0, 1, BANDS + 1)[1:-1])) if len(scores) else np.empty(0)
     band = borders.searchsorted(scores)
-    curves = tuple(
-        (np.sort(delays[(band == b) & (labels == 0)]), np.sort(delays[(band == b) & (labels == 1)])) for b in range(len(borders) + 1)
-    )
-    return LabelDelay(borders, curves)
+    curves = tuple(tuple(np.sort(delays[(band == b) & (labels == outcome)]) for outcome in outcomes) for b in range(len(borders) + 1))
+    return LabelDelay(outcomes, borders, curves)

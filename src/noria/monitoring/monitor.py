@@ -10,11 +10,11 @@ from typing import NamedTuple, Protocol
 
 from noria.core.clock import moment, require_utc
 from noria.core.declarations import declare
-from noria.core.errors import UserMistake, nearest
-from noria.evaluation.metrics import ROW_LOSSES
+from noria.core.errors import UserMistake
+from noria.evaluation.metric import Metric
+from noria.evaluation.metrics import require_metric
+from noria.evaluation.task import Task
 from noria.monitoring.business import BusinessMetric
-
-CALIBRATION, AUC = "calibration", "auc"
 
 # How the budget of false alarms is shared between the lanes (performance pages; drift informs).
 PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE, METRICS_SHARE = 0.45, 0.35, 0.1, 0.1
@@ -41,22 +41,15 @@ class Named(Protocol):
 class Tolerance:
     """How much worse a metric may get before it is an alarm.
 
-    log_loss, brier, error_rate: the mean loss of a window above the champion's baseline
-    auc: the window's area under the ROC curve below the baseline
-    calibration: the distance between the share of positives and the mean prediction of a window, either way
+    A loss gets worse by growing above the champion's baseline, an AUC by falling below it, and a bias, such as the calibration, by its
+    distance from zero, either way. Raises `UnknownMetric`.
     """
 
-    metric: str
+    metric: Metric | str
     by: float
 
     def __post_init__(self) -> None:
-        known = [CALIBRATION, AUC, *ROW_LOSSES]
-        if self.metric not in known:
-            raise UserMistake(
-                what=f"{self.metric!r} can't be monitored{nearest(self.metric, known)}",
-                where="nr.Tolerance",
-                fix="use one of " + ", ".join(known),
-            )
+        require_metric(self.metric, averaged=False, where="nr.Tolerance")
 
 
 @dataclass(frozen=True)
@@ -113,6 +106,11 @@ class Monitor:
         """False alarms a year that each tolerance may raise over all rows; half of them are for slices, where there are any."""
         whole = PERFORMANCE_SHARE * self.false_alarms_per_year / max(1, len(self.performance))
         return whole / 2 if self.slices else whole
+
+    def losses(self, task: Task) -> list[Metric]:
+        """The watched metrics that are means over rows."""
+        watched = [task.metric(tolerance.metric) for tolerance in self.performance]
+        return [metric for metric in watched if metric.over == "rows"]
 
     def slice_budget(self, slices: int) -> float:
         """False alarms a year that each tolerance may raise in each of so many slices."""

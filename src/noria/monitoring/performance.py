@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
-from noria.monitoring.monitor import AUC, CALIBRATION, Tolerance
+from noria.evaluation.metric import Metric
+from noria.evaluation.task import Task
+from noria.monitoring.monitor import Tolerance
 from noria.monitoring.windows import Performance, Window
 from noria.statistics.baseline import shortened, skewness_shown
 from noria.statistics.confidence import Interval, mean_sequence
@@ -26,13 +28,11 @@ from noria.statistics.e_detector import ONE_SIDED, normal_scores, shiryaev_rober
 
 Floats = NDArray[np.float64]
 
-BOUNDS = {CALIBRATION: (-1.0, 1.0), AUC: (0.0, 1.0), "error_rate": (0.0, 1.0), "brier": (0.0, 1.0)}
-WORSE = {CALIBRATION: (1.0, -1.0), AUC: (-1.0,)}  # the ways in which a metric gets worse; a loss, by growing
 MIN_PAST = 5  # windows without which a spread says nothing
 MIN_ROWS = 20  # with outcomes, of a slice in a window
 ALPHA, PLANNED = 0.1, 28  # of the mean's confidence sequence, which is narrowest after so many windows
-RECENT, MIN_DROP = 7, 0.03  # windows that tell a cause; of AUC
-RANKED, LOST_RANKING = 3, 0.15  # windows, and by how much their AUC must be lower
+RECENT, MIN_DROP = 7, 0.03  # windows that tell a cause; of the range of what tells outcomes apart, such as AUC
+RANKED, LOST_RANKING = 3, 0.15  # windows, and by how much of that range they must be worse
 RANKING_CHANCE = 0.0005  # that it happens by itself: once in five years of days
 RANKING_BUDGET = 0.25  # of the budget of false alarms, at most, however short windows are
 
@@ -42,9 +42,11 @@ class PerformanceReading:
     """What the monitor sees of one metric: the evidence after each window, against the threshold at which it alarms.
 
     past: the values of the champion's baseline, the holdout that it was accepted on
-    gaps: share of positives minus mean prediction; aucs: how well scores rank outcomes, of each window and of those baseline
+    biases: how outcomes differ from scores in the mean; discrimination: how well scores tell outcomes apart, of each window and of those
+        of the baseline, NaN where there is none
     """
 
+    task: Task
     tolerance: Tolerance
     baseline: float
     values: Floats
@@ -52,23 +54,27 @@ class PerformanceReading:
     threshold: float
     starts: tuple[datetime, ...] = ()
     past: Floats = field(default_factory=lambda: np.empty(0))
-    gaps: Floats = field(default_factory=lambda: np.empty(0))
-    aucs: Floats = field(default_factory=lambda: np.empty(0))
-    baseline_aucs: Floats = field(default_factory=lambda: np.empty(0))
+    biases: Floats = field(default_factory=lambda: np.empty(0))
+    discrimination: Floats = field(default_factory=lambda: np.empty(0))
+    baseline_discrimination: Floats = field(default_factory=lambda: np.empty(0))
     scored: bool = True
     slice: str = ""
 
     @property
+    def metric(self) -> Metric:
+        return self.task.metric(self.tolerance.metric)
+
+    @property
     def name(self) -> str:
         """Of what it is: the metric, and the slice of the rows."""
-        return f"{self.tolerance.metric} of {self.slice}" if self.slice else self.tolerance.metric
+        return f"{self.metric} of {self.slice}" if self.slice else self.metric.name
 
     @cached_property
     def interval(self) -> Interval | None:
         """The mean since the champion went live, between bounds that hold at every look (level `1 - ALPHA`); None while too few windows say
         how it varies."""
         found = mean_sequence(self.values, self.past, alpha=ALPHA, planned=PLANNED)
-        least, most = BOUNDS.get(self.tolerance.metric, (0.0, np.inf))
+        least, most = self.metric.bounds
         return None if found is None else replace(found, lower=max(found.lower, least), upper=min(found.upper, most))
 
     @property
@@ -83,43 +89,58 @@ class PerformanceReading:
         return len(self.evidence) > 0 and bool(self.evidence[-1] >= self.threshold)
 
     def looks_like(self, *, inputs_moved: bool) -> str:
-        """What the newest windows look like: a changed relation (scores rank worse), labels that have shifted (they rank as before, and
-        outcomes are more or less frequent), or inputs that have moved."""
-        recent, before = self.aucs[-RECENT:], self.baseline_aucs
+        """What the newest windows look like: a changed relation (scores tell outcomes apart worse), labels that have shifted (they do as
+        before, and outcomes are more or less frequent, or higher or lower), or inputs that have moved."""
+        recent, before = self.discrimination[-RECENT:], self.baseline_discrimination
         recent, before = recent[~np.isnan(recent)], before[~np.isnan(before)]
-        if len(recent) > 1 and len(before) > 1:
+        if self.task.discrimination is not None and len(recent) > 1 and len(before) > 1:
             error = float(np.sqrt(recent.var(ddof=1) / len(recent) + before.var(ddof=1) / len(before)))
-            drop = float(before.mean() - recent.mean())
-            if drop > max(MIN_DROP, 2 * error):
-                return f"a changed relation between inputs and outcome (scores rank worse: AUC {before.mean():.2f} → {recent.mean():.2f})"
-        gap = self.gaps[-RECENT:]
+            drop = float(self.task.discrimination.improvement(recent.mean(), before.mean()))
+            if drop > max(MIN_DROP * self._range, 2 * error):
+                fell = f"{self.task.discrimination.title} {before.mean():.2f} → {recent.mean():.2f}"
+                return f"a changed relation between inputs and outcome (scores rank worse: {fell})"
+        gap = self.biases[-RECENT:]
         apart = float(gap.mean()) if len(gap) else 0.0
         if not inputs_moved and len(gap) > 2 and abs(apart) > 2 * float(gap.std(ddof=1)) / np.sqrt(len(gap)):
-            how = "more" if apart > 0 else "less"
-            return f"label shift (outcomes are {how} frequent by {abs(apart):.0%} of the rows, at the same scores)"
+            return f"label shift (outcomes are {self.task.format_bias(apart)}, at the same scores)"
         return "input drift" if inputs_moved else "undetermined"
 
     @property
     def ranking_lost(self) -> tuple[float, float] | None:
-        """The newest three windows' AUC and the baseline's, where scores suddenly rank outcomes far worse: so few windows are enough to
-        see that answers belong to other rows, or labels to other facts."""
-        before, newest = self.baseline_aucs[~np.isnan(self.baseline_aucs)], self.aucs[-RANKED:]
-        if len(before) < MIN_PAST or len(newest) < RANKED or np.isnan(newest).any():
+        """The newest three windows' discrimination and the baseline's, where scores suddenly rank outcomes far worse: so few windows are
+        enough to see that answers belong to other rows, or labels to other facts."""
+        before, newest = self.baseline_discrimination, self.discrimination[-RANKED:]
+        before = before[~np.isnan(before)]
+        if self.task.discrimination is None or len(before) < MIN_PAST or len(newest) < RANKED or np.isnan(newest).any():
             return None
-        away = float(before.mean() - newest.mean())
+        away = float(self.task.discrimination.improvement(newest.mean(), before.mean()))
         error = float(before.std(ddof=1)) * np.sqrt(1 / RANKED + 1 / len(before))
         chance = min(RANKING_CHANCE, RANKING_BUDGET / self.threshold)
-        lost = away > LOST_RANKING and away > -stdtrit(len(before) - 1, chance) * error
+        lost = away > LOST_RANKING * self._range and away > -stdtrit(len(before) - 1, chance) * error
         return (float(newest.mean()), float(before.mean())) if lost else None
+
+    @property
+    def _range(self) -> float:
+        """How far discrimination can lie apart."""
+        assert self.task.discrimination is not None
+        least, most = self.task.discrimination.bounds
+        return most - least
+
+    @property
+    def moved(self) -> str:
+        """How far the newest windows are from the baseline, as people read it."""
+        return self.metric.format(self.recent - self.baseline, digits=3, sign=True)
 
     @property
     def health(self) -> Health:
         if len(self.values) == 0:
-            return Unknown(f"no window with outcomes yet to compute {self.tolerance.metric} on")
+            return Unknown(f"no window with outcomes yet to compute {self.metric} on")
+        if not _has_baseline(self.metric, self.past):
+            return Unknown(f"{self.metric} was not measured when the champion was accepted: there is no baseline to compare with")
         if not self.scored:
-            return Unknown(f"fewer than {MIN_PAST} windows, in the baseline or since, to learn how {self.tolerance.metric} varies")
+            return Unknown(f"fewer than {MIN_PAST} windows, in the baseline or since, to learn how {self.metric} varies")
         if self.alarming:
-            return Unhealthy(f"{self.tolerance.metric} is {self.recent - self.baseline:+.3f} from its baseline")
+            return Unhealthy(f"{self.metric} is {self.moved} from its baseline")
         return Healthy({"windows": len(self.values), "evidence": float(self.evidence[-1]), "threshold": self.threshold})
 
     @property
@@ -130,7 +151,7 @@ class PerformanceReading:
     def to_dict(self) -> dict[str, Any]:
         """The evidence a decision is stored with."""
         return {
-            "metric": self.tolerance.metric,
+            "metric": self.metric.name,
             "slice": self.slice,
             "tolerance": self.tolerance.by,
             "baseline": self.baseline,
@@ -142,30 +163,27 @@ class PerformanceReading:
         }
 
 
-def tolerated(metric: str, baseline: float, by: float) -> list[float]:
-    """How far a metric may get from its baseline, rising: two figures for one that gets worse both ways."""
-    return sorted(baseline + sign * by for sign in WORSE.get(metric, (1.0,)))
-
-
 def read_performance(
-    tolerance: Tolerance, baseline: Sequence[Performance], since: Sequence[Window], threshold: float
+    task: Task, tolerance: Tolerance, baseline: Sequence[Performance], since: Sequence[Window], threshold: float
 ) -> PerformanceReading:
     """Judge the windows `since` the champion went live against those of its `baseline`. Windows without outcomes, or with those
-    of one class where AUC is asked for, are skipped."""
-    metric = tolerance.metric
+    which the metric has no value, are skipped."""
+    metric = task.metric(tolerance.metric)
     past = np.array([p.value(metric) for p in baseline if p.rows])
     past = past[~np.isnan(past)]
     judged = [(w.start, w.performance.value(metric)) for w in since if w.performance is not None and w.performance.rows]
     judged = [(start, value) for start, value in judged if not np.isnan(value)]
     values = np.array([value for _, value in judged])
-    centre = 0.0 if metric == CALIBRATION or len(past) == 0 else float(past.mean())
-    signs = WORSE.get(metric, (1.0,))
+    centre = 0.0 if metric.best == "zero" or len(past) == 0 else float(past.mean())
     scores = np.column_stack(
-        [_scores(sign * (values - centre), sign * (past - centre), tolerance.by, bounded=metric in BOUNDS) for sign in signs]
+        [_scores(sign * (values - centre), sign * (past - centre), tolerance.by, bounded=metric.bounded) for sign in metric.worse]
     )
+    if not _has_baseline(metric, past):
+        scores = np.full_like(scores, np.nan)
     evidence = shiryaev_roberts(scores, ONE_SIDED).mean(axis=1) if len(values) else np.empty(0)
     told = [w.performance for w in since if w.performance is not None and w.performance.rows]
     return PerformanceReading(
+        task,
         tolerance,
         centre,
         values,
@@ -173,15 +191,20 @@ def read_performance(
         threshold,
         tuple(start for start, _ in judged),
         past,
-        np.array([p.positives - p.prediction for p in told]),
-        _aucs(told),
-        _aucs([p for p in baseline if p.rows]),
+        _values(task.bias, told),
+        _values(task.discrimination, told),
+        _values(task.discrimination, [p for p in baseline if p.rows]),
         bool(len(scores)) and not np.isnan(scores[-1]).all(),
     )
 
 
+def _has_baseline(metric: Metric, past: Floats) -> bool:
+    """Whether there is something to hold a metric against: zero, or what it was of the champion when that was accepted."""
+    return metric.best == "zero" or len(past) > 0
+
+
 def read_slices(
-    tolerance: Tolerance, baseline: Sequence[Performance], since: Sequence[Window], threshold: Callable[[int], float]
+    task: Task, tolerance: Tolerance, baseline: Sequence[Performance], since: Sequence[Window], threshold: Callable[[int], float]
 ) -> list[PerformanceReading]:
     """The same for every slice that is large enough in the baseline; `threshold` for so many of them. Windows in which a slice has but few
     rows say nothing of it."""
@@ -194,7 +217,7 @@ def read_slices(
     for name in names:
         past = [own for p in baseline for own in _of_slice(p, name)]
         windows = [replace(w, performance=own) for w in since for own in _of_slice(w.performance, name)]
-        found.append(replace(read_performance(tolerance, past, windows, threshold(len(names))), slice=name))
+        found.append(replace(read_performance(task, tolerance, past, windows, threshold(len(names))), slice=name))
     return found
 
 
@@ -203,8 +226,9 @@ def _of_slice(performance: Performance | None, name: str) -> Iterator[Performanc
         yield performance.slices[name]
 
 
-def _aucs(windows: Sequence[Performance]) -> Floats:
-    return np.array([np.nan if p.auc is None else p.auc for p in windows], np.float64)
+def _values(metric: Metric | None, windows: Sequence[Performance]) -> Floats:
+    """A metric of each window; none where the task has no such metric."""
+    return np.empty(0) if metric is None else np.array([p.value(metric) for p in windows], np.float64)
 
 
 def _scores(values: Floats, past: Floats, by: float, *, bounded: bool) -> Floats:

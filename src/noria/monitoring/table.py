@@ -21,10 +21,10 @@ from noria.core.clock import YEAR, duration
 from noria.core.errors import nearest
 from noria.core.sql import connect
 from noria.monitoring.drift import read_drift
-from noria.monitoring.drift_reading import MIN_REFERENCE, DriftReading, FaultGroup, Movement, article
+from noria.monitoring.drift_reading import MIN_REFERENCE, DriftReading, FaultGroup, Movement
 from noria.monitoring.findings import Finding
 from noria.monitoring.misdated import Misdated
-from noria.monitoring.volume import Unusual, VolumeDetector, VolumeReading
+from noria.monitoring.volume import VolumeDetector, VolumeReading
 from noria.monitoring.windowed_table import NotJudged, WindowedTable, cut_table, length
 from noria.monitoring.windows import Window
 from noria.profiles.profile import Profile, profile
@@ -138,8 +138,7 @@ class TableReading:
     def _drift(self, moved: Movement) -> Finding:
         first, reading = moved.columns[0], self.drift
         kind = reading.kind(moved.start, {}, first)
-        more = f", then {', '.join(moved.columns[1:4])}" if len(moved.columns) > 1 else ""
-        summary = f"{first} has drifted ({reading.how_far(moved.start, first)}){more}; it looks like {article(kind)}"
+        summary = reading.summary(moved, kind, f"{first} has drifted", named=4)
         evidence = {"columns": list(moved.columns), "looks_like": kind, "over": self._over(moved.end - 1)}
         since = reading.since(moved)
         return Finding("drift", moved.subject, since, "inform", summary, "check what has changed since then", evidence)
@@ -181,16 +180,11 @@ class TableReading:
     def _volumes(self) -> Iterator[Finding]:
         if self.volume is None or isinstance(self.every, int):
             return
-        unusual, at = self.volume.unusual, 0
-        while at < len(unusual):
-            run: list[Unusual] = [unusual[at]]
-            while at + len(run) < len(unusual) and unusual[at + len(run)].start == run[-1].start + self.every:
-                run.append(unusual[at + len(run)])
-            at += len(run)
+        for run in self.volume.runs(self.every):
             over = None if run[-1].start == self.volume.newest else (run[-1].start + self.every).isoformat()
             evidence = {"rows": run[0].rows, "expected": round(run[0].expected, 1), "over": over}
             fix = f"check what fills {self.name}"
-            yield Finding("volume", self.name, run[0].start, "page", f"{self.name}: {run[0].summary}", fix, evidence)
+            yield Finding("volume", self.name, run[0].start, "page", self.volume.summary(run[0]), fix, evidence)
 
 
 def judge_table(

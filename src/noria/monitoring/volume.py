@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
@@ -60,12 +60,26 @@ class VolumeReading:
         """What stands out in the newest window."""
         return self.unusual[-1] if self.unusual and self.unusual[-1].start == self.newest else None
 
+    def summary(self, unusual: Unusual) -> str:
+        """What stands out in a window, in words."""
+        return f"{self.name}: {unusual.summary}"
+
+    def runs(self, every: timedelta) -> list[list[Unusual]]:
+        """What stands out in windows of this length that follow each other, together; in the order of time."""
+        found: list[list[Unusual]] = []
+        for unusual in self.unusual:
+            if found and found[-1][-1].start + every == unusual.start:
+                found[-1].append(unusual)
+            else:
+                found.append([unusual])
+        return found
+
     @property
     def health(self) -> Health:
         if not self.judged:
             return Unknown(f"{self.windows} windows of {self.name}: {MIN_PAST}, or two weeks, are needed to learn how many rows are usual")
         if self.alarming is not None:
-            return Unhealthy(f"{self.name}: {self.alarming.summary}")
+            return Unhealthy(self.summary(self.alarming))
         return Healthy({"windows": self.windows, "rows": self.last})
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from noria.core.clock import duration
 from noria.core.declarations import declare
 from noria.core.errors import UserMistake, nearest
+from noria.evaluation.task import Task
 from noria.models.model import Model
 from noria.release.rollout import Immediate, Rollout
 
@@ -64,14 +65,22 @@ class Endpoint:
                     where="nr.SLO(freshness=…)",
                     fix=f"name some of {', '.join(tables)}",
                 )
+        if isinstance(self.release, Rollout):
+            self.task.metric(self.release.metric)
+        least, most = self.task.bounds
         for part in self._fallbacks:
-            if not (part == PREVIOUS or (isinstance(part, int | float) and math.isfinite(part))):
+            if not (part == PREVIOUS or (isinstance(part, int | float) and math.isfinite(part) and least <= part <= most)):
                 raise UserMistake(
                     what=f"{part!r} is not a valid fallback",
                     where=f"endpoint {self.name!r}",
-                    fix='use "previous", a number, or both: ("previous", 0.2)',
+                    fix='use "previous", a number that is a possible score, or both: ("previous", 0.2)',
                 )
         declare(self)
+
+    @property
+    def task(self) -> Task:
+        """What its model's labels and answers mean."""
+        return self.model.task
 
     @property
     def _fallbacks(self) -> tuple[str | float, ...]:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from noria.core.clock import duration, in_words, microseconds
 from noria.core.errors import UserMistake
-from noria.evaluation.metrics import row_losses
+from noria.evaluation.metric import Metric
+from noria.evaluation.metrics import require_metric
 from noria.statistics.confidence import Interval, paired_sequence
 
 DAY = timedelta(days=1)
@@ -32,17 +33,19 @@ class Immediate:
 class Rollout:
     """A shadow of at least `shadow` and `at_most` days of judged traffic, decided by the confidence sequence.
 
+    metric: the mean over rows by which the two are compared; None: the task's default, such as log-loss
     margin: promote once it is certain, at level 1 − alpha, that the challenger is not worse by more than this
     """
 
     shadow: str = "3d"
     at_most: str = "14d"
-    metric: str = "log_loss"
+    metric: Metric | str | None = None
     margin: float = 0.01
     alpha: float = 0.1
 
     def __post_init__(self) -> None:
-        row_losses(self.metric, np.empty(0), np.empty(0))
+        if self.metric is not None:
+            require_metric(self.metric, averaged=True, where="nr.Rollout(metric=…)")
         if self.shortest > self.longest or self.margin <= 0 or not 0 < self.alpha < 1:
             raise UserMistake(
                 what="this rollout can never decide",

@@ -86,8 +86,8 @@ def _trainer(model: Model) -> Trainer:
 
 def _require_rows(model: Model, training_set: TrainingSet, holdout: NDArray[np.bool_]) -> None:
     before = training_set.labels[~holdout]
-    if len(np.unique(before)) < 2:
-        lacking = f"the {len(before):,} before it all have the outcome {before[0]:g}" if len(before) else "none lies before it"
+    lacking = f"the {len(before):,} before it {model.task.lacking(before)}" if len(before) else "none lies before it"
+    if not len(before) or model.task.lacking(before):
         raise UserMistake(
             what="there is too little history to train and evaluate a candidate",
             where=f"{len(holdout):,} labelled rows, of which {int(holdout.sum()):,} lie in the holdout of {model.holdout}; {lacking}",

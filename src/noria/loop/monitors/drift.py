@@ -18,7 +18,7 @@ from noria.loop.monitors.reading import At, monitor
 from noria.loop.windows import answered_rows, profiled, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
-from noria.monitoring.drift_reading import SHARES_OF_ROWS, DriftReading, FaultGroup, article
+from noria.monitoring.drift_reading import SHARES_OF_ROWS, DriftReading, FaultGroup
 from noria.monitoring.findings import Finding, Kind, Severity
 from noria.monitoring.monitor import Monitor
 from noria.profiles.profile import Profile
@@ -63,9 +63,7 @@ class InputDrift:
         for moved in reading.moved(sources, faults_too=False):
             first, start = moved.columns[0], moved.start
             kind = reading.kind(start, sources, first)
-            others = f", then {', '.join(moved.columns[1:3])}" if len(moved.columns) > 1 else ""
-            far = reading.how_far(start, first)
-            summary = f"{moved.source}: inputs have drifted, led by {first} ({far}){others}; it looks like {article(kind)}"
+            summary = reading.summary(moved, kind, f"{moved.source}: inputs have drifted, led by {first}", named=3)
             evidence = {**reading.to_dict(start), "looks_like": kind}
             severity: Severity = "page" if kind == "upstream fault" else "inform"
             fix = _fix_for(kind, moved.source)

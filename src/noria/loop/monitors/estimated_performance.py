@@ -10,9 +10,9 @@ from typing import ClassVar, Self
 import numpy as np
 
 from noria.core.health import Health
-from noria.evaluation.metrics import ROW_LOSSES
+from noria.evaluation.estimation import Expected
 from noria.loop.monitors.reading import At, monitor
-from noria.monitoring.expected import RUN, Expected, ExpectedReading, read_expected
+from noria.monitoring.expected import RUN, ExpectedReading, read_expected
 from noria.monitoring.findings import Finding, Kind
 
 ESTIMATED: Kind = "estimated_performance"
@@ -21,7 +21,7 @@ ESTIMATED: Kind = "estimated_performance"
 @monitor(rank=60)
 @dataclass(frozen=True)
 class EstimatedPerformance:
-    """Of every watched metric that is a mean of row losses."""
+    """Of every watched metric that is a mean over rows, where the task can estimate it."""
 
     name: ClassVar[str] = "estimated performance"
     readings: tuple[ExpectedReading, ...]
@@ -30,21 +30,25 @@ class EstimatedPerformance:
     @classmethod
     def read(cls, at: At) -> Self:
         windows = [w for w in at.windows if w.expected is not None and w.rows]
-        baseline = [p for p in at.baseline if p.rows]
-        found = []
-        for tolerance in at.monitor.performance:
-            metric = tolerance.metric
-            if metric in ROW_LOSSES and baseline:
+        found, task = [], at.world.endpoint.task
+        for tolerance in at.monitor.performance if task.estimator is not None else ():
+            metric = task.metric(tolerance.metric)
+            past = [p.value(metric) for p in at.baseline if p.rows and not np.isnan(p.value(metric))]
+            if metric.over == "rows" and past:
                 told = [
-                    (w.start, Expected(*w.expected[metric]), w.performance.value(metric) if w.performance and w.performance.rows else None)
+                    (
+                        w.start,
+                        Expected(*w.expected[metric.name]),
+                        w.performance.value(metric) if w.performance and w.performance.rows else None,
+                    )
                     for w in windows
-                    if w.expected is not None and metric in w.expected
+                    if w.expected is not None and metric.name in w.expected
                 ]
-                found.append(read_expected(tolerance, float(np.mean([p.value(metric) for p in baseline])), told))
+                found.append(read_expected(metric, tolerance, float(np.mean(past)), told))
         return cls(tuple(found), at.now)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
-        yield from ((f"expected {r.tolerance.metric}", r.health) for r in self.readings)
+        yield from ((f"expected {r.metric}", r.health) for r in self.readings)
 
     def judged(self) -> Collection[Kind]:
         return {ESTIMATED} if self.readings else ()
@@ -52,11 +56,12 @@ class EstimatedPerformance:
     def findings(self) -> Iterator[Finding]:
         for reading in self.readings:
             if reading.alarming:
-                metric = reading.tolerance.metric
+                metric = reading.metric
                 summary = (
-                    f"{metric} is estimated at {reading.expected[-1] + reading.bias:.3f} (baseline {reading.baseline:.3f}) "
+                    f"{metric} is estimated at {metric.format(reading.newest, digits=3)} "
+                    f"(baseline {metric.format(reading.baseline, digits=3)}) "
                     "from the scores alone: their outcomes have not arrived yet"
                 )
                 fix = "check the inputs (`noria monitor report`) before the outcomes arrive"
                 since = reading.starts[-RUN] if reading.starts else self.now
-                yield Finding(ESTIMATED, metric, since, "inform", summary, fix, reading.to_dict())
+                yield Finding(ESTIMATED, metric.name, since, "inform", summary, fix, reading.to_dict())

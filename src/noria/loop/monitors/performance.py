@@ -28,10 +28,11 @@ class Performance:
     def read(cls, at: At) -> Self:
         since = [w for w in at.windows if w.performance]
         threshold = at.world.threshold(at.monitor.performance_budget)
-        return cls(tuple(read_performance(tolerance, at.baseline, since, threshold) for tolerance in at.monitor.performance), at)
+        task = at.world.endpoint.task
+        return cls(tuple(read_performance(task, tolerance, at.baseline, since, threshold) for tolerance in at.monitor.performance), at)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
-        yield from ((f"performance: {r.tolerance.metric}", r.health) for r in self.readings)
+        yield from ((f"performance: {r.metric}", r.health) for r in self.readings)
 
     def judged(self) -> Collection[Kind]:
         return {PERFORMANCE} if any(len(reading.values) for reading in self.readings) else ()
@@ -45,12 +46,12 @@ class Performance:
 
     @staticmethod
     def _ranking(reading: PerformanceReading, at: At) -> Iterator[Finding]:
-        lost = reading.ranking_lost
-        if lost is not None:
-            summary = f"scores rank the newest outcomes far worse than before: AUC {lost[1]:.2f} → {lost[0]:.2f}"
+        lost, metric = reading.ranking_lost, reading.task.discrimination
+        if lost is not None and metric is not None:
+            summary = f"scores rank the newest outcomes far worse than before: {metric.title} {lost[1]:.2f} → {lost[0]:.2f}"
             fix = "check that predictions still join to their own outcomes, and that the right model is serving (`noria explain ID`)"
             since = reading.starts[-1] if reading.starts else at.now
-            yield Finding(PERFORMANCE, "ranking", since, "page", summary, fix, {"auc": lost[0], "baseline": lost[1]})
+            yield Finding(PERFORMANCE, "ranking", since, "page", summary, fix, {metric.name: lost[0], "baseline": lost[1]})
 
 
 @monitor(rank=20)
@@ -66,11 +67,12 @@ class PerformanceBySlice:
     def read(cls, at: At) -> Self | None:
         if not at.monitor.slices:
             return None
+        task = at.world.endpoint.task
         found = [
             reading
             for tolerance in at.monitor.performance
             for reading in read_slices(
-                tolerance, at.baseline, at.windows, lambda slices: at.world.threshold(at.monitor.slice_budget(slices))
+                task, tolerance, at.baseline, at.windows, lambda slices: at.world.threshold(at.monitor.slice_budget(slices))
             )
         ]
         return cls(tuple(found), at)
@@ -85,9 +87,9 @@ class PerformanceBySlice:
         """Slices of metrics that are not worse as a whole."""
         overall = self.at.of(Performance)
         readings = () if overall is None else overall.readings
-        whole = {r.tolerance.metric for r in readings if began(r.evidence, r.threshold) is not None}
+        whole = {r.metric for r in readings if began(r.evidence, r.threshold) is not None}
         for reading in self.readings:
-            if reading.tolerance.metric not in whole:
+            if reading.metric not in whole:
                 yield from worse(reading, self.at)
 
 
@@ -96,13 +98,12 @@ def worse(reading: PerformanceReading, at: At) -> Iterator[Finding]:
     start = began(reading.evidence, reading.threshold)
     if start is None:
         return
-    metric, since = reading.name, reading.starts[start] if reading.starts else at.now
+    name, since = reading.name, reading.starts[start] if reading.starts else at.now
     drift = at.of(InputDrift)
     cause = reading.looks_like(inputs_moved=drift is not None and drift.reading.drifting)
-    moved = f"{metric} is {reading.recent - reading.baseline:+.3f} from its baseline"
-    summary = f"{moved} (tolerance {reading.tolerance.by}); likely cause: {cause}"
+    summary = f"{name} is {reading.moved} from its baseline (tolerance {reading.tolerance.by}); likely cause: {cause}"
     fix = "retrain (`noria train`), or see what changed: `noria monitor report`"
-    yield Finding(PERFORMANCE, metric, since, "page", summary, fix, {**reading.to_dict(), "looks_like": cause}, episode=True)
+    yield Finding(PERFORMANCE, name, since, "page", summary, fix, {**reading.to_dict(), "looks_like": cause}, episode=True)
 
 
 def _health_of_slices(slices: Sequence[PerformanceReading]) -> Health:

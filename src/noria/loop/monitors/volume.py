@@ -92,11 +92,6 @@ def _detector(at: At, name: str) -> VolumeDetector:
 def _unusual(reading: VolumeReading, tick: timedelta) -> Iterator[Finding]:
     if reading.alarming is None:
         return
-    first = reading.alarming.start
-    for unusual in reversed(reading.unusual[:-1]):
-        if unusual.start != first - tick:
-            break
-        first = unusual.start
-    summary = f"{reading.name}: {reading.alarming.summary}"
+    first, summary = reading.runs(tick)[-1][0].start, reading.summary(reading.alarming)
     fix = f"check what fills {reading.name}; the next ingestion backfills what was missed"
     yield Finding(VOLUME, reading.name, first, "page", summary, fix, reading.to_dict())

@@ -6,23 +6,18 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from noria.core.errors import OutsideWorld
-from noria.evidence.explain import find_prediction
-from noria.loop.live import NothingToServe
-from noria.loop.project import Project
-from noria.loop.releases import latest_release
-from noria.loop.workspace import Workspace
-from noria.models.bundle import Bundle, open_bundle, sample_of
-from noria.release.endpoint import Endpoint
+from noria.core.signature import Signature
+from noria.evaluation.task import Task
+from noria.serving.log.predictions import Predictions
 from noria.serving.observe.capture import Captured, read_captured
 
-TOLERANCE = 1e-6
 SECONDS = 10.0
 
 
@@ -35,20 +30,19 @@ class NotAnswered(OutsideWorld):
         super().__init__(what="the request was not answered", where=f"{url}: {reason}", fix="start it with `noria serve`, or give --url")
 
 
-def ask_again(project: Project, workspace: Workspace, prediction_id: str, url: str, secret: str | None) -> dict[str, Any]:
-    """Send a logged prediction's features, as they were served, to a server now.
+def ask_again(endpoint: str, task: Task, signature: Signature, logged: Predictions, url: str, secret: str | None) -> dict[str, Any]:
+    """Send the features of one logged prediction, as they were served, to a server now. Raises `NotAnswered`.
 
-    Raises `UnknownPrediction` or `NotAnswered`.
+    task: which says whether two answers are the same; signature: of its bundle
     """
-    endpoint, logged = find_prediction(project, workspace, prediction_id)
-    (row,) = logged.inputs(open_bundle(workspace.bundles / logged.bundle[0], workspace.files).signature).dicts()
+    (row,) = logged.inputs(signature).dicts()
     body = msgspec.json.encode({"rows": [row]})
-    status, answer = _send(f"{url}/predict/{urllib.parse.quote(endpoint.name, safe='')}", body, {}, secret)
+    status, answer = _send(f"{url}/predict/{urllib.parse.quote(endpoint, safe='')}", body, {}, secret)
     now = json.loads(answer)
     before, after = float(logged.prediction[0]), now["predictions"][0] if status == 200 else None
     return {
-        "id": prediction_id,
-        "endpoint": endpoint.name,
+        "id": logged.ids[0],
+        "endpoint": endpoint,
         "features": row,
         "before": {"bundle": logged.bundle[0], "prediction": before},
         "now": {
@@ -58,7 +52,7 @@ def ask_again(project: Project, workspace: Workspace, prediction_id: str, url: s
             "id": now.get("ids", [None])[0],
             "error": now.get("what"),
         },
-        "same": after is not None and abs(after - before) <= TOLERANCE,
+        "same": after is not None and bool(task.same(np.array(before), np.array(after))),
     }
 
 
@@ -71,22 +65,6 @@ def ask_captured_again(path: Path, url: str, secret: str | None) -> dict[str, An
         if status != one.status or _numbers(answer) != _numbers(one.answer):
             different.append({"line": place, "path": one.path, "before": _shown(one), "now": {"status": status, "answer": answer[:500]}})
     return {"requests": len(captured), "same": len(captured) - len(different), "different": different}
-
-
-def champion_of(workspace: Workspace, endpoint: Endpoint) -> Bundle:
-    """The bundle that answers an endpoint's requests. Raises `NothingToServe`."""
-    with closing(workspace.catalog()) as catalog:
-        release = latest_release(catalog, endpoint.name)
-    if release is None:
-        raise NothingToServe(endpoint.name)
-    return open_bundle(workspace.bundles / release.champion, workspace.files)
-
-
-def sample_bodies(workspace: Workspace, endpoint: Endpoint) -> list[bytes]:
-    """Requests for one row each, from the sample that was sealed with the champion."""
-    bundle = champion_of(workspace, endpoint)
-    rows = sample_of(bundle, workspace.files)["inputs"]
-    return [json.dumps({"rows": [dict(zip(bundle.features, row, strict=True))]}).encode() for row in rows]
 
 
 def _send(url: str, body: bytes, headers: dict[str, str], secret: str | None) -> tuple[int, str]:
