@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from onnx import TensorProto, helper
 from noria.core.files import LocalFiles
 from noria.core.signature import Signature
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
+from noria.models.lineage import LabelOf, Lineage
 from noria.models.runtime import OnnxModel
 from noria.serving.log.segments import read_segment
 
 HERE = Path(__file__).parent
 FEATURES = ("a", "b")
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def onnx_model(plus: float = 0.0, *, nodes: list[Any] | None = None, width: int = len(FEATURES)) -> bytes:
@@ -54,13 +57,19 @@ def make_bundle(
     profile: bytes = b"{}",
     rows: Sequence[Sequence[float]] = ((1.0, 2.0), (-3.5, 0.25)),
     features: Sequence[str] = FEATURES,
-    lineage: dict[str, Any] | None = None,
+    lineage: Lineage | None = None,
 ) -> Bundle:
     """A sealed bundle of `onnx_model(plus)`, whose sample is answered rightly unless told otherwise."""
     model = onnx_model(plus) if model is None else model
     if predictions is None:
         predictions = OnnxModel(model).predict(np.array(rows, np.float32)).tolist()
     return seal(root, model, Signature.of_numbers(features), (rows, [[p] for p in predictions]), str(plus), profile, lineage)
+
+
+def lineage_of(**changes: Any) -> Lineage:
+    """A lineage of nothing in particular."""
+    usual = {"tables": (), "label": LabelOf("t", "c"), "start": LONG_AGO, "as_of": LONG_AGO, "training_set": "", "rows": {}}
+    return Lineage(**{**usual, "trainer_code": "", "parameters": {}, **changes})
 
 
 def seal(
@@ -70,7 +79,7 @@ def seal(
     sample: tuple[Any, Any],
     run: str = "run",
     profile: bytes = b"{}",
-    lineage: dict[str, Any] | None = None,
+    lineage: Lineage | None = None,
 ) -> Bundle:
     """A bundle of any model. sample: what it is asked, and its answers"""
     inputs, outputs = sample
@@ -88,7 +97,7 @@ def seal(
         feature_set="small",
         definition_hash="",
         run=run,
-        lineage=lineage or {},
+        lineage=lineage or lineage_of(),
         metrics={},
         environment={},
         files={},

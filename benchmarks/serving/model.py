@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from noria.core.files import LocalFiles
 from noria.core.signature import Signature
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
 from noria.models.export import to_onnx
+from noria.models.lineage import LabelOf, Lineage
 from noria.models.runtime import OnnxModel
 
 FEATURES = 30
+NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 NAMES = [f"f{i}" for i in range(FEATURES)]
 
 
@@ -43,7 +46,9 @@ def seal(root: Path, model: bytes, rows: np.ndarray, run: str, definition_hash: 
         feature_set="bench",
         definition_hash=definition_hash,
         run=run,
-        lineage={},
+        lineage=Lineage(
+            tables=(), label=LabelOf("t", "c"), start=NEVER, as_of=NEVER, training_set="", rows={}, trainer_code="", parameters={}
+        ),
         metrics={},
         environment={},
         files={},

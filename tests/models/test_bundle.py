@@ -12,6 +12,7 @@ from faults import FailingFiles
 from noria.core.files import LocalFiles
 from noria.core.signature import Signature
 from noria.models.bundle import Bundle, DamagedBundle, Manifest, open_bundle, write_bundle
+from servers import lineage_of
 
 CONTENTS = {"model/model.onnx": b"onnx", "profile/profile.json": b"{}", "sample/requests.json": b"[]", "MODEL_CARD.md": b"# m"}
 
@@ -25,7 +26,7 @@ def manifest(name: str = "m") -> Manifest:
         feature_set="set",
         definition_hash="hash",
         run="run",
-        lineage={"as_of": "now"},
+        lineage=lineage_of(),
         metrics={},
         environment={},
         files={},

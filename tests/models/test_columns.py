@@ -14,6 +14,7 @@ from noria.core.signature import Field, Signature, SignatureMismatch
 from noria.data.rows import Rows
 from noria.models.bundle import Bundle, Manifest
 from noria.models.columns import in_order, lacking
+from servers import lineage_of
 
 ORDERS = nr.Table("orders", nr.files("none"), key="order_id", event_time="at")
 VISITS = nr.Table("visits", nr.files("none"), key="visit", event_time="at")
@@ -21,7 +22,7 @@ VISITS = nr.Table("visits", nr.files("none"), key="visit", event_time="at")
 
 def bundle(*views: nr.FeatureView, features: list[str] | None = None, defined: bool = True) -> Bundle:
     made = nr.FeatureSet("f", ORDERS, views)
-    lineage: dict[str, Any] = {"definitions": json.loads(json.dumps(made.definition(), sort_keys=True))} if defined else {}
+    definitions = json.loads(json.dumps(made.definition(), sort_keys=True)) if defined else None
     names = list(made.features) if features is None else features
     return Bundle(
         "b" * 64,
@@ -34,7 +35,7 @@ def bundle(*views: nr.FeatureView, features: list[str] | None = None, defined: b
             feature_set="f",
             definition_hash="",
             run="run",
-            lineage=lineage,
+            lineage=lineage_of(definitions=definitions),
             metrics={},
             environment={},
             files={},

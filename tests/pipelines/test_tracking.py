@@ -14,6 +14,7 @@ import pytest
 from noria.core.files import LocalFiles
 from noria.core.signature import Signature
 from noria.models.bundle import Bundle, Manifest, write_bundle
+from noria.models.lineage import LabelOf, Lineage
 from noria.pipelines.tracking import MlflowTracking
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
@@ -36,7 +37,7 @@ def bundle(folder: Path, name: str) -> Bundle:
         feature_set="s",
         definition_hash="d",
         run="r" * 64,
-        lineage={},
+        lineage=Lineage(tables=(), label=LabelOf("t", "c"), start=AT, as_of=AT, training_set="", rows={}, trainer_code="", parameters={}),
         metrics={},
         environment={},
         files={},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from noria.serving.protocol.signature import BadRequest, PredictRequest
+from noria.serving.protocol.request import BadRequest, PredictRequest
 
 from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle

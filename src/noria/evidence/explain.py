@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import sqlalchemy as sa
 
@@ -88,16 +89,16 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
         "run": {
             "id": bundle.manifest.run,
             "mlflow": workspace.tracking.find(bundle.manifest.run),
-            "as_of": lineage["as_of"],
-            "training_set": lineage["training_set"],
-            "rows": lineage["rows"],
-            "trainer_code": lineage["trainer_code"],
-            "parameters": lineage["parameters"],
+            "as_of": lineage.as_of.isoformat(),
+            "training_set": lineage.training_set,
+            "rows": lineage.rows,
+            "trainer_code": lineage.trainer_code,
+            "parameters": lineage.parameters,
             "environment": bundle.manifest.environment,
         },
         "features": [{"name": name, "value": value, **_defined(bundle, name)} for name, value in values.items()],
         "definition_hash": bundle.manifest.definition_hash,
-        "tables": lineage["tables"],
+        "tables": [msgspec.to_builtins(table) for table in lineage.tables],
     }
 
 
@@ -110,7 +111,7 @@ def _released_by(world: World, bundle: str) -> dict[str, Any] | None:
 
 def _defined(bundle: Bundle, feature: str) -> dict[str, Any]:
     """Where a feature comes from, by the definitions sealed in the bundle."""
-    definitions = bundle.manifest.lineage["definitions"]
+    definitions = bundle.manifest.lineage.definitions or {"views": (), "request": {}}
     for view in definitions["views"]:
         if feature in view["aggregate"]:
             return {"view": view["name"], "table": view["table"], "definition": view["aggregate"][feature]}

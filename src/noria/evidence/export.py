@@ -87,8 +87,7 @@ def export(world: World, folder: Path, since: datetime | None, until: datetime |
 def _reference(world: World, release: Release) -> pa.Table:
     """The reference of the training set once more, as it was then, with what the champion says of it."""
     lineage, model = world.bundle(release.champion).manifest.lineage, world.endpoint.model
-    start, as_of = (datetime.fromisoformat(lineage[name]) for name in ("start", "as_of"))
-    made = build_training_set(world.offline, model.label, world.outcomes, model.task, start=start, as_of=as_of)
+    made = build_training_set(world.offline, model.label, world.outcomes, model.task, start=lineage.start, as_of=lineage.as_of)
     known = in_reference(reference_of(lineage), made.at)
     values = inputs_of(world, release.champion, made.rows)[known]
     keys, names = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist(), world.bundle(release.champion).features

@@ -91,7 +91,7 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
         "name": endpoint.name,
         "champion": release.champion,
         "since": release.champion_since.isoformat(),
-        "trained_as_of": lineage["as_of"],
+        "trained_as_of": lineage.as_of.isoformat(),
         "challenger": release.challenger,
         "observed_at": now.isoformat(),
         "monitors": monitors,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from noria.data.ingest import current
@@ -12,6 +11,7 @@ from noria.loop.facts import Facts
 from noria.loop.project import Project
 from noria.loop.workspace import Workspace
 from noria.models.bundle import Bundle, open_bundle
+from noria.models.lineage import Lineage
 from noria.release.endpoint import Endpoint
 
 
@@ -44,22 +44,20 @@ def _bundles(workspace: Workspace, endpoint: Endpoint) -> list[Bundle]:
 
 def _made_from(workspace: Workspace, endpoint: Endpoint, bundle: Bundle) -> MadeFrom:
     lineage = bundle.manifest.lineage
-    as_of = datetime.fromisoformat(lineage["as_of"])
     changed = False
-    if _reached(workspace, endpoint, lineage, as_of):
+    if _reached(workspace, endpoint, lineage):
         facts, model = Facts.read(workspace, endpoint), endpoint.model
-        start = datetime.fromisoformat(lineage["start"])
-        again = build_training_set(facts.offline, model.label, facts.outcomes, model.task, start=start, as_of=as_of)
-        changed = again.id != lineage["training_set"]
-    return MadeFrom(endpoint.name, bundle.id, lineage["training_set"], lineage["as_of"], changed)
+        again = build_training_set(facts.offline, model.label, facts.outcomes, model.task, start=lineage.start, as_of=lineage.as_of)
+        changed = again.id != lineage.training_set
+    return MadeFrom(endpoint.name, bundle.id, lineage.training_set, lineage.as_of.isoformat(), changed)
 
 
-def _reached(workspace: Workspace, endpoint: Endpoint, lineage: dict[str, Any], as_of: datetime) -> bool:
+def _reached(workspace: Workspace, endpoint: Endpoint, lineage: Lineage) -> bool:
     """Whether a batch has come since that says something of a time before `as_of`."""
     tables = {t.name: t for t in endpoint.model.features.tables}
-    for then in lineage["tables"]:
-        table = tables[then["table"]]
-        before = current(table, workspace.tables, then["version"]).digest_before(as_of)
-        if current(table, workspace.tables).digest_before(as_of) != before:
+    for then in lineage.tables:
+        table = tables[then.table]
+        before = current(table, workspace.tables, then.version).digest_before(lineage.as_of)
+        if current(table, workspace.tables).digest_before(lineage.as_of) != before:
             return True
     return False

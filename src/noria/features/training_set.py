@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from noria.features.offline import OfflineFeatures
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from noria.data.table import Snapshot
 
 
 class NothingToTrainOn(UserMistake):
@@ -56,16 +59,17 @@ class Dataset:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A spine joined point-in-time to a feature set and a label, as known at `as_of`. `id` is its content hash."""
+    """A spine joined point-in-time to a feature set and a label, as known at `as_of`. `id` is its content hash; snapshots: of the tables"""
 
     id: str
     rows: pa.Table
     features: tuple[str, ...]
     labels: NDArray[np.float64]
     at: NDArray[np.datetime64]
+    start: datetime
     as_of: datetime
     balance: Balance
-    lineage: dict[str, Any]
+    snapshots: Sequence[Snapshot]
 
     @cached_property
     def matrix(self) -> NDArray[np.float32]:
@@ -121,14 +125,8 @@ def build_training_set(
         features=features,
         labels=labels[kept],
         at=at[kept],
+        start=start,
         as_of=as_of,
         balance=balance,
-        lineage={
-            "feature_set": offline.feature_set.name,
-            "definition_hash": offline.feature_set.definition_hash(),
-            "tables": [s.to_dict() for s in offline.snapshots],
-            "label": {"table": label.table.name, "column": label.column, "positive": label.positive},
-            "start": start.isoformat(),
-            "as_of": as_of.isoformat(),
-        },
+        snapshots=offline.snapshots,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from noria.features.training_set import TrainingSet, build_training_set, feature
 from noria.loop.champion_answers import champion_answers
 from noria.loop.world import World
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
+from noria.models.lineage import LabelOf, Lineage, TableVersion
 from noria.models.model import Model
 from noria.monitoring.monitor import Period
 from noria.monitoring.windows import by_window
@@ -109,7 +109,7 @@ def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion:
     """The probe against the champion on the holdout, each on its own features, but for rows that the champion may have seen."""
     judged, lacking = fitted.holdout.copy(), "no row was held out"
     if champion is not None:
-        trained = datetime.fromisoformat(world.bundle(champion).manifest.lineage["as_of"])
+        trained = world.bundle(champion).manifest.lineage.as_of
         judged &= training_set.at >= np.datetime64(trained.replace(tzinfo=None), "us")
         lacking = (
             f"the champion, trained as of {trained:%Y-%m-%d %H:%M} UTC, may have seen all {int(fitted.holdout.sum()):,} rows of the holdout"
@@ -206,29 +206,37 @@ def _manifest(world: World, training_set: TrainingSet, metrics: dict[str, Any], 
         feature_set=offline.feature_set.name,
         definition_hash=offline.feature_set.definition_hash(),
         run=run,
-        lineage={
-            **training_set.lineage,
-            "training_set": training_set.id,
-            "trainer_code": model.trainer.code_hash(),
-            "parameters": model.trainer.parameters(),
-            "rows": training_set.balance.to_dict(),
-            "definitions": offline.feature_set.definition(),
-            **_declared(world.reference_period),
-        },
+        lineage=_lineage(world, training_set),
         metrics=metrics,
         environment=environment(),
         files={},
     )
 
 
+def _lineage(world: World, training_set: TrainingSet) -> Lineage:
+    model, period = world.endpoint.model, world.reference_period
+    return Lineage(
+        tables=tuple(TableVersion(s.table, s.version, s.digest, s.rows) for s in training_set.snapshots),
+        label=LabelOf(model.label.table.name, model.label.column, model.label.positive),
+        start=training_set.start,
+        as_of=training_set.as_of,
+        training_set=training_set.id,
+        rows=training_set.balance.to_dict(),
+        trainer_code=model.trainer.code_hash(),
+        parameters=model.trainer.parameters(),
+        definitions=world.offline.feature_set.definition(),
+        reference=None if period is None else (period.start, period.end),
+    )
+
+
 def _declared(period: Period | None) -> dict[str, Any]:
-    """A fixed reference, as runs and bundles state it."""
+    """A fixed reference, as runs state it."""
     return {} if period is None else {"reference": [each.isoformat() for each in period]}
 
 
-def reference_of(lineage: Mapping[str, Any]) -> Period | None:
+def reference_of(lineage: Lineage) -> Period | None:
     """The fixed reference that a bundle's lineage states; None: all that it was trained on."""
-    return Period(*map(datetime.fromisoformat, lineage["reference"])) if "reference" in lineage else None
+    return None if lineage.reference is None else Period(*lineage.reference)
 
 
 def _sample(features: NDArray[np.float32], predictions: NDArray[np.float64]) -> dict[str, Any]:
@@ -261,7 +269,7 @@ def _track(world: World, candidate: Candidate, training_set: TrainingSet) -> Non
     tracking.log_run(
         candidate.run,
         at=training_set.as_of,
-        parameters={**bundle.manifest.lineage["parameters"], "rows": len(training_set.labels), "as_of": training_set.as_of},
+        parameters={**bundle.manifest.lineage.parameters, "rows": len(training_set.labels), "as_of": training_set.as_of},
         metrics={**{k: v for k, v in numbers.items() if np.isfinite(v)}, "training_seconds": candidate.seconds},
         tags={"noria.bundle": candidate.bundle, "noria.training_set": training_set.id},
     )
@@ -270,7 +278,7 @@ def _track(world: World, candidate: Candidate, training_set: TrainingSet) -> Non
 
 def _card(manifest: Manifest, verdicts: list[Verdict], task: Task, reliability: Reliability | None) -> str:
     lineage, metrics = manifest.lineage, manifest.metrics
-    tables = "\n".join(f"- {t['table']} version {t['version']} ({t['rows']:,} rows, {short(t['digest'])})" for t in lineage["tables"])
+    tables = "\n".join(f"- {t.table} version {t.version} ({t.rows:,} rows, {short(t.digest)})" for t in lineage.tables)
     figures = "\n".join(
         f"- {who}: " + ", ".join(f"{name} {task.metric(name).format(value)}" for name, value in values.items())
         for who, values in metrics.items()
@@ -279,8 +287,8 @@ def _card(manifest: Manifest, verdicts: list[Verdict], task: Task, reliability: 
     gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
     return f"""# {manifest.name}
 
-Trained at {lineage["as_of"]} on {lineage["rows"]["rows_out"]["training rows"]:,} rows since {lineage["start"]};
-target: `{lineage["label"]["table"]}.{lineage["label"]["column"]}` = {lineage["label"]["positive"]}.
+Trained at {lineage.as_of.isoformat()} on {lineage.rows["rows_out"]["training rows"]:,} rows since {lineage.start.isoformat()};
+target: `{lineage.label.table}.{lineage.label.column}` = {lineage.label.positive}.
 
 ## Data
 

@@ -75,8 +75,8 @@ def _referred_versions(workspace: Workspace) -> dict[str, set[int]]:
     folders = workspace.files.list(workspace.bundles) if workspace.bundles.is_dir() else []
     for folder in folders:
         if not folder.name.startswith("."):
-            for table in open_bundle(folder, workspace.files).manifest.lineage["tables"]:
-                found.setdefault(table["table"], set()).add(int(table["version"]))
+            for table in open_bundle(folder, workspace.files).manifest.lineage.tables:
+                found.setdefault(table.table, set()).add(table.version)
     return found
 
 

@@ -53,7 +53,7 @@ def _failed_at(world: World) -> datetime | None:
 
 
 def _trained_at(world: World, bundle: str) -> datetime:
-    return datetime.fromisoformat(world.bundle(bundle).manifest.lineage["as_of"])
+    return world.bundle(bundle).manifest.lineage.as_of
 
 
 def _shadow(world: World, release: Release, now: datetime) -> ShadowVerdict | None:

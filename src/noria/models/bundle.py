@@ -25,6 +25,7 @@ from noria.core.files import Files
 from noria.core.ids import canonical_json, digest, short
 from noria.core.old_names import renamed
 from noria.core.signature import Signature
+from noria.models.lineage import Lineage
 
 MANIFEST = "bundle.json"
 MODEL_FILE = "model/model.onnx"
@@ -50,7 +51,7 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     feature_set: str
     definition_hash: str
     run: str
-    lineage: dict[str, Any]
+    lineage: Lineage
     metrics: dict[str, Any]
     environment: dict[str, str]
     files: dict[str, str]
@@ -72,8 +73,9 @@ class _ManifestOfFormat1(msgspec.Struct, forbid_unknown_fields=True):
     files: dict[str, str]
 
     def renewed(self) -> Manifest:
-        told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "features"}
-        return Manifest(**told, signature=Signature.of_numbers(self.features), task=dict(BINARY))
+        told = {name: getattr(self, name) for name in self.__struct_fields__ if name not in ("features", "lineage")}
+        lineage = msgspec.convert({**self.lineage, "rows": renamed(self.lineage.get("rows", {}))}, Lineage)
+        return Manifest(**told, lineage=lineage, signature=Signature.of_numbers(self.features), task=dict(BINARY))
 
 
 class DamagedBundle(UserMistake):
@@ -147,8 +149,6 @@ def open_bundle(path: Path, files: Files) -> Bundle:
             raise DamagedBundle(path, f"{name} is missing") from error
         if found != expected:
             raise DamagedBundle(path, f"{name} has changed")
-    if "rows" in manifest.lineage:
-        manifest.lineage["rows"] = renamed(manifest.lineage["rows"])
     return Bundle(path.name, path, manifest)
 
 

@@ -15,14 +15,12 @@ from noria.core.sql import quoted
 from noria.data.rows import Rows
 from noria.models.bundle import Bundle, Manifest
 
-DEFINITIONS = "definitions"  # where a bundle's lineage has the definitions of its features
 OF_A_VIEW = ("table", "key", "event_time", "known_at", "deleted", "entity", "freshness", "closed")  # all that changes every value of it
 
 
 def definitions_of(manifest: Manifest) -> Mapping[str, Any] | None:
     """The definitions that a bundle was sealed with, as `FeatureSet.definition` gives them; None where it has none."""
-    found: Mapping[str, Any] | None = manifest.lineage.get(DEFINITIONS)
-    return found
+    return manifest.lineage.definitions
 
 
 def sealed_columns(manifest: Manifest) -> dict[str, str | None]:
