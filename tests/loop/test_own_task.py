@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from noria.cli.app import app
+from noria.evaluation.metric import UnknownMetric
+from noria.loop.project import load_project
 from projects import MODULE, SETTINGS, edited, write_project
 
 TASK = '''
@@ -39,7 +41,7 @@ def noria(folder: Path, *words: str) -> Any:
 
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-03-14T00:00:00Z"})
+    settings = edited(SETTINGS, {"2024-02-10T00:00:00Z": "2024-02-24T00:00:00Z", "2024-03-28T00:00:00Z": "2024-03-14T00:00:00Z"})
     folder = write_project(tmp_path_factory.mktemp("own") / "shop", edited(MODULE, CHANGES), settings)
     for command in ("check", "ingest", "replay"):
         noria(folder, command)
@@ -82,3 +84,10 @@ def test_its_training_and_its_card_state_its_figures(replayed: Path) -> None:
     cards = [path.read_text() for path in replayed.glob("**/MODEL_CARD.md")]
     assert any("- candidate: miss 0." in card for card in cards)
     assert all("Not measured." in card and "probabilities" not in card for card in cards)
+
+
+def test_a_tolerance_of_a_metric_that_is_not_the_tasks_is_refused_when_the_project_is_read(tmp_path: Path) -> None:
+    changes = {old: new for old, new in CHANGES.items() if "Tolerance" not in old}
+    folder = write_project(tmp_path / "shop", edited(MODULE, changes))
+    with pytest.raises(UnknownMetric, match=r"'log_loss' is not a metric of a number .*use one of miss"):
+        load_project(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,7 @@ from noria.loop.releases import champion_since
 from noria.loop.windows import baseline_windows, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
-from noria.monitoring.performance import read_performance
+from noria.monitoring.performance import baseline_of
 from noria.stores import catalog as db
 
 
@@ -123,22 +124,24 @@ def _performance(world: World, bundle: str, start: datetime) -> list[dict[str, A
     monitor = world.monitor
     if monitor is None:
         return []
-    found = windows_of(world, bundle, start, start + world.grid.tick, statistics=False)
-    own, baseline, threshold = found[0].performance, baseline_windows(world, bundle), world.threshold(monitor.performance_budget)
-    task = world.endpoint.task
-    read = [read_performance(task, tolerance, baseline, found, threshold) for tolerance in monitor.performance]
-    return [
-        {
-            "metric": r.metric.name,
-            "value": round(float(r.values[0]), 5) if len(r.values) else None,
-            "baseline": round(r.baseline, 5) if baseline else None,
-            "tolerance": r.tolerance.by,
-            "tolerated": r.metric.tolerated(round(r.baseline, 5), r.tolerance.by),
-            "rows": 0 if own is None else own.rows,
-            "missing": None if own is None else own.missing,
-        }
-        for r in read
-    ]
+    [window, *_] = windows_of(world, bundle, start, start + world.grid.tick, statistics=False)
+    own, baseline = window.performance, baseline_windows(world, bundle)
+    told = []
+    for tolerance in monitor.performance:
+        metric = world.endpoint.task.metric(tolerance.metric)
+        value, held_against = math.nan if own is None else own.value(metric), round(baseline_of(metric, baseline)[0], 5)
+        told.append(
+            {
+                "metric": metric.name,
+                "value": None if math.isnan(value) else round(value, 5),
+                "baseline": held_against if baseline else None,
+                "tolerance": tolerance.by,
+                "tolerated": metric.tolerated(held_against, tolerance.by),
+                "rows": 0 if own is None else own.rows,
+                "missing": None if own is None else own.missing,
+            }
+        )
+    return told
 
 
 def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> list[dict[str, str]]:

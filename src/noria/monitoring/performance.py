@@ -163,18 +163,23 @@ class PerformanceReading:
         }
 
 
+def baseline_of(metric: Metric, windows: Sequence[Performance]) -> tuple[float, Floats]:
+    """What a metric is held against, from the windows that a champion was accepted on, and its value in each that has one."""
+    values = np.array([p.value(metric) for p in windows if p.rows])
+    values = values[~np.isnan(values)]
+    return 0.0 if metric.best == "zero" or len(values) == 0 else float(values.mean()), values
+
+
 def read_performance(
     task: Task, tolerance: Tolerance, baseline: Sequence[Performance], since: Sequence[Window], threshold: float
 ) -> PerformanceReading:
     """Judge the windows `since` the champion went live against those of its `baseline`. Windows without outcomes, or with those
     which the metric has no value, are skipped."""
     metric = task.metric(tolerance.metric)
-    past = np.array([p.value(metric) for p in baseline if p.rows])
-    past = past[~np.isnan(past)]
+    centre, past = baseline_of(metric, baseline)
     judged = [(w.start, w.performance.value(metric)) for w in since if w.performance is not None and w.performance.rows]
     judged = [(start, value) for start, value in judged if not np.isnan(value)]
     values = np.array([value for _, value in judged])
-    centre = 0.0 if metric.best == "zero" or len(past) == 0 else float(past.mean())
     scores = np.column_stack(
         [_scores(sign * (values - centre), sign * (past - centre), tolerance.by, bounded=metric.bounded) for sign in metric.worse]
     )
