@@ -60,7 +60,7 @@ def test_every_row_of_the_log_and_of_the_training_set_is_there(replayed: Path, t
         assert written["prediction"].to_pylist() == rows.prediction.tolist()
         assert written["at"].cast(pa.int64()).to_pylist() == rows.received_us.tolist()
         matrix = np.column_stack([written[name].to_numpy() for name in spec["features"]])
-        np.testing.assert_array_equal(matrix, rows.features)
+        np.testing.assert_array_equal(matrix, rows.numbers)
         missing += written["outcome"].null_count
     assert 0 < missing < sum(told["windows"].values())  # the newest outcomes have not come
 
