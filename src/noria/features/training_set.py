@@ -106,7 +106,8 @@ def build_training_set(offline: OfflineFeatures, label: Label, outcomes: Outcome
     Rows younger than the label's maturity are left out whole: of them only the quick outcomes are known, and a model
     trained on those learns that everything ends well. Raises `NothingToTrainOn`, `OneClass` or `NotYesOrNo`.
     """
-    label.require_yes_or_no(outcomes.facts.rows)
+    facts = outcomes.facts.columns([label.column])
+    label.require_yes_or_no(facts)
     spine = offline.rows(start, as_of)
     cut = np.datetime64((as_of - label.maturity).replace(tzinfo=None), "us")
     at = spine.column(AT).to_numpy().astype("datetime64[us]")
@@ -118,7 +119,6 @@ def build_training_set(offline: OfflineFeatures, label: Label, outcomes: Outcome
         spine.num_rows,
         {"training rows": int(kept.sum()), "too young": int(young.sum()), "no outcome": int((unlabelled & ~young).sum())},
     ).checked()
-    facts = outcomes.facts.rows
     if not kept.any():
         raise NothingToTrainOn(label, label.known(facts), balance, start=start, as_of=as_of)
     if np.ptp(labels[kept]) == 0:

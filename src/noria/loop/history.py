@@ -96,7 +96,8 @@ def _name(world: World) -> str:
 
 
 def _newest(world: World) -> dict[str, int]:
-    return {name: int(known[-1]) for name, known in world.facts.known_times.items() if len(known)}
+    found = {name: world.facts.known(name, world.grid.calendar).last for name in world.facts.tables}
+    return {name: last for name, last in found.items() if last is not None}
 
 
 def _decided(world: World, since: datetime | None = None) -> bool:

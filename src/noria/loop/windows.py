@@ -141,7 +141,7 @@ def _traffic(world: World, start: datetime, logged: Predictions | None) -> dict[
         "fallbacks": len(fallbacks),
         "failed": failed,
         "stale": {
-            name: int((world.facts.ages(name, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()
+            name: int((world.facts.ages(name, world.grid.calendar, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()
         },
     }
 
