@@ -48,6 +48,7 @@ FIRST_ROWS, NEW_ROWS = 3_000, 1_000
 AT_ONCE = 1_000_000  # rows that are generated and written together
 FRAME = 10_000  # predictions
 IDLE_ROUNDS = 5
+CHILD_SECONDS = 300
 LITTLE_MEMORY = 1_500  # MB of data that a process may have, beside tables of several times that
 NAMES = ("orders", "visits", "returns")
 MODULE = """
@@ -150,7 +151,13 @@ def generated(rng: np.random.Generator, first: int, count: int, start: datetime,
     return {
         "orders": pa.table({"order_id": number, "city": city, "price": price, "placed_at": _times(at)}),
         "visits": pa.table(
-            {"visit_id": number, "city": city, "seconds": rng.gamma(2.0, 30.0, count), "at": _times(at), "known_at": _times(at + 60_000_000)}
+            {
+                "visit_id": number,
+                "city": city,
+                "seconds": rng.gamma(2.0, 30.0, count),
+                "at": _times(at),
+                "known_at": _times(at + 60_000_000),
+            }
         ),
         "returns": pa.table({"order_id": number, "returned": returned.astype(np.int64), "settled_at": _times(at + 86_400_000_000)}),
     }
@@ -192,7 +199,7 @@ def _log(workspace: Workspace, orders: pa.Table) -> None:
     with closing(PredictionLog(workspace.log("returns"), "bench", workspace.files)) as log:
         for i in _frames(at):
             rows = len(at[i])
-            features = np.column_stack([np.full((rows, 3), 60.0), price[i]]).astype(np.float32)
+            features = np.column_stack([price[i]] * 4).astype(np.float32)
             scores = 1 / (1 + np.exp((40 - price[i]) / 15))
             names = keys[i]
             latency = np.full(rows, 800, np.int32)
@@ -226,9 +233,7 @@ def _live(project: Project, workspace: Workspace) -> None:
         [row] = catalog.rows(sa.select(db.windows).where(db.windows.c.endpoint == endpoint.name))
         like = {**row._mapping, "performance": performance}
         with catalog.transaction() as c:
-            c.execute(
-                sa.insert(db.windows), [{**like, "start": since_epoch(TRAINED + i * DAY)} for i in range(LIVE_DAYS - 1)]
-            )
+            c.execute(sa.insert(db.windows), [{**like, "start": since_epoch(TRAINED + i * DAY)} for i in range(LIVE_DAYS - 1)])
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------------
@@ -258,7 +263,7 @@ def _number_of_rows(folder: Path) -> int:
 
 def _child(folder: Path, now: datetime, count: int, *limits: str) -> list[Cost]:
     command = [sys.executable, "-m", "benchmarks.loop.rounds", "run", str(folder), str(since_epoch(now)), str(count), *limits]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CHILD_SECONDS)
     assert done.returncode == 0, done.stderr[-2000:]
     return [Cost(*each) for each in json.loads(done.stdout.splitlines()[-1])]
 

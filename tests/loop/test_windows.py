@@ -224,7 +224,7 @@ def test_a_table_that_has_no_rows_yet_is_as_old_as_can_be(shop: Path) -> None:
     world = opened(shop)
     at = np.array([since_epoch(t) for t in orders["placed_at"].to_pylist()[:3]])
     with closing(world.catalog):
-        assert (world.facts.ages("visits", at) == np.iinfo(np.int64).max).all()
+        assert (world.facts.ages("visits", world.grid.calendar, at) == np.iinfo(np.int64).max).all()
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,11 @@ class KnownRows:
 
     def counts(self, start: int, end: int) -> list[int]:
         """How many rows became known in each of the windows of these numbers, the last left out."""
-        return [sum(f.counts[number] for f in self._filled) for number in range(start, end)]
+        found: Counter[int] = Counter()
+        if start < end:
+            for each in self._filled:
+                found.update(each.counts)
+        return [found[number] for number in range(start, end)]
 
     def ages(self, rows: StoredRows, at_us: Times) -> Times:
         """How old the newest row was that was known at these moments, in microseconds; where there was none, more than any.

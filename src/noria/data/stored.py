@@ -26,7 +26,9 @@ class StoredRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        return self._snapshot_rows([]).rows.schema
+        import pyarrow as pa
+
+        return pa.schema([field for field in self._stored_schema if field.name != ORDER])
 
     @cached_property
     def whole(self) -> SnapshotRows:
@@ -40,7 +42,11 @@ class StoredRows:
     def columns(self, names: Sequence[str]) -> pa.Table:
         import pyarrow as pa
 
-        return self.whole.columns(names) if self.held else pa.Table.from_batches(self.scan(names), pa.schema([self._stored_schema.field(n) for n in names]))
+        return (
+            self.whole.columns(names)
+            if self.held
+            else pa.Table.from_batches(self.scan(names), pa.schema([self._stored_schema.field(n) for n in names]))
+        )
 
     def scan(
         self, columns: Sequence[str] | None = None, where: ds.Expression | None = None, files: Collection[str] | None = None

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +21,11 @@ from noria.core.sql import connect
 from noria.data.contract import UnknownColumn
 from noria.data.table import SnapshotRows, Table, TableRows
 from noria.features.keys import KeyColumn, KeysOfOtherLength, key_texts, require_comparable
+from noria.features.part import part_of_keys
 from noria.features.versions import Versions, versions_of
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 
@@ -160,8 +163,11 @@ class Outcomes:
         label.check(schema, *(() if spine is None else (spine.table, spine.schema)))
         self._keys = label.table.keys if spine is None else label.keys_of(spine.table)
         self.facts, self.label = facts, label
-        self._con = connect()
         self._held = False  # whether `outcomes` is there
+
+    @cached_property
+    def _con(self) -> duckdb.DuckDBPyConnection:
+        return connect()
 
     def known_since(self, keys: Sequence[str | None]) -> NDArray[np.float64]:
         """When the outcome of each key (in order, `(keys,)`) first became known, in microseconds since 1970-01-01 UTC; infinite: never.

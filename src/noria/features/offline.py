@@ -35,7 +35,7 @@ CHUNK = timedelta(days=7)
 
 
 class OfflineFeatures:
-    """The rows of one feature set, from one version of each table. Tables that are not in memory are read for the time that is asked for."""
+    """The rows of one feature set, from one version of each table; of tables that are not in memory, what is asked for is read."""
 
     def __init__(self, feature_set: FeatureSet, facts: Sequence[TableRows], cache: Path, files: Files) -> None:
         self.feature_set = feature_set

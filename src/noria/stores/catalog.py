@@ -88,6 +88,7 @@ windows = sa.Table(
     sa.Column("traffic", sa.Text, nullable=True),
     sa.Column("metrics", sa.Text, nullable=True),
     sa.Column("paired", sa.Text, nullable=True),
+    sa.Column("skew", sa.Text, nullable=True),
 )
 findings = sa.Table(
     "findings",
@@ -147,7 +148,7 @@ lease = sa.Table(
     sa.Column("token", sa.BigInteger, nullable=False),
 )
 
-HEAD = "0005"
+HEAD = "0006"
 CONTROLLER = "controller"
 LITTLE_ROOM = 65_536  # bytes, less than a transaction may need
 PATIENCE_SECONDS = 30.0  # for another process to let go of the file
