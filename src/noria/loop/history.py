@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from noria.core.clock import from_epoch, since_epoch
 from noria.loop.releases import latest_release, set_aliases
 from noria.loop.world import World
-from noria.serving.log.segments import read_log
+from noria.serving.log.segments import anything_logged
 from noria.stores import catalog as db
 from noria.stores.catalog import PATIENCE_SECONDS, Catalog
 
@@ -111,5 +111,4 @@ def _lived_on(world: World, past: History) -> bool:
 
 
 def _answered(world: World, since: datetime, now: datetime) -> bool:
-    logged = read_log(world.log_folder, since, now + timedelta(days=1), world.workspace.files)
-    return logged is not None and len(logged) > 0
+    return anything_logged(world.log_folder, since, now + timedelta(days=1), world.workspace.files)
