@@ -6,7 +6,7 @@ It is found out per data file, of which two columns are read once: a file never 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.clock import from_epoch, microseconds
+from noria.core.clock import microseconds
 from noria.data.stored import StoredRows
 from noria.data.table import microseconds_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.dataset as ds
 
 Times = NDArray[np.int64]  # microseconds since 1970-01-01 UTC
 NEVER = -(2**63)  # before all times
@@ -76,7 +75,7 @@ class KnownRows:
             return ages
         first, last = int(at_us.min()), int(at_us.max())
         before = max((f.newest for f in self._filled if f.last <= first), default=NEVER)
-        known, event = _times(rows, _by(rows, last), [path for path, f in self._files.items() if f.last > first and f.first <= last])
+        known, event = _times(rows, (path for path, f in self._files.items() if f.last > first and f.first <= last), last)
         order = np.argsort(known, kind="stable")
         newest = np.maximum.accumulate(np.append(before, event[order]))
         found = newest[known[order].searchsorted(at_us, side="right")]
@@ -90,7 +89,7 @@ class KnownRows:
 
     def _read(self, rows: StoredRows, path: str) -> _Known:
         found, tick, offset = _Known(), microseconds(self.tick), microseconds(self.offset)
-        for known, event in _batches(rows, None, [path]):
+        for known, event in _batches(rows, path):
             found.first, found.last = min(found.first, int(known.min())), max(found.last, int(known.max()))
             found.newest = max(found.newest, int(event.max()))
             numbers, counts = np.unique((known - offset) // tick, return_counts=True)
@@ -98,23 +97,17 @@ class KnownRows:
         return found
 
 
-def _by(rows: StoredRows, moment: int) -> ds.Expression:
-    """That a row was known by a moment."""
-    import pyarrow.dataset as ds
-
-    return ds.field(rows.table.known) <= from_epoch(moment)
-
-
-def _times(rows: StoredRows, where: ds.Expression, files: list[str]) -> tuple[Times, Times]:
-    """The known times and the event times of the rows in some files."""
-    found = list(_batches(rows, where, files)) if files else []
+def _times(rows: StoredRows, files: Iterable[str], until: int) -> tuple[Times, Times]:
+    """The known times and the event times of the rows in some files that became known by then."""
+    found = [(known[known <= until], event[known <= until]) for path in files for known, event in _batches(rows, path)]
     known, event = (np.concatenate([np.empty(0, np.int64), *(batch[i] for batch in found)]) for i in (0, 1))
     return known, event
 
 
-def _batches(rows: StoredRows, where: ds.Expression | None, files: list[str]) -> Iterable[tuple[Times, Times]]:
+def _batches(rows: StoredRows, path: str) -> Iterator[tuple[Times, Times]]:
+    """The known times and the event times of the rows in a file, some at a time."""
     columns = [rows.table.known, rows.table.event_time]
-    for batch in rows.scan(columns, where, files):
+    for batch in rows.scan_file(path, columns):
         if batch.num_rows:
             known, event = (microseconds_of(_chunked(batch.column(name))) for name in columns)
             yield known, event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -48,13 +48,15 @@ class StoredRows:
             else pa.Table.from_batches(self.scan(names), pa.schema([self._stored_schema.field(n) for n in names]))
         )
 
-    def scan(
-        self, columns: Sequence[str] | None = None, where: ds.Expression | None = None, files: Collection[str] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """The rows for which `where` holds, in no order and a batch at a time; files: of these data files. Raises `DamagedTable`."""
+    def scan(self, columns: Sequence[str] | None = None, where: ds.Expression | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows for which `where` holds, in no order and a batch at a time. Raises `DamagedTable`."""
         names = None if columns is None else list(dict.fromkeys(columns))
         with self.store.reading(self.table.name):
-            yield from self.store.scan(self.table.name, self.snapshot.version, columns=names, where=where, files=files)
+            yield from self.store.scan(self.table.name, self.snapshot.version, columns=names, where=where)
+
+    def scan_file(self, path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The columns of one of its data files, a batch at a time. Raises `DamagedTable`."""
+        return self.store.scan_file(self.table.name, self.snapshot.version, path, list(dict.fromkeys(columns)))
 
     def chosen(self, keep: Callable[[pa.RecordBatch], pa.Array], where: ds.Expression | None = None) -> SnapshotRows:
         """The rows that `keep` (of a batch, `(rows,)` booleans) chooses from those for which `where` holds, in the order of the version."""

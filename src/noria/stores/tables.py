@@ -29,6 +29,7 @@ from noria.core.sql import RESERVED, connect, quoted, reserved
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
+    import pyarrow.fs as pa_fs
     from deltalake import DeltaTable
 
 _FACTS = "noria"
@@ -38,6 +39,7 @@ ORDER = f"{RESERVED}order"  # BIGINT: which of several rows was ingested later, 
 _SETTINGS = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
 DIGEST_ROWS = 1 << 20  # that are digested as one
 BATCH_ROWS = 1 << 18  # of a scan
+PAGE_ROWS = 1 << 16  # of a scan of one file
 MANY_FILES = 100  # small files beyond which an append is followed by a compaction
 
 
@@ -136,11 +138,10 @@ class DeltaTables:
         within: tuple[str, datetime, datetime] | None = None,
         columns: Sequence[str] | None = None,
         where: ds.Expression | None = None,
-        files: Collection[str] | None = None,
     ) -> pa.RecordBatchReader:
         """The rows of a version in no order, a batch at a time, few of which are held at once.
 
-        within: (time column, first, last): those in that closed range; where: those for which this holds; files: those of these data files
+        within: (time column, first, last): those in that closed range; where: those for which this holds
 
         Raises `DamagedTable` if a file that it reads is not what was written.
         """
@@ -148,11 +149,21 @@ class DeltaTables:
 
         table = self._open(name, version)
         assert table is not None, name
-        self._check(name, table, files)
+        self._check(name, table)
         chosen = where if within is None else (ds.field(within[0]) >= within[1]) & (ds.field(within[0]) <= within[2])
-        rows = _of_files(table.to_pyarrow_dataset(), files)
+        rows = table.to_pyarrow_dataset(filesystem=_mapped(self.root / name))
         scanner = rows.scanner(columns=columns, filter=chosen, batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
         return scanner.to_reader()
+
+    def scan_file(self, name: str, version: int, path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Columns of one data file of a version, a few pages at a time. Raises `DamagedTable` if it is not what was written."""
+        import pyarrow.parquet as pq
+
+        table = self._open(name, version)
+        assert table is not None, name
+        self._check(name, table, [path])
+        with self.reading(name), pq.ParquetFile(self.root / name / path, pre_buffer=False) as file:
+            yield from file.iter_batches(batch_size=PAGE_ROWS, columns=list(columns), use_threads=False)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
@@ -343,14 +354,11 @@ def in_order(rows: pa.Table, *, ordered: bool) -> pa.Table:
         return con.sql(f"SELECT {columns} FROM {RESERVED}rows ORDER BY {by}").to_arrow_table()
 
 
-def _of_files(rows: ds.FileSystemDataset, files: Collection[str] | None) -> ds.Dataset:
-    """A table's rows, or those of some of its data files."""
-    import pyarrow.dataset as ds
+def _mapped(folder: Path) -> pa_fs.FileSystem:
+    """The files of a folder, which are mapped and not copied where they are read."""
+    from pyarrow import fs
 
-    if files is None:
-        return rows
-    fragments = [fragment for fragment in rows.get_fragments() if fragment.path in files]
-    return ds.FileSystemDataset(fragments, rows.schema, rows.format, rows.filesystem)
+    return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem(use_mmap=True))
 
 
 def _actions(table: DeltaTable) -> Any:
