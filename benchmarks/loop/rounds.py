@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from benchmarks.figure import Figure, Proof
-from noria.core.clock import ReplayClock, from_epoch, since_epoch
+from noria.core.clock import ReplayClock, since_epoch
 from noria.core.ids import canonical_json, digest
 from noria.loop.controller import train_now
 from noria.loop.live_loop import LiveLoop
@@ -50,7 +50,7 @@ FRAME = 10_000  # predictions
 IDLE_ROUNDS = 5
 CHILD_SECONDS = 300
 LITTLE_MEMORY = 1_500  # MB of data that a process may have, beside tables of several times that
-NAMES = ("orders", "visits", "returns")
+FIRST, NEWS = "first", "news"
 MODULE = """
 import lightgbm
 import pyarrow.compute as pc
@@ -99,13 +99,13 @@ def rounds(sizes: Sequence[int] = SIZES) -> Proof:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             build(folder, rows)
+            if rows == max(sizes):
+                yield Figure("first_round_in_little_memory", float(_in_little_memory(folder)), "", "=", 1)
             found = measured(folder)
             for name, cost in found.items():
                 yield f"# {rows:>11,} rows, {name}: {cost.seconds:.3f} s, {cost.megabytes:,.0f} MB"
             idle.append(found["idle round"].seconds)
             memory.append(found["idle round"].megabytes)
-            if rows == max(sizes):
-                yield Figure("first_round_in_little_memory", float(_in_little_memory(folder)), "", "=", 1)
     yield Figure("idle_round_seconds", max(idle), "s", "<=", 1)
     yield Figure("idle_round_memory", max(memory), "MB", "<=", 300)
     yield Figure("idle_round_seconds_ratio", max(idle) / min(idle), "", "<", 1.2)
@@ -225,7 +225,7 @@ def _live(project: Project, workspace: Workspace) -> None:
         catalog.take_lease()
         with catalog.transaction() as c:
             db.set_progress(c, "windows/returns", last)
-    run_rounds(workspace.folder, NOW, 1)
+    first_round(workspace.folder)
     scores = np.linspace(0.05, 0.95, 1_000)
     performance = canonical_json(measure((scores > 0.5).astype(np.float64), scores).to_dict())
     with closing(workspace.catalog()) as catalog:
@@ -248,37 +248,52 @@ class Cost:
 
 
 def measured(folder: Path) -> dict[str, Cost]:
-    """The rounds of fresh processes, the last of which has something new."""
-    first, *idle = _child(folder, NOW, 1 + IDLE_ROUNDS)
+    """The rounds of a fresh process: the first, idle ones (their median), one with a few new rows and one window of a few predictions, and
+    one at which a window's outcomes are due, of as many rows as a day has."""
+    first, *idle, news, due = _child(folder, NEWS)
     seconds = float(np.median([cost.seconds for cost in idle]))
-    before = _number_of_rows(folder)
-    deliver(folder, "new", np.random.default_rng(4), before, NEW_ROWS, NOW - timedelta(minutes=50), NOW)
-    later, *_ = _child(folder, NOW + DAY, 1)
-    return {"first round": first, "idle round": Cost(seconds, idle[-1].megabytes), "round with news": later}
+    return {"first round": first, "idle round": Cost(seconds, idle[-1].megabytes), "round with news": news, "round with outcomes due": due}
 
 
-def _number_of_rows(folder: Path) -> int:
-    return Workspace.of(folder, load_project(folder).settings).tables.count("orders")
-
-
-def _child(folder: Path, now: datetime, count: int, *limits: str) -> list[Cost]:
-    command = [sys.executable, "-m", "benchmarks.loop.rounds", "run", str(folder), str(since_epoch(now)), str(count), *limits]
+def _child(folder: Path, *arguments: str) -> list[Cost]:
+    command = [sys.executable, "-m", "benchmarks.loop.rounds", "run", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CHILD_SECONDS)
     assert done.returncode == 0, done.stderr[-2000:]
     return [Cost(*each) for each in json.loads(done.stdout.splitlines()[-1])]
 
 
 def _in_little_memory(folder: Path) -> bool:
-    """Whether a first round comes through in a process that may not have the tables' rows in memory."""
-    return len(_child(folder, NOW + DAY, 1, str(LITTLE_MEMORY))) == 1
+    """Whether a first round comes through in a process that can't have the tables' rows in memory."""
+    return len(_child(folder, FIRST, str(LITTLE_MEMORY))) == 1
 
 
-def run_rounds(folder: Path, now: datetime, count: int) -> list[tuple[float, float]]:
-    """Rounds in this process: the seconds of each, and the peak of memory (MB) so far."""
+def first_round(folder: Path) -> list[tuple[float, float]]:
+    """A round in this process, at the end of the predictions."""
+    return run_rounds(folder, ReplayClock(NOW), [lambda: None])
+
+
+def rounds_with_news(folder: Path) -> list[tuple[float, float]]:
+    """Rounds in this process, the last two of which have something to do."""
+    clock = ReplayClock(NOW)
+
+    def news() -> None:
+        workspace = Workspace.of(folder, load_project(folder).settings)
+        rng, before = np.random.default_rng(4), workspace.tables.count("orders")
+        deliver(folder, "new", rng, before, NEW_ROWS, NOW - timedelta(minutes=50), NOW)
+        _log(workspace, pq.read_table(folder / "data" / "orders" / "new.parquet"))
+        clock.advance_to(NOW + DAY)
+
+    idle = [lambda: None] * (1 + IDLE_ROUNDS)
+    return run_rounds(folder, clock, [*idle, news, lambda: clock.advance_to(NOW + 2 * DAY)])
+
+
+def run_rounds(folder: Path, clock: ReplayClock, before: Sequence[Callable[[], None]]) -> list[tuple[float, float]]:
+    """Rounds in this process, with what happens before each: the seconds of each, and the peak of memory (MB) so far."""
     project = load_project(folder)
     found = []
-    with closing(LiveLoop(project, Workspace.of(folder, project.settings), ReplayClock(now), DAY, waits=False)) as loop:
-        for _ in range(count):
+    with closing(LiveLoop(project, Workspace.of(folder, project.settings), clock, DAY, waits=False)) as loop:
+        for happens in before:
+            happens()
             start = time.perf_counter()
             done = loop.run()
             found.append((time.perf_counter() - start, _peak_megabytes()))
@@ -289,7 +304,7 @@ def run_rounds(folder: Path, now: datetime, count: int) -> list[tuple[float, flo
 def _peak_megabytes() -> float:
     """The most memory that this process has had; `getrusage` would tell that of the process which began it, where that was more."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1000
+    return int(line.split()[1]) * 1024 / 1e6
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -297,9 +312,9 @@ def main(arguments: Sequence[str]) -> None:
         for line in rounds([int(rows) for rows in arguments]):
             print(line, flush=True)
         return
-    if len(arguments) > 4:
-        resource.setrlimit(resource.RLIMIT_DATA, (int(arguments[4]) * 1_000_000,) * 2)
-    print(json.dumps(run_rounds(Path(arguments[1]), from_epoch(int(arguments[2])), int(arguments[3]))))
+    if len(arguments) > 3:
+        resource.setrlimit(resource.RLIMIT_DATA, (int(arguments[3]) * 1_000_000,) * 2)
+    print(json.dumps({FIRST: first_round, NEWS: rounds_with_news}[arguments[2]](Path(arguments[1]))))
 
 
 if __name__ == "__main__":

@@ -149,7 +149,16 @@ def test_a_round_with_nothing_new_reads_no_table_and_no_prediction(shop: Shop, m
     assert (reads.tables, reads.columns, reads.logged) == ([], [], [])
 
 
-def test_a_fresh_process_reads_the_times_of_tables_and_nothing_else(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_does_one_of_a_fresh_process(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.anew()
+    reads = Reads(monkeypatch)
+    shop.round()
+    assert (reads.tables, reads.columns, reads.logged) == ([], [], [])
+
+
+def test_a_catalog_that_knows_nothing_of_the_tables_is_told_by_their_columns_of_times(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(shop.workspace.catalog()) as catalog, catalog.amending() as c:
+        c.execute(sa.delete(db.known_rows))
     shop.anew()
     reads = Reads(monkeypatch)
     shop.round()

@@ -6,10 +6,10 @@ It is found out per data file, of which two columns are read once: a file never 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,29 @@ NEVER = -(2**63)  # before all times
 
 
 @dataclass
-class _Known:
+class FileTimes:
     """Of a data file: when its first and its last row became known, its newest event, and its rows by the number of the window."""
 
     first: int = 2**63 - 1
     last: int = NEVER
     newest: int = NEVER
     counts: Counter[int] = field(default_factory=Counter)
+
+    def to_dict(self) -> dict[str, Any]:
+        numbers = sorted(self.counts)
+        return {
+            "first": self.first,
+            "last": self.last,
+            "newest": self.newest,
+            "windows": numbers,
+            "rows": [self.counts[n] for n in numbers],
+        }
+
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> FileTimes:
+        """What `to_dict` gave."""
+        counts = Counter(dict(zip(told["windows"], told["rows"], strict=True)))
+        return FileTimes(told["first"], told["last"], told["newest"], counts)
 
 
 @dataclass
@@ -41,11 +57,14 @@ class KnownRows:
 
     tick: timedelta
     offset: timedelta
-    _files: dict[str, _Known] = field(default_factory=dict)
+    files: dict[str, FileTimes] = field(default_factory=dict)
 
-    def bring_to(self, rows: StoredRows) -> None:
-        """Know of this version's rows what is not known yet. Raises `DamagedTable`."""
-        self._files = {path: self._files[path] if path in self._files else self._read(rows, path) for path in rows.files}
+    def bring_to(self, rows: StoredRows) -> dict[str, FileTimes]:
+        """Know of this version's rows what is not known yet; returns what was read. Raises `DamagedTable`."""
+        fresh = {path: self._read(rows, path) for path in rows.files if path not in self.files}
+        known = self.files | fresh
+        self.files = {path: known[path] for path in rows.files}
+        return fresh
 
     @property
     def first(self) -> int | None:
@@ -75,7 +94,7 @@ class KnownRows:
             return ages
         first, last = int(at_us.min()), int(at_us.max())
         before = max((f.newest for f in self._filled if f.last <= first), default=NEVER)
-        known, event = _times(rows, (path for path, f in self._files.items() if f.last > first and f.first <= last), last)
+        known, event = _times(rows, (path for path, f in self.files.items() if f.last > first and f.first <= last), last)
         order = np.argsort(known, kind="stable")
         newest = np.maximum.accumulate(np.append(before, event[order]))
         found = newest[known[order].searchsorted(at_us, side="right")]
@@ -84,11 +103,11 @@ class KnownRows:
         return ages
 
     @property
-    def _filled(self) -> list[_Known]:
-        return [f for f in self._files.values() if f.last != NEVER]
+    def _filled(self) -> list[FileTimes]:
+        return [f for f in self.files.values() if f.last != NEVER]
 
-    def _read(self, rows: StoredRows, path: str) -> _Known:
-        found, tick, offset = _Known(), microseconds(self.tick), microseconds(self.offset)
+    def _read(self, rows: StoredRows, path: str) -> FileTimes:
+        found, tick, offset = FileTimes(), microseconds(self.tick), microseconds(self.offset)
         for known, event in _batches(rows, path):
             found.first, found.last = min(found.first, int(known.min())), max(found.last, int(known.max()))
             found.newest = max(found.newest, int(event.max()))

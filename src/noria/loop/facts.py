@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from noria.data.ingest import current, stored
 from noria.data.known import KnownRows
 from noria.data.stored import StoredRows
@@ -15,8 +12,6 @@ from noria.features.offline import OfflineFeatures
 from noria.loop.workspace import Workspace
 from noria.monitoring.calendar import Calendar
 from noria.release.endpoint import Endpoint
-
-Times = NDArray[np.int64]  # microseconds since 1970-01-01 UTC
 
 
 @dataclass
@@ -55,14 +50,8 @@ class Facts:
         return all(f.snapshot == current(f.table, workspace.tables) for f in self.tables.values())
 
     def known(self, table: str, calendar: Calendar) -> KnownRows:
-        """When the rows of a table became known, by the windows of a calendar; what was found out of its files is kept."""
+        """When the rows of a table became known, by the windows of a calendar, as far as that was found out: see `loop.known_rows`."""
         rows, tick = self.tables[table], calendar.tick
         assert tick is not None, "windows by count follow no clock"
         key = (table, rows.table.known, rows.table.event_time, tick, calendar.offset)
-        found = self._known.setdefault(key, KnownRows(tick, calendar.offset))
-        found.bring_to(rows)
-        return found
-
-    def ages(self, table: str, calendar: Calendar, at_us: Times) -> Times:
-        """How old the newest row of a table was that was known at these moments, in microseconds; where there was none, more than any."""
-        return self.known(table, calendar).ages(self.tables[table], at_us)
+        return self._known.setdefault(key, KnownRows(tick, calendar.offset))

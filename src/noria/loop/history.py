@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
+from noria.loop.known_rows import known_rows
 from noria.loop.releases import latest_release, set_aliases
 from noria.loop.world import World
 from noria.serving.log.segments import anything_logged
@@ -96,7 +97,7 @@ def _name(world: World) -> str:
 
 
 def _newest(world: World) -> dict[str, int]:
-    found = {name: world.facts.known(name, world.grid.calendar).last for name in world.facts.tables}
+    found = {name: known_rows(world, name).last for name in world.facts.tables}
     return {name: last for name, last in found.items() if last is not None}
 
 

@@ -17,6 +17,7 @@ from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import canonical_json, finite
 from noria.evaluation.metrics import ROW_LOSSES
 from noria.loop.columns import served_skew
+from noria.loop.known_rows import ages
 from noria.loop.offline_shadow import offline_challengers, recorded_challengers, with_answers
 from noria.loop.releases import current_release, released_champions
 from noria.loop.shadow import pairing
@@ -145,8 +146,7 @@ def _traffic(world: World, start: datetime, logged: Predictions | None) -> dict[
         "fallbacks": len(fallbacks),
         "failed": failed,
         "stale": {
-            name: int((world.facts.ages(name, world.grid.calendar, rows.received_us) > microseconds(duration(span))).sum())
-            for name, span in freshness.items()
+            name: int((ages(world, name, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()
         },
     }
 

@@ -134,6 +134,13 @@ alerts = sa.Table(
     sa.Column("sent_at", sa.BigInteger, nullable=True),
     sa.Column("error", sa.Text, nullable=False),
 )
+known_rows = sa.Table(  # of a table's data file, which never changes; counted: by which columns, in which windows
+    "known_rows",
+    metadata,
+    sa.Column("file", sa.Text, primary_key=True),
+    sa.Column("counted", sa.Text, primary_key=True),
+    sa.Column("times", sa.Text, nullable=False),
+)
 progress = sa.Table(
     "progress",
     metadata,
@@ -246,6 +253,11 @@ class Catalog:
         if self._lock is not None:
             self._lock.close()
         self._lock, self._token = None, None
+
+    @property
+    def leased(self) -> bool:
+        """Whether this process is the writer, as far as it knows."""
+        return self._token is not None
 
     @contextmanager
     def lent(self) -> Iterator[None]:

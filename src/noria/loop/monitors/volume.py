@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from noria.core.clock import from_epoch
 from noria.core.health import Health
 from noria.loop.history import history_of
+from noria.loop.known_rows import known_rows
 from noria.loop.monitors.reading import At, monitor
 from noria.loop.windows import answered_by_window
 from noria.monitoring.findings import Finding, Kind
@@ -57,7 +58,7 @@ class TableVolumes:
     def read(cls, at: At) -> Self:
         grid, past, found = at.world.grid, history_of(at.world), []
         for name in at.world.facts.tables:
-            known = at.world.facts.known(name, grid.calendar)
+            known = known_rows(at.world, name)
             if known.first is None or known.last is None:
                 continue
             detector = _detector(at, name)
