@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from benchmarks.figure import Figure, Proof
 from benchmarks.loop.failures import failures
 from benchmarks.loop.rollouts import rollouts
+from benchmarks.loop.rounds import rounds
 from noria.loop.project import load_project
 from noria.loop.workspace import Workspace
 from noria.serving.log.predictions import Predictions
@@ -53,6 +54,7 @@ def prove() -> Proof:
         yield from repeated(folder, figures)
         yield from killed(folder, figures)
         yield from poisoned(folder)
+    yield from rounds()
     yield from failures(FAILING_MINUTES)
 
 

@@ -22,6 +22,7 @@ from noria.core.health import Health, Unhealthy
 from noria.data.ingest import ingest
 from noria.loop import replay as replaying
 from noria.loop.findings import observed
+from noria.loop.known_rows import ages
 from noria.loop.monitors.reading import At, read_monitors, registered
 from noria.loop.project import load_project
 from noria.loop.releases import current_release
@@ -225,7 +226,7 @@ def test_a_table_that_has_no_rows_yet_is_as_old_as_can_be(shop: Path) -> None:
     world = opened(shop)
     at = np.array([since_epoch(t) for t in orders["placed_at"].to_pylist()[:3]])
     with closing(world.catalog):
-        assert (world.facts.ages("visits", at) == np.iinfo(np.int64).max).all()
+        assert (ages(world, "visits", at) == np.iinfo(np.int64).max).all()
 
 
 @pytest.mark.parametrize(

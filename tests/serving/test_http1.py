@@ -12,8 +12,8 @@ from email.utils import parsedate_to_datetime
 
 import h11
 import pytest
-from noria.serving.protocol.request import BadRequest
 
+from noria.serving.protocol.request import BadRequest
 from noria.serving.transport.body import MAX_AROUND_CHUNKS, MAX_CHUNK_LINE, Chunked, TooLarge
 from noria.serving.transport.head import MAX_HEAD_BYTES, MAX_LINE_BYTES, BadHead, Head, HeadTooLarge, find_end, read_head
 from servers import Standalone, make_bundle

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from noria.serving.protocol.request import BadRequest, PredictRequest
 
 from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle
 from noria.serving.batching.request_queue import CostModel, Overloaded, Priority, RequestQueue, TooLate, priority_of
+from noria.serving.protocol.request import BadRequest, PredictRequest
 
 asks = st.lists(st.tuples(st.integers(1, 12), st.sampled_from(Priority), st.sampled_from([None, 0.5, 2.0]), st.booleans()), max_size=60)
 

@@ -63,6 +63,7 @@ def sync_findings(catalog: db.Catalog, endpoint: str, champion: str, seen: Obser
     over = [row for what, row in open_now.items() if (what not in current and row.kind in seen.judged) or what in anew]
     if not fresh and not over:
         return
+    fresh = {key: finding.detailed() for key, finding in fresh.items()}
     with catalog.transaction() as c:
         for row in over:
             close(c, row, now, ITSELF, recipients)

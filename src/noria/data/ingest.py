@@ -28,8 +28,9 @@ from noria.data.quarantine import PLACE, RAW, REASON, quarantine_of
 from noria.data.sources.arrow import piece_of
 from noria.data.sources.port import Batch, Piece, UnreadableData
 from noria.data.staging import BadTimeColumn, SchemaChanged, Staging, out_of_space
+from noria.data.stored import StoredRows
 from noria.data.table import Snapshot, SnapshotRows, Table
-from noria.stores.tables import ORDER, DeltaTables
+from noria.stores.tables import DeltaTables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +53,7 @@ __all__ = [
     "push",
     "quarantine_of",
     "replay_quarantine",
+    "stored",
 ]
 
 
@@ -164,11 +166,12 @@ def current(table: Table, store: DeltaTables, version: int | None = None) -> Sna
 
 def facts(table: Table, store: DeltaTables, version: int | None = None) -> SnapshotRows:
     """The latest version of a table (or a given one) with its rows, and the order in which they were ingested where it matters."""
-    snapshot = current(table, store, version)
-    rows = store.read(table.name, snapshot.version, ordered=True)
-    if ORDER not in rows.column_names:
-        return SnapshotRows(table, snapshot, rows)
-    return SnapshotRows(table, snapshot, rows.drop_columns([ORDER]), rows.column(ORDER).fill_null(0).to_numpy())
+    return StoredRows(table, current(table, store, version), store).whole
+
+
+def stored(table: Table, store: DeltaTables, *, held: bool = False) -> StoredRows:
+    """The latest version of a table, of which nothing is read yet; held: whether all of it is, once something is asked of it."""
+    return StoredRows(table, current(table, store), store, held)
 
 
 class NotIngested(UserMistake):

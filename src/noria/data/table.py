@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from noria.core.clock import since_epoch
 from noria.core.declarations import declare
@@ -90,9 +90,34 @@ class Snapshot:
         return {"table": self.table, "version": self.version, "digest": self.digest, "rows": self.rows}
 
 
+class TableRows(Protocol):
+    """A Snapshot whose rows are in memory, or can be read: what feature views and labels are computed from."""
+
+    @property
+    def table(self) -> Table: ...
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that the rows have."""
+
+    @property
+    def held(self) -> bool:
+        """Whether all rows are in memory, or are to be: then less is not asked for."""
+
+    @property
+    def whole(self) -> SnapshotRows:
+        """All rows."""
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of all rows, in any order."""
+
+
 @dataclass(frozen=True)
 class SnapshotRows:
-    """A Snapshot with its rows: what feature views and labels are computed from.
+    """A Snapshot with rows of it in memory.
 
     order: `(rows,)`, a number for each row that is greater the later it was ingested; None where that is not known
     """
@@ -101,6 +126,18 @@ class SnapshotRows:
     snapshot: Snapshot
     rows: pa.Table
     order: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+    held: ClassVar[bool] = True
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.rows.schema
+
+    @property
+    def whole(self) -> SnapshotRows:
+        return self
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        return self.rows.select(list(names))
 
 
 def microseconds_of(times: pa.ChunkedArray, *, up: bool = True) -> NDArray[np.int64]:

@@ -67,7 +67,7 @@ def window_figures(world: World, moment: datetime) -> dict[str, Any]:
         "traffic": traffic[0] if traffic else None,
         "faults": []
         if drift is None or not judged
-        else [{"subject": f.subject, "summary": f.summary} for f in faults_of(world, drift, bundle)],
+        else [{"subject": f.subject, "summary": f.detailed().summary} for f in faults_of(world, drift, bundle)],
         "performance": _performance(world, bundle, start),
         "findings": [f for f in findings(world.catalog) if f["endpoint"] == world.endpoint.name and _open_at(f, end)],
         "inputs": None if drift is None or not judged else inputs_of(world, drift, bundle, newest=True),

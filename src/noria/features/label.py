@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,11 +19,13 @@ from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.sql import connect
 from noria.data.contract import UnknownColumn
-from noria.data.table import SnapshotRows, Table
+from noria.data.table import SnapshotRows, Table, TableRows
 from noria.features.keys import KeyColumn, KeysOfOtherLength, key_texts, require_comparable
+from noria.features.part import part_of_keys
 from noria.features.versions import Versions, versions_of
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 
@@ -138,24 +141,16 @@ class Outcomes:
     spine: the facts that are predicted, where they are at hand: then keys of other types than theirs are refused
     """
 
-    def __init__(self, facts: SnapshotRows, label: Label, spine: SnapshotRows | None = None) -> None:
-        import pyarrow as pa
-
-        schema = facts.rows.schema
-        label.check(schema, *(() if spine is None else (spine.table, spine.rows.schema)))
-        keys = label.table.keys if spine is None else label.keys_of(spine.table)
+    def __init__(self, facts: TableRows, label: Label, spine: TableRows | None = None) -> None:
+        schema = facts.schema
+        label.check(schema, *(() if spine is None else (spine.table, spine.schema)))
+        self._keys = label.table.keys if spine is None else label.keys_of(spine.table)
         self.facts, self.label = facts, label
-        self._con = connect()
-        versions = versions_of(facts, self._con)
-        found = {
-            "key": key_texts(versions.rows, keys, label.table.name),
-            "label": _labels(label, versions),
-            "known": pa.array(versions.known, pa.int64()),
-            "superseded": pa.array(versions.superseded, pa.int64()),
-        }
-        self._con.register("versions", pa.table(found))
-        self._con.execute("CREATE TABLE outcomes AS SELECT * FROM versions WHERE known < superseded")
-        self._con.unregister("versions")
+        self._held = False  # whether `outcomes` is there
+
+    @cached_property
+    def _con(self) -> duckdb.DuckDBPyConnection:
+        return connect()
 
     def known_since(self, keys: Sequence[str | None]) -> NDArray[np.float64]:
         """When the outcome of each key (in order, `(keys,)`) first became known, in microseconds since 1970-01-01 UTC; infinite: never.
@@ -164,12 +159,11 @@ class Outcomes:
         """
         import pyarrow as pa
 
-        self._con.register("wanted", _wanted(keys))
-        found = self._con.sql(
+        found = self._asked(
+            keys,
             "SELECT w.place, min(o.known) AS known FROM wanted w LEFT JOIN outcomes o ON o.key = w.key AND o.label IS NOT NULL "
-            "GROUP BY w.place ORDER BY w.place"
-        ).to_arrow_table()
-        self._con.unregister("wanted")
+            "GROUP BY w.place ORDER BY w.place",
+        )
         since: NDArray[np.float64] = found.column("known").cast(pa.float64()).to_numpy(zero_copy_only=False)
         return np.where(np.isnan(since), np.inf, since)
 
@@ -177,16 +171,40 @@ class Outcomes:
         """The label of each key (in order, `(keys,)` in {0, 1}) as known at `moment`; NaN where nothing was known."""
         import pyarrow as pa
 
-        self._con.register("wanted", _wanted(keys))
         us = since_epoch(moment)
-        found = self._con.sql(
+        found = self._asked(
+            keys,
             f"SELECT w.place, o.label FROM wanted w LEFT JOIN outcomes o ON o.key = w.key "
-            f"AND o.known <= {us} AND o.superseded > {us} ORDER BY w.place"
-        ).to_arrow_table()
-        self._con.unregister("wanted")
+            f"AND o.known <= {us} AND o.superseded > {us} ORDER BY w.place",
+        )
         Balance("outcomes", len(keys), {"looked up": found.num_rows}).checked()
         labels: NDArray[np.float64] = found.column("label").cast(pa.float64()).to_numpy()
         return labels
+
+    def _asked(self, keys: Sequence[str | None], query: str) -> pa.Table:
+        """What a query finds in `wanted`, the keys in their order, and `outcomes`, all versions of theirs at least."""
+        if not (self.facts.held and self._held):
+            self._hold(part_of_keys(self.facts, keys, self._keys))
+        self._con.register("wanted", _wanted(keys))
+        found = self._con.sql(query).to_arrow_table()
+        self._con.unregister("wanted")
+        return found
+
+    def _hold(self, facts: SnapshotRows) -> None:
+        """Have these versions in `outcomes`."""
+        import pyarrow as pa
+
+        versions = versions_of(facts, self._con)
+        found = {
+            "key": key_texts(versions.rows, self._keys, self.label.table.name),
+            "label": _labels(self.label, versions),
+            "known": pa.array(versions.known, pa.int64()),
+            "superseded": pa.array(versions.superseded, pa.int64()),
+        }
+        self._con.register("versions", pa.table(found))
+        self._con.execute("CREATE OR REPLACE TABLE outcomes AS SELECT * FROM versions WHERE known < superseded")
+        self._con.unregister("versions")
+        self._held = True
 
 
 def _wanted(keys: Sequence[str | None]) -> pa.Table:

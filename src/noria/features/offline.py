@@ -12,16 +12,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from noria.core.clock import EPOCH, require_utc
 from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import digest
-from noria.data.table import Snapshot, SnapshotRows
+from noria.data.table import Snapshot, TableRows
 from noria.features.compile import AT
 from noria.features.computed import computed
 from noria.features.feature_set import FeatureSet
 from noria.features.keys import ENCODING
+from noria.features.part import engine_at, engine_between
 from noria.features.point_in_time import PointInTime
 
 if TYPE_CHECKING:
@@ -31,16 +35,15 @@ CHUNK = timedelta(days=7)
 
 
 class OfflineFeatures:
-    """The rows of one feature set, from one version of each table."""
+    """The rows of one feature set, from one version of each table; of tables that are not in memory, what is asked for is read."""
 
-    def __init__(self, feature_set: FeatureSet, facts: Sequence[SnapshotRows], cache: Path, files: Files) -> None:
+    def __init__(self, feature_set: FeatureSet, facts: Sequence[TableRows], cache: Path, files: Files) -> None:
         self.feature_set = feature_set
         self.snapshots: tuple[Snapshot, ...] = tuple(f.snapshot for f in facts)
         self.facts = tuple(facts)
         self._facts = {f.table.name: f for f in facts}
         self._cache, self._files = cache, files
         self._definition = feature_set.definition_hash()
-        self._engine: PointInTime | None = None
         self._chunks: dict[datetime, pa.Table] = {}
 
     def rows(self, start: datetime, end: datetime) -> pa.Table:
@@ -63,33 +66,48 @@ class OfflineFeatures:
 
     def first(self) -> datetime:
         """The earliest prediction time there can be: that of the spine's first fact."""
-        import pyarrow.compute as pc
-
         spine = self.feature_set.spine
-        earliest = pc.min(self._facts[spine.name].rows.column(spine.event_time)).as_py()
+        earliest, _ = self._span
         if earliest is None:
             raise UserMistake(
                 what=f"the spine {spine.name!r} has no rows yet",
                 where="it was ingested, but nothing was stored",
                 fix="check what its source returns and what is quarantined: `noria check`",
             )
-        return require_utc(earliest) - self.feature_set.lead_time
+        return earliest - self.feature_set.lead_time
 
     @cached_property
     def _last(self) -> datetime:
         """The latest prediction time there can be: that of the spine's last fact."""
+        _, latest = self._span
+        return self.first() if latest is None else latest - self.feature_set.lead_time
+
+    @cached_property
+    def _span(self) -> tuple[datetime | None, datetime | None]:
+        """When the spine's first and last facts happened."""
         import pyarrow.compute as pc
 
         spine = self.feature_set.spine
-        latest = pc.max(self._facts[spine.name].rows.column(spine.event_time)).as_py()
-        return self.first() if latest is None else require_utc(latest) - self.feature_set.lead_time
+        found = pc.min_max(self._facts[spine.name].columns([spine.event_time]).column(0)).as_py()
+        earliest, latest = (None if each is None else require_utc(each) for each in (found["min"], found["max"]))
+        return earliest, latest
+
+    @cached_property
+    def _whole(self) -> PointInTime:
+        """The join over all rows of all tables of the set."""
+        return PointInTime([self._facts[t.name].whole for t in self.feature_set.tables])
 
     @property
-    def engine(self) -> PointInTime:
-        """The join over all tables of the set."""
-        if self._engine is None:
-            self._engine = PointInTime([self._facts[t.name] for t in self.feature_set.tables])
-        return self._engine
+    def held(self) -> bool:
+        """Whether the tables are read whole, and kept in memory."""
+        return all(f.held for f in self.facts)
+
+    def engine_at(self, keys: Sequence[str | None], at: NDArray[np.int64]) -> PointInTime:
+        """The join for facts of the spine with these keys, at these times (microseconds UTC)."""
+        return self._whole if self.held else engine_at(self.feature_set, self.facts, keys, at)
+
+    def _engine_between(self, start: datetime, end: datetime) -> PointInTime:
+        return self._whole if self.held else engine_between(self.feature_set, self.facts, start, end)
 
     def _chunk(self, start: datetime) -> pa.Table:
         if start not in self._chunks:
@@ -120,9 +138,10 @@ class OfflineFeatures:
     def _compute(self, start: datetime, end: datetime) -> pa.Table:
         import pyarrow as pa
 
-        spine = self.engine.spine(self.feature_set.spine, self.feature_set.lead_time, start, end)
+        engine = self._engine_between(start, end)
+        spine = engine.spine(self.feature_set.spine, self.feature_set.lead_time, start, end)
         columns = {name: spine.column(name) for name in spine.column_names}  # the joins and transforms read these, and no feature
-        found = computed(self.feature_set, self.engine, spine)
+        found = computed(self.feature_set, engine, spine)
         columns |= {name: pa.array(column, pa.float32(), from_pandas=True) for name, column in found.items()}
         table = pa.table(columns).combine_chunks()
         Balance("features", spine.num_rows, {"rows": table.num_rows}).checked()

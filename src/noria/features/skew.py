@@ -6,7 +6,7 @@ code that was not the definition, or by a caller that computed features of its o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,12 @@ class Skew:
     rows: int
     unknown_keys: int
     features: tuple[FeatureSkew, ...]
+
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> Skew:
+        """What `to_dict` gave."""
+        features = [FeatureSkew(f["feature"], f["view"], f["rows"], f["differing"], f["example"]) for f in told["features"]]
+        return Skew(told["rows"], told["unknown_keys"], tuple(features))
 
     @property
     def worst(self) -> FeatureSkew | None:

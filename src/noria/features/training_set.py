@@ -98,7 +98,8 @@ def build_training_set(
     Rows younger than the label's maturity are left out whole: of them only the quick outcomes are known, and a model
     trained on those learns that everything ends well. rules: the model's task. Raises `NothingToTrainOn`, and what the rules raise.
     """
-    rules.require_label(label, outcomes.facts.rows)
+    facts = outcomes.facts.columns([label.column])
+    rules.require_label(label, facts)
     spine = offline.rows(start, as_of)
     cut = np.datetime64((as_of - label.maturity).replace(tzinfo=None), "us")
     at = spine.column(AT).to_numpy().astype("datetime64[us]")
@@ -110,7 +111,6 @@ def build_training_set(
         spine.num_rows,
         {"training rows": int(kept.sum()), "too young": int(young.sum()), "no outcome": int((unlabelled & ~young).sum())},
     ).checked()
-    facts = outcomes.facts.rows
     if not kept.any():
         raise NothingToTrainOn(label, label.known(facts), balance, start=start, as_of=as_of)
     rules.require_outcomes(label, labels[kept], facts)

@@ -7,7 +7,6 @@ by place. A bundle's features are computed from the definitions that it carries,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 
 from noria.core.clock import require_utc
 from noria.core.errors import OurBug
-from noria.data.ingest import facts
-from noria.data.table import SnapshotRows, Table
+from noria.data.ingest import stored
+from noria.data.table import Table
 from noria.features.compile import AT, KEY
 from noria.features.feature_set import FeatureSet, RequestTransform
 from noria.features.offline import OfflineFeatures
-from noria.features.point_in_time import PointInTime
+from noria.features.part import engine_at
 from noria.features.sealed import LostDefinition
 from noria.features.skew import Served, Skew, measure_skew, skew_of_all
 from noria.features.training_set import feature_matrix
@@ -49,13 +48,9 @@ def own_features(world: World, bundle_id: str) -> OfflineFeatures:
 
 def _offline(world: World, own: FeatureSet) -> OfflineFeatures:
     there = world.facts.tables
-    read = [_facts_of(there[t.name], t) if t.name in there else facts(t, world.workspace.tables) for t in own.tables]
+    held = world.offline.held
+    read = [there[t.name].of(t) if t.name in there else stored(t, world.workspace.tables, held=held) for t in own.tables]
     return OfflineFeatures(own, read, world.workspace.features, world.workspace.files)
-
-
-def _facts_of(found: SnapshotRows, table: Table) -> SnapshotRows:
-    """Facts that were read already, for a table of the same name."""
-    return found if found.table is table else replace(found, table=table)
 
 
 def inputs_of(world: World, bundle_id: str, rows: pa.Table) -> Floats:
@@ -100,7 +95,8 @@ def served_skew(world: World, rows: Predictions) -> Skew:
     found = []
     for name in sorted(set(rows.bundle)):
         own, bundle = _features_now(world, name), world.bundle(name)
-        found.append(measure_skew(own.feature_set, own.engine, _served(rows.of(name), bundle, redact)))
+        served = _served(rows.of(name), bundle, redact)
+        found.append(measure_skew(own.feature_set, own.engine_at(served.keys, served.at), served))
     return skew_of_all(found)
 
 
@@ -120,8 +116,9 @@ def logged_skew(
     for name in sorted(set(rows.bundle)):
         bundle = open_bundle(workspace.bundles / name, workspace.files)
         own = own_set(bundle, current, tables, transforms, rewritten=True)
-        engine = PointInTime([facts(table, workspace.tables) for table in own.tables])
-        found.append(measure_skew(own, engine, _served(rows.of(name), bundle, workspace.settings.serving.redact)))
+        served = _served(rows.of(name), bundle, workspace.settings.serving.redact)
+        engine = engine_at(own, [stored(table, workspace.tables) for table in own.tables], served.keys, served.at)
+        found.append(measure_skew(own, engine, served))
     return skew_of_all(found)
 
 

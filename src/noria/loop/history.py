@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from noria.core.clock import from_epoch, since_epoch
+from noria.loop.known_rows import known_rows
 from noria.loop.releases import latest_release, set_aliases
 from noria.loop.world import World
-from noria.serving.log.segments import read_log
+from noria.serving.log.segments import anything_logged
 from noria.stores import catalog as db
 from noria.stores.catalog import PATIENCE_SECONDS, Catalog
 
@@ -96,7 +97,8 @@ def _name(world: World) -> str:
 
 
 def _newest(world: World) -> dict[str, int]:
-    return {name: int(known[-1]) for name, known in world.facts.known_times.items() if len(known)}
+    found = {name: known_rows(world, name).last for name in world.facts.tables}
+    return {name: last for name, last in found.items() if last is not None}
 
 
 def _decided(world: World, since: datetime | None = None) -> bool:
@@ -110,5 +112,4 @@ def _lived_on(world: World, past: History) -> bool:
 
 
 def _answered(world: World, since: datetime, now: datetime) -> bool:
-    logged = read_log(world.log_folder, since, now + timedelta(days=1), world.workspace.files)
-    return logged is not None and len(logged) > 0
+    return anything_logged(world.log_folder, since, now + timedelta(days=1), world.workspace.files)

@@ -99,13 +99,14 @@ def with_answers(world: World, logged: Predictions, challengers: Iterable[str]) 
 def _answers(world: World, challenger: str, asked: Predictions) -> Predictions:
     """A challenger's answers to what the champion was asked; requests that name no fact have none."""
     own, bundle = own_features(world, challenger), world.bundle(challenger)
-    spine, place = spine_of(own.feature_set, own.engine, asked.keys, asked.received_us)
+    engine = own.engine_at(asked.keys, asked.received_us)
+    spine, place = spine_of(own.feature_set, engine, asked.keys, asked.received_us)
     known = np.zeros(len(asked), np.bool_)
     known[place] = True
     rows = asked.where(known)
     if not len(rows):
         return rows
-    features = recomputed(own.feature_set, own.engine, spine, bundle.features)
+    features = recomputed(own.feature_set, engine, spine, bundle.features)
     inputs, count = Rows.dense(bundle.signature.inputs, features), len(rows)
     values = {challenger: Values(inputs, world.model(challenger).answer(inputs))}
     return replace(rows, variant=[CHALLENGER] * count, bundle=[challenger] * count, values=values)

@@ -102,7 +102,7 @@ def open_worlds(project: Project, workspace: Workspace, endpoint: Endpoint, poli
     clock."""
     worlds: list[World] = []
     for policy in policies:
-        world = World.open(project, workspace.beside(policy.name), endpoint, policy, worlds[0] if worlds else None)
+        world = World.open(project, workspace.beside(policy.name), endpoint, policy, worlds[0] if worlds else None, held=True)
         world.catalog.take_lease()
         worlds.append(world)
     return worlds

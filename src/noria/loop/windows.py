@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from noria.core.clock import duration, from_epoch, microseconds, since_epoch
 from noria.core.errors import OutsideWorld, UserMistake
-from noria.core.ids import canonical_json
+from noria.core.ids import canonical_json, finite
+from noria.loop.columns import served_skew
+from noria.loop.known_rows import ages
 from noria.loop.offline_shadow import offline_challengers, recorded_challengers, with_answers
 from noria.loop.releases import current_release, released_champions
 from noria.loop.shadow import pairing
@@ -30,7 +32,7 @@ from noria.stores import catalog as db
 
 logger = logging.getLogger("noria.monitoring")
 
-LATER = ("performance", "expected", "traffic", "metrics", "paired")  # columns of a window that not every row has from the beginning
+LATER = ("performance", "expected", "traffic", "metrics", "paired", "skew")  # columns of a window that not every row has from the beginning
 SLOW = 1000  # microseconds in a millisecond
 MAX_TRAFFIC = 60  # windows
 
@@ -58,14 +60,14 @@ def measure_windows(world: World, now: datetime) -> None:
     if world.grid.floor(now) < measured:
         raise ClockWentBack(now, measured)
     closed = [measured + i * tick for i in range((world.grid.floor(now) - measured) // tick)]
-    fresh = [row for start in closed for row in _closed_window(world, start)]
+    fresh = [row for start in closed for row in _closed_window(world, start, newest=start == closed[-1])]
     with world.catalog.transaction() as c:
         if fresh:
             c.execute(sa.insert(db.windows), fresh)
         db.set_progress(c, f"windows/{name}", measured + len(closed) * tick)
     due = world.catalog.rows(  # of those just recorded as well: after a rest, a loop finds windows that are due already
         sa.select(db.windows.c.start)
-        .where(db.windows.c.endpoint == name, db.windows.c.performance.is_(None))
+        .where(db.windows.c.endpoint == name, db.windows.c.performance.is_(None), db.windows.c.rows > 0)
         .where(db.windows.c.start <= since_epoch(now - world.endpoint.model.label.maturity - tick))
         .distinct()
         .order_by(db.windows.c.start)
@@ -84,8 +86,9 @@ def _watched(logged: Predictions) -> Predictions:
     return logged.where(np.array([v != FALLBACK for v in logged.variant], dtype=bool))
 
 
-def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
-    """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all."""
+def _closed_window(world: World, start: datetime, *, newest: bool) -> list[dict[str, Any]]:
+    """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all. newest: whether it is the
+    one that closed last, whose skew is watched"""
     logged, offline = _logged(world, start)
     common = {"endpoint": world.endpoint.name, "start": since_epoch(start), **dict.fromkeys(LATER)}
     found = [] if logged is None else [{**common, **told} for told in _answered(world, logged, offline)]
@@ -97,6 +100,8 @@ def _closed_window(world: World, start: datetime) -> list[dict[str, Any]]:
         found += champions
     if world.monitor is not None:
         champions[0]["traffic"] = canonical_json(_traffic(world, start, logged))
+        if newest and logged is not None and world.monitor.skew is not None:
+            champions[0]["skew"] = canonical_json(_skew(world, logged.by(CHAMPION)))
     return found
 
 
@@ -141,9 +146,18 @@ def _traffic(world: World, start: datetime, logged: Predictions | None) -> dict[
         "fallbacks": len(fallbacks),
         "failed": failed,
         "stale": {
-            name: int((world.facts.ages(name, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()
+            name: int((ages(world, name, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()
         },
     }
+
+
+def _skew(world: World, rows: Predictions) -> dict[str, Any]:
+    """The skew of what a window was served, or why it can't be measured."""
+    try:
+        return dict(finite(served_skew(world, rows).to_dict()))
+    except Exception as error:
+        logger.error("the skew of %s can't be measured: %r", world.endpoint.name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        return {"failed": f"{type(error).__name__}: {error}"}
 
 
 def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
@@ -276,6 +290,13 @@ def answered_by_window(world: World, after: datetime | None = None) -> list[tupl
         .order_by(db.windows.c.start)
     )
     return [(from_epoch(r.start), int(r.rows)) for r in rows]
+
+
+def skew_of(world: World, start: datetime) -> dict[str, Any] | None:
+    """The skew of a window as it was measured when that closed, or why it `failed`; None where it was not."""
+    mine = sa.and_(db.windows.c.endpoint == world.endpoint.name, db.windows.c.start == since_epoch(start), db.windows.c.skew.is_not(None))
+    rows = world.catalog.rows(sa.select(db.windows.c.skew).where(mine))
+    return dict(json.loads(rows[0].skew)) if rows else None
 
 
 def traffic_of(world: World) -> list[Traffic]:

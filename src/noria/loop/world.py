@@ -112,11 +112,13 @@ class World:
         *,
         live: bool = False,
         remembered: Remembered | None = None,
+        held: bool = False,
     ) -> World:
         """Open the stores; `shared` lends the facts it has read already (they are the same for every policy). live: people are told.
-        remembered: by an earlier round"""
+        remembered: by an earlier round; held: whether tables are read whole, since all their history is asked for"""
         remembered = remembered or Remembered()
-        remembered.facts = facts = Facts.read(workspace, endpoint, remembered.facts) if shared is None else shared.facts
+        facts = Facts.read(workspace, endpoint, remembered.facts, held=held) if shared is None else shared.facts
+        remembered.facts = facts
         return World(project, workspace, endpoint, policy, workspace.catalog(), facts, live, remembered=remembered)
 
     @property

@@ -5,7 +5,7 @@ What is found at one endpoint while something else is still wrong there belongs 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -42,6 +42,7 @@ class Finding:
 
     since: when it began, as far as the windows tell; words: what happened, in one sentence; fix: what to do about it
     episode: whether it is an episode of evidence, whose `since` stays as long as it lasts: a later one is another finding
+    details: gives the finding with what takes a look at logged rows; it is called once, when the finding opens
     """
 
     kind: Kind
@@ -52,10 +53,15 @@ class Finding:
     fix: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     episode: bool = False
+    details: Callable[[], Finding] | None = field(default=None, compare=False, repr=False)
 
     def key(self, endpoint: str, champion: str) -> str:
         """The same finding has the same key, however often it is seen."""
         return f"{endpoint}/{champion}/{self.kind}/{self.subject}/{self.since:%Y%m%dT%H%M}"
+
+    def detailed(self) -> Finding:
+        """The finding with its details."""
+        return self if self.details is None else self.details()
 
 
 @dataclass(frozen=True)

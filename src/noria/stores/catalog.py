@@ -88,6 +88,7 @@ windows = sa.Table(
     sa.Column("traffic", sa.Text, nullable=True),
     sa.Column("metrics", sa.Text, nullable=True),
     sa.Column("paired", sa.Text, nullable=True),
+    sa.Column("skew", sa.Text, nullable=True),
 )
 findings = sa.Table(
     "findings",
@@ -133,6 +134,13 @@ alerts = sa.Table(
     sa.Column("sent_at", sa.BigInteger, nullable=True),
     sa.Column("error", sa.Text, nullable=False),
 )
+known_rows = sa.Table(  # of a table's data file, which never changes; counted: by which columns, in which windows
+    "known_rows",
+    metadata,
+    sa.Column("file", sa.Text, primary_key=True),
+    sa.Column("counted", sa.Text, primary_key=True),
+    sa.Column("times", sa.Text, nullable=False),
+)
 progress = sa.Table(
     "progress",
     metadata,
@@ -147,7 +155,7 @@ lease = sa.Table(
     sa.Column("token", sa.BigInteger, nullable=False),
 )
 
-HEAD = "0005"
+HEAD = "0006"
 CONTROLLER = "controller"
 LITTLE_ROOM = 65_536  # bytes, less than a transaction may need
 PATIENCE_SECONDS = 30.0  # for another process to let go of the file
@@ -245,6 +253,11 @@ class Catalog:
         if self._lock is not None:
             self._lock.close()
         self._lock, self._token = None, None
+
+    @property
+    def leased(self) -> bool:
+        """Whether this process is the writer, as far as it knows."""
+        return self._token is not None
 
     @contextmanager
     def lent(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,8 @@ from noria.core.sql import RESERVED, connect, quoted, reserved
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
+    import pyarrow.fs as pa_fs
     from deltalake import DeltaTable
 
 _FACTS = "noria"
@@ -36,6 +38,8 @@ _SUMS = "_sums.log"
 ORDER = f"{RESERVED}order"  # BIGINT: which of several rows was ingested later, where nothing else says it; null where nothing has to
 _SETTINGS = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
 DIGEST_ROWS = 1 << 20  # that are digested as one
+BATCH_ROWS = 1 << 18  # of a scan
+PAGE_ROWS = 1 << 16  # of a scan of one file
 MANY_FILES = 100  # small files beyond which an append is followed by a compaction
 
 
@@ -123,22 +127,21 @@ class DeltaTables:
         """
         import pyarrow as pa
 
-        try:
-            rows = pa.table(self.scan(name, version, within=within).read_all())
-        except (OSError, pa.ArrowException) as error:
-            raise DamagedTable(name, self.root / name, str(error).splitlines()[0]) from error
-        shown = [c for c in rows.column_names if not reserved(c)]
-        hidden = [ORDER] if ORDER in rows.column_names else []
-        with connect() as con:
-            con.register(f"{RESERVED}rows", rows.select([*shown, *hidden]))
-            columns = ", ".join(map(quoted, [*shown, *(hidden if ordered else [])]))
-            by = ", ".join(map(quoted, [*shown, *hidden]))
-            return con.sql(f"SELECT {columns} FROM {RESERVED}rows ORDER BY {by}").to_arrow_table()
+        with self.reading(name):
+            return in_order(pa.table(self.scan(name, version, within=within).read_all()), ordered=ordered)
 
     def scan(
-        self, name: str, version: int, *, within: tuple[str, datetime, datetime] | None = None, columns: Sequence[str] | None = None
+        self,
+        name: str,
+        version: int,
+        *,
+        within: tuple[str, datetime, datetime] | None = None,
+        columns: Sequence[str] | None = None,
+        where: ds.Expression | None = None,
     ) -> pa.RecordBatchReader:
-        """The rows of a version in no order, a batch at a time; with `within` = (time column, first, last), those in that closed range.
+        """The rows of a version in no order, a batch at a time, few of which are held at once.
+
+        within: (time column, first, last): those in that closed range; where: those for which this holds
 
         Raises `DamagedTable` if a file that it reads is not what was written.
         """
@@ -147,8 +150,36 @@ class DeltaTables:
         table = self._open(name, version)
         assert table is not None, name
         self._check(name, table)
-        chosen = None if within is None else (ds.field(within[0]) >= within[1]) & (ds.field(within[0]) <= within[2])
-        return table.to_pyarrow_dataset().scanner(columns=columns, filter=chosen).to_reader()
+        chosen = where if within is None else (ds.field(within[0]) >= within[1]) & (ds.field(within[0]) <= within[2])
+        rows = table.to_pyarrow_dataset(filesystem=_mapped(self.root / name))
+        scanner = rows.scanner(columns=columns, filter=chosen, batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
+        return scanner.to_reader()
+
+    def scan_file(self, name: str, version: int, path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Columns of one data file of a version, a few pages at a time. Raises `DamagedTable` if it is not what was written."""
+        import pyarrow.parquet as pq
+
+        table = self._open(name, version)
+        assert table is not None, name
+        self._check(name, table, [path])
+        with self.reading(name), pq.ParquetFile(self.root / name / path, pre_buffer=False) as file:
+            yield from file.iter_batches(batch_size=PAGE_ROWS, columns=list(columns), use_threads=False)
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """What goes wrong while a scan is read is a `DamagedTable`."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise DamagedTable(name, self.root / name, str(error).splitlines()[0]) from error
+
+    def data_files(self, name: str, version: int) -> list[str]:
+        """The data files that a version consists of; a file never changes."""
+        table = self._open(name, version)
+        assert table is not None, name
+        return _paths(table)
 
     def read_or_none(self, name: str) -> pa.Table | None:
         version = self.latest(name)
@@ -160,6 +191,12 @@ class DeltaTables:
 
         table = self._open(name)
         return None if table is None else pa.schema([f for f in table.to_pyarrow_dataset().schema if not reserved(f.name)])
+
+    def stored_schema(self, name: str, version: int) -> pa.Schema:
+        """The columns of a version, `ORDER` included."""
+        table = self._open(name, version)
+        assert table is not None, name
+        return table.to_pyarrow_dataset().schema
 
     def details(self, name: str, version: int | None = None) -> dict[str, Any]:
         """The facts stored with the newest append (up to a version); what maintains a table has none of its own."""
@@ -222,12 +259,12 @@ class DeltaTables:
 
     # --- sums ---
 
-    def _check(self, name: str, table: DeltaTable) -> None:
-        """Compare every file that a version consists of with its sum."""
+    def _check(self, name: str, table: DeltaTable, data: Collection[str] | None = None) -> None:
+        """Compare the log of a version, and every data file that it consists of (or these), with their sums."""
         folder = self.root / name
         known = self._sums(name)
         missing = []
-        files = [*_log_files(folder, int(table.version())), *(folder / path for path in _paths(table))]
+        files = [*_log_files(folder, int(table.version())), *(folder / path for path in (_paths(table) if data is None else data))]
         for path in files:
             try:
                 found = path.stat()
@@ -301,6 +338,27 @@ class DeltaTables:
         known = self._sums(name).get(str(path.relative_to(self.root / name)))
         if known is not None and path.exists() and known != _sha256(path):
             raise DamagedTable(name, path, "its content differs from what was written")
+
+
+def in_order(rows: pa.Table, *, ordered: bool) -> pa.Table:
+    """Rows as they were scanned, in the fixed order of a version; ordered: with `ORDER` as the last column, where they have it.
+
+    Some of a version's rows come in the order in which they stand among all.
+    """
+    shown = [c for c in rows.column_names if not reserved(c)]
+    hidden = [ORDER] if ORDER in rows.column_names else []
+    with connect() as con:
+        con.register(f"{RESERVED}rows", rows.select([*shown, *hidden]))
+        columns = ", ".join(map(quoted, [*shown, *(hidden if ordered else [])]))
+        by = ", ".join(map(quoted, [*shown, *hidden]))
+        return con.sql(f"SELECT {columns} FROM {RESERVED}rows ORDER BY {by}").to_arrow_table()
+
+
+def _mapped(folder: Path) -> pa_fs.FileSystem:
+    """The files of a folder, which are mapped and not copied where they are read."""
+    from pyarrow import fs
+
+    return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem(use_mmap=True))
 
 
 def _actions(table: DeltaTable) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, ClassVar, NamedTuple, Self
@@ -86,23 +86,33 @@ class Logged(NamedTuple):
 
 
 def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Finding]:
-    """The faults of a reading's newest window."""
+    """The faults of a reading's newest window; in which slice, and from which row on, is found in the log when one opens."""
     logged = cache(partial(_logged, world, champion))  # several faults ask for the same window
     for group in reading.faulty(len(reading.pooled) - 1, sources_of(world, champion)):
-        since = reading.starts[group.first]
-        cut = _slice(logged(reading.starts[-1]), group.columns[0]) if group.statistic == "slices" else None
-        first = _first_bad(logged(since), group) if group.statistic in SHARES_OF_ROWS else None  # the others no row shows by itself
-        summary = f"{group.summary(f' ({cut})' if cut else '')}, since {since:%Y-%m-%d %H:%M} UTC"
-        evidence = {
-            "columns": group.columns,
-            "statistic": group.statistic,
-            "share": group.faults[0].share,
-            "source": group.source,
-            "slice": cut,
-            "first_row": first,
-        }
-        summary += f"; first in prediction {first['id']}" if first else ""
-        yield Finding("data_quality", group.subject, since, "page", summary, _fix_for("upstream fault", group.source), evidence)
+        plain = _fault(group, reading.starts[group.first])
+        yield replace(plain, details=partial(_detailed, group, reading, logged))
+
+
+def _detailed(group: FaultGroup, reading: DriftReading, logged: Callable[[datetime], Logged | None]) -> Finding:
+    since = reading.starts[group.first]
+    cut = _slice(logged(reading.starts[-1]), group.columns[0]) if group.statistic == "slices" else None
+    first = _first_bad(logged(since), group) if group.statistic in SHARES_OF_ROWS else None  # the others no row shows by itself
+    return _fault(group, since, cut, first)
+
+
+def _fault(group: FaultGroup, since: datetime, cut: str | None = None, first: dict[str, Any] | None = None) -> Finding:
+    """What is wrong with a group of columns. cut: the slice it is wrong in; first: the first prediction that shows it"""
+    summary = f"{group.summary(f' ({cut})' if cut else '')}, since {since:%Y-%m-%d %H:%M} UTC"
+    evidence = {
+        "columns": group.columns,
+        "statistic": group.statistic,
+        "share": group.faults[0].share,
+        "source": group.source,
+        "slice": cut,
+        "first_row": first,
+    }
+    summary += f"; first in prediction {first['id']}" if first else ""
+    return Finding("data_quality", group.subject, since, "page", summary, _fix_for("upstream fault", group.source), evidence)
 
 
 def _logged(world: World, champion: str, start: datetime) -> Logged | None:

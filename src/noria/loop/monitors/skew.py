@@ -1,4 +1,4 @@
-"""Training–serving skew: what was served in the newest window, held against what its definitions give offline."""
+"""Training–serving skew: what was served in the newest window, held against what its definitions gave offline when it closed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from noria.core.health import Health
-from noria.loop.columns import served_skew
-from noria.loop.monitors.reading import At, monitor
-from noria.models.registry import CHAMPION
+from noria.features.skew import Skew as Measured
+from noria.loop.monitors.reading import At, Blind, monitor
+from noria.loop.windows import skew_of
 from noria.monitoring.findings import Finding, Kind
 from noria.monitoring.skew import SkewReading
-from noria.serving.log.segments import read_log
 
 SKEW: Kind = "skew"
 
@@ -25,24 +24,29 @@ class Skew:
     name: ClassVar[str] = "skew"
     reading: SkewReading
     at: At
+    failed: Blind | None = None
 
     @classmethod
     def read(cls, at: At) -> Self | None:
-        limit, world = at.monitor.skew, at.world
+        limit, grid = at.monitor.skew, at.world.grid
         if limit is None:
             return None
-        end = world.grid.floor(at.now)
-        logged = read_log(world.log_folder, end - world.grid.tick, end, world.workspace.files)
-        return cls(SkewReading(limit, None if logged is None else served_skew(world, logged.by(CHAMPION))), at)
+        end = grid.floor(at.now)
+        told = skew_of(at.world, end - grid.tick) or {}
+        if "failed" in told:
+            return cls(SkewReading(limit, None), at, Blind(cls.name, end, f"it failed: {told['failed']}"))
+        return cls(SkewReading(limit, Measured.of(told) if told else None), at)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
-        yield self.name, self.reading.health
+        yield (self.name, self.reading.health) if self.failed is None else self.failed.health
 
     def judged(self) -> Collection[Kind]:
         return () if self.reading.skew is None else {SKEW}
 
     def findings(self) -> Iterator[Finding]:
         reading, grid = self.reading, self.at.world.grid
+        if self.failed is not None:
+            yield self.failed.finding
         if reading.alarming:
             worst = reading.skew.worst if reading.skew is not None else None
             share = "" if worst is None else f"{worst.share:.1%} of {worst.feature} "

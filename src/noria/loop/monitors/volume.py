@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Self
 
-import numpy as np
-
-from noria.core.clock import from_epoch, microseconds, since_epoch
+from noria.core.clock import from_epoch
 from noria.core.health import Health
 from noria.loop.history import history_of
+from noria.loop.known_rows import known_rows
 from noria.loop.monitors.reading import At, monitor
 from noria.loop.windows import answered_by_window
 from noria.monitoring.findings import Finding, Kind
@@ -58,17 +57,17 @@ class TableVolumes:
     @classmethod
     def read(cls, at: At) -> Self:
         grid, past, found = at.world.grid, history_of(at.world), []
-        for name, known in at.world.facts.known_times.items():
-            if not len(known):
+        for name in at.world.facts.tables:
+            known = known_rows(at.world, name)
+            if known.first is None or known.last is None:
                 continue
             detector = _detector(at, name)
-            first = detector.judged_to + grid.tick if detector.judged_to else grid.ceiling(from_epoch(int(known[0])))
+            first = detector.judged_to + grid.tick if detector.judged_to else grid.ceiling(from_epoch(known.first))
             live = past is None or at.now > past.until
-            end = at.now if live else min(at.now, from_epoch(int(known[-1])))  # where data ends, no source has stopped
-            count = max((grid.floor(end) - first) // grid.tick, 0)
-            borders = since_epoch(first) + microseconds(grid.tick) * np.arange(count + 1)
-            counts = [(first + i * grid.tick, int(n)) for i, n in enumerate(np.diff(known.searchsorted(borders)))]
-            detector.add(counts if past is None else [(start, rows) for start, rows in counts if not past.in_gap(start)])
+            end = at.now if live else min(at.now, from_epoch(known.last))  # where data ends, no source has stopped
+            counts = known.counts(grid.number(first), grid.number(end))
+            windows = [(first + i * grid.tick, rows) for i, rows in enumerate(counts)]
+            detector.add(windows if past is None else [(start, rows) for start, rows in windows if not past.in_gap(start)])
             found.append(detector.reading())
         return cls(tuple(found), grid.tick)
 
@@ -85,7 +84,7 @@ class TableVolumes:
 
 def _detector(at: At, name: str) -> VolumeDetector:
     """The detector of a series, which shares the budget with the others."""
-    budget = at.monitor.volume_budget(1 + len(at.world.facts.known_times))
+    budget = at.monitor.volume_budget(1 + len(at.world.facts.tables))
     return at.world.volume_detector(name, at.world.threshold(budget))
 
 

@@ -255,14 +255,20 @@ def read_log(folder: Path, start: datetime, end: datetime, files: Files) -> Pred
 
     A segment is named by the day of its first prediction; a frame holds predictions of at most `SPAN`.
     """
-    first, last = f"{start - SPAN:%Y-%m-%d}", f"{end:%Y-%m-%d}"
-    parts = [
-        rows
-        for path in files.list(folder, "*/*.seg")
-        if first <= path.name[:10] <= last
-        for rows in read_segment(path, files, since_epoch(start), since_epoch(end))
-    ]
+    parts = list(_frames_within(folder, start, end, files))
     return together(parts) if parts else None
+
+
+def anything_logged(folder: Path, start: datetime, end: datetime, files: Files) -> bool:
+    """Whether any prediction of an endpoint was received in [start, end)."""
+    return next(_frames_within(folder, start, end, files), None) is not None
+
+
+def _frames_within(folder: Path, start: datetime, end: datetime, files: Files) -> Iterator[Predictions]:
+    first, last = f"{start - SPAN:%Y-%m-%d}", f"{end:%Y-%m-%d}"
+    for path in files.list(folder, "*/*.seg"):
+        if first <= path.name[:10] <= last:
+            yield from read_segment(path, files, since_epoch(start), since_epoch(end))
 
 
 def read_segment(path: Path, files: Files, low: int = 0, high: int = 2**63 - 1) -> Iterator[Predictions]:
