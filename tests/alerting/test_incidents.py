@@ -99,6 +99,19 @@ def test_a_finding_opens_once_is_told_once_and_ends_by_itself(catalog: Catalog) 
     assert still_open(catalog) == ["price"]
 
 
+def test_details_are_looked_up_when_a_finding_opens_and_not_again(catalog: Catalog) -> None:
+    looks = []
+
+    def detailed() -> Finding:
+        looks.append(1)
+        return replace(found(), summary="price is wrong in ams")
+
+    for turn in range(3):
+        see(catalog, NOW + turn * HOUR, replace(found(), details=detailed))
+    assert len(looks) == 1
+    assert [f["summary"] for f in findings(catalog)] == ["price is wrong in ams"]
+
+
 def test_what_could_not_be_judged_is_not_over(catalog: Catalog) -> None:
     see(catalog, NOW, found())
     see(catalog, NOW + DAY, judged=("performance",))

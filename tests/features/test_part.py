@@ -21,10 +21,11 @@ from events import START, TABLE, events, facts, moment, view
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.files import LocalFiles
 from noria.data.stored import StoredRows
+from noria.data.table import Snapshot
 from noria.features.keys import key_texts
 from noria.features.label import Outcomes
 from noria.features.offline import OfflineFeatures
-from noria.features.part import part_of_keys
+from noria.features.part import Need, part, part_of_keys
 from noria.features.skew import Served, measure_skew, spine_of
 from noria.stores.tables import DeltaTables
 
@@ -106,3 +107,20 @@ def test_the_first_prediction_is_found_without_all_columns(folder: Path) -> None
         assert offline.first() == START + timedelta(minutes=9)
         assert offline.rows(START, from_epoch(since_epoch(START) + 1)).num_rows == 0
         assert isinstance(there.columns(["at", "id"]), pa.Table)
+
+
+@pytest.mark.parametrize("type_", [pa.int64(), pa.int16(), pa.string(), pa.float64(), pa.decimal128(28, 2)])
+@pytest.mark.parametrize("wanted", [["3", "11"], ["-2"], ["3.5"], ["x"], [], ["99999999999999999999", "7"]])
+def test_a_key_of_one_column_is_found_whatever_its_type(folder: Path, type_: pa.DataType, wanted: list[str]) -> None:
+    numbers = [3, -2, 7, 11, 200, None]
+    at = pa.array([START] * len(numbers), pa.timestamp("us", tz="UTC"))
+    table = nr.Table("numbers", nr.files("none.parquet"), key="id", event_time="at")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        store = DeltaTables(Path(scratch))
+        rows = pa.table({"id": pa.array(numbers, pa.int64()).cast(type_), "at": at})
+        there = StoredRows(table, Snapshot("numbers", store.append("numbers", rows, {}), "", len(numbers)), store)
+        texts = key_texts(there.whole.rows, ["id"]).to_pylist()
+        found = part_of_keys(there, wanted, ["id"])
+        assert key_texts(found.rows, ["id"]).to_pylist() == [text for text in texts if text in wanted]
+        needed = part(there, Need(since_epoch(START), keys=pa.array(wanted, pa.string())))
+        assert key_texts(needed.rows, ["id"]).to_pylist() == [text for text in texts if text in wanted or text is None]

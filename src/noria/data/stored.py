@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from noria.core.sql import reserved
 from noria.data.table import Snapshot, SnapshotRows, Table
 from noria.stores.tables import ORDER, DeltaTables, in_order
 
@@ -28,7 +29,7 @@ class StoredRows:
     def schema(self) -> pa.Schema:
         import pyarrow as pa
 
-        return pa.schema([field for field in self._stored_schema if field.name != ORDER])
+        return pa.schema([field for field in self._stored_schema if not reserved(field.name)])
 
     @cached_property
     def whole(self) -> SnapshotRows:
@@ -42,11 +43,18 @@ class StoredRows:
     def columns(self, names: Sequence[str]) -> pa.Table:
         import pyarrow as pa
 
-        return (
-            self.whole.columns(names)
-            if self.held
-            else pa.Table.from_batches(self.scan(names), pa.schema([self._stored_schema.field(n) for n in names]))
-        )
+        if self.held:
+            return self.whole.columns(names)
+        return pa.Table.from_batches(self.scan(names), pa.schema([self._stored_schema.field(name) for name in names]))
+
+    def extent(self, column: str) -> tuple[Any, Any]:
+        import pyarrow.compute as pc
+
+        if self.held:
+            return self.whole.extent(column)
+        found = [pc.min_max(batch.column(0)).as_py() for batch in self.scan([column])]
+        least, greatest = ([each[end] for each in found if each[end] is not None] for end in ("min", "max"))
+        return min(least, default=None), max(greatest, default=None)
 
     def scan(self, columns: Sequence[str] | None = None, where: ds.Expression | None = None) -> Iterator[pa.RecordBatch]:
         """The rows for which `where` holds, in no order and a batch at a time. Raises `DamagedTable`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from noria.core.clock import since_epoch
 from noria.core.declarations import declare
@@ -114,6 +114,9 @@ class TableRows(Protocol):
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns of all rows, in any order."""
 
+    def extent(self, column: str) -> tuple[Any, Any]:
+        """The least and the greatest value of a column; None where there is none."""
+
 
 @dataclass(frozen=True)
 class SnapshotRows:
@@ -138,6 +141,12 @@ class SnapshotRows:
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         return self.rows.select(list(names))
+
+    def extent(self, column: str) -> tuple[Any, Any]:
+        import pyarrow.compute as pc
+
+        found = pc.min_max(self.rows.column(column)).as_py()
+        return found["min"], found["max"]
 
 
 def microseconds_of(times: pa.ChunkedArray, *, up: bool = True) -> NDArray[np.int64]:

@@ -85,12 +85,9 @@ class OfflineFeatures:
     @cached_property
     def _span(self) -> tuple[datetime | None, datetime | None]:
         """When the spine's first and last facts happened."""
-        import pyarrow.compute as pc
-
         spine = self.feature_set.spine
-        found = pc.min_max(self._facts[spine.name].columns([spine.event_time]).column(0)).as_py()
-        earliest, latest = (None if each is None else require_utc(each) for each in (found["min"], found["max"]))
-        return earliest, latest
+        earliest, latest = self._facts[spine.name].extent(spine.event_time)
+        return None if earliest is None else require_utc(earliest), None if latest is None else require_utc(latest)
 
     @cached_property
     def _whole(self) -> PointInTime:

@@ -45,7 +45,8 @@ def part(rows: TableRows, need: Need) -> SnapshotRows:
     if rows.held or not isinstance(rows, StoredRows):
         return rows.whole
     keys, since = (need.keys, None) if not need.spans else _facts_within(rows, need)
-    return rows.chosen(lambda batch: _are_of(batch, rows.table, keys), _known_within(rows.table, since, need.known))
+    where, near = _known_within(rows.table, since, need.known), _near(rows, rows.table.keys, keys)
+    return rows.chosen(lambda batch: _are_of(batch, rows.table, keys), where if near is None else where & near)
 
 
 def part_of_keys(rows: TableRows, keys: Sequence[str | None], names: Sequence[str]) -> SnapshotRows:
@@ -55,7 +56,7 @@ def part_of_keys(rows: TableRows, keys: Sequence[str | None], names: Sequence[st
     if rows.held or not isinstance(rows, StoredRows):
         return rows.whole
     wanted = pa.array(keys, pa.string()).drop_null().unique()
-    return rows.chosen(lambda batch: _among(batch, names, wanted))
+    return rows.chosen(lambda batch: _among(batch, names, wanted), _near(rows, names, wanted))
 
 
 def engine_at(features: FeatureSet, tables: Sequence[TableRows], keys: Sequence[str | None], at: NDArray[np.int64]) -> PointInTime:
@@ -131,6 +132,26 @@ def _within(column: str, since: int | None, until: int) -> ds.Expression:
 
     last = ds.field(column) <= from_epoch(until)
     return last if since is None else (ds.field(column) >= from_epoch(since)) & last
+
+
+def _near(rows: StoredRows, names: Sequence[str], keys: pa.Array | None) -> ds.Expression | None:
+    """What holds of rows with these keys, or with none, by which row groups are skipped: a number or a text lies between the least and the
+    greatest of them. None where nothing is said so simply."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    if len(names) != 1 or keys is None:
+        return None
+    [name], type_ = names, rows.schema.field(names[0]).type
+    if pa.types.is_integer(type_):
+        keys = keys.filter(pc.match_substring_regex(keys, r"^-?[0-9]{1,18}$")).cast(pa.int64())
+    elif not pa.types.is_string(type_):
+        return None
+    found, column = pc.min_max(keys), ds.field(name)
+    if not found["min"].is_valid:
+        return column.is_null()
+    return ((column >= found["min"]) & (column <= found["max"])) | column.is_null()
 
 
 def _are_of(batch: pa.RecordBatch, table: Table, keys: pa.Array | None) -> pa.Array:

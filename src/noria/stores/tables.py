@@ -194,9 +194,11 @@ class DeltaTables:
 
     def stored_schema(self, name: str, version: int) -> pa.Schema:
         """The columns of a version, `ORDER` included."""
+        import pyarrow as pa
+
         table = self._open(name, version)
         assert table is not None, name
-        return table.to_pyarrow_dataset().schema
+        return pa.schema(table.schema().to_arrow())
 
     def details(self, name: str, version: int | None = None) -> dict[str, Any]:
         """The facts stored with the newest append (up to a version); what maintains a table has none of its own."""
