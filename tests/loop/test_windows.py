@@ -188,7 +188,7 @@ def test_a_fault_names_the_first_prediction_that_has_it(
         bad.append(found.ids[first])
 
     seen = replayed(shop, monkeypatch, lambda _: None, day_after=from_the_tenth_on)
-    [fault] = [f for f in seen.findings if f.kind == "data_quality" and "twice" in f.summary]
+    [fault] = [f.detailed() for f in seen.findings if f.kind == "data_quality" and "twice" in f.summary]
     assert words in fault.summary
     assert fault.summary.endswith(f"UTC; first in prediction {bad[0]}")
     assert fault.evidence["first_row"]["id"] == bad[0]
