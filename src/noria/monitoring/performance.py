@@ -173,8 +173,8 @@ def baseline_of(metric: Metric, windows: Sequence[Performance]) -> tuple[float, 
 def read_performance(
     task: Task, tolerance: Tolerance, baseline: Sequence[Performance], since: Sequence[Window], threshold: float
 ) -> PerformanceReading:
-    """Judge the windows `since` the champion went live against those of its `baseline`. Windows without outcomes, or with those
-    which the metric has no value, are skipped."""
+    """Judge the windows `since` the champion went live against those of its `baseline`. Windows without outcomes, or for which
+    the metric has no value, are skipped."""
     metric = task.metric(tolerance.metric)
     centre, past = baseline_of(metric, baseline)
     judged = [(w.start, w.performance.value(metric)) for w in since if w.performance is not None and w.performance.rows]
