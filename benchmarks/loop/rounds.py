@@ -49,7 +49,7 @@ AT_ONCE = 1_000_000  # rows that are generated and written together
 FRAME = 10_000  # predictions
 IDLE_ROUNDS = 15
 CHILD_SECONDS = 300
-LITTLE_MEMORY = 1_500  # MB of data that a process may have, beside tables of several times that
+LITTLE_MEMORY = 700  # MB of data that a process may have; the tables' rows are a gigabyte in memory, and more while they are sorted
 FIRST, NEWS = "first", "news"
 MODULE = """
 import lightgbm
@@ -263,7 +263,9 @@ def _child(folder: Path, *arguments: str) -> list[Cost]:
 
 
 def _in_little_memory(folder: Path) -> bool:
-    """Whether a first round comes through in a process that can't have the tables' rows in memory."""
+    """Whether the very first round comes through in a process that can't have the tables' rows in memory."""
+    with closing(Workspace.of(folder, load_project(folder).settings).catalog()) as catalog, catalog.amending() as c:
+        c.execute(sa.delete(db.known_rows))
     return len(_child(folder, FIRST, str(LITTLE_MEMORY))) == 1
 
 

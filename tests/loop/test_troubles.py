@@ -109,22 +109,22 @@ def test_a_full_disk_is_one_finding_whichever_stages_meet_it(loop: Loop, monkeyp
     assert loop.findings("no_data") == [("disk", False)]
 
 
-def test_a_round_reads_a_table_again_only_where_it_has_a_newer_version(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual, read = DeltaTables.read, list[str]()
+def test_a_round_reads_a_file_of_a_table_where_it_has_a_newer_version(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, read = DeltaTables.scan_file, list[str]()
 
-    def counted(tables: DeltaTables, name: str, *given: Any, **named: Any) -> pa.Table:
+    def counted(tables: DeltaTables, name: str, *given: Any) -> Iterator[pa.RecordBatch]:
         read.append(name)
-        return usual(tables, name, *given, **named)
+        return usual(tables, name, *given)
 
-    monkeypatch.setattr(DeltaTables, "read", counted)
+    monkeypatch.setattr(DeltaTables, "scan_file", counted)
     assert loop.round() == {}
     assert read == []
     orders = pq.read_table(loop.project.folder / "data" / "orders.parquet")
     later = orders.slice(0, 1).set_column(0, "order_id", pa.array(["new"]))
     pq.write_table(pa.concat_tables([orders, later]), loop.project.folder / "data" / "orders.parquet")
     assert loop.round() == {}
-    assert "orders" in read
-    monkeypatch.setattr(DeltaTables, "read", usual)
+    assert read == ["orders"]
+    monkeypatch.setattr(DeltaTables, "scan_file", usual)
     edit(loop.project.folder / "shop.py", {'matures="30h"': 'matures="31h"'})
     before = loop.rounds._remembered["returns"].facts
     assert loop.round() == {}

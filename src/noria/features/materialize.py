@@ -61,15 +61,15 @@ class Materializer:
     def run(self, view: FeatureView, at: datetime) -> Materialized:
         """Bring a view to its last tick at or before `at`; a store that is further stays where it is, and says where."""
         layout = Layout(view)
-        read, engine = self._engine(view)
         state = OnlineFeatures(self._store, [view]).state(view)
         if state is None or not self._continues(view, state):  # never, under another definition, or from a table that is no more
             self.forget(view)
             state = {"through": -NEVER, "version": None, "digest": "", "entities": 0, "keys": 0}
         done = int(state["through"])
         tick = max(floored(view, since_epoch(at)), done)
-        if tick == done and state["digest"] == read.snapshot.digest:
+        if tick == done and state["digest"] == current(view.table, self._tables).digest:
             return Materialized(view.name, from_epoch(tick), 0, 0)
+        read, engine = self._engine(view)
         stale = self.stale(view)
         changed = _changed(view, engine.versions(view.table.name), done, tick)
         state = self._write(layout, engine, _union(view, changed, stale), tick, state)
