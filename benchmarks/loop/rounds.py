@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import sqlalchemy as sa
 
 from benchmarks.figure import Figure, Proof
 from noria.core.clock import ReplayClock, since_epoch
-from noria.core.ids import canonical_json, digest
+from noria.core.ids import digest
 from noria.loop.controller import train_now
 from noria.loop.live_loop import LiveLoop
 from noria.loop.project import Project, load_project
@@ -36,7 +35,8 @@ from noria.loop.world import Policy, World
 from noria.models.registry import CHAMPION
 from noria.monitoring.windows import measure
 from noria.serving.log.segments import PredictionLog, Predictions
-from noria.stores import catalog as db
+from noria.stores.progress import set_progress
+from noria.stores.windows import add_windows, windows_at
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 DAY = timedelta(days=1)
@@ -224,16 +224,15 @@ def _live(project: Project, workspace: Workspace) -> None:
     with closing(workspace.catalog()) as catalog:
         catalog.take_lease()
         with catalog.transaction() as c:
-            db.set_progress(c, "windows/returns", last)
+            set_progress(c, "windows/returns", last)
     first_round(workspace.folder)
     scores = np.linspace(0.05, 0.95, 1_000)
-    performance = canonical_json(measure((scores > 0.5).astype(np.float64), scores).to_dict())
+    performance = measure(endpoint.task, (scores > 0.5).astype(np.float64), scores).to_dict()
     with closing(workspace.catalog()) as catalog:
         catalog.take_lease()
-        [row] = catalog.rows(sa.select(db.windows).where(db.windows.c.endpoint == endpoint.name))
-        like = {**row._mapping, "performance": performance}
+        [row] = windows_at(catalog, endpoint.name, last, CHAMPION)
         with catalog.transaction() as c:
-            c.execute(sa.insert(db.windows), [{**like, "start": since_epoch(TRAINED + i * DAY)} for i in range(LIVE_DAYS - 1)])
+            add_windows(c, [replace(row, start=TRAINED + i * DAY, performance=performance) for i in range(LIVE_DAYS - 1)])
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------------
@@ -265,7 +264,7 @@ def _child(folder: Path, *arguments: str) -> list[Cost]:
 def _in_little_memory(folder: Path) -> bool:
     """Whether the very first round comes through in a process that can't have the tables' rows in memory."""
     with closing(Workspace.of(folder, load_project(folder).settings).catalog()) as catalog, catalog.amending() as c:
-        c.execute(sa.delete(db.known_rows))
+        c.exec_driver_sql("DELETE FROM known_rows")
     return len(_child(folder, FIRST, str(LITTLE_MEMORY))) == 1
 
 

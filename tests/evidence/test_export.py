@@ -46,7 +46,7 @@ def test_every_row_of_the_log_and_of_the_training_set_is_there(replayed: Path, t
     spec, reference = json.loads((tmp_path / "columns.json").read_text()), pq.read_table(tmp_path / "reference.parquet")
     assert spec["bundle"] == release.champion
     assert reference.column_names == ["key", "at", *spec["features"], "prediction", "outcome"]
-    assert reference.num_rows == told["reference"] == world.candidate_detail(release.champion)["rows"]["rows_out"]["training rows"]
+    assert reference.num_rows == told["reference"] == world.candidate_detail(release.champion).rows.rows_out["training rows"]
     assert reference["outcome"].null_count == 0
     assert len(told["windows"]) > 3
     missing = 0
@@ -79,7 +79,7 @@ def test_inputs_are_compared_with_a_fixed_period_where_one_is_declared(tmp_path:
     known = world.profile(release.champion)
     first = world.grid.number(moment(start))
     assert known.numbers.tolist() == list(range(first, first + 25))
-    assert told["reference"] == known.rows.sum() < world.candidate_detail(release.champion)["rows"]["rows_out"]["training rows"]
+    assert told["reference"] == known.rows.sum() < world.candidate_detail(release.champion).rows.rows_out["training rows"]
     at = pq.read_table(tmp_path / "out" / "reference.parquet")["at"].to_pylist()
     assert moment(start) <= min(at) <= max(at) < moment(end)
     assert noria(folder, "monitor", "report", "--out", str(tmp_path / "report.html"))[0] in (0, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -13,9 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 
-from noria.core.clock import from_epoch, since_epoch
 from noria.core.files import LocalFiles
 from noria.data.ingest import ingest
 from noria.evaluation.calibration import Calibration
@@ -31,7 +28,11 @@ from noria.loop.world import Policy, World
 from noria.models.bundle import CARD_FILE
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log
-from noria.stores import catalog as db
+from noria.stores.candidates import CandidateDetail, candidates_of
+from noria.stores.decisions import decisions_of
+from noria.stores.findings import findings_of
+from noria.stores.progress import progress_of
+from noria.stores.windows import PairedCounts, pairs_by_window, rows_by_window
 from projects import START, write_project
 
 FIRST, CHANGED, LAST = (START + timedelta(days=days) for days in (30, 34, 39))
@@ -111,12 +112,11 @@ class Lived:
 
     @property
     def decisions(self) -> list[tuple[str, str]]:
-        return [(d.action, d.reason) for d in self.world.catalog.rows(sa.select(db.decisions).order_by(db.decisions.c.sequence))]
+        return [(d.action, d.reason) for d in decisions_of(self.world.catalog, "returns")]
 
     @property
-    def candidates(self) -> list[tuple[str, dict[str, Any]]]:
-        rows = self.world.catalog.rows(sa.select(db.candidates).order_by(db.candidates.c.at))
-        return [(r.bundle, json.loads(r.detail)) for r in rows]
+    def candidates(self) -> list[tuple[str, CandidateDetail]]:
+        return [(row.bundle, row.detail) for row in candidates_of(self.world.catalog, "returns")]
 
     @property
     def logged(self) -> Predictions:
@@ -126,12 +126,11 @@ class Lived:
 
     @property
     def windows(self) -> set[datetime]:
-        rows = self.world.catalog.rows(sa.select(db.windows).where(db.windows.c.role == "champion", db.windows.c.rows > 0))
-        return {from_epoch(r.start) for r in rows}
+        return {start for start, rows in rows_by_window(self.world.catalog, "returns", "champion") if rows}
 
-    def shadowed(self, bundle: str) -> list[dict[str, Any]]:
-        rows = self.world.catalog.rows(sa.select(db.windows).where(db.windows.c.role == "challenger", db.windows.c.bundle == bundle))
-        return [json.loads(r.paired) for r in rows if r.paired is not None and "gains" in r.paired]
+    def shadowed(self, bundle: str) -> list[PairedCounts]:
+        found = pairs_by_window(self.world.catalog, "returns", bundle, "challenger", FIRST)
+        return [counts for _, counts in found if counts.gains]
 
     @property
     def skew(self) -> Skew:
@@ -175,8 +174,8 @@ def lived(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
 def test_the_gate_judges_the_champion_on_its_own_features_to_the_last_digit(lived: Mapping[str, Lived], name: str) -> None:
     _, detail = lived[name].candidates[1]
     _, expected = lived["unchanged"].candidates[1]
-    assert detail["metrics"]["champion"] == expected["metrics"]["champion"]
-    assert detail["metrics"]["holdout_rows"] == expected["metrics"]["holdout_rows"]
+    assert detail.metrics.champion == expected.metrics.champion
+    assert detail.metrics.holdout_rows == expected.metrics.holdout_rows
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -185,11 +184,11 @@ def test_the_candidate_shadows_on_its_own_features_and_goes_live(lived: Mapping[
     assert [action for action, _ in lived[name].decisions][:5] == ["train", "promote", "train", "shadow", "promote"]
     shadow = lived[name].shadowed(bundle)
     assert shadow
-    assert all(each["paired"] == each["asked"] for each in shadow)
+    assert all(each.paired == each.asked for each in shadow)
     logged = [(b, v) for b, v in zip(lived[name].logged.bundle, lived[name].logged.variant, strict=True)]
     assert ((bundle, "challenger") in logged) == (name in SERVED)  # the others are scored from the tables
-    gained = np.mean([each["gains"]["log_loss"] for each in shadow])
-    assert abs(gained - np.mean(detail["gains"]["log_loss"])) < 0.05
+    gained = np.mean([each.gains["log_loss"] for each in shadow])
+    assert abs(gained - np.mean(detail.gains["log_loss"])) < 0.05
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -199,7 +198,7 @@ def test_every_window_is_measured_and_nothing_was_served_wrongly(lived: Mapping[
     skew = lived[name].skew
     assert skew.rows > 700
     assert skew.worst is None
-    kinds = {f.kind for f in lived[name].world.catalog.rows(sa.select(db.findings))}
+    kinds = {f.kind for f in findings_of(lived[name].world.catalog)}
     assert not kinds & {"skew", "no_data", "shadow"}
 
 
@@ -235,7 +234,7 @@ def test_a_card_claims_calibration_only_where_it_was_measured(lived: Mapping[str
         card = opened.file(CARD_FILE).read_text()
         measured = Calibration(**opened.manifest.metrics["calibration"])
         assert measured.units >= 7  # the whole holdout, of which the champion may have seen a part
-        assert measured.rows >= detail["metrics"]["holdout_rows"]
+        assert measured.rows >= detail.metrics.holdout_rows
         assert measured.summary in card
         assert ("consistent with calibrated" in card) == measured.holds
 
@@ -243,7 +242,7 @@ def test_a_card_claims_calibration_only_where_it_was_measured(lived: Mapping[str
 def test_a_worthless_candidate_fails_its_gates_after_a_reordering(before: Path, tmp_path: Path) -> None:
     with changed(before, tmp_path / "worthless", {**CHANGES["reordered"], "worthless": "True"}, CHANGED + timedelta(days=4)) as found:
         _, detail = found.candidates[1]
-        assert detail["gates"][0]["outcome"] == "failed"
+        assert detail.gates[0].outcome == "failed"
         assert [action for action, _ in found.decisions] == ["train", "promote", "train", "refuse"]
 
 
@@ -260,9 +259,9 @@ def one_round(folder: Path, change: Mapping[str, str], now: datetime) -> dict[st
         world.catalog.take_lease()
         reconcile(world, now)
         lived = Lived(world)
-        rows = world.catalog.rows(sa.select(db.decisions).where(db.decisions.c.at == since_epoch(now)))
-        to = world.catalog.progress("windows/returns")
-        return {"actions": {r.action: r.reason for r in rows}, "detail": lived.candidates[-1][1], "measured to": to}
+        actions = {row.action: row.reason for row in decisions_of(world.catalog, "returns") if row.at == now}
+        measured = progress_of(world.catalog, "windows/returns")
+        return {"actions": actions, "detail": lived.candidates[-1][1], "measured to": measured and measured.at}
 
 
 def test_a_champion_whose_transform_was_rewritten_is_judged_by_what_it_answered_and_its_windows_go_on(before: Path, tmp_path: Path) -> None:
@@ -273,7 +272,7 @@ def test_a_champion_whose_transform_was_rewritten_is_judged_by_what_it_answered_
     assert set(found["actions"]) == {"train", "shadow"}
     logged = read_log(folder / ".noria" / "log" / "returns", FIRST, CHANGED, LocalFiles())
     assert logged is not None
-    assert found["detail"]["metrics"]["holdout_rows"] == len(logged)
+    assert found["detail"].metrics.holdout_rows == len(logged)
     assert found["measured to"] == now
 
     again = one_round(folder, {"price": 'pc.add(0.0, rows["price"])'}, now + timedelta(days=1))  # and once more, under a shadow
@@ -287,7 +286,7 @@ def test_a_champion_of_which_nothing_is_left_to_compare_with_opens_no_gate(befor
     shutil.copytree(before, folder)
     shutil.rmtree(folder / ".noria" / "log")
     found = one_round(folder, {"price": 'pc.add(rows["price"], 0.0)'}, FIRST + timedelta(days=6))
-    [gate] = found["detail"]["gates"]
-    assert gate["outcome"] == "unknown"
-    assert "request transform 'basket' has changed since" in gate["why"]
+    [gate] = found["detail"].gates
+    assert gate.outcome == "unknown"
+    assert "request transform 'basket' has changed since" in gate.why
     assert set(found["actions"]) == {"train", "refuse"}

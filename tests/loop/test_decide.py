@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import noria as nr
 from noria.evaluation.binary import Binary
+from noria.evaluation.gates import Verdict
 from noria.loop.decide import decide
 from noria.loop.monitors.drift import InputDrift
 from noria.loop.monitors.performance import Performance
@@ -25,7 +26,7 @@ from noria.release.rollout import Immediate, Rollout, ShadowVerdict
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 MODEL: Any = object()
-PASSED = [{"gate": "g", "outcome": "passed", "why": "w"}]
+PASSED = (Verdict("g", "passed", "w"),)
 
 
 def reading(evidence: float) -> PerformanceReading:
@@ -95,7 +96,7 @@ def test_a_candidate_that_passed_shadows_or_serves_at_once_as_the_plan_says() ->
 
 def test_a_gate_that_failed_or_is_unknown_refuses() -> None:
     for outcome in ("failed", "unknown"):
-        gates = [*PASSED, {"gate": "slice", "outcome": outcome, "why": "w"}]
+        gates = (*PASSED, Verdict("slice", outcome, "w"))
         assert verbs(state(pending=Pending("new", False, gates))) == [("refuse", f"gate {outcome}: slice (w)")]
         first = state(pending=Pending("new", False, gates), champion=None)
         assert verbs(first) == [("refuse", f"gate {outcome}: slice (w)")]
@@ -112,7 +113,7 @@ states = st.builds(
     champion=st.sampled_from([None, "champion"]),
     champion_trained_at=st.sampled_from([NOW - timedelta(days=d) for d in (0, 30, 90)]),
     tried_at=st.sampled_from([None, NOW, NOW - timedelta(days=90)]),
-    pending=st.sampled_from([None, Pending("new", True, PASSED), Pending("new", False, [{"gate": "g", "outcome": "unknown", "why": ""}])]),
+    pending=st.sampled_from([None, Pending("new", True, PASSED), Pending("new", False, (Verdict("g", "unknown", ""),))]),
     challenger=st.sampled_from([None, "c"]),
     shadow=st.sampled_from([None, *(ShadowVerdict(v, "w", None) for v in ("promote", "refuse", "wait"))]),
     performance=st.sampled_from([(), (reading(0.0),), (reading(1e9),)]),
@@ -193,10 +194,10 @@ def test_the_first_reason_that_speaks_is_the_one_that_is_given() -> None:
 
 def test_without_a_policy_or_gates_nothing_is_trained_or_held_back() -> None:
     assert decide(state(retrain=None, champion_trained_at=NOW - timedelta(days=900))) == []
-    failed = Pending("new", False, [{"gate": "g", "outcome": "failed", "why": "w"}])
+    failed = Pending("new", False, (Verdict("g", "failed", "w"),))
     assert verbs(state(pending=failed, gated=False)) == [("shadow", "all gates passed")]
     (action,) = decide(state(pending=failed))
-    assert (action.verb, action.subject, action.evidence) == ("refuse", "new", {"gates": failed.gates})
+    assert (action.verb, action.subject, action.evidence) == ("refuse", "new", {"gates": [{"gate": "g", "outcome": "failed", "why": "w"}]})
 
 
 def test_a_shadow_without_a_verdict_is_left_to_go_on() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -28,8 +27,9 @@ from noria.loop.world import Policy, World
 from noria.models.registry import CHAMPION
 from noria.serving.log import segments
 from noria.serving.log.segments import PredictionLog, Predictions
-from noria.stores import catalog as db
+from noria.stores import schema
 from noria.stores.tables import DeltaTables
+from noria.stores.windows import newest_windows
 from projects import DAYS, MODULE, START, edited, write_project
 
 DAY = timedelta(days=1)
@@ -117,7 +117,8 @@ class Shop:
 
     def skews(self) -> list[Any]:
         with closing(self.workspace.catalog()) as catalog:
-            return [json.loads(row.skew) for row in catalog.rows(sa.select(db.windows.c.skew).where(db.windows.c.skew.is_not(None)))]
+            windows = newest_windows(catalog, "returns", "champion", 100)
+            return [row.skew for row in reversed(windows) if row.skew is not None]
 
     def observed_skew(self) -> Skew:
         endpoint = self.project.endpoint()
@@ -158,7 +159,7 @@ def test_so_does_one_of_a_fresh_process(shop: Shop, monkeypatch: pytest.MonkeyPa
 
 def test_a_catalog_that_knows_nothing_of_the_tables_is_told_by_their_columns_of_times(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(shop.workspace.catalog()) as catalog, catalog.amending() as c:
-        c.execute(sa.delete(db.known_rows))
+        c.execute(sa.delete(schema.known_rows))
     shop.anew()
     reads = Reads(monkeypatch)
     shop.round()

@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import sqlalchemy as sa
 
 from noria.core.clock import ReplayClock, SystemClock
 from noria.core.files import LocalFiles
@@ -30,7 +29,9 @@ from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.serving.log.segments import PredictionLog
 from noria.stores import catalog as db
+from noria.stores.findings import findings_of
 from noria.stores.tables import DeltaTables
+from noria.stores.windows import newest_windows
 from projects import MODULE, edit, edited, write_project
 
 NOW, MINUTE = datetime(2024, 3, 20, tzinfo=UTC), timedelta(minutes=1)
@@ -56,12 +57,8 @@ class Loop:
     def findings(self, kind: str) -> list[tuple[str, bool]]:
         """(subject, whether it is open) of all findings of a kind that are about the project."""
         with closing(self.workspace.catalog()) as catalog:
-            query = (
-                sa.select(db.findings)
-                .where(db.findings.c.kind == kind, db.findings.c.endpoint == "project")
-                .order_by(db.findings.c.subject)
-            )
-            return [(row.subject, row.closed_at is None) for row in catalog.rows(query)]
+            found = sorted((row for row in findings_of(catalog, ["project"]) if row.kind == kind), key=lambda row: row.subject)
+            return [(row.subject, row.closed_at is None) for row in found]
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +218,7 @@ def test_a_loop_that_rested_finds_nothing_lost(loop: Loop) -> None:
     loop.clock.advance_to(NOW + timedelta(days=8))
     assert loop.round() == {}
     with closing(loop.workspace.catalog()) as catalog:
-        [window] = catalog.rows(sa.select(db.windows).where(db.windows.c.rows > 0))
+        [window] = [row for row in newest_windows(catalog, endpoint.name, "champion", 100) if row.rows]
         assert window.performance is not None
-        found = catalog.rows(sa.select(db.findings).where(db.findings.c.subject == "due windows"))
+        found = [row for row in findings_of(catalog) if row.subject == "due windows"]
     assert found == []

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from noria.stores import catalog as db
-from noria.stores.catalog import Catalog, CatalogBusy, LeaseLost, add_balance
+from noria.stores import schema
+from noria.stores.balances import add_balance, balances_of
+from noria.stores.catalog import Catalog, CatalogBusy, LeaseLost
 
 
 def test_the_migrations_give_the_tables_that_the_code_names(tmp_path: Path) -> None:
     Catalog(tmp_path / "catalog.db").close()
     found = sa.MetaData()
     found.reflect(sa.create_engine(f"sqlite:///{tmp_path / 'catalog.db'}"))
-    expected = {name: {(c.name, str(c.type), c.nullable) for c in t.columns} for name, t in db.metadata.tables.items()}
+    expected = {name: {(c.name, str(c.type), c.nullable) for c in t.columns} for name, t in schema.metadata.tables.items()}
     there = {name: {(c.name, str(c.type), c.nullable) for c in t.columns} for name, t in found.tables.items() if name in expected}
     assert there == expected
 
@@ -60,7 +61,7 @@ def test_a_controller_that_was_overtaken_writes_nothing(tmp_path: Path) -> None:
         add_balance(c, "stage", "x", 1, {"done": 1})
     with newer.transaction() as c:
         add_balance(c, "stage", "x", 2, {"done": 2})
-    assert [r.rows_in for r in newer.rows(sa.select(db.balances))] == [2]
+    assert [row.rows_in for row in balances_of(newer)] == [2]
     paused.close()
     newer.close()
 
@@ -76,5 +77,5 @@ def test_a_transaction_that_raises_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
-    assert catalog.rows(sa.select(db.balances)) == []
+    assert balances_of(catalog) == []
     catalog.close()

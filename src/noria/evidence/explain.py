@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import sqlalchemy as sa
 
 from noria.core.clock import from_epoch
 from noria.core.errors import UserMistake
@@ -21,7 +20,7 @@ from noria.release.endpoint import Endpoint
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.seal import read_sealed
 from noria.serving.log.segments import read_log
-from noria.stores import catalog as db
+from noria.stores.decisions import decisions_of
 
 
 class UnknownPrediction(UserMistake):
@@ -104,9 +103,10 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
 
 def _released_by(world: World, bundle: str) -> dict[str, Any] | None:
     """The decision that made the bundle champion; None if it only shadowed."""
-    promoted = sa.and_(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.subject == bundle, db.decisions.c.action == "promote")
-    rows = world.catalog.rows(sa.select(db.decisions).where(promoted).order_by(db.decisions.c.sequence).limit(1))
-    return {"at": from_epoch(rows[0].at).isoformat(), "reason": rows[0].reason} if rows else None
+    for row in decisions_of(world.catalog, world.endpoint.name):
+        if row.action == "promote" and row.subject == bundle:
+            return {"at": row.at.isoformat(), "reason": row.reason}
+    return None
 
 
 def _defined(bundle: Bundle, feature: str) -> dict[str, Any]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from noria.core.clock import from_epoch, in_words, since_epoch
+from noria.core.clock import in_words, since_epoch
 from noria.evaluation.metric import Metric
 from noria.evaluation.task import Task
 from noria.loop.comparison import WEEK
@@ -24,7 +22,10 @@ from noria.models.registry import CHAMPION
 from noria.release.rollout import Rollout
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log
-from noria.stores import catalog as db
+from noria.stores.candidates import candidates_of
+from noria.stores.catalog import Catalog
+from noria.stores.decisions import decisions_of
+from noria.stores.findings import findings_of
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,8 @@ def _metric(metric: Metric | None) -> dict[str, str] | None:
 
 def _policy(world: World, past: PolicyHistory) -> dict[str, Any]:
     name = world.endpoint.name
-    trainings = world.catalog.rows(sa.select(db.candidates).where(db.candidates.c.endpoint == name).order_by(db.candidates.c.at))
-    promoted = world.catalog.rows(
-        sa.select(db.decisions.c.at).where(db.decisions.c.endpoint == name, db.decisions.c.action == "promote").order_by(db.decisions.c.at)
-    )
+    trainings = candidates_of(world.catalog, name)
+    promoted = sorted(row.at for row in decisions_of(world.catalog, name) if row.action == "promote")
     told = past.task.discrimination
     return {
         past.task.metric().name: float(past.losses.mean()),
@@ -100,8 +99,8 @@ def _policy(world: World, past: PolicyHistory) -> dict[str, Any]:
         "retrainings": max(0, len(trainings) - 1),
         "promotions": max(0, len(promoted) - 1),
         "seconds": sum(t.seconds for t in trainings),
-        "retrained_at": [from_epoch(t.at).isoformat() for t in trainings[1:]],
-        "promoted_at": [from_epoch(p.at).isoformat() for p in promoted[1:]],
+        "retrained_at": [t.at.isoformat() for t in trainings[1:]],
+        "promoted_at": [at.isoformat() for at in promoted[1:]],
     }
 
 
@@ -125,42 +124,39 @@ def _weeks(past: Sequence[PolicyHistory], span: Span) -> list[dict[str, Any]]:
 
 def decisions(world: World) -> list[dict[str, Any]]:
     """The endpoint's journal: every decision with its reason, evidence and outcome, oldest first."""
-    rows = world.catalog.rows(
-        sa.select(db.decisions).where(db.decisions.c.endpoint == world.endpoint.name).order_by(db.decisions.c.sequence)
-    )
+    rows = decisions_of(world.catalog, world.endpoint.name)
     return [
         {
-            "time": from_epoch(r.at).isoformat(),
+            "time": r.at.isoformat(),
             "action": r.action,
             "subject": r.subject,
             "reason": r.reason,
-            "evidence": json.loads(r.evidence),
-            "done": bool(r.done),
+            "evidence": r.evidence,
+            "done": r.done,
             "outcome": r.outcome,
         }
         for r in rows
     ]
 
 
-def findings(catalog: db.Catalog, endpoints: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def findings(catalog: Catalog, endpoints: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """What the monitors found, oldest first: of these endpoints, or of all."""
-    those = sa.true() if endpoints is None else db.findings.c.endpoint.in_(endpoints)
-    rows = catalog.rows(sa.select(db.findings).where(those).order_by(db.findings.c.opened_at, db.findings.c.key))
+    rows = findings_of(catalog, endpoints)
     return [
         {
-            "opened_at": from_epoch(r.opened_at).isoformat(),
-            "closed_at": None if r.closed_at is None else from_epoch(r.closed_at).isoformat(),
+            "opened_at": r.opened_at.isoformat(),
+            "closed_at": None if r.closed_at is None else r.closed_at.isoformat(),
             "endpoint": r.endpoint,
             "key": r.key,
             "kind": r.kind,
             "subject": r.subject,
-            "since": None if r.since is None else from_epoch(r.since).isoformat(),
+            "since": None if r.since is None else r.since.isoformat(),
             "severity": r.severity,
             "incident": r.incident,
             "summary": r.summary,
             "acknowledged_by": r.acknowledged_by,
             "closed_by": r.closed_by,
-            "evidence": json.loads(r.evidence),
+            "evidence": r.evidence,
         }
         for r in rows
     ]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from noria.alerting.incidents import undelivered
-from noria.core.clock import from_epoch
 from noria.core.errors import UserMistake
 from noria.core.heartbeat import Beat
 from noria.evidence.figures import findings
-from noria.stores import catalog as db
+from noria.stores.catalog import Catalog
+from noria.stores.progress import progress_under
 
 STATES = {"healthy": 1.0, "unhealthy": 0.0, "unknown": -1.0}
 
 
-def gauges(catalog: db.Catalog, signs: Sequence[Beat], stalled: Iterable[str], now: datetime) -> list[Metric]:
+def gauges(catalog: Catalog, signs: Sequence[Beat], stalled: Iterable[str], now: datetime) -> list[Metric]:
     """Every gauge, as of now. A monitor's state is 1 (well), 0 (not well) or −1 (unknown), as of its last turn, whose age stands beside."""
     open_now = Counter((f["endpoint"], f["kind"], f["severity"]) for f in findings(catalog) if f["closed_at"] is None)
     found = GaugeMetricFamily("noria_findings_open", "Open findings.", labels=["endpoint", "kind", "severity"])
@@ -39,13 +37,13 @@ def gauges(catalog: db.Catalog, signs: Sequence[Beat], stalled: Iterable[str], n
     return [found, waiting, alive, age, *_monitors(catalog, now)]
 
 
-def _monitors(catalog: db.Catalog, now: datetime) -> list[Metric]:
+def _monitors(catalog: Catalog, now: datetime) -> list[Metric]:
     state = GaugeMetricFamily("noria_monitor_state", "Monitor health: 1 healthy, 0 unhealthy, -1 unknown.", labels=["endpoint", "monitor"])
     turned = GaugeMetricFamily("noria_monitor_age_seconds", "Seconds since the endpoint's monitors last ran.", labels=["endpoint"])
-    for row in catalog.rows(sa.select(db.progress).where(db.progress.c.name.like("health/%"))):
+    for row in progress_under(catalog, "health/"):
         endpoint = row.name.removeprefix("health/")
-        turned.add_metric([endpoint], (now - from_epoch(row.at)).total_seconds())
-        for monitor, word in json.loads(row.detail).items():
+        turned.add_metric([endpoint], (now - row.at).total_seconds())
+        for monitor, word in row.detail.items():
             state.add_metric([endpoint, monitor], STATES[word])
     return [state, turned]
 

@@ -7,10 +7,8 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from noria.core.clock import from_epoch
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
 from noria.evidence.figures import findings
 from noria.evidence.inputs import input_figures
@@ -27,7 +25,7 @@ from noria.loop.world import World
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.performance import PerformanceReading
 from noria.monitoring.windows import Window
-from noria.stores import catalog as db
+from noria.stores.windows import window_span
 
 
 def monitor_figures(world: World) -> dict[str, Any]:
@@ -54,9 +52,9 @@ def monitor_figures(world: World) -> dict[str, Any]:
 
 def newest(world: World, release: Release | None) -> datetime | None:
     """The moment up to which an endpoint was observed: its last window's end (history stands still in a replay)."""
-    latest = world.catalog.rows(sa.select(sa.func.max(db.windows.c.start)).where(db.windows.c.endpoint == world.endpoint.name))[0][0]
-    if latest is not None:
-        return from_epoch(latest) + world.grid.tick
+    span = window_span(world.catalog, world.endpoint.name)
+    if span is not None:
+        return span[1] + world.grid.tick
     return None if release is None else release.champion_since
 
 

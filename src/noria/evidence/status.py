@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
-
-import sqlalchemy as sa
 
 from noria.alerting.channels import open_channel
 from noria.alerting.incidents import undelivered
@@ -28,7 +25,7 @@ from noria.loop.releases import current_release
 from noria.loop.workspace import Workspace
 from noria.loop.world import Policy, World
 from noria.release.endpoint import Endpoint
-from noria.stores import catalog as db
+from noria.stores.balances import balances_of
 
 LAST_DECISIONS = 6
 MAX_REFUSED = 0.5  # of a batch's rows; with more of them in quarantine, its source has changed
@@ -131,9 +128,7 @@ def _table_healths(workspace: Workspace, tables: list[dict[str, Any]]) -> list[H
 def _catalog_sums(workspace: Workspace) -> list[Balance]:
     if not (workspace.own / "catalog.db").exists():
         return []
-    catalog = workspace.catalog()
-    rows = catalog.rows(sa.select(db.balances).order_by(db.balances.c.stage, db.balances.c.subject))
-    return [Balance(f"{r.stage} {r.subject}", r.rows_in, json.loads(r.rows_out)) for r in rows]
+    return [Balance(f"{row.stage} {row.subject}", row.rows_in, row.rows_out) for row in balances_of(workspace.catalog())]
 
 
 def _stages(project: Project, workspace: Workspace) -> list[dict[str, Any]]:

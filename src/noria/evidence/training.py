@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
+import msgspec
 
 from noria.evaluation.binary import Binary
 from noria.evaluation.task import Task
 from noria.loop.state import Action
-from noria.stores import catalog as db
+from noria.stores.candidates import CandidateRow, candidates_by_decision
 from noria.stores.catalog import Catalog
 
 WHO = ("candidate", "champion")
@@ -20,25 +19,21 @@ WHO = ("candidate", "champion")
 def trained(catalog: Catalog, actions: Sequence[Action]) -> dict[str, dict[str, Any]]:
     """What came of those of the actions that were trainings, by their keys: rows, metrics of who was judged, gates."""
     keys = [action.key for action in actions if action.verb == "train"]
-    if not keys:
-        return {}
-    with catalog.reading() as c:
-        rows = c.execute(sa.select(db.candidates).where(db.candidates.c.decision.in_(keys))).all()
-    return {row.decision: _told(json.loads(row.detail), row.bundle, row.seconds) for row in rows}
+    return {row.decision: _told(row) for row in candidates_by_decision(catalog, keys)}
 
 
-def _told(detail: Mapping[str, Any], bundle: str, seconds: float) -> dict[str, Any]:
-    metrics = detail["metrics"]
+def _told(row: CandidateRow) -> dict[str, Any]:
+    detail = row.detail
     return {
-        "bundle": bundle,
-        "seconds": seconds,
-        "training_rows": detail["rows"]["rows_out"]["training rows"],
-        "holdout_rows": metrics.get("holdout_rows", 0),
-        "holdout_positives": metrics.get("holdout_positives"),
-        "task": detail.get("task", Binary().definition()),  # the only one when details stated none
-        "candidate": metrics.get("candidate"),
-        "champion": metrics.get("champion"),
-        "gates": detail["gates"],
+        "bundle": row.bundle,
+        "seconds": row.seconds,
+        "training_rows": detail.rows.rows_out["training rows"],
+        "holdout_rows": detail.metrics.holdout_rows,
+        "holdout_positives": detail.metrics.holdout_positives,
+        "task": Binary().definition() if detail.task is None else detail.task,  # the only one when details stated none
+        "candidate": detail.metrics.candidate,
+        "champion": detail.metrics.champion,
+        "gates": msgspec.to_builtins(detail.gates),
     }
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
+import msgspec
 
 from noria.alerting.incidents import ITSELF
-from noria.core.clock import from_epoch, in_words, since_epoch
+from noria.core.clock import in_words
 from noria.core.errors import UserMistake, nearest
 from noria.evidence.figures import findings
 from noria.evidence.monitoring import inputs_of
@@ -21,7 +20,9 @@ from noria.loop.windows import baseline_windows, windows_of
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.performance import baseline_of
-from noria.stores import catalog as db
+from noria.stores.alerts import alerts_of_incident
+from noria.stores.findings import findings_of_incident
+from noria.stores.windows import window_span, windows_at
 
 
 class NoSuchWindow(UserMistake):
@@ -41,11 +42,7 @@ class NoSuchIncident(UserMistake):
 def window_figures(world: World, moment: datetime) -> dict[str, Any]:
     """The figures of the window in which a moment lies, as its monitors saw it when it closed. Raises `NoSuchWindow`."""
     start = world.grid.floor(moment)
-    recorded = world.catalog.rows(
-        sa.select(db.windows)
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.start == since_epoch(start))
-        .order_by(db.windows.c.rows.desc())
-    )
+    recorded = windows_at(world.catalog, world.endpoint.name, start, CHAMPION)
     if not recorded:
         raise NoSuchWindow(
             what=f"no window of {world.endpoint.name} begins at {start:%Y-%m-%d %H:%M} UTC",
@@ -53,7 +50,7 @@ def window_figures(world: World, moment: datetime) -> dict[str, Any]:
             fix="give a time within a closed window",
         )
     bundle, end = recorded[0].bundle, start + world.grid.tick
-    traffic = [{**json.loads(row.traffic), "rows": row.rows} for row in recorded if row.traffic is not None]
+    traffic = [{**msgspec.to_builtins(row.traffic), "rows": row.rows} for row in recorded if row.traffic is not None]
     since = champion_since(world, bundle, start)
     drift = None if since is None or world.monitor is None else drift_until(world, world.monitor, bundle, since, end)
     judged = drift is not None and bool(drift.starts) and drift.starts[-1] == start
@@ -106,12 +103,10 @@ def incident_figures(world: World, key: str) -> dict[str, Any]:
 
 
 def _recorded(world: World) -> str:
-    first, last = world.catalog.rows(
-        sa.select(sa.func.min(db.windows.c.start), sa.func.max(db.windows.c.start)).where(db.windows.c.endpoint == world.endpoint.name)
-    )[0]
-    if first is None:
+    span = window_span(world.catalog, world.endpoint.name)
+    if span is None:
         return "none was recorded yet"
-    return f"they were recorded from {from_epoch(first):%Y-%m-%d %H:%M} to {from_epoch(last):%Y-%m-%d %H:%M} UTC"
+    return f"they were recorded from {span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M} UTC"
 
 
 def _open_at(finding: dict[str, Any], moment: datetime) -> bool:
@@ -146,10 +141,10 @@ def _performance(world: World, bundle: str, start: datetime) -> list[dict[str, A
 
 def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """What happened in an incident, in the order of time."""
-    rows = world.catalog.rows(sa.select(db.findings).where(db.findings.c.incident == incident))
+    rows = findings_of_incident(world.catalog, incident)
     taken = {(r.acknowledged_at, r.acknowledged_by) for r in rows if r.acknowledged_at is not None}
     told = [{"at": f["opened_at"], "what": "found", "summary": f["summary"]} for f in own]
-    told += [{"at": from_epoch(at).isoformat(), "what": "acknowledged", "summary": f"by {by}"} for at, by in taken]
+    told += [{"at": at.isoformat(), "what": "acknowledged", "summary": f"by {by}"} for at, by in taken]
     told += [
         {
             "at": f["closed_at"],
@@ -159,11 +154,11 @@ def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> lis
         for f in own
         if f["closed_at"] is not None
     ]
-    for alert in world.catalog.rows(sa.select(db.alerts).where(db.alerts.c.incident == incident)):
-        event = json.loads(alert.content)["event"]
+    for alert in alerts_of_incident(world.catalog, incident):
+        event = alert.content["event"]
         if alert.sent_at is not None:
-            told.append({"at": from_epoch(alert.sent_at).isoformat(), "what": "told", "summary": f"{alert.channel}: {event}"})
+            told.append({"at": alert.sent_at.isoformat(), "what": "told", "summary": f"{alert.channel}: {event}"})
         else:
             why = f", tried {alert.attempts} times: {alert.error}" if alert.attempts else ""
-            told.append({"at": from_epoch(alert.created_at).isoformat(), "what": "not told", "summary": f"{alert.channel}: {event}{why}"})
+            told.append({"at": alert.created_at.isoformat(), "what": "not told", "summary": f"{alert.channel}: {event}{why}"})
     return sorted(told, key=lambda each: each["at"])

@@ -7,19 +7,26 @@ doing the unfinished action again.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 
-import sqlalchemy as sa
-
 from noria.alerting.incidents import close
-from noria.core.clock import from_epoch, since_epoch
-from noria.core.ids import canonical_json, finite, short
+from noria.core.ids import short
 from noria.loop.candidate import Candidate, make_candidate
 from noria.loop.releases import current_release, set_aliases
-from noria.loop.state import BY_HAND, Action
+from noria.loop.state import Action
 from noria.loop.world import World
-from noria.stores import catalog as db
+from noria.stores.balances import add_balance
+from noria.stores.candidates import CandidateRow, add_candidate
+from noria.stores.decisions import (
+    BY_HAND,
+    DecisionRow,
+    finish_decision,
+    finish_waiting_trainings,
+    record_decision,
+    unfinished_decisions,
+)
+from noria.stores.findings import open_of_kinds
+from noria.stores.releases import ReleaseRow, add_release
 
 ABOUT_THE_CHAMPION = ("performance", "drift", "data_quality", "estimated_performance")
 
@@ -27,20 +34,16 @@ ABOUT_THE_CHAMPION = ("performance", "drift", "data_quality", "estimated_perform
 def journal(world: World, action: Action) -> None:
     """Write the decision down, durably, before anything comes of it."""
     with world.catalog.transaction() as c:
-        if c.scalar(sa.select(db.decisions.c.sequence).where(db.decisions.c.key == action.key)) is None:
-            c.execute(
-                sa.insert(db.decisions).values(
-                    key=action.key,
-                    endpoint=action.endpoint,
-                    at=since_epoch(action.at),
-                    action=action.verb,
-                    subject=action.subject,
-                    reason=action.reason,
-                    evidence=canonical_json(finite(action.evidence)),
-                    done=False,
-                    outcome="",
-                )
-            )
+        record_decision(
+            c,
+            key=action.key,
+            endpoint=action.endpoint,
+            at=action.at,
+            action=action.verb,
+            subject=action.subject,
+            reason=action.reason,
+            evidence=action.evidence,
+        )
 
 
 def by_hand(action: Action) -> bool:
@@ -50,20 +53,18 @@ def by_hand(action: Action) -> bool:
 
 def unfinished(world: World) -> list[Action]:
     """Decisions that were written down, and neither seen through nor given up."""
-    rows = world.catalog.rows(
-        sa.select(db.decisions)
-        .where(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.done.is_(False), db.decisions.c.failed.is_(False))
-        .order_by(db.decisions.c.sequence)
-    )
-    return [Action(r.action, r.endpoint, from_epoch(r.at), r.subject, r.reason, json.loads(r.evidence)) for r in rows]
+    return [action_of(row) for row in unfinished_decisions(world.catalog, world.endpoint.name)]
+
+
+def action_of(row: DecisionRow) -> Action:
+    """The action that was decided on."""
+    return Action(row.action, row.endpoint, row.at, row.subject, row.reason, row.evidence)
 
 
 def overtake(world: World, action: Action) -> None:
     """The loop's own trainings that wait for another attempt are not needed any more: a person has trained."""
-    waiting = sa.and_(db.decisions.c.endpoint == action.endpoint, db.decisions.c.action == "train", db.decisions.c.key != action.key)
-    still = sa.and_(waiting, db.decisions.c.done.is_(False), db.decisions.c.failed.is_(False))
     with world.catalog.transaction() as c:
-        c.execute(sa.update(db.decisions).where(still).values(done=True, outcome="superseded by a manual training"))
+        finish_waiting_trainings(c, action.endpoint, "superseded by a manual training", but=action.key)
 
 
 def perform(world: World, action: Action) -> None:
@@ -83,42 +84,35 @@ def perform(world: World, action: Action) -> None:
 
 def keep_candidate(world: World, action: Action, candidate: Candidate, as_of: datetime) -> None:
     """The loop knows a candidate, trained as of a moment that may be later than when that was decided on."""
-    rows = candidate.detail["rows"]
+    detail = candidate.detail
     with world.catalog.transaction() as c:
-        c.execute(
-            sa.insert(db.candidates).values(
+        add_candidate(
+            c,
+            CandidateRow(
                 decision=action.key,
                 endpoint=action.endpoint,
-                at=since_epoch(as_of),
+                at=as_of,
                 bundle=candidate.bundle,
                 run=candidate.run,
                 passed=candidate.passed,
-                detail=canonical_json(candidate.detail),
+                detail=detail,
                 seconds=candidate.seconds,
-            )
+            ),
         )
-        db.add_balance(c, "training set", short(candidate.detail["training_set"]), rows["rows_in"], rows["rows_out"])
-        _done(c, action, f"candidate {short(candidate.bundle)} from {rows['rows_out']['training rows']:,} rows")
+        add_balance(c, "training set", short(detail.training_set), detail.rows.rows_in, detail.rows.rows_out)
+        trained_on = detail.rows.rows_out["training rows"]
+        finish_decision(c, action.key, f"candidate {short(candidate.bundle)} from {trained_on:,} rows")
 
 
 def _release(world: World, action: Action, champion: str, challenger: str | None, outcome: str) -> None:
     if world.workspace.replay is None:
         set_aliases(world, champion, challenger)
     with world.catalog.transaction() as c:
-        c.execute(
-            sa.insert(db.releases).values(
-                decision=action.key,
-                endpoint=action.endpoint,
-                at=since_epoch(action.at),
-                champion=champion,
-                challenger=challenger,
-            )
-        )
+        add_release(c, ReleaseRow(action.key, action.endpoint, action.at, champion, challenger))
         if action.verb == "promote":  # a new champion is a new reference: what was found about the old one is over
-            still_open = sa.and_(db.findings.c.endpoint == action.endpoint, db.findings.c.closed_at.is_(None))
-            for row in c.execute(sa.select(db.findings).where(still_open, db.findings.c.kind.in_(ABOUT_THE_CHAMPION))).all():
+            for row in open_of_kinds(c, action.endpoint, ABOUT_THE_CHAMPION):
                 close(c, row, action.at, "a new champion", world.recipients)
-        _done(c, action, outcome)
+        finish_decision(c, action.key, outcome)
 
 
 def _refuse(world: World, action: Action) -> None:
@@ -127,14 +121,10 @@ def _refuse(world: World, action: Action) -> None:
         _release(world, action, release.champion, None, f"{short(action.subject)} is dropped")
         return
     with world.catalog.transaction() as c:
-        _done(c, action, f"{short(action.subject)} is not released")
+        finish_decision(c, action.key, f"{short(action.subject)} is not released")
 
 
 def _champion(world: World) -> str:
     release = current_release(world)
     assert release is not None, "a shadow needs a champion"
     return release.champion
-
-
-def _done(c: sa.Connection, action: Action, outcome: str) -> None:
-    c.execute(sa.update(db.decisions).where(db.decisions.c.key == action.key).values(done=True, outcome=outcome))

@@ -6,24 +6,26 @@ decided about its endpoint; its windows are measured all the same. What was give
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-import sqlalchemy as sa
-
-from noria.core.clock import from_epoch, since_epoch
 from noria.core.errors import NoriaError, OutsideWorld, as_noria
-from noria.core.ids import canonical_json
-from noria.loop.act import by_hand, keep_candidate, perform
+from noria.loop.act import action_of, by_hand, keep_candidate, perform
 from noria.loop.releases import current_release
-from noria.loop.state import BY_HAND, Action
+from noria.loop.state import Action
 from noria.loop.trainings import Trainings, at_work
 from noria.loop.world import World
-from noria.stores import catalog as db
+from noria.stores.decisions import (
+    attempts_of,
+    begin_attempt,
+    decision_of,
+    give_up,
+    newest_of_the_loop,
+    record_failure,
+)
 
 logger = logging.getLogger("noria.loop")
 
@@ -59,15 +61,6 @@ def at_once(world: World, action: Action, now: datetime) -> Outcome:  # noqa: AR
 
 
 @dataclass(frozen=True)
-class Tried:
-    """How an action has fared. attempts: begun ones; next_at: before which no other begins; error: of the last one, empty while it runs"""
-
-    attempts: int
-    next_at: datetime | None
-    error: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Attempts:
     """Carries out actions live: trainings in processes of their own, the rest here.
 
@@ -87,7 +80,7 @@ class Attempts:
             return "failed"
 
     def _next(self, world: World, action: Action, now: datetime) -> Outcome:
-        tried = tried_of(world, action)
+        tried = decision_of(world.catalog, action.key)
         if self.trainings.has(action.key):
             return self._ended(world, action)
         if at_work(world):
@@ -112,28 +105,19 @@ class Attempts:
         return "done"
 
 
-def tried_of(world: World, action: Action) -> Tried:
-    [row] = world.catalog.rows(sa.select(db.decisions).where(db.decisions.c.key == action.key))
-    return Tried(row.attempts, None if row.next_at is None else from_epoch(row.next_at), json.loads(row.error or "{}"))
-
-
 def count_attempt(world: World, action: Action, now: datetime, retry: timedelta) -> None:
     """An attempt begins; durable before anything comes of it."""
-    mine = db.decisions.c.key == action.key
     with world.catalog.transaction() as c:
-        attempts = c.execute(sa.select(db.decisions.c.attempts).where(mine)).one().attempts + 1
-        again = now + min(retry * GROWTH ** (attempts - 1), timedelta(days=1))
-        c.execute(sa.update(db.decisions).where(mine).values(attempts=attempts, next_at=since_epoch(again), error=""))
+        attempts = attempts_of(c, action.key) + 1
+        begin_attempt(c, action.key, attempts, now + min(retry * GROWTH ** (attempts - 1), timedelta(days=1)))
 
 
 def note_failure(world: World, action: Action, error: NoriaError, now: datetime) -> None:
     """An attempt failed; the last one gives the action up, and so does the only one that a person asked for."""
-    mine = db.decisions.c.key == action.key
-    values: dict[str, Any] = {"error": canonical_json(error.to_dict())}
     with world.catalog.transaction() as c:
-        if by_hand(action) or c.execute(sa.select(db.decisions.c.attempts).where(mine)).one().attempts >= MAX_ATTEMPTS:
-            values |= {"failed": True, "next_at": since_epoch(now), "outcome": f"given up: {error.what}"}
-        c.execute(sa.update(db.decisions).where(mine).values(**values))
+        record_failure(c, action.key, error.to_dict())
+        if by_hand(action) or attempts_of(c, action.key) >= MAX_ATTEMPTS:
+            give_up(c, action.key, f"given up: {error.what}", now)
 
 
 @dataclass(frozen=True)
@@ -148,15 +132,7 @@ class InTrouble:
 
 def in_trouble(world: World) -> InTrouble | None:
     """The endpoint's newest action of the loop's own, if it has failed and nothing has been seen through since."""
-    by_others = sa.or_(db.decisions.c.reason != BY_HAND, db.decisions.c.done)
-    rows = world.catalog.rows(
-        sa.select(db.decisions)
-        .where(db.decisions.c.endpoint == world.endpoint.name, by_others)
-        .order_by(db.decisions.c.sequence.desc())
-        .limit(1)
-    )
-    row = rows[0] if rows else None
+    row = newest_of_the_loop(world.catalog, world.endpoint.name)
     if row is None or row.done or not (row.error or row.attempts > 1):
         return None
-    action = Action(row.action, row.endpoint, from_epoch(row.at), row.subject, row.reason)
-    return InTrouble(action, row.attempts, None if row.failed else from_epoch(row.next_at), json.loads(row.error or "{}"))
+    return InTrouble(action_of(row), row.attempts, None if row.failed else row.next_at, row.error)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,7 @@ from noria.monitoring.monitor import Period
 from noria.monitoring.windows import by_window
 from noria.profiles.profile import profile
 from noria.release.rollout import units_of
+from noria.stores.candidates import CandidateDetail, GateResult, HoldoutMetrics
 from noria.training.fit import Fitted, fit_candidate
 
 SAMPLE_ROWS = 32
@@ -42,8 +45,16 @@ class Candidate:
     bundle: str
     run: str
     passed: bool
-    detail: dict[str, Any]
+    detail: CandidateDetail
     seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "detail": self.detail.to_dict()}
+
+    @staticmethod
+    def of(found: Mapping[str, Any]) -> Candidate:
+        """The candidate that `to_dict` gave."""
+        return Candidate(**{**found, "detail": CandidateDetail.of(found["detail"])})
 
 
 def make_candidate(world: World, as_of: datetime, champion: str | None, tell: Tell = silence) -> Candidate:
@@ -55,14 +66,14 @@ def make_candidate(world: World, as_of: datetime, champion: str | None, tell: Te
     run = run_id(world, training_set, champion if with_probe else None, with_probe)
     record = world.workspace.runs / f"{run}.json"
     if world.workspace.files.exists(record):
-        return Candidate(**json.loads(world.workspace.files.read(record)))
+        return Candidate.of(json.loads(world.workspace.files.read(record)))
     fitted = fit_candidate(model, training_set, world.randomness, with_probe=with_probe, tell=tell)
     evaluation = _evaluate(world, training_set, fitted, champion)
     verdicts = [gate.judge(evaluation) for gate in model.gates] if with_probe else []
     candidate = _seal(world, training_set, fitted, evaluation, verdicts, run)
     _track(world, candidate, training_set)
     world.workspace.files.make_folder(record.parent)
-    world.workspace.files.write(record, canonical_json(vars(candidate)).encode())
+    world.workspace.files.write(record, canonical_json(candidate.to_dict()).encode())
     return candidate
 
 
@@ -167,16 +178,16 @@ def _seal(
     cut_by = {name: evaluation.slices[name] for name in world.slices}
     windows = by_window(task, evaluation.labels, evaluation.candidate, evaluation.unit, cut_by)
     by_unit = replace(evaluation, unit=units_of(evaluation.unit, world.grid.tick))  # as a shadow's gains are counted
-    detail = {
-        "gates": [v.to_dict() for v in verdicts],
-        "gains": {metric.name: by_unit.improvement_by_unit(metric).tolist() for metric in task.losses},
-        "baseline": [w.to_dict() for w in windows],
-        "calibration": [] if task.estimator is None else list(task.estimator.fit(evaluation.labels, evaluation.candidate)),
-        "metrics": metrics,
-        "task": task.definition(),
-        "rows": training_set.balance.to_dict(),
-        "training_set": training_set.id,
-    }
+    detail = CandidateDetail(
+        gates=tuple(GateResult(v.gate, v.outcome, v.why) for v in verdicts),
+        gains={metric.name: by_unit.improvement_by_unit(metric).tolist() for metric in task.losses},
+        baseline=tuple(w.to_dict() for w in windows),
+        calibration=() if task.estimator is None else tuple(map(float, task.estimator.fit(evaluation.labels, evaluation.candidate))),
+        metrics=msgspec.convert(metrics, HoldoutMetrics),
+        task=task.definition(),
+        rows=training_set.balance,
+        training_set=training_set.id,
+    )
     return Candidate(bundle.id, run, all_passed(verdicts), detail, fitted.seconds)
 
 
@@ -265,7 +276,12 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
 def _track(world: World, candidate: Candidate, training_set: TrainingSet) -> None:
     """The run and the version in the registry; writing them again changes nothing."""
     tracking, bundle = world.workspace.tracking, world.bundle(candidate.bundle)
-    numbers = {f"{who}_{name}": v for who, m in candidate.detail["metrics"].items() if isinstance(m, dict) for name, v in m.items()}
+    numbers = {
+        f"{who}_{name}": v
+        for who, m in msgspec.to_builtins(candidate.detail.metrics).items()
+        if isinstance(m, dict)
+        for name, v in m.items()
+    }
     tracking.log_run(
         candidate.run,
         at=training_set.as_of,

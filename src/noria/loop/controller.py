@@ -17,10 +17,11 @@ from noria.loop.findings import observed
 from noria.loop.history import is_history
 from noria.loop.observe import observe
 from noria.loop.releases import current_release
-from noria.loop.state import BY_HAND, Action, State
+from noria.loop.state import Action, State
 from noria.loop.trainings import training
 from noria.loop.windows import measure_windows
 from noria.loop.world import World
+from noria.stores.decisions import BY_HAND
 
 MAX_STEPS = 20  # a turn that goes on beyond this runs in a circle
 

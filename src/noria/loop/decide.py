@@ -11,8 +11,9 @@ from noria.core.ids import short
 from noria.loop.monitors.drift import InputDrift
 from noria.loop.monitors.performance import Performance
 from noria.loop.retrain import Drift, Regression, Stale, Trigger
-from noria.loop.state import Action, State, Verb
+from noria.loop.state import Action, State
 from noria.release.rollout import Immediate
+from noria.stores.decisions import Verb
 
 REST = timedelta(days=1)  # after an action that was given up, or a first candidate that was refused
 
@@ -36,10 +37,10 @@ def release_candidate(state: State) -> Iterator[Action]:
     """A candidate that passed its gates shadows (or serves at once); one that did not is refused."""
     if state.pending is None:
         return
-    bundle, evidence = state.pending.bundle, {"gates": state.pending.gates}
+    bundle, evidence = state.pending.bundle, {"gates": [gate.to_dict() for gate in state.pending.gates]}
     if state.gated and not state.pending.passed:
-        blocking = next(g for g in state.pending.gates if g["outcome"] != "passed")
-        yield _action(state, "refuse", bundle, f"gate {blocking['outcome']}: {blocking['gate']} ({blocking['why']})", evidence)
+        blocking = next(g for g in state.pending.gates if g.outcome != "passed")
+        yield _action(state, "refuse", bundle, f"gate {blocking.outcome}: {blocking.gate} ({blocking.why})", evidence)
     elif state.champion is None:
         yield _action(state, "promote", bundle, "the first model", evidence)
     elif isinstance(state.rollout, Immediate):

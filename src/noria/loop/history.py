@@ -6,23 +6,17 @@ row becomes known, a request is answered or a person trains, there is nothing to
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-
-from noria.core.clock import from_epoch, since_epoch
 from noria.loop.known_rows import known_rows
 from noria.loop.releases import latest_release, set_aliases
 from noria.loop.world import World
 from noria.serving.log.segments import anything_logged
-from noria.stores import catalog as db
-from noria.stores.catalog import PATIENCE_SECONDS, Catalog
-
-KEPT = (db.candidates, db.decisions, db.releases, db.windows, db.findings)
-COUNTED = "sequence"  # which each catalog counts for itself
-TRAINING_SET = "training set"  # the stage whose sums are named by what was trained on, not by an endpoint
+from noria.stores.catalog import PATIENCE_SECONDS
+from noria.stores.copying import copy_endpoint
+from noria.stores.decisions import was_decided
+from noria.stores.progress import progress_of, set_progress
 
 
 @dataclass(frozen=True)
@@ -42,11 +36,8 @@ class History:
 
 def history_of(world: World) -> History | None:
     """What an endpoint took over from a replay; None where it has only a past of its own."""
-    rows = world.catalog.rows(sa.select(db.progress).where(db.progress.c.name == _name(world)))
-    if not rows:
-        return None
-    told = json.loads(rows[0].detail)
-    return History(from_epoch(rows[0].at), datetime.fromisoformat(told["taken_at"]), told["newest"])
+    row = progress_of(world.catalog, _name(world))
+    return None if row is None else History(row.at, datetime.fromisoformat(row.detail["taken_at"]), row.detail["newest"])
 
 
 def is_history(world: World, now: datetime) -> bool:
@@ -61,7 +52,7 @@ def take_over(replayed: World, home: World, until: datetime, now: datetime) -> b
     Taken over again, it is as if it had been taken over once: a longer replay replaces a shorter one.
     """
     past = history_of(home)
-    if (past is None and _decided(home)) or (past is not None and _lived_on(home, past)):
+    if (past is None and was_decided(home.catalog, home.endpoint.name)) or (past is not None and _lived_on(home, past)):
         return False
     for path in sorted(p for p in replayed.log_folder.rglob("*") if p.is_file()):
         target = home.log_folder / path.relative_to(replayed.log_folder)
@@ -69,27 +60,14 @@ def take_over(replayed: World, home: World, until: datetime, now: datetime) -> b
         home.workspace.files.write(target, home.workspace.files.read(path))
     home.catalog.take_lease(PATIENCE_SECONDS)
     with home.catalog.transaction() as c:
-        _copy(c, replayed.catalog, home.endpoint.name)
-        db.set_progress(c, f"windows/{home.endpoint.name}", home.grid.floor(now))
-        db.set_progress(c, _name(home), until, {"taken_at": now.isoformat(), "newest": _newest(home)})
+        copy_endpoint(c, replayed.catalog, home.endpoint.name)
+        set_progress(c, f"windows/{home.endpoint.name}", home.grid.floor(now))
+        set_progress(c, _name(home), until, {"taken_at": now.isoformat(), "newest": _newest(home)})
     home.catalog.release_lease()
     release = latest_release(home.catalog, home.endpoint.name)
     if release is not None:
         set_aliases(home, release.champion, release.challenger)
     return True
-
-
-def _copy(c: sa.Connection, source: Catalog, endpoint: str) -> None:
-    for table in KEPT:
-        c.execute(sa.delete(table).where(table.c.endpoint == endpoint))
-        rows = source.rows(sa.select(table).where(table.c.endpoint == endpoint).order_by(*table.primary_key.columns))
-        if rows:
-            c.execute(sa.insert(table), [{name: value for name, value in row._mapping.items() if name != COUNTED} for row in rows])
-    mine = sa.or_(db.balances.c.subject == endpoint, db.balances.c.stage == TRAINING_SET)
-    for row in source.rows(sa.select(db.balances).where(mine)):
-        same = sa.and_(db.balances.c.stage == row.stage, db.balances.c.subject == row.subject)
-        c.execute(sa.delete(db.balances).where(same))
-        c.execute(sa.insert(db.balances).values(**row._mapping))
 
 
 def _name(world: World) -> str:
@@ -101,14 +79,8 @@ def _newest(world: World) -> dict[str, int]:
     return {name: last for name, last in found.items() if last is not None}
 
 
-def _decided(world: World, since: datetime | None = None) -> bool:
-    mine = sa.and_(db.decisions.c.endpoint == world.endpoint.name, db.decisions.c.failed.is_(False))  # what failed has changed nothing
-    later = sa.true() if since is None else db.decisions.c.at >= since_epoch(since)
-    return bool(world.catalog.rows(sa.select(db.decisions.c.sequence).where(mine, later).limit(1)))
-
-
 def _lived_on(world: World, past: History) -> bool:
-    return _decided(world, past.taken_at)
+    return was_decided(world.catalog, world.endpoint.name, past.taken_at)
 
 
 def _answered(world: World, since: datetime, now: datetime) -> bool:

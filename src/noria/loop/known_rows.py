@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
-
-import sqlalchemy as sa
 
 from noria.core.ids import canonical_json
 from noria.data.known import FileTimes, KnownRows, Times
 from noria.data.stored import StoredRows
 from noria.loop.world import World
-from noria.stores import catalog as db
+from noria.stores.known_rows import keep_files, known_files
 
 MAX_KEPT = 100_000  # windows in one file: beyond them, reading what was kept would cost as much as the file
 
@@ -37,31 +34,16 @@ def ages(world: World, table: str, at_us: Times) -> Times:
 
 def _kept(world: World, rows: StoredRows, files: Collection[str]) -> dict[str, FileTimes]:
     """What the catalog has of these files."""
-    kept = world.catalog.rows(sa.select(db.known_rows).where(_of_table(rows), db.known_rows.c.counted == _counted(world, rows)))
-    found = {row.file.removeprefix(_prefix(rows)): row.times for row in kept}
-    return {path: FileTimes.of(json.loads(found[path])) for path in files if path in found}
+    kept = known_files(world.catalog, rows.table.name, _counted(world, rows), files)
+    return {path: FileTimes.of(times) for path, times in kept.items()}
 
 
 def _keep(world: World, rows: StoredRows, fresh: dict[str, FileTimes]) -> None:
     """Keep what was found out of files, and nothing of files that are no more."""
-    if not fresh:
-        return
-    there = [_prefix(rows) + path for path in rows.files]
-    with world.catalog.transaction() as c:
-        c.execute(sa.delete(db.known_rows).where(_of_table(rows), db.known_rows.c.file.not_in(there)))
-        told = [
-            {"file": _prefix(rows) + path, "counted": _counted(world, rows), "times": canonical_json(times.to_dict())}
-            for path, times in fresh.items()
-        ]
-        c.execute(sa.insert(db.known_rows), told)
-
-
-def _of_table(rows: StoredRows) -> sa.ColumnElement[bool]:
-    return db.known_rows.c.file.startswith(_prefix(rows), autoescape=True)
-
-
-def _prefix(rows: StoredRows) -> str:
-    return f"{rows.table.name}/"
+    if fresh:
+        with world.catalog.transaction() as c:
+            found = {path: times.to_dict() for path, times in fresh.items()}
+            keep_files(c, rows.table.name, _counted(world, rows), found, there=rows.files)
 
 
 def _counted(world: World, rows: StoredRows) -> str:

@@ -13,9 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
-import sqlalchemy as sa
 
-from noria.core.clock import since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import short
 from noria.data.rows import Rows
@@ -27,7 +25,7 @@ from noria.loop.world import World
 from noria.models.columns import lacking
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.serving.log.predictions import Predictions, Values, together
-from noria.stores import catalog as db
+from noria.stores.windows import bundles_at
 
 logger = logging.getLogger("noria.loop")
 
@@ -69,12 +67,7 @@ def unserved(world: World, release: Release) -> list[str]:
 
 def recorded_challengers(world: World, start: datetime) -> set[str]:
     """The bundles that shadowed in a window, as was recorded when it closed."""
-    rows = world.catalog.rows(
-        sa.select(db.windows.c.bundle).where(
-            db.windows.c.endpoint == world.endpoint.name, db.windows.c.start == since_epoch(start), db.windows.c.role == CHALLENGER
-        )
-    )
-    return {row.bundle for row in rows}
+    return bundles_at(world.catalog, world.endpoint.name, start, CHALLENGER)
 
 
 def offline_challengers(world: World, logged: Predictions, start: datetime) -> set[str]:

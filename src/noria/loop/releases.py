@@ -6,12 +6,10 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-import sqlalchemy as sa
-
-from noria.core.clock import from_epoch, since_epoch
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER, CHAMPION
-from noria.stores import catalog as db
+from noria.stores.catalog import Catalog
+from noria.stores.releases import champions_of, releases_of
 
 
 @dataclass(frozen=True)
@@ -30,9 +28,9 @@ def current_release(world: World) -> Release | None:
     return latest_release(world.catalog, world.endpoint.name)
 
 
-def latest_release(catalog: db.Catalog, endpoint: str) -> Release | None:
+def latest_release(catalog: Catalog, endpoint: str) -> Release | None:
     """The newest release of an endpoint in a catalog; None before the first promotion."""
-    rows = catalog.rows(sa.select(db.releases).where(db.releases.c.endpoint == endpoint).order_by(db.releases.c.sequence.desc()))
+    rows = releases_of(catalog, endpoint)
     if not rows:
         return None
     latest = since = rows[0]
@@ -42,25 +40,23 @@ def latest_release(catalog: db.Catalog, endpoint: str) -> Release | None:
             previous = row.champion
             break
         since = row
-    return Release(latest.champion, from_epoch(since.at), latest.challenger, from_epoch(latest.at), previous)
+    return Release(latest.champion, since.at, latest.challenger, latest.at, previous)
 
 
 def champion_since(world: World, bundle: str, moment: datetime) -> datetime | None:
     """Since when a bundle had been champion that was so at a moment; None where it was not."""
-    releases = sa.select(db.releases).where(db.releases.c.endpoint == world.endpoint.name, db.releases.c.at <= since_epoch(moment))
     since = None
-    for row in world.catalog.rows(releases.order_by(db.releases.c.sequence.desc())):
+    for row in releases_of(world.catalog, world.endpoint.name, until=moment):
         if row.champion == bundle:
             since = row.at
         elif since is not None:
             break
-    return None if since is None else from_epoch(since)
+    return since
 
 
 def released_champions(world: World) -> set[str]:
     """Every bundle that was ever made champion here."""
-    rows = world.catalog.rows(sa.select(db.releases.c.champion).where(db.releases.c.endpoint == world.endpoint.name).distinct())
-    return {row.champion for row in rows}
+    return champions_of(world.catalog, world.endpoint.name)
 
 
 def set_aliases(world: World, champion: str, challenger: str | None) -> None:

@@ -36,7 +36,8 @@ from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate
 from noria.serving.log.predictions import Predictions, Values
 from noria.serving.log.segments import PredictionLog, read_log
-from noria.stores import catalog as db
+from noria.stores.balances import add_balance
+from noria.stores.progress import progress_of, set_progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,7 +127,8 @@ def replay(worlds: Sequence[World], span: Span, watch: Watch) -> None:
 def _replayed_to(world: World) -> datetime | None:
     """How far an endpoint was replayed; a project of one endpoint may have begun under the name that was once for all."""
     alone = len(world.project.endpoints) == 1
-    return world.catalog.progress(f"replay/{world.endpoint.name}") or (world.catalog.progress("replay") if alone else None)
+    found = progress_of(world.catalog, f"replay/{world.endpoint.name}") or (progress_of(world.catalog, "replay") if alone else None)
+    return None if found is None else found.at
 
 
 def _tick(world: World, log: PredictionLog, clock: ReplayClock, span: Span) -> Tick:
@@ -142,8 +144,8 @@ def _tick(world: World, log: PredictionLog, clock: ReplayClock, span: Span) -> T
         log.sync()
     balance = _requests_logged(world, requests.num_rows, now, after)
     with world.catalog.transaction() as c:
-        db.add_balance(c, "requests", world.endpoint.name, balance.rows_in, balance.rows_out)
-        db.set_progress(c, f"replay/{world.endpoint.name}", after)
+        add_balance(c, "requests", world.endpoint.name, balance.rows_in, balance.rows_out)
+        set_progress(c, f"replay/{world.endpoint.name}", after)
     clock.advance_to(after)
     return Tick(world.policy.name, after, span.share(after), actions)
 

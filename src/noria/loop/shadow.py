@@ -8,24 +8,21 @@ nearly all, the experiment is broken, and says so (Fabijan et al., "Diagnosing s
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+import msgspec
 import numpy as np
-import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from noria.core.clock import from_epoch, since_epoch
 from noria.evaluation.task import Task
 from noria.loop.world import World
 from noria.models.registry import CHALLENGER
 from noria.release.rollout import gains_by_unit
 from noria.serving.log.predictions import Predictions
-from noria.stores import catalog as db
+from noria.stores.windows import PairedCounts, pairs_by_window
 
 MIN_PAIRED = 0.98  # of a window's requests
 
@@ -75,28 +72,25 @@ def _requests(rows: Predictions) -> Iterable[tuple[str | None, int]]:
     return zip(rows.keys, rows.received_us.tolist(), strict=True)
 
 
-def pairing(task: Task, champions: Predictions, challengers: Predictions, labels: NDArray[np.float64] | None) -> dict[str, Any]:
+def pairing(task: Task, champions: Predictions, challengers: Predictions, labels: NDArray[np.float64] | None) -> PairedCounts:
     """What is kept of a shadow's window, with the gains once there are labels of the champions' rows (NaN where not known)."""
     mine, theirs = pairs(champions, challengers)
-    found: dict[str, Any] = {"asked": len(champions), "scored": len(challengers), "paired": len(mine)}
-    if labels is not None:
-        y, before, after = labels[mine], champions.prediction[mine], challengers.prediction[theirs]
-        known = ~np.isnan(y)
-        if known.any():
-            y, before, after = y[known], before[known], after[known]
-            found["gains"] = {m.name: float(m.improvement(m.losses(y, before), m.losses(y, after)).mean()) for m in task.losses}
-    return found
+    counts = PairedCounts(len(champions), len(challengers), len(mine))
+    if labels is None:
+        return counts
+    y, before, after = labels[mine], champions.prediction[mine], challengers.prediction[theirs]
+    known = ~np.isnan(y)
+    if not known.any():
+        return counts
+    y, before, after = y[known], before[known], after[known]
+    gains = {m.name: float(m.improvement(m.losses(y, before), m.losses(y, after)).mean()) for m in task.losses}
+    return msgspec.structs.replace(counts, gains=gains)
 
 
 def shadow_windows(world: World, challenger: str, since: datetime) -> list[Paired]:
     """The windows in which a challenger has shadowed, in the order of time."""
-    rows = world.catalog.rows(
-        sa.select(db.windows.c.start, db.windows.c.paired)
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.bundle == challenger, db.windows.c.role == CHALLENGER)
-        .where(db.windows.c.start >= since_epoch(since), db.windows.c.paired.is_not(None))
-        .order_by(db.windows.c.start)
-    )
-    return [Paired(from_epoch(r.start), **{"gains": {}, **json.loads(r.paired)}) for r in rows]
+    found = pairs_by_window(world.catalog, world.endpoint.name, challenger, CHALLENGER, since)
+    return [Paired(start, counts.asked, counts.scored, counts.paired, counts.gains) for start, counts in found]
 
 
 def shadow_gains(world: World, challenger: str, since: datetime, metric: str) -> NDArray[np.float64]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from noria.core.clock import since_epoch
+from noria.evaluation.gates import Verdict
 from noria.loop.monitors.reading import Monitors
 from noria.loop.retrain import Retrain
 from noria.release.rollout import Immediate, Rollout, ShadowVerdict
-
-Verb = Literal["train", "shadow", "promote", "refuse"]
-
-BY_HAND = "requested manually"  # the reason of an action that a person asked for
+from noria.stores.decisions import Verb
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Pending:
 
     bundle: str
     passed: bool
-    gates: list[dict[str, str]]
+    gates: tuple[Verdict, ...]
 
 
 @dataclass(frozen=True)

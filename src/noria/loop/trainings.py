@@ -175,12 +175,12 @@ def _read(running: _Running) -> Trained:
     told: dict[str, Any] = json.loads(running.result.read_bytes())
     if "error" in told:
         raise TrainingFailed(told["error"])
-    return Trained(Candidate(**told["candidate"]), running.as_of)
+    return Trained(Candidate.of(told["candidate"]), running.as_of)
 
 
 def tell_result(result: Path, told: Candidate | NoriaError) -> None:
     """What a training's process leaves for the loop; where not even that can be written, its exit code says so."""
-    found = {"error": told.to_dict()} if isinstance(told, NoriaError) else {"candidate": vars(told)}
+    found = {"error": told.to_dict()} if isinstance(told, NoriaError) else {"candidate": told.to_dict()}
     try:
         LocalFiles().write(result, json.dumps(found).encode())
     except OSError as error:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import numpy as np
-import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from noria.core.clock import duration, from_epoch, microseconds, since_epoch
+from noria.core.clock import duration, microseconds
 from noria.core.errors import OutsideWorld, UserMistake
-from noria.core.ids import canonical_json, finite
+from noria.core.ids import finite
 from noria.loop.columns import served_skew
 from noria.loop.known_rows import ages
 from noria.loop.offline_shadow import offline_challengers, recorded_challengers, with_answers
@@ -28,11 +28,23 @@ from noria.monitoring.windows import Performance, Window, measure
 from noria.serving.log.predictions import FALLBACK, Predictions
 from noria.serving.log.segments import read_log
 from noria.serving.observe.failures import FailuresUnread, failed_between
-from noria.stores import catalog as db
+from noria.stores.progress import progress_of, set_progress
+from noria.stores.windows import (
+    ExpectedLoss,
+    MaturedWindow,
+    TrafficCounts,
+    WindowRow,
+    add_windows,
+    complete_window,
+    newest_traffic,
+    rows_by_window,
+    skew_at,
+    windows_due,
+    windows_of_bundle,
+)
 
 logger = logging.getLogger("noria.monitoring")
 
-LATER = ("performance", "expected", "traffic", "metrics", "paired", "skew")  # columns of a window that not every row has from the beginning
 SLOW = 1000  # microseconds in a millisecond
 MAX_TRAFFIC = 60  # windows
 
@@ -56,29 +68,23 @@ def measure_windows(world: World, now: datetime) -> None:
     if release is None or not world.watched:
         return
     tick, name = world.grid.tick, world.endpoint.name
-    measured = world.catalog.progress(f"windows/{name}") or world.grid.floor(release.champion_since)
+    before = progress_of(world.catalog, f"windows/{name}")
+    measured = world.grid.floor(release.champion_since) if before is None else before.at
     if world.grid.floor(now) < measured:
         raise ClockWentBack(now, measured)
     closed = [measured + i * tick for i in range((world.grid.floor(now) - measured) // tick)]
     fresh = [row for start in closed for row in _closed_window(world, start, newest=start == closed[-1])]
     with world.catalog.transaction() as c:
-        if fresh:
-            c.execute(sa.insert(db.windows), fresh)
-        db.set_progress(c, f"windows/{name}", measured + len(closed) * tick)
-    due = world.catalog.rows(  # of those just recorded as well: after a rest, a loop finds windows that are due already
-        sa.select(db.windows.c.start)
-        .where(db.windows.c.endpoint == name, db.windows.c.performance.is_(None), db.windows.c.rows > 0)
-        .where(db.windows.c.start <= since_epoch(now - world.endpoint.model.label.maturity - tick))
-        .distinct()
-        .order_by(db.windows.c.start)
-    )
-    matured = [row for found in due for row in _matured_window(world, from_epoch(found.start), now)]
+        add_windows(c, fresh)
+        set_progress(c, f"windows/{name}", measured + len(closed) * tick)
+    # of those just recorded as well: after a rest, a loop finds windows that are due already
+    due = windows_due(world.catalog, name, now - world.endpoint.model.label.maturity - tick)
+    matured = [found for start in due for found in _matured_window(world, start, now)]
     if not matured:
         return
     with world.catalog.transaction() as c:
-        for start, bundle, told in matured:
-            same = sa.and_(db.windows.c.endpoint == name, db.windows.c.start == start, db.windows.c.bundle == bundle)
-            c.execute(sa.update(db.windows).where(same).values(**told))
+        for found in matured:
+            complete_window(c, name, found)
 
 
 def _watched(logged: Predictions) -> Predictions:
@@ -86,22 +92,19 @@ def _watched(logged: Predictions) -> Predictions:
     return logged.where(np.array([v != FALLBACK for v in logged.variant], dtype=bool))
 
 
-def _closed_window(world: World, start: datetime, *, newest: bool) -> list[dict[str, Any]]:
+def _closed_window(world: World, start: datetime, *, newest: bool) -> list[WindowRow]:
     """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all. newest: whether it is the
     one that closed last, whose skew is watched"""
     logged, offline = _logged(world, start)
-    common = {"endpoint": world.endpoint.name, "start": since_epoch(start), **dict.fromkeys(LATER)}
-    found = [] if logged is None else [{**common, **told} for told in _answered(world, logged, offline)]
-    champions = [row for row in found if row["role"] == CHAMPION]
-    if not champions:
+    found = [] if logged is None else list(_answered(world, start, logged, offline))
+    if not any(row.role == CHAMPION for row in found):
         release = current_release(world)
         assert release is not None
-        champions = [{**common, "bundle": release.champion, "role": CHAMPION, "rows": 0, "statistics": None}]
-        found += champions
+        found.append(WindowRow(world.endpoint.name, start, release.champion, CHAMPION, 0))
     if world.monitor is not None:
-        champions[0]["traffic"] = canonical_json(_traffic(world, start, logged))
-        if newest and logged is not None and world.monitor.skew is not None:
-            champions[0]["skew"] = canonical_json(_skew(world, logged.by(CHAMPION)))
+        first = next(place for place, row in enumerate(found) if row.role == CHAMPION)
+        skew = _skew(world, logged.by(CHAMPION)) if newest and logged is not None and world.monitor.skew is not None else None
+        found[first] = replace(found[first], traffic=_traffic(world, start, logged), skew=skew)
     return found
 
 
@@ -114,20 +117,21 @@ def _logged(world: World, start: datetime) -> tuple[Predictions | None, set[str]
     return with_answers(world, logged, offline), offline
 
 
-def _answered(world: World, logged: Predictions, offline: set[str]) -> Iterator[dict[str, Any]]:
+def _answered(world: World, start: datetime, logged: Predictions, offline: set[str]) -> Iterator[WindowRow]:
     """What is kept of each bundle that answered or shadowed. Of an offline shadow, pairs wait for the outcomes."""
     watched, released = _watched(logged), released_champions(world)
     for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
         rows = watched.of(bundle)
-        known = role == CHAMPION and world.monitor is not None and bundle in released
-        told: dict[str, str | None] = {**_told(world, bundle, rows)} if known else {"statistics": None}
+        row = WindowRow(world.endpoint.name, start, bundle, role, len(rows))
+        if role == CHAMPION and world.monitor is not None and bundle in released:
+            row = _measured(world, world.monitor, row, rows)
         if role == CHALLENGER and bundle not in offline:
-            told["paired"] = canonical_json(pairing(world.endpoint.task, watched.by(CHAMPION), rows, None))
-        yield {"bundle": bundle, "role": role, "rows": len(rows), **told}
+            row = replace(row, paired=pairing(world.endpoint.task, watched.by(CHAMPION), rows, None))
+        yield row
 
 
-def _traffic(world: World, start: datetime, logged: Predictions | None) -> dict[str, Any]:
-    """What the traffic of a window was like, whichever bundle answered: as `Traffic` has it."""
+def _traffic(world: World, start: datetime, logged: Predictions | None) -> TrafficCounts:
+    """What the traffic of a window was like, whichever bundle answered."""
     try:
         failed: int | None = failed_between(world.log_folder, start, start + world.grid.tick)
     except FailuresUnread as error:
@@ -135,20 +139,18 @@ def _traffic(world: World, start: datetime, logged: Predictions | None) -> dict[
         failed = None
     freshness = world.endpoint.slo.freshness
     if logged is None:
-        return {"rows": 0, "keys": 0, "repeated": 0, "slow": 0, "fallbacks": 0, "failed": failed, "stale": dict.fromkeys(freshness, 0)}
+        return TrafficCounts(0, 0, 0, 0, fallbacks=0, failed=failed, stale=dict.fromkeys(freshness, 0))
     rows, fallbacks = logged.by(CHAMPION), logged.by(FALLBACK)
     keys = [key for key in rows.keys if key is not None]
-    return {
-        "rows": len(rows),
-        "keys": len(keys),
-        "repeated": len(keys) - len(set(keys)),
-        "slow": int((rows.latency_us > SLOW * world.endpoint.slo.p99_ms).sum()),
-        "fallbacks": len(fallbacks),
-        "failed": failed,
-        "stale": {
-            name: int((ages(world, name, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()
-        },
-    }
+    return TrafficCounts(
+        rows=len(rows),
+        keys=len(keys),
+        repeated=len(keys) - len(set(keys)),
+        slow=int((rows.latency_us > SLOW * world.endpoint.slo.p99_ms).sum()),
+        fallbacks=len(fallbacks),
+        failed=failed,
+        stale={name: int((ages(world, name, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()},
+    )
 
 
 def _skew(world: World, rows: Predictions) -> dict[str, Any]:
@@ -160,52 +162,46 @@ def _skew(world: World, rows: Predictions) -> dict[str, Any]:
         return {"failed": f"{type(error).__name__}: {error}"}
 
 
-def _told(world: World, bundle: str, rows: Predictions) -> dict[str, str]:
-    """What is kept of a champion's window: its statistics, the losses to be expected of its scores, and business metrics."""
-    assert world.monitor is not None
-    return {
-        "statistics": _statistics(world, bundle, rows),
-        "expected": canonical_json(_expected(world, world.monitor, bundle, rows)),
-        "metrics": _metrics(world, bundle, rows, None),
-    }
+def _measured(world: World, monitor: Monitor, row: WindowRow, rows: Predictions) -> WindowRow:
+    """A champion's window with its statistics, the losses to be expected of its scores, and business metrics."""
+    return replace(
+        row,
+        statistics=world.profile(row.bundle).statistics(profiled(world, row.bundle, rows)),
+        expected=_expected(world, monitor, row.bundle, rows),
+        metrics=_metrics(world, row.bundle, rows, None),
+    )
 
 
-def _expected(world: World, monitor: Monitor, bundle: str, rows: Predictions) -> dict[str, dict[str, float]]:
+def _expected(world: World, monitor: Monitor, bundle: str, rows: Predictions) -> dict[str, ExpectedLoss]:
     """What each watched mean over rows is expected to be, before outcomes come; nothing where the task can't say."""
-    task, fitted = world.endpoint.task, world.candidate_detail(bundle).get("calibration", ())
+    task, fitted = world.endpoint.task, world.candidate_detail(bundle).calibration
     if task.estimator is None:
         return {}
-    return {metric.name: vars(task.estimator.expected(metric, rows.prediction, fitted)) for metric in monitor.losses(task)}
+    told = {metric.name: task.estimator.expected(metric, rows.prediction, fitted) for metric in monitor.losses(task)}
+    return {name: ExpectedLoss(float(expected.mean), float(expected.sd)) for name, expected in told.items()}
 
 
-def _statistics(world: World, bundle: str, rows: Predictions) -> str:
-    statistics = world.profile(bundle).statistics(profiled(world, bundle, rows))
-    return canonical_json([[None if np.isnan(v) else float(v) for v in column] for column in statistics])
-
-
-def _matured_window(world: World, start: datetime, now: datetime) -> list[tuple[int, str, dict[str, str]]]:
+def _matured_window(world: World, start: datetime, now: datetime) -> list[MaturedWindow]:
     logged, _ = _logged(world, start)
     if logged is None:
         return []
     watched = _watched(logged)
     task = world.endpoint.task
-    nothing = canonical_json(measure(task, np.empty(0), np.empty(0)).to_dict())
-    found = [
-        (since_epoch(start), b, {"performance": nothing}) for b in sorted(recorded_challengers(world, start).difference(watched.bundle))
-    ]
+    nothing = measure(task, np.empty(0), np.empty(0)).to_dict()
+    found = [MaturedWindow(start, bundle, nothing) for bundle in sorted(recorded_challengers(world, start).difference(watched.bundle))]
     champions, released = watched.by(CHAMPION), released_champions(world)
     shadows = set(watched.by(CHALLENGER).bundle)
     for bundle in sorted(set(watched.bundle)):
         rows = watched.of(bundle)
         labels = world.outcomes.known_at(rows.keys, now)
         cut_by = _cut_by(world, bundle, rows) if bundle in released else {}
-        told = {"performance": canonical_json(measure(task, labels, rows.prediction, cut_by).to_dict())}
+        matured = MaturedWindow(start, bundle, measure(task, labels, rows.prediction, cut_by).to_dict())
         if bundle in shadows:
             known = world.outcomes.known_at(champions.keys, now)
-            told["paired"] = canonical_json(pairing(task, champions, rows.by(CHALLENGER), known))
+            matured = replace(matured, paired=pairing(task, champions, rows.by(CHALLENGER), known))
         if world.monitor is not None and any(metric.needs_outcomes for metric in world.monitor.metrics):
-            told["metrics"] = _metrics(world, bundle, rows, labels)
-        found.append((since_epoch(start), bundle, told))
+            matured = replace(matured, metrics=_metrics(world, bundle, rows, labels))
+        found.append(matured)
     return found
 
 
@@ -216,7 +212,7 @@ def _cut_by(world: World, bundle: str, rows: Predictions) -> dict[str, NDArray[n
     return {} if inputs is None else {name: inputs.numbers(name) for name in world.slices if name in signature.names}
 
 
-def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.float64] | None) -> str:
+def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.float64] | None) -> dict[str, float | None]:
     """The business metrics of a window: those that need outcomes only once there are labels. What can't be drawn is null."""
     import pyarrow as pa
 
@@ -237,7 +233,7 @@ def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.fl
             except UserMistake as error:
                 logger.error("%s", error)
                 found[metric.name] = None
-    return canonical_json(found)
+    return found
 
 
 def answered_rows(world: World, bundle: str, start: datetime) -> Predictions | None:
@@ -255,56 +251,37 @@ def profiled(world: World, bundle: str, rows: Predictions) -> NDArray[np.float64
 def windows_of(world: World, bundle: str, since: datetime, until: datetime | None = None, *, statistics: bool = True) -> list[Window]:
     """The recorded windows of one bundle that begin in [since, until), in time order; their statistics cost most to read, and not all
     need them."""
-    rows = world.catalog.rows(
-        sa.select(db.windows)
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.bundle == bundle)
-        .where(db.windows.c.start >= since_epoch(since), sa.true() if until is None else db.windows.c.start < since_epoch(until))
-        .order_by(db.windows.c.start)
-    )
+    rows = windows_of_bundle(world.catalog, world.endpoint.name, bundle, since, until, statistics=statistics)
     return [
         Window(
-            from_epoch(r.start),
-            r.bundle,
-            r.role,
-            r.rows,
-            None if r.statistics is None or not statistics else np.array(json.loads(r.statistics), dtype=np.float64),
-            None if r.performance is None else Performance.of(json.loads(r.performance)),
-            None if r.expected is None else {name: (e["mean"], e["sd"]) for name, e in json.loads(r.expected).items()},
+            row.start,
+            row.bundle,
+            row.role,
+            row.rows,
+            row.statistics,
+            None if row.performance is None else Performance.of(row.performance),
+            None if row.expected is None else {name: (loss.mean, loss.sd) for name, loss in row.expected.items()},
         )
-        for r in rows
+        for row in rows
     ]
 
 
 def baseline_windows(world: World, bundle: str) -> list[Performance]:
     """The performance that a bundle was accepted with: its holdout's, window by window."""
-    return [Performance.of(w) for w in world.candidate_detail(bundle).get("baseline", [])]
+    return [Performance.of(w) for w in world.candidate_detail(bundle).baseline]
 
 
 def answered_by_window(world: World, after: datetime | None = None) -> list[tuple[datetime, int]]:
     """How many rows champions answered in each window (start, rows) that began after a moment, in the order of time."""
-    rows = world.catalog.rows(
-        sa.select(db.windows.c.start, sa.func.sum(db.windows.c.rows).label("rows"))
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION)
-        .where(db.windows.c.start > (since_epoch(after) if after else -1))
-        .group_by(db.windows.c.start)
-        .order_by(db.windows.c.start)
-    )
-    return [(from_epoch(r.start), int(r.rows)) for r in rows]
+    return rows_by_window(world.catalog, world.endpoint.name, CHAMPION, after)
 
 
-def skew_of(world: World, start: datetime) -> dict[str, Any] | None:
+def skew_of(world: World, start: datetime) -> Mapping[str, Any] | None:
     """The skew of a window as it was measured when that closed, or why it `failed`; None where it was not."""
-    mine = sa.and_(db.windows.c.endpoint == world.endpoint.name, db.windows.c.start == since_epoch(start), db.windows.c.skew.is_not(None))
-    rows = world.catalog.rows(sa.select(db.windows.c.skew).where(mine))
-    return dict(json.loads(rows[0].skew)) if rows else None
+    return skew_at(world.catalog, world.endpoint.name, start)
 
 
 def traffic_of(world: World) -> list[Traffic]:
     """What the traffic of the last windows was like, in the order of time."""
-    rows = world.catalog.rows(
-        sa.select(db.windows.c.start, db.windows.c.rows, db.windows.c.traffic)
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.traffic.is_not(None))
-        .order_by(db.windows.c.start.desc())
-        .limit(MAX_TRAFFIC)
-    )
-    return [Traffic(**{"start": from_epoch(r.start), "rows": r.rows, **json.loads(r.traffic)}) for r in reversed(rows)]
+    found = newest_traffic(world.catalog, world.endpoint.name, MAX_TRAFFIC)
+    return [Traffic(start, **msgspec.structs.asdict(counts)) for start, counts in found]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
 
 from noria.alerting.incidents import Recipients
 from noria.core.clock import YEAR, duration, zone_named
@@ -32,8 +28,9 @@ from noria.profiles.profile import Profile
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate, Rollout
 from noria.statistics.e_detector import threshold_for
-from noria.stores import catalog as db
+from noria.stores.candidates import CandidateDetail, candidate_of
 from noria.stores.catalog import Catalog
+from noria.stores.progress import set_progress
 
 
 @dataclass(frozen=True)
@@ -221,14 +218,9 @@ class World:
     def tell_health(self, healths: Sequence[tuple[str, Health]], now: datetime) -> None:
         """Keep what each monitor said at a turn, for those who look at the catalog alone."""
         with self.catalog.transaction() as c:
-            db.set_progress(c, f"health/{self.endpoint.name}", now, {name: word(health) for name, health in healths})
+            set_progress(c, f"health/{self.endpoint.name}", now, {name: word(health) for name, health in healths})
 
-    def candidate_detail(self, bundle: str) -> dict[str, Any]:
-        """What was found out about a bundle when it was a candidate."""
-        rows = self.catalog.rows(
-            sa.select(db.candidates.c.detail)
-            .where(db.candidates.c.endpoint == self.endpoint.name, db.candidates.c.bundle == bundle)
-            .order_by(db.candidates.c.at.desc())
-        )
-        detail: dict[str, Any] = json.loads(rows[0].detail) if rows else {}
-        return detail
+    def candidate_detail(self, bundle: str) -> CandidateDetail:
+        """What was found out about a bundle when it was a candidate; empty where it was none of this endpoint's."""
+        found = candidate_of(self.catalog, self.endpoint.name, bundle)
+        return CandidateDetail() if found is None else found.detail

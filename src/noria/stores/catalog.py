@@ -1,7 +1,8 @@
 """The catalog: everything the loop knows and has decided, as rows in SQL.
 
-Embedded default: SQLite in WAL mode with `synchronous=FULL`, so that what is committed survives a power cut. All times
-are microseconds since 1970-01-01 UTC; all JSON is canonical, so that equal histories are equal bytes.
+Embedded default: SQLite in WAL mode with `synchronous=FULL`, so that what is committed survives a power cut. What stands in its tables is
+read and written through the repositories beside this file (`decisions`, `windows`, …): they read from a `Catalog`, and write in an open
+transaction of one.
 
 One controller writes at a time: it takes the catalog's lease, which carries a fencing token. The token is checked inside
 every write transaction, because a paused process does not know that its lease has passed to another.
@@ -9,153 +10,20 @@ every write transaction, because a paused process does not know that its lease h
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 import sqlalchemy as sa
 
-from noria.core.clock import from_epoch, since_epoch
 from noria.core.errors import DiskFull, OutsideWorld, UserMistake, is_disk_full
 from noria.core.files import hold
-from noria.core.ids import canonical_json
+from noria.stores.schema import HEAD, lease
 
-metadata = sa.MetaData()
+Connection = sa.Connection  # an open transaction, for whoever decides where it begins and ends
 
-balances = sa.Table(
-    "balances",
-    metadata,
-    sa.Column("stage", sa.Text, primary_key=True),
-    sa.Column("subject", sa.Text, primary_key=True),
-    sa.Column("rows_in", sa.BigInteger, nullable=False),
-    sa.Column("rows_out", sa.Text, nullable=False),
-)
-candidates = sa.Table(
-    "candidates",
-    metadata,
-    sa.Column("decision", sa.Text, primary_key=True),
-    sa.Column("endpoint", sa.Text, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("bundle", sa.Text, nullable=False),
-    sa.Column("run", sa.Text, nullable=False),
-    sa.Column("passed", sa.Boolean, nullable=False),
-    sa.Column("detail", sa.Text, nullable=False),
-    sa.Column("seconds", sa.Float, nullable=False),
-)
-decisions = sa.Table(
-    "decisions",
-    metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("endpoint", sa.Text, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("action", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("evidence", sa.Text, nullable=False),
-    sa.Column("done", sa.Boolean, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("next_at", sa.BigInteger, nullable=True),
-    sa.Column("error", sa.Text, nullable=False, server_default=""),
-    sa.Column("failed", sa.Boolean, nullable=False, server_default=sa.false()),
-)
-releases = sa.Table(
-    "releases",
-    metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True),
-    sa.Column("decision", sa.Text, nullable=False, unique=True),
-    sa.Column("endpoint", sa.Text, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("champion", sa.Text, nullable=False),
-    sa.Column("challenger", sa.Text, nullable=True),
-)
-windows = sa.Table(
-    "windows",
-    metadata,
-    sa.Column("endpoint", sa.Text, primary_key=True),
-    sa.Column("start", sa.BigInteger, primary_key=True),
-    sa.Column("bundle", sa.Text, primary_key=True),
-    sa.Column("role", sa.Text, nullable=False),
-    sa.Column("rows", sa.Integer, nullable=False),
-    sa.Column("statistics", sa.Text, nullable=True),
-    sa.Column("performance", sa.Text, nullable=True),
-    sa.Column("expected", sa.Text, nullable=True),
-    sa.Column("traffic", sa.Text, nullable=True),
-    sa.Column("metrics", sa.Text, nullable=True),
-    sa.Column("paired", sa.Text, nullable=True),
-    sa.Column("skew", sa.Text, nullable=True),
-)
-findings = sa.Table(
-    "findings",
-    metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("endpoint", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("opened_at", sa.BigInteger, nullable=False),
-    sa.Column("closed_at", sa.BigInteger, nullable=True),
-    sa.Column("evidence", sa.Text, nullable=False),
-    sa.Column("since", sa.BigInteger, nullable=True),
-    sa.Column("severity", sa.Text, nullable=False, server_default="inform"),
-    sa.Column("incident", sa.Text, nullable=False, server_default=""),
-    sa.Column("summary", sa.Text, nullable=False, server_default=""),
-    sa.Column("acknowledged_at", sa.BigInteger, nullable=True),
-    sa.Column("acknowledged_by", sa.Text, nullable=True),
-    sa.Column("closed_by", sa.Text, nullable=True),
-)
-mutes = sa.Table(
-    "mutes",
-    metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True),
-    sa.Column("endpoint", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("until", sa.BigInteger, nullable=False),
-    sa.Column("by", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-)
-alerts = sa.Table(
-    "alerts",
-    metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("incident", sa.Text, nullable=False),
-    sa.Column("channel", sa.Text, nullable=False),
-    sa.Column("content", sa.Text, nullable=False),
-    sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("next_at", sa.BigInteger, nullable=False),
-    sa.Column("sent_at", sa.BigInteger, nullable=True),
-    sa.Column("error", sa.Text, nullable=False),
-)
-known_rows = sa.Table(  # of a table's data file, which never changes; counted: by which columns, in which windows
-    "known_rows",
-    metadata,
-    sa.Column("file", sa.Text, primary_key=True),
-    sa.Column("counted", sa.Text, primary_key=True),
-    sa.Column("times", sa.Text, nullable=False),
-)
-progress = sa.Table(
-    "progress",
-    metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("detail", sa.Text, nullable=False),
-)
-lease = sa.Table(
-    "lease",
-    metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("token", sa.BigInteger, nullable=False),
-)
-
-HEAD = "0006"
 CONTROLLER = "controller"
 LITTLE_ROOM = 65_536  # bytes, less than a transaction may need
 PATIENCE_SECONDS = 30.0  # for another process to let go of the file
@@ -284,7 +152,7 @@ class Catalog:
             raise
 
     @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """One write transaction, all or nothing. Raises `LeaseLost` if another controller has taken over."""
         with self._asked(), self._engine.begin() as c:
             current = c.scalar(sa.select(lease.c.token).where(lease.c.name == CONTROLLER))
@@ -293,51 +161,26 @@ class Catalog:
             yield c
 
     @contextmanager
-    def amending(self) -> Iterator[sa.Connection]:
+    def amending(self) -> Iterator[Connection]:
         """A write transaction without the lease: for what people say of findings, and for what became of alerts. Nothing that the
         controller decides by is written so."""
         with self._asked(), self._engine.begin() as c:
             yield c
 
     @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """A connection for reads that belong together."""
         with self._asked(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
             yield c
 
     def rows(self, query: sa.Select[Any]) -> list[Any]:
-        """All rows of one query."""
+        """All rows of one query; for the repositories."""
         with self.reading() as c:
             return list(c.execute(query))
-
-    # --- progress and conservation ---
-
-    def progress(self, name: str) -> datetime | None:
-        """How far a named walk through time has come."""
-        found = self.rows(sa.select(progress.c.at).where(progress.c.name == name))
-        return from_epoch(found[0].at) if found else None
 
     def close(self) -> None:
         self.release_lease()
         self._engine.dispose()
-
-
-def set_progress(c: sa.Connection, name: str, at: datetime, detail: Mapping[str, Any] | None = None) -> None:
-    """Move a named walk forward, in the same transaction as what it did."""
-    c.execute(sa.delete(progress).where(progress.c.name == name))
-    c.execute(sa.insert(progress).values(name=name, at=since_epoch(at), detail=canonical_json(dict(detail or {}))))
-
-
-def add_balance(c: sa.Connection, stage: str, subject: str, rows_in: int, rows_out: Mapping[str, int]) -> None:
-    """Add to the running sum of a stage, in the same transaction as the rows it counts."""
-    same = sa.and_(balances.c.stage == stage, balances.c.subject == subject)
-    before = c.execute(sa.select(balances).where(same)).first()
-    total = dict(json.loads(before.rows_out)) if before else {}
-    for name, rows in rows_out.items():
-        total[name] = total.get(name, 0) + rows
-    c.execute(sa.delete(balances).where(same))
-    sum_in = rows_in + (before.rows_in if before else 0)
-    c.execute(sa.insert(balances).values(stage=stage, subject=subject, rows_in=sum_in, rows_out=canonical_json(total)))
 
 
 def _durable(connection: Any, _record: Any) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import sqlalchemy as sa
-
-from noria.core.clock import from_epoch
 from noria.core.health import Health
 from noria.loop.monitors.reading import At, monitor
 from noria.models.registry import CHAMPION
 from noria.monitoring.business import BusinessMetricReading, read_business_metric
 from noria.monitoring.findings import Finding, Kind, began
-from noria.stores import catalog as db
+from noria.stores.windows import metrics_by_window
 
 METRIC: Kind = "metric"
 
@@ -32,14 +28,8 @@ class BusinessMetrics:
     def read(cls, at: At) -> Self | None:
         if not at.monitor.metrics:
             return None
-        rows = at.world.catalog.rows(
-            sa.select(db.windows.c.start, db.windows.c.metrics, db.windows.c.performance)
-            .where(db.windows.c.endpoint == at.world.endpoint.name, db.windows.c.role == CHAMPION)
-            .where(db.windows.c.metrics.is_not(None), db.windows.c.rows > 0)
-            .order_by(db.windows.c.start)
-        )
         threshold = at.world.threshold(at.monitor.metric_budget)
-        drawn = [(from_epoch(r.start), json.loads(r.metrics), r.performance is not None) for r in rows]
+        drawn = metrics_by_window(at.world.catalog, at.world.endpoint.name, CHAMPION)
         found = [
             read_business_metric(
                 metric,

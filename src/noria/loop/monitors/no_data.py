@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
 
-import sqlalchemy as sa
-
-from noria.core.clock import from_epoch, since_epoch
 from noria.core.health import Health
 from noria.loop.monitors.reading import NO_DATA, At, Blind, monitor
 from noria.loop.monitors.volume import PREDICTIONS
 from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.findings import Finding, Kind
-from noria.stores import catalog as db
+from noria.monitoring.windows import Performance
+from noria.stores.windows import newest_windows
 
 DARK = 2  # matured windows without outcomes, from which on they count as stopped
 MIN_KNOWN = 0.5  # of the outcomes that are due
@@ -47,22 +44,18 @@ class NoData:
 
 
 def _missing(world: World, now: datetime) -> Iterator[Blind]:
-    rows = world.catalog.rows(
-        sa.select(db.windows.c.start, db.windows.c.rows, db.windows.c.performance)
-        .where(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION)
-        .order_by(db.windows.c.start.desc())
-        .limit(LOOKED_AT)
-    )
+    rows = newest_windows(world.catalog, world.endpoint.name, CHAMPION, LOOKED_AT)
     if rows and rows[0].rows == 0:
         silent = next((i for i, r in enumerate(rows) if r.rows), len(rows))
-        yield Blind(PREDICTIONS, from_epoch(rows[silent - 1].start), "no predictions were logged: the inputs can't be evaluated")
-    overdue = since_epoch(now - world.endpoint.model.label.maturity - 3 * world.grid.tick)
+        yield Blind(PREDICTIONS, rows[silent - 1].start, "no predictions were logged: the inputs can't be evaluated")
+    overdue = now - world.endpoint.model.label.maturity - 3 * world.grid.tick
     lost = [r.start for r in rows if r.performance is None and r.rows and r.start < overdue]
     if lost:
-        yield Blind("due windows", from_epoch(min(lost)), f"{len(lost)} windows are due and can't be evaluated: their log is gone")
-    matured = [(r.start, json.loads(r.performance)) for r in rows if r.performance is not None and r.rows]
-    dark = next((i for i, (_, p) in enumerate(matured) if p["rows"] >= MIN_KNOWN * (p["rows"] + p["missing"])), len(matured))
+        yield Blind("due windows", min(lost), f"{len(lost)} windows are due and can't be evaluated: their log is gone")
+    matured = [(r.start, Performance.of(r.performance)) for r in rows if r.performance is not None and r.rows]
+    dark = next((i for i, (_, p) in enumerate(matured) if p.rows >= MIN_KNOWN * (p.rows + p.missing)), len(matured))
     if dark >= DARK:
-        share = matured[0][1]["rows"] / max(matured[0][1]["rows"] + matured[0][1]["missing"], 1)
+        newest = matured[0][1]
+        share = newest.rows / max(newest.rows + newest.missing, 1)
         why = f"only {share:.0%} of the due outcomes have arrived: performance can't be evaluated"
-        yield Blind("outcomes", from_epoch(matured[dark - 1][0]), why)
+        yield Blind("outcomes", matured[dark - 1][0], why)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import msgspec
-import sqlalchemy as sa
 
 from noria.core.conservation import Balance
 from noria.core.health import Health, Healthy, Unhealthy
@@ -21,7 +20,7 @@ from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.findings import Finding, Kind
 from noria.serving.log.segments import SUMS_FILE
-from noria.stores import catalog as db
+from noria.stores.windows import newest_bundles
 
 DATA_QUALITY: Kind = "data_quality"
 
@@ -132,7 +131,4 @@ def served_balances(log_folder: Path) -> list[Balance]:
 
 
 def _unreleased_bundles(world: World) -> list[str]:
-    mine = sa.and_(db.windows.c.endpoint == world.endpoint.name, db.windows.c.role == CHAMPION, db.windows.c.rows > 0)
-    newest = sa.select(sa.func.max(db.windows.c.start)).where(mine).scalar_subquery()
-    rows = world.catalog.rows(sa.select(db.windows.c.bundle).where(mine, db.windows.c.start == newest).distinct())
-    return sorted({row.bundle for row in rows} - released_champions(world))
+    return sorted(newest_bundles(world.catalog, world.endpoint.name, CHAMPION) - released_champions(world))
