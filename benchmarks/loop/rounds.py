@@ -26,12 +26,12 @@ import pyarrow.parquet as pq
 from benchmarks.figure import Figure, Proof
 from noria.core.clock import ReplayClock, since_epoch
 from noria.core.ids import digest
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import train_now
 from noria.loop.live_loop import LiveLoop
 from noria.loop.project import Project, load_project
 from noria.loop.releases import latest_release
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.models.registry import CHAMPION
 from noria.monitoring.windows import measure
 from noria.serving.log.segments import PredictionLog, Predictions
@@ -172,11 +172,11 @@ def _train(project: Project, workspace: Workspace) -> None:
     with closing(LiveLoop(project, workspace, clock, DAY, waits=True)) as loop:
         assert not loop.run().troubles
     endpoint = project.endpoint()
-    world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint), live=True)
-    with closing(world.catalog):
-        if latest_release(world.catalog, endpoint.name) is None:
-            world.catalog.take_lease()
-            train_now(world, clock)
+    context = EndpointContext.open(project, workspace, endpoint, Policy.declared(project, endpoint), live=True)
+    with closing(context.stores.catalog):
+        if latest_release(context.stores.catalog, endpoint.name) is None:
+            context.stores.catalog.take_lease()
+            train_now(context, clock)
 
 
 def _append(workspace: Workspace, name: str, rows: pa.Table) -> None:

@@ -38,6 +38,7 @@ from noria.core.errors import NoriaError
 from noria.data.ingest import ingest
 from noria.evidence.figures import findings
 from noria.loop import replay as replaying
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import train_now
 from noria.loop.monitors.drift import InputDrift
 from noria.loop.monitors.performance import Performance
@@ -45,7 +46,6 @@ from noria.loop.monitors.reading import Reading
 from noria.loop.project import Project, load_project
 from noria.loop.replay import Span, replay
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.serving.log.predictions import Predictions, together
 
@@ -260,18 +260,18 @@ def _local_shift(column: str, weeks: int) -> str:
     return f"(({column} AT TIME ZONE '{ZONE}') + INTERVAL {weeks} WEEK) AT TIME ZONE '{ZONE}'"
 
 
-def _go_on(project: Project, folder: Path, end: datetime, *, shadowed: bool = False) -> World:
+def _go_on(project: Project, folder: Path, end: datetime, *, shadowed: bool = False) -> EndpointContext:
     workspace = Workspace.of(folder, project.settings)
     for table in project.tables:
         ingest(table, workspace.tables, folder)
     endpoint = project.endpoint()
-    world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
-    world.catalog.take_lease()
-    with closing(world.catalog):
+    context = EndpointContext.open(project, workspace, endpoint, Policy.declared(project, endpoint))
+    context.stores.catalog.take_lease()
+    with closing(context.stores.catalog):
         if shadowed:
-            train_now(world, ReplayClock(BROKEN))
-        replay([world], Span(BEGIN, end), lambda _: None)
-    return world
+            train_now(context, ReplayClock(BROKEN))
+        replay([context], Span(BEGIN, end), lambda _: None)
+    return context
 
 
 @dataclass(frozen=True)
@@ -365,14 +365,14 @@ def _replayed(folder: Path, failure: Silent, since: datetime = BROKEN, until: da
     if failing is not None:
         failing.read = _failing  # type: ignore[method-assign,assignment]
     try:
-        world = _go_on(load_project(folder), folder, until, shadowed=failure.shadowed)
+        context = _go_on(load_project(folder), folder, until, shadowed=failure.shadowed)
     except NoriaError as error:
         return Week([], error)
     finally:
         replaying.answer = usual
         if failing is not None:
             failing.read = own  # type: ignore[method-assign,assignment]
-    with closing(world.workspace.catalog()) as catalog:
+    with closing(context.stores.workspace.catalog()) as catalog:
         return Week([f for f in findings(catalog) if datetime.fromisoformat(f["opened_at"]) >= since])
 
 
@@ -392,8 +392,8 @@ def _days(finding: dict[str, str]) -> int:
 def _broken(how: str, usual: Callable) -> Callable:  # type: ignore[type-arg]
     """Answers as a failure gives them."""
 
-    def answer(world, release, requests):  # type: ignore[no-untyped-def]
-        found = usual(world, release, requests)
+    def answer(context, release, requests):  # type: ignore[no-untyped-def]
+        found = usual(context, release, requests)
         rng = np.random.default_rng(len(found))
         scores = found.prediction
         changed = {

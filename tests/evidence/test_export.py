@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from noria.core.clock import moment
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.project import load_project
 from noria.loop.releases import current_release
 from noria.loop.windows import answered_rows
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from projects import MODULE, SETTINGS, edited, write_project
 
 
@@ -40,18 +40,18 @@ def test_every_row_of_the_log_and_of_the_training_set_is_there(replayed: Path, t
     assert code == 0
     project = load_project(replayed)
     endpoint = project.endpoint()
-    world = World.open(project, Workspace.of(replayed, project.settings), endpoint, Policy.declared(project, endpoint))
-    release = current_release(world)
+    context = EndpointContext.open(project, Workspace.of(replayed, project.settings), endpoint, Policy.declared(project, endpoint))
+    release = current_release(context)
     assert release is not None
     spec, reference = json.loads((tmp_path / "columns.json").read_text()), pq.read_table(tmp_path / "reference.parquet")
     assert spec["bundle"] == release.champion
     assert reference.column_names == ["key", "at", *spec["features"], "prediction", "outcome"]
-    assert reference.num_rows == told["reference"] == world.candidate_detail(release.champion).rows.rows_out["training rows"]
+    assert reference.num_rows == told["reference"] == context.stores.candidate_detail(release.champion).rows.rows_out["training rows"]
     assert reference["outcome"].null_count == 0
     assert len(told["windows"]) > 3
     missing = 0
     for start, count in told["windows"].items():
-        rows = answered_rows(world, release.champion, moment(start))
+        rows = answered_rows(context, release.champion, moment(start))
         written = pq.read_table(tmp_path / "windows" / f"{moment(start):%Y-%m-%dT%H%M}.parquet")
         assert rows is not None
         assert written.schema == reference.schema
@@ -73,13 +73,15 @@ def test_inputs_are_compared_with_a_fixed_period_where_one_is_declared(tmp_path:
     code, told = noria(folder, "monitor", "export", str(tmp_path / "out"))
     assert code == 0
     project = load_project(folder)
-    world = World.open(project, Workspace.of(folder, project.settings), project.endpoint(), Policy.declared(project, project.endpoint()))
-    release = current_release(world)
+    context = EndpointContext.open(
+        project, Workspace.of(folder, project.settings), project.endpoint(), Policy.declared(project, project.endpoint())
+    )
+    release = current_release(context)
     assert release is not None
-    known = world.profile(release.champion)
-    first = world.grid.number(moment(start))
+    known = context.stores.profile(release.champion)
+    first = context.grid.number(moment(start))
     assert known.numbers.tolist() == list(range(first, first + 25))
-    assert told["reference"] == known.rows.sum() < world.candidate_detail(release.champion).rows.rows_out["training rows"]
+    assert told["reference"] == known.rows.sum() < context.stores.candidate_detail(release.champion).rows.rows_out["training rows"]
     at = pq.read_table(tmp_path / "out" / "reference.parquet")["at"].to_pylist()
     assert moment(start) <= min(at) <= max(at) < moment(end)
     assert noria(folder, "monitor", "report", "--out", str(tmp_path / "report.html"))[0] in (0, 1)

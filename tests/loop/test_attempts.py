@@ -16,13 +16,13 @@ import sqlalchemy as sa
 from noria.core.clock import ReplayClock
 from noria.data.ingest import ingest
 from noria.loop.attempts import GROWTH, MAX_ATTEMPTS
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import train_now
 from noria.loop.decide import REST
 from noria.loop.live_loop import LiveLoop, Round
 from noria.loop.project import load_project
 from noria.loop.trainings import training
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.stores import schema
 from noria.stores.candidates import newest_candidate
 from noria.stores.decisions import DecisionRow, decisions_of
@@ -103,10 +103,10 @@ class Shop:
         path = self.folder / "noria.toml"
         path.write_text("\n".join(line for line in path.read_text().splitlines() if "training_limit" not in line))
 
-    def world(self) -> World:
+    def context(self) -> EndpointContext:
         project = load_project(self.folder)
         endpoint = project.endpoint()
-        return World.open(project, self.workspace, endpoint, Policy.declared(project, endpoint), live=True)
+        return EndpointContext.open(project, self.workspace, endpoint, Policy.declared(project, endpoint), live=True)
 
 
 @pytest.fixture(scope="module")
@@ -175,11 +175,11 @@ def test_an_action_is_given_up_after_its_last_attempt_and_nothing_is_decided_for
 def test_a_training_by_hand_that_fails_is_the_persons_and_not_tried_again(shop: Shop) -> None:
     shop.be("raises")
     shop.clock.advance_to(shop.clock.now() + timedelta(hours=1))  # else it would find the candidate of this moment, which is made already
-    world = shop.world()
-    with closing(world.catalog):
-        world.catalog.take_lease()
+    context = shop.context()
+    with closing(context.stores.catalog):
+        context.stores.catalog.take_lease()
         with pytest.raises(TrainerFailed, match="no good day"):
-            train_now(world, shop.clock)
+            train_now(context, shop.clock)
     assert shop.last_decision().failed
     assert shop.open_actions() == []
     assert "train" not in [a.verb for a in shop.later(timedelta(minutes=1)).actions]
@@ -188,7 +188,7 @@ def test_a_training_by_hand_that_fails_is_the_persons_and_not_tried_again(shop: 
 
 def test_a_loop_turns_while_a_person_trains(shop: Shop) -> None:
     shop.be("good")
-    with training(shop.world()):
+    with training(shop.context()):
         before = shop.last_decision().key
         shop.later(DAY)
         assert shop.measured_to() == shop.clock.now().replace(hour=0, minute=0, second=0)

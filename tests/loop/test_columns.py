@@ -19,12 +19,12 @@ from noria.evaluation.calibration import Calibration
 from noria.evidence.explain import explain
 from noria.evidence.skew import endpoint_skew
 from noria.features.skew import Skew
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import reconcile
 from noria.loop.history import take_over
 from noria.loop.project import load_project
 from noria.loop.replay import Span, open_worlds, replay
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.models.bundle import CARD_FILE
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log
@@ -95,47 +95,47 @@ def module(change: Mapping[str, str]) -> str:
     return MODULE % {**UNCHANGED, **change}
 
 
-def go_on(folder: Path, end: datetime) -> World:
+def go_on(folder: Path, end: datetime) -> EndpointContext:
     """Turn the declared policy up to a moment, from where it had come to."""
     project = load_project(folder)
     endpoint = project.endpoint()
-    [world] = open_worlds(project, Workspace.of(folder, project.settings), endpoint, [Policy.declared(project, endpoint)])
-    replay([world], Span(FIRST, end), lambda _: None)
-    return world
+    [context] = open_worlds(project, Workspace.of(folder, project.settings), endpoint, [Policy.declared(project, endpoint)])
+    replay([context], Span(FIRST, end), lambda _: None)
+    return context
 
 
 @dataclass
 class Lived:
     """What came of a project that changed its features while a champion answered."""
 
-    world: World
+    context: EndpointContext
 
     @property
     def decisions(self) -> list[tuple[str, str]]:
-        return [(d.action, d.reason) for d in decisions_of(self.world.catalog, "returns")]
+        return [(d.action, d.reason) for d in decisions_of(self.context.stores.catalog, "returns")]
 
     @property
     def candidates(self) -> list[tuple[str, CandidateDetail]]:
-        return [(row.bundle, row.detail) for row in candidates_of(self.world.catalog, "returns")]
+        return [(row.bundle, row.detail) for row in candidates_of(self.context.stores.catalog, "returns")]
 
     @property
     def logged(self) -> Predictions:
-        found = read_log(self.world.log_folder, FIRST, LAST, self.world.workspace.files)
+        found = read_log(self.context.stores.log_folder, FIRST, LAST, self.context.stores.workspace.files)
         assert found is not None
         return found
 
     @property
     def windows(self) -> set[datetime]:
-        return {start for start, rows in rows_by_window(self.world.catalog, "returns", "champion") if rows}
+        return {start for start, rows in rows_by_window(self.context.stores.catalog, "returns", "champion") if rows}
 
     def shadowed(self, bundle: str) -> list[PairedCounts]:
-        found = pairs_by_window(self.world.catalog, "returns", bundle, "challenger", FIRST)
+        found = pairs_by_window(self.context.stores.catalog, "returns", bundle, "challenger", FIRST)
         return [counts for _, counts in found if counts.gains]
 
     @property
     def skew(self) -> Skew:
-        world = self.world
-        return endpoint_skew(world.project, world.workspace, world.endpoint, LAST + timedelta(days=1), timedelta(days=30))
+        context = self.context
+        return endpoint_skew(context.project, context.stores.workspace, context.endpoint, LAST + timedelta(days=1), timedelta(days=30))
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +146,10 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = Workspace.of(folder, project.settings)
     for table in project.tables:
         ingest(table, workspace.tables, folder)
-    world = go_on(folder, CHANGED)
-    home = World.open(project, workspace, world.endpoint, world.policy, world)
-    take_over(world, home, CHANGED, CHANGED)
-    for each in (world, home):
+    context = go_on(folder, CHANGED)
+    home = EndpointContext.open(project, workspace, context.endpoint, context.policy, context)
+    take_over(context, home, CHANGED, CHANGED)
+    for each in (context, home):
         each.catalog.close()
     return folder
 
@@ -158,9 +158,9 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changed(before: Path, folder: Path, change: Mapping[str, str], end: datetime = LAST) -> Iterator[Lived]:
     shutil.copytree(before, folder)
     (folder / "shop.py").write_text(module(change))
-    world = go_on(folder, end)
-    with closing(world.catalog):
-        yield Lived(world)
+    context = go_on(folder, end)
+    with closing(context.stores.catalog):
+        yield Lived(context)
 
 
 @pytest.fixture(scope="module")
@@ -198,22 +198,22 @@ def test_every_window_is_measured_and_nothing_was_served_wrongly(lived: Mapping[
     skew = lived[name].skew
     assert skew.rows > 700
     assert skew.worst is None
-    kinds = {f.kind for f in findings_of(lived[name].world.catalog)}
+    kinds = {f.kind for f in findings_of(lived[name].context.stores.catalog)}
     assert not kinds & {"skew", "no_data", "shadow"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_bundle_answers_on_what_it_reads_whatever_the_project_declares(lived: Mapping[str, Lived], name: str) -> None:
-    world, logged = lived[name].world, lived[name].logged
+    context, logged = lived[name].context, lived[name].logged
     for bundle in set(logged.bundle):
-        names = world.bundle(bundle).features
+        names = context.stores.bundle(bundle).features
         rows = logged.of(bundle)
-        inputs = rows.inputs(world.bundle(bundle).signature).block
-        assert np.array_equal(world.model(bundle).predict(inputs), rows.prediction)
+        inputs = rows.inputs(context.stores.bundle(bundle).signature).block
+        assert np.array_equal(context.stores.model(bundle).predict(inputs), rows.prediction)
         place = {name: i for i, name in enumerate(names)}
         if "twice" in place:
             assert np.array_equal(inputs[:, place["twice"]], 2 * inputs[:, place["price"]])
-        told = explain(world.project, world.workspace, rows.ids[0])
+        told = explain(context.project, context.stores.workspace, rows.ids[0])
         assert told["prediction"]["variant"] == rows.variant[0]
 
 
@@ -230,7 +230,7 @@ def test_the_first_champion_answers_the_same_before_and_after_a_change(lived: Ma
 
 def test_a_card_claims_calibration_only_where_it_was_measured(lived: Mapping[str, Lived]) -> None:
     for bundle, detail in lived["unchanged"].candidates:
-        opened = lived["unchanged"].world.bundle(bundle)
+        opened = lived["unchanged"].context.stores.bundle(bundle)
         card = opened.file(CARD_FILE).read_text()
         measured = Calibration(**opened.manifest.metrics["calibration"])
         assert measured.units >= 7  # the whole holdout, of which the champion may have seen a part
@@ -254,13 +254,13 @@ def one_round(folder: Path, change: Mapping[str, str], now: datetime) -> dict[st
     (folder / "shop.py").write_text(module(change))
     project = load_project(folder)
     endpoint = project.endpoint()
-    world = World.open(project, Workspace.of(folder, project.settings), endpoint, Policy.declared(project, endpoint))
-    with closing(world.catalog):
-        world.catalog.take_lease()
-        reconcile(world, now)
-        lived = Lived(world)
-        actions = {row.action: row.reason for row in decisions_of(world.catalog, "returns") if row.at == now}
-        measured = progress_of(world.catalog, "windows/returns")
+    context = EndpointContext.open(project, Workspace.of(folder, project.settings), endpoint, Policy.declared(project, endpoint))
+    with closing(context.stores.catalog):
+        context.stores.catalog.take_lease()
+        reconcile(context, now)
+        lived = Lived(context)
+        actions = {row.action: row.reason for row in decisions_of(context.stores.catalog, "returns") if row.at == now}
+        measured = progress_of(context.stores.catalog, "windows/returns")
         return {"actions": actions, "detail": lived.candidates[-1][1], "measured to": measured and measured.at}
 
 

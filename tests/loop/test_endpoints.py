@@ -21,12 +21,12 @@ from noria.evidence.monitoring import monitor_figures
 from noria.evidence.replay import write_report
 from noria.evidence.status import status
 from noria.loop.comparison import Replayed
+from noria.loop.context import EndpointContext
 from noria.loop.history import take_over
 from noria.loop.project import Project, load_project
 from noria.loop.releases import current_release
 from noria.loop.replay import Span, comparison, open_worlds, replay
 from noria.loop.workspace import Workspace
-from noria.loop.world import World
 from noria.monitoring.findings import Finding
 from noria.serving.log.segments import read_log
 from projects import MODULE, START, write_project
@@ -50,17 +50,17 @@ def replayed(project: Project, name: str) -> Replayed:
     """The declared policy over the span, of one endpoint never retraining as well; their catalogs stay open."""
     workspace, endpoint = Workspace.of(project.folder, project.settings), project.endpoint(name)
     policies = [p for p in comparison(project, endpoint) if p.name == "loop" or (p.name == "static" and name == "cheap")]
-    worlds = open_worlds(project, workspace, endpoint, policies)
-    replay(worlds, SPAN, lambda _: None)
-    home = World.open(project, workspace, endpoint, worlds[0].policy, worlds[0])
-    take_over(worlds[0], home, SPAN.end, SPAN.end)
-    for world in worlds:
-        world.catalog.release_lease()
-    return Replayed(worlds, SPAN, home)
+    contexts = open_worlds(project, workspace, endpoint, policies)
+    replay(contexts, SPAN, lambda _: None)
+    home = EndpointContext.open(project, workspace, endpoint, contexts[0].policy, contexts[0])
+    take_over(contexts[0], home, SPAN.end, SPAN.end)
+    for context in contexts:
+        context.stores.catalog.release_lease()
+    return Replayed(contexts, SPAN, home)
 
 
 def figures_of(replayed: Replayed) -> dict[str, Any]:
-    return replay_figures(replayed.worlds, SPAN)
+    return replay_figures(replayed.contexts, SPAN)
 
 
 def without_costs(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,19 +86,19 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project
         found = {}
         for name in ENDPOINTS:
             found[name] = replayed(project, name)
-            for world in (*found[name].worlds, found[name].home):
-                stack.callback(world.catalog.close)
+            for context in (*found[name].contexts, found[name].home):
+                stack.callback(context.stores.catalog.close)
         yield project, found
 
 
 def test_endpoints_of_one_model_have_aliases_of_their_own(together: tuple[Project, dict[str, Replayed]]) -> None:
     for name in ("returns", "again"):
         home = together[1][name].home
-        alias, release = home.workspace.tracking.alias("returns", f"champion-{name}"), current_release(home)
+        alias, release = home.stores.workspace.tracking.alias("returns", f"champion-{name}"), current_release(home)
         assert alias is not None
         assert release is not None
         assert alias.bundle == release.champion
-    assert home.workspace.tracking.alias("returns", "champion") is None
+    assert home.stores.workspace.tracking.alias("returns", "champion") is None
 
 
 def test_each_endpoint_is_replayed_as_it_would_be_alone(together: tuple[Project, dict[str, Replayed]], tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_each_endpoint_is_replayed_as_it_would_be_alone(together: tuple[Project,
         shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns("catalog*", "log", "replays"))  # what was trained is kept
         (folder / "shop.py").write_text(NOUNS + declared)
         alone = replayed(load_project(folder), name)
-        for world in (*alone.worlds, alone.home):
-            world.catalog.close()
+        for context in (*alone.contexts, alone.home):
+            context.stores.catalog.close()
         assert without_costs(figures_of(alone)) == without_costs(figures_of(found[name]))
     retrainings = {name: figures_of(each)["policies"]["loop"]["retrainings"] for name, each in found.items()}
     assert retrainings["cheap"] >= 1
@@ -121,21 +121,21 @@ def test_status_monitors_and_explanations_show_each_endpoint_its_own(together: t
     project, found = together
     for name in ("again", "project"):
         finding = Finding("data_quality", "price", SPAN.end, "page", "words", "fix", {})
-        for world in (found["again"].worlds[0], found["again"].home):
-            open_finding(world.catalog, name, finding, SPAN.end, Recipients())
+        for context in (found["again"].contexts[0], found["again"].home):
+            open_finding(context.stores.catalog, name, finding, SPAN.end, Recipients())
     shown = status(project, Workspace.of(project.folder, project.settings))
     by_name = {e["name"]: e for e in shown["endpoints"]}
     for name, each in found.items():
-        world = each.home
+        context = each.home
         ours = [(d["time"], d["action"]) for d in figures_of(each)["decisions"]]
         assert [(d["time"], d["action"]) for d in by_name[name]["decisions"]] == ours[-6:]
         told_of = {"again", "project"} if name == "again" else {"project"}  # what is about the project is about each of them
         assert {f["endpoint"] for f in by_name[name]["findings"]} == told_of
-        assert {f["endpoint"] for f in monitor_figures(world)["findings"]} == told_of
-        assert {f["endpoint"] for f in replay_figures(each.worlds, SPAN)["findings"]} == told_of - {"project"}
-        logged = read_log(world.log_folder, SPAN.start, SPAN.end, world.workspace.files)
+        assert {f["endpoint"] for f in monitor_figures(context)["findings"]} == told_of
+        assert {f["endpoint"] for f in replay_figures(each.contexts, SPAN)["findings"]} == told_of - {"project"}
+        logged = read_log(context.stores.log_folder, SPAN.start, SPAN.end, context.stores.workspace.files)
         assert logged is not None
-        told = explain(project, world.workspace, logged.ids[-1])
+        told = explain(project, context.stores.workspace, logged.ids[-1])
         [promoted] = [d["time"] for d in figures_of(each)["decisions"] if d["action"] == "promote" and d["subject"] == logged.bundle[-1]]
         assert told["released_by"]["at"] == promoted
 

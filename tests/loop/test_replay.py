@@ -37,13 +37,13 @@ def run(folder: Path) -> Replayed:
     for table in project.tables:
         ingest(table, workspace.tables, folder)
     replayed = run_replay(project, workspace, project.endpoint(), silence)
-    for world in replayed.worlds:
-        world.catalog.close()
+    for context in replayed.contexts:
+        context.stores.catalog.close()
     return replayed
 
 
 def predictions(replayed: Replayed, span: Span) -> list[Predictions]:
-    found = [read_log(w.log_folder, span.start, span.end, w.workspace.files) for w in replayed.worlds]
+    found = [read_log(w.stores.log_folder, span.start, span.end, w.stores.workspace.files) for w in replayed.contexts]
     assert all(f is not None for f in found)
     return [f for f in found if f is not None]
 
@@ -57,7 +57,7 @@ def without_costs(replayed: Replayed) -> str:
 
 
 def figures_of(replayed: Replayed) -> dict[str, Any]:
-    return replay_figures(replayed.worlds, replayed.span)
+    return replay_figures(replayed.contexts, replayed.span)
 
 
 def same(a: Predictions, b: Predictions, *, bundles: bool = True) -> bool:
@@ -147,5 +147,5 @@ def test_a_killed_replay_goes_on_where_it_was_and_ends_the_same(undisturbed: Rep
 
 def test_replaying_again_changes_nothing(undisturbed: Replayed, tmp_path: Path) -> None:
     copy = tmp_path / "again"
-    shutil.copytree(undisturbed.worlds[0].project.folder, copy)
+    shutil.copytree(undisturbed.contexts[0].project.folder, copy)
     assert without_costs(run(copy)) == without_costs(undisturbed)

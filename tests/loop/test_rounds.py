@@ -17,13 +17,13 @@ import sqlalchemy as sa
 from noria.core.clock import ReplayClock, since_epoch
 from noria.core.health import Unknown
 from noria.loop import windows
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.live_loop import LiveLoop
 from noria.loop.monitors.skew import Skew
 from noria.loop.observe import observe
 from noria.loop.project import load_project
 from noria.loop.releases import latest_release
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.models.registry import CHAMPION
 from noria.serving.log import segments
 from noria.serving.log.segments import PredictionLog, Predictions
@@ -122,9 +122,9 @@ class Shop:
 
     def observed_skew(self) -> Skew:
         endpoint = self.project.endpoint()
-        world = World.open(self.project, self.workspace, endpoint, Policy.declared(self.project, endpoint), live=True)
-        with closing(world.catalog):
-            found = observe(world, self.clock.now()).monitors.of(Skew)
+        context = EndpointContext.open(self.project, self.workspace, endpoint, Policy.declared(self.project, endpoint), live=True)
+        with closing(context.stores.catalog):
+            found = observe(context, self.clock.now()).monitors.of(Skew)
         assert found is not None
         return found
 

@@ -20,13 +20,13 @@ from noria.core.clock import ReplayClock, SystemClock
 from noria.core.files import LocalFiles
 from noria.core.heartbeat import FOLDER, OtherHost, beats, this_host
 from noria.loop import live_loop as looping
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.live import open_supervisor
 from noria.loop.live_loop import LOOP, LiveLoop, LoopAtWork
 from noria.loop.project import load_project
 from noria.loop.releases import current_release
 from noria.loop.replay import answer
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.serving.log.segments import PredictionLog
 from noria.stores import catalog as db
 from noria.stores.findings import findings_of
@@ -210,11 +210,11 @@ def test_a_second_machine_is_refused_while_the_first_lives(loop: Loop) -> None:
 def test_a_loop_that_rested_finds_nothing_lost(loop: Loop) -> None:
     """Windows that closed and became due meanwhile are measured and judged in one round."""
     endpoint = loop.project.endpoint()
-    world = World.open(loop.project, loop.workspace, endpoint, Policy.declared(loop.project, endpoint))
-    with closing(world.catalog), closing(PredictionLog(world.log_folder, "server", LocalFiles())) as log:
-        release = current_release(world)
+    context = EndpointContext.open(loop.project, loop.workspace, endpoint, Policy.declared(loop.project, endpoint))
+    with closing(context.stores.catalog), closing(PredictionLog(context.stores.log_folder, "server", LocalFiles())) as log:
+        release = current_release(context)
         assert release is not None
-        log.append(answer(world, release, world.offline.rows(NOW + timedelta(hours=1), NOW + timedelta(hours=20))))
+        log.append(answer(context, release, context.facts.offline.rows(NOW + timedelta(hours=1), NOW + timedelta(hours=20))))
     loop.clock.advance_to(NOW + timedelta(days=8))
     assert loop.round() == {}
     with closing(loop.workspace.catalog()) as catalog:

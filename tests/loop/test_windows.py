@@ -21,6 +21,7 @@ from noria.core.files import LocalFiles
 from noria.core.health import Health, Unhealthy
 from noria.data.ingest import ingest
 from noria.loop import replay as replaying
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.findings import observed
 from noria.loop.known_rows import ages
 from noria.loop.monitors.reading import At, read_monitors, registered
@@ -29,7 +30,6 @@ from noria.loop.releases import current_release
 from noria.loop.replay import open_worlds, replay, replay_span
 from noria.loop.windows import measure_windows
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.models.registry import CHAMPION
 from noria.monitoring.findings import Finding, Kind, Observed
 from noria.serving.log.predictions import FALLBACK, Predictions
@@ -63,13 +63,13 @@ def replayed(
     shop: Path,
     monkeypatch: pytest.MonkeyPatch,
     change: Change,
-    before: Callable[[World], None] = lambda _: None,
+    before: Callable[[EndpointContext], None] = lambda _: None,
     day_after: Change | None = None,
 ) -> Observed:
     """What is found after six days of the shop, whose answers are changed. before: what is done first, to its stores; day_after: another
     day is logged, with the answers of the last one, changed"""
-    world = opened(shop)
-    start, usual, logged = replay_span(world.project, world).start, replaying.answer, []
+    context = opened(shop)
+    start, usual, logged = replay_span(context.project, context).start, replaying.answer, []
 
     def changed(*given: Any) -> Predictions:
         logged.append(usual(*given))
@@ -77,31 +77,31 @@ def replayed(
         return logged[-1]
 
     monkeypatch.setattr(replaying, "answer", changed)
-    with closing(world.catalog):
-        before(world)
-        end, tick = start + 6 * world.grid.tick, world.grid.tick
-        replay([world], replaying.Span(start, end), lambda _: None)
+    with closing(context.stores.catalog):
+        before(context)
+        end, tick = start + 6 * context.grid.tick, context.grid.tick
+        replay([context], replaying.Span(start, end), lambda _: None)
         if day_after is not None:
             end += tick
             last = replace(logged[-1], received_us=logged[-1].received_us + microseconds(tick))
             day_after(last)
-            log = PredictionLog(world.log_folder, "day-after", LocalFiles())
+            log = PredictionLog(context.stores.log_folder, "day-after", LocalFiles())
             log.append(last)
             log.close()
-            measure_windows(world, end)
-        release = current_release(world)
+            measure_windows(context, end)
+        release = current_release(context)
         assert release is not None
-        return observed(world, read_monitors(world, release, end))
+        return observed(context, read_monitors(context, release, end))
 
 
-def opened(shop: Path) -> World:
-    """The shop's world, its tables ingested."""
+def opened(shop: Path) -> EndpointContext:
+    """The shop's context, its tables ingested."""
     project = load_project(shop)
     workspace = Workspace.of(shop, project.settings)
     for table in project.tables:
         ingest(table, workspace.tables, shop)
-    [world] = open_worlds(project, workspace, project.endpoint(), [Policy.declared(project, project.endpoint())])
-    return world
+    [context] = open_worlds(project, workspace, project.endpoint(), [Policy.declared(project, project.endpoint())])
+    return context
 
 
 def declare_slices(shop: Path, name: str) -> None:
@@ -136,15 +136,15 @@ def objectives(seen: Observed) -> set[str]:
 
 
 def test_failures_are_held_against_the_objective(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failures(world: World) -> None:
-        start, failures = replay_span(world.project, world).start, Failures()
+    def failures(context: EndpointContext) -> None:
+        start, failures = replay_span(context.project, context).start, Failures()
         for minutes in (-1, 0, 1439, 5 * 1440, 6 * 1440):  # before, twice in the first window, in the last, and after it
             failures.add(6, LogFailed(Path("log"), "full"), since_epoch(start + timedelta(minutes=minutes)))
         failures.add(5, UserMistake(what="", where="", fix=""), since_epoch(start))
-        (world.log_folder / "w").mkdir(parents=True)
+        (context.stores.log_folder / "w").mkdir(parents=True)
         told = failures.take()
         assert told is not None
-        LocalFiles().write(world.log_folder / "w" / FAILURES_FILE, told)
+        LocalFiles().write(context.stores.log_folder / "w" / FAILURES_FILE, told)
 
     seen = replayed(shop, monkeypatch, lambda _: None, failures)
     assert [told["traffic"]["failed"] for told in windows(shop) if told["role"] == CHAMPION] == [12, 0, 0, 0, 0, 6]
@@ -197,9 +197,9 @@ def test_a_fault_names_the_first_prediction_that_has_it(
 
 @pytest.mark.parametrize("torn", ["{", '{"x": 1}', '{"1": -1}', "[]", '{"1": "1"}'])
 def test_failures_that_can_not_be_read_are_unknown(shop: Path, monkeypatch: pytest.MonkeyPatch, torn: str) -> None:
-    def tear(world: World) -> None:
-        (world.log_folder / "w").mkdir(parents=True)
-        (world.log_folder / "w" / FAILURES_FILE).write_text(torn)
+    def tear(context: EndpointContext) -> None:
+        (context.stores.log_folder / "w").mkdir(parents=True)
+        (context.stores.log_folder / "w" / FAILURES_FILE).write_text(torn)
 
     replayed(shop, monkeypatch, lambda _: None, tear)
     assert {told["traffic"]["failed"] for told in windows(shop) if told["role"] == CHAMPION} == {None}
@@ -223,10 +223,10 @@ def test_a_table_that_has_no_rows_yet_is_as_old_as_can_be(shop: Path) -> None:
     orders, path = pq.read_table(shop / "data" / "orders.parquet"), shop / "data" / "visits.parquet"
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     declare_slo(shop, 'freshness={"visits": "1h"}')
-    world = opened(shop)
+    context = opened(shop)
     at = np.array([since_epoch(t) for t in orders["placed_at"].to_pylist()[:3]])
-    with closing(world.catalog):
-        assert (ages(world, "visits", at) == np.iinfo(np.int64).max).all()
+    with closing(context.stores.catalog):
+        assert (ages(context, "visits", at) == np.iinfo(np.int64).max).all()
 
 
 @pytest.mark.parametrize(
@@ -248,10 +248,10 @@ def test_objectives_that_can_not_be_kept_are_refused(shop: Path, given: str, wor
 def test_seasons_follow_the_clock_that_the_project_names(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORIA_LOOP_TIME_ZONE", "America/New_York")
     monkeypatch.setenv("NORIA_LOOP_TICK", "1h")
-    world = opened(shop)
-    with closing(world.catalog):
+    context = opened(shop)
+    with closing(context.stores.catalog):
         noon = [datetime(2025, month, 1, 17 - summer, tzinfo=UTC) for month, summer in ((1, 0), (7, 1))]
-        assert [world.grid.calendar.phase(world.grid.number(start)) % 24 for start in noon] == [12, 12]
+        assert [context.grid.calendar.phase(context.grid.number(start)) % 24 for start in noon] == [12, 12]
     monkeypatch.setenv("NORIA_LOOP_TIME_ZONE", "America/Newyork")
     with pytest.raises(BadTimeZone, match="did you mean 'America/New_York'"):
         load_project(shop)

@@ -287,17 +287,17 @@ def train(
     from noria.core.clock import SystemClock
     from noria.core.heartbeat import require_this_host
     from noria.evidence.training import trained
+    from noria.loop.context import EndpointContext, Policy
     from noria.loop.controller import train_now
-    from noria.loop.world import Policy, World
     from noria.stores.catalog import PATIENCE_SECONDS
 
     found, workspace = open_project(project)
     chosen, clock = found.endpoint(endpoint), SystemClock()
     require_this_host(workspace.root, clock.now(), workspace.files)
-    world = World.open(found, workspace, chosen, Policy.declared(found, chosen), live=True)
-    with closing(world.catalog) as catalog, watching(quiet=json) as tell:
+    context = EndpointContext.open(found, workspace, chosen, Policy.declared(found, chosen), live=True)
+    with closing(context.stores.catalog) as catalog, watching(quiet=json) as tell:
         catalog.take_lease(PATIENCE_SECONDS)
-        done = train_now(world, clock, tell)
+        done = train_now(context, clock, tell)
         results = trained(catalog, done)
     show_actions(done, {}, results, as_json=json)
 
@@ -370,7 +370,7 @@ def replay(
     watch = Stopwatch()
     with watching(quiet=json) as tell:
         replayed = run_replay(found, workspace, found.endpoint(endpoint), tell)
-        figures = write_report(found, workspace, replayed, replay_figures(replayed.worlds, replayed.span), watch)
+        figures = write_report(found, workspace, replayed, replay_figures(replayed.contexts, replayed.span), watch)
         replayed.close()
     if json:
         show_json(figures)

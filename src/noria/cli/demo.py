@@ -21,12 +21,12 @@ from noria.data.ingest import ingest
 from noria.evidence.figures import replay_figures
 from noria.evidence.replay import write_report
 from noria.loop.comparison import run_replay
+from noria.loop.context import EndpointContext
 from noria.loop.history import take_over
 from noria.loop.project import Project, load_project
 from noria.loop.releases import current_release
 from noria.loop.replay import Span
 from noria.loop.workspace import Workspace
-from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log, read_segment
@@ -48,8 +48,8 @@ def run_demo(folder: Path, tell: Tell, *, weeks: int | None = None) -> dict[str,
     replayed = run_replay(project, workspace, project.endpoint(), tell, weeks)
     tell(Progress("serve", "the last champion, in a separate process, queried for held-out flights over HTTP"))
     served = serve_and_check(project, replayed.home, replayed.span)
-    take_over(replayed.worlds[0], replayed.home, replayed.span.end, SystemClock().now())  # what it was asked here is no live traffic
-    figures = {**replay_figures(replayed.worlds, replayed.span), "serving": served}
+    take_over(replayed.contexts[0], replayed.home, replayed.span.end, SystemClock().now())  # what it was asked here is no live traffic
+    figures = {**replay_figures(replayed.contexts, replayed.span), "serving": served}
     told = write_report(project, workspace, replayed, figures, watch)
     replayed.close()
     return told
@@ -82,16 +82,16 @@ def prepare(folder: Path, tell: Tell) -> None:
         raise OutsideWorld(what="the example's data could not be prepared", where=done.stderr.strip()[-500:], fix="see the message above")
 
 
-def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any]:
+def serve_and_check(project: Project, context: EndpointContext, span: Span) -> dict[str, Any]:
     """Serve the last champion in another process, ask it for held-back rows, and compare every answer and the log."""
-    rows = held_back(world, span)
+    rows = held_back(context, span)
     server = subprocess.Popen(
         [
             sys.executable,
             "-m",
             "noria",
             "serve",
-            world.endpoint.name,
+            context.endpoint.name,
             "--project",
             str(project.folder),
             "--port",
@@ -109,13 +109,13 @@ def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any
             raise OutsideWorld(what="the server did not start", where=server.communicate()[1].strip()[-500:], fix="see the message above")
         where = json.loads(started)
         watch = Stopwatch()
-        answers = ask(where["host"], where["port"], world.endpoint.name, world.bundle(rows.bundle[0]).signature, rows)
+        answers = ask(where["host"], where["port"], context.endpoint.name, context.stores.bundle(rows.bundle[0]).signature, rows)
         seconds = watch.seconds
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(timeout=30)
-    same = world.endpoint.task.same(np.tile(rows.prediction, 2), np.array([got for _, got in answers]))
-    logged = count_logged(world, where["writers"], {i for i, _ in answers})
+    same = context.endpoint.task.same(np.tile(rows.prediction, 2), np.array([got for _, got in answers]))
+    logged = count_logged(context, where["writers"], {i for i, _ in answers})
     return {
         "requests": len(answers),
         "mismatches": int((~same).sum()),
@@ -126,11 +126,11 @@ def serve_and_check(project: Project, world: World, span: Span) -> dict[str, Any
     }
 
 
-def held_back(world: World, span: Span) -> Predictions:
+def held_back(context: EndpointContext, span: Span) -> Predictions:
     """The last rows that the champion of the end answered in the replay; it was trained before any of them."""
-    release = current_release(world)
+    release = current_release(context)
     assert release is not None
-    logged = read_log(world.log_folder, max(release.champion_since, span.start), span.end, world.workspace.files)
+    logged = read_log(context.stores.log_folder, max(release.champion_since, span.start), span.end, context.stores.workspace.files)
     assert logged is not None
     rows = logged.of(release.champion).by(CHAMPION)
     return rows.where(np.arange(len(rows)) >= len(rows) - SERVED_ROWS)
@@ -152,10 +152,10 @@ def ask(host: str, port: int, endpoint: str, signature: Signature, rows: Predict
     return answers
 
 
-def count_logged(world: World, writers: list[str], ids: set[str]) -> int:
+def count_logged(context: EndpointContext, writers: list[str], ids: set[str]) -> int:
     """How many of these predictions the logs of these writers hold."""
-    files = world.workspace.files
-    segments = [path for writer in writers for path in files.list(world.log_folder / writer, "*.seg")]
+    files = context.stores.workspace.files
+    segments = [path for writer in writers for path in files.list(context.stores.log_folder / writer, "*.seg")]
     return sum(i in ids for path in segments for rows in read_segment(path, files) for i in rows.ids)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noria.cli.options import HERE, Endpoint, Folder, Json, open_project, open_world
+from noria.cli.options import HERE, Endpoint, Folder, Json, open_context, open_project
 from noria.core.errors import NoriaError, UserMistake
 
 if TYPE_CHECKING:
@@ -114,28 +114,28 @@ def report(
 
     if window is not None and incident is not None:
         raise UserMistake(what="both a window and an incident were given", where="--window, --incident", fix="give only one of them")
-    world = open_world(project, endpoint)
+    context = open_context(project, endpoint)
     figures: dict[str, Any]
     if window is not None:
         from noria.evidence.window import window_figures
         from noria.evidence.window_report import render_window as render
         from noria.evidence.window_report import window_headline as headline
 
-        name, figures = "window.html", window_figures(world, moment(window))
+        name, figures = "window.html", window_figures(context, moment(window))
     elif incident is not None:
         from noria.evidence.window import incident_figures
         from noria.evidence.window_report import incident_headline as headline
         from noria.evidence.window_report import render_incident as render
 
-        name, figures = "incident.html", incident_figures(world, incident)
+        name, figures = "incident.html", incident_figures(context, incident)
     else:
         from noria.evidence.monitor_report import headline
         from noria.evidence.monitor_report import render_monitor_report as render
         from noria.evidence.monitoring import monitor_figures
 
-        name, figures = "monitors.html", monitor_figures(world)
-    path = out or world.workspace.folder / name
-    world.workspace.files.write(path, render(world.project.settings.project.name, figures).encode())
+        name, figures = "monitors.html", monitor_figures(context)
+    path = out or context.stores.workspace.folder / name
+    context.stores.workspace.files.write(path, render(context.project.settings.project.name, figures).encode())
     if json:
         show_json({**figures, "report": str(path)})
     else:
@@ -162,9 +162,9 @@ def export(
     from noria.core.clock import SystemClock, moment
     from noria.evidence.export import export as exported
 
-    world = open_world(project, endpoint)
+    context = open_context(project, endpoint)
     first, last = (None if text is None else moment(text) for text in (since, until))
-    done = exported(world, folder, first, last, world.project.settings.replay.end or SystemClock().now())
+    done = exported(context, folder, first, last, context.project.settings.replay.end or SystemClock().now())
     if json:
         show_json(done.to_dict())
     else:
@@ -285,13 +285,13 @@ def backtest(
     from noria.loop.backtest import read_incidents
     from noria.monitoring.monitor import Monitor
 
-    world = open_world(project, endpoint)
-    declared = world.monitor or Monitor(world.endpoint)
-    end = world.project.settings.replay.end or SystemClock().now()
+    context = open_context(project, endpoint)
+    declared = context.monitor or Monitor(context.endpoint)
+    end = context.project.settings.replay.end or SystemClock().now()
     known = read_incidents(incidents) if incidents is not None else []
     with watching(quiet=json) as tell:
         done = run_backtest(
-            world,
+            context,
             end,
             reference,
             declared.drift_budget if budget is None else budget,

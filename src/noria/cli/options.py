@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from noria.loop.context import EndpointContext
     from noria.loop.project import Project
     from noria.loop.workspace import Workspace
-    from noria.loop.world import World
 
 Folder = Annotated[Path, typer.Option("--project", "-p", envvar="NORIA_PROJECT", help="The project's folder.")]
 Json = Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Print one JSON document.")]
@@ -26,10 +26,10 @@ def open_project(folder: Path) -> tuple[Project, Workspace]:
     return project, Workspace.of(folder, project.settings)
 
 
-def open_world(folder: Path, endpoint: str | None) -> World:
+def open_context(folder: Path, endpoint: str | None) -> EndpointContext:
     """An endpoint of the project in a folder, the only one if it is not named, under the policy that the project declares."""
-    from noria.loop.world import Policy, World
+    from noria.loop.context import EndpointContext, Policy
 
     project, workspace = open_project(folder)
     chosen = project.endpoint(endpoint)
-    return World.open(project, workspace, chosen, Policy.declared(project, chosen))
+    return EndpointContext.open(project, workspace, chosen, Policy.declared(project, chosen))

@@ -12,9 +12,9 @@ from noria.core.clock import from_epoch
 from noria.core.errors import UserMistake
 from noria.core.ids import PredictionIds
 from noria.core.signature import Signature
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.project import Project
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.models.bundle import Bundle, open_bundle
 from noria.release.endpoint import Endpoint
 from noria.serving.log.predictions import Predictions
@@ -64,10 +64,10 @@ def find_prediction(project: Project, workspace: Workspace, prediction_id: str) 
 
 
 def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found: Predictions) -> dict[str, Any]:
-    world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
-    bundle, task = world.bundle(found.bundle[0]), endpoint.task
+    context = EndpointContext.open(project, workspace, endpoint, Policy.declared(project, endpoint))
+    bundle, task = context.stores.bundle(found.bundle[0]), endpoint.task
     lineage = bundle.manifest.lineage
-    outcome = world.outcomes.known_at(found.keys, from_epoch(2**53))
+    outcome = context.facts.outcomes.known_at(found.keys, from_epoch(2**53))
     (values,) = found.inputs(bundle.signature).dicts()
     return {
         "prediction": {
@@ -84,7 +84,7 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
             },
         },
         "bundle": {"id": bundle.id, "path": str(bundle.path), "verified": True, "metrics": bundle.manifest.metrics},
-        "released_by": _released_by(world, bundle.id),
+        "released_by": _released_by(context, bundle.id),
         "run": {
             "id": bundle.manifest.run,
             "mlflow": workspace.tracking.find(bundle.manifest.run),
@@ -101,9 +101,9 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
     }
 
 
-def _released_by(world: World, bundle: str) -> dict[str, Any] | None:
+def _released_by(context: EndpointContext, bundle: str) -> dict[str, Any] | None:
     """The decision that made the bundle champion; None if it only shadowed."""
-    for row in decisions_of(world.catalog, world.endpoint.name):
+    for row in decisions_of(context.stores.catalog, context.endpoint.name):
         if row.action == "promote" and row.subject == bundle:
             return {"at": row.at.isoformat(), "reason": row.reason}
     return None

@@ -20,9 +20,9 @@ from noria.features.compile import KEY
 from noria.features.training_set import build_training_set
 from noria.loop.candidate import in_reference, reference_of
 from noria.loop.columns import inputs_of
+from noria.loop.context import EndpointContext
 from noria.loop.releases import Release, current_release
 from noria.loop.windows import answered_rows, windows_of
-from noria.loop.world import World
 from noria.models.registry import CHAMPION
 
 if TYPE_CHECKING:
@@ -50,18 +50,20 @@ class Exported:
         return {"folder": str(self.folder), "reference": self.reference, "windows": self.windows, "gone": self.gone}
 
 
-def export(world: World, folder: Path, since: datetime | None, until: datetime | None, now: datetime) -> Exported:
+def export(context: EndpointContext, folder: Path, since: datetime | None, until: datetime | None, now: datetime) -> Exported:
     """Write the rows that the champion was trained on, and those it answered in each window that begins in [since, until).
 
     Every file has the same columns: `key`, `at`, the features, `prediction`, and `outcome`, null where it is not known at `now`.
     Raises `NothingToExport`.
     """
-    release, name = current_release(world), world.endpoint.name
+    release, name = current_release(context), context.endpoint.name
     if release is None:
-        raise NothingToExport(what=f"{name} has no champion yet", where=str(world.workspace.folder), fix="train one: `noria train`")
+        raise NothingToExport(
+            what=f"{name} has no champion yet", where=str(context.stores.workspace.folder), fix="train one: `noria train`"
+        )
     starts = [
         w.start
-        for w in windows_of(world, release.champion, since or release.champion_since, statistics=False)
+        for w in windows_of(context, release.champion, since or release.champion_since, statistics=False)
         if w.role == CHAMPION and w.rows and (until is None or w.start < until)
     ]
     if not starts:
@@ -70,38 +72,40 @@ def export(world: World, folder: Path, since: datetime | None, until: datetime |
             where=f"it has been the champion since {release.champion_since:%Y-%m-%d %H:%M} UTC",
             fix="choose another period, or wait until a window has closed (`noria loop`)",
         )
-    files = world.workspace.files
+    files = context.stores.workspace.files
     files.make_folder(folder / WINDOWS)
-    reference = _reference(world, release)
+    reference = _reference(context, release)
     files.write(folder / REFERENCE, _parquet(reference))
     written = {}
     for start in starts:
-        rows = _window(world, release, start, now)
+        rows = _window(context, release, start, now)
         if rows is not None:
             files.write(folder / WINDOWS / f"{start:%Y-%m-%dT%H%M}.parquet", _parquet(rows))
             written[start.isoformat()] = rows.num_rows
-    files.write(folder / COLUMNS, json.dumps(_columns(world, release), indent=2).encode())
+    files.write(folder / COLUMNS, json.dumps(_columns(context, release), indent=2).encode())
     return Exported(folder, reference.num_rows, written, len(starts) - len(written))
 
 
-def _reference(world: World, release: Release) -> pa.Table:
+def _reference(context: EndpointContext, release: Release) -> pa.Table:
     """The reference of the training set once more, as it was then, with what the champion says of it."""
-    lineage, model = world.bundle(release.champion).manifest.lineage, world.endpoint.model
-    made = build_training_set(world.offline, model.label, world.outcomes, model.task, start=lineage.start, as_of=lineage.as_of)
+    lineage, model = context.stores.bundle(release.champion).manifest.lineage, context.endpoint.model
+    made = build_training_set(
+        context.facts.offline, model.label, context.facts.outcomes, model.task, start=lineage.start, as_of=lineage.as_of
+    )
     known = in_reference(reference_of(lineage), made.at)
-    values = inputs_of(world, release.champion, made.rows)[known]
-    keys, names = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist(), world.bundle(release.champion).features
-    return _table(names, keys, made.at[known], values, world.model(release.champion).predict(values), made.labels[known])
+    values = inputs_of(context, release.champion, made.rows)[known]
+    keys, names = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist(), context.stores.bundle(release.champion).features
+    return _table(names, keys, made.at[known], values, context.stores.model(release.champion).predict(values), made.labels[known])
 
 
-def _window(world: World, release: Release, start: datetime, now: datetime) -> pa.Table | None:
-    rows = answered_rows(world, release.champion, start)
+def _window(context: EndpointContext, release: Release, start: datetime, now: datetime) -> pa.Table | None:
+    rows = answered_rows(context, release.champion, start)
     if rows is None:
         return None
-    outcomes = world.outcomes.known_at(rows.keys, now)
+    outcomes = context.facts.outcomes.known_at(rows.keys, now)
     at = rows.received_us.astype("datetime64[us]")
-    inputs = rows.inputs(world.bundle(release.champion).signature).block
-    return _table(world.bundle(release.champion).features, rows.keys, at, inputs, rows.prediction, outcomes)
+    inputs = rows.inputs(context.stores.bundle(release.champion).signature).block
+    return _table(context.stores.bundle(release.champion).features, rows.keys, at, inputs, rows.prediction, outcomes)
 
 
 def _table(
@@ -119,13 +123,13 @@ def _table(
     return pa.table({**columns, "prediction": pa.array(prediction), "outcome": pa.array(outcome, from_pandas=True)})
 
 
-def _columns(world: World, release: Release) -> dict[str, Any]:
+def _columns(context: EndpointContext, release: Release) -> dict[str, Any]:
     """What each column is, for whoever has to tell another tool."""
-    profile = world.profile(release.champion)
-    features = world.bundle(release.champion).features
+    profile = context.stores.profile(release.champion)
+    features = context.stores.bundle(release.champion).features
     few = [c.name for c in profile.columns if c.values is not None and c.name in features]
     return {
-        "endpoint": world.endpoint.name,
+        "endpoint": context.endpoint.name,
         "bundle": release.champion,
         "key": "key",
         "time": "at",
@@ -133,7 +137,7 @@ def _columns(world: World, release: Release) -> dict[str, Any]:
         "categories": few,
         "prediction": "prediction",
         "outcome": "outcome",
-        "task": world.endpoint.task.title,
+        "task": context.endpoint.task.title,
     }
 
 

@@ -14,10 +14,10 @@ from noria.core.clock import in_words, since_epoch
 from noria.evaluation.metric import Metric
 from noria.evaluation.task import Task
 from noria.loop.comparison import WEEK
+from noria.loop.context import EndpointContext
 from noria.loop.releases import released_champions
 from noria.loop.replay import Span
 from noria.loop.windows import windows_of
-from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.release.rollout import Rollout
 from noria.serving.log.predictions import Predictions
@@ -44,41 +44,41 @@ class PolicyHistory:
         return self.task.metric().losses(self.labels, self.answered.prediction)
 
 
-def history(world: World, span: Span) -> PolicyHistory:
+def history(context: EndpointContext, span: Span) -> PolicyHistory:
     """All answers of a policy's champions in a span, with every outcome that ever became known."""
-    logged = read_log(world.log_folder, span.start, span.end, world.workspace.files)
+    logged = read_log(context.stores.log_folder, span.start, span.end, context.stores.workspace.files)
     assert logged is not None, "a finished replay has a log"
     answered = logged.by(CHAMPION)
-    labels = world.outcomes.known_at(answered.keys, span.end + timedelta(days=3650))
+    labels = context.facts.outcomes.known_at(answered.keys, span.end + timedelta(days=3650))
     week = (answered.received_us - since_epoch(span.start)) // (WEEK // timedelta(microseconds=1))
     known = ~np.isnan(labels)
-    return PolicyHistory(world.policy.name, world.endpoint.task, answered.where(known), labels[known], week[known])
+    return PolicyHistory(context.policy.name, context.endpoint.task, answered.where(known), labels[known], week[known])
 
 
-def replay_figures(worlds: Sequence[World], span: Span) -> dict[str, Any]:
+def replay_figures(contexts: Sequence[EndpointContext], span: Span) -> dict[str, Any]:
     """The figures of a finished replay, as programs read them (`noria demo --json`)."""
-    past = [history(world, span) for world in worlds]
+    past = [history(context, span) for context in contexts]
     return {
         "span": {"start": span.start.isoformat(), "end": span.end.isoformat()},
-        **_words(worlds[0]),
-        "policies": {world.policy.name: _policy(world, h) for world, h in zip(worlds, past, strict=True)},
+        **_words(contexts[0]),
+        "policies": {context.policy.name: _policy(context, h) for context, h in zip(contexts, past, strict=True)},
         "weeks": _weeks(past, span),
-        "decisions": decisions(worlds[0]),
-        "findings": findings(worlds[0].catalog, [worlds[0].endpoint.name]),
+        "decisions": decisions(contexts[0]),
+        "findings": findings(contexts[0].stores.catalog, [contexts[0].endpoint.name]),
     }
 
 
-def _words(world: World) -> dict[str, Any]:
+def _words(context: EndpointContext) -> dict[str, Any]:
     """What the figures are about, in the project's own words. confidence: of the intervals that a rollout is decided by"""
-    model, rollout = world.endpoint.model, world.policy.rollout
+    model, rollout = context.endpoint.model, context.policy.rollout
     return {
-        "endpoint": world.endpoint.name,
+        "endpoint": context.endpoint.name,
         "outcome": model.label.in_words,
         "observed": model.task.heading(model.label),
         "metric": _metric(model.task.metric()),
         "discrimination": _metric(model.task.discrimination),
         "holdout": in_words(model.holdout_span),
-        "every": in_words(world.grid.tick),
+        "every": in_words(context.grid.tick),
         "confidence": 1 - rollout.alpha if isinstance(rollout, Rollout) else None,
     }
 
@@ -87,10 +87,10 @@ def _metric(metric: Metric | None) -> dict[str, str] | None:
     return None if metric is None else {"name": metric.name, "title": metric.title, "best": metric.best}
 
 
-def _policy(world: World, past: PolicyHistory) -> dict[str, Any]:
-    name = world.endpoint.name
-    trainings = candidates_of(world.catalog, name)
-    promoted = sorted(row.at for row in decisions_of(world.catalog, name) if row.action == "promote")
+def _policy(context: EndpointContext, past: PolicyHistory) -> dict[str, Any]:
+    name = context.endpoint.name
+    trainings = candidates_of(context.stores.catalog, name)
+    promoted = sorted(row.at for row in decisions_of(context.stores.catalog, name) if row.action == "promote")
     told = past.task.discrimination
     return {
         past.task.metric().name: float(past.losses.mean()),
@@ -122,9 +122,9 @@ def _weeks(past: Sequence[PolicyHistory], span: Span) -> list[dict[str, Any]]:
     return rows
 
 
-def decisions(world: World) -> list[dict[str, Any]]:
+def decisions(context: EndpointContext) -> list[dict[str, Any]]:
     """The endpoint's journal: every decision with its reason, evidence and outcome, oldest first."""
-    rows = decisions_of(world.catalog, world.endpoint.name)
+    rows = decisions_of(context.stores.catalog, context.endpoint.name)
     return [
         {
             "time": r.at.isoformat(),
@@ -162,7 +162,7 @@ def findings(catalog: Catalog, endpoints: Sequence[str] | None = None) -> list[d
     ]
 
 
-def feature_shift(world: World, span: Span) -> dict[str, Any]:
+def feature_shift(context: EndpointContext, span: Span) -> dict[str, Any]:
     """How far each input has moved from the reference of the champion of the time, week by week.
 
     Returns {"columns": […], "weeks": […], "shift": `(columns, weeks)`}: the mean rank under the reference minus its mean
@@ -171,9 +171,9 @@ def feature_shift(world: World, span: Span) -> dict[str, Any]:
     weeks = -(-(span.end - span.start) // WEEK)
     total: dict[str, NDArray[np.float64]] = {}
     count: dict[str, NDArray[np.float64]] = {}
-    for bundle in sorted(released_champions(world)):
-        reference = world.profile(bundle)
-        for window in windows_of(world, bundle, span.start):
+    for bundle in sorted(released_champions(context)):
+        reference = context.stores.profile(bundle)
+        for window in windows_of(context, bundle, span.start):
             if window.role != CHAMPION or window.statistics is None or window.start >= span.end:
                 continue
             week = (window.start - span.start) // WEEK

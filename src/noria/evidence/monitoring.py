@@ -15,46 +15,46 @@ from noria.evidence.inputs import input_figures
 from noria.evidence.partial_outcomes import partial_outcomes
 from noria.evidence.tables import minute
 from noria.loop.candidate import reference_of
+from noria.loop.context import EndpointContext
 from noria.loop.live_loop import PROJECT
 from noria.loop.monitors.drift import InputDrift
 from noria.loop.monitors.performance import Performance, PerformanceBySlice
 from noria.loop.monitors.reading import Monitors, read_monitors
 from noria.loop.releases import Release, current_release
 from noria.loop.windows import answered_by_window, answered_rows, baseline_windows, profiled, windows_of
-from noria.loop.world import World
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.performance import PerformanceReading
 from noria.monitoring.windows import Window
 from noria.stores.windows import window_span
 
 
-def monitor_figures(world: World) -> dict[str, Any]:
+def monitor_figures(context: EndpointContext) -> dict[str, Any]:
     """The figures of one endpoint's monitors, as of its newest window."""
-    release = current_release(world)
-    now = newest(world, release)
-    monitors = Monitors() if release is None or now is None else read_monitors(world, release, now)
+    release = current_release(context)
+    now = newest(context, release)
+    monitors = Monitors() if release is None or now is None else read_monitors(context, release, now)
     drift, performance, slices = monitors.of(InputDrift), monitors.of(Performance), monitors.of(PerformanceBySlice)
-    windows = [] if release is None else windows_of(world, release.champion, release.champion_since, statistics=False)
+    windows = [] if release is None else windows_of(context, release.champion, release.champion_since, statistics=False)
     return {
-        "endpoint": world.endpoint.name,
+        "endpoint": context.endpoint.name,
         "at": None if now is None else now.isoformat(),
         "champion": None if release is None else release.champion,
         "since": None if release is None else release.champion_since.isoformat(),
         "monitors": [{"monitor": name, **health_dict(health)} for name, health in monitors.healths()],
-        "findings": findings(world.catalog, [world.endpoint.name, PROJECT]),
-        "drift": None if drift is None or release is None else inputs_of(world, drift.reading, release.champion),
-        "performance": [] if performance is None or release is None else _performance(world, performance, release, windows),
-        "early": [] if release is None or now is None else partial_outcomes(world, release.champion, windows, now),
+        "findings": findings(context.stores.catalog, [context.endpoint.name, PROJECT]),
+        "drift": None if drift is None or release is None else inputs_of(context, drift.reading, release.champion),
+        "performance": [] if performance is None or release is None else _performance(context, performance, release, windows),
+        "early": [] if release is None or now is None else partial_outcomes(context, release.champion, windows, now),
         "slices": [_slice(reading) for reading in (slices.readings if slices else ()) if len(reading.values)],
-        "volume": _volume(world),
+        "volume": _volume(context),
     }
 
 
-def newest(world: World, release: Release | None) -> datetime | None:
+def newest(context: EndpointContext, release: Release | None) -> datetime | None:
     """The moment up to which an endpoint was observed: its last window's end (history stands still in a replay)."""
-    span = window_span(world.catalog, world.endpoint.name)
+    span = window_span(context.stores.catalog, context.endpoint.name)
     if span is not None:
-        return span[1] + world.grid.tick
+        return span[1] + context.grid.tick
     return None if release is None else release.champion_since
 
 
@@ -69,27 +69,27 @@ def health_dict(health: Health) -> dict[str, Any]:
             return {"health": word(health), "why": why}
 
 
-def inputs_of(world: World, reading: DriftReading, champion: str, *, newest: bool = False) -> dict[str, Any] | None:
+def inputs_of(context: EndpointContext, reading: DriftReading, champion: str, *, newest: bool = False) -> dict[str, Any] | None:
     """How a champion's inputs have moved, as `input_figures` tells it, with what is logged of them."""
 
     def values(window: datetime) -> NDArray[np.float64] | None:
-        rows = answered_rows(world, champion, window)
-        return None if rows is None else profiled(world, champion, rows)
+        rows = answered_rows(context, champion, window)
+        return None if rows is None else profiled(context, champion, rows)
 
-    return input_figures(reading, world.profile(champion), values, _compared_with(world, champion), newest=newest)
+    return input_figures(reading, context.stores.profile(champion), values, _compared_with(context, champion), newest=newest)
 
 
-def _compared_with(world: World, champion: str) -> str:
+def _compared_with(context: EndpointContext, champion: str) -> str:
     """What a champion's windows are compared with, in words."""
-    if world.monitor is not None and world.monitor.rolling is not None:
-        return f"the {world.monitor.rolling} before each window"
-    period = reference_of(world.bundle(champion).manifest.lineage)
+    if context.monitor is not None and context.monitor.rolling is not None:
+        return f"the {context.monitor.rolling} before each window"
+    period = reference_of(context.stores.bundle(champion).manifest.lineage)
     told = "the training data of the champion"
     return told if period is None else f"{told} from {minute(period.start.isoformat())} to {minute(period.end.isoformat())}"
 
 
-def _performance(world: World, performance: Performance, release: Release, windows: Sequence[Window]) -> list[dict[str, Any]]:
-    baseline = baseline_windows(world, release.champion)
+def _performance(context: EndpointContext, performance: Performance, release: Release, windows: Sequence[Window]) -> list[dict[str, Any]]:
+    baseline = baseline_windows(context, release.champion)
     found = []
     for reading in performance.readings:
         metric = reading.metric
@@ -129,6 +129,6 @@ def _slice(reading: PerformanceReading) -> dict[str, Any]:
     }
 
 
-def _volume(world: World) -> dict[str, Any]:
-    windows = answered_by_window(world)
+def _volume(context: EndpointContext) -> dict[str, Any]:
+    windows = answered_by_window(context)
     return {"starts": [start.isoformat() for start, _ in windows], "rows": [rows for _, rows in windows]}

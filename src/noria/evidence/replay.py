@@ -24,7 +24,7 @@ def write_report(
     report = workspace.folder / f"{name}.html"
     found = {**figures, "report": str(report), "seconds": watch.seconds}
     title = project.settings.project.name if len(project.endpoints) == 1 else f"{project.settings.project.name}: {endpoint}"
-    page = render_report(title, found, feature_shift(replayed.worlds[0], replayed.span))
+    page = render_report(title, found, feature_shift(replayed.contexts[0], replayed.span))
     workspace.files.write(report, page.encode())
     workspace.files.write(workspace.folder / f"{name}.json", canonical_json(found).encode())
     return found

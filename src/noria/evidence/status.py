@@ -16,6 +16,7 @@ from noria.data.quarantine import FILE_REFUSED
 from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
 from noria.evidence.monitoring import health_dict, newest
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.history import history_of, is_history
 from noria.loop.live_loop import PROJECT, stalled_stages
 from noria.loop.monitors.served import served_balances
@@ -23,7 +24,6 @@ from noria.loop.observe import observe
 from noria.loop.project import Project
 from noria.loop.releases import current_release
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.release.endpoint import Endpoint
 from noria.stores.balances import balances_of
 
@@ -74,16 +74,16 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
     nothing: dict[str, Any] = {"champion": None, "challenger": None, "monitors": [], "decisions": [], "findings": [], "history": None}
     if not ingested or not (workspace.own / "catalog.db").exists():
         return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing has been released here yet"))}
-    world = World.open(project, workspace, endpoint, Policy.declared(project, endpoint))
-    release = current_release(world)
+    context = EndpointContext.open(project, workspace, endpoint, Policy.declared(project, endpoint))
+    release = current_release(context)
     if release is None:
         return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing has been released here yet"))}
-    now = newest(world, release)
+    now = newest(context, release)
     assert now is not None
-    past = history_of(world) if is_history(world, SystemClock().now()) else None
-    state = observe(world, now)
+    past = history_of(context) if is_history(context, SystemClock().now()) else None
+    state = observe(context, now)
     monitors = [{"monitor": name, **health_dict(health)} for name, health in state.monitors.healths()]
-    lineage = world.bundle(release.champion).manifest.lineage
+    lineage = context.stores.bundle(release.champion).manifest.lineage
     return {
         "name": endpoint.name,
         "champion": release.champion,
@@ -92,8 +92,8 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
         "challenger": release.challenger,
         "observed_at": now.isoformat(),
         "monitors": monitors,
-        "findings": [f for f in findings(world.catalog, [endpoint.name, PROJECT]) if f["closed_at"] is None],
-        "decisions": decisions(world)[-LAST_DECISIONS:],
+        "findings": [f for f in findings(context.stores.catalog, [endpoint.name, PROJECT]) if f["closed_at"] is None],
+        "decisions": decisions(context)[-LAST_DECISIONS:],
         "history": None if past is None else {"until": past.until.isoformat(), "taken_over_at": past.taken_at.isoformat()},
         "health": health_dict(worst(_read(m) for m in monitors)),
     }

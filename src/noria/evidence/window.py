@@ -14,10 +14,10 @@ from noria.core.clock import in_words
 from noria.core.errors import UserMistake, nearest
 from noria.evidence.figures import findings
 from noria.evidence.monitoring import inputs_of
+from noria.loop.context import EndpointContext
 from noria.loop.monitors.drift import drift_until, faults_of
 from noria.loop.releases import champion_since
 from noria.loop.windows import baseline_windows, windows_of
-from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.performance import baseline_of
 from noria.stores.alerts import alerts_of_incident
@@ -39,41 +39,41 @@ class NoSuchIncident(UserMistake):
     http_status = 404
 
 
-def window_figures(world: World, moment: datetime) -> dict[str, Any]:
+def window_figures(context: EndpointContext, moment: datetime) -> dict[str, Any]:
     """The figures of the window in which a moment lies, as its monitors saw it when it closed. Raises `NoSuchWindow`."""
-    start = world.grid.floor(moment)
-    recorded = windows_at(world.catalog, world.endpoint.name, start, CHAMPION)
+    start = context.grid.floor(moment)
+    recorded = windows_at(context.stores.catalog, context.endpoint.name, start, CHAMPION)
     if not recorded:
         raise NoSuchWindow(
-            what=f"no window of {world.endpoint.name} begins at {start:%Y-%m-%d %H:%M} UTC",
-            where=_recorded(world),
+            what=f"no window of {context.endpoint.name} begins at {start:%Y-%m-%d %H:%M} UTC",
+            where=_recorded(context),
             fix="give a time within a closed window",
         )
-    bundle, end = recorded[0].bundle, start + world.grid.tick
+    bundle, end = recorded[0].bundle, start + context.grid.tick
     traffic = [{**msgspec.to_builtins(row.traffic), "rows": row.rows} for row in recorded if row.traffic is not None]
-    since = champion_since(world, bundle, start)
-    drift = None if since is None or world.monitor is None else drift_until(world, world.monitor, bundle, since, end)
+    since = champion_since(context, bundle, start)
+    drift = None if since is None or context.monitor is None else drift_until(context, context.monitor, bundle, since, end)
     judged = drift is not None and bool(drift.starts) and drift.starts[-1] == start
     return {
-        "endpoint": world.endpoint.name,
+        "endpoint": context.endpoint.name,
         "start": start.isoformat(),
-        "every": in_words(world.grid.tick),
+        "every": in_words(context.grid.tick),
         "champion": bundle,
         "released": since is not None,
         "rows": sum(row.rows for row in recorded),
         "traffic": traffic[0] if traffic else None,
         "faults": []
         if drift is None or not judged
-        else [{"subject": f.subject, "summary": f.detailed().summary} for f in faults_of(world, drift, bundle)],
-        "performance": _performance(world, bundle, start),
-        "findings": [f for f in findings(world.catalog) if f["endpoint"] == world.endpoint.name and _open_at(f, end)],
-        "inputs": None if drift is None or not judged else inputs_of(world, drift, bundle, newest=True),
+        else [{"subject": f.subject, "summary": f.detailed().summary} for f in faults_of(context, drift, bundle)],
+        "performance": _performance(context, bundle, start),
+        "findings": [f for f in findings(context.stores.catalog) if f["endpoint"] == context.endpoint.name and _open_at(f, end)],
+        "inputs": None if drift is None or not judged else inputs_of(context, drift, bundle, newest=True),
     }
 
 
-def incident_figures(world: World, key: str) -> dict[str, Any]:
+def incident_figures(context: EndpointContext, key: str) -> dict[str, Any]:
     """The figures of the incident of which the key, or that of one of its findings, begins so. Raises `NoSuchIncident`."""
-    every = findings(world.catalog)
+    every = findings(context.stores.catalog)
     exact = {f["incident"] for f in every if key in (f["incident"], f["key"])}
     found = exact or {f["incident"] for f in every if f["incident"].startswith(key) or f["key"].startswith(key)}
     if len(found) != 1 or not key:
@@ -87,23 +87,23 @@ def incident_figures(world: World, key: str) -> dict[str, Any]:
     own = [f for f in every if f["incident"] == incident]
     first = datetime.fromisoformat(own[0]["opened_at"])
     try:
-        window = window_figures(world, first - world.grid.tick)
+        window = window_figures(context, first - context.grid.tick)
     except NoSuchWindow:
         window = None  # what the watcher tells is of no window
     over = [f["closed_at"] for f in own]
     return {
         "incident": incident,
-        "endpoint": world.endpoint.name,
+        "endpoint": context.endpoint.name,
         "opened_at": own[0]["opened_at"],
         "over_at": None if None in over else max(over),
         "findings": own,
-        "timeline": _timeline(world, incident, own),
+        "timeline": _timeline(context, incident, own),
         "window": window,
     }
 
 
-def _recorded(world: World) -> str:
-    span = window_span(world.catalog, world.endpoint.name)
+def _recorded(context: EndpointContext) -> str:
+    span = window_span(context.stores.catalog, context.endpoint.name)
     if span is None:
         return "none was recorded yet"
     return f"they were recorded from {span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M} UTC"
@@ -114,16 +114,16 @@ def _open_at(finding: dict[str, Any], moment: datetime) -> bool:
     return bool(opened <= moment and (closed is None or closed > moment))
 
 
-def _performance(world: World, bundle: str, start: datetime) -> list[dict[str, Any]]:
+def _performance(context: EndpointContext, bundle: str, start: datetime) -> list[dict[str, Any]]:
     """What each watched metric was in the window, beside what the monitor holds it against; nulls where outcomes are not due."""
-    monitor = world.monitor
+    monitor = context.monitor
     if monitor is None:
         return []
-    [window, *_] = windows_of(world, bundle, start, start + world.grid.tick, statistics=False)
-    own, baseline = window.performance, baseline_windows(world, bundle)
+    [window, *_] = windows_of(context, bundle, start, start + context.grid.tick, statistics=False)
+    own, baseline = window.performance, baseline_windows(context, bundle)
     told = []
     for tolerance in monitor.performance:
-        metric = world.endpoint.task.metric(tolerance.metric)
+        metric = context.endpoint.task.metric(tolerance.metric)
         value, held_against = math.nan if own is None else own.value(metric), round(baseline_of(metric, baseline)[0], 5)
         told.append(
             {
@@ -139,9 +139,9 @@ def _performance(world: World, bundle: str, start: datetime) -> list[dict[str, A
     return told
 
 
-def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def _timeline(context: EndpointContext, incident: str, own: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """What happened in an incident, in the order of time."""
-    rows = findings_of_incident(world.catalog, incident)
+    rows = findings_of_incident(context.stores.catalog, incident)
     taken = {(r.acknowledged_at, r.acknowledged_by) for r in rows if r.acknowledged_at is not None}
     told = [{"at": f["opened_at"], "what": "found", "summary": f["summary"]} for f in own]
     told += [{"at": at.isoformat(), "what": "acknowledged", "summary": f"by {by}"} for at, by in taken]
@@ -154,7 +154,7 @@ def _timeline(world: World, incident: str, own: Sequence[dict[str, Any]]) -> lis
         for f in own
         if f["closed_at"] is not None
     ]
-    for alert in alerts_of_incident(world.catalog, incident):
+    for alert in alerts_of_incident(context.stores.catalog, incident):
         event = alert.content["event"]
         if alert.sent_at is not None:
             told.append({"at": alert.sent_at.isoformat(), "what": "told", "summary": f"{alert.channel}: {event}"})

@@ -14,10 +14,10 @@ from typing import Any, Literal, Protocol
 
 from noria.core.errors import NoriaError, OutsideWorld, as_noria
 from noria.loop.act import action_of, by_hand, keep_candidate, perform
+from noria.loop.context import EndpointContext
 from noria.loop.releases import current_release
 from noria.loop.state import Action
 from noria.loop.trainings import Trainings, at_work
-from noria.loop.world import World
 from noria.stores.decisions import (
     attempts_of,
     begin_attempt,
@@ -51,12 +51,12 @@ class AttemptDied(OutsideWorld):
 class CarryOut(Protocol):
     """A way to carry out a journalled action: `done`; `waits` where it is at work, or its time has not come; `failed`."""
 
-    def __call__(self, world: World, action: Action, now: datetime) -> Outcome: ...
+    def __call__(self, context: EndpointContext, action: Action, now: datetime) -> Outcome: ...
 
 
-def at_once(world: World, action: Action, now: datetime) -> Outcome:  # noqa: ARG001 - a replay's actions have no other time than theirs
+def at_once(context: EndpointContext, action: Action, now: datetime) -> Outcome:  # noqa: ARG001 - a replay's actions have no other time than theirs
     """Carry it out in this process; what it raises is the caller's: in a replay, and where a person waits for it."""
-    perform(world, action)
+    perform(context, action)
     return "done"
 
 
@@ -71,50 +71,50 @@ class Attempts:
     retry: timedelta
     limit: timedelta
 
-    def __call__(self, world: World, action: Action, now: datetime) -> Outcome:
+    def __call__(self, context: EndpointContext, action: Action, now: datetime) -> Outcome:
         try:
-            return self._next(world, action, now)
+            return self._next(context, action, now)
         except Exception as error:
             logger.error("%s failed: %s", action.key, error, exc_info=logger.isEnabledFor(logging.DEBUG))
-            note_failure(world, action, as_noria(error), now)
+            note_failure(context, action, as_noria(error), now)
             return "failed"
 
-    def _next(self, world: World, action: Action, now: datetime) -> Outcome:
-        tried = decision_of(world.catalog, action.key)
+    def _next(self, context: EndpointContext, action: Action, now: datetime) -> Outcome:
+        tried = decision_of(context.stores.catalog, action.key)
         if self.trainings.has(action.key):
-            return self._ended(world, action)
-        if at_work(world):
+            return self._ended(context, action)
+        if at_work(context):
             return "waits"  # a person trains
         if tried.attempts and not tried.error:
             raise AttemptDied(action.verb)
         if tried.next_at is not None and now < tried.next_at:
             return "waits"
-        count_attempt(world, action, now, self.retry)
+        count_attempt(context, action, now, self.retry)
         if action.verb != "train":
-            perform(world, action)
+            perform(context, action)
             return "done"
-        release = current_release(world)
-        self.trainings.start(world, action.key, now, release.champion if release else None)
+        release = current_release(context)
+        self.trainings.start(context, action.key, now, release.champion if release else None)
         return "waits"
 
-    def _ended(self, world: World, action: Action) -> Outcome:
+    def _ended(self, context: EndpointContext, action: Action) -> Outcome:
         trained = self.trainings.result(action.key, self.limit)
         if trained is None:
             return "waits"
-        keep_candidate(world, action, trained.candidate, trained.as_of)
+        keep_candidate(context, action, trained.candidate, trained.as_of)
         return "done"
 
 
-def count_attempt(world: World, action: Action, now: datetime, retry: timedelta) -> None:
+def count_attempt(context: EndpointContext, action: Action, now: datetime, retry: timedelta) -> None:
     """An attempt begins; durable before anything comes of it."""
-    with world.catalog.transaction() as c:
+    with context.stores.catalog.transaction() as c:
         attempts = attempts_of(c, action.key) + 1
         begin_attempt(c, action.key, attempts, now + min(retry * GROWTH ** (attempts - 1), timedelta(days=1)))
 
 
-def note_failure(world: World, action: Action, error: NoriaError, now: datetime) -> None:
+def note_failure(context: EndpointContext, action: Action, error: NoriaError, now: datetime) -> None:
     """An attempt failed; the last one gives the action up, and so does the only one that a person asked for."""
-    with world.catalog.transaction() as c:
+    with context.stores.catalog.transaction() as c:
         record_failure(c, action.key, error.to_dict())
         if by_hand(action) or attempts_of(c, action.key) >= MAX_ATTEMPTS:
             give_up(c, action.key, f"given up: {error.what}", now)
@@ -130,9 +130,9 @@ class InTrouble:
     error: Mapping[str, Any]
 
 
-def in_trouble(world: World) -> InTrouble | None:
+def in_trouble(context: EndpointContext) -> InTrouble | None:
     """The endpoint's newest action of the loop's own, if it has failed and nothing has been seen through since."""
-    row = newest_of_the_loop(world.catalog, world.endpoint.name)
+    row = newest_of_the_loop(context.stores.catalog, context.endpoint.name)
     if row is None or row.done or not (row.error or row.attempts > 1):
         return None
     return InTrouble(action_of(row), row.attempts, None if row.failed else row.next_at, row.error)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from noria.core.clock import YEAR, moment
 from noria.core.errors import UserMistake
 from noria.features.training_set import feature_matrix
-from noria.loop.world import World
+from noria.loop.context import EndpointContext
 from noria.monitoring.backtest import Alarm, Incident, Suggestion, join, suggest
 from noria.monitoring.drift_reading import MIN_REFERENCE
 from noria.monitoring.findings import OVER
@@ -71,7 +71,7 @@ class Backtested:
 
 
 def backtest(
-    world: World,
+    context: EndpointContext,
     end: datetime,
     reference: int,
     budget: float,
@@ -82,36 +82,37 @@ def backtest(
     suggesting: bool,
 ) -> Backtested:
     """Watch the features of all history up to `end`, from a reference of the first so many windows on. Raises `NoHistory`."""
-    windows = [(start, values) for start, values in _windows(world, end) if len(values)]
-    least = world.grid.calendar.least(MIN_REFERENCE)
+    windows = [(start, values) for start, values in _windows(context, end) if len(values)]
+    least = context.grid.calendar.least(MIN_REFERENCE)
     if reference < least or len(windows) < reference + MIN_REFERENCE:
         raise NoHistory(len(windows), reference, least)
-    threshold = world.threshold(budget)
-    known = _profile(world, windows[:reference])
-    alarms = _alarms(world, windows, reference, known, threshold, sensitivity, told)
-    joined = join(alarms, incidents, world.grid.tick)
+    threshold = context.threshold(budget)
+    known = _profile(context, windows[:reference])
+    alarms = _alarms(context, windows, reference, known, threshold, sensitivity, told)
+    joined = join(alarms, incidents, context.grid.tick)
     missed = [i.name for i in incidents if i.name not in {a.incident for a in joined} and windows[reference][0] <= i.end]
-    suggestion = suggest(known, threshold, budget, world.grid.calendar, world.randomness.seed("backtest")) if suggesting else None
-    return Backtested(len(windows), windows[reference][0], windows[-1][0] + world.grid.tick, joined, missed, suggestion)
+    suggestion = suggest(known, threshold, budget, context.grid.calendar, context.randomness.seed("backtest")) if suggesting else None
+    return Backtested(len(windows), windows[reference][0], windows[-1][0] + context.grid.tick, joined, missed, suggestion)
 
 
-def _windows(world: World, end: datetime) -> list[tuple[datetime, NDArray[np.float32]]]:
+def _windows(context: EndpointContext, end: datetime) -> list[tuple[datetime, NDArray[np.float32]]]:
     """The features of every window of history."""
-    tick, features = world.grid.tick, world.offline.feature_set.features
-    first = world.grid.ceiling(world.offline.first())
-    count = max((world.grid.floor(end) - first) // tick, 0)
+    tick, features = context.grid.tick, context.facts.offline.feature_set.features
+    first = context.grid.ceiling(context.facts.offline.first())
+    count = max((context.grid.floor(end) - first) // tick, 0)
     return [
-        (first + i * tick, feature_matrix(world.offline.rows(first + i * tick, first + (i + 1) * tick), features)) for i in range(count)
+        (first + i * tick, feature_matrix(context.facts.offline.rows(first + i * tick, first + (i + 1) * tick), features))
+        for i in range(count)
     ]
 
 
-def _profile(world: World, windows: list[tuple[datetime, NDArray[np.float32]]]) -> Profile:
-    numbers = np.repeat([world.grid.number(start) for start, _ in windows], [len(values) for _, values in windows])
-    return profile(tuple(world.offline.feature_set.features), np.concatenate([values for _, values in windows]), numbers)
+def _profile(context: EndpointContext, windows: list[tuple[datetime, NDArray[np.float32]]]) -> Profile:
+    numbers = np.repeat([context.grid.number(start) for start, _ in windows], [len(values) for _, values in windows])
+    return profile(tuple(context.facts.offline.feature_set.features), np.concatenate([values for _, values in windows]), numbers)
 
 
 def _alarms(
-    world: World,
+    context: EndpointContext,
     windows: list[tuple[datetime, NDArray[np.float32]]],
     reference: int,
     known: Profile,
@@ -119,8 +120,8 @@ def _alarms(
     sensitivity: float,
     told: Callable[[float], None],
 ) -> list[Alarm]:
-    tick = world.grid.tick
-    detector = world.drift_detector(known, threshold, sensitivity)
+    tick = context.grid.tick
+    detector = context.detectors.drift(known, threshold, sensitivity)
     alarms: list[Alarm] = []
     since: int | None = None
     for i in range(reference, len(windows)):
@@ -133,15 +134,15 @@ def _alarms(
         if since is None and (evidence >= reading.threshold or wrong):
             since = i
             column = reading.leading(now)[0][0]
-            summary = wrong[0].summary if wrong else reading.kind(now, world.source_of, column)
+            summary = wrong[0].summary if wrong else reading.kind(now, context.source_of, column)
             alarms.append(Alarm(start + tick, tick, column, summary))
         elif since is not None:
             alarms[-1] = Alarm(alarms[-1].at, (i - since + 1) * tick, alarms[-1].column, alarms[-1].summary)
             if evidence < OVER * reading.threshold and not wrong:
                 since = None
-            elif i - since >= world.grid.calendar.lasting:  # as a person or a retraining would: this is how it is now
-                known = _profile(world, windows[max(i + 1 - reference, 0) : i + 1])
-                detector = world.drift_detector(known, threshold, sensitivity)
+            elif i - since >= context.grid.calendar.lasting:  # as a person or a retraining would: this is how it is now
+                known = _profile(context, windows[max(i + 1 - reference, 0) : i + 1])
+                detector = context.detectors.drift(known, threshold, sensitivity)
                 since = None
     return alarms
 

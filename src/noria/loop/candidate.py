@@ -23,7 +23,7 @@ from noria.evaluation.gates import Evaluation, Verdict, all_passed
 from noria.evaluation.task import Reliability, Task
 from noria.features.training_set import TrainingSet, build_training_set, feature_matrix
 from noria.loop.champion_answers import champion_answers
-from noria.loop.world import World
+from noria.loop.context import EndpointContext
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Manifest, open_bundle, write_bundle
 from noria.models.lineage import LabelOf, Lineage, TableVersion
 from noria.models.model import Model
@@ -57,44 +57,46 @@ class Candidate:
         return Candidate(**{**found, "detail": CandidateDetail.of(found["detail"])})
 
 
-def make_candidate(world: World, as_of: datetime, champion: str | None, tell: Tell = silence) -> Candidate:
+def make_candidate(context: EndpointContext, as_of: datetime, champion: str | None, tell: Tell = silence) -> Candidate:
     """The candidate that training at `as_of` gives, judged against the champion. Made once, then found again."""
-    model = world.endpoint.model
+    model = context.endpoint.model
     tell(Progress("train", "joining features and outcomes point-in-time"))
-    training_set = build_training_set(world.offline, model.label, world.outcomes, model.task, start=world.offline.first(), as_of=as_of)
-    with_probe = world.policy.gated or champion is None
-    run = run_id(world, training_set, champion if with_probe else None, with_probe)
-    record = world.workspace.runs / f"{run}.json"
-    if world.workspace.files.exists(record):
-        return Candidate.of(json.loads(world.workspace.files.read(record)))
-    fitted = fit_candidate(model, training_set, world.randomness, with_probe=with_probe, tell=tell)
-    evaluation = _evaluate(world, training_set, fitted, champion)
+    training_set = build_training_set(
+        context.facts.offline, model.label, context.facts.outcomes, model.task, start=context.facts.offline.first(), as_of=as_of
+    )
+    with_probe = context.policy.gated or champion is None
+    run = run_id(context, training_set, champion if with_probe else None, with_probe)
+    record = context.stores.workspace.runs / f"{run}.json"
+    if context.stores.workspace.files.exists(record):
+        return Candidate.of(json.loads(context.stores.workspace.files.read(record)))
+    fitted = fit_candidate(model, training_set, context.randomness, with_probe=with_probe, tell=tell)
+    evaluation = _evaluate(context, training_set, fitted, champion)
     verdicts = [gate.judge(evaluation) for gate in model.gates] if with_probe else []
-    candidate = _seal(world, training_set, fitted, evaluation, verdicts, run)
-    _track(world, candidate, training_set)
-    world.workspace.files.make_folder(record.parent)
-    world.workspace.files.write(record, canonical_json(candidate.to_dict()).encode())
+    candidate = _seal(context, training_set, fitted, evaluation, verdicts, run)
+    _track(context, candidate, training_set)
+    context.stores.workspace.files.make_folder(record.parent)
+    context.stores.workspace.files.write(record, canonical_json(candidate.to_dict()).encode())
     return candidate
 
 
-def run_id(world: World, training_set: TrainingSet, champion: str | None, with_probe: bool) -> str:
+def run_id(context: EndpointContext, training_set: TrainingSet, champion: str | None, with_probe: bool) -> str:
     """The run's id: the hash of everything that could change its result."""
-    model = world.endpoint.model
+    model = context.endpoint.model
     return digest(
         {
             "model": model.name,
             "training_set": training_set.id,
             "as_of": training_set.as_of,
-            "definitions": world.offline.feature_set.definition_hash(),
+            "definitions": context.facts.offline.feature_set.definition_hash(),
             "code": model.trainer.code_hash(),
             "parameters": model.trainer.parameters(),
             "holdout": model.holdout if with_probe else None,
             "champion": champion,
             "gates": [repr(g) for g in model.gates],
-            **_declared(world.reference_period),
-            **({"slices": list(world.slices)} if world.slices else {}),
+            **_declared(context.reference_period),
+            **({"slices": list(context.slices)} if context.slices else {}),
             **_meaning(model.task),
-            "seed": world.randomness.root,
+            "seed": context.randomness.root,
             "environment": environment(),
         }
     )
@@ -116,38 +118,38 @@ def environment() -> dict[str, str]:
     return found
 
 
-def _evaluate(world: World, training_set: TrainingSet, fitted: Fitted, champion: str | None) -> Evaluation:
+def _evaluate(context: EndpointContext, training_set: TrainingSet, fitted: Fitted, champion: str | None) -> Evaluation:
     """The probe against the champion on the holdout, each on its own features, but for rows that the champion may have seen."""
     judged, lacking = fitted.holdout.copy(), "no row was held out"
     if champion is not None:
-        trained = world.bundle(champion).manifest.lineage.as_of
+        trained = context.stores.bundle(champion).manifest.lineage.as_of
         judged &= training_set.at >= np.datetime64(trained.replace(tzinfo=None), "us")
         lacking = (
             f"the champion, trained as of {trained:%Y-%m-%d %H:%M} UTC, may have seen all {int(fitted.holdout.sum()):,} rows of the holdout"
         )
     rows = training_set.rows.filter(_mask(judged))
-    answers = None if champion is None else champion_answers(world, champion, rows)
+    answers = None if champion is None else champion_answers(context, champion, rows)
     if answers is not None and not answers.known.all():
         judged[judged] = answers.known
         rows = rows.filter(_mask(answers.known))
     features = feature_matrix(rows, training_set.features)
     return Evaluation(
-        task=world.endpoint.task,
+        task=context.endpoint.task,
         labels=training_set.labels[judged],
         candidate=fitted.probe[judged[fitted.holdout]],
         champion=None if answers is None or answers.lost else answers.scores[answers.known],
-        unit=_windows(world, training_set.at[judged]),
+        unit=_windows(context, training_set.at[judged]),
         slices={
-            name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(world.endpoint.model) if name in rows.column_names
+            name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(context.endpoint.model) if name in rows.column_names
         }
-        | {name: features[:, training_set.features.index(name)] for name in world.slices},
+        | {name: features[:, training_set.features.index(name)] for name in context.slices},
         lacking=lacking,
         lost="" if answers is None else answers.lost,
     )
 
 
 def _seal(
-    world: World,
+    context: EndpointContext,
     training_set: TrainingSet,
     fitted: Fitted,
     evaluation: Evaluation,
@@ -155,29 +157,29 @@ def _seal(
     run: str,
 ) -> Candidate:
     data, metrics, task = training_set.dataset(), _metrics(evaluation), evaluation.task
-    known = in_reference(world.reference_period, training_set.at)
+    known = in_reference(context.reference_period, training_set.at)
     reference = profile(
         (*training_set.features, "prediction"),
         np.column_stack([data.features, fitted.in_sample])[known],
-        _windows(world, training_set.at[known]),
+        _windows(context, training_set.at[known]),
         np.append(fitted.attribution, 0.0),  # the prediction itself hangs on all of them
     )
     unseen = fitted.holdout  # all of it, whatever the champion has seen
-    reliability = task.reliability(training_set.labels[unseen], fitted.probe, _windows(world, training_set.at[unseen]))
+    reliability = task.reliability(training_set.labels[unseen], fitted.probe, _windows(context, training_set.at[unseen]))
     if reliability is not None:
         metrics["calibration"] = reliability.to_dict()
-    manifest = _manifest(world, training_set, metrics, run)
+    manifest = _manifest(context, training_set, metrics, run)
     contents = {
         MODEL_FILE: fitted.model,
         PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(_sample(data.features, fitted.in_sample)).encode(),
         CARD_FILE: _card(manifest, verdicts, task, reliability).encode(),
     }
-    bundle = write_bundle(world.workspace.bundles, manifest, contents, world.workspace.files)
-    open_bundle(bundle.path, world.workspace.files)
-    cut_by = {name: evaluation.slices[name] for name in world.slices}
+    bundle = write_bundle(context.stores.workspace.bundles, manifest, contents, context.stores.workspace.files)
+    open_bundle(bundle.path, context.stores.workspace.files)
+    cut_by = {name: evaluation.slices[name] for name in context.slices}
     windows = by_window(task, evaluation.labels, evaluation.candidate, evaluation.unit, cut_by)
-    by_unit = replace(evaluation, unit=units_of(evaluation.unit, world.grid.tick))  # as a shadow's gains are counted
+    by_unit = replace(evaluation, unit=units_of(evaluation.unit, context.grid.tick))  # as a shadow's gains are counted
     detail = CandidateDetail(
         gates=tuple(GateResult(v.gate, v.outcome, v.why) for v in verdicts),
         gains={metric.name: by_unit.improvement_by_unit(metric).tolist() for metric in task.losses},
@@ -207,8 +209,8 @@ def in_reference(period: Period | None, at: NDArray[np.datetime64]) -> NDArray[n
     return known
 
 
-def _manifest(world: World, training_set: TrainingSet, metrics: dict[str, Any], run: str) -> Manifest:
-    model, offline = world.endpoint.model, world.offline
+def _manifest(context: EndpointContext, training_set: TrainingSet, metrics: dict[str, Any], run: str) -> Manifest:
+    model, offline = context.endpoint.model, context.facts.offline
     return Manifest(
         name=model.name,
         runtime="onnx",
@@ -217,15 +219,15 @@ def _manifest(world: World, training_set: TrainingSet, metrics: dict[str, Any], 
         feature_set=offline.feature_set.name,
         definition_hash=offline.feature_set.definition_hash(),
         run=run,
-        lineage=_lineage(world, training_set),
+        lineage=_lineage(context, training_set),
         metrics=metrics,
         environment=environment(),
         files={},
     )
 
 
-def _lineage(world: World, training_set: TrainingSet) -> Lineage:
-    model, period = world.endpoint.model, world.reference_period
+def _lineage(context: EndpointContext, training_set: TrainingSet) -> Lineage:
+    model, period = context.endpoint.model, context.reference_period
     return Lineage(
         tables=tuple(TableVersion(s.table, s.version, s.digest, s.rows) for s in training_set.snapshots),
         label=LabelOf(model.label.table.name, model.label.column, model.label.positive),
@@ -235,7 +237,7 @@ def _lineage(world: World, training_set: TrainingSet) -> Lineage:
         rows=training_set.balance.to_dict(),
         trainer_code=model.trainer.code_hash(),
         parameters=model.trainer.parameters(),
-        definitions=world.offline.feature_set.definition(),
+        definitions=context.facts.offline.feature_set.definition(),
         reference=None if period is None else (period.start, period.end),
     )
 
@@ -273,9 +275,9 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
     return found
 
 
-def _track(world: World, candidate: Candidate, training_set: TrainingSet) -> None:
+def _track(context: EndpointContext, candidate: Candidate, training_set: TrainingSet) -> None:
     """The run and the version in the registry; writing them again changes nothing."""
-    tracking, bundle = world.workspace.tracking, world.bundle(candidate.bundle)
+    tracking, bundle = context.stores.workspace.tracking, context.stores.bundle(candidate.bundle)
     numbers = {
         f"{who}_{name}": v
         for who, m in msgspec.to_builtins(candidate.detail.metrics).items()
@@ -289,7 +291,7 @@ def _track(world: World, candidate: Candidate, training_set: TrainingSet) -> Non
         metrics={**{k: v for k, v in numbers.items() if np.isfinite(v)}, "training_seconds": candidate.seconds},
         tags={"noria.bundle": candidate.bundle, "noria.training_set": training_set.id},
     )
-    tracking.register(world.endpoint.model.name, bundle, candidate.run)
+    tracking.register(context.endpoint.model.name, bundle, candidate.run)
 
 
 def _card(manifest: Manifest, verdicts: list[Verdict], task: Task, reliability: Reliability | None) -> str:
@@ -327,9 +329,9 @@ The evaluated model had the same training configuration but no holdout rows; the
 """
 
 
-def _windows(world: World, at: NDArray[np.datetime64]) -> NDArray[np.int64]:
+def _windows(context: EndpointContext, at: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """The number of the grid's window that each time lies in."""
-    grid = world.grid
+    grid = context.grid
     us = at.astype("datetime64[us]").astype(np.int64) - grid.offset // timedelta(microseconds=1)
     return np.asarray(us // (grid.tick // timedelta(microseconds=1)), dtype=np.int64)
 

@@ -15,7 +15,7 @@ from noria.core.ids import short
 from noria.evaluation.gates import MIN_ROWS
 from noria.features.compile import AT, KEY
 from noria.loop.columns import inputs_of
-from noria.loop.world import World
+from noria.loop.context import EndpointContext
 from noria.models.registry import CHAMPION
 from noria.serving.log.segments import read_log
 
@@ -36,25 +36,25 @@ class Answers:
         return np.ones(len(self.scores), np.bool_) if self.lost else ~np.isnan(self.scores)
 
 
-def champion_answers(world: World, champion: str, rows: pa.Table) -> Answers:
-    """A champion's answers for rows of `world.offline`, as many as can be had."""
+def champion_answers(context: EndpointContext, champion: str, rows: pa.Table) -> Answers:
+    """A champion's answers for rows of `context.facts.offline`, as many as can be had."""
     try:
-        return Answers(world.model(champion).predict(inputs_of(world, champion, rows)))
+        return Answers(context.stores.model(champion).predict(inputs_of(context, champion, rows)))
     except UserMistake as error:
-        scores = _logged(world, champion, rows)
+        scores = _logged(context, champion, rows)
         if (~np.isnan(scores)).sum() >= MIN_ROWS:
             return Answers(scores)
         few = f"the champion {short(champion)} can't be evaluated: {error.where}, and it answered fewer than {MIN_ROWS} of the rows"
         return Answers(np.full(rows.num_rows, np.nan), few)
 
 
-def _logged(world: World, champion: str, rows: pa.Table) -> NDArray[np.float64]:
+def _logged(context: EndpointContext, champion: str, rows: pa.Table) -> NDArray[np.float64]:
     """The last answer of a champion that was logged for each row's key."""
     at = rows.column(AT).to_numpy().astype("datetime64[us]").astype(np.int64)
     if not len(at):
         return np.empty(0)
-    start, end = from_epoch(int(at.min())) - world.grid.tick, from_epoch(int(at.max())) + world.grid.tick + timedelta(microseconds=1)
-    logged = read_log(world.log_folder, start, end, world.workspace.files)
+    start, end = from_epoch(int(at.min())) - context.grid.tick, from_epoch(int(at.max())) + context.grid.tick + timedelta(microseconds=1)
+    logged = read_log(context.stores.log_folder, start, end, context.stores.workspace.files)
     known: dict[str | None, float] = {}
     if logged is not None:
         answered = logged.of(champion).by(CHAMPION)

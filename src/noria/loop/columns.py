@@ -25,8 +25,8 @@ from noria.features.part import engine_at
 from noria.features.sealed import LostDefinition
 from noria.features.skew import Served, Skew, measure_skew, skew_of_all
 from noria.features.training_set import feature_matrix
+from noria.loop.context import EndpointContext
 from noria.loop.workspace import Workspace
-from noria.loop.world import World
 from noria.models.bundle import Bundle, open_bundle
 from noria.models.columns import definitions_of
 from noria.models.own_set import own_set
@@ -35,28 +35,30 @@ from noria.serving.log.predictions import Predictions
 Floats = NDArray[np.float32]
 
 
-def own_features(world: World, bundle_id: str) -> OfflineFeatures:
-    """The offline features of a bundle: the rows of `world.offline`, with what its own definitions give for them.
+def own_features(context: EndpointContext, bundle_id: str) -> OfflineFeatures:
+    """The offline features of a bundle: the rows of `context.facts.offline`, with what its own definitions give for them.
 
     Raises as `own_set` does, and `NotIngested`.
     """
-    if bundle_id not in world.own_features:
-        own = own_set(world.bundle(bundle_id), world.offline.feature_set, world.project.tables, world.project.transforms)
-        world.own_features[bundle_id] = world.offline if own is world.offline.feature_set else _offline(world, own)
-    return world.own_features[bundle_id]
+    if bundle_id not in context.own_features:
+        own = own_set(
+            context.stores.bundle(bundle_id), context.facts.offline.feature_set, context.project.tables, context.project.transforms
+        )
+        context.own_features[bundle_id] = context.facts.offline if own is context.facts.offline.feature_set else _offline(context, own)
+    return context.own_features[bundle_id]
 
 
-def _offline(world: World, own: FeatureSet) -> OfflineFeatures:
-    there = world.facts.tables
-    held = world.offline.held
-    read = [there[t.name].of(t) if t.name in there else stored(t, world.workspace.tables, held=held) for t in own.tables]
-    return OfflineFeatures(own, read, world.workspace.features, world.workspace.files)
+def _offline(context: EndpointContext, own: FeatureSet) -> OfflineFeatures:
+    there = context.facts.tables
+    held = context.facts.offline.held
+    read = [there[t.name].of(t) if t.name in there else stored(t, context.stores.workspace.tables, held=held) for t in own.tables]
+    return OfflineFeatures(own, read, context.stores.workspace.features, context.stores.workspace.files)
 
 
-def inputs_of(world: World, bundle_id: str, rows: pa.Table) -> Floats:
-    """What a bundle reads for rows of `world.offline`, `(rows, inputs)` in its order. Raises as `own_features` does."""
-    own, names = own_features(world, bundle_id), world.bundle(bundle_id).features
-    if own is world.offline or not rows.num_rows:
+def inputs_of(context: EndpointContext, bundle_id: str, rows: pa.Table) -> Floats:
+    """What a bundle reads for rows of `context.facts.offline`, `(rows, inputs)` in its order. Raises as `own_features` does."""
+    own, names = own_features(context, bundle_id), context.stores.bundle(bundle_id).features
+    if own is context.facts.offline or not rows.num_rows:
         return feature_matrix(rows, names)
     span = pc.min_max(rows.column(AT)).as_py()
     theirs = own.rows(require_utc(span["min"]), require_utc(span["max"]) + timedelta(microseconds=1))
@@ -78,40 +80,40 @@ def _same_facts(rows: pa.Table, theirs: pa.Table) -> pa.Array:
     return pa.array(found)
 
 
-def sources_of(world: World, bundle_id: str) -> dict[str, str]:
+def sources_of(context: EndpointContext, bundle_id: str) -> dict[str, str]:
     """The table that each input of a bundle comes from, and each feature of the project; what a request gives comes from the spine."""
-    definitions = definitions_of(world.bundle(bundle_id).manifest)
+    definitions = definitions_of(context.stores.bundle(bundle_id).manifest)
     if definitions is None:
-        return world.source_of
+        return context.source_of
     own = {name: definitions["spine"] for transform in definitions["request"].values() for name in transform["features"]}
     own |= {name: view["table"] for view in definitions["views"] for name in (*view["aggregate"], *view["latest"])}
-    return world.source_of | own
+    return context.source_of | own
 
 
-def served_skew(world: World, rows: Predictions) -> Skew:
+def served_skew(context: EndpointContext, rows: Predictions) -> Skew:
     """The skew of logged rows, those of each bundle against its own definitions; a transform whose code has changed since counts as it is
     now, for that is what skew is there to show. Raises as `own_features` does."""
-    redact = world.workspace.settings.serving.redact
+    redact = context.stores.workspace.settings.serving.redact
     found = []
     for name in sorted(set(rows.bundle)):
-        own, bundle = _features_now(world, name), world.bundle(name)
+        own, bundle = _features_now(context, name), context.stores.bundle(name)
         served = _served(rows.of(name), bundle, redact)
         found.append(measure_skew(own.feature_set, own.engine_at(served.keys, served.at), served))
     return skew_of_all(found)
 
 
-def _features_now(world: World, bundle_id: str) -> OfflineFeatures:
+def _features_now(context: EndpointContext, bundle_id: str) -> OfflineFeatures:
     try:
-        return own_features(world, bundle_id)
+        return own_features(context, bundle_id)
     except LostDefinition:
-        declared = world.project.tables, world.project.transforms
-        return _offline(world, own_set(world.bundle(bundle_id), world.offline.feature_set, *declared, rewritten=True))
+        declared = context.project.tables, context.project.transforms
+        return _offline(context, own_set(context.stores.bundle(bundle_id), context.facts.offline.feature_set, *declared, rewritten=True))
 
 
 def logged_skew(
     workspace: Workspace, current: FeatureSet, tables: Sequence[Table], transforms: Sequence[RequestTransform], rows: Predictions
 ) -> Skew:
-    """The same as `served_skew` of an endpoint of which no world is open."""
+    """The same as `served_skew` of an endpoint of which no context is open."""
     found = []
     for name in sorted(set(rows.bundle)):
         bundle = open_bundle(workspace.bundles / name, workspace.files)

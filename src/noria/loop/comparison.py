@@ -11,11 +11,11 @@ from datetime import timedelta
 
 from noria.core.clock import SystemClock, in_words
 from noria.core.progress import Progress, Tell
+from noria.loop.context import EndpointContext
 from noria.loop.history import take_over
 from noria.loop.project import Project
 from noria.loop.replay import Span, Tick, comparison, open_worlds, replay, replay_span
 from noria.loop.workspace import Workspace
-from noria.loop.world import World
 from noria.release.endpoint import Endpoint
 
 MANY_TICKS = 100_000
@@ -24,32 +24,32 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Replayed:
-    """A finished replay: its worlds (the declared policy's first) and its span; home: the endpoint itself, as it is live"""
+    """A finished replay: its contexts (the declared policy's first) and its span; home: the endpoint itself, as it is live"""
 
-    worlds: list[World]
+    contexts: list[EndpointContext]
     span: Span
-    home: World
+    home: EndpointContext
 
     def close(self) -> None:
-        """Close the catalogs of all worlds."""
-        for world in (*self.worlds, self.home):
-            world.catalog.close()
+        """Close the catalogs of all contexts."""
+        for context in (*self.contexts, self.home):
+            context.stores.catalog.close()
 
 
 def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell: Tell, weeks: int | None = None) -> Replayed:
     """Replay an endpoint's policies over the project's span (its first `weeks`), from where they had come to."""
-    worlds = open_worlds(project, workspace, endpoint, comparison(project, endpoint))
-    span = replay_span(project, worlds[0])
+    contexts = open_worlds(project, workspace, endpoint, comparison(project, endpoint))
+    span = replay_span(project, contexts[0])
     if weeks is not None:
-        span = Span(span.start, min(span.end, worlds[0].grid.floor(span.start + weeks * WEEK)))
-    for summary in _announced(span, worlds[0].grid.tick, len(worlds)):
+        span = Span(span.start, min(span.end, contexts[0].grid.floor(span.start + weeks * WEEK)))
+    for summary in _announced(span, contexts[0].grid.tick, len(contexts)):
         tell(Progress("replay", summary))
-    replay(worlds, span, lambda tick: _tell_tick(tell, tick))
-    home = World.open(project, workspace, endpoint, worlds[0].policy, worlds[0])
-    taken = take_over(worlds[0], home, span.end, SystemClock().now())
+    replay(contexts, span, lambda tick: _tell_tick(tell, tick))
+    home = EndpointContext.open(project, workspace, endpoint, contexts[0].policy, contexts[0])
+    taken = take_over(contexts[0], home, span.end, SystemClock().now())
     if taken:
         tell(Progress("history", "the live loop continues from the state that the declared policy reached"))
-    return Replayed(worlds, span, home)
+    return Replayed(contexts, span, home)
 
 
 def _announced(span: Span, tick: timedelta, policies: int) -> list[str]:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from noria.loop.attempts import in_trouble
+from noria.loop.context import EndpointContext
 from noria.loop.monitors.reading import Monitors
-from noria.loop.world import World
 from noria.monitoring.findings import Finding, Kind, Observed
 
 ACTION: Kind = "action"
 
 
-def observed(world: World, monitors: Monitors) -> Observed:
+def observed(context: EndpointContext, monitors: Monitors) -> Observed:
     """Everything that is wrong, and what could be judged at all."""
-    if not world.live:
+    if not context.live:
         return Observed(tuple(monitors.findings()), frozenset(monitors.judged()))
-    return Observed((*monitors.findings(), *_failed_actions(world)), frozenset(monitors.judged() | {ACTION}))
+    return Observed((*monitors.findings(), *_failed_actions(context)), frozenset(monitors.judged() | {ACTION}))
 
 
-def _failed_actions(world: World) -> Iterator[Finding]:
-    trouble = in_trouble(world)
+def _failed_actions(context: EndpointContext) -> Iterator[Finding]:
+    trouble = in_trouble(context)
     if trouble is not None:
         action, error = trouble.action, trouble.error
         summary = f"{action.verb} failed: {error.get('what', 'its process ended')} ({error.get('where', 'before it finished')})"

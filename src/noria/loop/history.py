@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from noria.loop.context import EndpointContext
 from noria.loop.known_rows import known_rows
 from noria.loop.releases import latest_release, set_aliases
-from noria.loop.world import World
 from noria.serving.log.segments import anything_logged
 from noria.stores.catalog import PATIENCE_SECONDS
 from noria.stores.copying import copy_endpoint
@@ -34,54 +34,56 @@ class History:
         return self.until <= moment < self.taken_at
 
 
-def history_of(world: World) -> History | None:
+def history_of(context: EndpointContext) -> History | None:
     """What an endpoint took over from a replay; None where it has only a past of its own."""
-    row = progress_of(world.catalog, _name(world))
+    row = progress_of(context.stores.catalog, _name(context))
     return None if row is None else History(row.at, datetime.fromisoformat(row.detail["taken_at"]), row.detail["newest"])
 
 
-def is_history(world: World, now: datetime) -> bool:
+def is_history(context: EndpointContext, now: datetime) -> bool:
     """Whether nothing has happened at an endpoint since it took over what a replay had found out."""
-    past = history_of(world)
-    return past is not None and not _lived_on(world, past) and _newest(world) == past.newest and not _answered(world, past.taken_at, now)
+    past = history_of(context)
+    return (
+        past is not None and not _lived_on(context, past) and _newest(context) == past.newest and not _answered(context, past.taken_at, now)
+    )
 
 
-def take_over(replayed: World, home: World, until: datetime, now: datetime) -> bool:
+def take_over(replayed: EndpointContext, home: EndpointContext, until: datetime, now: datetime) -> bool:
     """Have an endpoint's home know what a replay has found out, unless it has a past of its own; returns whether it now does.
 
     Taken over again, it is as if it had been taken over once: a longer replay replaces a shorter one.
     """
     past = history_of(home)
-    if (past is None and was_decided(home.catalog, home.endpoint.name)) or (past is not None and _lived_on(home, past)):
+    if (past is None and was_decided(home.stores.catalog, home.endpoint.name)) or (past is not None and _lived_on(home, past)):
         return False
-    for path in sorted(p for p in replayed.log_folder.rglob("*") if p.is_file()):
-        target = home.log_folder / path.relative_to(replayed.log_folder)
-        home.workspace.files.make_folder(target.parent)
-        home.workspace.files.write(target, home.workspace.files.read(path))
-    home.catalog.take_lease(PATIENCE_SECONDS)
-    with home.catalog.transaction() as c:
-        copy_endpoint(c, replayed.catalog, home.endpoint.name)
+    for path in sorted(p for p in replayed.stores.log_folder.rglob("*") if p.is_file()):
+        target = home.stores.log_folder / path.relative_to(replayed.stores.log_folder)
+        home.stores.workspace.files.make_folder(target.parent)
+        home.stores.workspace.files.write(target, home.stores.workspace.files.read(path))
+    home.stores.catalog.take_lease(PATIENCE_SECONDS)
+    with home.stores.catalog.transaction() as c:
+        copy_endpoint(c, replayed.stores.catalog, home.endpoint.name)
         set_progress(c, f"windows/{home.endpoint.name}", home.grid.floor(now))
         set_progress(c, _name(home), until, {"taken_at": now.isoformat(), "newest": _newest(home)})
-    home.catalog.release_lease()
-    release = latest_release(home.catalog, home.endpoint.name)
+    home.stores.catalog.release_lease()
+    release = latest_release(home.stores.catalog, home.endpoint.name)
     if release is not None:
         set_aliases(home, release.champion, release.challenger)
     return True
 
 
-def _name(world: World) -> str:
-    return f"history/{world.endpoint.name}"
+def _name(context: EndpointContext) -> str:
+    return f"history/{context.endpoint.name}"
 
 
-def _newest(world: World) -> dict[str, int]:
-    found = {name: known_rows(world, name).last for name in world.facts.tables}
+def _newest(context: EndpointContext) -> dict[str, int]:
+    found = {name: known_rows(context, name).last for name in context.facts.tables}
     return {name: last for name, last in found.items() if last is not None}
 
 
-def _lived_on(world: World, past: History) -> bool:
-    return was_decided(world.catalog, world.endpoint.name, past.taken_at)
+def _lived_on(context: EndpointContext, past: History) -> bool:
+    return was_decided(context.stores.catalog, context.endpoint.name, past.taken_at)
 
 
-def _answered(world: World, since: datetime, now: datetime) -> bool:
-    return anything_logged(world.log_folder, since, now + timedelta(days=1), world.workspace.files)
+def _answered(context: EndpointContext, since: datetime, now: datetime) -> bool:
+    return anything_logged(context.stores.log_folder, since, now + timedelta(days=1), context.stores.workspace.files)

@@ -24,7 +24,9 @@ from noria.core.heartbeat import Beat, beat, beats, require_this_host
 from noria.core.progress import silence
 from noria.data.ingest import Ingested, ingest
 from noria.loop.attempts import Attempts
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import reconcile
+from noria.loop.detectors import Remembered
 from noria.loop.history import is_history
 from noria.loop.materialization import materialize
 from noria.loop.project import Project, load_project
@@ -32,7 +34,6 @@ from noria.loop.releases import latest_release
 from noria.loop.state import Action
 from noria.loop.trainings import Trainings
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, Remembered, World
 from noria.monitoring.findings import Finding
 from noria.release.endpoint import Endpoint
 from noria.stores.catalog import PATIENCE_SECONDS, Catalog
@@ -196,13 +197,13 @@ class LiveLoop:
         chosen = self._project.endpoint(endpoint)
         remembered = self._remembered.setdefault(endpoint, Remembered())
         policy = Policy.declared(self._project, chosen)
-        world = World.open(self._project, self._workspace, chosen, policy, live=True, remembered=remembered)
-        with closing(world.catalog):
-            world.catalog.take_lease(PATIENCE_SECONDS)
+        context = EndpointContext.open(self._project, self._workspace, chosen, policy, live=True, remembered=remembered)
+        with closing(context.stores.catalog):
+            context.stores.catalog.take_lease(PATIENCE_SECONDS)
             loop, now = self._project.settings.loop, self._clock.now()
-            if is_history(world, now):
+            if is_history(context, now):
                 done.history.append(endpoint)
-            done.actions += reconcile(world, now, Attempts(self._trainings, duration(loop.retry), duration(loop.training_limit)))
+            done.actions += reconcile(context, now, Attempts(self._trainings, duration(loop.retry), duration(loop.training_limit)))
 
     def _beat(self) -> None:
         """A heartbeat that can't be written is no reason to die of: the watcher will tell that it is overdue."""

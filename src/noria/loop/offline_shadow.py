@@ -19,9 +19,9 @@ from noria.core.ids import short
 from noria.data.rows import Rows
 from noria.features.skew import recomputed, spine_of
 from noria.loop.columns import own_features
+from noria.loop.context import EndpointContext
 from noria.loop.releases import Release, current_release
 from noria.loop.shadow import shadow_windows
-from noria.loop.world import World
 from noria.models.columns import lacking
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.serving.log.predictions import Predictions, Values, together
@@ -44,54 +44,54 @@ class CannotShadow(UserMistake):
         )
 
 
-def refused_shadow(world: World, release: Release) -> CannotShadow | None:
+def refused_shadow(context: EndpointContext, release: Release) -> CannotShadow | None:
     """Why the challenger that shadows now can never be judged; None where it can, or where nobody shadows."""
-    missing = unserved(world, release)
+    missing = unserved(context, release)
     if release.challenger is None or not missing:
         return None
     try:
-        own_features(world, release.challenger)
+        own_features(context, release.challenger)
     except UserMistake as error:
         return CannotShadow(release.challenger, missing, f"{error.what} ({error.where})")
-    windows = [w for w in shadow_windows(world, release.challenger, release.challenger_since) if w.asked]
+    windows = [w for w in shadow_windows(context, release.challenger, release.challenger_since) if w.asked]
     if windows and not any(w.paired for w in windows):
         asked = sum(w.asked for w in windows)
         return CannotShadow(release.challenger, missing, f"none of {asked:,} logged requests has the key of a row of the spine")
     return None
 
 
-def unserved(world: World, release: Release) -> list[str]:
+def unserved(context: EndpointContext, release: Release) -> list[str]:
     """The challenger's inputs that the champion's requests do not have."""
-    return [] if release.challenger is None else lacking(world.bundle(release.challenger), world.bundle(release.champion))
+    return [] if release.challenger is None else lacking(context.stores.bundle(release.challenger), context.stores.bundle(release.champion))
 
 
-def recorded_challengers(world: World, start: datetime) -> set[str]:
+def recorded_challengers(context: EndpointContext, start: datetime) -> set[str]:
     """The bundles that shadowed in a window, as was recorded when it closed."""
-    return bundles_at(world.catalog, world.endpoint.name, start, CHALLENGER)
+    return bundles_at(context.stores.catalog, context.endpoint.name, start, CHALLENGER)
 
 
-def offline_challengers(world: World, logged: Predictions, start: datetime) -> set[str]:
+def offline_challengers(context: EndpointContext, logged: Predictions, start: datetime) -> set[str]:
     """The bundles whose answers in a window are to be computed, since no server could."""
-    found, release = recorded_challengers(world, start), current_release(world)
-    if release is not None and release.challenger is not None and start >= release.challenger_since and unserved(world, release):
+    found, release = recorded_challengers(context, start), current_release(context)
+    if release is not None and release.challenger is not None and start >= release.challenger_since and unserved(context, release):
         found.add(release.challenger)
     return found.difference(logged.by(CHALLENGER).bundle)
 
 
-def with_answers(world: World, logged: Predictions, challengers: Iterable[str]) -> Predictions:
+def with_answers(context: EndpointContext, logged: Predictions, challengers: Iterable[str]) -> Predictions:
     """What was logged in a window, and what challengers would have answered. One that can't answer is left out, and the reason told."""
     parts = [logged]
     for challenger in sorted(challengers):
         try:
-            parts.append(_answers(world, challenger, logged.by(CHAMPION)))
+            parts.append(_answers(context, challenger, logged.by(CHAMPION)))
         except NoriaError as error:
             logger.error("the shadow %s: %s", short(challenger), error)
     return logged if len(parts) == 1 else together(parts)
 
 
-def _answers(world: World, challenger: str, asked: Predictions) -> Predictions:
+def _answers(context: EndpointContext, challenger: str, asked: Predictions) -> Predictions:
     """A challenger's answers to what the champion was asked; requests that name no fact have none."""
-    own, bundle = own_features(world, challenger), world.bundle(challenger)
+    own, bundle = own_features(context, challenger), context.stores.bundle(challenger)
     engine = own.engine_at(asked.keys, asked.received_us)
     spine, place = spine_of(own.feature_set, engine, asked.keys, asked.received_us)
     known = np.zeros(len(asked), np.bool_)
@@ -101,5 +101,5 @@ def _answers(world: World, challenger: str, asked: Predictions) -> Predictions:
         return rows
     features = recomputed(own.feature_set, engine, spine, bundle.features)
     inputs, count = Rows.dense(bundle.signature.inputs, features), len(rows)
-    values = {challenger: Values(inputs, world.model(challenger).answer(inputs))}
+    values = {challenger: Values(inputs, context.stores.model(challenger).answer(inputs))}
     return replace(rows, variant=[CHALLENGER] * count, bundle=[challenger] * count, values=values)

@@ -21,6 +21,7 @@ from noria.core.ids import PredictionIds
 from noria.data.rows import Rows
 from noria.features.compile import AT, KEY
 from noria.loop.columns import inputs_of
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import reconcile
 from noria.loop.offline_shadow import unserved
 from noria.loop.project import Project
@@ -29,7 +30,6 @@ from noria.loop.retrain import Retrain, stale
 from noria.loop.state import Action
 from noria.loop.windows import measure_windows
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 from noria.models.columns import in_order
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.release.endpoint import Endpoint
@@ -79,7 +79,7 @@ def comparison(project: Project, endpoint: Endpoint) -> list[Policy]:
     ]
 
 
-def replay_span(project: Project, world: World) -> Span:
+def replay_span(project: Project, context: EndpointContext) -> Span:
     """The span that `noria.toml` names, moved onto ticks."""
     chosen = project.settings.replay
     if chosen.start is None or chosen.end is None:
@@ -88,7 +88,7 @@ def replay_span(project: Project, world: World) -> Span:
             where="[replay] in noria.toml",
             fix="set start and end, for example 2013-02-26T05:00:00Z",
         )
-    span = Span(world.grid.ceiling(require_utc(chosen.start)), world.grid.floor(require_utc(chosen.end)))
+    span = Span(context.grid.ceiling(require_utc(chosen.start)), context.grid.floor(require_utc(chosen.end)))
     if span.start >= span.end:
         raise UserMistake(
             what="the replay's span is empty",
@@ -98,79 +98,83 @@ def replay_span(project: Project, world: World) -> Span:
     return span
 
 
-def open_worlds(project: Project, workspace: Workspace, endpoint: Endpoint, policies: Sequence[Policy]) -> list[World]:
-    """A world per policy, each with a catalog and a log of its own beside the project's, all on the same facts: history and live share no
+def open_worlds(project: Project, workspace: Workspace, endpoint: Endpoint, policies: Sequence[Policy]) -> list[EndpointContext]:
+    """A context per policy, each with a catalog and a log of its own beside the project's, all on the same facts: history and live share no
     clock."""
-    worlds: list[World] = []
+    contexts: list[EndpointContext] = []
     for policy in policies:
-        world = World.open(project, workspace.beside(policy.name), endpoint, policy, worlds[0] if worlds else None, held=True)
-        world.catalog.take_lease()
-        worlds.append(world)
-    return worlds
+        context = EndpointContext.open(
+            project, workspace.beside(policy.name), endpoint, policy, contexts[0] if contexts else None, held=True
+        )
+        context.stores.catalog.take_lease()
+        contexts.append(context)
+    return contexts
 
 
-def replay(worlds: Sequence[World], span: Span, watch: Watch) -> None:
-    """Turn every world over the span, each from where it had come to; a killed replay goes on where it was."""
-    logs = [PredictionLog(w.log_folder, WRITER, w.workspace.files) for w in worlds]
-    clocks = [ReplayClock(_replayed_to(w) or span.start) for w in worlds]
+def replay(contexts: Sequence[EndpointContext], span: Span, watch: Watch) -> None:
+    """Turn every one over the span, each from where it had come to; a killed replay goes on where it was."""
+    logs = [PredictionLog(w.stores.log_folder, WRITER, w.stores.workspace.files) for w in contexts]
+    clocks = [ReplayClock(_replayed_to(w) or span.start) for w in contexts]
     now = min(clock.now() for clock in clocks)
     while now < span.end:
-        for world, log, clock in zip(worlds, logs, clocks, strict=True):
+        for context, log, clock in zip(contexts, logs, clocks, strict=True):
             if clock.now() <= now:
-                watch(_tick(world, log, clock, span))
-        now += worlds[0].grid.tick
-    for world, log in zip(worlds, logs, strict=True):
+                watch(_tick(context, log, clock, span))
+        now += contexts[0].grid.tick
+    for context, log in zip(contexts, logs, strict=True):
         log.close()
-        measure_windows(world, span.end)
+        measure_windows(context, span.end)
 
 
-def _replayed_to(world: World) -> datetime | None:
+def _replayed_to(context: EndpointContext) -> datetime | None:
     """How far an endpoint was replayed; a project of one endpoint may have begun under the name that was once for all."""
-    alone = len(world.project.endpoints) == 1
-    found = progress_of(world.catalog, f"replay/{world.endpoint.name}") or (progress_of(world.catalog, "replay") if alone else None)
+    alone = len(context.project.endpoints) == 1
+    found = progress_of(context.stores.catalog, f"replay/{context.endpoint.name}") or (
+        progress_of(context.stores.catalog, "replay") if alone else None
+    )
     return None if found is None else found.at
 
 
-def _tick(world: World, log: PredictionLog, clock: ReplayClock, span: Span) -> Tick:
-    now, after = clock.now(), clock.now() + world.grid.tick
-    actions = reconcile(world, now)
-    release = current_release(world)
+def _tick(context: EndpointContext, log: PredictionLog, clock: ReplayClock, span: Span) -> Tick:
+    now, after = clock.now(), clock.now() + context.grid.tick
+    actions = reconcile(context, now)
+    release = current_release(context)
     assert release is not None, "the first turn trains a champion"
-    requests = world.offline.rows(now, after)
-    answered = answer(world, release, requests)
+    requests = context.facts.offline.rows(now, after)
+    answered = answer(context, release, requests)
     logged = log.last_received()
     if len(answered) and (logged is None or logged < now):  # else it was written before a kill, and is the same
         log.append(answered)
         log.sync()
-    balance = _requests_logged(world, requests.num_rows, now, after)
-    with world.catalog.transaction() as c:
-        add_balance(c, "requests", world.endpoint.name, balance.rows_in, balance.rows_out)
-        set_progress(c, f"replay/{world.endpoint.name}", after)
+    balance = _requests_logged(context, requests.num_rows, now, after)
+    with context.stores.catalog.transaction() as c:
+        add_balance(c, "requests", context.endpoint.name, balance.rows_in, balance.rows_out)
+        set_progress(c, f"replay/{context.endpoint.name}", after)
     clock.advance_to(after)
-    return Tick(world.policy.name, after, span.share(after), actions)
+    return Tick(context.policy.name, after, span.share(after), actions)
 
 
-def _requests_logged(world: World, requests: int, now: datetime, after: datetime) -> Balance:
+def _requests_logged(context: EndpointContext, requests: int, now: datetime, after: datetime) -> Balance:
     """Every request of a tick has one answer of the champion in the log, as read back from it."""
-    logged = read_log(world.log_folder, now, after, world.workspace.files)
+    logged = read_log(context.stores.log_folder, now, after, context.stores.workspace.files)
     rows = 0 if logged is None else logged.variant.count(CHAMPION)
-    return Balance(f"requests of {world.endpoint.name}", requests, {"logged": rows}).checked()
+    return Balance(f"requests of {context.endpoint.name}", requests, {"logged": rows}).checked()
 
 
-def answer(world: World, release: Release, requests: pa.Table) -> Predictions:
+def answer(context: EndpointContext, release: Release, requests: pa.Table) -> Predictions:
     """The champion's answers to requests (rows of offline features) on its own features, and the challenger's where one shadows on them.
 
     A challenger that reads other features is scored from the tables (`noria.loop.offline_shadow`), in replay as live.
     """
-    champion = world.bundle(release.champion)
-    inputs = Rows.dense(champion.signature.inputs, inputs_of(world, champion.id, requests))
+    champion = context.stores.bundle(release.champion)
+    inputs = Rows.dense(champion.signature.inputs, inputs_of(context, champion.id, requests))
     received = requests.column(AT).to_numpy().astype("datetime64[us]").astype(np.int64)
     keys = requests.column(KEY).to_pylist()
     parts = [(CHAMPION, champion.id, inputs)]
-    if release.challenger is not None and not unserved(world, release):
-        parts.append((CHALLENGER, release.challenger, in_order(world.bundle(release.challenger), champion, inputs)))
+    if release.challenger is not None and not unserved(context, release):
+        parts.append((CHALLENGER, release.challenger, in_order(context.stores.bundle(release.challenger), champion, inputs)))
     rows = len(keys)
-    ids = PredictionIds(f"{WRITER}-{world.endpoint.name}")  # an id names one prediction in the whole project
+    ids = PredictionIds(f"{WRITER}-{context.endpoint.name}")  # an id names one prediction in the whole project
     milliseconds = (received // 1000).tolist()
     return Predictions(
         ids=[i for _ in parts for i in ids.take(milliseconds)],
@@ -179,5 +183,5 @@ def answer(world: World, release: Release, requests: pa.Table) -> Predictions:
         bundle=[bundle for _, bundle, _ in parts for _ in range(rows)],
         received_us=np.tile(received, len(parts)),
         latency_us=np.zeros(rows * len(parts), np.int32),
-        values={bundle: Values(given, world.model(bundle).answer(given)) for _, bundle, given in parts},
+        values={bundle: Values(given, context.stores.model(bundle).answer(given)) for _, bundle, given in parts},
     )

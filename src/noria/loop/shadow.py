@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.evaluation.task import Task
-from noria.loop.world import World
+from noria.loop.context import EndpointContext
 from noria.models.registry import CHALLENGER
 from noria.release.rollout import gains_by_unit
 from noria.serving.log.predictions import Predictions
@@ -87,15 +87,15 @@ def pairing(task: Task, champions: Predictions, challengers: Predictions, labels
     return msgspec.structs.replace(counts, gains=gains)
 
 
-def shadow_windows(world: World, challenger: str, since: datetime) -> list[Paired]:
+def shadow_windows(context: EndpointContext, challenger: str, since: datetime) -> list[Paired]:
     """The windows in which a challenger has shadowed, in the order of time."""
-    found = pairs_by_window(world.catalog, world.endpoint.name, challenger, CHALLENGER, since)
+    found = pairs_by_window(context.stores.catalog, context.endpoint.name, challenger, CHALLENGER, since)
     return [Paired(start, counts.asked, counts.scored, counts.paired, counts.gains) for start, counts in found]
 
 
-def shadow_gains(world: World, challenger: str, since: datetime, metric: str) -> NDArray[np.float64]:
+def shadow_gains(context: EndpointContext, challenger: str, since: datetime, metric: str) -> NDArray[np.float64]:
     """The challenger's gain over the champion, one value per judged unit: see `gains_by_unit`. A window in which the shadow is broken is no
     evidence."""
-    judged = [w for w in shadow_windows(world, challenger, since) if metric in w.gains and not w.broken]
-    numbers, rows = (np.array(each, np.int64) for each in ([world.grid.number(w.start) for w in judged], [w.paired for w in judged]))
-    return gains_by_unit(numbers, np.array([w.gains[metric] for w in judged], np.float64), rows, world.grid.tick)
+    judged = [w for w in shadow_windows(context, challenger, since) if metric in w.gains and not w.broken]
+    numbers, rows = (np.array(each, np.int64) for each in ([context.grid.number(w.start) for w in judged], [w.paired for w in judged]))
+    return gains_by_unit(numbers, np.array([w.gains[metric] for w in judged], np.float64), rows, context.grid.tick)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from noria.core.errors import NoriaError, as_noria
 from noria.loop.candidate import Candidate, make_candidate
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.project import load_project
 from noria.loop.trainings import tell_result, training
 from noria.loop.workspace import Workspace
-from noria.loop.world import Policy, World
 
 FIRST_TO_GO = 500  # of 1000, by which the kernel raises this process among those that it ends when memory runs out
 GIB = 2**30
@@ -30,9 +30,9 @@ def train(folder: Path, endpoint: str, as_of: datetime, champion: str | None) ->
         project = load_project(folder)
         _bound_memory(project.settings.loop.training_memory_gb)
         chosen = project.endpoint(endpoint)
-        world = World.open(project, Workspace.of(folder, project.settings), chosen, Policy.declared(project, chosen))
-        with training(world):
-            return make_candidate(world, as_of, champion)
+        context = EndpointContext.open(project, Workspace.of(folder, project.settings), chosen, Policy.declared(project, chosen))
+        with training(context):
+            return make_candidate(context, as_of, champion)
     except Exception as error:
         logger.exception("the training failed")  # into the training's log, where people look for the whole of it
         return as_noria(error)

@@ -24,8 +24,8 @@ from noria.core.clock import Stopwatch, in_words
 from noria.core.errors import DiskFull, NoriaError, OutsideWorld, UserMistake
 from noria.core.files import LocalFiles, hold, locked
 from noria.loop.candidate import Candidate
+from noria.loop.context import EndpointContext
 from noria.loop.workspace import Workspace
-from noria.loop.world import World
 
 FOLDER = "training"
 TOLD = 400  # characters of what a training printed last
@@ -117,12 +117,12 @@ class Trainings:
         """Whether the training of this action was begun here, and its result has not been asked for since it ended."""
         return key in self._running
 
-    def start(self, world: World, key: str, as_of: datetime, champion: str | None) -> None:
+    def start(self, context: EndpointContext, key: str, as_of: datetime, champion: str | None) -> None:
         """Begin to train for an action."""
-        folder = _folder(world.workspace)
-        result, output = (folder / f"{world.endpoint.name}.{kind}" for kind in ("json", "log"))
-        world.workspace.files.remove(result)
-        command = [sys.executable, "-P", "-m", "noria.loop.training_process", str(world.workspace.folder), world.endpoint.name]
+        folder = _folder(context.stores.workspace)
+        result, output = (folder / f"{context.endpoint.name}.{kind}" for kind in ("json", "log"))
+        context.stores.workspace.files.remove(result)
+        command = [sys.executable, "-P", "-m", "noria.loop.training_process", str(context.stores.workspace.folder), context.endpoint.name]
         with output.open("wb") as out:
             process = subprocess.Popen(
                 [*command, as_of.isoformat(), champion or "", str(result), str(os.getpid())],
@@ -190,23 +190,23 @@ def tell_result(result: Path, told: Candidate | NoriaError) -> None:
 
 
 @contextmanager
-def training(world: World) -> Iterator[None]:
+def training(context: EndpointContext) -> Iterator[None]:
     """Hold the place of the one who trains for this endpoint: a lock that dies with the process. Raises `TrainingAtWork`."""
-    lock, holder = hold(_lock(world), A_LOOK)
+    lock, holder = hold(_lock(context), A_LOOK)
     if lock is None:
-        raise TrainingAtWork(world.endpoint.name, holder)
+        raise TrainingAtWork(context.endpoint.name, holder)
     with lock:
         yield
 
 
-def at_work(world: World) -> bool:
+def at_work(context: EndpointContext) -> bool:
     """Whether some process trains for this endpoint."""
-    with _lock(world).open("a+") as lock:
+    with _lock(context).open("a+") as lock:
         return not locked(lock, 0)
 
 
-def _lock(world: World) -> Path:
-    return _folder(world.workspace) / f"{world.endpoint.name}.lock"
+def _lock(context: EndpointContext) -> Path:
+    return _folder(context.stores.workspace) / f"{context.endpoint.name}.lock"
 
 
 def _folder(workspace: Workspace) -> Path:

@@ -16,11 +16,11 @@ from noria.core.clock import duration, microseconds
 from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import finite
 from noria.loop.columns import served_skew
+from noria.loop.context import EndpointContext
 from noria.loop.known_rows import ages
 from noria.loop.offline_shadow import offline_challengers, recorded_challengers, with_answers
 from noria.loop.releases import current_release, released_champions
 from noria.loop.shadow import pairing
-from noria.loop.world import World
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.monitoring.monitor import Monitor
 from noria.monitoring.traffic import Traffic
@@ -62,27 +62,27 @@ class ClockWentBack(OutsideWorld):
         )
 
 
-def measure_windows(world: World, now: datetime) -> None:
+def measure_windows(context: EndpointContext, now: datetime) -> None:
     """Record every window that has closed, and the performance of every window whose outcomes are now due."""
-    release = current_release(world)
-    if release is None or not world.watched:
+    release = current_release(context)
+    if release is None or not context.watched:
         return
-    tick, name = world.grid.tick, world.endpoint.name
-    before = progress_of(world.catalog, f"windows/{name}")
-    measured = world.grid.floor(release.champion_since) if before is None else before.at
-    if world.grid.floor(now) < measured:
+    tick, name = context.grid.tick, context.endpoint.name
+    before = progress_of(context.stores.catalog, f"windows/{name}")
+    measured = context.grid.floor(release.champion_since) if before is None else before.at
+    if context.grid.floor(now) < measured:
         raise ClockWentBack(now, measured)
-    closed = [measured + i * tick for i in range((world.grid.floor(now) - measured) // tick)]
-    fresh = [row for start in closed for row in _closed_window(world, start, newest=start == closed[-1])]
-    with world.catalog.transaction() as c:
+    closed = [measured + i * tick for i in range((context.grid.floor(now) - measured) // tick)]
+    fresh = [row for start in closed for row in _closed_window(context, start, newest=start == closed[-1])]
+    with context.stores.catalog.transaction() as c:
         add_windows(c, fresh)
         set_progress(c, f"windows/{name}", measured + len(closed) * tick)
     # of those just recorded as well: after a rest, a loop finds windows that are due already
-    due = windows_due(world.catalog, name, now - world.endpoint.model.label.maturity - tick)
-    matured = [found for start in due for found in _matured_window(world, start, now)]
+    due = windows_due(context.stores.catalog, name, now - context.endpoint.model.label.maturity - tick)
+    matured = [found for start in due for found in _matured_window(context, start, now)]
     if not matured:
         return
-    with world.catalog.transaction() as c:
+    with context.stores.catalog.transaction() as c:
         for found in matured:
             complete_window(c, name, found)
 
@@ -92,52 +92,52 @@ def _watched(logged: Predictions) -> Predictions:
     return logged.where(np.array([v != FALLBACK for v in logged.variant], dtype=bool))
 
 
-def _closed_window(world: World, start: datetime, *, newest: bool) -> list[WindowRow]:
+def _closed_window(context: EndpointContext, start: datetime, *, newest: bool) -> list[WindowRow]:
     """One row per bundle that answered or shadowed in the window; one with no rows if nothing was logged at all. newest: whether it is the
     one that closed last, whose skew is watched"""
-    logged, offline = _logged(world, start)
-    found = [] if logged is None else list(_answered(world, start, logged, offline))
+    logged, offline = _logged(context, start)
+    found = [] if logged is None else list(_answered(context, start, logged, offline))
     if not any(row.role == CHAMPION for row in found):
-        release = current_release(world)
+        release = current_release(context)
         assert release is not None
-        found.append(WindowRow(world.endpoint.name, start, release.champion, CHAMPION, 0))
-    if world.monitor is not None:
+        found.append(WindowRow(context.endpoint.name, start, release.champion, CHAMPION, 0))
+    if context.monitor is not None:
         first = next(place for place, row in enumerate(found) if row.role == CHAMPION)
-        skew = _skew(world, logged.by(CHAMPION)) if newest and logged is not None and world.monitor.skew is not None else None
-        found[first] = replace(found[first], traffic=_traffic(world, start, logged), skew=skew)
+        skew = _skew(context, logged.by(CHAMPION)) if newest and logged is not None and context.monitor.skew is not None else None
+        found[first] = replace(found[first], traffic=_traffic(context, start, logged), skew=skew)
     return found
 
 
-def _logged(world: World, start: datetime) -> tuple[Predictions | None, set[str]]:
+def _logged(context: EndpointContext, start: datetime) -> tuple[Predictions | None, set[str]]:
     """What a window's log has, with the answers of challengers that no server could ask; and which those are."""
-    logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
+    logged = read_log(context.stores.log_folder, start, start + context.grid.tick, context.stores.workspace.files)
     if logged is None:
         return None, set()
-    offline = offline_challengers(world, logged, start)
-    return with_answers(world, logged, offline), offline
+    offline = offline_challengers(context, logged, start)
+    return with_answers(context, logged, offline), offline
 
 
-def _answered(world: World, start: datetime, logged: Predictions, offline: set[str]) -> Iterator[WindowRow]:
+def _answered(context: EndpointContext, start: datetime, logged: Predictions, offline: set[str]) -> Iterator[WindowRow]:
     """What is kept of each bundle that answered or shadowed. Of an offline shadow, pairs wait for the outcomes."""
-    watched, released = _watched(logged), released_champions(world)
+    watched, released = _watched(logged), released_champions(context)
     for role, bundle in sorted(set(zip(watched.variant, watched.bundle, strict=True))):
         rows = watched.of(bundle)
-        row = WindowRow(world.endpoint.name, start, bundle, role, len(rows))
-        if role == CHAMPION and world.monitor is not None and bundle in released:
-            row = _measured(world, world.monitor, row, rows)
+        row = WindowRow(context.endpoint.name, start, bundle, role, len(rows))
+        if role == CHAMPION and context.monitor is not None and bundle in released:
+            row = _measured(context, context.monitor, row, rows)
         if role == CHALLENGER and bundle not in offline:
-            row = replace(row, paired=pairing(world.endpoint.task, watched.by(CHAMPION), rows, None))
+            row = replace(row, paired=pairing(context.endpoint.task, watched.by(CHAMPION), rows, None))
         yield row
 
 
-def _traffic(world: World, start: datetime, logged: Predictions | None) -> TrafficCounts:
+def _traffic(context: EndpointContext, start: datetime, logged: Predictions | None) -> TrafficCounts:
     """What the traffic of a window was like, whichever bundle answered."""
     try:
-        failed: int | None = failed_between(world.log_folder, start, start + world.grid.tick)
+        failed: int | None = failed_between(context.stores.log_folder, start, start + context.grid.tick)
     except FailuresUnread as error:
         logger.error("%s", error)
         failed = None
-    freshness = world.endpoint.slo.freshness
+    freshness = context.endpoint.slo.freshness
     if logged is None:
         return TrafficCounts(0, 0, 0, 0, fallbacks=0, failed=failed, stale=dict.fromkeys(freshness, 0))
     rows, fallbacks = logged.by(CHAMPION), logged.by(FALLBACK)
@@ -146,82 +146,82 @@ def _traffic(world: World, start: datetime, logged: Predictions | None) -> Traff
         rows=len(rows),
         keys=len(keys),
         repeated=len(keys) - len(set(keys)),
-        slow=int((rows.latency_us > SLOW * world.endpoint.slo.p99_ms).sum()),
+        slow=int((rows.latency_us > SLOW * context.endpoint.slo.p99_ms).sum()),
         fallbacks=len(fallbacks),
         failed=failed,
-        stale={name: int((ages(world, name, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()},
+        stale={name: int((ages(context, name, rows.received_us) > microseconds(duration(span))).sum()) for name, span in freshness.items()},
     )
 
 
-def _skew(world: World, rows: Predictions) -> dict[str, Any]:
+def _skew(context: EndpointContext, rows: Predictions) -> dict[str, Any]:
     """The skew of what a window was served, or why it can't be measured."""
     try:
-        return dict(finite(served_skew(world, rows).to_dict()))
+        return dict(finite(served_skew(context, rows).to_dict()))
     except Exception as error:
-        logger.error("the skew of %s can't be measured: %r", world.endpoint.name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        logger.error("the skew of %s can't be measured: %r", context.endpoint.name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
         return {"failed": f"{type(error).__name__}: {error}"}
 
 
-def _measured(world: World, monitor: Monitor, row: WindowRow, rows: Predictions) -> WindowRow:
+def _measured(context: EndpointContext, monitor: Monitor, row: WindowRow, rows: Predictions) -> WindowRow:
     """A champion's window with its statistics, the losses to be expected of its scores, and business metrics."""
     return replace(
         row,
-        statistics=world.profile(row.bundle).statistics(profiled(world, row.bundle, rows)),
-        expected=_expected(world, monitor, row.bundle, rows),
-        metrics=_metrics(world, row.bundle, rows, None),
+        statistics=context.stores.profile(row.bundle).statistics(profiled(context, row.bundle, rows)),
+        expected=_expected(context, monitor, row.bundle, rows),
+        metrics=_metrics(context, row.bundle, rows, None),
     )
 
 
-def _expected(world: World, monitor: Monitor, bundle: str, rows: Predictions) -> dict[str, ExpectedLoss]:
+def _expected(context: EndpointContext, monitor: Monitor, bundle: str, rows: Predictions) -> dict[str, ExpectedLoss]:
     """What each watched mean over rows is expected to be, before outcomes come; nothing where the task can't say."""
-    task, fitted = world.endpoint.task, world.candidate_detail(bundle).calibration
+    task, fitted = context.endpoint.task, context.stores.candidate_detail(bundle).calibration
     if task.estimator is None:
         return {}
     told = {metric.name: task.estimator.expected(metric, rows.prediction, fitted) for metric in monitor.losses(task)}
     return {name: ExpectedLoss(float(expected.mean), float(expected.sd)) for name, expected in told.items()}
 
 
-def _matured_window(world: World, start: datetime, now: datetime) -> list[MaturedWindow]:
-    logged, _ = _logged(world, start)
+def _matured_window(context: EndpointContext, start: datetime, now: datetime) -> list[MaturedWindow]:
+    logged, _ = _logged(context, start)
     if logged is None:
         return []
     watched = _watched(logged)
-    task = world.endpoint.task
+    task = context.endpoint.task
     nothing = measure(task, np.empty(0), np.empty(0)).to_dict()
-    found = [MaturedWindow(start, bundle, nothing) for bundle in sorted(recorded_challengers(world, start).difference(watched.bundle))]
-    champions, released = watched.by(CHAMPION), released_champions(world)
+    found = [MaturedWindow(start, bundle, nothing) for bundle in sorted(recorded_challengers(context, start).difference(watched.bundle))]
+    champions, released = watched.by(CHAMPION), released_champions(context)
     shadows = set(watched.by(CHALLENGER).bundle)
     for bundle in sorted(set(watched.bundle)):
         rows = watched.of(bundle)
-        labels = world.outcomes.known_at(rows.keys, now)
-        cut_by = _cut_by(world, bundle, rows) if bundle in released else {}
+        labels = context.facts.outcomes.known_at(rows.keys, now)
+        cut_by = _cut_by(context, bundle, rows) if bundle in released else {}
         matured = MaturedWindow(start, bundle, measure(task, labels, rows.prediction, cut_by).to_dict())
         if bundle in shadows:
-            known = world.outcomes.known_at(champions.keys, now)
+            known = context.facts.outcomes.known_at(champions.keys, now)
             matured = replace(matured, paired=pairing(task, champions, rows.by(CHALLENGER), known))
-        if world.monitor is not None and any(metric.needs_outcomes for metric in world.monitor.metrics):
-            matured = replace(matured, metrics=_metrics(world, bundle, rows, labels))
+        if context.monitor is not None and any(metric.needs_outcomes for metric in context.monitor.metrics):
+            matured = replace(matured, metrics=_metrics(context, bundle, rows, labels))
         found.append(matured)
     return found
 
 
-def _cut_by(world: World, bundle: str, rows: Predictions) -> dict[str, NDArray[np.float64]]:
+def _cut_by(context: EndpointContext, bundle: str, rows: Predictions) -> dict[str, NDArray[np.float64]]:
     """The features whose values make slices, as they were served."""
-    signature = world.bundle(bundle).signature
-    inputs = rows.inputs(signature) if world.slices else None
-    return {} if inputs is None else {name: inputs.numbers(name) for name in world.slices if name in signature.names}
+    signature = context.stores.bundle(bundle).signature
+    inputs = rows.inputs(signature) if context.slices else None
+    return {} if inputs is None else {name: inputs.numbers(name) for name in context.slices if name in signature.names}
 
 
-def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.float64] | None) -> dict[str, float | None]:
+def _metrics(context: EndpointContext, bundle: str, rows: Predictions, labels: NDArray[np.float64] | None) -> dict[str, float | None]:
     """The business metrics of a window: those that need outcomes only once there are labels. What can't be drawn is null."""
     import pyarrow as pa
 
-    assert world.monitor is not None
+    assert context.monitor is not None
     found: dict[str, float | None] = {}
-    wanted = [m for m in world.monitor.metrics if labels is not None or not m.needs_outcomes]
+    wanted = [m for m in context.monitor.metrics if labels is not None or not m.needs_outcomes]
     if wanted:
         columns = {"key": pa.array(rows.keys, pa.string()), "received_at": pa.array(rows.received_us, pa.timestamp("us", tz="UTC"))}
-        columns |= rows.inputs(world.bundle(bundle).signature).columns()
+        columns |= rows.inputs(context.stores.bundle(bundle).signature).columns()
         predictions = pa.table({**columns, "prediction": pa.array(rows.prediction)})
         known = np.full(len(rows), np.nan) if labels is None else labels
         there = ~np.isnan(known)
@@ -236,22 +236,24 @@ def _metrics(world: World, bundle: str, rows: Predictions, labels: NDArray[np.fl
     return found
 
 
-def answered_rows(world: World, bundle: str, start: datetime) -> Predictions | None:
+def answered_rows(context: EndpointContext, bundle: str, start: datetime) -> Predictions | None:
     """The rows that a bundle answered as champion in a window, from the log; None where that has nothing of it."""
-    logged = read_log(world.log_folder, start, start + world.grid.tick, world.workspace.files)
+    logged = read_log(context.stores.log_folder, start, start + context.grid.tick, context.stores.workspace.files)
     rows = None if logged is None else logged.of(bundle).by(CHAMPION)
     return rows if rows is not None and len(rows) else None
 
 
-def profiled(world: World, bundle: str, rows: Predictions) -> NDArray[np.float64]:
+def profiled(context: EndpointContext, bundle: str, rows: Predictions) -> NDArray[np.float64]:
     """Logged rows of a bundle as its profile has them: the features, then the prediction, `(rows, columns)`."""
-    return np.column_stack([rows.inputs(world.bundle(bundle).signature).block, rows.prediction])
+    return np.column_stack([rows.inputs(context.stores.bundle(bundle).signature).block, rows.prediction])
 
 
-def windows_of(world: World, bundle: str, since: datetime, until: datetime | None = None, *, statistics: bool = True) -> list[Window]:
+def windows_of(
+    context: EndpointContext, bundle: str, since: datetime, until: datetime | None = None, *, statistics: bool = True
+) -> list[Window]:
     """The recorded windows of one bundle that begin in [since, until), in time order; their statistics cost most to read, and not all
     need them."""
-    rows = windows_of_bundle(world.catalog, world.endpoint.name, bundle, since, until, statistics=statistics)
+    rows = windows_of_bundle(context.stores.catalog, context.endpoint.name, bundle, since, until, statistics=statistics)
     return [
         Window(
             row.start,
@@ -266,22 +268,22 @@ def windows_of(world: World, bundle: str, since: datetime, until: datetime | Non
     ]
 
 
-def baseline_windows(world: World, bundle: str) -> list[Performance]:
+def baseline_windows(context: EndpointContext, bundle: str) -> list[Performance]:
     """The performance that a bundle was accepted with: its holdout's, window by window."""
-    return [Performance.of(w) for w in world.candidate_detail(bundle).baseline]
+    return [Performance.of(w) for w in context.stores.candidate_detail(bundle).baseline]
 
 
-def answered_by_window(world: World, after: datetime | None = None) -> list[tuple[datetime, int]]:
+def answered_by_window(context: EndpointContext, after: datetime | None = None) -> list[tuple[datetime, int]]:
     """How many rows champions answered in each window (start, rows) that began after a moment, in the order of time."""
-    return rows_by_window(world.catalog, world.endpoint.name, CHAMPION, after)
+    return rows_by_window(context.stores.catalog, context.endpoint.name, CHAMPION, after)
 
 
-def skew_of(world: World, start: datetime) -> Mapping[str, Any] | None:
+def skew_of(context: EndpointContext, start: datetime) -> Mapping[str, Any] | None:
     """The skew of a window as it was measured when that closed, or why it `failed`; None where it was not."""
-    return skew_at(world.catalog, world.endpoint.name, start)
+    return skew_at(context.stores.catalog, context.endpoint.name, start)
 
 
-def traffic_of(world: World) -> list[Traffic]:
+def traffic_of(context: EndpointContext) -> list[Traffic]:
     """What the traffic of the last windows was like, in the order of time."""
-    found = newest_traffic(world.catalog, world.endpoint.name, MAX_TRAFFIC)
+    found = newest_traffic(context.stores.catalog, context.endpoint.name, MAX_TRAFFIC)
     return [Traffic(start, **msgspec.structs.asdict(counts)) for start, counts in found]

@@ -28,14 +28,14 @@ class BusinessMetrics:
     def read(cls, at: At) -> Self | None:
         if not at.monitor.metrics:
             return None
-        threshold = at.world.threshold(at.monitor.metric_budget)
-        drawn = metrics_by_window(at.world.catalog, at.world.endpoint.name, CHAMPION)
+        threshold = at.context.threshold(at.monitor.metric_budget)
+        drawn = metrics_by_window(at.context.stores.catalog, at.context.endpoint.name, CHAMPION)
         found = [
             read_business_metric(
                 metric,
                 [(start, told.get(metric.name)) for start, told, due in drawn if due or not metric.needs_outcomes],
                 threshold,
-                at.world.grid.calendar,
+                at.context.grid.calendar,
             )
             for metric in at.monitor.metrics
         ]

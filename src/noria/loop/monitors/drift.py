@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from noria.core.clock import from_epoch
 from noria.core.health import Health
 from noria.loop.columns import sources_of
+from noria.loop.context import EndpointContext
 from noria.loop.monitors.reading import At, monitor
 from noria.loop.windows import answered_rows, profiled, windows_of
-from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.drift_reading import SHARES_OF_ROWS, DriftReading, FaultGroup
 from noria.monitoring.findings import Finding, Kind, Severity
@@ -38,11 +38,11 @@ class InputDrift:
 
     @classmethod
     def read(cls, at: At) -> Self:
-        world, champion, since = at.world, at.release.champion, at.release.champion_since
-        detector = world.running_detector(champion, since, at.monitor)
+        context, champion, since = at.context, at.release.champion, at.release.champion_since
+        detector = context.detectors.running(champion, since, at.monitor)
         judged = detector.judged_to
-        first = since if judged is None else judged + world.grid.tick
-        detector.add(w for w in windows_of(world, champion, first) if w.role == CHAMPION)
+        first = since if judged is None else judged + context.grid.tick
+        detector.add(w for w in windows_of(context, champion, first) if w.role == CHAMPION)
         return cls(detector.reading(), at)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
@@ -58,8 +58,8 @@ class InputDrift:
         reading, champion = self.reading, self.at.release.champion
         if not len(reading.pooled):
             return
-        sources = sources_of(self.at.world, champion)
-        yield from faults_of(self.at.world, reading, champion)
+        sources = sources_of(self.at.context, champion)
+        yield from faults_of(self.at.context, reading, champion)
         for moved in reading.moved(sources, faults_too=False):
             first, start = moved.columns[0], moved.start
             kind = reading.kind(start, sources, first)
@@ -70,10 +70,10 @@ class InputDrift:
             yield Finding("drift", moved.subject, reading.since(moved), severity, summary, fix, evidence, episode=True)
 
 
-def drift_until(world: World, declared: Monitor, champion: str, champion_since: datetime, end: datetime) -> DriftReading:
+def drift_until(context: EndpointContext, declared: Monitor, champion: str, champion_since: datetime, end: datetime) -> DriftReading:
     """What the drift monitor said of a champion when the window that ends then had closed."""
-    detector = world.champion_detector(champion, declared)
-    detector.add(w for w in windows_of(world, champion, champion_since, end) if w.role == CHAMPION)
+    detector = context.detectors.of_champion(champion, declared)
+    detector.add(w for w in windows_of(context, champion, champion_since, end) if w.role == CHAMPION)
     return detector.reading()
 
 
@@ -85,10 +85,10 @@ class Logged(NamedTuple):
     columns: NDArray[np.float64]
 
 
-def faults_of(world: World, reading: DriftReading, champion: str) -> Iterator[Finding]:
+def faults_of(context: EndpointContext, reading: DriftReading, champion: str) -> Iterator[Finding]:
     """The faults of a reading's newest window; in which slice, and from which row on, is found in the log when one opens."""
-    logged = cache(partial(_logged, world, champion))  # several faults ask for the same window
-    for group in reading.faulty(len(reading.pooled) - 1, sources_of(world, champion)):
+    logged = cache(partial(_logged, context, champion))  # several faults ask for the same window
+    for group in reading.faulty(len(reading.pooled) - 1, sources_of(context, champion)):
         plain = _fault(group, reading.starts[group.first])
         yield replace(plain, details=partial(_detailed, group, reading, logged))
 
@@ -115,10 +115,10 @@ def _fault(group: FaultGroup, since: datetime, cut: str | None = None, first: di
     return Finding("data_quality", group.subject, since, "page", summary, _fix_for("upstream fault", group.source), evidence)
 
 
-def _logged(world: World, champion: str, start: datetime) -> Logged | None:
+def _logged(context: EndpointContext, champion: str, start: datetime) -> Logged | None:
     """What a champion answered in a window; None where the log can't tell any more."""
-    rows = answered_rows(world, champion, start)
-    return None if rows is None else Logged(world.profile(champion), rows, profiled(world, champion, rows))
+    rows = answered_rows(context, champion, start)
+    return None if rows is None else Logged(context.stores.profile(champion), rows, profiled(context, champion, rows))
 
 
 def _slice(logged: Logged | None, column: str) -> str | None:

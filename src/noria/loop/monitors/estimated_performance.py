@@ -30,7 +30,7 @@ class EstimatedPerformance:
     @classmethod
     def read(cls, at: At) -> Self:
         windows = [w for w in at.windows if w.expected is not None and w.rows]
-        found, task = [], at.world.endpoint.task
+        found, task = [], at.context.endpoint.task
         for tolerance in at.monitor.performance if task.estimator is not None else ():
             metric = task.metric(tolerance.metric)
             past = [p.value(metric) for p in at.baseline if p.rows and not np.isnan(p.value(metric))]

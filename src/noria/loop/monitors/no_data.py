@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from noria.core.health import Health
+from noria.loop.context import EndpointContext
 from noria.loop.monitors.reading import NO_DATA, At, Blind, monitor
 from noria.loop.monitors.volume import PREDICTIONS
-from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.findings import Finding, Kind
 from noria.monitoring.windows import Performance
@@ -31,7 +31,7 @@ class NoData:
 
     @classmethod
     def read(cls, at: At) -> Self:
-        return cls(tuple(_missing(at.world, at.now)))
+        return cls(tuple(_missing(at.context, at.now)))
 
     def healths(self) -> Iterator[tuple[str, Health]]:
         yield from (blind.health for blind in self.blind)
@@ -43,12 +43,12 @@ class NoData:
         yield from (blind.finding for blind in self.blind)
 
 
-def _missing(world: World, now: datetime) -> Iterator[Blind]:
-    rows = newest_windows(world.catalog, world.endpoint.name, CHAMPION, LOOKED_AT)
+def _missing(context: EndpointContext, now: datetime) -> Iterator[Blind]:
+    rows = newest_windows(context.stores.catalog, context.endpoint.name, CHAMPION, LOOKED_AT)
     if rows and rows[0].rows == 0:
         silent = next((i for i, r in enumerate(rows) if r.rows), len(rows))
         yield Blind(PREDICTIONS, rows[silent - 1].start, "no predictions were logged: the inputs can't be evaluated")
-    overdue = now - world.endpoint.model.label.maturity - 3 * world.grid.tick
+    overdue = now - context.endpoint.model.label.maturity - 3 * context.grid.tick
     lost = [r.start for r in rows if r.performance is None and r.rows and r.start < overdue]
     if lost:
         yield Blind("due windows", min(lost), f"{len(lost)} windows are due and can't be evaluated: their log is gone")

@@ -27,8 +27,8 @@ class Performance:
     @classmethod
     def read(cls, at: At) -> Self:
         since = [w for w in at.windows if w.performance]
-        threshold = at.world.threshold(at.monitor.performance_budget)
-        task = at.world.endpoint.task
+        threshold = at.context.threshold(at.monitor.performance_budget)
+        task = at.context.endpoint.task
         return cls(tuple(read_performance(task, tolerance, at.baseline, since, threshold) for tolerance in at.monitor.performance), at)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
@@ -67,12 +67,12 @@ class PerformanceBySlice:
     def read(cls, at: At) -> Self | None:
         if not at.monitor.slices:
             return None
-        task = at.world.endpoint.task
+        task = at.context.endpoint.task
         found = [
             reading
             for tolerance in at.monitor.performance
             for reading in read_slices(
-                task, tolerance, at.baseline, at.windows, lambda slices: at.world.threshold(at.monitor.slice_budget(slices))
+                task, tolerance, at.baseline, at.windows, lambda slices: at.context.threshold(at.monitor.slice_budget(slices))
             )
         ]
         return cls(tuple(found), at)

@@ -12,9 +12,9 @@ from functools import cache, cached_property
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from noria.core.health import Health, Unknown
+from noria.loop.context import EndpointContext
 from noria.loop.releases import Release
 from noria.loop.windows import baseline_windows, traffic_of, windows_of
-from noria.loop.world import World
 from noria.monitoring.findings import Finding, Kind
 from noria.monitoring.monitor import Monitor
 from noria.monitoring.traffic import Traffic
@@ -87,9 +87,9 @@ class Blind:
 
 @dataclass
 class At:
-    """An endpoint at a moment, as monitors read it: its world, what is declared, and what is released."""
+    """An endpoint at a moment, as monitors read it: its context, what is declared, and what is released."""
 
-    world: World
+    context: EndpointContext
     monitor: Monitor
     release: Release
     now: datetime
@@ -102,7 +102,7 @@ class At:
             try:
                 self._read[reading] = reading.read(self)
             except Exception as error:
-                name = self.world.endpoint.name
+                name = self.context.endpoint.name
                 logger.error("the monitor %s of %s failed: %r", reading.name, name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
                 self.failed.append(Blind(reading.name, self.now, f"it failed: {type(error).__name__}: {error}"))
                 self._read[reading] = None
@@ -112,17 +112,17 @@ class At:
     @cached_property
     def windows(self) -> list[Window]:
         """The champion's windows since it was released, without their statistics."""
-        return windows_of(self.world, self.release.champion, self.release.champion_since, statistics=False)
+        return windows_of(self.context, self.release.champion, self.release.champion_since, statistics=False)
 
     @cached_property
     def baseline(self) -> list[Performance]:
         """The champion's performance on its holdout, window by window."""
-        return baseline_windows(self.world, self.release.champion)
+        return baseline_windows(self.context, self.release.champion)
 
     @cached_property
     def traffic(self) -> list[Traffic]:
         """What the traffic of the last windows was like."""
-        return traffic_of(self.world)
+        return traffic_of(self.context)
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,10 @@ class Monitors:
         return {NO_DATA}.union(*(reading.judged() for reading in self.readings))
 
 
-def read_monitors(world: World, release: Release, now: datetime) -> Monitors:
+def read_monitors(context: EndpointContext, release: Release, now: datetime) -> Monitors:
     """Read all monitors of an endpoint with this release; none where nothing is declared."""
-    if world.monitor is None:
+    if context.monitor is None:
         return Monitors()
-    at = At(world, world.monitor, release, now)
+    at = At(context, context.monitor, release, now)
     readings = [at.of(reading) for reading in registered()]
     return Monitors(tuple(reading for reading in readings if reading is not None), tuple(at.failed))

@@ -13,10 +13,10 @@ import msgspec
 from noria.core.conservation import Balance
 from noria.core.health import Health, Healthy, Unhealthy
 from noria.core.ids import short
+from noria.loop.context import EndpointContext
 from noria.loop.monitors.reading import At, monitor
 from noria.loop.releases import released_champions
 from noria.loop.shadow import Paired, shadow_windows
-from noria.loop.world import World
 from noria.models.registry import CHAMPION
 from noria.monitoring.findings import Finding, Kind
 from noria.serving.log.segments import SUMS_FILE
@@ -36,7 +36,7 @@ class LogSums:
 
     @classmethod
     def read(cls, at: At) -> Self:
-        return cls(tuple(b for b in served_balances(at.world.log_folder) if not b.holds), at.now)
+        return cls(tuple(b for b in served_balances(at.context.stores.log_folder) if not b.holds), at.now)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
         yield from ((f"log: {b.stage}", Unhealthy("answered rows are missing from the log")) for b in self.lost)
@@ -64,7 +64,7 @@ class Shadow:
         """The first window is left out: a server begins with a challenger when it hears of it."""
         if at.release.challenger is None:
             return None
-        return cls(tuple(shadow_windows(at.world, at.release.challenger, at.release.challenger_since + at.world.grid.tick)))
+        return cls(tuple(shadow_windows(at.context, at.release.challenger, at.release.challenger_since + at.context.grid.tick)))
 
     def healths(self) -> Iterator[tuple[str, Health]]:
         if self.windows:
@@ -103,7 +103,7 @@ class ReleasedBundles:
 
     @classmethod
     def read(cls, at: At) -> Self:
-        return cls(tuple(_unreleased_bundles(at.world)), at.world.grid.floor(at.now) - at.world.grid.tick)
+        return cls(tuple(_unreleased_bundles(at.context)), at.context.grid.floor(at.now) - at.context.grid.tick)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
         yield from ((self.name, Unhealthy(f"bundle {short(b)} is serving but was never released")) for b in self.unreleased)
@@ -130,5 +130,5 @@ def served_balances(log_folder: Path) -> list[Balance]:
     return found
 
 
-def _unreleased_bundles(world: World) -> list[str]:
-    return sorted(newest_bundles(world.catalog, world.endpoint.name, CHAMPION) - released_champions(world))
+def _unreleased_bundles(context: EndpointContext) -> list[str]:
+    return sorted(newest_bundles(context.stores.catalog, context.endpoint.name, CHAMPION) - released_champions(context))

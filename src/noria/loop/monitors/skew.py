@@ -28,11 +28,11 @@ class Skew:
 
     @classmethod
     def read(cls, at: At) -> Self | None:
-        limit, grid = at.monitor.skew, at.world.grid
+        limit, grid = at.monitor.skew, at.context.grid
         if limit is None:
             return None
         end = grid.floor(at.now)
-        told = skew_of(at.world, end - grid.tick) or {}
+        told = skew_of(at.context, end - grid.tick) or {}
         if "failed" in told:
             return cls(SkewReading(limit, None), at, Blind(cls.name, end, f"it failed: {told['failed']}"))
         return cls(SkewReading(limit, Measured.of(told) if told else None), at)
@@ -44,7 +44,7 @@ class Skew:
         return () if self.reading.skew is None else {SKEW}
 
     def findings(self) -> Iterator[Finding]:
-        reading, grid = self.reading, self.at.world.grid
+        reading, grid = self.reading, self.at.context.grid
         if self.failed is not None:
             yield self.failed.finding
         if reading.alarming:

@@ -9,8 +9,8 @@ from typing import ClassVar, Self
 
 from noria.core.clock import duration, in_words
 from noria.core.health import Health
+from noria.loop.context import EndpointContext
 from noria.loop.monitors.reading import At, monitor
-from noria.loop.world import World
 from noria.monitoring.findings import Finding, Kind
 from noria.monitoring.traffic import IN_TIME, Missed, Objective, ObjectiveReading, Repeated, Traffic, read_objective, read_repeated
 
@@ -28,7 +28,7 @@ class Objectives:
 
     @classmethod
     def read(cls, at: At) -> Self:
-        return cls(tuple(_objectives(at.world, at.traffic)), at.now)
+        return cls(tuple(_objectives(at.context, at.traffic)), at.now)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
         yield from ((f"objective: {r.objective.name}", r.health) for r in self.readings)
@@ -68,9 +68,9 @@ class RepeatedPredictions:
             yield Finding("data_quality", "predictions: repeated", found.start, "page", summary, fix, evidence)
 
 
-def _objectives(world: World, traffic: Sequence[Traffic]) -> Iterator[ObjectiveReading]:
+def _objectives(context: EndpointContext, traffic: Sequence[Traffic]) -> Iterator[ObjectiveReading]:
     """What the endpoint promises, held against its traffic. What the log samples stands for as many rows as it was drawn from."""
-    slo, logged = world.endpoint.slo, world.workspace.settings.serving.log_share
+    slo, logged = context.endpoint.slo, context.stores.workspace.settings.serving.log_share
     late = Objective(
         "latency",
         1 - IN_TIME,

@@ -32,8 +32,8 @@ class PredictionVolume:
     @classmethod
     def read(cls, at: At) -> Self:
         detector = _detector(at, PREDICTIONS)
-        detector.add(answered_by_window(at.world, detector.judged_to))
-        return cls(detector.reading(), at.world.grid.tick)
+        detector.add(answered_by_window(at.context, detector.judged_to))
+        return cls(detector.reading(), at.context.grid.tick)
 
     def healths(self) -> Iterator[tuple[str, Health]]:
         yield self.name, self.reading.health
@@ -56,9 +56,9 @@ class TableVolumes:
 
     @classmethod
     def read(cls, at: At) -> Self:
-        grid, past, found = at.world.grid, history_of(at.world), []
-        for name in at.world.facts.tables:
-            known = known_rows(at.world, name)
+        grid, past, found = at.context.grid, history_of(at.context), []
+        for name in at.context.facts.tables:
+            known = known_rows(at.context, name)
             if known.first is None or known.last is None:
                 continue
             detector = _detector(at, name)
@@ -84,8 +84,8 @@ class TableVolumes:
 
 def _detector(at: At, name: str) -> VolumeDetector:
     """The detector of a series, which shares the budget with the others."""
-    budget = at.monitor.volume_budget(1 + len(at.world.facts.tables))
-    return at.world.volume_detector(name, at.world.threshold(budget))
+    budget = at.monitor.volume_budget(1 + len(at.context.facts.tables))
+    return at.context.detectors.volume(name, at.context.threshold(budget))
 
 
 def _unusual(reading: VolumeReading, tick: timedelta) -> Iterator[Finding]:
