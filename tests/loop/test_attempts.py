@@ -189,7 +189,7 @@ def test_a_training_by_hand_that_fails_is_the_persons_and_not_tried_again(shop: 
 def test_a_loop_turns_while_a_person_trains(shop: Shop) -> None:
     shop.be("good")
     with training(shop.context()):
-        before = shop.last_decision().key
+        before = shop.last_decision().at
         shop.later(DAY)
         assert shop.measured_to() == shop.clock.now().replace(hour=0, minute=0, second=0)
-    assert shop.last_decision().key >= before
+    assert shop.last_decision().at >= before

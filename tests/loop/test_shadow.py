@@ -49,19 +49,19 @@ def test_equal_bundles_gain_nothing_though_the_shadow_lacks_the_hard_requests(da
     champions, challengers, y = day
     keep = np.arange(1000) % 2 == 1
     found = pairing(Binary(), champions, challengers.where(keep), y)
-    assert (found["asked"], found["scored"], found["paired"]) == (1000, 500, 500)
-    assert found["gains"]["log_loss"] == pytest.approx(0.0)
-    assert Paired(from_epoch(0), **found).broken
+    assert (found.asked, found.scored, found.paired) == (1000, 500, 500)
+    assert found.gains["log_loss"] == pytest.approx(0.0)
+    assert Paired.of(from_epoch(0), found).broken
 
 
 def test_a_whole_shadow_is_whole_and_one_that_scores_twice_is_not(day: tuple[Predictions, Predictions, np.ndarray]) -> None:
     champions, challengers, y = day
-    assert not Paired(from_epoch(0), **pairing(Binary(), champions, challengers, y)).broken
+    assert not Paired.of(from_epoch(0), pairing(Binary(), champions, challengers, y)).broken
     twice = predictions("challenger", challengers.keys * 2, np.tile(challengers.prediction, 2), np.tile(challengers.received_us, 2))
-    assert Paired(from_epoch(0), **pairing(Binary(), champions, twice, y)).broken
+    assert Paired.of(from_epoch(0), pairing(Binary(), champions, twice, y)).broken
 
 
 def test_nothing_is_gained_before_an_outcome_is_known(day: tuple[Predictions, Predictions, np.ndarray]) -> None:
     champions, challengers, _ = day
-    assert "gains" not in pairing(Binary(), champions, challengers, None)
-    assert "gains" not in pairing(Binary(), champions, challengers, np.full(1000, np.nan))
+    assert pairing(Binary(), champions, challengers, None).gains == {}
+    assert pairing(Binary(), champions, challengers, np.full(1000, np.nan)).gains == {}

@@ -42,6 +42,11 @@ class Paired:
     paired: int
     gains: Mapping[str, float]
 
+    @staticmethod
+    def of(start: datetime, counts: PairedCounts) -> Paired:
+        """What was recorded of a window."""
+        return Paired(start, counts.asked, counts.scored, counts.paired, counts.gains)
+
     @property
     def share(self) -> float:
         return self.paired / max(self.asked, self.scored, 1)
@@ -90,7 +95,7 @@ def pairing(task: Task, champions: Predictions, challengers: Predictions, labels
 def shadow_windows(context: EndpointContext, challenger: str, since: datetime) -> list[Paired]:
     """The windows in which a challenger has shadowed, in the order of time."""
     found = pairs_by_window(context.stores.catalog, context.endpoint.name, challenger, CHALLENGER, since)
-    return [Paired(start, counts.asked, counts.scored, counts.paired, counts.gains) for start, counts in found]
+    return [Paired.of(start, counts) for start, counts in found]
 
 
 def shadow_gains(context: EndpointContext, challenger: str, since: datetime, metric: str) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -125,5 +124,5 @@ def _read(catalog: Catalog, query: sa.Select[Any]) -> list[CandidateRow]:
 
 
 def _candidate(row: Any) -> CandidateRow:
-    detail = CandidateDetail.of(json.loads(row.detail))
+    detail = msgspec.json.decode(row.detail, type=CandidateDetail)
     return CandidateRow(row.decision, row.endpoint, from_epoch(row.at), row.bundle, row.run, row.passed, detail, row.seconds)
