@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from noria.core.signature import Signature
+from noria.data.rows import Rows
 from noria.profiles.profile import Profile, profile
 from noria.serving.observe.live_profile import LiveProfile
 from servers import Standalone, make_bundle
@@ -17,6 +20,11 @@ def reference() -> Profile:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4000, 2))
     return profile(("a", "b", "prediction"), np.column_stack([x, x[:, 0]]), np.repeat(np.arange(40), 100))
+
+
+def values(x: NDArray[np.float32], answers: NDArray[np.float64]) -> tuple[Rows, Rows]:
+    signature = Signature.of_numbers("ab")
+    return Rows.dense(signature.inputs, x), Rows.dense(signature.outputs, answers[:, None])
 
 
 class Clock:
@@ -34,7 +42,7 @@ def test_a_minute_is_told_when_it_is_over_and_the_next_begins_anew() -> None:
             x = rng.normal(size=(200, 2)).astype(np.float32)
             x[:, 1] += shift
             x[:20, 0] = np.nan if minute else x[:20, 0]
-            live.saw(x, x[:, 1].astype(np.float64))
+            live.saw(*values(x, x[:, 1].astype(np.float64)))
             clock.seconds += 10
             live.digest()
     told = live.to_dict()
@@ -49,7 +57,7 @@ def test_no_more_rows_are_looked_at_than_a_second_may_have() -> None:
     clock = Clock()
     live = LiveProfile("b", reference(), 50, clock)
     for _ in range(100):
-        live.saw(np.zeros((40, 2), np.float32), np.zeros(40))
+        live.saw(*values(np.zeros((40, 2), np.float32), np.zeros(40)))
     clock.seconds = 60
     live.digest()
     told = live.to_dict()
