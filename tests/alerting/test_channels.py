@@ -6,16 +6,19 @@ import hashlib
 import hmac
 import json
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
 
+from noria import integrations
 from noria.alerting.channels import Alert, Channel, ChannelFailed, Event, NoSecret, open_channel, pause_after
 from noria.core.errors import UserMistake
 from noria.core.settings import AlertSettings
@@ -222,3 +225,19 @@ def test_pauses_grow_to_an_hour() -> None:
     pauses = [pause_after(n) for n in (1, 2, 3, 10, 10_000)]
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (timedelta(minutes=1), timedelta(hours=1))
+
+
+def test_a_channel_is_added_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pigeon_alerts.py").write_text(
+        "class Pigeon:\n    sent = []\n\n    def send(self, alert):\n        self.sent.append(alert.summary)\n\n\n"
+        "def open_channel(settings, environ):\n    return Pigeon()\n"
+    )
+    with pytest.raises(UserMistake, match="channels: log, email, pagerduty, slack, webhook"):
+        open_channel("pigeon", AlertSettings())
+    monkeypatch.setattr(integrations, "__path__", [*integrations.__path__, str(tmp_path)])
+    try:
+        channel = open_channel("pigeon", AlertSettings())
+        channel.send(alert())
+        assert sys.modules["noria.integrations.pigeon_alerts"].Pigeon.sent == [alert().summary]
+    finally:
+        sys.modules.pop("noria.integrations.pigeon_alerts", None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,20 +19,21 @@ import pytest
 from noria.core.clock import BadTimeZone, duration, microseconds, since_epoch
 from noria.core.errors import UserMistake
 from noria.core.files import LocalFiles
-from noria.core.health import Health, Unhealthy
 from noria.data.ingest import ingest
+from noria.loop import monitors
 from noria.loop import replay as replaying
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.findings import observed
 from noria.loop.known_rows import ages
-from noria.loop.monitors.reading import At, read_monitors, registered
+from noria.loop.monitors import reading
+from noria.loop.monitors.reading import read_monitors
 from noria.loop.project import load_project
 from noria.loop.releases import current_release
 from noria.loop.replay import open_worlds, replay, replay_span
 from noria.loop.windows import measure_windows
 from noria.loop.workspace import Workspace
 from noria.models.registry import CHAMPION
-from noria.monitoring.findings import Finding, Kind, Observed
+from noria.monitoring.findings import Observed
 from noria.serving.log.predictions import FALLBACK, Predictions
 from noria.serving.log.segments import LogFailed, PredictionLog
 from noria.serving.observe.failures import FAILURES_FILE, Failures
@@ -286,26 +288,41 @@ def test_what_inputs_are_compared_with_has_windows_enough(shop: Path, given: str
         load_project(shop)
 
 
-def test_a_monitor_is_one_class_that_registers_itself(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a new file in `noria.loop.monitors` has to hold, and no other file knows of it."""
+TOO_CHEAP = """
+from noria.core.health import Unhealthy
+from noria.loop.monitors.reading import monitor
+from noria.monitoring.findings import Finding
 
-    class TooCheap:
-        name: ClassVar[str] = "prices"
 
-        @classmethod
-        def read(cls, at: At) -> TooCheap:
-            assert at.release.champion
-            return cls()
+@monitor(rank=15)
+class TooCheap:
+    name = "prices"
 
-        def healths(self) -> list[tuple[str, Health]]:
-            return [("prices", Unhealthy("too low"))]
+    @classmethod
+    def read(cls, at):
+        found = cls()
+        found.since = at.now
+        return found
 
-        def judged(self) -> set[Kind]:
-            return {"metric"}
+    def healths(self):
+        return [("prices", Unhealthy("too low"))]
 
-        def findings(self) -> list[Finding]:
-            return [Finding("metric", "price", datetime(2024, 2, 1, tzinfo=UTC), "page", "prices are too low", "raise them")]
+    def judged(self):
+        return {"price"}
 
-    usual = registered()
-    monkeypatch.setattr("noria.loop.monitors.reading.registered", lambda: (*usual, TooCheap))
-    assert [f.summary for f in replayed(shop, monkeypatch, lambda _: None).findings if f.kind == "metric"] == ["prices are too low"]
+    def findings(self):
+        return [Finding("price", "price", self.since, "page", "prices are too low", "raise them")]
+"""
+
+
+def test_a_monitor_is_added_in_one_file(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "prices.py").write_text(TOO_CHEAP)
+    monkeypatch.setattr(monitors, "__path__", [*monitors.__path__, str(tmp_path)])
+    monkeypatch.setattr(reading, "_registered", dict(reading._registered))
+    reading.registered.cache_clear()
+    try:
+        found = replayed(shop, monkeypatch, lambda _: None)
+    finally:
+        reading.registered.cache_clear()
+        sys.modules.pop("noria.loop.monitors.prices", None)
+    assert [f.summary for f in found.findings if f.kind == "price"] == ["prices are too low"]

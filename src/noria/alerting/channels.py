@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from noria.core.errors import OutsideWorld, UserMistake, nearest
-from noria.core.plugins import adapter
+from noria.core.plugins import adapter, adapters
 from noria.core.settings import AlertSettings
 from noria.core.web import NotReached, post
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("noria.alerts")
 Event = Literal["opened", "acknowledged", "resolved", "digest"]
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
-CHANNELS = ("log", "slack", "pagerduty", "webhook", "email")
+LOG, OF_CHANNELS = "log", "_alerts"  # the embedded channel; how the modules of all others end
 
 
 @dataclass(frozen=True)
@@ -106,15 +106,16 @@ class LogChannel:
 
 def open_channel(name: str, settings: AlertSettings, environ: Mapping[str, str] = os.environ) -> Channel:
     """The channel of that name. Raises `NoSecret`, or `UserMistake` for a name that is none."""
-    if name == "log":
+    if name == LOG:
         return LogChannel()
-    if name not in CHANNELS:
+    known = [LOG, *adapters(OF_CHANNELS)]
+    if name not in known:
         raise UserMistake(
-            what=f"there is no alert channel {name!r}{nearest(name, CHANNELS)}",
+            what=f"there is no alert channel {name!r}{nearest(name, known)}",
             where="alerts.channels in noria.toml",
-            fix="channels: " + ", ".join(CHANNELS),
+            fix="channels: " + ", ".join(known),
         )
-    module = adapter(f"{name}_alerts", extra=name, needed_for=f"the alert channel {name}")
+    module = adapter(f"{name}{OF_CHANNELS}", extra=name, needed_for=f"the alert channel {name}")
     channel: Channel = module.open_channel(settings, environ)
     return channel
 

@@ -13,27 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal[
-    "data_quality", "volume", "drift", "performance", "estimated_performance", "skew", "objective", "metric", "no_data", "stalled", "action"
-]
+Kind = str  # such as "drift" or "no_data": each monitor names its own
 Severity = Literal["page", "inform"]
 
 OVER = 0.2  # of the alarm threshold, below which an episode of evidence is over
 SURGE = 10.0  # times a peak, to which evidence that had ebbed rises again
-
-KINDS: tuple[Kind, ...] = (
-    "data_quality",
-    "volume",
-    "drift",
-    "performance",
-    "estimated_performance",
-    "skew",
-    "objective",
-    "metric",
-    "no_data",
-    "stalled",
-    "action",
-)
 
 
 @dataclass(frozen=True)
