@@ -150,7 +150,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = EndpointContext.open(project, workspace, context.endpoint, context.policy, context)
     take_over(context, home, CHANGED, CHANGED)
     for each in (context, home):
-        each.catalog.close()
+        each.stores.catalog.close()
     return folder
 
 

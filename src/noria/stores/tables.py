@@ -71,8 +71,11 @@ class DeltaTables:
 
     def latest(self, name: str) -> int | None:
         """The newest version's number, or None if the table was never written."""
-        table = self._open(name)
-        return None if table is None else int(table.version())
+        entries = (self.root / name / _LOG).glob("[0-9]*.json")  # a commit is there as a whole, or is not
+        newest = max((int(entry.name.partition(".")[0]) for entry in entries), default=None)
+        if newest is None and self._open(name) is not None:
+            raise DamagedTable(name, self.root / name / _LOG, "it has no log entry")
+        return newest
 
     def version_at(self, name: str, moment: datetime) -> int | None:
         """The version that was the newest at a moment; None if there was none yet."""
