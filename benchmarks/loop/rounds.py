@@ -196,6 +196,7 @@ def _log(workspace: Workspace, orders: pa.Table) -> None:
     assert release is not None
     at = orders.column("placed_at").cast(pa.int64()).to_numpy()
     price, keys = orders.column("price").to_numpy(), orders.column("order_id").cast(pa.string()).to_pylist()
+    inputs = load_project(workspace.folder).endpoint().model.features.features
     with closing(PredictionLog(workspace.log("returns"), "bench", workspace.files)) as log:
         for i in _frames(at):
             rows = len(at[i])
@@ -204,7 +205,17 @@ def _log(workspace: Workspace, orders: pa.Table) -> None:
             names = keys[i]
             latency = np.full(rows, 800, np.int32)
             log.append(
-                Predictions([f"p{k}" for k in names], names, [CHAMPION] * rows, [release.champion] * rows, at[i], latency, features, scores)
+                Predictions.of_block(
+                    [f"p{k}" for k in names],
+                    names,
+                    [CHAMPION] * rows,
+                    [release.champion] * rows,
+                    at[i],
+                    latency,
+                    features,
+                    scores,
+                    inputs,
+                )
             )
 
 

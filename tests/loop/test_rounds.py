@@ -92,14 +92,14 @@ class Shop:
             release = latest_release(catalog, "returns")
         assert release is not None
         rows, at = len(keys), since_epoch(self.clock.now() + timedelta(hours=1))
-        width = len(self.project.endpoint().model.features.features)
+        names = self.project.endpoint().model.features.features
         with closing(PredictionLog(self.workspace.log("returns"), "test", self.workspace.files)) as log:
-            received, features = at + np.arange(rows), np.full((rows, width), 7.0, np.float32)
+            received, features = at + np.arange(rows), np.full((rows, len(names)), 7.0, np.float32)
             bundles = [release.champion] * rows
             latency, scores = np.ones(rows, np.int32), np.full(rows, 0.5)
             log.append(
-                Predictions(
-                    [f"p{at + i}" for i in range(rows)], list(keys), [CHAMPION] * rows, bundles, received, latency, features, scores
+                Predictions.of_block(
+                    [f"p{at + i}" for i in range(rows)], list(keys), [CHAMPION] * rows, bundles, received, latency, features, scores, names
                 )
             )
 
