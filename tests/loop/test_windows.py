@@ -288,6 +288,20 @@ def test_what_inputs_are_compared_with_has_windows_enough(shop: Path, given: str
         load_project(shop)
 
 
+@pytest.mark.parametrize(("by", "skewed"), [(1.0, False), (1.25, True)])
+def test_values_that_differ_from_their_definition_are_a_finding(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, by: float, skewed: bool
+) -> None:
+    edit(shop / "shop.py", {"false_alarms_per_year=6,": "false_alarms_per_year=6, skew=0.01,"})
+
+    def served_otherwise(found: Predictions) -> None:
+        found.numbers[:, TWICE] *= by
+
+    told = [f.summary for f in replayed(shop, monkeypatch, served_otherwise).findings if f.kind == "skew"]
+    assert bool(told) == skewed
+    assert all("twice (request)" in summary for summary in told)
+
+
 TOO_CHEAP = """
 from noria.core.health import Unhealthy
 from noria.loop.monitors.reading import monitor
