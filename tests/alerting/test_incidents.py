@@ -25,12 +25,14 @@ from noria.alerting.incidents import (
     undelivered,
 )
 from noria.evidence.figures import findings
-from noria.monitoring.findings import KINDS, Finding, Kind, Observed
+from noria.monitoring.findings import Finding, Kind, Observed
 from noria.stores.catalog import Catalog
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 OUTBOX = Recipients(("one", "two"))
+
+KINDS = ("data_quality", "volume", "drift", "performance", "estimated_performance", "skew", "objective", "metric", "no_data", "stalled")
 
 
 class Phone:
