@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -25,6 +24,7 @@ from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.batching.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
 from noria.serving.protocol.answers import raw_values, values_of
 from noria.serving.protocol.datatypes import BYTES, NUMBERS, outputs, tensors
+from noria.serving.protocol.grpc_answers import CONTENTS, raw_answer, typed_answer
 from noria.serving.protocol.messages import (
     FILES,
     HEALTH_SERVICE,
@@ -66,22 +66,6 @@ PREFIX = 5  # compressed or not (1), length (4)
 UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 NOT_FOUND = 5
-
-# the typed contents of a tensor, by its datatype
-CONTENTS = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    BYTES: "bytes_contents",
-}
 
 
 class NotOfGrpc(BadRequest):
@@ -332,7 +316,7 @@ class _InferClient:
 
     def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
         values = {name: values_of(bundle.signature, name, predictions, ids) for name in self._asked.wanted}
-        answer = _typed_answer if self._typed else _raw_answer
+        answer = typed_answer if self._typed else raw_answer
         self._call.reply(answer(self._name, bundle, self._asked, values, fallback))
 
 
@@ -455,54 +439,6 @@ def _wanted(request: Any, known: Mapping[str, Field]) -> dict[str, bool]:
         if name not in known:
             raise NotOfGrpc(what=f"there is no output {name!r}", where="outputs", fix="ask for " + " or ".join(known))
     return dict.fromkeys(names, True)
-
-
-def _raw_answer(name: str, bundle: Bundle, asked: PredictRequest, values: Mapping[str, list[Any]], fallback: str | None) -> bytes:
-    """The answer's bytes: what is the same for all answers of so many rows is made once; the values follow as fields of their own."""
-    shapes = tuple(np.shape(data) if data and isinstance(data[0], list) else (len(data),) for data in values.values())
-    kinds = [outputs(bundle.signature).datatypes[output] for output in values]
-    parts = [_answer_head(name, bundle.id, tuple(zip(values, kinds, shapes, strict=True)), fallback)]
-    if asked.request_id is not None:
-        text = asked.request_id.encode()
-        parts += (b"\x1a", _varint(len(text)), text)
-    for kind, data in zip(kinds, values.values(), strict=True):
-        raw = raw_values(kind, data)
-        parts += (b"\x32", _varint(len(raw)), raw)
-    return b"".join(parts)
-
-
-@lru_cache(maxsize=256)
-def _answer_head(name: str, bundle: str, wanted: tuple[tuple[str, str, tuple[int, ...]], ...], fallback: str | None) -> bytes:
-    """wanted: the name, datatype and shape of each output"""
-    head = inference["ModelInferResponse"](model_name=name, model_version=bundle)
-    if fallback:
-        head.parameters["fallback"].string_param = fallback
-    for output, kind, shape in wanted:
-        head.outputs.add(name=output, datatype=kind, shape=shape)
-    data: bytes = head.SerializeToString()
-    return data
-
-
-def _typed_answer(name: str, bundle: Bundle, asked: PredictRequest, values: Mapping[str, list[Any]], fallback: str | None) -> bytes:
-    message = inference["ModelInferResponse"](model_name=name, model_version=bundle.id, id=asked.request_id or "")
-    if fallback:
-        message.parameters["fallback"].string_param = fallback
-    for output, data in values.items():
-        kind, array = outputs(bundle.signature).datatypes[output], np.array(data)
-        tensor = message.outputs.add(name=output, datatype=kind, shape=array.shape)
-        flat = array.reshape(-1).tolist()
-        getattr(tensor.contents, CONTENTS[kind]).extend([str(text).encode() for text in flat] if kind == BYTES else flat)
-    encoded: bytes = message.SerializeToString()
-    return encoded
-
-
-def _varint(number: int) -> bytes:
-    parts = bytearray()
-    while number >= 128:
-        parts.append(number & 127 | 128)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
 
 
 def _snake(name: str) -> str:

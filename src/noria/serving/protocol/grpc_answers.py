@@ -1,0 +1,80 @@
+"""Answers of the inference service over gRPC as bytes: raw contents, or typed ones for who asked in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from noria.models.bundle import Bundle
+from noria.serving.protocol.answers import raw_values
+from noria.serving.protocol.datatypes import BYTES, outputs
+from noria.serving.protocol.messages import inference
+from noria.serving.protocol.request import PredictRequest
+
+# the typed contents of a tensor, by its datatype
+CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+
+
+def raw_answer(name: str, bundle: Bundle, asked: PredictRequest, values: Mapping[str, list[Any]], fallback: str | None) -> bytes:
+    """The answer's bytes: what is the same for all answers of so many rows is made once; the values follow as fields of their own."""
+    shapes = tuple(np.shape(data) if data and isinstance(data[0], list) else (len(data),) for data in values.values())
+    kinds = [outputs(bundle.signature).datatypes[output] for output in values]
+    parts = [_answer_head(name, bundle.id, tuple(zip(values, kinds, shapes, strict=True)), fallback)]
+    if asked.request_id is not None:
+        text = asked.request_id.encode()
+        parts += (b"\x1a", _varint(len(text)), text)
+    for kind, data in zip(kinds, values.values(), strict=True):
+        raw = raw_values(kind, data)
+        parts += (b"\x32", _varint(len(raw)), raw)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=256)
+def _answer_head(name: str, bundle: str, wanted: tuple[tuple[str, str, tuple[int, ...]], ...], fallback: str | None) -> bytes:
+    """wanted: the name, datatype and shape of each output"""
+    head = inference["ModelInferResponse"](model_name=name, model_version=bundle)
+    if fallback:
+        head.parameters["fallback"].string_param = fallback
+    for output, kind, shape in wanted:
+        head.outputs.add(name=output, datatype=kind, shape=shape)
+    data: bytes = head.SerializeToString()
+    return data
+
+
+def typed_answer(name: str, bundle: Bundle, asked: PredictRequest, values: Mapping[str, list[Any]], fallback: str | None) -> bytes:
+    """The answer with its values in typed contents."""
+    message = inference["ModelInferResponse"](model_name=name, model_version=bundle.id, id=asked.request_id or "")
+    if fallback:
+        message.parameters["fallback"].string_param = fallback
+    for output, data in values.items():
+        kind, array = outputs(bundle.signature).datatypes[output], np.array(data)
+        tensor = message.outputs.add(name=output, datatype=kind, shape=array.shape)
+        flat = array.reshape(-1).tolist()
+        getattr(tensor.contents, CONTENTS[kind]).extend([str(text).encode() for text in flat] if kind == BYTES else flat)
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+def _varint(number: int) -> bytes:
+    parts = bytearray()
+    while number >= 128:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
