@@ -31,6 +31,17 @@ def test_it_is_durable_by_its_settings(tmp_path: Path) -> None:
     catalog.close()
 
 
+def test_a_read_waits_for_no_writer_and_sees_what_is_committed(tmp_path: Path) -> None:
+    catalog, other = Catalog(tmp_path / "catalog.db"), Catalog(tmp_path / "catalog.db")
+    catalog.take_lease()
+    with catalog.transaction() as c:
+        add_balance(c, "ingest", "flights", 1, {"kept": 1})
+        assert balances_of(catalog) == balances_of(other) == []
+    assert len(balances_of(other)) == 1
+    catalog.close()
+    other.close()
+
+
 def test_a_second_controller_is_refused_and_a_dead_one_is_not_waited_for(tmp_path: Path) -> None:
     first = Catalog(tmp_path / "catalog.db")
     first.take_lease()

@@ -60,11 +60,12 @@ def take_over(replayed: EndpointContext, home: EndpointContext, until: datetime,
         target = home.stores.log_folder / path.relative_to(replayed.stores.log_folder)
         home.stores.workspace.files.make_folder(target.parent)
         home.stores.workspace.files.write(target, home.stores.workspace.files.read(path))
+    newest = _newest(home)  # which asks the catalog, and may write to it: no part of the transaction below
     home.stores.catalog.take_lease(PATIENCE_SECONDS)
     with home.stores.catalog.transaction() as c:
         copy_endpoint(c, replayed.stores.catalog, home.endpoint.name)
         set_progress(c, f"windows/{home.endpoint.name}", home.grid.floor(now))
-        set_progress(c, _name(home), until, {"taken_at": now.isoformat(), "newest": _newest(home)})
+        set_progress(c, _name(home), until, {"taken_at": now.isoformat(), "newest": newest})
     home.stores.catalog.release_lease()
     release = latest_release(home.stores.catalog, home.endpoint.name)
     if release is not None:

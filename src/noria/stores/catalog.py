@@ -26,6 +26,7 @@ Connection = sa.Connection  # an open transaction, for whoever decides where it 
 
 CONTROLLER = "controller"
 LITTLE_ROOM = 65_536  # bytes, less than a transaction may need
+READS = "AUTOCOMMIT"  # the isolation of a connection that only reads
 PATIENCE_SECONDS = 30.0  # for another process to let go of the file
 _AWAY = ("locked", "busy", "disk i/o", "unable to open", "readonly")  # in SQLite's messages: what may be over the next time
 _DAMAGED = ("malformed", "not a database")
@@ -94,7 +95,7 @@ class Catalog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": PATIENCE_SECONDS})
         sa.event.listen(self._engine, "connect", _durable)
-        sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        sa.event.listen(self._engine, "begin", _begin)
         self._token: int | None = None
         self._lock: IO[str] | None = None
         with self._asked():
@@ -169,8 +170,8 @@ class Catalog:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for reads that belong together."""
-        with self._asked(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
+        """A connection that only reads, and waits for no writer: each query sees what is committed by then."""
+        with self._asked(), self._engine.connect().execution_options(isolation_level=READS) as c:
             yield c
 
     def rows(self, query: sa.Select[Any]) -> list[Any]:
@@ -191,9 +192,15 @@ def _durable(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def _begin(connection: Connection) -> None:
+    """A write transaction takes the file's lock at its beginning, not at its first write; a read takes none."""
+    if connection.get_execution_options().get("isolation_level") != READS:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def _migrate(engine: sa.Engine) -> None:
     """Bring the schema to `HEAD`. Alembic is only imported when there is something to do."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
+    with engine.connect().execution_options(isolation_level=READS) as c:
         there = sa.inspect(c).has_table("alembic_version")
         if there and c.scalar(sa.text("SELECT version_num FROM alembic_version")) == HEAD:
             return
