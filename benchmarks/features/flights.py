@@ -23,16 +23,16 @@ from noria.core.ids import PredictionIds
 from noria.core.progress import silence
 from noria.data.ingest import facts, ingest, push
 from noria.features.compile import AT, KEY
+from noria.features.facts import Facts
 from noria.features.materialize import Materializer
 from noria.features.online import OnlineFeatures, online_rows
 from noria.features.point_in_time import PointInTime
 from noria.features.training_set import build_training_set, feature_matrix
 from noria.features.versions import microseconds_of
-from noria.loop.facts import Facts
 from noria.loop.project import Project, load_project
-from noria.loop.workspace import Workspace
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import PredictionLog
+from noria.stores.workspace import Workspace
 
 TICK = timedelta(minutes=15)
 MONTH = (datetime(2013, 7, 1, tzinfo=UTC), datetime(2013, 8, 1, tzinfo=UTC))

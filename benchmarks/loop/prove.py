@@ -28,9 +28,9 @@ from benchmarks.loop.failures import failures
 from benchmarks.loop.rollouts import rollouts
 from benchmarks.loop.rounds import rounds
 from noria.loop.project import load_project
-from noria.loop.workspace import Workspace
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log
+from noria.stores.workspace import Workspace
 
 START = datetime(2013, 2, 26, 5, tzinfo=UTC)
 CUT = START + timedelta(weeks=8)

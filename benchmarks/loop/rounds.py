@@ -26,17 +26,17 @@ import pyarrow.parquet as pq
 from benchmarks.figure import Figure, Proof
 from noria.core.clock import ReplayClock, since_epoch
 from noria.core.ids import digest
+from noria.evaluation.performance import measure
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import train_now
 from noria.loop.live_loop import LiveLoop
 from noria.loop.project import Project, load_project
-from noria.loop.releases import latest_release
-from noria.loop.workspace import Workspace
 from noria.models.registry import CHAMPION
-from noria.monitoring.windows import measure
+from noria.release.releases import latest_release
 from noria.serving.log.segments import PredictionLog, Predictions
 from noria.stores.progress import set_progress
 from noria.stores.windows import add_windows, windows_at
+from noria.stores.workspace import Workspace
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 DAY = timedelta(days=1)

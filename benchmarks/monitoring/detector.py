@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.monitoring.streams import Change, Stream
-from noria.monitoring.calendar import DAILY, DAY, Calendar
+from noria.core.calendar import DAILY, DAY, Calendar
 from noria.monitoring.drift import DriftDetector, read_drift
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.windows import Window

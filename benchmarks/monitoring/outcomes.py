@@ -11,13 +11,14 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.figure import Figure, Proof, most_a_year
+from noria.core.calendar import DAY, Calendar
 from noria.core.clock import EPOCH
 from noria.evaluation.binary import Binary
-from noria.monitoring.calendar import DAY, Calendar
+from noria.evaluation.performance import Performance, measure
 from noria.monitoring.drift import DriftDetector
 from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import read_performance
-from noria.monitoring.windows import Performance, Window, measure
+from noria.monitoring.windows import Window
 from noria.profiles.profile import profile
 from noria.statistics.e_detector import threshold_for
 

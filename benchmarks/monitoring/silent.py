@@ -40,14 +40,14 @@ from noria.evidence.figures import findings
 from noria.loop import replay as replaying
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import train_now
-from noria.loop.monitors.drift import InputDrift
-from noria.loop.monitors.performance import Performance
-from noria.loop.monitors.reading import Reading
 from noria.loop.project import Project, load_project
 from noria.loop.replay import Span, replay
-from noria.loop.workspace import Workspace
 from noria.models.registry import CHALLENGER, CHAMPION
+from noria.monitoring.monitors.drift import InputDrift
+from noria.monitoring.monitors.performance import Performance
+from noria.monitoring.monitors.reading import Reading
 from noria.serving.log.predictions import Predictions, together
+from noria.stores.workspace import Workspace
 
 BEGIN, BROKEN, END = (datetime(2013, m, d, 5, tzinfo=UTC) for m, d in ((2, 26), (3, 19), (3, 27)))
 CLEAN_FROM, CLEAN_TO = (datetime(2013, 3, d, 5, tzinfo=UTC) for d in (1, 9))

@@ -31,9 +31,9 @@ from noria.evidence.figures import findings
 from noria.evidence.status import status
 from noria.loop.live_loop import LOOP, PROJECT, WATCH, LiveLoop, tell, watch
 from noria.loop.project import load_project
-from noria.loop.releases import latest_release
-from noria.loop.workspace import Workspace
 from noria.monitoring.findings import Finding
+from noria.release.releases import latest_release
+from noria.stores.workspace import Workspace
 
 Told = tuple[str, str, bool, str]
 HOUR = timedelta(hours=1)

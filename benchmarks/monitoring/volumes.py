@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.figure import Figure, Proof, most_a_year
 from benchmarks.monitoring.streams import HOLIDAYS
-from noria.monitoring.calendar import DAILY, Calendar
+from noria.core.calendar import DAILY, Calendar
 from noria.monitoring.volume import VolumeDetector
 from noria.statistics.e_detector import threshold_for
 

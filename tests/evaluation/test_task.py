@@ -15,9 +15,10 @@ import noria as nr
 from noria.core.health import Healthy, Unhealthy, Unknown
 from noria.evaluation.gates import Evaluation
 from noria.evaluation.metric import Floats, Metric, UnknownMetric
+from noria.evaluation.performance import Performance, by_window, measure
 from noria.evaluation.task import UnknownTask
 from noria.monitoring.performance import PerformanceReading, read_performance
-from noria.monitoring.windows import Performance, Window, by_window, measure
+from noria.monitoring.windows import Window
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -15,9 +15,9 @@ import pytest
 from noria.core.clock import moment
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.project import load_project
-from noria.loop.releases import current_release
-from noria.loop.windows import answered_rows
-from noria.loop.workspace import Workspace
+from noria.monitoring.recorded import answered_rows
+from noria.release.releases import current_release
+from noria.stores.workspace import Workspace
 from projects import MODULE, SETTINGS, edited, write_project
 
 

@@ -22,12 +22,12 @@ from noria.loop.decide import REST
 from noria.loop.live_loop import LiveLoop, Round
 from noria.loop.project import load_project
 from noria.loop.trainings import training
-from noria.loop.workspace import Workspace
 from noria.stores import schema
 from noria.stores.candidates import newest_candidate
 from noria.stores.decisions import DecisionRow, decisions_of
 from noria.stores.findings import FindingRow, open_findings
 from noria.stores.progress import progress_of
+from noria.stores.workspace import Workspace
 from noria.training.trainer import TrainerFailed
 from projects import MODULE, SETTINGS, edited, write_project
 

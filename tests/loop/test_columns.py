@@ -24,7 +24,6 @@ from noria.loop.controller import reconcile
 from noria.loop.history import take_over
 from noria.loop.project import load_project
 from noria.loop.replay import Span, open_worlds, replay
-from noria.loop.workspace import Workspace
 from noria.models.bundle import CARD_FILE
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log
@@ -33,6 +32,7 @@ from noria.stores.decisions import decisions_of
 from noria.stores.findings import findings_of
 from noria.stores.progress import progress_of
 from noria.stores.windows import PairedCounts, pairs_by_window, rows_by_window
+from noria.stores.workspace import Workspace
 from projects import START, write_project
 
 FIRST, CHANGED, LAST = (START + timedelta(days=days) for days in (30, 34, 39))

@@ -14,8 +14,8 @@ from noria.data.ingest import push
 from noria.features.materialize import Materializer
 from noria.loop.compaction import compact
 from noria.loop.project import Project
-from noria.loop.workspace import Workspace
 from noria.stores.online import OnlineStoreFailed
+from noria.stores.workspace import Workspace
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 VISITS = nr.Table("visits", nr.files("none"), key="id", event_time="at")

@@ -14,13 +14,13 @@ import noria as nr
 from noria.evaluation.binary import Binary
 from noria.evaluation.gates import Verdict
 from noria.loop.decide import decide
-from noria.loop.monitors.drift import InputDrift
-from noria.loop.monitors.performance import Performance
-from noria.loop.monitors.reading import Monitors
 from noria.loop.retrain import Retrain
 from noria.loop.state import Pending, State
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.monitor import Tolerance
+from noria.monitoring.monitors.drift import InputDrift
+from noria.monitoring.monitors.performance import Performance
+from noria.monitoring.monitors.reading import Monitors
 from noria.monitoring.performance import PerformanceReading
 from noria.release.rollout import Immediate, Rollout, ShadowVerdict
 

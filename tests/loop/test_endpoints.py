@@ -24,11 +24,11 @@ from noria.loop.comparison import Replayed
 from noria.loop.context import EndpointContext
 from noria.loop.history import take_over
 from noria.loop.project import Project, load_project
-from noria.loop.releases import current_release
 from noria.loop.replay import Span, comparison, open_worlds, replay
-from noria.loop.workspace import Workspace
 from noria.monitoring.findings import Finding
+from noria.release.releases import current_release
 from noria.serving.log.segments import read_log
+from noria.stores.workspace import Workspace
 from projects import MODULE, START, write_project
 
 SPAN = Span(START + timedelta(days=40), START + timedelta(days=45))
@@ -94,11 +94,11 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project
 def test_endpoints_of_one_model_have_aliases_of_their_own(together: tuple[Project, dict[str, Replayed]]) -> None:
     for name in ("returns", "again"):
         home = together[1][name].home
-        alias, release = home.stores.workspace.tracking.alias("returns", f"champion-{name}"), current_release(home)
+        alias, release = home.tracking.alias("returns", f"champion-{name}"), current_release(home)
         assert alias is not None
         assert release is not None
         assert alias.bundle == release.champion
-    assert home.stores.workspace.tracking.alias("returns", "champion") is None
+    assert home.tracking.alias("returns", "champion") is None
 
 
 def test_each_endpoint_is_replayed_as_it_would_be_alone(together: tuple[Project, dict[str, Replayed]], tmp_path: Path) -> None:

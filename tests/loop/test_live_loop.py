@@ -21,8 +21,8 @@ from noria.core.files import LocalFiles
 from noria.core.heartbeat import FOLDER, beat, beats
 from noria.loop.live_loop import LOOP, WAITING, watch
 from noria.loop.project import load_project
-from noria.loop.workspace import Workspace
 from noria.serving.process.supervisor import BEAT
+from noria.stores.workspace import Workspace
 from projects import edit
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)

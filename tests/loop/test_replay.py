@@ -23,9 +23,9 @@ from noria.evidence.figures import replay_figures
 from noria.loop.comparison import Replayed, run_replay
 from noria.loop.project import load_project
 from noria.loop.replay import Span
-from noria.loop.workspace import Workspace
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log
+from noria.stores.workspace import Workspace
 
 CUT = datetime(2024, 3, 5, tzinfo=UTC)
 KNOWN_AT = {"orders": "placed_at", "visits": "known_at", "returns": "settled_at"}
@@ -60,13 +60,17 @@ def figures_of(replayed: Replayed) -> dict[str, Any]:
     return replay_figures(replayed.contexts, replayed.span)
 
 
+def inputs(rows: Predictions) -> list[bytes]:
+    """What each bundle read, in the order in which they first answered."""
+    return [rows.values[bundle].inputs.block.tobytes() for bundle in dict.fromkeys(rows.bundle)]
+
+
 def same(a: Predictions, b: Predictions, *, bundles: bool = True) -> bool:
     """Equal to the last byte. A bundle's id also names the tables it was made from, future rows included."""
     return (
         (a.ids, a.keys, a.variant) == (b.ids, b.keys, b.variant)
         and (a.bundle == b.bundle or not bundles)
-        and a.values.keys() == b.values.keys()
-        and all(v.inputs.block.tobytes() == b.values[name].inputs.block.tobytes() for name, v in a.values.items())
+        and inputs(a) == inputs(b)
         and a.prediction.tobytes() == b.prediction.tobytes()
     )
 

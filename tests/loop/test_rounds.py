@@ -16,20 +16,20 @@ import sqlalchemy as sa
 
 from noria.core.clock import ReplayClock, since_epoch
 from noria.core.health import Unknown
-from noria.loop import windows
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.live_loop import LiveLoop
-from noria.loop.monitors.skew import Skew
 from noria.loop.observe import observe
 from noria.loop.project import load_project
-from noria.loop.releases import latest_release
-from noria.loop.workspace import Workspace
 from noria.models.registry import CHAMPION
+from noria.monitoring import measuring
+from noria.monitoring.monitors.skew import Skew
+from noria.release.releases import latest_release
 from noria.serving.log import segments
 from noria.serving.log.segments import PredictionLog, Predictions
 from noria.stores import schema
 from noria.stores.tables import DeltaTables
 from noria.stores.windows import newest_windows
+from noria.stores.workspace import Workspace
 from projects import DAYS, MODULE, START, edited, write_project
 
 DAY = timedelta(days=1)
@@ -186,7 +186,7 @@ def test_a_skew_that_cannot_be_measured_is_unknown_and_a_finding(shop: Shop, mon
     def fails(*_: Any) -> Any:
         raise RuntimeError("no way")
 
-    monkeypatch.setattr(windows, "served_skew", fails)
+    monkeypatch.setattr(measuring, "served_skew", fails)
     shop.answer(["o00001"])
     shop.clock.advance_to(shop.clock.now() + DAY)
     shop.round()

@@ -24,14 +24,14 @@ from noria.loop.context import EndpointContext, Policy
 from noria.loop.live import open_supervisor
 from noria.loop.live_loop import LOOP, LiveLoop, LoopAtWork
 from noria.loop.project import load_project
-from noria.loop.releases import current_release
 from noria.loop.replay import answer
-from noria.loop.workspace import Workspace
+from noria.release.releases import current_release
 from noria.serving.log.segments import PredictionLog
 from noria.stores import catalog as db
 from noria.stores.findings import findings_of
 from noria.stores.tables import DeltaTables
 from noria.stores.windows import newest_windows
+from noria.stores.workspace import Workspace
 from projects import MODULE, edit, edited, write_project
 
 NOW, MINUTE = datetime(2024, 3, 20, tzinfo=UTC), timedelta(minutes=1)

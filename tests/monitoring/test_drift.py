@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import numpy as np
 import pytest
 
+from noria.core.calendar import Calendar
 from noria.core.clock import EPOCH
-from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift import read_drift
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.windows import Window

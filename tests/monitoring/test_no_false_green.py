@@ -24,8 +24,8 @@ from noria.core.files import LocalFiles
 from noria.core.heartbeat import FOLDER, beat
 from noria.evidence.status import status
 from noria.loop.project import load_project
-from noria.loop.workspace import Workspace
 from noria.serving.log.segments import SUMS_FILE
+from noria.stores.workspace import Workspace
 
 QUIET = edited(MODULE, {'nr.Tolerance("log_loss", by=0.05)': 'nr.Tolerance("log_loss", by=0.3)'})
 UNTIL = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-29T00:00:00Z"})  # the change in the middle comes after it

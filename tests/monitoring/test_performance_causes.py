@@ -10,9 +10,10 @@ import pytest
 from scipy.special import expit
 
 from noria.evaluation.binary import Binary
+from noria.evaluation.performance import Performance, measure
 from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import PerformanceReading, read_performance, read_slices
-from noria.monitoring.windows import Performance, Window, measure
+from noria.monitoring.windows import Window
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 BINARY = Binary()

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 
 from noria.evaluation.binary import Binary
+from noria.evaluation.performance import measure
 from noria.monitoring.drift_lives import Lives
 from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import read_performance
 from noria.monitoring.table import NotJudged, TableReading, judge_table
-from noria.monitoring.windows import Window, measure
+from noria.monitoring.windows import Window
 from noria.profiles.identifiers import recognised
 from noria.profiles.profile import Profile, profile
 from noria.statistics.e_detector import threshold_for

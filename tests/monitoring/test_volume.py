@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from noria.core.calendar import Calendar
 from noria.core.health import Healthy, Unhealthy, Unknown
-from noria.monitoring.calendar import Calendar
 from noria.monitoring.volume import VolumeDetector
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -10,9 +10,10 @@ import pytest
 from scipy.stats import chi2, norm, t
 
 from noria.evaluation.binary import Binary
+from noria.evaluation.performance import Performance
 from noria.monitoring.monitor import Tolerance
 from noria.monitoring.performance import read_performance
-from noria.monitoring.windows import Performance, Window
+from noria.monitoring.windows import Window
 from noria.statistics.baseline import learn_baseline
 from noria.statistics.e_detector import ShiryaevRoberts, alarms_begun_anew, normal_scores, shiryaev_roberts, threshold_for
 

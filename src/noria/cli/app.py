@@ -16,7 +16,7 @@ from noria.core.errors import NoriaError, UserMistake
 
 if TYPE_CHECKING:
     from noria.loop.live_loop import Round
-    from noria.loop.workspace import Workspace
+    from noria.stores.workspace import Workspace
 
 app = typer.Typer(
     help="Noria keeps machine-learning models working in production.",
@@ -177,7 +177,7 @@ def materialize(
     from noria.cli.progress import watching
     from noria.cli.render import console, show_json
     from noria.core.clock import SystemClock
-    from noria.loop.materialization import materialize as materialize_views
+    from noria.features.materialization import materialize as materialize_views
 
     found, workspace = open_project(project)
     now = SystemClock().now()
@@ -206,11 +206,11 @@ def push(
     from noria.cli.progress import watching
     from noria.cli.render import show_ingested, show_json
     from noria.core.clock import SystemClock
-    from noria.loop.materialization import push_file
+    from noria.features.materialization import push_file
 
     found, workspace = open_project(project)
     with watching(quiet=json) as tell:
-        ingested, done = push_file(found, workspace, table, file, SystemClock(), tell)
+        ingested, done = push_file(found.table(table), found.views, workspace, file, SystemClock(), tell)
     if json:
         show_json({"ingested": ingested.to_dict(), "materialized": [d.to_dict() for d in done]})
     else:

@@ -24,12 +24,12 @@ from noria.loop.comparison import run_replay
 from noria.loop.context import EndpointContext
 from noria.loop.history import take_over
 from noria.loop.project import Project, load_project
-from noria.loop.releases import current_release
 from noria.loop.replay import Span
-from noria.loop.workspace import Workspace
 from noria.models.registry import CHAMPION
+from noria.release.releases import current_release
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log, read_segment
+from noria.stores.workspace import Workspace
 
 SERVED_ROWS = 1_000  # for each of the two protocols
 EXAMPLE_FILES = ("noria.toml", "flights.py", "prepare.py", "README.md")

@@ -160,7 +160,7 @@ def export(
     """Export the champion's training data and its predictions, window by window, as Parquet for Evidently, whylogs and others."""
     from noria.cli.render import console, show_json
     from noria.core.clock import SystemClock, moment
-    from noria.evidence.export import export as exported
+    from noria.monitoring.export import export as exported
 
     context = open_context(project, endpoint)
     first, last = (None if text is None else moment(text) for text in (since, until))
@@ -281,8 +281,8 @@ def backtest(
     from noria.cli.render import show_backtest, show_json
     from noria.core.clock import SystemClock
     from noria.core.progress import Progress
-    from noria.loop.backtest import backtest as run_backtest
-    from noria.loop.backtest import read_incidents
+    from noria.monitoring.feature_backtest import backtest as run_backtest
+    from noria.monitoring.feature_backtest import read_incidents
     from noria.monitoring.monitor import Monitor
 
     context = open_context(project, endpoint)

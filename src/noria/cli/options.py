@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from noria.loop.context import EndpointContext
     from noria.loop.project import Project
-    from noria.loop.workspace import Workspace
+    from noria.stores.workspace import Workspace
 
 Folder = Annotated[Path, typer.Option("--project", "-p", envvar="NORIA_PROJECT", help="The project's folder.")]
 Json = Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Print one JSON document.")]
@@ -20,7 +20,7 @@ HERE = Path()
 
 def open_project(folder: Path) -> tuple[Project, Workspace]:
     from noria.loop.project import load_project
-    from noria.loop.workspace import Workspace
+    from noria.stores.workspace import Workspace
 
     project = load_project(folder)
     return project, Workspace.of(folder, project.settings)

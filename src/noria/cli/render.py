@@ -13,8 +13,8 @@ from noria.core.errors import NoriaError
 if TYPE_CHECKING:
     from noria.data.ingest import Checked, Ingested
     from noria.features.skew import Skew
-    from noria.loop.backtest import Backtested
     from noria.loop.state import Action
+    from noria.monitoring.feature_backtest import Backtested
     from noria.serving.load import Loaded
 
 MARKS = {"healthy": "[green]●[/]", "unhealthy": "[red]●[/]", "unknown": "[yellow]●[/]"}

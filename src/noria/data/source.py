@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from noria.data.sources.files import FileSource, MissingData, files
-from noria.data.sources.port import Batch, RawRow, Source, SourceAway, UnreadableData, Watermark, from_environment
+from noria.data.sources.port import Batch, RawRow, Source, SourceAway, UnreadableData, Watermark
 from noria.data.sources.sql import SqlSource, sql
 from noria.data.sources.streams import Message, StreamReader, StreamSource, _rows_of, open_stream, stream
 
@@ -22,7 +22,6 @@ __all__ = [
     "Watermark",
     "_rows_of",
     "files",
-    "from_environment",
     "open_stream",
     "sql",
     "stream",

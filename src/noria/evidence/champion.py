@@ -6,10 +6,10 @@ import json
 from contextlib import closing
 
 from noria.loop.live import NothingToServe
-from noria.loop.releases import latest_release
-from noria.loop.workspace import Workspace
 from noria.models.bundle import Bundle, open_bundle, sample_of
 from noria.release.endpoint import Endpoint
+from noria.release.releases import latest_release
+from noria.stores.workspace import Workspace
 
 
 def champion_of(workspace: Workspace, endpoint: Endpoint) -> Bundle:

@@ -14,13 +14,13 @@ from noria.core.ids import PredictionIds
 from noria.core.signature import Signature
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.project import Project
-from noria.loop.workspace import Workspace
 from noria.models.bundle import Bundle, open_bundle
 from noria.release.endpoint import Endpoint
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.seal import read_sealed
 from noria.serving.log.segments import read_log
 from noria.stores.decisions import decisions_of
+from noria.stores.workspace import Workspace
 
 
 class UnknownPrediction(UserMistake):
@@ -87,7 +87,7 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
         "released_by": _released_by(context, bundle.id),
         "run": {
             "id": bundle.manifest.run,
-            "mlflow": workspace.tracking.find(bundle.manifest.run),
+            "mlflow": context.tracking.find(bundle.manifest.run),
             "as_of": lineage.as_of.isoformat(),
             "training_set": lineage.training_set,
             "rows": lineage.rows,

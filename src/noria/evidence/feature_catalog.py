@@ -7,16 +7,16 @@ from contextlib import closing
 from typing import Any
 
 from noria.core.errors import NoriaError
-from noria.evidence.training_sets import training_sets
 from noria.features.materialize import Materializer
 from noria.features.online import OnlineFeatures, through
 from noria.features.view import FeatureView
 from noria.loop.project import Project
-from noria.loop.releases import latest_release
-from noria.loop.workspace import Workspace
 from noria.models.bundle import PROFILE_FILE, open_bundle
 from noria.profiles.profile import Profile
 from noria.release.endpoint import Endpoint
+from noria.release.releases import latest_release
+from noria.stores.workspace import Workspace
+from noria.training.overtaken import training_sets
 
 
 def feature_catalog(project: Project, workspace: Workspace) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def feature_catalog(project: Project, workspace: Workspace) -> dict[str, Any]:
         online = OnlineFeatures(store, project.views)
         materializer = Materializer(store, workspace.tables)
         views = [_view(view, project.endpoints, profiles, _online(view, online, materializer)) for view in project.views]
-    return {"views": views, "training_sets": [made.to_dict() for made in training_sets(project, workspace)]}
+    return {"views": views, "training_sets": [made.to_dict() for made in training_sets(project.endpoints, workspace)]}
 
 
 def _view(view: FeatureView, endpoints: Sequence[Endpoint], profiles: dict[str, Profile | None], online: dict[str, Any]) -> dict[str, Any]:

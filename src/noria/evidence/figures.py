@@ -15,10 +15,10 @@ from noria.evaluation.metric import Metric
 from noria.evaluation.task import Task
 from noria.loop.comparison import WEEK
 from noria.loop.context import EndpointContext
-from noria.loop.releases import released_champions
 from noria.loop.replay import Span
-from noria.loop.windows import windows_of
 from noria.models.registry import CHAMPION
+from noria.monitoring.recorded import windows_of
+from noria.release.releases import released_champions
 from noria.release.rollout import Rollout
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log

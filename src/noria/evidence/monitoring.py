@@ -12,19 +12,18 @@ from numpy.typing import NDArray
 from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
 from noria.evidence.figures import findings
 from noria.evidence.inputs import input_figures
-from noria.evidence.partial_outcomes import partial_outcomes
 from noria.evidence.tables import minute
-from noria.loop.candidate import reference_of
 from noria.loop.context import EndpointContext
 from noria.loop.live_loop import PROJECT
-from noria.loop.monitors.drift import InputDrift
-from noria.loop.monitors.performance import Performance, PerformanceBySlice
-from noria.loop.monitors.reading import Monitors, read_monitors
-from noria.loop.releases import Release, current_release
-from noria.loop.windows import answered_by_window, answered_rows, baseline_windows, profiled, windows_of
 from noria.monitoring.drift_reading import DriftReading
+from noria.monitoring.monitors.drift import InputDrift
+from noria.monitoring.monitors.performance import Performance, PerformanceBySlice
+from noria.monitoring.monitors.reading import Monitors, read_monitors
+from noria.monitoring.partial_outcomes import partial_outcomes
 from noria.monitoring.performance import PerformanceReading
+from noria.monitoring.recorded import answered_by_window, answered_rows, baseline_windows, profiled, windows_of
 from noria.monitoring.windows import Window
+from noria.release.releases import Release, current_release
 from noria.stores.windows import window_span
 
 
@@ -83,7 +82,7 @@ def _compared_with(context: EndpointContext, champion: str) -> str:
     """What a champion's windows are compared with, in words."""
     if context.monitor is not None and context.monitor.rolling is not None:
         return f"the {context.monitor.rolling} before each window"
-    period = reference_of(context.stores.bundle(champion).manifest.lineage)
+    period = context.stores.bundle(champion).manifest.lineage.reference
     told = "the training data of the champion"
     return told if period is None else f"{told} from {minute(period.start.isoformat())} to {minute(period.end.isoformat())}"
 

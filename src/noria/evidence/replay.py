@@ -11,7 +11,7 @@ from noria.evidence.figures import feature_shift
 from noria.evidence.report import render_report
 from noria.loop.comparison import Replayed
 from noria.loop.project import Project
-from noria.loop.workspace import Workspace
+from noria.stores.workspace import Workspace
 
 
 def write_report(

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 from noria.core.errors import UserMistake
 from noria.features.skew import Skew
-from noria.loop.columns import logged_skew
 from noria.loop.project import Project
-from noria.loop.workspace import Workspace
 from noria.models.registry import CHAMPION
+from noria.monitoring.served_skew import logged_skew
 from noria.release.endpoint import Endpoint
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import SPAN, read_log
+from noria.stores.workspace import Workspace
 
 RECENT = timedelta(days=7)
 

@@ -17,15 +17,16 @@ from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
 from noria.evidence.monitoring import health_dict, newest
 from noria.loop.context import EndpointContext, Policy
-from noria.loop.history import history_of, is_history
+from noria.loop.history import is_history
 from noria.loop.live_loop import PROJECT, stalled_stages
-from noria.loop.monitors.served import served_balances
 from noria.loop.observe import observe
 from noria.loop.project import Project
-from noria.loop.releases import current_release
-from noria.loop.workspace import Workspace
+from noria.monitoring.monitors.served import served_balances
 from noria.release.endpoint import Endpoint
+from noria.release.releases import current_release
 from noria.stores.balances import balances_of
+from noria.stores.history import history_of
+from noria.stores.workspace import Workspace
 
 LAST_DECISIONS = 6
 MAX_REFUSED = 0.5  # of a batch's rows; with more of them in quarantine, its source has changed
@@ -80,7 +81,7 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
         return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing has been released here yet"))}
     now = newest(context, release)
     assert now is not None
-    past = history_of(context) if is_history(context, SystemClock().now()) else None
+    past = history_of(context.stores.catalog, context.endpoint.name) if is_history(context, SystemClock().now()) else None
     state = observe(context, now)
     monitors = [{"monitor": name, **health_dict(health)} for name, health in state.monitors.healths()]
     lineage = context.stores.bundle(release.champion).manifest.lineage

@@ -15,11 +15,11 @@ from noria.core.errors import UserMistake, nearest
 from noria.evidence.figures import findings
 from noria.evidence.monitoring import inputs_of
 from noria.loop.context import EndpointContext
-from noria.loop.monitors.drift import drift_until, faults_of
-from noria.loop.releases import champion_since
-from noria.loop.windows import baseline_windows, windows_of
 from noria.models.registry import CHAMPION
+from noria.monitoring.monitors.drift import drift_until, faults_of
 from noria.monitoring.performance import baseline_of
+from noria.monitoring.recorded import baseline_windows, windows_of
+from noria.release.releases import champion_since
 from noria.stores.alerts import alerts_of_incident
 from noria.stores.findings import findings_of_incident
 from noria.stores.windows import window_span, windows_at

@@ -189,6 +189,12 @@ class FeatureSet:
         """Every table the features come from, the spine first."""
         return tuple({t.name: t for t in (self.spine, *(v.table for v in self.views))}.values())
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """The table that each feature comes from; what is computed from the request comes from the spine."""
+        found = dict.fromkeys(self.features, self.spine.name)
+        return found | {name: view.table.name for view in self.views for name in view.features}
+
     def definition(self) -> dict[str, Any]:
         """The whole definition as plain data, with the fingerprints of the code in it."""
         return {

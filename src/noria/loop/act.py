@@ -11,10 +11,10 @@ from datetime import datetime
 
 from noria.alerting.incidents import close
 from noria.core.ids import short
-from noria.loop.candidate import Candidate, make_candidate
+from noria.loop.aliases import set_aliases
 from noria.loop.context import EndpointContext
-from noria.loop.releases import current_release, set_aliases
 from noria.loop.state import Action
+from noria.release.releases import current_release
 from noria.stores.balances import add_balance
 from noria.stores.candidates import CandidateRow, add_candidate
 from noria.stores.decisions import (
@@ -27,6 +27,7 @@ from noria.stores.decisions import (
 )
 from noria.stores.findings import open_of_kinds
 from noria.stores.releases import ReleaseRow, add_release
+from noria.training.candidate import Candidate, make_candidate
 
 ABOUT_THE_CHAMPION = ("performance", "drift", "data_quality", "estimated_performance")
 

@@ -15,9 +15,9 @@ from typing import Any, Literal, Protocol
 from noria.core.errors import NoriaError, OutsideWorld, as_noria
 from noria.loop.act import action_of, by_hand, keep_candidate, perform
 from noria.loop.context import EndpointContext
-from noria.loop.releases import current_release
 from noria.loop.state import Action
 from noria.loop.trainings import Trainings, at_work
+from noria.release.releases import current_release
 from noria.stores.decisions import (
     attempts_of,
     begin_attempt,

@@ -14,9 +14,9 @@ from noria.core.signature import Signature
 from noria.data.ingest import quarantine_of
 from noria.features.online import OnlineFeatures
 from noria.loop.project import Project
-from noria.loop.workspace import Workspace
 from noria.models.bundle import open_bundle
 from noria.serving.log.seal import Sealed, seal, table_of
+from noria.stores.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from noria.loop.context import EndpointContext
 from noria.loop.history import take_over
 from noria.loop.project import Project
 from noria.loop.replay import Span, Tick, comparison, open_worlds, replay, replay_span
-from noria.loop.workspace import Workspace
 from noria.release.endpoint import Endpoint
+from noria.stores.workspace import Workspace
 
 MANY_TICKS = 100_000
 WEEK = timedelta(days=7)

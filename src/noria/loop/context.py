@@ -1,26 +1,24 @@
-"""The context of one endpoint under one policy: what is declared of it, its stores, its facts, and its detectors."""
+"""The context of one endpoint under one policy: the open endpoint, and what the loop may do with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 from noria.alerting.incidents import Recipients
-from noria.core.clock import YEAR, duration, zone_named
+from noria.core.clock import duration, zone_named
+from noria.core.grid import Grid
 from noria.core.randomness import Randomness
-from noria.features.offline import OfflineFeatures
-from noria.loop.detectors import Detectors, Remembered
-from noria.loop.endpoint_stores import EndpointStores
-from noria.loop.facts import Facts
-from noria.loop.grid import Grid
+from noria.core.settings import LoopSettings
+from noria.features.facts import Facts
 from noria.loop.project import Project
 from noria.loop.retrain import Retrain
-from noria.loop.workspace import Workspace
-from noria.monitoring.monitor import Monitor, Period
+from noria.models.endpoint_stores import EndpointStores
+from noria.models.own_features import OwnFeatures
+from noria.monitoring.detectors import Remembered
+from noria.monitoring.watched import WatchedEndpoint
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate, Rollout
-from noria.statistics.e_detector import threshold_for
+from noria.stores.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -37,18 +35,12 @@ class Policy:
         return Policy("loop", project.retrain(endpoint), endpoint.release)
 
 
-@dataclass
-class EndpointContext:
-    """One endpoint under one policy. live: whether people are told"""
+@dataclass(kw_only=True)
+class EndpointContext(WatchedEndpoint):
+    """One endpoint of a project under one policy."""
 
     project: Project
-    endpoint: Endpoint
     policy: Policy
-    stores: EndpointStores
-    facts: Facts
-    live: bool = False
-    remembered: Remembered = field(default_factory=Remembered)
-    own_features: dict[str, OfflineFeatures] = field(default_factory=dict)  # by bundle: see `noria.loop.columns`
 
     @staticmethod
     def open(
@@ -64,58 +56,34 @@ class EndpointContext:
     ) -> EndpointContext:
         """Open the stores; `shared` lends the facts it has read already (they are the same for every policy). live: people are told.
         remembered: by an earlier round; held: whether tables are read whole, since all their history is asked for"""
-        remembered = remembered or Remembered()
-        facts = Facts.read(workspace, endpoint, remembered.facts, held=held) if shared is None else shared.facts
+        remembered, model = remembered or Remembered(), endpoint.model
+        facts = Facts.read(workspace, model.features, model.label, remembered.facts, held=held) if shared is None else shared.facts
         remembered.facts = facts
         stores = EndpointStores(endpoint.name, workspace, workspace.catalog())
-        return EndpointContext(project, endpoint, policy, stores, facts, live, remembered)
-
-    @cached_property
-    def detectors(self) -> Detectors:
-        """The detectors of this endpoint, with what they have judged."""
-        rolling = None if self.monitor is None or self.monitor.rolling is None else duration(self.monitor.rolling) // self.grid.tick
-        return Detectors(self.grid.calendar, rolling, self.stores.profile, self.threshold, self.remembered)
-
-    @property
-    def monitor(self) -> Monitor | None:
-        return self.project.monitor(self.endpoint) if self.policy.gated else None
-
-    @property
-    def slices(self) -> Sequence[str]:
-        """The features in whose slices performance is watched."""
-        return () if self.monitor is None else self.monitor.slices
-
-    @property
-    def reference_period(self) -> Period | None:
-        """The period whose rows are the reference of drift; None: all that a champion was trained on."""
-        return None if self.monitor is None else self.monitor.period
-
-    @property
-    def watched(self) -> bool:
-        """Whether anything reads this endpoint's windows: a monitor, or a rollout that compares losses."""
-        return self.monitor is not None or isinstance(self.policy.rollout, Rollout)
+        monitor = project.monitor(endpoint) if policy.gated else None
+        return EndpointContext(
+            endpoint=endpoint,
+            stores=stores,
+            facts=facts,
+            own=OwnFeatures(stores, facts, project.tables, project.transforms),
+            grid=_grid(project.settings.loop),
+            randomness=Randomness(project.settings.project.seed),
+            slices=() if monitor is None else monitor.slices,
+            reference_period=None if monitor is None else monitor.period,
+            gated=policy.gated,
+            monitor=monitor,
+            rollout=policy.rollout,
+            live=live,
+            remembered=remembered,
+            project=project,
+            policy=policy,
+        )
 
     @property
     def recipients(self) -> Recipients:
         """Who is told of findings: nobody, where history is replayed."""
         return Recipients(tuple(self.project.settings.alerts.channels) if self.live else ())
 
-    @cached_property
-    def grid(self) -> Grid:
-        loop = self.project.settings.loop
-        return Grid(duration(loop.tick), duration(loop.offset), zone_named(loop.time_zone))
 
-    @property
-    def randomness(self) -> Randomness:
-        return Randomness(self.project.settings.project.seed)
-
-    @cached_property
-    def source_of(self) -> dict[str, str]:
-        """The table that each feature comes from; what is computed from the request comes from the spine."""
-        features = self.endpoint.model.features
-        found = dict.fromkeys(features.features, features.spine.name)
-        return found | {name: view.table.name for view in features.views for name in view.features}
-
-    def threshold(self, alarms_per_year: float) -> float:
-        """The threshold at which an e-detector over this endpoint's windows keeps such a budget."""
-        return threshold_for(alarms_per_year=alarms_per_year, windows_per_year=YEAR / self.grid.tick)
+def _grid(loop: LoopSettings) -> Grid:
+    return Grid(duration(loop.tick), duration(loop.offset), zone_named(loop.time_zone))

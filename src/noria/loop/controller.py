@@ -11,17 +11,17 @@ from noria.core.ids import short
 from noria.core.progress import Tell, silence
 from noria.loop.act import journal, keep_candidate, overtake, unfinished
 from noria.loop.attempts import CarryOut, at_once, count_attempt, note_failure
-from noria.loop.candidate import make_candidate
 from noria.loop.context import EndpointContext
 from noria.loop.decide import decide
 from noria.loop.findings import observed
 from noria.loop.history import is_history
 from noria.loop.observe import observe
-from noria.loop.releases import current_release
 from noria.loop.state import Action, State
 from noria.loop.trainings import training
-from noria.loop.windows import measure_windows
+from noria.monitoring.measuring import measure_windows
+from noria.release.releases import current_release
 from noria.stores.decisions import BY_HAND
+from noria.training.candidate import make_candidate
 
 MAX_STEPS = 20  # a turn that goes on beyond this runs in a circle
 

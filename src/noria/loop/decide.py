@@ -8,10 +8,10 @@ from typing import Any
 
 from noria.core.clock import in_words
 from noria.core.ids import short
-from noria.loop.monitors.drift import InputDrift
-from noria.loop.monitors.performance import Performance
 from noria.loop.retrain import Drift, Regression, Stale, Trigger
 from noria.loop.state import Action, State
+from noria.monitoring.monitors.drift import InputDrift
+from noria.monitoring.monitors.performance import Performance
 from noria.release.rollout import Immediate
 from noria.stores.decisions import Verb
 

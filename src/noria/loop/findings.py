@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from noria.loop.attempts import in_trouble
 from noria.loop.context import EndpointContext
-from noria.loop.monitors.reading import Monitors
 from noria.monitoring.findings import Finding, Kind, Observed
+from noria.monitoring.monitors.reading import Monitors
 
 ACTION: Kind = "action"
 

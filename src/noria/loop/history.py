@@ -6,43 +6,22 @@ row becomes known, a request is answered or a person trains, there is nothing to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from noria.loop.aliases import set_aliases
 from noria.loop.context import EndpointContext
-from noria.loop.known_rows import known_rows
-from noria.loop.releases import latest_release, set_aliases
+from noria.release.releases import latest_release
 from noria.serving.log.segments import anything_logged
 from noria.stores.catalog import PATIENCE_SECONDS
 from noria.stores.copying import copy_endpoint
 from noria.stores.decisions import was_decided
-from noria.stores.progress import progress_of, set_progress
-
-
-@dataclass(frozen=True)
-class History:
-    """What was taken over from a replay. until: where the replay ended; taken_at: since when the endpoint may be live
-
-    newest: of each of its tables, when the newest row became known, in microseconds since 1970-01-01 UTC
-    """
-
-    until: datetime
-    taken_at: datetime
-    newest: dict[str, int]
-
-    def in_gap(self, moment: datetime) -> bool:
-        return self.until <= moment < self.taken_at
-
-
-def history_of(context: EndpointContext) -> History | None:
-    """What an endpoint took over from a replay; None where it has only a past of its own."""
-    row = progress_of(context.stores.catalog, _name(context))
-    return None if row is None else History(row.at, datetime.fromisoformat(row.detail["taken_at"]), row.detail["newest"])
+from noria.stores.history import History, history_of, keep_history
+from noria.stores.progress import set_progress
 
 
 def is_history(context: EndpointContext, now: datetime) -> bool:
     """Whether nothing has happened at an endpoint since it took over what a replay had found out."""
-    past = history_of(context)
+    past = history_of(context.stores.catalog, context.endpoint.name)
     return (
         past is not None and not _lived_on(context, past) and _newest(context) == past.newest and not _answered(context, past.taken_at, now)
     )
@@ -53,7 +32,7 @@ def take_over(replayed: EndpointContext, home: EndpointContext, until: datetime,
 
     Taken over again, it is as if it had been taken over once: a longer replay replaces a shorter one.
     """
-    past = history_of(home)
+    past = history_of(home.stores.catalog, home.endpoint.name)
     if (past is None and was_decided(home.stores.catalog, home.endpoint.name)) or (past is not None and _lived_on(home, past)):
         return False
     for path in sorted(p for p in replayed.stores.log_folder.rglob("*") if p.is_file()):
@@ -65,7 +44,7 @@ def take_over(replayed: EndpointContext, home: EndpointContext, until: datetime,
     with home.stores.catalog.transaction() as c:
         copy_endpoint(c, replayed.stores.catalog, home.endpoint.name)
         set_progress(c, f"windows/{home.endpoint.name}", home.grid.floor(now))
-        set_progress(c, _name(home), until, {"taken_at": now.isoformat(), "newest": newest})
+        keep_history(c, home.endpoint.name, History(until, now, newest))
     home.stores.catalog.release_lease()
     release = latest_release(home.stores.catalog, home.endpoint.name)
     if release is not None:
@@ -73,12 +52,8 @@ def take_over(replayed: EndpointContext, home: EndpointContext, until: datetime,
     return True
 
 
-def _name(context: EndpointContext) -> str:
-    return f"history/{context.endpoint.name}"
-
-
 def _newest(context: EndpointContext) -> dict[str, int]:
-    found = {name: known_rows(context, name).last for name in context.facts.tables}
+    found = {name: context.known.of(name).last for name in context.facts.tables}
     return {name: last for name, last in found.items() if last is not None}
 
 

@@ -11,12 +11,12 @@ from noria.core.clock import SystemClock
 from noria.core.errors import UserMistake
 from noria.core.heartbeat import require_this_host
 from noria.core.settings import ServingSettings
-from noria.loop.releases import Release, latest_release
-from noria.loop.workspace import Workspace
 from noria.release.endpoint import Endpoint
+from noria.release.releases import Release, latest_release
 from noria.serving.access.keys import KeyFile
 from noria.serving.process.supervisor import Supervisor
 from noria.serving.process.worker import Serve
+from noria.stores.workspace import Workspace
 
 
 class NothingToServe(UserMistake):

@@ -23,20 +23,20 @@ from noria.core.files import hold
 from noria.core.heartbeat import Beat, beat, beats, require_this_host
 from noria.core.progress import silence
 from noria.data.ingest import Ingested, ingest
+from noria.features.materialization import materialize
 from noria.loop.attempts import Attempts
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import reconcile
-from noria.loop.detectors import Remembered
 from noria.loop.history import is_history
-from noria.loop.materialization import materialize
 from noria.loop.project import Project, load_project
-from noria.loop.releases import latest_release
 from noria.loop.state import Action
 from noria.loop.trainings import Trainings
-from noria.loop.workspace import Workspace
+from noria.monitoring.detectors import Remembered
 from noria.monitoring.findings import Finding
 from noria.release.endpoint import Endpoint
+from noria.release.releases import latest_release
 from noria.stores.catalog import PATIENCE_SECONDS, Catalog
+from noria.stores.workspace import Workspace
 
 logger = logging.getLogger("noria.loop")
 

@@ -28,8 +28,8 @@ class ProjectLookups:
         """The features of an endpoint's champion, as they were defined when it was sealed."""
         from noria.data.ingest import NotIngested
         from noria.loop.project import load_project
-        from noria.loop.workspace import Workspace
         from noria.models.own_set import own_set
+        from noria.stores.workspace import Workspace
 
         project = load_project(self._folder)
         workspace = Workspace.of(self._folder, project.settings)

@@ -8,11 +8,11 @@ import numpy as np
 
 from noria.evaluation.gates import Verdict
 from noria.loop.context import EndpointContext
-from noria.loop.monitors.reading import Monitors, read_monitors
-from noria.loop.offline_shadow import refused_shadow
-from noria.loop.releases import Release, current_release
-from noria.loop.shadow import shadow_gains
 from noria.loop.state import Pending, State
+from noria.monitoring.monitors.reading import Monitors, read_monitors
+from noria.monitoring.offline_shadow import refused_shadow
+from noria.monitoring.shadow import shadow_gains
+from noria.release.releases import Release, current_release
 from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow, unit_of
 from noria.stores.candidates import newest_candidate
 from noria.stores.decisions import newest_decision, training_decided_at, was_decided_about

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from noria.core.calendar import Calendar
 from noria.core.clock import duration, in_words, zone_named
 from noria.core.declarations import collecting
 from noria.core.errors import UserMistake, nearest
@@ -20,7 +21,6 @@ from noria.features.feature_set import FeatureSet, RequestTransform
 from noria.features.view import FeatureView
 from noria.loop.retrain import Retrain
 from noria.models.model import Model
-from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift_reading import MIN_REFERENCE
 from noria.monitoring.monitor import Monitor
 from noria.release.endpoint import Endpoint

@@ -20,24 +20,23 @@ from noria.core.errors import UserMistake
 from noria.core.ids import PredictionIds
 from noria.data.rows import Rows
 from noria.features.compile import AT, KEY
-from noria.loop.columns import inputs_of
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import reconcile
-from noria.loop.offline_shadow import unserved
 from noria.loop.project import Project
-from noria.loop.releases import Release, current_release
 from noria.loop.retrain import Retrain, stale
 from noria.loop.state import Action
-from noria.loop.windows import measure_windows
-from noria.loop.workspace import Workspace
 from noria.models.columns import in_order
 from noria.models.registry import CHALLENGER, CHAMPION
+from noria.monitoring.measuring import measure_windows
+from noria.monitoring.offline_shadow import unserved
 from noria.release.endpoint import Endpoint
+from noria.release.releases import Release, current_release
 from noria.release.rollout import Immediate
 from noria.serving.log.predictions import Predictions, Values
 from noria.serving.log.segments import PredictionLog, read_log
 from noria.stores.balances import add_balance
 from noria.stores.progress import progress_of, set_progress
+from noria.stores.workspace import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -164,10 +163,10 @@ def _requests_logged(context: EndpointContext, requests: int, now: datetime, aft
 def answer(context: EndpointContext, release: Release, requests: pa.Table) -> Predictions:
     """The champion's answers to requests (rows of offline features) on its own features, and the challenger's where one shadows on them.
 
-    A challenger that reads other features is scored from the tables (`noria.loop.offline_shadow`), in replay as live.
+    A challenger that reads other features is scored from the tables (`noria.monitoring.offline_shadow`), in replay as live.
     """
     champion = context.stores.bundle(release.champion)
-    inputs = Rows.dense(champion.signature.inputs, inputs_of(context, champion.id, requests))
+    inputs = Rows.dense(champion.signature.inputs, context.own.inputs(champion.id, requests))
     received = requests.column(AT).to_numpy().astype("datetime64[us]").astype(np.int64)
     keys = requests.column(KEY).to_pylist()
     parts = [(CHAMPION, champion.id, inputs)]

@@ -9,8 +9,8 @@ from typing import Any
 
 from noria.core.clock import since_epoch
 from noria.evaluation.gates import Verdict
-from noria.loop.monitors.reading import Monitors
 from noria.loop.retrain import Retrain
+from noria.monitoring.monitors.reading import Monitors
 from noria.release.rollout import Immediate, Rollout, ShadowVerdict
 from noria.stores.decisions import Verb
 

@@ -12,11 +12,11 @@ from datetime import datetime
 from pathlib import Path
 
 from noria.core.errors import NoriaError, as_noria
-from noria.loop.candidate import Candidate, make_candidate
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.project import load_project
 from noria.loop.trainings import tell_result, training
-from noria.loop.workspace import Workspace
+from noria.stores.workspace import Workspace
+from noria.training.candidate import Candidate, make_candidate
 
 FIRST_TO_GO = 500  # of 1000, by which the kernel raises this process among those that it ends when memory runs out
 GIB = 2**30

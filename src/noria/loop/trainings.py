@@ -23,9 +23,9 @@ from typing import Any
 from noria.core.clock import Stopwatch, in_words
 from noria.core.errors import DiskFull, NoriaError, OutsideWorld, UserMistake
 from noria.core.files import LocalFiles, hold, locked
-from noria.loop.candidate import Candidate
 from noria.loop.context import EndpointContext
-from noria.loop.workspace import Workspace
+from noria.stores.workspace import Workspace
+from noria.training.candidate import Candidate
 
 FOLDER = "training"
 TOLD = 400  # characters of what a training printed last

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from noria.core.calendar import Period
+
 
 class TableVersion(msgspec.Struct, frozen=True):
     """One version of a table; digest: of its content."""
@@ -45,4 +47,4 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trainer_code: str
     parameters: dict[str, Any]
     definitions: Mapping[str, Any] | None = None
-    reference: tuple[datetime, datetime] | None = None
+    reference: Period | None = None

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.special import chdtri
 
+from noria.core.calendar import Calendar
 from noria.core.clock import YEAR
-from noria.monitoring.calendar import Calendar
 from noria.monitoring.drift import DriftDetector
 from noria.monitoring.windows import Window
 from noria.profiles.profile import Profile

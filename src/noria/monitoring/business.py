@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.core.calendar import DAILY, Calendar
 from noria.core.errors import UserMistake
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.core.sql import connect
-from noria.monitoring.calendar import DAILY, Calendar
 from noria.statistics.baseline import Past
 from noria.statistics.e_detector import ShiryaevRoberts
 

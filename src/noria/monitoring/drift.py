@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from noria.core.calendar import DAILY, Calendar
 from noria.core.clock import YEAR
-from noria.monitoring.calendar import DAILY, Calendar
 from noria.monitoring.drift_reading import FAULTS, MIN_REFERENCE, MIN_SHIFT, MOVED, PRESENCE, RELATIONS, VALUES, DriftReading, Fault
 from noria.monitoring.findings import OVER
 from noria.monitoring.monitor import SENSITIVITY

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from noria.core.calendar import Period
 from noria.core.clock import moment, require_utc
 from noria.core.declarations import declare
 from noria.core.errors import UserMistake
@@ -21,13 +22,6 @@ PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE, METRICS_SHARE = 0.45, 0.35, 0.1, 0
 # How much lower than the budget's own threshold drift may alarm, by simulation (benchmarks/monitoring): the mean over so many statistics is
 # careful, and leaves most of the budget unspent.
 SENSITIVITY = 20.0
-
-
-class Period(NamedTuple):
-    """From a moment on, and before another."""
-
-    start: datetime
-    end: datetime
 
 
 class Named(Protocol):

@@ -19,9 +19,10 @@ from scipy.special import stdtrit
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
 from noria.evaluation.metric import Metric
+from noria.evaluation.performance import Performance
 from noria.evaluation.task import Task
 from noria.monitoring.monitor import Tolerance
-from noria.monitoring.windows import Performance, Window
+from noria.monitoring.windows import Window
 from noria.statistics.baseline import shortened, skewness_shown
 from noria.statistics.confidence import Interval, mean_sequence
 from noria.statistics.e_detector import ONE_SIDED, normal_scores, shiryaev_roberts

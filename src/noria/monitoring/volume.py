@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from noria.core.calendar import DAILY, Calendar
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
-from noria.monitoring.calendar import DAILY, Calendar
 from noria.statistics.counts import CountSeries
 
 MIN_PAST = 14  # windows

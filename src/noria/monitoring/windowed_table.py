@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.core.calendar import COUNTED, Calendar
 from noria.core.clock import BadTimeZone, from_epoch, in_words, microseconds, since_epoch, zone_named
 from noria.core.errors import UserMistake, nearest
-from noria.monitoring.calendar import COUNTED, Calendar
 from noria.monitoring.misdated import Misdated, are_few, body, outside, written
 
 if TYPE_CHECKING:

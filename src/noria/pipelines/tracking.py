@@ -19,6 +19,7 @@ from noria.core.errors import OutsideWorld
 from noria.core.files import Files, hold
 from noria.models.bundle import Bundle
 from noria.models.registry import ModelVersion
+from noria.stores.workspace import Workspace
 
 RUN_TAG, BUNDLE_TAG = "noria.run", "noria.bundle"
 FINISHED = "FINISHED"
@@ -43,6 +44,11 @@ class MlflowTracking:
 
     def __init__(self, database: Path, artifacts: Path, experiment: str, files: Files) -> None:
         self._database, self._artifacts, self._experiment, self._files = database, artifacts, experiment, files
+
+    @staticmethod
+    def of(workspace: Workspace) -> MlflowTracking:
+        """The runs and versions of a project."""
+        return MlflowTracking(workspace.root / "mlflow.db", workspace.root / "mlflow", workspace.settings.project.name, workspace.files)
 
     def log_run(
         self, run: str, *, at: datetime, parameters: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]

@@ -40,7 +40,7 @@ class TrafficCounts(msgspec.Struct, frozen=True):
 
 
 class PairedCounts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Counts of a shadow's rows and of the pairs they make with the champion's, as `noria.loop.shadow.Paired` explains them."""
+    """Counts of a shadow's rows and of the pairs they make with the champion's, as `noria.monitoring.shadow.Paired` explains them."""
 
     asked: int
     scored: int

@@ -12,12 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from noria.core.environment import from_environment
 from noria.core.errors import MissingExtra, UserMistake
 from noria.core.sql import literal, quoted
 from noria.data.sources.csv_lines import CsvForm, load_csv
 from noria.data.sources.json_lines import load_json_lines
 from noria.data.sources.parquet import load_parquet
-from noria.data.sources.port import Batch, Column, Loaded, Piece, SourceAway, UnreadableData, Watermark, from_environment
+from noria.data.sources.port import Batch, Column, Loaded, Piece, SourceAway, UnreadableData, Watermark
 from noria.data.types import declared
 
 if TYPE_CHECKING:

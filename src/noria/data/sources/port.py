@@ -7,8 +7,6 @@ a second time and loses none; ingestion stores each once.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,20 +143,3 @@ def kept_text(text: str) -> str:
     """The text of a malformed record as quarantine keeps it: all of it, up to a bound, and storable."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} … (cut: {len(text):,} characters in all)"
-
-
-def from_environment(value: Any) -> Any:
-    """A text with every `${NAME}` taken from the environment, so that secrets stand in no file. Other values as they are."""
-    if not isinstance(value, str):
-        return value
-
-    def taken(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            raise UserMistake(
-                what=f"the environment has no {found[1]}",
-                where="a table's source names it",
-                fix=f"set it: export {found[1]}=…",
-            )
-        return os.environ[found[1]]
-
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", taken, value)

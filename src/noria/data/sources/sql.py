@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from noria.core.environment import from_environment
 from noria.core.errors import MissingExtra, NoriaError, UserMistake
 from noria.data.contract import UnknownColumn
-from noria.data.sources.port import BadSource, Batch, Column, Loaded, Piece, SourceAway, Watermark, from_environment
+from noria.data.sources.port import BadSource, Batch, Column, Loaded, Piece, SourceAway, Watermark
 from noria.data.sources.records import Records, kinds_of, records
 from noria.data.types import declared, kind_of, load_arrow
 

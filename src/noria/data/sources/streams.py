@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from noria.core.environment import from_environment
 from noria.core.sql import connect
 from noria.data.sources.arrow import piece_of
-from noria.data.sources.port import BadSource, Batch, Piece, RawRow, Watermark, from_environment, kept_text
+from noria.data.sources.port import BadSource, Batch, Piece, RawRow, Watermark, kept_text
 from noria.data.sources.text import value_of
 
 if TYPE_CHECKING:

@@ -1,0 +1,55 @@
+"""The facts that a model lives on: one version of each of its tables, of which only that is read which is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from noria.core.calendar import Calendar
+from noria.data.ingest import current, stored
+from noria.data.known import KnownRows
+from noria.data.stored import StoredRows
+from noria.features.feature_set import FeatureSet
+from noria.features.label import Label, Outcomes
+from noria.features.offline import OfflineFeatures
+from noria.stores.workspace import Workspace
+
+
+@dataclass
+class Facts:
+    """The features and the outcomes of one model, from one version of each table."""
+
+    offline: OfflineFeatures
+    outcomes: Outcomes
+    tables: dict[str, StoredRows]
+    _known: dict[tuple[object, ...], KnownRows] = field(default_factory=dict)
+
+    @staticmethod
+    def read(workspace: Workspace, features: FeatureSet, label: Label, before: Facts | None = None, *, held: bool = False) -> Facts:
+        """The current version of every table that a model reads. Raises `NotIngested`.
+
+        before: what was there last time, taken again where nothing is new since; held: whether a table is read whole and kept in memory
+        once something is asked of it, for those who ask of all its history
+        """
+        if before is not None and before.hold(workspace, features, label):
+            return before
+        declared = {table.name: table for table in [*features.tables, label.table]}
+        tables = {name: stored(table, workspace.tables, held=held) for name, table in declared.items()}
+        offline = OfflineFeatures(features, [tables[t.name] for t in features.tables], workspace.features, workspace.files)
+        outcomes = Outcomes(tables[label.table.name], label, tables[features.spine.name])
+        return Facts(offline, outcomes, tables, {} if before is None else before._known)
+
+    def hold(self, workspace: Workspace, features: FeatureSet, label: Label) -> bool:
+        """Whether a new look would find the same: no table has a newer version, and what is read of them is declared as before."""
+        declared = {table.name: table for table in [*features.tables, label.table]}
+        if label != self.outcomes.label or features.definition_hash() != self.offline.feature_set.definition_hash():
+            return False
+        if declared != {name: f.table for name, f in self.tables.items()}:
+            return False
+        return all(f.snapshot == current(f.table, workspace.tables) for f in self.tables.values())
+
+    def known(self, table: str, calendar: Calendar) -> KnownRows:
+        """When the rows of a table became known, by the windows of a calendar, as far as that was found out: see `features.known_rows`."""
+        rows, tick = self.tables[table], calendar.tick
+        assert tick is not None, "windows by count follow no clock"
+        key = (table, rows.table.known, rows.table.event_time, tick, calendar.offset)
+        return self._known.setdefault(key, KnownRows(tick, calendar.offset))

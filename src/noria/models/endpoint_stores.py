@@ -1,0 +1,60 @@
+"""The stores of one endpoint: its catalog, its log, and the bundles that were opened of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from noria.core.health import Health, word
+from noria.models.bundle import PROFILE_FILE, Bundle, open_bundle
+from noria.models.runtime import OnnxModel
+from noria.profiles.profile import Profile
+from noria.stores.candidates import CandidateDetail, candidate_of
+from noria.stores.catalog import Catalog
+from noria.stores.progress import set_progress
+from noria.stores.workspace import Workspace
+
+
+@dataclass
+class EndpointStores:
+    """What outlives a process, of the endpoint of this name."""
+
+    endpoint: str
+    workspace: Workspace
+    catalog: Catalog
+    _bundles: dict[str, Bundle] = field(default_factory=dict)
+    _models: dict[str, OnnxModel] = field(default_factory=dict)
+    _profiles: dict[str, Profile] = field(default_factory=dict)
+
+    @property
+    def log_folder(self) -> Path:
+        return self.workspace.log(self.endpoint)
+
+    def bundle(self, bundle_id: str) -> Bundle:
+        """A bundle, verified when it is first opened."""
+        if bundle_id not in self._bundles:
+            self._bundles[bundle_id] = open_bundle(self.workspace.bundles / bundle_id, self.workspace.files)
+        return self._bundles[bundle_id]
+
+    def model(self, bundle_id: str) -> OnnxModel:
+        if bundle_id not in self._models:
+            self._models[bundle_id] = OnnxModel.of(self.bundle(bundle_id))
+        return self._models[bundle_id]
+
+    def profile(self, bundle_id: str) -> Profile:
+        if bundle_id not in self._profiles:
+            path = self.bundle(bundle_id).file(PROFILE_FILE)
+            self._profiles[bundle_id] = Profile.from_json(self.workspace.files.read(path))
+        return self._profiles[bundle_id]
+
+    def tell_health(self, healths: Sequence[tuple[str, Health]], now: datetime) -> None:
+        """Keep what each monitor said at a turn, for those who look at the catalog alone."""
+        with self.catalog.transaction() as c:
+            set_progress(c, f"health/{self.endpoint}", now, {name: word(health) for name, health in healths})
+
+    def candidate_detail(self, bundle: str) -> CandidateDetail:
+        """What was found out about a bundle when it was a candidate; empty where it was none of this endpoint's."""
+        found = candidate_of(self.catalog, self.endpoint, bundle)
+        return CandidateDetail() if found is None else found.detail

@@ -1,0 +1,206 @@
+"""Making a candidate: build the training set, fit, judge, seal, track. The same inputs give the same bundle, made once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.core.calendar import Period
+from noria.core.ids import canonical_json, digest
+from noria.core.progress import Progress, Tell, silence
+from noria.evaluation.binary import Binary
+from noria.evaluation.gates import Evaluation, Verdict, all_passed
+from noria.evaluation.performance import by_window
+from noria.evaluation.task import Task
+from noria.features.training_set import TrainingSet, build_training_set, feature_matrix
+from noria.models.model import Model
+from noria.release.open_endpoint import OpenEndpoint
+from noria.release.rollout import units_of
+from noria.stores.candidates import CandidateDetail, GateResult, HoldoutMetrics
+from noria.training.champion_answers import champion_answers
+from noria.training.fit import Fitted, fit_candidate
+from noria.training.sealing import environment, seal
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A sealed candidate. `detail` is what later decisions read: gates, gains by day, the baseline's performance, rows."""
+
+    bundle: str
+    run: str
+    passed: bool
+    detail: CandidateDetail
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "detail": self.detail.to_dict()}
+
+    @staticmethod
+    def of(found: Mapping[str, Any]) -> Candidate:
+        """The candidate that `to_dict` gave."""
+        return Candidate(**{**found, "detail": CandidateDetail.of(found["detail"])})
+
+
+def make_candidate(context: OpenEndpoint, as_of: datetime, champion: str | None, tell: Tell = silence) -> Candidate:
+    """The candidate that training at `as_of` gives, judged against the champion. Made once, then found again."""
+    model = context.endpoint.model
+    tell(Progress("train", "joining features and outcomes point-in-time"))
+    training_set = build_training_set(
+        context.facts.offline, model.label, context.facts.outcomes, model.task, start=context.facts.offline.first(), as_of=as_of
+    )
+    with_probe = context.gated or champion is None
+    run = run_id(context, training_set, champion if with_probe else None, with_probe)
+    record = context.stores.workspace.runs / f"{run}.json"
+    if context.stores.workspace.files.exists(record):
+        return Candidate.of(json.loads(context.stores.workspace.files.read(record)))
+    fitted = fit_candidate(model, training_set, context.randomness, with_probe=with_probe, tell=tell)
+    evaluation = _evaluate(context, training_set, fitted, champion)
+    verdicts = [gate.judge(evaluation) for gate in model.gates] if with_probe else []
+    candidate = _sealed(context, training_set, fitted, evaluation, verdicts, run)
+    _track(context, candidate, training_set)
+    context.stores.workspace.files.make_folder(record.parent)
+    context.stores.workspace.files.write(record, canonical_json(candidate.to_dict()).encode())
+    return candidate
+
+
+def run_id(context: OpenEndpoint, training_set: TrainingSet, champion: str | None, with_probe: bool) -> str:
+    """The run's id: the hash of everything that could change its result."""
+    model = context.endpoint.model
+    return digest(
+        {
+            "model": model.name,
+            "training_set": training_set.id,
+            "as_of": training_set.as_of,
+            "definitions": context.facts.offline.feature_set.definition_hash(),
+            "code": model.trainer.code_hash(),
+            "parameters": model.trainer.parameters(),
+            "holdout": model.holdout if with_probe else None,
+            "champion": champion,
+            "gates": [repr(g) for g in model.gates],
+            **_declared(context.reference_period),
+            **({"slices": list(context.slices)} if context.slices else {}),
+            **_meaning(model.task),
+            "seed": context.randomness.root,
+            "environment": environment(),
+        }
+    )
+
+
+def _declared(period: Period | None) -> dict[str, Any]:
+    """A fixed reference, as runs state it."""
+    return {} if period is None else {"reference": [each.isoformat() for each in period]}
+
+
+def _meaning(task: Task) -> dict[str, Any]:
+    """A task, as runs state it: all were binary, and stated none, before there were others."""
+    return {} if task == Binary() else {"task": task.definition(), "metrics": [repr(metric) for metric in task.metrics]}
+
+
+def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, champion: str | None) -> Evaluation:
+    """The probe against the champion on the holdout, each on its own features, but for rows that the champion may have seen."""
+    judged, lacking = fitted.holdout.copy(), "no row was held out"
+    if champion is not None:
+        trained = context.stores.bundle(champion).manifest.lineage.as_of
+        judged &= training_set.at >= np.datetime64(trained.replace(tzinfo=None), "us")
+        lacking = (
+            f"the champion, trained as of {trained:%Y-%m-%d %H:%M} UTC, may have seen all {int(fitted.holdout.sum()):,} rows of the holdout"
+        )
+    rows = training_set.rows.filter(_mask(judged))
+    answers = None if champion is None else champion_answers(context, champion, rows)
+    if answers is not None and not answers.known.all():
+        judged[judged] = answers.known
+        rows = rows.filter(_mask(answers.known))
+    features = feature_matrix(rows, training_set.features)
+    return Evaluation(
+        task=context.endpoint.task,
+        labels=training_set.labels[judged],
+        candidate=fitted.probe[judged[fitted.holdout]],
+        champion=None if answers is None or answers.lost else answers.scores[answers.known],
+        unit=context.grid.numbers(training_set.at[judged]),
+        slices={
+            name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(context.endpoint.model) if name in rows.column_names
+        }
+        | {name: features[:, training_set.features.index(name)] for name in context.slices},
+        lacking=lacking,
+        lost="" if answers is None else answers.lost,
+    )
+
+
+def _sealed(
+    context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, evaluation: Evaluation, verdicts: list[Verdict], run: str
+) -> Candidate:
+    metrics, task, unseen = _metrics(evaluation), evaluation.task, fitted.holdout  # all of it, whatever the champion has seen
+    reliability = task.reliability(training_set.labels[unseen], fitted.probe, context.grid.numbers(training_set.at[unseen]))
+    if reliability is not None:
+        metrics["calibration"] = reliability.to_dict()
+    bundle = seal(context, training_set, fitted, metrics, verdicts, reliability, run)
+    detail = _detail(context, training_set, evaluation, verdicts, metrics)
+    return Candidate(bundle.id, run, all_passed(verdicts), detail, fitted.seconds)
+
+
+def _detail(
+    context: OpenEndpoint, training_set: TrainingSet, evaluation: Evaluation, verdicts: list[Verdict], metrics: dict[str, Any]
+) -> CandidateDetail:
+    task, cut_by = evaluation.task, {name: evaluation.slices[name] for name in context.slices}
+    windows = by_window(task, evaluation.labels, evaluation.candidate, evaluation.unit, cut_by)
+    by_unit = replace(evaluation, unit=units_of(evaluation.unit, context.grid.tick))  # as a shadow's gains are counted
+    return CandidateDetail(
+        gates=tuple(GateResult(v.gate, v.outcome, v.why) for v in verdicts),
+        gains={metric.name: by_unit.improvement_by_unit(metric).tolist() for metric in task.losses},
+        baseline=tuple(w.to_dict() for w in windows),
+        calibration=() if task.estimator is None else tuple(map(float, task.estimator.fit(evaluation.labels, evaluation.candidate))),
+        metrics=msgspec.convert(metrics, HoldoutMetrics),
+        task=task.definition(),
+        rows=training_set.balance,
+        training_set=training_set.id,
+    )
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, Any]:
+    """The holdout's figures: the probe's, and the champion's where there is one; empty without a holdout."""
+    if len(evaluation.labels) == 0:
+        return {}
+    labels, groups = evaluation.labels, evaluation.groups
+    found: dict[str, Any] = {"holdout_rows": len(labels), "holdout_positives": float(labels.mean())}
+    for who, predictions in (("candidate", evaluation.candidate), ("champion", evaluation.champion)):
+        if predictions is not None:
+            judged = [metric for metric in evaluation.task.metrics if metric.over != "means"]
+            figures = {metric.name: metric.value(labels, predictions, groups) for metric in judged}
+            found[who] = {name: value for name, value in figures.items() if np.isfinite(value)}  # a holdout of one class has no AUC
+    return found
+
+
+def _track(context: OpenEndpoint, candidate: Candidate, training_set: TrainingSet) -> None:
+    """The run and the version in the registry; writing them again changes nothing."""
+    tracking, bundle = context.tracking, context.stores.bundle(candidate.bundle)
+    numbers = {
+        f"{who}_{name}": v
+        for who, m in msgspec.to_builtins(candidate.detail.metrics).items()
+        if isinstance(m, dict)
+        for name, v in m.items()
+    }
+    tracking.log_run(
+        candidate.run,
+        at=training_set.as_of,
+        parameters={**bundle.manifest.lineage.parameters, "rows": len(training_set.labels), "as_of": training_set.as_of},
+        metrics={**{k: v for k, v in numbers.items() if np.isfinite(v)}, "training_seconds": candidate.seconds},
+        tags={"noria.bundle": candidate.bundle, "noria.training_set": training_set.id},
+    )
+    tracking.register(context.endpoint.model.name, bundle, candidate.run)
+
+
+def _slice_columns(model: Model) -> list[str]:
+    return sorted({column for gate in model.gates for column in getattr(gate, "over", ())})
+
+
+def _mask(keep: NDArray[np.bool_]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(keep)

@@ -1,0 +1,44 @@
+"""The card of a model: what it was trained on, and how it was judged, for people."""
+
+from __future__ import annotations
+
+from noria.core.ids import short
+from noria.evaluation.gates import Verdict
+from noria.evaluation.task import Reliability, Task
+from noria.models.bundle import Manifest
+
+
+def model_card(manifest: Manifest, verdicts: list[Verdict], task: Task, reliability: Reliability | None) -> str:
+    """The card of a bundle, in Markdown."""
+    lineage, metrics = manifest.lineage, manifest.metrics
+    tables = "\n".join(f"- {t.table} version {t.version} ({t.rows:,} rows, {short(t.digest)})" for t in lineage.tables)
+    figures = "\n".join(
+        f"- {who}: " + ", ".join(f"{name} {task.metric(name).format(value)}" for name, value in values.items())
+        for who, values in metrics.items()
+        if who in ("candidate", "champion")
+    )
+    gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
+    return f"""# {manifest.name}
+
+Trained at {lineage.as_of.isoformat()} on {lineage.rows["rows_out"]["training rows"]:,} rows since {lineage.start.isoformat()};
+target: `{lineage.label.table}.{lineage.label.column}` = {lineage.label.positive}.
+
+## Data
+
+{tables}
+
+Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(manifest.signature.inputs)} features:
+{", ".join(manifest.signature.names)}.
+
+## Evaluation on the holdout
+
+{figures or "not evaluated"}
+
+{gates or "no gates"}
+
+## Calibration
+
+{task.uncalibrated if reliability is None else reliability.summary}
+
+The evaluated model had the same training configuration but no holdout rows; the served model was trained on all rows.
+"""
