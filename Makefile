@@ -32,7 +32,7 @@ demo: $(RUNS) ## the whole loop on a year of real flights, and a report (five mi
 	$(BIN)/noria demo $(DEMO)
 
 test: $(READY) ## every test
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## style, types, and the direction of imports
 	$(BIN)/ruff format --check .

@@ -16,6 +16,14 @@ settings.load_profile("noria")
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
+LONGEST = ("flights/test_demo", "loop/test_live_loop", "cli/test_feature_commands", "cli/test_bad_input", "monitoring/test_no_false_green")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left with one of them when the others are through."""
+    items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)))
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that reaches beyond loopback fails."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ end = 2024-03-28T00:00:00Z
 """
 
 MODULE = """
-import lightgbm
 import pyarrow.compute as pc
 
 import noria as nr
@@ -62,6 +62,8 @@ features = nr.FeatureSet("orders", spine=orders, views=[by_city, last_visit], re
 
 @nr.trainer
 def boosted(train, *, seed, rounds=20):
+    import lightgbm
+
     parameters = {"objective": "binary", "num_leaves": 7, "min_data_in_leaf": 40, "seed": seed, "deterministic": True,
                   "force_row_wise": True, "verbose": -1, "num_threads": 1}
     return lightgbm.train(parameters, lightgbm.Dataset(train.features, train.labels), num_boost_round=rounds)
@@ -98,9 +100,10 @@ def write_project(folder: Path, module: str = MODULE, settings: str = SETTINGS) 
     return folder
 
 
-def tables(seed: int = 7) -> dict[str, pa.Table]:
+@cache
+def tables() -> dict[str, pa.Table]:
     """The raw tables: orders, visits (some known late, some corrected), returns (known a day later)."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(7)
     count = DAYS * ORDERS_A_DAY
     minutes = np.sort(rng.integers(0, DAYS * 1440, count))
     placed = [START + timedelta(minutes=int(m)) for m in minutes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import noria as nr
-from projects import edit
+from projects import edit, write_project
 
 END = "2024-03-28T00:00:00"
 
@@ -41,6 +42,22 @@ def materialized(shop: Path) -> Path:
     done = noria(shop, "materialize", "--at", END, "--json")
     assert [(d["view"], d["changed"], d["recomputed"]) for d in done] == [("by_city", 3, 0), ("last_visit", 3, 0)]
     return shop
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a replayed history, whose skew was watched."""
+    folder = write_project(tmp_path_factory.mktemp("past") / "shop")
+    edit(folder / "shop.py", {"false_alarms_per_year=6,": "false_alarms_per_year=6, skew=0.01,"})
+    noria(folder, "ingest")
+    noria(folder, "skew", code=2)  # there is nothing yet that was served
+    noria(folder, "replay", "--json")
+    return folder
+
+
+@pytest.fixture
+def replayed(past: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(past, tmp_path / "shop"))
 
 
 def test_the_store_is_filled_once_and_updated_after_a_late_row(materialized: Path) -> None:
@@ -76,9 +93,8 @@ def test_the_catalogue_says_who_reads_what(materialized: Path) -> None:
     assert "online through 2024-03-28" in text
 
 
-def test_a_late_batch_names_the_training_sets_that_it_changes(shop: Path) -> None:
-    noria(shop, "ingest")
-    noria(shop, "replay", "--json")
+def test_a_late_batch_names_the_training_sets_that_it_changes(replayed: Path) -> None:
+    shop = replayed
     before = noria(shop, "features", "--json")["training_sets"]
     assert len(before) >= 2
     assert not any(made["changed"] for made in before)
@@ -93,10 +109,8 @@ def test_a_late_batch_names_the_training_sets_that_it_changes(shop: Path) -> Non
     assert True in after.values()
 
 
-def test_skew_is_measured_on_what_was_served(shop: Path) -> None:
-    noria(shop, "ingest")
-    noria(shop, "skew", code=2)
-    noria(shop, "replay", "--json")
+def test_skew_is_measured_on_what_was_served(replayed: Path) -> None:
+    shop = replayed
     found = noria(shop, "skew", "--since", "3d", "--json")
     assert found["rows"] > 150
     assert found["views"] == {"by_city": 0.0, "last_visit": 0.0, "request": 0.0}
@@ -109,10 +123,8 @@ def test_skew_is_measured_on_what_was_served(shop: Path) -> None:
     assert twice["example"]["offline"] == pytest.approx(1.25 * twice["example"]["served"], rel=1e-6)
 
 
-def test_a_window_keeps_the_skew_that_it_closed_with(shop: Path) -> None:
-    noria(shop, "ingest")
-    edit(shop / "shop.py", {"false_alarms_per_year=6,": "false_alarms_per_year=6, skew=0.01,"})
-    noria(shop, "replay", "--json")
+def test_a_window_keeps_the_skew_that_it_closed_with(replayed: Path) -> None:
+    shop = replayed
     healthy = noria(shop, "status", "--json")["endpoints"][0]["monitors"]
     assert {m["monitor"]: m["health"] for m in healthy}["skew"] == "healthy"
     edit(shop / "shop.py", {"multiply(values, 2.0)": "multiply(values, 2.5)"})

@@ -38,7 +38,6 @@ from projects import START, write_project
 FIRST, CHANGED, LAST = (START + timedelta(days=days) for days in (30, 34, 39))
 
 MODULE = """
-import lightgbm
 import numpy as np
 import pyarrow.compute as pc
 
@@ -65,6 +64,8 @@ features = nr.FeatureSet("orders", spine=orders, views=[by_city], request=[%(req
 
 @nr.trainer
 def boosted(train, *, seed, rounds=20, worthless=%(worthless)s):
+    import lightgbm
+
     labels = np.random.default_rng(1).permutation(train.labels) if worthless else train.labels
     parameters = {"objective": "binary", "num_leaves": 7, "min_data_in_leaf": 40, "seed": seed, "deterministic": True,
                   "force_row_wise": True, "verbose": -1, "num_threads": 1}
