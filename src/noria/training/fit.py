@@ -25,6 +25,7 @@ from noria.models.runtime import OnnxModel
 from noria.training.trainer import Trainer
 
 PARITY_ROWS = 2_000
+PROBABILITY = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -56,22 +57,23 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
     if with_probe:
         _require_rows(model, training_set, holdout)
         tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
-        fitted = _as_onnx(trainer(training_set.dataset(~holdout), seed=seed), training_set)
+        fitted = _as_onnx(trainer(training_set.dataset(~holdout), seed=seed), training_set, model)
         probe = OnnxModel(fitted, threads=2).predict(training_set.dataset(holdout).features)
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
-    final = _as_onnx(trainer(training_set.dataset(), seed=seed), training_set)
+    final = _as_onnx(trainer(training_set.dataset(), seed=seed), training_set, model)
     tell(Progress("train", "evaluating, attributing and sealing it"))
     scorer, features = OnnxModel(final, threads=2), training_set.dataset().features
     attribution = attribute(scorer.predict, features, randomness.seed(f"attribute:{model.name}"))
     return Fitted(final, holdout, probe, scorer.predict(features), attribution, watch.seconds)
 
 
-def _as_onnx(fitted: Any, training_set: TrainingSet) -> bytes:
+def _as_onnx(fitted: Any, training_set: TrainingSet, model: Model) -> bytes:
     features = training_set.dataset().features
     step = max(1, len(features) // PARITY_ROWS)
-    return to_onnx(fitted, features=features.shape[1], check=features[::step], names=training_set.features)
+    numbers = model.task.bounds != PROBABILITY
+    return to_onnx(fitted, features=features.shape[1], check=features[::step], names=training_set.features, numbers=numbers)
 
 
 def _trainer(model: Model) -> Trainer:

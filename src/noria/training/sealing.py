@@ -50,7 +50,7 @@ def seal(
         MODEL_FILE: fitted.model,
         PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(_sample(data.features, fitted.in_sample)).encode(),
-        CARD_FILE: model_card(manifest, verdicts, context.endpoint.task, reliability).encode(),
+        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability).encode(),
     }
     return open_bundle(write_bundle(context.stores.workspace.bundles, manifest, contents, files).path, files)
 
@@ -92,7 +92,7 @@ def _lineage(context: OpenEndpoint, training_set: TrainingSet) -> Lineage:
     model = context.endpoint.model
     return Lineage(
         tables=tuple(TableVersion(s.table, s.version, s.digest, s.rows) for s in training_set.snapshots),
-        label=LabelOf(model.label.table.name, model.label.column, model.label.positive),
+        label=LabelOf(model.label.table.name, model.label.column, model.task.coding.positive(model.label)),
         start=training_set.start,
         as_of=training_set.as_of,
         training_set=training_set.id,
