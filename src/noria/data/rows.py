@@ -203,8 +203,8 @@ class Rows:
         return any(bool(np.isinf(_floats(column)).any()) for column in floats)
 
     def differences(self, other: Rows) -> list[float]:
-        """How far the furthest number of each column is from another's of the same fields, and infinity where other values differ. Of columns
-        whose numbers there are larger than 1, as a share of the largest: float32 has so many digits, whatever the unit."""
+        """How far the furthest number of each column is from another's of the same fields, and infinity where other values differ. Of
+        a column with numbers above 1, as a share of the largest: float32 has so many digits, whatever the unit."""
         return [_difference(field, self.column(field.name), other.column(field.name)) for field in self.fields]
 
     def _place(self, name: str) -> int:
