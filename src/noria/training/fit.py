@@ -21,7 +21,7 @@ from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
 from noria.models.export import to_onnx
 from noria.models.model import Model
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
 from noria.training.trainer import Trainer
 
 PARITY_ROWS = 2_000

@@ -19,7 +19,8 @@ from noria.models.export.canonical import canonical_bytes
 from noria.models.export.parity import TOLERANCE, TRAINING, Difference, difference, parity_rows
 from noria.models.export.refusal import CannotExport
 from noria.models.export.trees import NEARLY_ZERO, BoostedTrees, blocks, float32_thresholds, read_trees
-from noria.models.runtime import ModelFailed, OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
+from noria.models.runtimes.port import ModelFailed
 
 OPSET = 15
 LOGISTIC = ("binary", "cross_entropy")  # objectives whose answer is the logistic function of the trees' sum
