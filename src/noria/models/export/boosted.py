@@ -43,11 +43,16 @@ def export_booster(fitted: Any, check: NDArray[np.float32], names: Sequence[str]
     try:
         answers = OnnxModel(exported).predict(rows.values)
     except ModelFailed as error:
-        raise CannotExport(kind, f"ONNX Runtime returns no result: {error.where}", OTHERWISE) from error
+        raise CannotExport(kind, f"ONNX Runtime returns no result: {error.where}", OTHERWISE, elsewhere=True) from error
     found = difference(rows, original, answers)
     if found is not None:
-        raise CannotExport(kind, _in_words(found, trees, names), _advice(trees))
+        raise CannotExport(kind, _in_words(found, trees, names), _advice(trees), elsewhere=True)
     return exported
+
+
+def fitted_booster(fitted: Any) -> Any:
+    """The booster of a `lightgbm.Booster` or `LGBMClassifier`. Raises `CannotExport`."""
+    return _booster(fitted, f"lightgbm.{type(fitted).__name__}")
 
 
 def _booster(fitted: Any, kind: str) -> Any:
@@ -80,9 +85,8 @@ def _refuse_others(booster: Any, trees: BoostedTrees, features: int, kind: str) 
     if trees.objective not in (*LOGISTIC, "multiclass"):
         raise CannotExport(kind, f"its objective is {trees.objective}: it does not return the probability of an outcome", BINARY)
     if any(tree.linear for tree in trees.trees):
-        raise CannotExport(
-            kind, "its leaves are linear functions (linear_tree), and in ONNX they are constants", "train without `linear_tree`"
-        )
+        reason = "its leaves are linear functions (linear_tree), and in ONNX they are constants"
+        raise CannotExport(kind, reason, "train without `linear_tree`", elsewhere=True)
     for categories in booster.pandas_categorical or []:
         if list(categories) != list(range(len(categories))):
             shown = ", ".join(map(repr, categories[:SHOWN]))
@@ -131,7 +135,8 @@ def _converted(text: str, trees: BoostedTrees, kind: str) -> bytes:
     try:
         model = convert_lightgbm(Booster(model_str=text), initial_types=shape, zipmap=False, target_opset=OPSET, name="model")
     except Exception as error:  # what the converter raises shares no narrower base; raised again with its words
-        raise CannotExport(kind, f"its converter refuses it: {type(error).__name__}: {error}", OTHERWISE) from error
+        reason = f"its converter refuses it: {type(error).__name__}: {error}"
+        raise CannotExport(kind, reason, OTHERWISE, elsewhere=True) from error
     if trees.diverting_zeros or trees.categories:
         _read_first(model, trees)
     return canonical_bytes(model)

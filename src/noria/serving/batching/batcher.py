@@ -230,7 +230,7 @@ class Batcher:
         self._closed = True
         for model in [*self._retired, *(() if self._route is None else self._route.models)]:
             model.close()
-        self._retired, self._route = [], None
+        self._retired = []
 
     def _score(self) -> None:
         """Score a batch of what has gathered. The loop turns between two, so that a slow model holds up nothing else for long."""
@@ -327,18 +327,15 @@ class Batcher:
         elif found.alive and len(batch) > 1:
             self._retry(batch, route, found)
         else:  # its process is gone: each of them may be why, and asking them again would cost the next process its life
-            self._failed_together(batch, route, found)
-
-    def _failed_together(self, batch: Sequence[PredictRequest], route: Route, error: ModelFailed) -> None:
-        logger.error("bundle %s: %s", short(route.champion.bundle.id), error)
-        for asked in batch:
-            self._fall_back(asked, route, rows_of([asked], route.champion.bundle.signature.inputs), error)
+            for asked in batch:
+                self._one_answered(asked, route, rows_of([asked], route.champion.bundle.signature.inputs), found)
 
     def _one_answered(self, asked: PredictRequest, route: Route, rows: Rows, found: Rows | ModelFailed) -> None:
         if isinstance(found, Rows):
             self._record([asked], route.champion.bundle, rows, found)
         else:
-            logger.error("bundle %s: %s", short(route.champion.bundle.id), found)
+            if found.alive:  # otherwise its runtime has said so, once
+                logger.error("bundle %s: %s", short(route.champion.bundle.id), found)
             self._fall_back(asked, route, rows, found)
 
     def _look_up(self, batch: list[PredictRequest], route: Route) -> list[PredictRequest]:

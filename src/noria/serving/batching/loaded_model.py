@@ -163,8 +163,10 @@ class LoadedModel:
 
 def _checked(rows: Rows, answers: Rows) -> Rows:
     """The answers, if there is one for every row and their numbers are finite. Raises `ModelFailed`."""
-    if len(answers) != len(rows) or not answers.finite():
-        raise ModelFailed(f"it returned {len(answers)} answers for {len(rows)} rows, or values that are not finite")
+    if len(answers) != len(rows):
+        raise ModelFailed(f"it returned {len(answers)} answers for {len(rows)} rows")
+    if not answers.finite():
+        raise ModelFailed(f"it returned values that are not finite (NaN or infinity) among {len(rows)} answers")
     return answers
 
 
