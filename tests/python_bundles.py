@@ -11,6 +11,7 @@ import msgspec
 from noria.core.files import LocalFiles
 from noria.core.signature import Signature
 from noria.models.bundle import CARD_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
+from noria.models.export import Exported
 from noria.models.runtimes.python_spec import FILES_FOLDER, PYTHON_FILE, SOURCE_FOLDER, PythonSpec, this_python
 from servers import FEATURES, lineage_of
 
@@ -50,7 +51,7 @@ class Model:
             return ["one"] * len(first)
         if 109 in what:
             while True:
-                LEAKED.append(np.ones(2**22))
+                LEAKED.append(np.zeros(2**25))
         if 110 in what:
             time.sleep(0.5)
         if 111 in what:
@@ -76,18 +77,26 @@ def python_bundle(
     run: str = "run",
 ) -> Bundle:
     """A bundle whose loader is `load` of a module `mine`."""
-    inputs, outputs = sample
     contents = {
         PYTHON_FILE: msgspec.json.encode(spec or PythonSpec("mine:load", this_python(), {})),
         f"{SOURCE_FOLDER}/mine.py": source.encode(),
         **{f"{FILES_FOLDER}/{name}": data for name, data in (files or {}).items()},
+    }
+    return seal_exported(root, Exported("python", contents, trust=True), signature, sample, run)
+
+
+def seal_exported(root: Path, exported: Exported, signature: Signature, sample: tuple[Any, Any], run: str = "run") -> Bundle:
+    """A bundle of what an exporter made."""
+    inputs, outputs = sample
+    contents = {
+        **exported.files,
         SAMPLE_FILE: msgspec.json.encode({"inputs": inputs, "outputs": outputs}),
         PROFILE_FILE: b"{}",
         CARD_FILE: b"",
     }
     manifest = Manifest(
         name="small",
-        runtime="python",
+        runtime=exported.runtime,
         signature=signature,
         task={},
         feature_set="small",
@@ -97,7 +106,7 @@ def python_bundle(
         metrics={},
         environment={},
         files={},
-        trust=True,
+        trust=exported.trust,
     )
     root.mkdir(parents=True, exist_ok=True)
     return write_bundle(root, manifest, contents, LocalFiles())
