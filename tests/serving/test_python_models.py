@@ -279,25 +279,16 @@ def test_a_fallback_answers_what_a_lost_model_cannot(tmp_path: Path) -> None:
 
 def test_a_python_model_as_fallback_and_the_default_behind_it(tmp_path: Path) -> None:
     champion = python_bundle(tmp_path / "bundles", BAD, run="first")
-    previous = python_bundle(tmp_path / "bundles", BAD.replace("return first\n", "return first + 10\n"), run="second", sample=shifted())
+    steady = BAD.replace("return first\n", "return first + 10\n").replace("if 103 in what", "if 999 in what")
+    previous = python_bundle(tmp_path / "bundles", steady, run="second", sample=([[1.0, 2.0]], [[11.0]]))
     server = Standalone(tmp_path / "server", champion.path, order={"trust": True, "previous": str(previous.path), "default": 0.5})
     try:
-        assert server.ask([(5.0, 0.0)])[1]["predictions"] == [5.0]
-        assert server.ask([(5.0, 101.0)])[1]["predictions"] == [0.5]  # that row is bad for both
-        server.ask([(5.0, 103.0)])
-        answers = set()
-        deadline = time.monotonic() + 15
-        while 15.0 not in answers and time.monotonic() < deadline:
-            answers.add(server.ask([(5.0, 0.0)])[1]["predictions"][0])
-            if 5.0 in answers:
-                server.ask([(5.0, 103.0)])
-        assert answers <= {0.5, 5.0, 15.0}
+        for what, answer, fallback in ((0.0, 5.0, None), (103.0, 15.0, "previous"), (0.0, 15.0, "previous"), (101.0, 0.5, "default")):
+            status, found = server.ask([(5.0, what)])
+            assert (status, found["predictions"], found.get("fallback")) == (200, [answer], fallback)
+        soon(lambda: works(server), 15)
     finally:
         server.kill()
-
-
-def shifted() -> tuple[list[list[float]], list[list[float]]]:
-    return [[1.0, 2.0]], [[11.0]]
 
 
 def test_a_bundle_that_nobody_trusts_is_not_served(tmp_path: Path) -> None:

@@ -391,7 +391,8 @@ class Batcher:
             if isinstance(found, Rows):
                 self._record([asked], previous.bundle, inputs, found, "previous")
             else:
-                logger.error("bundle %s: %s", short(previous.bundle.id), found)
+                if found.alive:
+                    logger.error("bundle %s: %s", short(previous.bundle.id), found)
                 self._answer_default(asked, route, rows, error)
 
         previous.ask(inputs, answered)
