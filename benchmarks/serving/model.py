@@ -15,7 +15,7 @@ from noria.core.signature import Signature
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
 from noria.models.export import to_onnx
 from noria.models.lineage import LabelOf, Lineage
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
 
 FEATURES = 30
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)

@@ -15,6 +15,7 @@ from noria.loop.retrain import Retrain
 from noria.models.endpoint_stores import EndpointStores
 from noria.models.model import Model
 from noria.models.own_features import OwnFeatures
+from noria.models.runtimes.port import RuntimeOptions
 from noria.monitoring.detectors import Remembered
 from noria.monitoring.watched import WatchedEndpoint
 from noria.release.endpoint import Endpoint
@@ -60,7 +61,7 @@ class EndpointContext(WatchedEndpoint):
         remembered, model = remembered or Remembered(), endpoint.model
         facts = _facts(workspace, model, remembered, held=held) if shared is None else shared.facts
         remembered.facts = facts
-        stores = EndpointStores(endpoint.name, workspace, workspace.catalog())
+        stores = EndpointStores(endpoint.name, workspace, workspace.catalog(), RuntimeOptions(trust=model.trust))
         monitor = project.monitor(endpoint) if policy.gated else None
         return EndpointContext(
             endpoint=endpoint,

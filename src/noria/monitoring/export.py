@@ -19,6 +19,7 @@ from noria.core.errors import UserMistake
 from noria.features.compile import KEY
 from noria.features.training_set import build_training_set
 from noria.models.registry import CHAMPION
+from noria.models.runtimes.port import predict
 from noria.monitoring.recorded import answered_rows, windows_of
 from noria.release.open_endpoint import OpenEndpoint
 from noria.release.releases import Release, current_release
@@ -94,7 +95,7 @@ def _reference(context: OpenEndpoint, release: Release) -> pa.Table:
     known = in_reference(lineage.reference, made.at)
     values = context.own.inputs(release.champion, made.rows)[known]
     keys, names = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist(), context.stores.bundle(release.champion).features
-    return _table(names, keys, made.at[known], values, context.stores.model(release.champion).predict(values), made.labels[known])
+    return _table(names, keys, made.at[known], values, predict(context.stores.model(release.champion), values), made.labels[known])
 
 
 def _window(context: OpenEndpoint, release: Release, start: datetime, now: datetime) -> pa.Table | None:

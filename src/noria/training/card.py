@@ -9,8 +9,8 @@ from noria.models.bundle import Manifest
 from noria.models.model import Model
 
 
-def model_card(manifest: Manifest, model: Model, verdicts: list[Verdict], reliability: Reliability | None) -> str:
-    """The card of a bundle, in Markdown."""
+def model_card(manifest: Manifest, model: Model, verdicts: list[Verdict], reliability: Reliability | None, note: str = "") -> str:
+    """The card of a bundle, in Markdown. note: on how its model runs"""
     lineage, metrics, task = manifest.lineage, manifest.metrics, model.task
     tables = "\n".join(f"- {t.table} version {t.version} ({t.rows:,} rows, {short(t.digest)})" for t in lineage.tables)
     figures = "\n".join(
@@ -18,6 +18,7 @@ def model_card(manifest: Manifest, model: Model, verdicts: list[Verdict], reliab
         for who, values in metrics.items()
         if who in ("candidate", "champion")
     )
+    runs = f"\n## Runtime\n\n{note}.\n" if note else ""
     gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
     return f"""# {manifest.name}
 
@@ -42,4 +43,4 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 {task.uncalibrated if reliability is None else reliability.summary}
 
 The evaluated model had the same training configuration but no holdout rows; the served model was trained on all rows.
-"""
+{runs}"""

@@ -15,6 +15,7 @@ from noria.core.ids import short
 from noria.evaluation.gates import MIN_ROWS
 from noria.features.compile import AT, KEY
 from noria.models.registry import CHAMPION
+from noria.models.runtimes.port import ModelFailed, predict
 from noria.release.open_endpoint import OpenEndpoint
 from noria.serving.log.segments import read_log
 
@@ -38,8 +39,8 @@ class Answers:
 def champion_answers(context: OpenEndpoint, champion: str, rows: pa.Table) -> Answers:
     """A champion's answers for rows of `context.facts.offline`, as many as can be had."""
     try:
-        return Answers(context.stores.model(champion).predict(context.own.inputs(champion, rows)))
-    except UserMistake as error:
+        return Answers(predict(context.stores.model(champion), context.own.inputs(champion, rows)))
+    except (UserMistake, ModelFailed) as error:
         scores = _logged(context, champion, rows)
         if (~np.isnan(scores)).sum() >= MIN_ROWS:
             return Answers(scores)

@@ -8,6 +8,7 @@ the final model by its shadow on live traffic.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,22 @@ from noria.core.clock import Stopwatch
 from noria.core.errors import UserMistake
 from noria.core.progress import Progress, Tell, silence
 from noria.core.randomness import Randomness
+from noria.core.signature import Signature
+from noria.data.rows import Rows
 from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
-from noria.models.export import to_onnx
+from noria.models.export import Exported, Wanted, export
 from noria.models.model import Model
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.port import RuntimeOptions, predict
 from noria.training.trainer import Trainer
 
 PARITY_ROWS = 2_000
-PROBABILITY = (0.0, 1.0)
+OPTIONS = RuntimeOptions(threads=2, trust=True)  # of what was fitted here, by code of this project
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained candidate, as ONNX, and what its probe said about the holdout.
+    """A trained candidate, as a runtime runs it, and what its probe said about the holdout.
 
     holdout: `(rows of the training set,)` true where the probe did not train; probe: its predictions there
     in_sample: the final model's predictions on the whole training set
@@ -38,7 +41,7 @@ class Fitted:
     seconds: wall time of the trainings (the probe's included)
     """
 
-    model: bytes
+    exported: Exported
     holdout: NDArray[np.bool_]
     probe: NDArray[np.float64]
     in_sample: NDArray[np.float64]
@@ -57,23 +60,29 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
     if with_probe:
         _require_rows(model, training_set, holdout)
         tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
-        fitted = _as_onnx(trainer(training_set.dataset(~holdout), seed=seed), training_set, model)
-        probe = OnnxModel(fitted, threads=2).predict(training_set.dataset(holdout).features)
+        exported = _exported(model, trainer(training_set.dataset(~holdout), seed=seed), training_set)
+        with exported.opened(_signature(training_set), OPTIONS) as scorer:
+            probe = predict(scorer, training_set.dataset(holdout).features)
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
-    final = _as_onnx(trainer(training_set.dataset(), seed=seed), training_set, model)
+    final = _exported(model, trainer(training_set.dataset(), seed=seed), training_set, tell)
     tell(Progress("train", "evaluating, attributing and sealing it"))
-    scorer, features = OnnxModel(final, threads=2), training_set.dataset().features
-    attribution = attribute(scorer.predict, features, randomness.seed(f"attribute:{model.name}"))
-    return Fitted(final, holdout, probe, scorer.predict(features), attribution, watch.seconds)
-
-
-def _as_onnx(fitted: Any, training_set: TrainingSet, model: Model) -> bytes:
     features = training_set.dataset().features
-    step = max(1, len(features) // PARITY_ROWS)
-    numbers = model.task.bounds != PROBABILITY
-    return to_onnx(fitted, features=features.shape[1], check=features[::step], names=training_set.features, numbers=numbers)
+    with final.opened(_signature(training_set), OPTIONS) as scorer:
+        attribution = attribute(partial(predict, scorer), features, randomness.seed(f"attribute:{model.name}"))
+        in_sample = predict(scorer, features)
+    return Fitted(final, holdout, probe, in_sample, attribution, watch.seconds)
+
+
+def _exported(model: Model, fitted: Any, training_set: TrainingSet, tell: Tell = silence) -> Exported:
+    features, signature = training_set.dataset().features, _signature(training_set)
+    rows = Rows.dense(signature.inputs, features[:: max(1, len(features) // PARITY_ROWS)])
+    return export(fitted, Wanted(signature, rows, model.task.bounds, model.trust), tell)
+
+
+def _signature(training_set: TrainingSet) -> Signature:
+    return Signature.of_numbers(training_set.features)
 
 
 def _trainer(model: Model) -> Trainer:

@@ -16,7 +16,8 @@ from noria.core.signature import Signature
 from noria.evaluation.gates import Verdict
 from noria.evaluation.task import Reliability
 from noria.features.training_set import TrainingSet
-from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, open_bundle, write_bundle
+from noria.models.bundle import CARD_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, open_bundle, write_bundle
+from noria.models.export import Exported
 from noria.models.lineage import LabelOf, Lineage, TableVersion
 from noria.profiles.profile import profile
 from noria.release.open_endpoint import OpenEndpoint
@@ -45,12 +46,12 @@ def seal(
         context.grid.numbers(training_set.at[known]),
         np.append(fitted.attribution, 0.0),  # the prediction itself hangs on all of them
     )
-    manifest = _manifest(context, training_set, metrics, run)
+    manifest = _manifest(context, training_set, fitted.exported, metrics, run)
     contents = {
-        MODEL_FILE: fitted.model,
+        **fitted.exported.files,
         PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(_sample(data.features, fitted.in_sample)).encode(),
-        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability).encode(),
+        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, fitted.exported.note).encode(),
     }
     return open_bundle(write_bundle(context.stores.workspace.bundles, manifest, contents, files).path, files)
 
@@ -71,11 +72,11 @@ def in_reference(period: Period | None, at: NDArray[np.datetime64]) -> NDArray[n
     return known
 
 
-def _manifest(context: OpenEndpoint, training_set: TrainingSet, metrics: dict[str, Any], run: str) -> Manifest:
+def _manifest(context: OpenEndpoint, training_set: TrainingSet, exported: Exported, metrics: dict[str, Any], run: str) -> Manifest:
     model, offline = context.endpoint.model, context.facts.offline
     return Manifest(
         name=model.name,
-        runtime="onnx",
+        runtime=exported.runtime,
         signature=Signature.of_numbers(training_set.features),
         task=model.task.definition(),
         feature_set=offline.feature_set.name,
@@ -85,6 +86,7 @@ def _manifest(context: OpenEndpoint, training_set: TrainingSet, metrics: dict[st
         metrics=metrics,
         environment=environment(),
         files={},
+        trust=exported.trust,
     )
 
 

@@ -15,7 +15,7 @@ import pandas
 import pytest
 
 from noria.models.export import CannotExport, boosted, to_onnx
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
 
 ALIKE = 1e-5
 BASE = {"objective": "binary", "num_leaves": 15, "verbose": -1, "deterministic": True, "num_threads": 1}

@@ -19,7 +19,8 @@ from noria.models.export.canonical import canonical_bytes
 from noria.models.export.parity import TOLERANCE, TRAINING, Difference, difference, parity_rows
 from noria.models.export.refusal import CannotExport
 from noria.models.export.trees import NEARLY_ZERO, BoostedTrees, blocks, float32_thresholds, read_trees
-from noria.models.runtime import ModelFailed, OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
+from noria.models.runtimes.port import ModelFailed
 
 OPSET = 15
 LOGISTIC = ("binary", "cross_entropy")  # objectives whose answer is the logistic function of the trees' sum
@@ -46,12 +47,17 @@ def export_booster(fitted: Any, check: NDArray[np.float32], names: Sequence[str]
     try:
         answers = OnnxModel(exported).predict(rows.values)
     except ModelFailed as error:
-        raise CannotExport(kind, f"ONNX Runtime returns no result: {error.where}", OTHERWISE) from error
+        raise CannotExport(kind, f"ONNX Runtime returns no result: {error.where}", OTHERWISE, elsewhere=True) from error
     allowed = TOLERANCE * max(1.0, float(np.abs(original[rows.kinds == TRAINING]).max(initial=0)))  # of the size of answers
     found = difference(rows, original, answers, allowed)
     if found is not None:
-        raise CannotExport(kind, _in_words(found, trees, names, allowed), _advice(trees, allowed))
+        raise CannotExport(kind, _in_words(found, trees, names, allowed), _advice(trees, allowed), elsewhere=True)
     return exported
+
+
+def fitted_booster(fitted: Any, *, numbers: bool = False) -> Any:
+    """The booster of a `lightgbm.Booster`, `LGBMClassifier` or `LGBMRegressor`. Raises `CannotExport`."""
+    return _booster(fitted, f"lightgbm.{type(fitted).__name__}", numbers=numbers)
 
 
 def _booster(fitted: Any, kind: str, *, numbers: bool) -> Any:
@@ -82,9 +88,8 @@ def _refuse_others(booster: Any, trees: BoostedTrees, features: int, kind: str, 
         raise CannotExport(kind, "it has no trees", "train it for at least one round")
     _refuse_objective(trees, kind, numbers=numbers)
     if any(tree.linear for tree in trees.trees):
-        raise CannotExport(
-            kind, "its leaves are linear functions (linear_tree), and in ONNX they are constants", "train without `linear_tree`"
-        )
+        reason = "its leaves are linear functions (linear_tree), and in ONNX they are constants"
+        raise CannotExport(kind, reason, "train without `linear_tree`", elsewhere=True)
     for categories in booster.pandas_categorical or []:
         if list(categories) != list(range(len(categories))):
             shown = ", ".join(map(repr, categories[:SHOWN]))
@@ -151,7 +156,8 @@ def _converted(text: str, trees: BoostedTrees, kind: str) -> bytes:
     try:
         model = convert_lightgbm(Booster(model_str=text), initial_types=shape, zipmap=False, target_opset=OPSET, name="model")
     except Exception as error:  # what the converter raises shares no narrower base; raised again with its words
-        raise CannotExport(kind, f"its converter refuses it: {type(error).__name__}: {error}", OTHERWISE) from error
+        reason = f"its converter refuses it: {type(error).__name__}: {error}"
+        raise CannotExport(kind, reason, OTHERWISE, elsewhere=True) from error
     if trees.diverting_zeros or trees.categories:
         _read_first(model, trees)
     if trees.objective in EXPONENTIAL:

@@ -26,4 +26,4 @@ def to_onnx(fitted: Any, *, features: int, check: NDArray[np.float32], names: Se
         return export_booster(fitted, check, tuple(names) or tuple(str(feature) for feature in range(features)), numbers=numbers)
     if type(fitted).__name__ == "ModelProto":
         return export_proto(fitted, check, features, numbers=numbers)
-    raise CannotExport(kind)
+    raise CannotExport(kind, elsewhere=True)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from noria.models.export.canonical import canonical_bytes
 from noria.models.export.parity import TOLERANCE
 from noria.models.export.refusal import CannotExport
-from noria.models.runtime import ModelFailed, OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
+from noria.models.runtimes.port import ModelFailed
 
 KIND = "onnx.ModelProto"
 ALONE = 3  # rows that are asked alone as well
