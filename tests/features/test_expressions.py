@@ -13,7 +13,8 @@ from noria.core.errors import NoriaError
 from noria.data.contract import UnknownColumn
 from noria.data.table import Snapshot, SnapshotRows
 from noria.features.check import check_views
-from noria.features.expressions import NotANumber, NotRowWise
+from noria.features.expressions import NotRowWise
+from noria.features.fields import NotANumber
 from noria.features.point_in_time import PointInTime
 from noria.features.view import ViewFailed
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from noria.core.ids import short
 from noria.evaluation.gates import Verdict
 from noria.evaluation.task import Reliability, Task
+from noria.features.fields import is_block
 from noria.models.bundle import Manifest
 
 
-def model_card(manifest: Manifest, verdicts: list[Verdict], task: Task, reliability: Reliability | None) -> str:
-    """The card of a bundle, in Markdown."""
+def model_card(
+    manifest: Manifest, verdicts: list[Verdict], task: Task, reliability: Reliability | None, unprofiled: Mapping[str, str]
+) -> str:
+    """The card of a bundle, in Markdown. unprofiled: inputs that no profile has, and why"""
     lineage, metrics = manifest.lineage, manifest.metrics
     tables = "\n".join(f"- {t.table} version {t.version} ({t.rows:,} rows, {short(t.digest)})" for t in lineage.tables)
     figures = "\n".join(
@@ -17,6 +22,7 @@ def model_card(manifest: Manifest, verdicts: list[Verdict], task: Task, reliabil
         for who, values in metrics.items()
         if who in ("candidate", "champion")
     )
+    inputs = manifest.signature.names if is_block(manifest.signature.inputs) else [f.described for f in manifest.signature.inputs]
     gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
     return f"""# {manifest.name}
 
@@ -28,8 +34,8 @@ target: `{lineage.label.table}.{lineage.label.column}` = {lineage.label.positive
 {tables}
 
 Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(manifest.signature.inputs)} features:
-{", ".join(manifest.signature.names)}.
-
+{", ".join(inputs)}.
+{_unprofiled(unprofiled)}
 ## Evaluation on the holdout
 
 {figures or "not evaluated"}
@@ -42,3 +48,8 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 
 The evaluated model had the same training configuration but no holdout rows; the served model was trained on all rows.
 """
+
+
+def _unprofiled(unprofiled: Mapping[str, str]) -> str:
+    told = "\n".join(f"- {name}: {why}" for name, why in unprofiled.items())
+    return f"\nDrift and data quality of these are not watched:\n\n{told}\n" if told else ""

@@ -17,6 +17,8 @@ from noria.core.clock import Stopwatch
 from noria.core.errors import UserMistake
 from noria.core.progress import Progress, Tell, silence
 from noria.core.randomness import Randomness
+from noria.data.rows import Fields
+from noria.features.fields import is_block
 from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
 from noria.models.export import to_onnx
@@ -56,22 +58,40 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
     if with_probe:
         _require_rows(model, training_set, holdout)
         tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
-        fitted = _as_onnx(trainer(training_set.dataset(~holdout), seed=seed), training_set)
+        fitted = export_fitted(trainer(training_set.dataset(~holdout), seed=seed), training_set)
         probe = OnnxModel(fitted, threads=2).predict(training_set.dataset(holdout).features)
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
-    final = _as_onnx(trainer(training_set.dataset(), seed=seed), training_set)
+    final = export_fitted(trainer(training_set.dataset(), seed=seed), training_set)
     tell(Progress("train", "evaluating, attributing and sealing it"))
     scorer, features = OnnxModel(final, threads=2), training_set.dataset().features
     attribution = attribute(scorer.predict, features, randomness.seed(f"attribute:{model.name}"))
     return Fitted(final, holdout, probe, scorer.predict(features), attribution, watch.seconds)
 
 
-def _as_onnx(fitted: Any, training_set: TrainingSet) -> bytes:
-    features = training_set.dataset().features
+class NoTypedExport(UserMistake):
+    """A model was trained on columns that no exporter takes yet."""
+
+    code = "NR-262"
+
+    def __init__(self, fields: Fields) -> None:
+        others = [field.described for field in fields if not is_block([field])]
+        self.columns = others
+        super().__init__(
+            what="a model that reads texts, times or lists can't be exported yet",
+            where=", ".join(others),
+            fix="give it numbers until the Python runtime is there, which runs such models in a process of their own",
+        )
+
+
+def export_fitted(fitted: Any, training_set: TrainingSet) -> bytes:
+    """A fitted model as the runtime takes it: ONNX. Raises `CannotExport`, and `NoTypedExport` where features are no block of numbers."""
+    if not is_block(training_set.fields):
+        raise NoTypedExport(training_set.fields)
+    features = training_set.features.block
     step = max(1, len(features) // PARITY_ROWS)
-    return to_onnx(fitted, features=features.shape[1], check=features[::step], names=training_set.features)
+    return to_onnx(fitted, features=features.shape[1], check=features[::step], names=training_set.names)
 
 
 def _trainer(model: Model) -> Trainer:
