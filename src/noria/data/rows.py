@@ -172,6 +172,16 @@ class Rows:
         columns = [_nulls(field, count) if i in hidden else self._columns[i] for i, field in enumerate(self.fields)]
         return Rows(self.fields, None, tuple(columns))
 
+    def shuffled(self, place: int, order: NDArray[np.intp]) -> Rows:
+        """The same rows with the values of one column in another order."""
+        if self._block is not None:
+            block = self._block.copy()
+            block[:, place] = block[order, place]
+            return Rows(self.fields, block)
+        columns = list(self._columns)
+        columns[place] = columns[place].take(order)
+        return Rows(self.fields, None, tuple(columns))
+
     def values(self) -> list[tuple[Any, ...]]:
         """Every row as Python values in the fields' order, None where unknown."""
         columns = [column.to_pylist() for column in self.columns().values()]

@@ -17,7 +17,8 @@ from noria.core.clock import Stopwatch
 from noria.core.errors import UserMistake
 from noria.core.progress import Progress, Tell, silence
 from noria.core.randomness import Randomness
-from noria.data.rows import Fields
+from noria.core.signature import PREDICTION, SCORE, Signature
+from noria.data.rows import Fields, Rows
 from noria.features.fields import is_block
 from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
@@ -59,15 +60,23 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
         _require_rows(model, training_set, holdout)
         tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
         fitted = export_fitted(trainer(training_set.dataset(~holdout), seed=seed), training_set)
-        probe = OnnxModel(fitted, threads=2).predict(training_set.dataset(holdout).features)
+        probe = _scores(fitted, training_set, training_set.features.where(holdout))
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
     final = export_fitted(trainer(training_set.dataset(), seed=seed), training_set)
     tell(Progress("train", "evaluating, attributing and sealing it"))
-    scorer, features = OnnxModel(final, threads=2), training_set.dataset().features
-    attribution = attribute(scorer.predict, features, randomness.seed(f"attribute:{model.name}"))
-    return Fitted(final, holdout, probe, scorer.predict(features), attribution, watch.seconds)
+    scorer, features = _opened(final, training_set), training_set.features
+    attribution = attribute(lambda rows: scorer.answer(rows).numbers(PREDICTION), features, randomness.seed(f"attribute:{model.name}"))
+    return Fitted(final, holdout, probe, scorer.answer(features).numbers(PREDICTION), attribution, watch.seconds)
+
+
+def _opened(model: bytes, training_set: TrainingSet) -> OnnxModel:
+    return OnnxModel(model, threads=2, signature=Signature(training_set.fields, (SCORE,)))
+
+
+def _scores(model: bytes, training_set: TrainingSet, rows: Rows) -> NDArray[np.float64]:
+    return _opened(model, training_set).answer(rows).numbers(PREDICTION)
 
 
 class NoTypedExport(UserMistake):
@@ -81,14 +90,18 @@ class NoTypedExport(UserMistake):
         super().__init__(
             what="a model that reads texts, times or lists can't be exported yet",
             where=", ".join(others),
-            fix="give it numbers until the Python runtime is there, which runs such models in a process of their own",
+            fix="return an ONNX model with an input for each feature, or give it numbers; the Python runtime, which will run any fitted "
+            "model, is on its way",
         )
 
 
 def export_fitted(fitted: Any, training_set: TrainingSet) -> bytes:
-    """A fitted model as the runtime takes it: ONNX. Raises `CannotExport`, and `NoTypedExport` where features are no block of numbers."""
+    """A fitted model as the runtime takes it: ONNX. Where features are no block of numbers, an ONNX model that reads each by its name is
+    taken as it is. Raises `CannotExport`, `NoTypedExport`."""
     if not is_block(training_set.fields):
-        raise NoTypedExport(training_set.fields)
+        if type(fitted).__name__ != "ModelProto":
+            raise NoTypedExport(training_set.fields)
+        return bytes(fitted.SerializeToString())
     features = training_set.features.block
     step = max(1, len(features) // PARITY_ROWS)
     return to_onnx(fitted, features=features.shape[1], check=features[::step], names=training_set.names)
