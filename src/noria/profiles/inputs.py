@@ -33,6 +33,7 @@ from noria.profiles.projection import (
     TextShape,
     fit_text,
     fit_vectors,
+    learnt,
 )
 
 Floats = NDArray[np.float64]
@@ -73,6 +74,11 @@ class InputProjections:
         """What the codes of columns of categories stand for."""
         every = [projection for each in self.fitted.values() for projection in each]
         return {p.name: (*p.values, *(("others",) if p.others else ())) for p in every if isinstance(p, Category)}
+
+    @property
+    def learnt(self) -> bool:
+        """Whether any was learnt from rows so closely that those are no fair sample of how others will look."""
+        return learnt({name: list(each) for name, each in self.fitted.items()})
 
     def of(self, rows: Rows, seconds: Floats | None) -> Floats:
         """Rows as numbers `(rows, columns)`, NaN where unknown. seconds: when each came, since 1970-01-01 UTC `(rows,)`"""

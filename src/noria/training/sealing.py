@@ -39,6 +39,7 @@ from noria.training.card import model_card
 from noria.training.fit import Fitted
 
 SAMPLE_ROWS = 32
+FITTED = 3  # every so many windows is one from which projections are learnt, where they learn closely
 LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "duckdb", "pyarrow")
 
 
@@ -53,12 +54,12 @@ def seal(
 ) -> Bundle:
     """The bundle of a fitted model, verified. metrics: the holdout's figures; run: the id of the run that made it"""
     files = context.stores.workspace.files
-    projections = None if is_block(training_set.fields) else InputProjections.fit(_in_order_of_time(training_set))
+    reference, projections = _reference(context, training_set, fitted)
     manifest = _manifest(context, training_set, metrics, run)
     left_out = {} if projections is None else projections.left_out
     contents = {
         MODEL_FILE: fitted.model,
-        PROFILE_FILE: _reference(context, training_set, fitted, projections).to_json(),
+        PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(msgspec.to_builtins(_sample(training_set.features, fitted.in_sample))).encode(),
         CARD_FILE: model_card(manifest, verdicts, context.endpoint.task, reliability, left_out).encode(),
         **({} if projections is None else {PROJECTION_FILE: projections.to_json()}),
@@ -66,23 +67,33 @@ def seal(
     return open_bundle(write_bundle(context.stores.workspace.bundles, manifest, contents, files).path, files)
 
 
-def _in_order_of_time(training_set: TrainingSet) -> Rows:
-    return training_set.features.take(np.argsort(training_set.at, kind="stable"))
-
-
-def _reference(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, projections: InputProjections | None) -> Profile:
-    """The profile of what the model was trained on, of its inputs as numbers and its answers."""
-    known = in_reference(context.reference_period, training_set.at)
-    names, weights = training_set.names, fitted.attribution
-    if projections is not None:
+def _reference(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted) -> tuple[Profile, InputProjections | None]:
+    """The profile of what the model was trained on, of its inputs as numbers and its answers; and how inputs become numbers that are none."""
+    known, windows = in_reference(context.reference_period, training_set.at), context.grid.numbers(training_set.at)
+    names, weights, projections = training_set.names, fitted.attribution, None
+    if not is_block(training_set.fields):
+        projections, known = _projections(training_set, known, windows)
         names, weights = projections.names, projections.shares(dict(zip(names, weights.tolist(), strict=True)))
     at = training_set.at.astype("datetime64[us]").astype(np.int64)
-    return profile(
-        (*names, "prediction"),
-        profiled_columns(projections, training_set.features, fitted.in_sample, at)[known],
-        context.grid.numbers(training_set.at[known]),
-        np.append(weights, 0.0),  # the prediction itself hangs on all of them
-    )
+    columns = profiled_columns(projections, training_set.features, fitted.in_sample, at)
+    weights = np.append(weights, 0.0)  # the prediction itself hangs on all of them
+    return profile((*names, "prediction"), columns[known], windows[known], weights), projections
+
+
+def _projections(
+    training_set: TrainingSet, known: NDArray[np.bool_], windows: NDArray[np.int64]
+) -> tuple[InputProjections, NDArray[np.bool_]]:
+    """How inputs become numbers, fitted on the reference; and the rows of which the profile is: where anything is learnt closely, the
+    windows that it is learnt from are no fair sample of how others will look."""
+    projections, spent = _fitted_on(training_set, known), windows % FITTED == 0
+    if projections.learnt and (known & spent).any() and (known & ~spent).any():
+        return _fitted_on(training_set, known & spent), known & ~spent
+    return projections, known
+
+
+def _fitted_on(training_set: TrainingSet, rows: NDArray[np.bool_]) -> InputProjections:
+    places = np.flatnonzero(rows)
+    return InputProjections.fit(training_set.features.take(places[np.argsort(training_set.at[places], kind="stable")]))
 
 
 def in_reference(period: Period | None, at: NDArray[np.datetime64]) -> NDArray[np.bool_]:
