@@ -68,7 +68,7 @@ def seal(
 
 
 def _reference(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted) -> tuple[Profile, InputProjections | None]:
-    """The profile of what the model was trained on, of its inputs as numbers and its answers; and how inputs become numbers that are none."""
+    """The profile of what the model was trained on, of its inputs as numbers and its answers; and how inputs become numbers."""
     known, windows = in_reference(context.reference_period, training_set.at), context.grid.numbers(training_set.at)
     names, weights, projections = training_set.names, fitted.attribution, None
     if not is_block(training_set.fields):
