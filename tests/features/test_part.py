@@ -20,6 +20,8 @@ import noria as nr
 from events import START, TABLE, events, facts, moment, view
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.files import LocalFiles
+from noria.core.signature import Field
+from noria.data.rows import Rows
 from noria.data.stored import StoredRows
 from noria.data.table import Snapshot
 from noria.features.keys import key_texts
@@ -70,7 +72,8 @@ def test_skew_is_that_from_all_rows(folder: Path, rows: list[dict[str, Any]], fr
     with stored(rows, folder) as there:
         features, names = feature_set(freshness), ["a|1", "a|2", "b|1", "c|2", None]
         at = np.array([since_epoch(moment(minute)) for minute in asked], np.int64)
-        served = Served([names[i % len(names)] for i in range(len(at))], at, np.zeros((len(at), len(features.features)), np.float32))
+        zeros = Rows.dense(tuple(map(Field, features.features)), np.zeros((len(at), len(features.features)), np.float32))
+        served = Served([names[i % len(names)] for i in range(len(at))], at, zeros)
         found = []
         for known in (there, there.whole):
             engine = OfflineFeatures(features, [known], folder, LocalFiles()).engine_at(served.keys, served.at)

@@ -19,7 +19,8 @@ from noria.evaluation.binary import Binary
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
 from noria.evaluation.performance import by_window
 from noria.evaluation.task import Task
-from noria.features.training_set import TrainingSet, build_training_set, feature_matrix
+from noria.features.fields import table_rows
+from noria.features.training_set import TrainingSet, build_training_set
 from noria.models.model import Model
 from noria.release.open_endpoint import OpenEndpoint
 from noria.release.rollout import units_of
@@ -117,7 +118,7 @@ def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, 
     if answers is not None and not answers.known.all():
         judged[judged] = answers.known
         rows = rows.filter(_mask(answers.known))
-    features = feature_matrix(rows, training_set.features)
+    features = table_rows(training_set.fields, rows)
     return Evaluation(
         task=context.endpoint.task,
         labels=training_set.labels[judged],
@@ -127,7 +128,7 @@ def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, 
         slices={
             name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(context.endpoint.model) if name in rows.column_names
         }
-        | {name: features[:, training_set.features.index(name)] for name in context.slices},
+        | {name: features.categories(name) for name in context.slices},
         lacking=lacking,
         lost="" if answers is None else answers.lost,
     )
