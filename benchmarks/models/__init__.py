@@ -1,0 +1,1 @@
+"""Runtimes of models, beside what people would write around a model by hand."""
