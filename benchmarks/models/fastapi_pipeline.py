@@ -1,7 +1,7 @@
 """FastAPI and uvicorn around a pickled pipeline, as their guides say: python fastapi_pipeline.py PICKLE PORT [inline]
 
-Runs in an environment of its own. A call that does not await belongs into a thread of FastAPI's pool, says its documentation; "inline" answers in
-the event loop, where a model holds up everybody, and is quicker for it.
+Runs in an environment of its own. A call that does not await belongs into a thread of FastAPI's pool, says its documentation;
+"inline" answers in the event loop, where a model holds up everybody, and is quicker for it.
 """
 
 from __future__ import annotations

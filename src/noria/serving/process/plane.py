@@ -76,7 +76,7 @@ class ServedEndpoint:
     asked: int = 0
     used: float = 0.0
     unsketched: str | None = None
-    proving: asyncio.Task[float] | None = None
+    proving: tuple[LoadedModel, asyncio.Task[float]] | None = None
 
     @property
     def megabytes(self) -> float:
@@ -353,9 +353,10 @@ class DataPlane:
         deadline: other endpoints are looked at meanwhile. Raises as `LoadedModel.prove`."""
         if deployment.apart is None:
             return deployment.prove()
-        if served.proving is None:
-            served.proving = self._loop.create_task(deployment.proven())
-        task = served.proving
+        if served.proving is None or served.proving[0] is not deployment:
+            served.proving = deployment, self._loop.create_task(deployment.proven())
+            served.proving[1].add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody may be left to ask for it
+        task = served.proving[1]
         await asyncio.wait([task], timeout=PATIENCE_SECONDS)
         if not task.done():
             return None
