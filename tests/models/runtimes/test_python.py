@@ -139,9 +139,10 @@ def load(folder):
 
 def test_a_batch_lies_where_the_server_wrote_it(tmp_path: Path) -> None:
     """20 MB of numbers: the model's columns are views of the shared memory, which it can't change."""
-    signature = Signature(NUMBERS.inputs, Signature.of_numbers(["owned", "written", "apart"]).inputs)
+    inputs = Signature.of_numbers(["a", *(f"f{i}" for i in range(639))]).inputs
+    signature = Signature(inputs, Signature.of_numbers(["owned", "written", "apart"]).inputs)
     model = open_runtime(python_bundle(tmp_path, VIEWS, signature=signature), OPTIONS)
-    found = model.answer(Rows.dense(signature.inputs, np.zeros((65_536, 2), np.float32)))
+    found = model.answer(Rows.dense(inputs, np.zeros((8_192, 640), np.float32)))
     assert found.block[0].tolist() == [0, 0, 0]
     model.close()
 

@@ -26,7 +26,7 @@ from noria.models.runtimes.messages import Failed, Imported, ListImports, Reply
 from noria.models.runtimes.port import ModelFailed, RuntimeOptions
 from noria.models.runtimes.python_spec import NotTrusted, OtherVersions, PythonSpec, differing, read_spec
 
-MAX_ROWS = 65_536  # of one call, of a caller that waits: what a deadline means does not depend on how many it asks
+MAX_ROWS = 8_192  # of one call, of a caller that waits: what a deadline means does not depend on how many it asks
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 30.0
 STEADY_SECONDS = 60.0  # after which a process that ends is one that was well
 

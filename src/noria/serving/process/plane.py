@@ -387,6 +387,7 @@ class DataPlane:
             "no_lookup": served.no_lookup or None,
             "counts": asdict(served.batcher.counts),
             "waiting": served.batcher.waiting,
+            "model_restarts": sum(model.apart.restarts for model in route.models if model.apart is not None),
             "cache_hits": route.champion.cache.hits if route.champion.cache else 0,
             "conserved": self._balance(name, served).holds,
             "measures": served.measures.to_dict(),
