@@ -19,6 +19,7 @@ import pytest
 from noria.core.clock import Stopwatch
 from noria.core.signature import Signature
 from noria.data.rows import Rows
+from noria.models.bundle import DamagedBundle
 from noria.models.runtimes import open_runtime
 from noria.models.runtimes.child import NotStarted
 from noria.models.runtimes.port import AsyncRuntime, ModelFailed, RuntimeOptions
@@ -86,11 +87,22 @@ def test_a_bundle_is_not_run_that_nobody_trusts(tmp_path: Path) -> None:
 def test_who_reads_a_bundle_decides_what_needs_trust_and_not_what_it_says_of_itself(tmp_path: Path) -> None:
     """A loader of ours that reads data; the bundle's own module of that name is not imported."""
     spec = PythonSpec("noria.models.runtimes.formats:lightgbm_text", this_python(), {})
-    hostile = python_bundle(tmp_path, "raise SystemExit('this was run')", spec=spec, files={"model.txt": b"no model"})
-    (hostile.path / "model" / "source" / "lightgbm.py").write_text("raise SystemExit('this was run')")
+    run = "raise SystemExit('this was run')"
+    hostile = python_bundle(tmp_path, run, spec=spec, files={"model.txt": b"no model"}, modules={"lightgbm": run})
     with pytest.raises(NotStarted) as caught:
         open_runtime(hostile)
     assert "this was run" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["json.py", "__pycache__/mine.cpython-311.pyc"])
+def test_a_file_that_was_not_sealed_is_not_there_to_be_imported(tmp_path: Path, name: str) -> None:
+    bundle = python_bundle(tmp_path)
+    open_runtime(bundle, OPTIONS).close()  # leaves no bytecode behind
+    added = bundle.path / "model" / "source" / name
+    added.parent.mkdir(exist_ok=True)
+    added.write_bytes(b"")
+    with pytest.raises(DamagedBundle, match="was not sealed with it"):
+        open_runtime(bundle, OPTIONS)
 
 
 def test_other_versions_than_those_it_was_made_with_are_refused_by_name_unless_allowed(tmp_path: Path) -> None:
