@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from noria.core.errors import UserMistake
+from noria.loop.project import load_project
 from projects import MODULE, edit, edited, write_project
 from serving.test_server import BEING_WRITTEN, ROW, Running
 
@@ -83,6 +85,15 @@ def test_it_is_served_and_its_predictions_are_explained(shop: Path) -> None:
         assert json.loads(explained.stdout)["prediction"]["value"] == answer["predictions"][0], explained.stdout
     finally:
         running.kill()
+
+
+def test_an_endpoint_says_what_a_call_of_its_model_may_take(tmp_path: Path) -> None:
+    changes = {'nr.Endpoint("returns", model, ': 'nr.Endpoint("returns", model, deadline="250ms", '}
+    folder = write_project(tmp_path / "shop", edited(TRUSTED, changes))
+    assert load_project(folder).endpoint().deadline_seconds == 0.25
+    edit(folder / "shop.py", {"250ms": "0s"})
+    with pytest.raises(UserMistake, match="a model needs time to answer"):
+        load_project(folder)
 
 
 def test_without_trust_training_names_both_ways_out_and_registers_nothing(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def rows(*pairs: tuple[float, float]) -> Rows:
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PythonRuntime]:
     model = open_runtime(python_bundle(tmp_path_factory.mktemp("bad")), OPTIONS)
     assert isinstance(model, PythonRuntime)
+    model.answer(rows((7, 0)))
     yield model
     model.close()
 
@@ -67,6 +68,32 @@ def test_a_model_that_leaks_is_stopped_at_its_bound(tmp_path: Path) -> None:
     with pytest.raises(ModelFailed, match="MemoryError"):
         model.answer(rows((1, 109)))
     assert model.answer(rows((7, 0))).block.tolist() == [[7]]
+    model.close()
+
+
+LATE = """
+import time
+
+import numpy as np
+
+
+def load(folder):
+    seen = []
+
+    def predict(columns):
+        if not seen:
+            time.sleep(1)
+        seen.append(1)
+        return np.array(columns["a"], float)
+
+    return predict
+"""
+
+
+def test_what_is_loaded_late_counts_as_a_start_and_not_against_the_deadline(tmp_path: Path) -> None:
+    model = open_runtime(python_bundle(tmp_path, LATE), RuntimeOptions(trust=True, deadline_seconds=0.3, start_seconds=20))
+    assert model.answer(rows((7, 0))).block.tolist() == [[7]]
+    assert model.answer(rows((8, 0))).block.tolist() == [[8]]
     model.close()
 
 
