@@ -1,1 +1,1 @@
-"""Runtimes of models, beside what people would write around a model by hand."""
+"""Kinds of models through the whole path, and the runtimes that run them."""

@@ -7,7 +7,7 @@
     nr.FeatureSet, nr.request_transform        what a model reads
     nr.Label, nr.Model, nr.trainer             what it learns
     nr.PythonModel                             a model that Python loads and runs
-    nr.Binary, nr.Task, nr.Metric              what labels and answers mean, and how they are judged
+    nr.Binary, nr.Regression, nr.Task, …       what labels and answers mean, and how they are judged
     nr.beats_champion, nr.no_slice_worse       what a candidate must show
     nr.Endpoint, nr.Rollout, nr.SLO            how it is released
     nr.Monitor, nr.Tolerance                   what is watched
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from noria.core.errors import NoriaError
     from noria.data import Contract, Table, files, sql, stream
-    from noria.evaluation import Binary, Metric, Task, beats_champion, no_slice_worse
+    from noria.evaluation import Binary, Metric, Regression, Task, beats_champion, no_slice_worse
     from noria.features import (
         FeatureSet,
         FeatureView,
@@ -52,7 +52,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "noria.core.errors": ["NoriaError"],
     "noria.data": ["INGESTED", "Contract", "Table", "files", "sql", "stream"],
-    "noria.evaluation": ["Binary", "Metric", "Task", "beats_champion", "no_slice_worse"],
+    "noria.evaluation": ["Binary", "Metric", "Regression", "Task", "beats_champion", "no_slice_worse"],
     "noria.features": [
         "FeatureSet",
         "FeatureView",
@@ -94,6 +94,7 @@ __all__ = [
     "Monitor",
     "NoriaError",
     "PythonModel",
+    "Regression",
     "Retrain",
     "Rollout",
     "Table",

@@ -203,7 +203,8 @@ class Rows:
         return any(bool(np.isinf(_floats(column)).any()) for column in floats)
 
     def differences(self, other: Rows) -> list[float]:
-        """How far the furthest number of each column is from another's of the same fields, and infinity where other values differ."""
+        """How far the furthest number of each column is from another's of the same fields, and infinity where other values differ. Of
+        a column with numbers above 1, as a share of the largest: float32 has so many digits, whatever the unit."""
         return [_difference(field, self.column(field.name), other.column(field.name)) for field in self.fields]
 
     def _place(self, name: str) -> int:
@@ -295,7 +296,9 @@ def _difference(field: Field, one: pa.Array, other: pa.Array) -> float:
     if field.type not in FLOATS:
         return 0.0 if one.equals(other) else math.inf
     mine, theirs = _floats(one), _floats(other)
-    return float(np.max(np.abs(mine - theirs), initial=0.0)) if mine.shape == theirs.shape else math.inf
+    if mine.shape != theirs.shape:
+        return math.inf
+    return float(np.max(np.abs(mine - theirs), initial=0.0) / max(1.0, np.max(np.abs(theirs), initial=0.0)))
 
 
 def _array(field: Field, values: Sequence[Any]) -> pa.Array:

@@ -15,8 +15,9 @@ from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.ids import digest
 from noria.features.compile import AT, KEY
-from noria.features.label import Label, LabelRules, Outcomes
+from noria.features.label import Label, LabelRules
 from noria.features.offline import OfflineFeatures
+from noria.features.outcomes import Outcomes
 
 if TYPE_CHECKING:
     import pyarrow as pa

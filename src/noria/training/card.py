@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from noria.core.ids import short
 from noria.evaluation.gates import Verdict
-from noria.evaluation.task import Reliability, Task
+from noria.evaluation.task import Reliability
 from noria.models.bundle import Manifest
+from noria.models.model import Model
 
 
-def model_card(manifest: Manifest, verdicts: list[Verdict], task: Task, reliability: Reliability | None, note: str = "") -> str:
+def model_card(manifest: Manifest, model: Model, verdicts: list[Verdict], reliability: Reliability | None, note: str = "") -> str:
     """The card of a bundle, in Markdown. note: on how its model runs"""
-    lineage, metrics = manifest.lineage, manifest.metrics
+    lineage, metrics, task = manifest.lineage, manifest.metrics, model.task
     tables = "\n".join(f"- {t.table} version {t.version} ({t.rows:,} rows, {short(t.digest)})" for t in lineage.tables)
     figures = "\n".join(
         f"- {who}: " + ", ".join(f"{name} {task.metric(name).format(value)}" for name, value in values.items())
@@ -22,7 +23,7 @@ def model_card(manifest: Manifest, verdicts: list[Verdict], task: Task, reliabil
     return f"""# {manifest.name}
 
 Trained at {lineage.as_of.isoformat()} on {lineage.rows["rows_out"]["training rows"]:,} rows since {lineage.start.isoformat()};
-target: `{lineage.label.table}.{lineage.label.column}` = {lineage.label.positive}.
+target: `{model.label.table.name}.{task.target(model.label)}`, {task.title}.
 
 ## Data
 

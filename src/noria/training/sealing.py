@@ -51,7 +51,7 @@ def seal(
         **fitted.exported.files,
         PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(_sample(data.features, fitted.in_sample)).encode(),
-        CARD_FILE: model_card(manifest, verdicts, context.endpoint.task, reliability, fitted.exported.note).encode(),
+        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, fitted.exported.note).encode(),
     }
     return open_bundle(write_bundle(context.stores.workspace.bundles, manifest, contents, files).path, files)
 
@@ -94,7 +94,7 @@ def _lineage(context: OpenEndpoint, training_set: TrainingSet) -> Lineage:
     model = context.endpoint.model
     return Lineage(
         tables=tuple(TableVersion(s.table, s.version, s.digest, s.rows) for s in training_set.snapshots),
-        label=LabelOf(model.label.table.name, model.label.column, model.label.positive),
+        label=LabelOf(model.label.table.name, model.label.column, model.task.coding.positive(model.label)),
         start=training_set.start,
         as_of=training_set.as_of,
         training_set=training_set.id,

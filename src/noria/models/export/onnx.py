@@ -19,4 +19,5 @@ class OnnxExporter:
         names = wanted.signature.names
         if dense_type(wanted.signature.inputs) is None:
             raise CannotExport(kind_of(fitted), "its inputs are not all numbers of one type", elsewhere=True)
-        return Exported("onnx", {MODEL_FILE: to_onnx(fitted, features=len(names), check=wanted.rows.block, names=names)})
+        model = to_onnx(fitted, features=len(names), check=wanted.rows.block, names=names, numbers=wanted.numbers)
+        return Exported("onnx", {MODEL_FILE: model})

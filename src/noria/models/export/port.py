@@ -15,6 +15,8 @@ from noria.models.export.refusal import CannotExport
 from noria.models.runtimes import open_files
 from noria.models.runtimes.port import Runtime, RuntimeOptions
 
+PROBABILITY = (0.0, 1.0)  # the bounds of one
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -30,6 +32,11 @@ class Wanted:
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     trust: bool = False
     refused: CannotExport | None = None
+
+    @property
+    def numbers(self) -> bool:
+        """Whether answers are numbers of any size, and not probabilities."""
+        return self.bounds != PROBABILITY
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,16 @@ TOLERANCE = 1e-9  # the same code computes both
 ALONE = 3  # rows that are asked alone as well
 ROUNDED = 1e-6  # by which an answer may miss its bounds
 TRUST = "declare it with nr.Model(…, trust=True): it is then pickled, and Python runs it in a process of its own"
+XGBOOST_PROBABILITIES = ("binary:logistic", "reg:logistic")
+XGBOOST_NUMBERS = (
+    "reg:squarederror",
+    "reg:squaredlogerror",
+    "reg:absoluteerror",
+    "reg:pseudohubererror",
+    "reg:gamma",
+    "reg:tweedie",
+    "count:poisson",
+)
 LOADER = "return an nr.PythonModel with a loader of its own"
 
 
@@ -84,9 +94,9 @@ def _form(fitted: Any, wanted: Wanted) -> Form:
         loader, source = fitted.source()
         return Form(loader, fitted.contents(), None, source)
     if root == "lightgbm":
-        booster = fitted_booster(fitted)
+        booster = fitted_booster(fitted, numbers=wanted.numbers)
         return Form(f"{FORMATS}:lightgbm_text", {LIGHTGBM_FILE: booster.model_to_string().encode()}, Booster(booster))
-    if root == "xgboost" and (found := _xgboost(fitted)) is not None:
+    if root == "xgboost" and (found := _xgboost(fitted, numbers=wanted.numbers)) is not None:
         return Form(f"{FORMATS}:xgboost_json", {XGBOOST_FILE: bytes(found.save_raw("json"))}, XgboostBooster(found))
     try:
         original = answering(fitted)
@@ -103,22 +113,23 @@ def _require_trust(kind: str, why: str, wanted: Wanted) -> None:
         raise CannotExport(kind, reason, TRUST if refused is None else f"{TRUST}; or {refused.way}")
 
 
-def _xgboost(fitted: Any) -> Any:
-    """The booster of a binary XGBoost model with the trees that it answers by; None for one whose answer its JSON alone does not give."""
+def _xgboost(fitted: Any, *, numbers: bool) -> Any:
+    """The booster of an XGBoost model with the trees that it answers by; None for one whose answer its JSON alone does not give."""
     import json
 
     import xgboost
 
     booster = fitted
-    if isinstance(fitted, xgboost.XGBClassifier):
-        if len(fitted.classes_) != 2 or not np.isnan(fitted.missing):
+    if isinstance(fitted, xgboost.XGBClassifier | xgboost.XGBRegressor):
+        several = isinstance(fitted, xgboost.XGBClassifier) and len(fitted.classes_) != 2
+        if several or not np.isnan(fitted.missing):
             return None
         best = fitted.get_booster().attr("best_iteration")
         booster = fitted.get_booster() if best is None else fitted.get_booster()[: int(best) + 1]
     if not isinstance(booster, xgboost.Booster):
         return None
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
-    return booster if objective in ("binary:logistic", "reg:logistic") else None
+    return booster if objective in (XGBOOST_NUMBERS if numbers else XGBOOST_PROBABILITIES) else None
 
 
 def _pickled(kind: str, fitted: Any) -> bytes:
