@@ -73,13 +73,14 @@ def python_bundle(
     signature: Signature = NUMBERS,
     sample: tuple[Any, Any] = SAMPLE,
     files: Mapping[str, bytes] | None = None,
+    modules: Mapping[str, str] | None = None,
     spec: PythonSpec | None = None,
     run: str = "run",
 ) -> Bundle:
-    """A bundle whose loader is `load` of a module `mine`."""
+    """A bundle whose loader is `load` of a module `mine`. files: what it reads; modules: more of them, name → source"""
     contents = {
         PYTHON_FILE: msgspec.json.encode(spec or PythonSpec("mine:load", this_python(), {})),
-        f"{SOURCE_FOLDER}/mine.py": source.encode(),
+        **{f"{SOURCE_FOLDER}/{name}.py": text.encode() for name, text in {"mine": source, **(modules or {})}.items()},
         **{f"{FILES_FOLDER}/{name}": data for name, data in (files or {}).items()},
     }
     return seal_exported(root, Exported("python", contents, trust=True), signature, sample, run)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -99,6 +99,20 @@ def test_linear_trees_run_from_lightgbms_text_and_need_no_trust() -> None:
     assert np.array_equal(answers(exported), booster.predict(ROWS, num_threads=1))
 
 
+def test_numbers_of_any_size_are_answered_where_numbers_are_expected() -> None:
+    import lightgbm
+
+    amounts = 1e6 * LABELS + 1e5 * ROWS[:, 0]
+    numbers = Wanted(SIGNATURE, Rows.dense(SIGNATURE.inputs, ROWS), trust=True)
+    forest = RandomForestRegressor(n_estimators=5, random_state=0).fit(ROWS, amounts)
+    assert np.array_equal(answers(export(forest, numbers), trust=True), forest.predict(ROWS))
+    parameters = {"objective": "regression", "linear_tree": True, "verbose": -1, "num_threads": 1}
+    linear = lightgbm.train(parameters, lightgbm.Dataset(ROWS, amounts), 5)
+    assert np.array_equal(answers(export(linear, numbers)), linear.predict(ROWS, num_threads=1))
+    with pytest.raises(CannotExport, match="and an answer lies between 0 and 1"):
+        export(forest, wanted(trust=True))
+
+
 def test_what_converts_is_onnx_whether_it_is_trusted_or_not() -> None:
     import lightgbm
 
@@ -122,6 +136,10 @@ def test_xgboost_runs_from_its_json_and_needs_no_trust() -> None:
     exported = export(model, wanted())
     assert (exported.runtime, exported.trust) == ("python", False)
     assert np.allclose(answers(exported), model.predict_proba(ROWS)[:, 1], atol=1e-6)
+    regressor = xgboost.XGBRegressor(n_estimators=10, n_jobs=1).fit(ROWS, 1000 * LABELS)
+    exported = export(regressor, Wanted(SIGNATURE, Rows.dense(SIGNATURE.inputs, ROWS)))
+    assert (exported.runtime, exported.trust) == ("python", False)
+    assert np.allclose(answers(exported), regressor.predict(ROWS), rtol=1e-6)
 
 
 class Half:

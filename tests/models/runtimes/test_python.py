@@ -19,6 +19,7 @@ import pytest
 from noria.core.clock import Stopwatch
 from noria.core.signature import Signature
 from noria.data.rows import Rows
+from noria.models.bundle import DamagedBundle
 from noria.models.runtimes import open_runtime
 from noria.models.runtimes.child import NotStarted
 from noria.models.runtimes.port import AsyncRuntime, ModelFailed, RuntimeOptions
@@ -38,6 +39,7 @@ def rows(*pairs: tuple[float, float]) -> Rows:
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PythonRuntime]:
     model = open_runtime(python_bundle(tmp_path_factory.mktemp("bad")), OPTIONS)
     assert isinstance(model, PythonRuntime)
+    model.answer(rows((7, 0)))
     yield model
     model.close()
 
@@ -69,6 +71,32 @@ def test_a_model_that_leaks_is_stopped_at_its_bound(tmp_path: Path) -> None:
     model.close()
 
 
+LATE = """
+import time
+
+import numpy as np
+
+
+def load(folder):
+    seen = []
+
+    def predict(columns):
+        if not seen:
+            time.sleep(1)
+        seen.append(1)
+        return np.array(columns["a"], float)
+
+    return predict
+"""
+
+
+def test_what_is_loaded_late_counts_as_a_start_and_not_against_the_deadline(tmp_path: Path) -> None:
+    model = open_runtime(python_bundle(tmp_path, LATE), RuntimeOptions(trust=True, deadline_seconds=0.3, start_seconds=20))
+    assert model.answer(rows((7, 0))).block.tolist() == [[7]]
+    assert model.answer(rows((8, 0))).block.tolist() == [[8]]
+    model.close()
+
+
 def test_what_a_model_prints_is_logged_and_counted_beyond_a_few_lines(bad: PythonRuntime, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "noria.model"):
         assert bad.answer(rows((5, 105))).block.tolist() == [[5]]
@@ -86,11 +114,22 @@ def test_a_bundle_is_not_run_that_nobody_trusts(tmp_path: Path) -> None:
 def test_who_reads_a_bundle_decides_what_needs_trust_and_not_what_it_says_of_itself(tmp_path: Path) -> None:
     """A loader of ours that reads data; the bundle's own module of that name is not imported."""
     spec = PythonSpec("noria.models.runtimes.formats:lightgbm_text", this_python(), {})
-    hostile = python_bundle(tmp_path, "raise SystemExit('this was run')", spec=spec, files={"model.txt": b"no model"})
-    (hostile.path / "model" / "source" / "lightgbm.py").write_text("raise SystemExit('this was run')")
+    run = "raise SystemExit('this was run')"
+    hostile = python_bundle(tmp_path, run, spec=spec, files={"model.txt": b"no model"}, modules={"lightgbm": run})
     with pytest.raises(NotStarted) as caught:
         open_runtime(hostile)
     assert "this was run" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["json.py", "__pycache__/mine.cpython-311.pyc"])
+def test_a_file_that_was_not_sealed_is_not_there_to_be_imported(tmp_path: Path, name: str) -> None:
+    bundle = python_bundle(tmp_path)
+    open_runtime(bundle, OPTIONS).close()  # leaves no bytecode behind
+    added = bundle.path / "model" / "source" / name
+    added.parent.mkdir(exist_ok=True)
+    added.write_bytes(b"")
+    with pytest.raises(DamagedBundle, match="was not sealed with it"):
+        open_runtime(bundle, OPTIONS)
 
 
 def test_other_versions_than_those_it_was_made_with_are_refused_by_name_unless_allowed(tmp_path: Path) -> None:
@@ -139,9 +178,10 @@ def load(folder):
 
 def test_a_batch_lies_where_the_server_wrote_it(tmp_path: Path) -> None:
     """20 MB of numbers: the model's columns are views of the shared memory, which it can't change."""
-    signature = Signature(NUMBERS.inputs, Signature.of_numbers(["owned", "written", "apart"]).inputs)
+    inputs = Signature.of_numbers(["a", *(f"f{i}" for i in range(639))]).inputs
+    signature = Signature(inputs, Signature.of_numbers(["owned", "written", "apart"]).inputs)
     model = open_runtime(python_bundle(tmp_path, VIEWS, signature=signature), OPTIONS)
-    found = model.answer(Rows.dense(signature.inputs, np.zeros((65_536, 2), np.float32)))
+    found = model.answer(Rows.dense(inputs, np.zeros((8_192, 640), np.float32)))
     assert found.block[0].tolist() == [0, 0, 0]
     model.close()
 

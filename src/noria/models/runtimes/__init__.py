@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from noria.core.errors import UserMistake, nearest
 from noria.core.plugins import adapter, adapters
 from noria.core.signature import Signature
-from noria.models.bundle import Bundle
+from noria.models.bundle import MODEL_FOLDER, Bundle, DamagedBundle
 from noria.models.runtimes.port import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -43,7 +43,14 @@ class UnknownRuntime(UserMistake):
 
 
 def open_runtime(bundle: Bundle, options: RuntimeOptions | None = None) -> Runtime:
-    """A bundle's model, ready to answer. Raises `UnknownRuntime`, and what its runtime raises about a model that it can't run."""
+    """A bundle's model, ready to answer.
+
+    Raises `UnknownRuntime`; `DamagedBundle` where its model's folder has files that were not sealed, which might be imported; and what its
+    runtime raises about a model that it can't run.
+    """
+    there = [path for path in bundle.file(MODEL_FOLDER).rglob("*") if path.is_symlink() or not path.is_dir()]
+    for name in sorted({path.relative_to(bundle.path).as_posix() for path in there} - bundle.manifest.files.keys()):
+        raise DamagedBundle(bundle.path, f"{name} was not sealed with it")
     return open_files(bundle.manifest.runtime, bundle.path, bundle.signature, options or RuntimeOptions())
 
 

@@ -61,7 +61,8 @@ class Child:
         regions = new_region(), new_region()
         self._questions, self._answers = Writer(regions[0]), Reader(regions[1])
         numbers = (its.fileno(), *regions)
-        command = [sys.executable, "-P", "-u", "-m", "noria.models.runtimes.python_process", *map(str, numbers)]
+        # nothing beside Noria and what is installed is found by accident, and no bytecode is written into bundles
+        command = [sys.executable, "-P", "-B", "-u", "-m", "noria.models.runtimes.python_process", *map(str, numbers)]
         try:
             self._process = subprocess.Popen(
                 command,

@@ -78,7 +78,9 @@ class Runtime(Protocol):
 
 @runtime_checkable
 class AsyncRuntime(Runtime, Protocol):
-    """A runtime whose model is not in this process: who serves many must not wait for it."""
+    """A runtime whose model is not in this process: who serves many must not wait for it. restarts: how often it was lost and is back"""
+
+    restarts: int
 
     def ask(self, rows: Rows, then: Callable[[Rows | ModelFailed], None]) -> None:
         """Have rows answered; `then` is called once, later, on the event loop that this is called from. Calls go one after the other."""

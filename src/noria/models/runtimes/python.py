@@ -26,7 +26,7 @@ from noria.models.runtimes.messages import Failed, Imported, ListImports, Reply
 from noria.models.runtimes.port import ModelFailed, RuntimeOptions
 from noria.models.runtimes.python_spec import NotTrusted, OtherVersions, PythonSpec, differing, read_spec
 
-MAX_ROWS = 65_536  # of one call, of a caller that waits: what a deadline means does not depend on how many it asks
+MAX_ROWS = 8_192  # of one call, of a caller that waits: what a deadline means does not depend on how many it asks
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 30.0
 STEADY_SECONDS = 60.0  # after which a process that ends is one that was well
 
@@ -98,17 +98,19 @@ class PythonRuntime:
     def _answer(self, rows: Rows) -> Rows:
         if self._child is None:
             try:
-                self._child = self._started()
+                self._child = self._warm(self._started())
             except NotStarted as error:
                 raise ModelFailed(f"{error.what}: {error.where}") from error
-        child = self._child
+        child, seconds = self._child, self._options.deadline_seconds
+        if self._example is None:  # the first call of all still loads what is loaded late
+            seconds = max(seconds, self._options.start_seconds)
         try:
             child.ask(rows)
-            reply = child.heard(self._options.deadline_seconds)
+            reply = child.heard(seconds)
         except TimeoutError:
             self._child = None
             child.end()
-            raise ModelFailed(self._too_late) from None
+            raise ModelFailed(_too_late(seconds)) from None
         except Ended:
             self._child = None
             raise ModelFailed(child.end()) from None
@@ -117,10 +119,6 @@ class PythonRuntime:
             self._child = None
             child.end()
         return child.rows(reply)
-
-    @property
-    def _too_late(self) -> str:
-        return f"it took longer than {self._options.deadline_seconds:g} s, and its process was stopped"
 
     def imports(self) -> dict[str, str]:
         """The distributions that the model has imported by now, with their versions. Raises `ModelFailed`."""
@@ -159,7 +157,8 @@ class PythonRuntime:
         assert self._loop is not None
         rows, self._then = self._waiting.popleft()
         self._asked = rows
-        self._timer = self._loop.call_later(self._options.deadline_seconds, self._lose, self._too_late)
+        seconds = self._options.deadline_seconds
+        self._timer = self._loop.call_later(seconds, self._lose, _too_late(seconds))
         try:
             self._child.ask(rows)
         except Ended:
@@ -279,6 +278,10 @@ class PythonRuntime:
         child.kill()
         threading.Thread(target=child.end, name="end", daemon=True).start()
         self._lost("it was closed")
+
+
+def _too_late(seconds: float) -> str:
+    return f"it took longer than {seconds:g} s, and its process was stopped"
 
 
 def open_model(folder: Path, signature: Signature, options: RuntimeOptions) -> PythonRuntime:

@@ -76,7 +76,7 @@ class ServedEndpoint:
     asked: int = 0
     used: float = 0.0
     unsketched: str | None = None
-    proving: asyncio.Task[float] | None = None
+    proving: tuple[LoadedModel, asyncio.Task[float]] | None = None
 
     @property
     def megabytes(self) -> float:
@@ -355,9 +355,10 @@ class DataPlane:
         deadline: other endpoints are looked at meanwhile. Raises as `LoadedModel.prove`."""
         if deployment.apart is None:
             return deployment.prove()
-        if served.proving is None:
-            served.proving = self._loop.create_task(deployment.proven())
-        task = served.proving
+        if served.proving is None or served.proving[0] is not deployment:
+            served.proving = deployment, self._loop.create_task(deployment.proven())
+            served.proving[1].add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody may be left to ask for it
+        task = served.proving[1]
         await asyncio.wait([task], timeout=PATIENCE_SECONDS)
         if not task.done():
             return None
@@ -388,6 +389,7 @@ class DataPlane:
             "no_lookup": served.no_lookup or None,
             "counts": asdict(served.batcher.counts),
             "waiting": served.batcher.waiting,
+            "model_restarts": sum(model.apart.restarts for model in route.models if model.apart is not None),
             "cache_hits": route.champion.cache.hits if route.champion.cache else 0,
             "conserved": self._balance(name, served).holds,
             "measures": served.measures.to_dict(),
