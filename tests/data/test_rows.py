@@ -157,6 +157,7 @@ def test_values_that_are_not_equal_are_found_in_either_layout() -> None:
 
 def test_what_rows_are_told_apart_by_is_numbers_or_texts() -> None:
     assert mixed().categories("text").tolist() == ["ä", None]
+    assert mixed().categories("words").tolist() == ["['a', None]", None]
     assert mixed().categories("yes").tolist()[0] == 1.0
     assert math.isnan(mixed().categories("n")[1])
     assert Rows.of_values(NUMBERS, [(1, 2)]).categories("b").tolist() == [2.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -140,15 +141,15 @@ def test_a_champion_of_other_types_is_judged_shadowed_and_followed_on_its_own_fe
         each.stores.catalog.close()
     (folder / "shop.py").write_text(edited(then, CHANGING))
     context = go_on(folder, last)
-    actions = [d.action for d in decisions_of(context.stores.catalog, "returns")]
-    assert actions[:5] == ["train", "promote", "train", "shadow", "promote"]
-    logged = read_log(context.stores.log_folder, START, LAST, context.stores.workspace.files)
-    assert logged is not None
-    assert len(set(logged.bundle)) == 2
-    for bundle in set(logged.bundle):
-        rows, signature = logged.of(bundle), context.stores.bundle(bundle).signature
-        answers = context.stores.model(bundle).answer(rows.inputs(signature)).numbers("prediction")
-        assert np.array_equal(answers, rows.prediction)
-        assert served_skew(context.own, rows).worst is None
-    assert not {f.kind for f in findings_of(context.stores.catalog)} & {"skew", "no_data", "shadow"}
-    context.stores.catalog.close()
+    with closing(context.stores.catalog):
+        actions = [d.action for d in decisions_of(context.stores.catalog, "returns")]
+        assert actions[:5] == ["train", "promote", "train", "shadow", "promote"]
+        logged = read_log(context.stores.log_folder, START, LAST, context.stores.workspace.files)
+        assert logged is not None
+        assert len(set(logged.bundle)) == 2
+        for bundle in set(logged.bundle):
+            rows, signature = logged.of(bundle), context.stores.bundle(bundle).signature
+            answers = context.stores.model(bundle).answer(rows.inputs(signature)).numbers("prediction")
+            assert np.array_equal(answers, rows.prediction)
+            assert served_skew(context.own, rows).worst is None
+        assert not {f.kind for f in findings_of(context.stores.catalog)} & {"skew", "no_data", "shadow"}
