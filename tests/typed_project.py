@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from noria.core.signature import Field
-from projects import START, tables, times, write_project
+from projects import START, edited, tables, times, write_project
 
 NEW_CITY = START + timedelta(days=64)
 
@@ -29,12 +29,17 @@ by_city = nr.FeatureView("by_city", visits, entity="city", freshness="10m", late
                          aggregate={"visits_6h": nr.count(window="6h")})
 
 
-@nr.request_transform("price", "city", "express", types={"city": "string", "express": "bool"})
+@nr.request_transform("price")
 def basket(rows):
-    return {"price": rows["price"], "city": rows["city"], "express": rows["express"]}
+    return {"price": rows["price"]}
 
 
-features = nr.FeatureSet("orders", spine=orders, views=[by_city], request=[basket])
+@nr.request_transform("city", "express", types={"city": "string", "express": "bool"})
+def words(rows):
+    return {"city": rows["city"], "express": rows["express"]}
+
+
+features = nr.FeatureSet("orders", spine=orders, views=[by_city], request=[basket, words])
 
 
 @nr.trainer
@@ -63,16 +68,51 @@ def handmade(train, *, seed):
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
-model = nr.Model("returns", features, label=nr.Label(returns, "returned", matures="30h"), trainer=handmade, holdout="7d")
+@nr.trainer
+def block(train, *, seed):
+    assert train.features.dtype == np.float32
+    constants = [
+        helper.make_tensor("place", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("slope", TensorProto.FLOAT, [1], [1 / 15]),
+        helper.make_tensor("start", TensorProto.FLOAT, [1], [-40 / 15]),
+    ]
+    nodes = [
+        helper.make_node("Gather", ["features", "place"], ["price"], axis=1),
+        helper.make_node("Mul", ["price", "slope"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "start"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["scores"]),
+    ]
+    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, 2])]
+    graph = helper.make_graph(nodes, "block", inputs, [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, 1])], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+
+
+model = nr.Model("returns", features, label=nr.Label(returns, "returned", matures="30h"), trainer=handmade, holdout="7d",
+                 gates=[nr.no_slice_worse("log_loss", over=["city", "express"], by=0.9)])
 endpoint = nr.Endpoint("returns", model, release=nr.Immediate())
 monitor = nr.Monitor(endpoint, false_alarms_per_year=6, performance=[nr.Tolerance("log_loss", by=0.3)], skew=0.001, slices=["city"])
 """
+# The same before it had types: two numbers, one block.
+NUMBERS = edited(
+    MODULE,
+    {
+        'latest=["channel"], ttl="unlimited",\n': "\n",
+        "request=[basket, words]": "request=[basket]",
+        'slices=["city"]': "slices=[]",
+        "trainer=handmade": "trainer=block",
+    },
+)
+CHANGING = {
+    "release=nr.Immediate()": 'release=nr.Rollout(shadow="1d", at_most="6d", margin=0.5)',
+    'gates=[nr.no_slice_worse("log_loss", over=["city", "express"], by=0.9)]': "gates=[]",  # a few days have too few rows of each
+    "monitor = nr.Monitor": 'retrain = nr.Retrain(model, when=[nr.stale("5d")], cooldown="5d")\nmonitor = nr.Monitor',
+}
 FIELDS = (Field("visits_6h", "int64"), Field("channel", "string"), Field("price"), Field("city", "string"), Field("express", "bool"))
 
 
-def write_typed_project(folder: Path) -> Path:
+def write_typed_project(folder: Path, module: str = MODULE) -> Path:
     """The project's files and data in `folder`. From `NEW_CITY` on, a third of the orders come from Oslo."""
-    write_project(folder, MODULE)
+    write_project(folder, module)
     rng, raw = np.random.default_rng(3), tables()
     orders, visits = raw["orders"], raw["visits"]
     late = np.array([t >= NEW_CITY for t in orders.column("placed_at").to_pylist()]) & (rng.random(orders.num_rows) < 1 / 3)

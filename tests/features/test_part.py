@@ -17,13 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import noria as nr
+import typed_events
 from events import START, TABLE, events, facts, moment, view
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.files import LocalFiles
 from noria.core.signature import Field
 from noria.data.rows import Rows
 from noria.data.stored import StoredRows
-from noria.data.table import Snapshot
+from noria.data.table import Snapshot, SnapshotRows
+from noria.features.fields import table_rows
 from noria.features.keys import key_texts
 from noria.features.offline import OfflineFeatures
 from noria.features.outcomes import Outcomes
@@ -35,13 +37,13 @@ FRESH = st.sampled_from([None, "10m"])
 
 
 @contextmanager
-def stored(rows: list[dict[str, Any]], folder: Path) -> Iterator[StoredRows]:
+def stored(rows: list[dict[str, Any]], folder: Path, given: SnapshotRows | None = None) -> Iterator[StoredRows]:
     """Events in a store, in two files."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        store, given = DeltaTables(Path(scratch)), facts(rows)
+        store, given = DeltaTables(Path(scratch)), given or facts(rows)
         for some in (given.rows.slice(0, len(rows) // 2), given.rows.slice(len(rows) // 2)):
-            version = store.append("events", some, {})
-        yield StoredRows(TABLE, replace(given.snapshot, version=version), store)
+            version = store.append(given.table.name, some, {})
+        yield StoredRows(given.table, replace(given.snapshot, version=version), store)
 
 
 def feature_set(freshness: str | None) -> nr.FeatureSet:
@@ -52,6 +54,19 @@ def feature_set(freshness: str | None) -> nr.FeatureSet:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("parts")
+
+
+@given(rows=typed_events.events, freshness=FRESH.filter(lambda f: f != "10m"), start=st.integers(0, 250), length=st.integers(1, 120))
+@settings(max_examples=15, deadline=None)
+def test_features_of_every_type_are_those_from_all_rows(
+    folder: Path, rows: list[dict[str, Any]], freshness: str | None, start: int, length: int
+) -> None:
+    features = nr.FeatureSet("f", spine=typed_events.TABLE, views=[typed_events.view(freshness)])
+    with stored(rows, folder, typed_events.facts(rows)) as there:
+        offline, whole = (OfflineFeatures(features, [rows], folder, LocalFiles()) for rows in (there, there.whole))
+        some, all_rows = (o._compute(moment(start), moment(start + length)) for o in (offline, whole))
+        assert offline.fields == whole.fields
+        assert table_rows(offline.fields, some).dicts() == table_rows(whole.fields, all_rows).dicts()
 
 
 @given(rows=events, freshness=FRESH, start=st.integers(0, 250), length=st.integers(1, 120))

@@ -14,15 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import noria as nr
+from noria.core.clock import since_epoch
 from noria.core.signature import Field, UnknownType
 from noria.data.ingest import facts as ingested
 from noria.data.ingest import push
+from noria.data.rows import Rows as ValueRows
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.computed import computed, fields_of
 from noria.features.feature_set import BadTransform, transformed
 from noria.features.fields import NoFeatureType, NotANumber, as_rows
 from noria.features.materialize import Materializer
 from noria.features.online import DamagedRecord, Layout, OnlineFeatures, online_rows
 from noria.features.point_in_time import PointInTime
+from noria.features.skew import Served, measure_skew
 from noria.stores.online import LmdbStore
 from noria.stores.tables import DeltaTables
 from typed_events import COLUMNS, FIELDS, SCHEMA, START, TABLE, VALUES, arrow, events, facts, moment, oracle, spine_of, spines, view
@@ -320,3 +324,58 @@ def test_the_newest_version_of_a_table_is_what_a_view_is_materialized_from(tmp_p
     assert (found["text"], found["tags"]) == ("neu", ["z"])
     assert ingested(TABLE, tables).rows.num_rows == 2
     store.close()
+
+
+# --- skew ---------------------------------------------------------------------------------------------------------------
+
+
+def skew_of(*served_rows: dict[str, Any]) -> dict[str, Any]:
+    """The skew of what two facts of the spine were served, feature → how many differ and the first example."""
+    spine = nr.Table("spine", nr.files("none"), key="id", event_time="at")
+    orders = pa.table({"id": ["1", "2"], "city": ["ams", "ber"], "at": pa.array([moment(5)] * 2, pa.timestamp("us", tz="UTC"))})
+    asked = SnapshotRows(spine, Snapshot("spine", 0, "", 2), orders)
+    latest = nr.FeatureView("v", TABLE, entity="city", latest=list(COLUMNS), ttl="1h", aggregate={"mean": nr.mean("value", window="1h")})
+    features = nr.FeatureSet("f", spine=spine, views=[latest])
+    engine = PointInTime([asked, facts([event(), event("b", "ber", **NOTHING)])])
+    fields = engine.bind(latest).fields
+    values = ValueRows.of_values(fields, [[row.get(field.name) for field in fields] for row in served_rows])
+    found = measure_skew(features, engine, Served(["1", "2"], np.full(2, since_epoch(moment(5))), values))
+    return {f.feature: (f.differing, f.example and (f.example["served"], f.example["offline"])) for f in found.features}
+
+
+RIGHT = {**ONE, "day": START.replace(month=2, day=29), "mean": 0.1}
+
+
+def test_what_was_served_as_it_is_defined_differs_in_no_type() -> None:
+    assert skew_of(RIGHT, {}) == dict.fromkeys(("mean", *COLUMNS), (0, None))
+
+
+@pytest.mark.parametrize(
+    ("name", "served_as", "shown"),
+    [
+        ("text", "Koeln", ("Koeln", "Köln")),
+        ("text", None, (None, "Köln")),
+        ("text", "", ("", "Köln")),
+        ("flag", False, (False, True)),
+        ("seen", START, ("2024-03-10T00:00:00Z", "2024-03-10T06:59:00Z")),
+        ("big", 2**53, (2**53, 2**53 + 1)),
+        ("tags", ["b", "a"], (["b", "a"], ["a", "b"])),
+        ("tags", [], ([], ["a", "b"])),
+        ("vector", [0.5, -1.5], ([0.5, -1.5], [0.5, -1.0])),
+        ("value", 0.1 + 1e-7, (0.1 + 1e-7, 0.1)),
+        ("raw", b"", ("", "AP8=")),
+    ],
+)
+def test_a_value_that_differs_is_found_and_shown_in_every_type(name: str, served_as: Any, shown: tuple[Any, Any]) -> None:
+    found = skew_of({**RIGHT, name: served_as}, {})
+    assert found.pop(name) == (1, shown)
+    assert set(found.values()) == {(0, None)}
+
+
+def test_digits_in_which_engines_may_sum_otherwise_are_no_skew_and_null_is_no_number() -> None:
+    assert skew_of({**RIGHT, "value": 0.1 * (1 + 1e-12)}, {})["value"] == (0, None)
+    assert skew_of(RIGHT, {"value": 0.0, "text": ""}) == {
+        **dict.fromkeys(("mean", *COLUMNS), (0, None)),
+        "value": (1, (0.0, None)),
+        "text": (1, ("", None)),
+    }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +16,7 @@ import pytest
 import events as numeric
 import noria as nr
 from noria.core.files import LocalFiles
-from noria.core.signature import Field
+from noria.core.signature import SCORE, Field, Signature
 from noria.data.rows import Rows
 from noria.data.table import Snapshot, SnapshotRows
 from noria.evaluation.binary import Binary
@@ -23,6 +25,9 @@ from noria.features.online import Layout
 from noria.features.outcomes import Outcomes
 from noria.features.sealed import LostDefinition, opened
 from noria.features.training_set import NotOneBlock, TrainingSet, build_training_set, content_hash
+from noria.serving.protocol.decoder import Decoder
+from noria.serving.protocol.request import rows_of
+from noria.training.sealing import _sample
 from typed_events import FIELDS, START, VALUES, facts, moment, view
 
 SPINE = nr.Table("spine", nr.files("none"), key="id", event_time="at")
@@ -87,6 +92,14 @@ def test_a_frame_keeps_texts_and_times(tmp_path: Path) -> None:
 def test_one_matrix_of_numbers_is_refused_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(NotOneBlock, match=r"kinds: int64.*train\.frame"):
         _ = trained_on(typed(tmp_path)).dataset().features
+
+
+def test_the_sealed_sample_is_read_back_as_the_rows_that_it_is_of(tmp_path: Path) -> None:
+    made = trained_on(typed(tmp_path))
+    sample = json.loads(json.dumps(msgspec.to_builtins(_sample(made.features, np.zeros(COUNT)))))
+    rows = [dict(zip(made.names, row, strict=True)) for row in sample["inputs"]]
+    asked = Decoder(Signature(made.fields, (SCORE,))).plain(msgspec.json.encode({"rows": rows}))
+    assert rows_of([asked], made.fields).dicts() == made.features.part(0, len(rows)).dicts()
 
 
 def test_a_typed_set_is_computed_once_and_found_again_by_its_content(tmp_path: Path) -> None:

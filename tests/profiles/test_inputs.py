@@ -30,6 +30,7 @@ COLUMNS: dict[Field, list[Any]] = {
     Field("tags", "string", (None,)): [["t"] * (i % 4) for i in range(COUNT)],
     Field("steps", "float32", (None,)): [[0.5] * (i % 5) for i in range(COUNT)],
     Field("vector", "float32", (3,)): RNG.normal(size=(COUNT, 3)).tolist(),
+    Field("embedding", "float64", (None,)): RNG.normal(size=(COUNT, 4)).tolist(),
     Field("raw", "bytes"): [b"x"] * COUNT,
     Field("pair", "string", (2,)): [["a", "b"]] * COUNT,
 }
@@ -59,6 +60,7 @@ def test_each_input_becomes_numbers_by_its_type(fitted: InputProjections) -> Non
     assert column(fitted, "tags (values)")[:5].tolist() == [0, 1, 2, 3, 0]
     assert column(fitted, "steps (values)")[:5].tolist() == [0, 1, 2, 3, 4]
     assert {name for name in fitted.names if name.startswith("vector")} >= {"vector (length)", "vector (direction 1)", "vector (rest)"}
+    assert {name for name in fitted.names if name.startswith("embedding")} >= {"embedding (length)", "embedding (direction 1)"}
     assert {name for name in fitted.names if name.startswith("note")} >= {"note (characters)", "note (words)", "note (surprise)"}
     assert [name for name in fitted.names if name.startswith("code")] == [
         f"code ({w})" for w in ("characters", "letters", "digits", "capitals", "foreign")

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["lmdb", "redis"])
 def server(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    environ, store = {**os.environ, "NORIA_SERVING_MOST_FEATURE_AGE_SECONDS": "1e12"}, None
+    environ, store = {**os.environ, "NORIA_SERVING_MOST_FEATURE_AGE_SECONDS": "1e12", "NORIA_SERVING_SKETCHED_ROWS": "500"}, None
     if request.param == "redis":
         store = Redis(str(tmp_path_factory.mktemp("redis") / "redis.db"))
         environ["NORIA_STORES_ONLINE"] = f"unix://{store.socket_file}?db=0"
@@ -108,3 +110,16 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_columns_name(server: Serv
     status, answer = server.ask("/predict/returns", {"rows": rows})
     assert status == 400
     assert column in json.dumps(answer)
+
+
+def test_the_servers_own_figures_know_a_category_that_was_never_seen(server: Server) -> None:
+    asked = {"visits_6h": 1, "channel": "app", **ENTITY, "city": "zrh"}
+    assert server.ask("/predict/returns", {"rows": [asked] * 400})[0] == 200
+    outside, started = 0.0, time.monotonic()
+    while not outside and time.monotonic() - started < 10:
+        time.sleep(0.3)
+        with urllib.request.urlopen(f"{server.where['admin_url']}/metrics", timeout=5) as response:
+            lines = response.read().decode().splitlines()
+        shown = [line for line in lines if line.startswith("noria_feature_outside") and 'feature="city"' in line]
+        outside = float(shown[0].rsplit(" ", 1)[1]) if shown else 0.0
+    assert outside > 0.9

@@ -122,12 +122,14 @@ class Rows:
         return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
 
     def categories(self, name: str) -> NDArray[Any]:
-        """A column as what rows are told apart by `(rows,)`: numbers with NaN where unknown, or texts with None."""
+        """A column as what rows are told apart by `(rows,)`: numbers with NaN where unknown; or texts, also of lists, with None."""
         place = self._place(name)
         if self._block is not None:
             return self._block[:, place]
-        text = self.fields[place].type == "string" and not self.fields[place].shape
-        return np.array(self._columns[place].to_pylist(), object) if text else self.numbers(name)
+        if not self.fields[place].shape and self.fields[place].type not in ("string", "bytes"):
+            return self.numbers(name)
+        values = self._columns[place].to_pylist()
+        return np.array([value if value is None or isinstance(value, str) else str(value) for value in values], object)
 
     def select(self, fields: Fields, reader: str = "the reader") -> Rows:
         """The same rows with these columns, by name, in this order. Raises `SignatureMismatch`."""

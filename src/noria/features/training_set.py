@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.conservation import Balance
-from noria.core.errors import UserMistake
+from noria.core.errors import MissingExtra, UserMistake
 from noria.core.ids import digest
 from noria.data.rows import Fields, Rows
 from noria.features.compile import AT, KEY
@@ -99,8 +99,11 @@ class Dataset:
 
     def frame(self) -> pd.DataFrame:
         """The features as a pandas data frame, as pandas reads Arrow: texts stay texts, and whole numbers of which one is unknown are
-        floats with NaN. pandas has to be installed."""
-        return self.table.to_pandas()
+        floats with NaN. Raises `MissingExtra` without pandas."""
+        try:
+            return self.table.to_pandas()
+        except ModuleNotFoundError as error:
+            raise MissingExtra(library="pandas", extra="pandas", needed_for="train.frame()") from error
 
 
 @dataclass(frozen=True)

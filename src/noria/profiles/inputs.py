@@ -3,7 +3,7 @@
 In:  Rows in the types of the bundle's signature
 Out: columns of numbers: a number or a truth value as it is; a text as a category (in the order of how frequent its values were; one that
      never came is a value of its own), or as what it looks like and says; a time as how long before the row's own time it lies; a list of
-     any length as how long it is; a vector as where it lies among those of the past (`profiles.projection`)
+     any length as how long it is; a vector (numbers, always as many) as where it lies among those of the past (`profiles.projection`)
 
 What becomes no numbers is left out, and the model's card says so.
 """
@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ from noria.profiles.projection import (
     fit_vectors,
     learnt,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Floats = NDArray[np.float64]
 Plain = dict[str, Any]
@@ -109,16 +112,23 @@ def _fitted(field: Field, rows: Rows) -> tuple[Projection, ...]:
     import pyarrow as pa
 
     column = pa.chunked_array([rows.column(field.name)])
-    if field.shape == (None,):
-        return (ListLength(field.name),)
     if field.shape:
-        vector = fit_vectors(field.name, column) if len(field.shape) == 1 and field.type in (*FLOATS, *INTEGERS) else None
-        return () if vector is None else (vector,)
+        numbers = len(field.shape) == 1 and field.type in (*FLOATS, *INTEGERS)
+        vector = fit_vectors(field.name, column) if numbers and _of_one_length(column) else None
+        return (vector,) if vector is not None else (ListLength(field.name),) if field.shape == (None,) else ()
     if field.type == "string":
         return tuple(fit_text(field.name, column))
     if field.type == "timestamp":
         return (Lag(field.name),)
     return () if field.type == "bytes" else (Number(field.name),)
+
+
+def _of_one_length(column: pa.ChunkedArray) -> bool:
+    """Whether the lists are vectors: stored tables say no lengths."""
+    import pyarrow.compute as pc
+
+    lengths = pc.unique(pc.list_value_length(column.drop_null()))
+    return len(lengths) == 1 and lengths[0].as_py() > 1
 
 
 # --- as JSON ------------------------------------------------------------------------------------------------------------

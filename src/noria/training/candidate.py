@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -28,6 +28,9 @@ from noria.stores.candidates import CandidateDetail, GateResult, HoldoutMetrics
 from noria.training.champion_answers import champion_answers
 from noria.training.fit import Fitted, fit_candidate
 from noria.training.sealing import environment, seal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,7 @@ def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, 
         candidate=fitted.probe[judged[fitted.holdout]],
         champion=None if answers is None or answers.lost else answers.scores[answers.known],
         unit=context.grid.numbers(training_set.at[judged]),
-        slices={
-            name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(context.endpoint.model) if name in rows.column_names
-        }
+        slices={name: _slice_values(rows.column(name)) for name in _slice_columns(context.endpoint.model) if name in rows.column_names}
         | {name: features.categories(name) for name in context.slices},
         lacking=lacking,
         lost="" if answers is None else answers.lost,
@@ -199,6 +200,16 @@ def _track(context: OpenEndpoint, candidate: Candidate, training_set: TrainingSe
 
 def _slice_columns(model: Model) -> list[str]:
     return sorted({column for gate in model.gates for column in getattr(gate, "over", ())})
+
+
+def _slice_values(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column as what rows are told apart by, None where it is null; lists as texts."""
+    import pyarrow as pa
+
+    values = column.to_pylist()
+    if pa.types.is_nested(column.type):
+        values = [None if value is None else str(value) for value in values]
+    return np.asarray(values)
 
 
 def _mask(keep: NDArray[np.bool_]) -> Any:
