@@ -8,9 +8,11 @@ from pathlib import Path
 from benchmarks.figure import Proof
 from benchmarks.models import python_runtime
 from benchmarks.models.flights_minutes import flights_in_minutes
+from benchmarks.models.matrix import matrix
 
 
 def prove() -> Proof:
     with tempfile.TemporaryDirectory() as scratch:
         yield from flights_in_minutes(Path(scratch) / "minutes")
+    yield from matrix()
     yield from python_runtime.prove()

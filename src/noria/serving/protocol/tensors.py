@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.errors import nearest
+from noria.core.clock import moment
+from noria.core.errors import UserMistake, nearest
 from noria.core.signature import Field
 from noria.data.rows import arrow_type
 from noria.serving.protocol.datatypes import BYTES, NUMBERS, datatype
@@ -47,12 +49,25 @@ def column_of(tensor: Tensor, field: Field) -> pa.Array:
         raise bad_shape(tensor, f"[n, {', '.join('any' if size is None else str(size) for size in field.shape)}]")
     flat = flat_data(tensor) if tensor.raw is None else _texts(tensor) if expected == BYTES else raw_numbers(tensor)
     try:
+        if field.type == "timestamp":
+            flat = [_time(value) for value in flat]
         single = pa.array(flat, arrow_type(Field(field.name, field.type)))
         return single if not field.shape else _cut(single, field, tensor)
-    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+    except (pa.ArrowException, OverflowError, ValueError, TypeError, UserMistake) as error:
         raise BadRequest(
-            what=f"input {tensor.name!r} can't be read as {field.described}", where=str(error)[:200], fix=f"send {expected}"
+            what=f"input {tensor.name!r} can't be read as {field.described}",
+            where=str(error)[:200],
+            fix="send BYTES such as 2024-05-01T12:00:00Z" if field.type == "timestamp" else f"send {expected}",
         ) from error
+
+
+def _time(value: str | bytes | None) -> datetime | None:
+    """A time with its zone, as RFC 3339 writes it; None where it is unknown. Raises `UserMistake`, `ValueError` or `TypeError`."""
+    if value is None:
+        return None
+    if not isinstance(value, str | bytes):
+        raise TypeError(f"{value!r} is no text")
+    return moment(value.decode() if isinstance(value, bytes) else value)
 
 
 def _cut(flat: pa.Array, field: Field, tensor: Tensor) -> pa.Array:
