@@ -64,6 +64,11 @@ def test_its_bundle_says_that_python_runs_it_and_needs_trust(shop: Path) -> None
     assert "scikit-learn==" in (folder / "model" / "requirements.txt").read_text()
 
 
+def test_check_says_that_it_is_trusted(shop: Path) -> None:
+    assert "code in its bundles is trusted" in noria(shop, "check").stdout
+    assert [model["trust"] for model in json.loads(noria(shop, "check", "--json").stdout)["models"]] == [True]
+
+
 def test_training_says_so_while_it_runs(tmp_path: Path, shop: Path) -> None:
     copy = tmp_path / "shop"
     shutil.copytree(shop, copy, ignore=BEING_WRITTEN)
