@@ -10,7 +10,6 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 import noria as nr
@@ -135,7 +134,7 @@ def _both(features: nr.FeatureSet, tables: Sequence[nr.Table], store: DeltaTable
         Materializer(online, store).run(view, moment)
     served = online_rows(features, OnlineFeatures(online, features.views), facts(features.spine, store).rows, moment)
     online.close()
-    return offline, np.asarray(served).T.tolist()
+    return offline, served.block.T.tolist()
 
 
 def _composite(of_spine: tuple[Any, ...], of_table: list[tuple[Any, ...]]) -> list[float]:

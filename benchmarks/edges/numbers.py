@@ -17,7 +17,8 @@ from benchmarks.edges.inputs import Input
 from benchmarks.edges.trial import moments
 from noria.data.table import Snapshot, SnapshotRows
 from noria.features.compile import AT
-from noria.features.point_in_time import PointInTime, as_float32
+from noria.features.fields import as_float32
+from noria.features.point_in_time import PointInTime
 
 KIND = "numbers"
 AGGREGATES = ("sum", "mean", "min", "max", "first", "last", "latest", "distinct", "median")

@@ -22,9 +22,10 @@ from benchmarks.edges.random_tables import UTC_US, Drawn, Kind, Row, arrow, draw
 from benchmarks.edges.trial import Trial, scratch
 from noria.data.ingest import facts
 from noria.features.compile import AT
+from noria.features.fields import as_float32
 from noria.features.materialize import Materializer
 from noria.features.online import OnlineFeatures
-from noria.features.point_in_time import PointInTime, as_float32
+from noria.features.point_in_time import PointInTime
 from noria.stores.online import LmdbStore
 
 WINDOW, TTL = 40, 25  # minutes

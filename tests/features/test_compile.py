@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import noria as nr
 from noria.core.names import BadName
 from noria.data.table import Snapshot, SnapshotRows
-from noria.features.point_in_time import PointInTime, as_float32
+from noria.features.fields import as_float32
+from noria.features.point_in_time import PointInTime
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 UTC_US = pa.timestamp("us", tz="UTC")

@@ -14,6 +14,7 @@ import pytest
 
 import noria as nr
 from noria.core.clock import since_epoch
+from noria.data.rows import Rows
 from noria.features.lookup import BadEntity, EntityLookup
 from noria.features.online import Layout, encoded, entity_keys, state_record
 from noria.stores.online import LmdbStore
@@ -29,7 +30,7 @@ def found(folder: Path, asked: pa.DataType, stored: pa.Array, sent: Any) -> floa
     """What a store that has one fact of each `stored` entity answers to a request's value, where the spine's type is `asked`."""
     store, layout = LmdbStore(folder / "o"), Layout(VIEW)
     keys = [key for key in entity_keys(pa.table({"customer": stored}), ["customer"]) if key is not None]
-    forever, ones = np.full(len(keys), 2**62), np.ones((len(keys), 1), np.float32)
+    forever, ones = np.full(len(keys), 2**62), Rows.dense(layout.values, np.ones((len(keys), 1), np.float32))
     state = {"through": since_epoch(MOMENT), "version": 0, "digest": "", "entities": len(keys), "keys": 0}
     store.write([*encoded(layout, keys, since_epoch(MOMENT), forever, ones), state_record(layout, state)])
     try:
@@ -37,7 +38,7 @@ def found(folder: Path, asked: pa.DataType, stored: pa.Array, sent: Any) -> floa
             FEATURES, store, pa.schema([("order", pa.string()), ("customer", asked), ("at", pa.timestamp("us", tz="UTC"))])
         )
         entities, _ = lookup.decode(json.dumps({"entities": [{"customer": sent}]}).encode())
-        return float(lookup.features(entities, MOMENT)[0, 0])
+        return float(lookup.features(entities, MOMENT).block[0, 0])
     finally:
         store.close()
 

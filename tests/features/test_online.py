@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 import noria as nr
 from events import SCHEMA, TABLE, events, moment, spine_of, spines, view
 from noria.data.ingest import facts, push
+from noria.features.fields import as_float32
 from noria.features.materialize import Materializer
 from noria.features.online import DamagedRecord, Layout, NotMaterialized, OnlineFeatures
-from noria.features.point_in_time import PointInTime, as_float32
+from noria.features.point_in_time import PointInTime
 from noria.stores.online import LmdbStore, OnlineStore
 from noria.stores.tables import DeltaTables
 

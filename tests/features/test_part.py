@@ -17,11 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import noria as nr
+import typed_events
 from events import START, TABLE, events, facts, moment, view
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.files import LocalFiles
+from noria.core.signature import Field
+from noria.data.rows import Rows
 from noria.data.stored import StoredRows
-from noria.data.table import Snapshot
+from noria.data.table import Snapshot, SnapshotRows
+from noria.features.fields import table_rows
 from noria.features.keys import key_texts
 from noria.features.offline import OfflineFeatures
 from noria.features.outcomes import Outcomes
@@ -33,13 +37,13 @@ FRESH = st.sampled_from([None, "10m"])
 
 
 @contextmanager
-def stored(rows: list[dict[str, Any]], folder: Path) -> Iterator[StoredRows]:
+def stored(rows: list[dict[str, Any]], folder: Path, given: SnapshotRows | None = None) -> Iterator[StoredRows]:
     """Events in a store, in two files."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        store, given = DeltaTables(Path(scratch)), facts(rows)
+        store, given = DeltaTables(Path(scratch)), given or facts(rows)
         for some in (given.rows.slice(0, len(rows) // 2), given.rows.slice(len(rows) // 2)):
-            version = store.append("events", some, {})
-        yield StoredRows(TABLE, replace(given.snapshot, version=version), store)
+            version = store.append(given.table.name, some, {})
+        yield StoredRows(given.table, replace(given.snapshot, version=version), store)
 
 
 def feature_set(freshness: str | None) -> nr.FeatureSet:
@@ -50,6 +54,19 @@ def feature_set(freshness: str | None) -> nr.FeatureSet:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("parts")
+
+
+@given(rows=typed_events.events, freshness=FRESH.filter(lambda f: f != "10m"), start=st.integers(0, 250), length=st.integers(1, 120))
+@settings(max_examples=15, deadline=None)
+def test_features_of_every_type_are_those_from_all_rows(
+    folder: Path, rows: list[dict[str, Any]], freshness: str | None, start: int, length: int
+) -> None:
+    features = nr.FeatureSet("f", spine=typed_events.TABLE, views=[typed_events.view(freshness)])
+    with stored(rows, folder, typed_events.facts(rows)) as there:
+        offline, whole = (OfflineFeatures(features, [rows], folder, LocalFiles()) for rows in (there, there.whole))
+        some, all_rows = (o._compute(moment(start), moment(start + length)) for o in (offline, whole))
+        assert offline.fields == whole.fields
+        assert table_rows(offline.fields, some).dicts() == table_rows(whole.fields, all_rows).dicts()
 
 
 @given(rows=events, freshness=FRESH, start=st.integers(0, 250), length=st.integers(1, 120))
@@ -70,7 +87,8 @@ def test_skew_is_that_from_all_rows(folder: Path, rows: list[dict[str, Any]], fr
     with stored(rows, folder) as there:
         features, names = feature_set(freshness), ["a|1", "a|2", "b|1", "c|2", None]
         at = np.array([since_epoch(moment(minute)) for minute in asked], np.int64)
-        served = Served([names[i % len(names)] for i in range(len(at))], at, np.zeros((len(at), len(features.features)), np.float32))
+        zeros = Rows.dense(tuple(map(Field, features.features)), np.zeros((len(at), len(features.features)), np.float32))
+        served = Served([names[i % len(names)] for i in range(len(at))], at, zeros)
         found = []
         for known in (there, there.whole):
             engine = OfflineFeatures(features, [known], folder, LocalFiles()).engine_at(served.keys, served.at)

@@ -10,6 +10,8 @@ import pytest
 
 import noria as nr
 from noria.core.clock import since_epoch
+from noria.core.signature import Field
+from noria.data.rows import Rows
 from noria.data.table import Snapshot, SnapshotRows
 from noria.features.point_in_time import PointInTime
 from noria.features.skew import Served, measure_skew
@@ -29,6 +31,10 @@ def orders(keys: dict[str, pa.Array]) -> SnapshotRows:
     return SnapshotRows(nr.Table("orders", nr.files("none"), key=tuple(keys), event_time="at"), Snapshot("orders", 0, "", n), rows)
 
 
+def amounts(*values: float) -> Rows:
+    return Rows.dense((Field("amount"),), np.array(values, np.float32)[:, None])
+
+
 @pytest.mark.parametrize(
     ("keys", "names"),
     [
@@ -42,7 +48,7 @@ def orders(keys: dict[str, pa.Array]) -> SnapshotRows:
 def test_each_served_row_is_compared_with_the_fact_of_its_own_key(keys: dict[str, pa.Array], names: list[str | None]) -> None:
     facts = orders(keys)
     features = nr.FeatureSet("f", spine=facts.table, request=[amount])
-    served = Served(["nobody", *names], np.full(3, since_epoch(START)), np.array([[0.0], [10.0], [11.0]], np.float32))
+    served = Served(["nobody", *names], np.full(3, since_epoch(START)), amounts(0.0, 10.0, 11.0))
     skew = measure_skew(features, PointInTime([facts]), served)
     known = sum(name is not None for name in names)
     assert (skew.rows, skew.unknown_keys, skew.worst) == (known, 3 - known, None)
@@ -51,7 +57,7 @@ def test_each_served_row_is_compared_with_the_fact_of_its_own_key(keys: dict[str
 def test_a_served_value_that_differs_is_shown_with_its_key() -> None:
     facts = orders({"order": pa.array([1, 2])})
     features = nr.FeatureSet("f", spine=facts.table, request=[amount])
-    served = Served(["1", "2"], np.full(2, since_epoch(START)), np.array([[10.0], [12.0]], np.float32))
+    served = Served(["1", "2"], np.full(2, since_epoch(START)), amounts(10.0, 12.0))
     worst = measure_skew(features, PointInTime([facts]), served).worst
     assert worst is not None
     assert worst.example == {"key": "2", "at": START.isoformat(), "served": 12.0, "offline": 11.0}

@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import noria as nr
+import typed_events
 from events import TABLE, events, facts, moment, spine_of, spines, view
 from noria.data.table import Snapshot, SnapshotRows
 from noria.features.check import check_views
+from noria.features.fields import as_arrow
 from noria.features.point_in_time import PointInTime
 from noria.features.view import ViewFailed
 from noria.integrations.spark import SparkPointInTime, local_session
@@ -41,6 +43,20 @@ def test_both_engines_give_equal_results(session: Any, rows: list[Any], spine: l
     deviations = duckdb.pop("std"), spark.pop("std")
     assert repr(spark) == repr(duckdb)
     assert deviations[1] == [None if v is None else pytest.approx(v, rel=1e-12, abs=1e-12) for v in deviations[0]]
+
+
+@needs_java
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(rows=typed_events.events, spine=typed_events.spines, freshness=st.sampled_from([None, "15m"]))
+def test_both_engines_give_equal_values_of_every_type(session: Any, rows: list[Any], spine: list[Any], freshness: str | None) -> None:
+    whole = typed_events.view(freshness)
+    latest = {name: sql for name, sql in whole.latest_expressions.items() if name != "tagged"}  # Spark's length is of texts alone
+    asked = nr.FeatureView("v", typed_events.TABLE, entity="city", aggregate=whole.aggregate, latest=latest, ttl="45m", freshness=freshness)
+    found, fields = [], PointInTime([typed_events.facts(rows)]).bind(asked).fields
+    for engine in (PointInTime([typed_events.facts(rows)]), SparkPointInTime([typed_events.facts(rows)], session)):
+        joined = engine.join(typed_events.spine_of(spine), [asked])
+        found.append({field.name: as_arrow(field, joined.column(field.name)).to_pylist() for field in fields})
+    assert found[0] == found[1]
 
 
 @needs_java

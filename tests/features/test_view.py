@@ -16,7 +16,9 @@ from noria.core.errors import NoriaError, UserMistake
 from noria.core.files import LocalFiles
 from noria.core.ids import digest
 from noria.core.names import BadName
+from noria.core.signature import Field
 from noria.data.ingest import facts, push
+from noria.data.rows import Rows
 from noria.data.table import Snapshot, SnapshotRows
 from noria.evaluation.binary import Binary
 from noria.features.check import check_keys
@@ -229,9 +231,8 @@ class Shop:
     def served(self, minute: float) -> np.ndarray:
         moment = START + timedelta(minutes=minute)
         Materializer(self.online, self.tables).run(self.view, moment)
-        return np.asarray(
-            online_rows(self.features, OnlineFeatures(self.online, [self.view]), facts(self.orders, self.tables).rows, moment)
-        )
+        online, spine = OnlineFeatures(self.online, [self.view]), facts(self.orders, self.tables).rows
+        return online_rows(self.features, online, spine, moment).block
 
 
 @pytest.mark.parametrize("freshness", [None, "1m"])
@@ -249,7 +250,11 @@ def test_a_view_without_an_entity_gives_values_of_the_whole_table_offline_and_on
     assert shop.served(30).tolist() == [[3.0, 6.0, 1.0, 3.0]] * 2
     assert shop.served(31).tolist() == [[4.0, 16.0, 1.0, 10.0]] * 2
     assert OnlineFeatures(shop.online, [view]).verify() == 1
-    served = Served(["o2"], np.array([int((START + timedelta(minutes=31)).timestamp() * 1e6)]), shop.served(31)[1:])
+    served = Served(
+        ["o2"],
+        np.array([int((START + timedelta(minutes=31)).timestamp() * 1e6)]),
+        Rows.dense(tuple(map(Field, shop.features.features)), shop.served(31)[1:]),
+    )
     engine = PointInTime([facts(t, shop.tables) for t in shop.features.tables])
     assert measure_skew(shop.features, engine, served).worst is None
     shop.online.close()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from noria.core.files import LocalFiles
+from noria.core.signature import Field
 from noria.data.rows import Rows
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import in_order_of
@@ -62,7 +63,7 @@ def test_a_lookup_gives_its_features_in_the_order_of_the_model_that_reads_them()
             return [(body,)], [None]
 
         def features(self, entities: Any, at: datetime) -> Any:  # noqa: ARG002
-            return np.array([[1, 2]], np.float32)
+            return Rows.dense((Field("n"), Field("m")), np.array([[1, 2]], np.float32))
 
         def age_seconds(self, now: datetime) -> float:  # noqa: ARG002
             return 0.0
@@ -73,5 +74,5 @@ def test_a_lookup_gives_its_features_in_the_order_of_the_model_that_reads_them()
     lookup = Looked()
     assert in_order_of(lookup, ("n", "m")) is lookup
     swapped = in_order_of(lookup, ("m", "n"))
-    assert swapped.features([], FOREVER[0]).tolist() == [[2, 1]]
+    assert swapped.features([], FOREVER[0]).block.tolist() == [[2, 1]]
     assert (swapped.definition_hash, swapped.names) == ("h", ("m", "n"))

@@ -6,6 +6,7 @@ become values of another by it, column for column by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -16,6 +17,7 @@ FLOATS = ("float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 TYPES = (*FLOATS, *INTEGERS, "bool", "string", "bytes", "timestamp")
 PREDICTION = "prediction"
+_WRITTEN = re.compile(r"(?P<type>\w+)(?:\[(?P<sizes>(?:\d+|any)(?:, *(?:\d+|any))*)\])?")
 
 
 class UnknownType(UserMistake):
@@ -61,11 +63,25 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
         if self.type not in TYPES:
             raise UnknownType(self.name, self.type)
 
+    @staticmethod
+    def written(name: str, text: str) -> Field:
+        """A field of a type as `written_type` has it: `int64`, `float32[28, 28]`, `string[any]`. Raises `UnknownType`."""
+        found = _WRITTEN.fullmatch(text.strip())
+        if found is None:
+            raise UnknownType(name, text)
+        sizes = found["sizes"].split(",") if found["sizes"] else []
+        return Field(name, found["type"], tuple(None if size.strip() == "any" else int(size) for size in sizes))
+
     @property
     def described(self) -> str:
         """The field as a person reads it: `age: int64`, `image: float32[28, 28]`, `words: string[any]`."""
+        return f"{self.name}: {self.written_type}"
+
+    @property
+    def written_type(self) -> str:
+        """Its type and shape alone: `int64`, `float32[28, 28]`, `string[any]`."""
         dimensions = ", ".join("any" if size is None else str(size) for size in self.shape)
-        return f"{self.name}: {self.type}{f'[{dimensions}]' if self.shape else ''}"
+        return f"{self.type}[{dimensions}]" if self.shape else self.type
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -121,6 +121,16 @@ class Rows:
             column = column.cast(pa.int64())
         return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
 
+    def categories(self, name: str) -> NDArray[Any]:
+        """A column as what rows are told apart by `(rows,)`: numbers with NaN where unknown; or texts, also of lists, with None."""
+        place = self._place(name)
+        if self._block is not None:
+            return self._block[:, place]
+        if not self.fields[place].shape and self.fields[place].type not in ("string", "bytes"):
+            return self.numbers(name)
+        values = self._columns[place].to_pylist()
+        return np.array([value if value is None or isinstance(value, str) else str(value) for value in values], object)
+
     def select(self, fields: Fields, reader: str = "the reader") -> Rows:
         """The same rows with these columns, by name, in this order. Raises `SignatureMismatch`."""
         if fields == self.fields:
@@ -162,6 +172,16 @@ class Rows:
             return Rows(self.fields, block)
         count = len(self)
         columns = [_nulls(field, count) if i in hidden else self._columns[i] for i, field in enumerate(self.fields)]
+        return Rows(self.fields, None, tuple(columns))
+
+    def shuffled(self, place: int, order: NDArray[np.intp]) -> Rows:
+        """The same rows with the values of one column in another order."""
+        if self._block is not None:
+            block = self._block.copy()
+            block[:, place] = block[order, place]
+            return Rows(self.fields, block)
+        columns = list(self._columns)
+        columns[place] = columns[place].take(order)
         return Rows(self.fields, None, tuple(columns))
 
     def values(self) -> list[tuple[Any, ...]]:
@@ -206,6 +226,17 @@ class Rows:
         """How far the furthest number of each column is from another's of the same fields, and infinity where other values differ. Of
         a column with numbers above 1, as a share of the largest: float32 has so many digits, whatever the unit."""
         return [_difference(field, self.column(field.name), other.column(field.name)) for field in self.fields]
+
+    def unequal(self, other: Rows, tolerance: float = 0.0) -> NDArray[np.bool_]:
+        """Where values are not those of other rows of the same fields `(rows, columns)`; two that are unknown are equal.
+
+        tolerance: of columns of doubles, how far they may lie apart relative to the larger one
+        """
+        if self._block is not None and (not tolerance or self._block.dtype == np.float32):
+            mine, theirs = self._block, other.block
+            return np.asarray((mine != theirs) & ~(np.isnan(mine) & np.isnan(theirs)))
+        found = [_unequal(field, self.column(field.name), other.column(field.name), tolerance) for field in self.fields]
+        return np.column_stack(found) if found else np.zeros((len(self), 0), np.bool_)
 
     def _place(self, name: str) -> int:
         for place, field in enumerate(self.fields):
@@ -299,6 +330,19 @@ def _difference(field: Field, one: pa.Array, other: pa.Array) -> float:
     if mine.shape != theirs.shape:
         return math.inf
     return float(np.max(np.abs(mine - theirs), initial=0.0) / max(1.0, np.max(np.abs(theirs), initial=0.0)))
+
+
+def _unequal(field: Field, one: pa.Array, other: pa.Array, tolerance: float) -> NDArray[np.bool_]:
+    import pyarrow.compute as pc
+
+    if field.shape:
+        return np.array([mine != theirs for mine, theirs in zip(one.to_pylist(), other.to_pylist(), strict=True)], np.bool_)
+    mine, theirs = (np.asarray(column.is_null()) for column in (one, other))
+    same = np.asarray(pc.equal(one, other).fill_null(False))
+    if tolerance and field.type == "float64":
+        a, b = (column.to_numpy(zero_copy_only=False) for column in (one, other))
+        same |= np.abs(a - b) <= tolerance * np.maximum(np.abs(a), np.abs(b))
+    return np.asarray(~(same | (mine & theirs)))
 
 
 def _array(field: Field, values: Sequence[Any]) -> pa.Array:

@@ -134,7 +134,7 @@ class NoSliceWorse:
         loss = metric.improvement(candidate, champion)  # of what would be gained by keeping the champion
         for column in self.over:
             values = evaluation.of_parts(metric, evaluation.slices[column])
-            for value in np.unique(values):
+            for value in _distinct(values):
                 inside = values == value
                 if inside.sum() >= MIN_ROWS:
                     judged += 1
@@ -143,6 +143,12 @@ class NoSliceWorse:
             return Verdict(self.name, "unknown", f"no slice has {MIN_ROWS} rows")
         outcome: Outcome = "passed" if worst[1] <= self.by else "failed"
         return Verdict(self.name, outcome, f"worst of {judged} slices is {worst[0]}: {metric.format(worst[1], sign=True)}")
+
+
+def _distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """The values that make slices, in order; what is null makes none."""
+    known = values[np.array([value is not None for value in values], bool)] if values.dtype == object else values
+    return np.unique(known)
 
 
 def beats_champion(metric: Metric | str, *, by: float = 0.0) -> BeatsChampion:

@@ -66,10 +66,11 @@ def measure(task: Task, labels: Floats, predictions: Floats, cut_by: Mapping[str
     """The performance of one window; labels `(rows,)` are NaN where the outcome is not known. cut_by: features whose values make slices."""
     slices = {}
     for name, values in (cut_by or {}).items():
-        known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+        unknown = np.array([v is None for v in values], bool) if values.dtype == object else np.isnan(values)
+        known, counts = np.unique(values[~unknown], return_counts=True)
         for value in known[np.argsort(-counts, kind="stable")[:MAX_SLICES]].tolist():
             own = values == value
-            slices[f"{name}={value:g}"] = measure(task, labels[own], predictions[own])
+            slices[f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}"] = measure(task, labels[own], predictions[own])
     return replace(_measure(task, labels, predictions), slices=slices)
 
 

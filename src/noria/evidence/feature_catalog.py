@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from noria.core.errors import NoriaError
@@ -12,6 +13,7 @@ from noria.features.online import OnlineFeatures, through
 from noria.features.view import FeatureView
 from noria.loop.project import Project
 from noria.models.bundle import PROFILE_FILE, open_bundle
+from noria.models.profiled import projections_of
 from noria.profiles.profile import Profile
 from noria.release.endpoint import Endpoint
 from noria.release.releases import latest_release
@@ -30,7 +32,9 @@ def feature_catalog(project: Project, workspace: Workspace) -> dict[str, Any]:
     return {"views": views, "training_sets": [made.to_dict() for made in training_sets(project.endpoints, workspace)]}
 
 
-def _view(view: FeatureView, endpoints: Sequence[Endpoint], profiles: dict[str, Profile | None], online: dict[str, Any]) -> dict[str, Any]:
+def _view(
+    view: FeatureView, endpoints: Sequence[Endpoint], profiles: Mapping[str, _Profiled | None], online: dict[str, Any]
+) -> dict[str, Any]:
     readers = [e.name for e in endpoints if view.name in {v.name for v in e.model.features.views}]
     profile = next((p for name in readers if (p := profiles[name]) is not None), None)
     definition = view.definition()
@@ -57,20 +61,25 @@ def _view(view: FeatureView, endpoints: Sequence[Endpoint], profiles: dict[str, 
     }
 
 
-def _statistics(profile: Profile | None, feature: str) -> dict[str, Any]:
-    """What the feature looked like in the champion's training set."""
-    column = next((c for c in profile.columns if c.name == feature), None) if profile is not None else None
-    if column is None:
+@dataclass(frozen=True)
+class _Profiled:
+    """A champion's profile; coded: its columns of categories, whose numbers are codes."""
+
+    profile: Profile
+    coded: Collection[str]
+
+
+def _statistics(known: _Profiled | None, feature: str) -> dict[str, Any]:
+    """What the feature looked like in the champion's training set; of texts, only how many there were."""
+    column = None if known is None else next((c for c in known.profile.columns if c.name == feature), None)
+    if known is None or column is None:
         return {"rows": None, "null_share": None, "least": None, "median": None, "greatest": None}
     seen = column.summary
+    counts = {"rows": seen.rows, "null_share": seen.nulls / seen.rows if seen.rows else None}
+    if feature in known.coded:
+        return {**counts, "least": None, "median": None, "greatest": None}
     median = float(seen.edges[len(seen.edges) // 2]) if len(seen.edges) else None
-    return {
-        "rows": seen.rows,
-        "null_share": seen.nulls / seen.rows if seen.rows else None,
-        "least": seen.least,
-        "median": median,
-        "greatest": seen.greatest,
-    }
+    return {**counts, "least": seen.least, "median": median, "greatest": seen.greatest}
 
 
 def _online(view: FeatureView, online: OnlineFeatures, materializer: Materializer) -> dict[str, Any]:
@@ -85,7 +94,7 @@ def _online(view: FeatureView, online: OnlineFeatures, materializer: Materialize
     return {"through": through(state).isoformat(), "stale": 0 if stale is None else stale.num_rows}
 
 
-def _profile(workspace: Workspace, endpoint: Endpoint) -> Profile | None:
+def _profile(workspace: Workspace, endpoint: Endpoint) -> _Profiled | None:
     if not (workspace.own / "catalog.db").exists():
         return None
     with closing(workspace.catalog()) as catalog:
@@ -93,4 +102,6 @@ def _profile(workspace: Workspace, endpoint: Endpoint) -> Profile | None:
     if release is None:
         return None
     bundle = open_bundle(workspace.bundles / release.champion, workspace.files)
-    return Profile.from_json(workspace.files.read(bundle.file(PROFILE_FILE)))
+    projections = projections_of(bundle, workspace.files)
+    profile = Profile.from_json(workspace.files.read(bundle.file(PROFILE_FILE)))
+    return _Profiled(profile, () if projections is None else projections.labels)

@@ -75,7 +75,9 @@ def inputs_of(context: EndpointContext, reading: DriftReading, champion: str, *,
         rows = answered_rows(context, champion, window)
         return None if rows is None else profiled(context, champion, rows)
 
-    return input_figures(reading, context.stores.profile(champion), values, _compared_with(context, champion), newest=newest)
+    projections, against = context.stores.projections(champion), _compared_with(context, champion)
+    labels = None if projections is None else projections.labels
+    return input_figures(reading, context.stores.profile(champion), values, against, labels, newest=newest)
 
 
 def _compared_with(context: EndpointContext, champion: str) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from noria.core.plugins import adapter
 from noria.data.contract import UnknownColumn
 from noria.data.table import Snapshot, SnapshotRows
 from noria.features.compile import AT
 from noria.features.feature_set import BadTransform, FeatureSet, transformed
+from noria.features.fields import as_rows
 from noria.features.keys import KeyColumn, require_comparable
 from noria.features.label import Label, LabelRules
 from noria.features.point_in_time import PointInTime, require_spine_columns
@@ -22,10 +25,10 @@ ROWS_TRIED = 20
 
 
 def check_views(views: Sequence[FeatureView], rows: Mapping[str, pa.Table], engine: str = "duckdb") -> None:
-    """Raise for the first view that an engine can't express, or that is not row-wise and of numbers; `rows` are by table name.
+    """Raise for the first view that an engine can't express, or that is not row-wise or gives no features; `rows` are by table name.
 
-    Raises `ViewFailed`, `UnknownColumn`, `NotRowWise` or `NotANumber`. DuckDB binds every view's statements; for Spark they are
-    translated too, and what has no translation is refused.
+    Raises `ViewFailed`, `UnknownColumn`, `NotRowWise`, `NotANumber` or `NoFeatureType`. DuckDB binds every view's statements; for Spark
+    they are translated too, and what has no translation is refused.
     """
     tables = {view.table.name: view.table for view in views}
     empty = [SnapshotRows(table, Snapshot(name, 0, "", 0), rows[name].slice(0, 0)) for name, table in tables.items()]
@@ -70,16 +73,20 @@ def check_transforms(features: FeatureSet, spine: pa.Table) -> None:
 
     Tried on the first rows of the spine.
     """
-    import numpy as np
-
     some = spine.slice(0, ROWS_TRIED)
     for transform in features.request:
-        together = transformed([transform], some)
+        together = as_rows(transform.fields, transformed([transform], some), some.num_rows)
         for i in range(some.num_rows):
-            for name, value in transformed([transform], some.slice(i, 1)).items():
-                if not np.array_equal(value, together[name][i : i + 1], equal_nan=True):
-                    reason = f"{name} of row {i + 1} of {features.spine.name!r} is {value[0]:g} alone and {together[name][i]:g} in a batch"
-                    raise BadTransform(transform.name, f"{reason}: it must depend on its own row only, and be deterministic")
+            alone, among = as_rows(transform.fields, transformed([transform], some.slice(i, 1)), 1), together.part(i, i + 1)
+            for place in np.flatnonzero(alone.unequal(among)[0]):
+                name = transform.features[place]
+                one, other = (_shown(rows.column(name)[0].as_py()) for rows in (alone, among))
+                reason = f"{name} of row {i + 1} of {features.spine.name!r} is {one} alone and {other} in a batch"
+                raise BadTransform(transform.name, f"{reason}: it must depend on its own row only, and be deterministic")
+
+
+def _shown(value: Any) -> str:
+    return "nan" if value is None else f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def _empty_spine(view: FeatureView, schema: pa.Schema) -> pa.Table:

@@ -28,11 +28,11 @@ from dataclasses import dataclass, field
 
 from noria.core.clock import microseconds
 from noria.core.sql import RESERVED
+from noria.features.fields import is_number
 from noria.features.versions import ENTER, EVENT, RANK, SUPERSEDED
 from noria.features.view import Aggregate, FeatureView
 
 ADDITIVE = {"count", "sum", "mean"}
-OF_BOOLEANS = {"sum", "mean", "std", "quantile"}  # these take true and false for 1 and 0
 
 # The outward names of a spine's prediction times and keys; a spine's own columns can't have them.
 AT, KEY = "_at", "_key"
@@ -94,14 +94,8 @@ def feature_column(view: FeatureView, feature: str) -> str:
     return f"{RESERVED}f{view.features.index(feature)}"
 
 
-def is_number(kind: str) -> bool:
-    """Whether values of an engine's type are numbers; the type of NULL alone is taken for one."""
-    return kind.startswith("DECIMAL") or kind.strip('"') in NUMBERS
-
-
 LONG = {"BIGINT", "UBIGINT"}
 SMALL = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"}
-NUMBERS = {*SMALL, *LONG, "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE", "NULL"}
 
 
 def _summed_in(kind: str) -> str:
@@ -118,11 +112,13 @@ def _summed_in(kind: str) -> str:
 
 def _kept(kind: str) -> bool:
     """Whether a value of this type is given as it is; any other is a double."""
-    return kind in LONG | SMALL or kind.startswith("DECIMAL")
+    return kind in LONG | SMALL or kind.startswith("DECIMAL") or not is_number(kind)
 
 
 def given(value: str, kind: str) -> str:
     """A value as a result has it."""
+    if kind == "UUID":
+        return f"CAST({value} AS VARCHAR)"
     return value if _kept(kind) else f"CAST({value} AS DOUBLE)"
 
 
@@ -364,10 +360,12 @@ def _matched(a: Aggregate, x: str, inside: str, of: Relations) -> str:
     where = f"FILTER (WHERE {inside} AND {_tellable(number)})"
     match a.kind:
         case "min" | "max":
-            value, where = (x, f"FILTER (WHERE {inside})") if _kept(of.kinds[a.expression]) else (number, where)
+            kind = of.kinds[a.expression]
+            value, where = (given(x, kind), f"FILTER (WHERE {inside})") if _kept(kind) else (number, where)
             return f"{a.kind}({value}) {where}"
         case "first" | "last":
-            value, where = (x, f"FILTER (WHERE {inside} AND {x} IS NOT NULL)") if _kept(of.kinds[a.expression]) else (number, where)
+            kind = of.kinds[a.expression]
+            value, where = (given(x, kind), f"FILTER (WHERE {inside} AND {x} IS NOT NULL)") if _kept(kind) else (number, where)
             return f"{'arg_min' if a.kind == 'first' else 'arg_max'}({value}, {_M}.{RANK}) {where}"
         case "std":
             return f"stddev_samp({number} ORDER BY {_M}.{RANK}) {where}"

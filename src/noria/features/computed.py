@@ -1,29 +1,48 @@
-"""The features of spine rows: joined, transformed and stacked. Training, replays, skew and live checks all compute them here."""
+"""The features of spine rows: joined and transformed. Training, replays, skew and live checks all compute them here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from noria.core.ids import digest
+from noria.data.rows import Fields
+from noria.data.table import Snapshot, SnapshotRows
 from noria.features.feature_set import FeatureSet, transformed
-from noria.features.point_in_time import PointInTime, as_float32
+from noria.features.fields import Column, column_of
+from noria.features.point_in_time import PointInTime
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = NDArray[np.float32]
 
-
-def computed(features: FeatureSet, engine: PointInTime, spine: pa.Table) -> dict[str, Floats]:
-    """Every feature of spine rows, as known at their `_at`: name → `(rows,)` float32, NaN where unknown. Raises `BadTransform`."""
+def computed(features: FeatureSet, engine: PointInTime, spine: pa.Table) -> dict[str, Column]:
+    """Every feature of spine rows by name, as known at their `_at`: `(rows,)` float32, NaN where unknown, or an Arrow array in the type of
+    its own that the view or the transform gives it. Raises `BadTransform`."""
     values = engine.join(spine, features.views)
-    joined = {name: as_float32(values.column(name)) for name in values.column_names}
+    joined = {f.name: column_of(f, values.column(f.name)) for view in features.views for f in engine.bind(view).fields}
     return joined | transformed(features.request, spine)
 
 
-def stacked(columns: Mapping[str, Floats], names: Sequence[str], rows: int) -> Floats:
-    """Features in the order of `names`: `(rows, features)` float32."""
-    return np.column_stack([columns[name] for name in names]) if rows else np.empty((0, len(names)), np.float32)
+def fields_on(features: FeatureSet, engine: PointInTime) -> Fields:
+    """The features as fields, in the set's order, as an engine's tables have them."""
+    views = [field for view in features.views for field in engine.bind(view).fields]
+    return (*views, *(field for transform in features.request for field in transform.fields))
+
+
+_FOUND: dict[str, Fields] = {}  # by definition and schemas: the same set is opened again and again
+
+
+def fields_of(features: FeatureSet, schemas: Mapping[str, pa.Schema]) -> Fields:
+    """The typed inputs of a model that reads a feature set: its features as fields, in its order. schemas: of its tables, by name.
+
+    Raises `UnknownColumn`, `NotRowWise`, `NotANumber`, `NoFeatureType` or `ViewFailed`.
+    """
+    read = {view.table.name: view.table for view in features.views}
+    known = digest(
+        [features.definition_hash(), list(features.features), {name: schemas[name].serialize().to_pybytes().hex() for name in read}]
+    )
+    if known not in _FOUND:
+        empty = [SnapshotRows(t, Snapshot(name, 0, "", 0), schemas[name].empty_table()) for name, t in read.items()]
+        _FOUND[known] = fields_on(features, PointInTime(empty))
+    return _FOUND[known]

@@ -60,20 +60,6 @@ class NotRowWise(UserMistake):
         )
 
 
-class NotANumber(UserMistake):
-    """A feature is of a type that no model reads."""
-
-    code = "NR-214"
-
-    def __init__(self, *, view: str, feature: str, values: str, kind: str) -> None:
-        self.view, self.feature, self.kind = view, feature, kind
-        super().__init__(
-            what=f"feature {feature!r} is {kind}, not a number",
-            where=f"feature view {view!r}: {values}",
-            fix="cast it to a number in the expression, or use nr.count or nr.distinct",
-        )
-
-
 @dataclass(frozen=True)
 class Source:
     """Where an expression stands: for messages. `columns` are those of the view's table."""

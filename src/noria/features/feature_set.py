@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from noria.core.clock import duration
 from noria.core.declarations import declare
-from noria.core.errors import NoriaError, UserMistake
+from noria.core.errors import NoriaError, UserMistake, nearest
 from noria.core.fingerprint import fingerprint
 from noria.core.ids import digest
 from noria.core.names import require_name
+from noria.core.signature import Field
 from noria.core.sql import folded
+from noria.data.rows import Fields
 from noria.data.table import Table
 from noria.features.compile import AT, KEY
+from noria.features.fields import Column, given_as
 from noria.features.view import FeatureView
 
 if TYPE_CHECKING:
@@ -35,38 +38,54 @@ class RequestTransform:
 
     features: tuple[str, ...]
     compute: Compute
+    types: tuple[Field, ...] = ()
 
     @property
     def name(self) -> str:
         return getattr(self.compute, "__name__", "transform")
 
-    def __call__(self, rows: pa.Table) -> dict[str, NDArray[np.float32]]:
-        """The features of `rows`: name → (rows,) float32, NaN where the function gave null, NaN or no time.
+    @property
+    def fields(self) -> Fields:
+        """The features as fields: float32 unless another type is declared."""
+        declared = {field.name: field for field in self.types}
+        return tuple(declared.get(name) or Field(name) for name in self.features)
 
-        It gives arrays of numbers or booleans (NumPy, Arrow, pandas, lists), or of dates, times or spans of time, which are read
-        as numbers of their own unit (since 1970). Raises `BadTransform` when it returns something else.
+    @property
+    def written(self) -> dict[str, str]:
+        """The declared types as they are written: feature → type."""
+        return {field.name: field.written_type for field in self.types}
+
+    def __call__(self, rows: pa.Table) -> dict[str, Column]:
+        """The features of `rows`, by name: `(rows,)` float32, NaN where the function gave null, NaN or no time; or Arrow arrays of the
+        declared types, null where it gave null or NaN.
+
+        It gives arrays of what is declared (NumPy, Arrow, pandas, lists). Undeclared, they are numbers or booleans, or dates, times or
+        spans of time, which are read as numbers of their own unit (since 1970). Raises `BadTransform` when it returns something else.
         """
         values = self.compute(rows)
         if not isinstance(values, Mapping) or set(values) != set(self.features):
             returned = sorted(map(str, values)) if isinstance(values, Mapping) else type(values).__name__
             raise BadTransform(self.name, f"it declares {sorted(self.features)} and returned {returned}")
-        found = {name: self._numbers(name, values[name]) for name in self.features}
+        found = {field.name: self._column(field, values[field.name]) for field in self.fields}
         for name, column in found.items():
-            if column.shape != (rows.num_rows,):
-                raise BadTransform(self.name, f"{name} has shape {column.shape} for {rows.num_rows} rows")
+            shape = column.shape if isinstance(column, np.ndarray) else (len(column),)
+            if shape != (rows.num_rows,):
+                raise BadTransform(self.name, f"{name} has shape {shape} for {rows.num_rows} rows")
         return found
 
-    def _numbers(self, name: str, column: Any) -> NDArray[np.float32]:
+    def _column(self, field: Field, column: Any) -> Column:
         try:
+            if field in self.types:
+                return given_as(field, column)
             with np.errstate(over="ignore"):
                 return _as_float32(column)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise BadTransform(self.name, f"{name}: {error}") from error
+        except (TypeError, ValueError, OverflowError, NotImplementedError) as error:  # Arrow's own errors are of these
+            raise BadTransform(self.name, f"{field.name}: {error}") from error
 
 
-def transformed(transforms: Sequence[RequestTransform], rows: pa.Table) -> dict[str, NDArray[np.float32]]:
-    """The features of all transforms over rows of the spine, name → (rows,) float32. Raises `BadTransform`, also for one that raises."""
-    found: dict[str, NDArray[np.float32]] = {}
+def transformed(transforms: Sequence[RequestTransform], rows: pa.Table) -> dict[str, Column]:
+    """The features of all transforms over rows of the spine, by name. Raises `BadTransform`, also for one that raises."""
+    found: dict[str, Column] = {}
     for transform in transforms:
         try:
             found |= transform(rows)
@@ -119,15 +138,29 @@ class BadTransform(UserMistake):
         super().__init__(
             what=f"request transform {transform!r} did not return what it declares",
             where=reason,
-            fix="make it return an array of numbers for each of its features, one per row; null is allowed",
+            fix="make it return an array of numbers for each of its features, one per row, or of the type that is declared for it "
+            "(types={…}); null is allowed",
         )
 
 
-def request_transform(*features: str) -> Callable[[Compute], RequestTransform]:
-    """Declare a function of the spine's columns (an Arrow table) as the source of these features."""
+def request_transform(*features: str, types: Mapping[str, str] | None = None) -> Callable[[Compute], RequestTransform]:
+    """Declare a function of the spine's columns (an Arrow table) as the source of these features.
+
+    types: of those that are no float32, feature → type: `string`, `bool`, `timestamp`, `int64`, `float64`, …, `string[any]` for a list of
+    any length, `float32[3]` for one of three. Raises `UnknownType`.
+    """
+    written = types or {}
+    for name in written:
+        if name not in features:
+            raise UserMistake(
+                what=f"types={{…}} has {name!r}{nearest(name, features)}, which is not among the features",
+                where=f"nr.request_transform({', '.join(map(repr, features))})",
+                fix="declare types of its features only",
+            )
+    declared = tuple(Field.written(name, written[name]) for name in features if name in written)
 
     def declare(compute: Compute) -> RequestTransform:
-        return RequestTransform(features, compute)
+        return RequestTransform(features, compute, declared)
 
     return declare
 
@@ -202,8 +235,14 @@ class FeatureSet:
             "spine": self.spine.name,
             "lead": self.lead,
             "views": [v.definition() for v in self.views],
-            "request": {r.name: {"features": list(r.features), "code": fingerprint(r.compute)} for r in self.request},
+            "request": {r.name: _definition(r) for r in self.request},
         }
 
     def definition_hash(self) -> str:
         return digest(self.definition())
+
+
+def _definition(transform: RequestTransform) -> dict[str, Any]:
+    """A transform as plain data; types only where they are declared, so that the hashes of sets of numbers stay as they were."""
+    found = {"features": list(transform.features), "code": fingerprint(transform.compute)}
+    return found | ({"types": transform.written} if transform.types else {})

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 from msgspec.structs import astuple
-from numpy.typing import NDArray
 
 from noria.core.clock import since_epoch
 from noria.core.errors import NoriaError, UserMistake
+from noria.data.rows import Rows
 from noria.features.feature_set import FeatureSet
 from noria.features.keys import BYTES, TEXT, kind_of
 from noria.features.online import OnlineFeatures, online_rows, through
@@ -81,14 +80,14 @@ class EntityLookup:
             raise BadEntity(what=what, where="keys", fix="send one key for each entity, or none at all")
         return entities, keys
 
-    def features(self, entities: Sequence[Entity], at: datetime) -> NDArray[np.float32]:
-        """`(entities, features)` as of a moment (UTC), NaN where unknown.
+    def features(self, entities: Sequence[Entity], at: datetime) -> Rows:
+        """The features of entities as of a moment (UTC).
 
         Raises `NotMaterialized`, `DamagedRecord`, `OnlineStoreFailed` or `TransformFailed`.
         """
         import pyarrow as pa
 
-        columns = [_column(values, field.type) for values, field in zip(zip(*entities, strict=True), self._schema, strict=True)]
+        columns = [_column(values, field) for values, field in zip(zip(*entities, strict=True), self._schema, strict=True)]
         rows = pa.Table.from_arrays(columns, schema=self._schema)
         try:
             return online_rows(self._features, self._online, rows, at)
@@ -163,20 +162,32 @@ def _python_type(kind: pa.DataType) -> Any:
     return Any
 
 
-def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def _column(values: Sequence[Any], field: pa.Field) -> pa.Array:
     """Values of a request as a column of the spine's type. Raises `BadEntity` for a value that it can't hold as it is."""
     import pyarrow as pa
 
-    if pa.types.is_timestamp(kind):
-        values = [_time(value, zoned=kind.tz is not None) for value in values]
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        values = [_number(value, whole=pa.types.is_integer(kind)) for value in values]
-    elif pa.types.is_decimal(kind) and not all(value is None or value.is_finite() for value in values):
-        raise BadEntity(what="a number is not finite", where="entities", fix="send null for a value that is not known")
+    kind = field.type
     try:
-        return pa.array(values, kind)
+        return pa.array(_exact(values, kind), kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise BadEntity(what=f"a value is not of type {kind}", where=str(error), fix="send values of the table's types") from error
+        raise BadEntity(
+            what=f"a value of {field.name!r} is not of type {kind}", where=str(error), fix="send values of the table's types"
+        ) from error
+    except BadEntity as error:
+        raise BadEntity(what=f"{error.what} ({field.name!r})", where=error.where, fix=error.fix) from error
+
+
+def _exact(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
+    """Values as a column of this type has them. Raises `BadEntity` for one that it can't hold as it is."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind):
+        return [_time(value, zoned=kind.tz is not None) for value in values]
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return [_number(value, whole=pa.types.is_integer(kind)) for value in values]
+    if pa.types.is_decimal(kind) and not all(value is None or value.is_finite() for value in values):
+        raise BadEntity(what="a number is not finite", where="entities", fix="send null for a value that is not known")
+    return values
 
 
 def _time(value: datetime | None, *, zoned: bool) -> datetime | None:

@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from noria.core.clock import from_epoch, microseconds, since_epoch
 from noria.core.sql import connect
 from noria.data.ingest import current, facts
+from noria.data.rows import Rows
 from noria.data.table import SnapshotRows
 from noria.features.compile import AT
+from noria.features.fields import as_rows, column_of
 from noria.features.keys import without_nan
 from noria.features.online import Layout, OnlineFeatures, encoded, entity_keys, floored, state_record
-from noria.features.point_in_time import PointInTime, as_float32
+from noria.features.point_in_time import PointInTime
 from noria.features.versions import NEVER, Versions
 from noria.features.view import FeatureView
 from noria.stores.online import OnlineStore
@@ -60,22 +62,29 @@ class Materializer:
 
     def run(self, view: FeatureView, at: datetime) -> Materialized:
         """Bring a view to its last tick at or before `at`; a store that is further stays where it is, and says where."""
-        layout = Layout(view)
         state = OnlineFeatures(self._store, [view]).state(view)
         if state is None or not self._continues(view, state):  # never, under another definition, or from a table that is no more
-            self.forget(view)
-            state = {"through": -NEVER, "version": None, "digest": "", "entities": 0, "keys": 0}
+            state = self._afresh(view)
         done = int(state["through"])
         tick = max(floored(view, since_epoch(at)), done)
         if tick == done and state["digest"] == current(view.table, self._tables).digest:
             return Materialized(view.name, from_epoch(tick), 0, 0)
         read, engine = self._engine(view)
+        layout = Layout.of(view, engine.bind(view).fields)
+        if layout != Layout.told(view, state):  # never yet, or the table's columns have other types by now
+            state = self._afresh(view) | layout.state
+            done, tick = int(state["through"]), floored(view, since_epoch(at))
         stale = self.stale(view)
         changed = _changed(view, engine.versions(view.table.name), done, tick)
         state = self._write(layout, engine, _union(view, changed, stale), tick, state)
         moved = {"through": tick, "version": read.snapshot.version, "digest": read.snapshot.digest}
         self._store.write([state_record(layout, {**state, **moved})])
         return Materialized(view.name, from_epoch(tick), changed.num_rows, 0 if stale is None else stale.num_rows)
+
+    def _afresh(self, view: FeatureView) -> dict[str, Any]:
+        """The state of a view of which the store has nothing any more."""
+        self.forget(view)
+        return {"through": -NEVER, "version": None, "digest": "", "entities": 0, "keys": 0}
 
     def forget(self, view: FeatureView) -> None:
         """Remove everything that the store has of a view, under whatever definition."""
@@ -120,14 +129,16 @@ class Materializer:
         """Of which entities the store's values at a tick are not those of the tables, `(entities,)`."""
         import pyarrow as pa
 
-        _, expires, values = _computed(Layout(view), engine, entities, tick)
+        _, expires, values = _computed(view, engine, entities, tick)
         stored, stored_expires = self._stored(view, entities, tick)
-        differs = ((stored != values) & ~(np.isnan(stored) & np.isnan(values))).any(axis=1)
+        if stored.fields != values.fields:  # the table's columns have other types by now
+            return pa.array(np.ones(entities.num_rows, np.bool_))
+        differs = stored.unequal(values).any(axis=1)
         if view.latest:  # what has expired by now has expired for good, whenever it did
             differs |= np.where(expires > tick, expires, 0) != np.where(stored_expires > tick, stored_expires, 0)
         return pa.array(differs)
 
-    def _stored(self, view: FeatureView, entities: pa.Table, tick: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def _stored(self, view: FeatureView, entities: pa.Table, tick: int) -> tuple[Rows, NDArray[np.int64]]:
         """What the store serves for entities at a tick, and until when it serves their latest values."""
         keys = entity_keys(entities, view.entities)
         [looked] = OnlineFeatures(self._store, [view]).read([keys], from_epoch(tick))
@@ -136,7 +147,7 @@ class Materializer:
     def _write(self, layout: Layout, engine: PointInTime, entities: pa.Table, tick: int, state: dict[str, Any]) -> dict[str, Any]:
         """Write entities' values at a tick; returns the state with the records that are new counted, as each write stored it."""
         for part in _parts(entities):
-            keys, expires, values = _computed(layout, engine, part, tick)
+            keys, expires, values = _computed(layout.view, engine, part, tick)
             records = encoded(layout, keys, tick, expires, values)
             there = self._store.read([name for name, _ in records])
             new = [name for (name, _), found in zip(records, there, strict=True) if found is None]
@@ -219,17 +230,14 @@ def _union(view: FeatureView, one: pa.Table, other: pa.Table | None) -> pa.Table
     return _entities(view, pa.concat_tables([one, other.cast(one.schema)]))
 
 
-def _computed(
-    layout: Layout, engine: PointInTime, entities: pa.Table, tick: int
-) -> tuple[list[bytes], NDArray[np.int64], NDArray[np.float32]]:
-    """Keys, expiry and values `(entities, features)` of entities at a tick."""
+def _computed(view: FeatureView, engine: PointInTime, entities: pa.Table, tick: int) -> tuple[list[bytes], NDArray[np.int64], Rows]:
+    """Keys, expiry and values of entities at a tick."""
     import pyarrow as pa
 
-    view = layout.view
     moment = pa.array(np.full(entities.num_rows, tick), pa.int64()).cast(pa.timestamp("us", tz="UTC"))
     spine = entities.append_column(AT, moment)
-    columns = engine.join(spine, [view])
-    values = np.column_stack([as_float32(columns.column(name)) for name in view.features])
+    fields, joined = engine.bind(view).fields, engine.join(spine, [view])
+    values = as_rows(fields, {field.name: column_of(field, joined.column(field.name)) for field in fields}, entities.num_rows)
     expires = np.full(entities.num_rows, NEVER)
     if view.latest:
         event = engine.latest_event(spine, view)

@@ -20,10 +20,12 @@ from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import digest
+from noria.data.rows import Fields
 from noria.data.table import Snapshot, TableRows
 from noria.features.compile import AT
-from noria.features.computed import computed
+from noria.features.computed import computed, fields_of
 from noria.features.feature_set import FeatureSet
+from noria.features.fields import arrow_column, is_block
 from noria.features.keys import ENCODING
 from noria.features.part import engine_at, engine_between
 from noria.features.point_in_time import PointInTime
@@ -49,8 +51,8 @@ class OfflineFeatures:
     def rows(self, start: datetime, end: datetime) -> pa.Table:
         """Every spine row with a prediction time in [start, end), by prediction time and key.
 
-        Columns: the spine's own, `_at` (prediction time, UTC), `_key` (the fact's key as one text), and the features as
-        float32 (null where unknown). Where a feature is named as a column of the spine, the column of that name is the feature.
+        Columns: the spine's own, `_at` (prediction time, UTC), `_key` (the fact's key as one text), and the features in the types of
+        `fields` (null where unknown). Where a feature is named as a column of the spine, the column of that name is the feature.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -63,6 +65,11 @@ class OfflineFeatures:
                 chunk = chunk.filter(pc.and_(pc.greater_equal(at, _scalar(start, at)), pc.less(at, _scalar(end, at))))
             parts.append(chunk)
         return pa.concat_tables(parts).combine_chunks() if parts else self._chunk(_floor(start)).slice(0, 0)
+
+    @cached_property
+    def fields(self) -> Fields:
+        """The features as fields, in the set's order, by the tables' schemas. Raises as `fields_of` does."""
+        return fields_of(self.feature_set, {f.table.name: f.schema for f in self.facts})
 
     def first(self) -> datetime:
         """The earliest prediction time there can be: that of the spine's first fact."""
@@ -130,7 +137,8 @@ class OfflineFeatures:
     def _name(self, start: datetime) -> str:
         """The chunk's name: a hash of all that can change it. A batch that became known after it leaves it as it is."""
         known = {s.table: s.digest_before(start + CHUNK) for s in self.snapshots}
-        return digest([ENCODING, self._definition, known, start])
+        typed = [] if is_block(self.fields) else [[field.described for field in self.fields]]
+        return digest([ENCODING, self._definition, known, start, *typed])
 
     def _compute(self, start: datetime, end: datetime) -> pa.Table:
         import pyarrow as pa
@@ -139,7 +147,7 @@ class OfflineFeatures:
         spine = engine.spine(self.feature_set.spine, self.feature_set.lead_time, start, end)
         columns = {name: spine.column(name) for name in spine.column_names}  # the joins and transforms read these, and no feature
         found = computed(self.feature_set, engine, spine)
-        columns |= {name: pa.array(column, pa.float32(), from_pandas=True) for name, column in found.items()}
+        columns |= {field.name: arrow_column(field, found[field.name]) for field in self.fields}
         table = pa.table(columns).combine_chunks()
         Balance("features", spine.num_rows, {"rows": table.num_rows}).checked()
         return table

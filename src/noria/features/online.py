@@ -2,9 +2,11 @@
 
     key    = view / definition, order of values and encoding of keys (8 hex digits) / entity's keys as text (`noria.features.keys`)
     record = CRC-32 of key and rest (4) · tick (8) · expires (8) · a float32 per value, NaN where unknown
+             or, of a view whose values have types of their own, an array of them in MessagePack, nil where unknown, times in microseconds
 
 `tick` is the moment the values are for; from `expires` on the view's latest values no longer count (its ttl), exactly as
-offline. A record whose checksum does not fit is refused, never served.
+offline. A record whose checksum does not fit is refused, never served. The types of a view's values stand in its state, with which it was
+written: a reader needs no table to tell.
 """
 
 from __future__ import annotations
@@ -17,14 +19,17 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import duration, from_epoch, microseconds, since_epoch
 from noria.core.errors import OutsideWorld
 from noria.core.ids import digest
-from noria.features.computed import stacked
-from noria.features.feature_set import FeatureSet, transformed
+from noria.core.signature import Field
+from noria.data.rows import Fields, Rows
+from noria.features.feature_set import FeatureSet, RequestTransform, transformed
+from noria.features.fields import COUNTS, Column, as_rows, is_block, with_values_of
 from noria.features.keys import ENCODING, key_texts
 from noria.features.view import FeatureView
 from noria.stores.online import OnlineStore
@@ -68,9 +73,30 @@ class NotMaterialized(OutsideWorld):
 
 @dataclass(frozen=True)
 class Layout:
-    """How one view's records look: its keys' prefix, and the types of its record."""
+    """How one view's records look: its keys' prefix, and the types of its record. fields: its values where they are not all float32"""
 
     view: FeatureView
+    fields: Fields = ()
+
+    @staticmethod
+    def of(view: FeatureView, fields: Fields) -> Layout:
+        """Of a view whose values are these."""
+        return Layout(view) if is_block(fields) else Layout(view, fields)
+
+    @staticmethod
+    def told(view: FeatureView, state: Mapping[str, Any]) -> Layout:
+        """That with which a view was written, by its state."""
+        return Layout(view, msgspec.convert(state.get("fields", ()), Fields))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a state says of it: nothing of a view of numbers."""
+        return {"fields": msgspec.to_builtins(self.fields)} if self.fields else {}
+
+    @property
+    def values(self) -> Fields:
+        """The view's values as fields."""
+        return self.fields or tuple(Field(name) for name in self.view.features)
 
     @property
     def prefix(self) -> bytes:
@@ -79,8 +105,8 @@ class Layout:
 
     @property
     def record(self) -> np.dtype[Any]:
-        values = ("values", "<f4", (len(self.view.features),))
-        return np.dtype([("sum", "<u4"), ("tick", "<i8"), ("expires", "<i8"), values])
+        head: list[Any] = [("sum", "<u4"), ("tick", "<i8"), ("expires", "<i8")]
+        return np.dtype(head if self.fields else [*head, ("values", "<f4", (len(self.view.features),))])
 
     @property
     def state_key(self) -> bytes:
@@ -89,9 +115,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class Looked:
-    """What a lookup found: `values` `(entities, features)`, NaN where unknown; `tick` and `expires` `(entities,)`, 0 for no record."""
+    """What a lookup found: a view's values of entities; `tick` and `expires` `(entities,)`, 0 for no record."""
 
-    values: Floats
+    values: Rows
     tick: NDArray[np.int64]
     expires: NDArray[np.int64]
 
@@ -100,10 +126,24 @@ class OnlineFeatures:
     """The online values of several views. One call reads all views of all entities."""
 
     def __init__(self, store: OnlineStore, views: Sequence[FeatureView]) -> None:
-        self._store = store
-        self._layouts = [Layout(view) for view in views]
-        self._parts = [(layout, layout.prefix, layout.record) for layout in self._layouts]
-        self._materialized = False
+        self._store, self._views = store, tuple(views)
+        self._fields: tuple[Sequence[RequestTransform], Fields] | None = None
+        self._opened: list[tuple[Layout, bytes, np.dtype[Any]]] | None = None
+
+    @property
+    def _parts(self) -> list[tuple[Layout, bytes, np.dtype[Any]]]:
+        """Each view's layout, prefix and record, by the states that stand in the store. Raises `NotMaterialized`."""
+        if self._opened is None:
+            layouts = [Layout.told(view, self._require_state(view)) for view in self._views]
+            self._opened = [(layout, layout.prefix, layout.record) for layout in layouts]
+        return self._opened
+
+    def fields_with(self, request: Sequence[RequestTransform]) -> Fields:
+        """The values of all views in their order, and the features of transforms behind them. Raises as `read` does."""
+        if self._fields is None or self._fields[0] is not request:
+            views = [field for layout, _, _ in self._parts for field in layout.values]
+            self._fields = request, (*views, *(field for transform in request for field in transform.fields))
+        return self._fields[1]
 
     def read(self, keys: Sequence[Sequence[bytes | None]], at: datetime) -> list[Looked]:
         """For each view, the values of its entities at a moment; `keys` has, for each view, each entity's key (None: unknown).
@@ -111,27 +151,25 @@ class OnlineFeatures:
         Raises `DamagedRecord`, and `NotMaterialized` for a view that the store knows nothing of: an entity without a record is
         then no entity of which nothing is known.
         """
-        if not self._materialized:
-            for layout in self._layouts:
-                self._require_state(layout.view)
-            self._materialized = True
-        wanted = [prefix + key for (_, prefix, _), asked in zip(self._parts, keys, strict=True) for key in asked if key is not None]
+        parts = self._parts
+        wanted = [prefix + key for (_, prefix, _), asked in zip(parts, keys, strict=True) for key in asked if key is not None]
         found = self._store.read(wanted)
         checked, place = list[Looked](), 0
         us = since_epoch(at)
-        for (layout, _, record), asked in zip(self._parts, keys, strict=True):
+        for (layout, _, record), asked in zip(parts, keys, strict=True):
             there = [i for i, key in enumerate(asked) if key is not None]
             end = place + len(there)
-            checked.append(_decoded(layout, record, len(asked), there, wanted[place:end], found[place:end], us))
+            decoded = _decoded_values if layout.fields else _decoded
+            checked.append(decoded(layout, record, len(asked), there, wanted[place:end], found[place:end], us))
             place = end
         return checked
 
-    def lookup(self, spine: pa.Table, at: datetime) -> dict[str, Floats]:
+    def lookup(self, spine: pa.Table, at: datetime) -> dict[str, Column]:
         """The features of the views for rows that have their entities' columns, as of a moment: name → `(rows,)`."""
-        keys = [entity_keys(spine, layout.view.entities) for layout in self._layouts]
-        found: dict[str, Floats] = {}
-        for layout, looked in zip(self._layouts, self.read(keys, at), strict=True):
-            found |= {name: looked.values[:, i] for i, name in enumerate(layout.view.features)}
+        keys = [entity_keys(spine, view.entities) for view in self._views]
+        found: dict[str, Column] = {}
+        for view, looked in zip(self._views, self.read(keys, at), strict=True):
+            found |= _columns(view, looked.values)
         return found
 
     def _require_state(self, view: FeatureView) -> dict[str, Any]:
@@ -153,7 +191,7 @@ class OnlineFeatures:
             count, total = 0, 0
             for some in _chunks(self._store.scan(prefix)):
                 for (key, data), looked_up in zip(some, self._store.read([key for key, _ in some]), strict=True):
-                    _check_record(layout.view, record.itemsize, key, data)
+                    _check_record(layout, record.itemsize, key, data)
                     if looked_up != data:
                         raise DamagedRecord(layout.view.name, f"{key!r} is stored but can't be found by its key")
                     count, total = count + 1, total ^ zlib.crc32(key)
@@ -173,9 +211,17 @@ class OnlineFeatures:
         return dict(json.loads(text))
 
 
-def online_rows(features: FeatureSet, online: OnlineFeatures, spine: pa.Table, at: datetime) -> Floats:
-    """What a model reads for rows of the spine at a moment, `(rows, features)`: online values, and request transforms."""
-    return stacked(online.lookup(spine, at) | transformed(features.request, spine), features.features, spine.num_rows)
+def online_rows(features: FeatureSet, online: OnlineFeatures, spine: pa.Table, at: datetime) -> Rows:
+    """What a model reads for rows of the spine at a moment: online values, and request transforms. `online` has the set's views."""
+    found = online.lookup(spine, at) | transformed(features.request, spine)
+    return as_rows(online.fields_with(features.request), found, spine.num_rows)
+
+
+def _columns(view: FeatureView, values: Rows) -> dict[str, Column]:
+    if not is_block(values.fields):
+        return dict(values.columns())
+    block = values.block
+    return {name: block[:, i] for i, name in enumerate(view.features)}
 
 
 def entity_keys(rows: pa.Table, entities: Sequence[str]) -> list[bytes | None]:
@@ -189,17 +235,36 @@ def _named(key: bytes) -> bytes:
     return key if len(key) <= LONGEST_KEY else b"\xff" + key[:64] + digest(key).encode()
 
 
-def encoded(layout: Layout, keys: Sequence[bytes], tick: int, expires: NDArray[np.int64], values: Floats) -> list[tuple[bytes, bytes]]:
+def encoded(layout: Layout, keys: Sequence[bytes], tick: int, expires: NDArray[np.int64], values: Rows) -> list[tuple[bytes, bytes]]:
     """Records of entities as (key, bytes)."""
     rows = np.empty(len(keys), layout.record)
-    rows["tick"], rows["expires"], rows["values"] = tick, expires, values
+    rows["tick"], rows["expires"] = tick, expires
+    rests = [b""] * len(keys)
+    if layout.fields:
+        rests = [msgspec.msgpack.encode(row) for row in _plain(values)]
+    else:
+        rows["values"] = values.block
     size, data, prefix, checksum = layout.record.itemsize, rows.tobytes(), layout.prefix, zlib.crc32
     records = []
-    for i, key in enumerate(keys):
-        body = data[i * size + _HEAD : (i + 1) * size]
+    for i, (key, rest) in enumerate(zip(keys, rests, strict=True)):
+        body = data[i * size + _HEAD : (i + 1) * size] + rest
         name = prefix + key
         records.append((name, checksum(body, checksum(name)).to_bytes(4, "little") + body))
     return records
+
+
+def _plain(rows: Rows) -> Iterable[tuple[Any, ...]]:
+    """The rows as MessagePack has them: times as microseconds since 1970-01-01 UTC."""
+    columns = [_microseconds(field, rows.column(field.name)).to_pylist() for field in rows.fields]
+    return zip(*columns, strict=True)
+
+
+def _microseconds(field: Field, column: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    if field.type != "timestamp":
+        return column
+    return column.cast(with_values_of(column.type, pa.int64()))
 
 
 def _decoded(
@@ -217,7 +282,7 @@ def _decoded(
     for place, key, data in zip(there, keys, found, strict=True):
         if data is None:
             continue
-        _check_record(layout.view, size, key, data)
+        _check_record(layout, size, key, data)
         places.append(place)
         whole.append(data)
     if whole:
@@ -230,13 +295,53 @@ def _decoded(
                 values[np.ix_(np.asarray(places)[over], np.arange(len(layout.view.aggregate), values.shape[1]))] = np.nan
     if len(whole) < count and layout.view.aggregate:
         _without_facts(layout.view, values, ticks)
-    return Looked(values, ticks, expires)
+    return Looked(Rows.dense(layout.values, values), ticks, expires)
 
 
-def _check_record(view: FeatureView, size: int, key: bytes, data: bytes) -> None:
+def _decoded_values(
+    layout: Layout,
+    record: np.dtype[Any],
+    count: int,
+    there: Sequence[int],
+    keys: Sequence[bytes],
+    found: Sequence[bytes | None],
+    at: int,
+) -> Looked:
+    """The same for records of values in types of their own."""
+    view, tick = layout.view, floored(layout.view, at)
+    nothing = [0 if name in view.aggregate and view.aggregate[name].kind in COUNTS else None for name in view.features]
+    rows, ticks, expires = [nothing] * count, np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for place, key, data in zip(there, keys, found, strict=True):
+        if data is None:
+            continue
+        _check_record(layout, record.itemsize, key, data)
+        [head] = np.frombuffer(data, record, 1)
+        rows[place], ticks[place], expires[place] = _values(layout, key, data[record.itemsize :]), head["tick"], head["expires"]
+        if view.latest and expires[place] <= tick:
+            rows[place] = [*rows[place][: len(view.aggregate)], *[None] * len(view.latest)]
+    return Looked(Rows.of_values(layout.fields, rows), ticks, expires)
+
+
+def _values(layout: Layout, key: bytes, data: bytes) -> list[Any]:
+    """The values of a record. Raises `DamagedRecord` where there are not so many."""
+    try:
+        values: list[Any] = msgspec.msgpack.decode(data, type=list)
+    except msgspec.DecodeError:
+        values = []
+    if len(values) != len(layout.fields):
+        raise DamagedRecord(layout.view.name, _entity(key))
+    return values
+
+
+def _check_record(layout: Layout, size: int, key: bytes, data: bytes) -> None:
     """Raise `DamagedRecord` unless a record is what was written under its key."""
-    if len(data) != size or zlib.crc32(data[_HEAD:], zlib.crc32(key)) != int.from_bytes(data[:_HEAD], "little"):
-        raise DamagedRecord(view.name, key.rpartition(b"/")[2].decode("utf-8", "replace"))
+    whole = len(data) > size if layout.fields else len(data) == size
+    if not whole or zlib.crc32(data[_HEAD:], zlib.crc32(key)) != int.from_bytes(data[:_HEAD], "little"):
+        raise DamagedRecord(layout.view.name, _entity(key))
+
+
+def _entity(key: bytes) -> str:
+    return key.rpartition(b"/")[2].decode("utf-8", "replace")
 
 
 def _chunks(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
@@ -248,7 +353,7 @@ def _chunks(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes
 def _without_facts(view: FeatureView, values: Floats, ticks: NDArray[np.int64]) -> None:
     """An entity of which nothing is known has counts of 0, as offline."""
     for i, aggregate in enumerate(view.aggregate.values()):
-        if aggregate.kind in ("count", "distinct"):
+        if aggregate.kind in COUNTS:
             values[ticks == 0, i] = 0.0
 
 

@@ -16,10 +16,12 @@ from noria.core.conservation import Balance
 from noria.core.names import BadName
 from noria.core.sql import RESERVED, connect, folded
 from noria.data.contract import UnknownColumn
+from noria.data.rows import Fields
 from noria.data.table import SnapshotRows, Table, microseconds_of
 from noria.features import compile
 from noria.features.compile import AT, KEY, QUERIES, QUERY, TIME, VERSIONS, Relations
-from noria.features.expressions import NotANumber, Source, columns_of
+from noria.features.expressions import Source, columns_of
+from noria.features.fields import fields_of_view
 from noria.features.keys import KeyColumn, in_type, key_texts, require_comparable
 from noria.features.versions import ENTER, EVENT, NEVER, RANK, Microseconds, Versions, versions_of
 from noria.features.view import FeatureView, ViewFailed
@@ -40,6 +42,7 @@ class Bound:
     relation: its versions, with the columns that the view reads and no others
     kinds: the engine's type of every expression; latest: the latest values, feature name → SQL over the relation
     columns: those of the latest values that are a column as it is, feature name → column
+    fields: of the view's values, in their order
     """
 
     view: FeatureView
@@ -47,6 +50,7 @@ class Bound:
     kinds: Mapping[str, str]
     latest: Mapping[str, str]
     columns: Mapping[str, str]
+    fields: Fields
 
 
 @dataclass(frozen=True)
@@ -267,9 +271,9 @@ class PointInTime:
         return Relations(versions, QUERIES, {**bound.kinds, **small}, parts)
 
     def bind(self, view: FeatureView) -> Bound:
-        """The view bound to its table: its columns are there, its expressions are row-wise, and its values are numbers.
+        """The view bound to its table: its columns are there, its expressions are row-wise, and its values are what features can be.
 
-        Raises `UnknownColumn`, `NotRowWise`, `NotANumber` or `ViewFailed`.
+        Raises `UnknownColumn`, `NotRowWise`, `NotANumber`, `NoFeatureType` or `ViewFailed`.
         """
         if id(view) not in self._bound:
             self._bound[id(view)] = self._bind(view)
@@ -304,8 +308,7 @@ class PointInTime:
             kinds = self._kinds(view, [*expressions, *((name, latest[name]) for name in plain)])
         except duckdb.Error as error:
             raise ViewFailed(view.name, str(error)) from error
-        _require_numbers(view, kinds, latest)
-        return Bound(view, relation, kinds, latest, plain)
+        return Bound(view, relation, kinds, latest, plain, fields_of_view(view, kinds, latest))
 
     def _kinds(self, view: FeatureView, expressions: Sequence[tuple[str, str]]) -> dict[str, str]:
         """The engine's types of features' expressions."""
@@ -342,16 +345,6 @@ def require_spine_columns(table: str, columns: Iterable[str]) -> None:
             raise BadName("column of a spine", column, why, "rename it in the table's source")
 
 
-def as_float32(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    """A column of numbers as a model reads them: float32, NaN where null or not finite."""
-    import pyarrow as pa
-
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    values = np.asarray(column.cast(pa.float32(), safe=False).to_numpy(), dtype=np.float32)
-    return np.where(np.isfinite(values), values, np.float32(np.nan))
-
-
 def _require_unlike(view: FeatureView, columns: Mapping[str, str]) -> None:
     """Raise `ViewFailed` where a view reads two columns that the engine can't tell apart."""
     seen: dict[str, str] = {}
@@ -359,20 +352,6 @@ def _require_unlike(view: FeatureView, columns: Mapping[str, str]) -> None:
         other = seen.setdefault(folded(column), column)
         if other != column:
             raise ViewFailed(view.name, f"feature {feature!r}: the columns {other!r} and {column!r}, both read here, differ only in case")
-
-
-def _require_numbers(view: FeatureView, kinds: Mapping[str, str], latest: Mapping[str, str]) -> None:
-    """Raise `NotANumber` for a feature that is no number."""
-    for name, a in view.aggregate.items():
-        if a.kind in ("count", "distinct"):
-            continue
-        kind = kinds[a.expression]
-        if not (compile.is_number(kind) or (kind == "BOOLEAN" and a.kind in compile.OF_BOOLEANS)):
-            raise NotANumber(view=view.name, feature=name, values=f"{a.kind} of {a.expression}", kind=kind)
-    for name, expression in latest.items():
-        if not compile.is_number(kinds[expression]):
-            shown = view.latest_expressions[name]
-            raise NotANumber(view=view.name, feature=name, values=f"the latest {shown}", kind=kinds[expression])
 
 
 def _everything(rows: int) -> pa.ChunkedArray:

@@ -92,6 +92,7 @@ def _view(feature_set: str, sealed: Mapping[str, Any], tables: Mapping[str, Tabl
         freshness=sealed["freshness"],
         ttl=sealed["ttl"],
         closed=sealed.get("closed", "right"),
+        typed=sealed.get("typed", False),
     )
     if canonical_json(view.definition()) != canonical_json(sealed):
         raise _lost(feature_set, f"the definition of feature view {view.name!r} can't be read back")
@@ -134,7 +135,7 @@ def _transform(
 ) -> RequestTransform:
     """The project's transform of that name, which must have the sealed code unless `rewritten`: no code is taken out of a bundle."""
     named = [t for t in transforms if t.name == name]
-    alike = [t for t in named if list(t.features) == list(sealed["features"])]
+    alike = [t for t in named if list(t.features) == list(sealed["features"]) and t.written == sealed.get("types", {})]
     for transform in alike:
         if fingerprint(transform.compute) == sealed["code"]:
             return transform

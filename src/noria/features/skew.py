@@ -1,6 +1,8 @@
 """Skew: do the features that were served equal those that the definitions give for the same moment?
 
-Equal means equal as float32, unknown and unknown included. What differs was served from a store that had fallen behind, by
+Equal means equal as float32; of values in types of their own, the same text, time, list, truth value or whole number, and doubles that
+differ in the tenth digit at most, since an engine may sum them otherwise. Unknown equals unknown. What differs was served from a store that
+had fallen behind, by
 code that was not the definition, or by a caller that computed features of its own.
 """
 
@@ -11,36 +13,38 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch
+from noria.core.signature import SignatureMismatch, unlike
 from noria.core.sql import connect
+from noria.data.rows import Rows
 from noria.features.compile import AT, KEY
-from noria.features.computed import computed, stacked
+from noria.features.computed import computed, fields_on
 from noria.features.feature_set import FeatureSet
+from noria.features.fields import as_rows
 from noria.features.keys import key_texts
 from noria.features.point_in_time import PointInTime
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = NDArray[np.float32]
+SAME_DOUBLE = 1e-9  # relative
 
 
 @dataclass(frozen=True)
 class Served:
-    """Features as they were served: `values` `(rows, features)`, asked for at `at` (microseconds UTC), for a fact's key.
+    """Features as they were served, by name, asked for at `at` (microseconds UTC), for a fact's key.
 
     redacted: features whose values the log does not have: they are not compared
-    features: the names of the columns of `values`; empty: those of the feature set, in its order
     """
 
     keys: Sequence[str | None]
     at: NDArray[np.int64]
-    values: Floats
+    values: Rows
     redacted: Sequence[str] = ()
-    features: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -107,20 +111,35 @@ class Skew:
 def measure_skew(features: FeatureSet, engine: PointInTime, served: Served) -> Skew:
     """Recompute the features of served rows from the tables, as known at their times, and compare."""
     spine, place = spine_of(features, engine, served.keys, served.at)
-    names = tuple(served.features) or features.features
-    expected = recomputed(features, engine, spine, names)
-    got = served.values[place]
-    differs = (got != expected) & ~(np.isnan(got) & np.isnan(expected))
+    got, expected = served.values.take(place), recomputed(features, engine, spine)
+    expected, retyped = _in_types_of(got, expected)
+    differs = got.unequal(expected, SAME_DOUBLE)
     home = {name: view.name for view in features.views for name in view.features}
     found = []
-    for i, name in enumerate(names):
+    for i, name in enumerate(got.names):
         if name in served.redacted:
             found.append(FeatureSkew(name, home.get(name), 0, 0, None))
             continue
-        first = int(np.argmax(differs[:, i])) if differs[:, i].any() else None
-        example = None if first is None else _example(served, int(place[first]), got[first, i], expected[first, i])
-        found.append(FeatureSkew(name, home.get(name), len(place), int(differs[:, i].sum()), example))
+        wrong = differs[:, i] | (name in retyped)
+        first = int(np.argmax(wrong)) if wrong.any() else None
+        example = None if first is None else _example(served, int(place[first]), got.part(first, first + 1), expected, first, name)
+        found.append(FeatureSkew(name, home.get(name), len(place), int(wrong.sum()), example))
     return Skew(len(place), len(served.keys) - len(place), tuple(found))
+
+
+def _in_types_of(got: Rows, expected: Rows) -> tuple[Rows, set[str]]:
+    """Recomputed features in the columns of those that were served, and which of these have another type by now: they are unknown.
+    Raises `SignatureMismatch` for a name that is not among them."""
+    had = {field.name: field for field in expected.fields}
+    missing = [field.name for field in got.fields if field.name not in had]
+    if missing:
+        raise SignatureMismatch(reader="what was served", missing=missing, available=expected.names)
+    retyped = set(unlike(got.fields, expected.fields))
+    if not retyped:
+        return expected.select(got.fields), retyped
+    nothing = Rows.unknown(got.fields, len(expected))
+    columns = [(nothing if field.name in retyped else expected).column(field.name) for field in got.fields]
+    return Rows.of(got.fields, columns), retyped
 
 
 def skew_of_all(parts: Sequence[Skew]) -> Skew:
@@ -137,9 +156,9 @@ def _both(one: FeatureSkew, other: FeatureSkew) -> FeatureSkew:
     return FeatureSkew(one.feature, one.view, rows, differing, one.example or other.example)
 
 
-def recomputed(features: FeatureSet, engine: PointInTime, spine: pa.Table, names: Sequence[str] = ()) -> Floats:
-    """The features of spine rows at their `_at`, as training computes them: `(rows, features)` float32, in the order of `names`."""
-    return stacked(computed(features, engine, spine), names or features.features, spine.num_rows)
+def recomputed(features: FeatureSet, engine: PointInTime, spine: pa.Table) -> Rows:
+    """The features of spine rows at their `_at`, as training computes them."""
+    return as_rows(fields_on(features, engine), computed(features, engine, spine), spine.num_rows)
 
 
 def spine_of(
@@ -163,10 +182,12 @@ def spine_of(
     return versions.rows.take(pa.array(found["rank"])).append_column(AT, moments), place
 
 
-def _example(served: Served, place: int, got: np.float32, expected: np.float32) -> dict[str, Any]:
+def _example(served: Served, place: int, got: Rows, expected: Rows, row: int, name: str) -> dict[str, Any]:
     moment: datetime = from_epoch(int(served.at[place]))
-    return {"key": served.keys[place], "at": moment.isoformat(), "served": _number(got), "offline": _number(expected)}
+    one, other = _shown(got, 0, name), _shown(expected, row, name)
+    return {"key": served.keys[place], "at": moment.isoformat(), "served": one, "offline": other}
 
 
-def _number(value: np.float32) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _shown(rows: Rows, row: int, name: str) -> Any:
+    """A value as JSON has it: times and bytes as texts."""
+    return msgspec.to_builtins(rows.column(name)[row].as_py())

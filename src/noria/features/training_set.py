@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.conservation import Balance
-from noria.core.errors import UserMistake
+from noria.core.errors import MissingExtra, UserMistake
 from noria.core.ids import digest
+from noria.data.rows import Fields, Rows
 from noria.features.compile import AT, KEY
+from noria.features.fields import is_block, table_rows
 from noria.features.label import Label, LabelRules
 from noria.features.offline import OfflineFeatures
 from noria.features.outcomes import Outcomes
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from noria.data.table import Snapshot
@@ -46,25 +49,73 @@ class NothingToTrainOn(UserMistake):
         super().__init__(what="there is nothing to train on", where=f"{rows}: {why}", fix=fix)
 
 
+class NotOneBlock(UserMistake):
+    """A trainer asked for one matrix of numbers where there are columns of other types."""
+
+    code = "NR-261"
+
+    def __init__(self, fields: Fields) -> None:
+        others = [field.described for field in fields if not is_block([field])]
+        self.columns = others
+        super().__init__(
+            what="the features are not one matrix of float32",
+            where=", ".join(others),
+            fix="use train.columns, train.table (Arrow) or train.frame() (pandas), which have each column in its own type",
+        )
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """What a trainer gets: features `(rows, features)` float32 (NaN where unknown), labels `(rows,)` float64, as the task has them."""
+    """What a trainer gets: rows of the model's features, and labels `(rows,)` float64, as the task has them."""
 
-    features: NDArray[np.float32]
+    rows: Rows
     labels: NDArray[np.float64]
-    names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.rows.names
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """The features `(rows, features)` float32, NaN where unknown. Raises `NotOneBlock` where they are of other types."""
+        if not is_block(self.rows.fields):
+            raise NotOneBlock(self.rows.fields)
+        return self.rows.block
+
+    @property
+    def columns(self) -> dict[str, pa.Array]:
+        """Each feature by name, as an Arrow array of its type; null where unknown."""
+        return self.rows.columns()
+
+    @property
+    def table(self) -> pa.Table:
+        """The features as an Arrow table."""
+        import pyarrow as pa
+
+        return pa.table(self.columns)
+
+    def frame(self) -> pd.DataFrame:
+        """The features as a pandas data frame, as pandas reads Arrow: texts stay texts, and whole numbers of which one is unknown are
+        floats with NaN. Raises `MissingExtra` without pandas."""
+        try:
+            return self.table.to_pandas()
+        except ModuleNotFoundError as error:
+            raise MissingExtra(library="pandas", extra="pandas", needed_for="train.frame()") from error
+
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A spine joined point-in-time to a feature set and a label, as known at `as_of`. `id` is its content hash; snapshots: of the tables"""
+    """A spine joined point-in-time to a feature set and a label, as known at `as_of`. `id` is its content hash; snapshots: of the tables
+
+    rows: the spine's columns and the features; fields: of the features, in the order in which the model gets them
+    """
 
     id: str
     rows: pa.Table
-    features: tuple[str, ...]
+    fields: Fields
     labels: NDArray[np.float64]
     at: NDArray[np.datetime64]
     start: datetime
@@ -72,23 +123,20 @@ class TrainingSet:
     balance: Balance
     snapshots: Sequence[Snapshot]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names."""
+        return tuple(field.name for field in self.fields)
+
     @cached_property
-    def matrix(self) -> NDArray[np.float32]:
-        """The features of every row, `(rows, features)`."""
-        return feature_matrix(self.rows, self.features)
+    def features(self) -> Rows:
+        """The features of every row."""
+        return table_rows(self.fields, self.rows)
 
     def dataset(self, keep: NDArray[np.bool_] | None = None) -> Dataset:
-        """The rows as arrays, or those rows where `keep` is true."""
-        x, y = self.matrix, self.labels
-        return Dataset(x, y, self.features) if keep is None else Dataset(x[keep], y[keep], self.features)
-
-
-def feature_matrix(rows: pa.Table, features: tuple[str, ...]) -> NDArray[np.float32]:
-    """Columns of an Arrow table as `(rows, features)` float32, NaN where null."""
-    if rows.num_rows == 0:
-        return np.empty((0, len(features)), np.float32)
-    columns = [rows.column(f).combine_chunks().to_numpy(zero_copy_only=False) for f in features]
-    return np.ascontiguousarray(np.column_stack(columns).astype(np.float32, copy=False))
+        """The rows as a trainer gets them, or those rows where `keep` is true."""
+        x, y = self.features, self.labels
+        return Dataset(x, y) if keep is None else Dataset(x.where(keep), y[keep])
 
 
 def build_training_set(
@@ -117,13 +165,12 @@ def build_training_set(
     rules.require_outcomes(label, labels[kept], facts)
     import pyarrow as pa
 
-    rows = spine.filter(pa.array(kept))
-    features = offline.feature_set.features
-    x = feature_matrix(rows, features)
+    rows, fields = spine.filter(pa.array(kept)), offline.fields
+    features = table_rows(fields, rows)
     return TrainingSet(
-        id=digest([digest(x.tobytes()), digest(labels[kept].tobytes()), list(features)]),
+        id=digest([content_hash(features), digest(labels[kept].tobytes()), list(features.names)]),
         rows=rows,
-        features=features,
+        fields=fields,
         labels=labels[kept],
         at=at[kept],
         start=start,
@@ -131,3 +178,28 @@ def build_training_set(
         balance=balance,
         snapshots=offline.snapshots,
     )
+
+
+def content_hash(rows: Rows) -> str:
+    """A hash of values: of the block's bytes, or of every column with its type, however Arrow has laid it out in memory."""
+    if is_block(rows.fields):
+        return digest(rows.block.tobytes())
+    return digest([[field.described, *_hashes(rows.column(field.name))] for field in rows.fields])
+
+
+def _hashes(column: pa.Array) -> list[str]:
+    """Of where a column is null, of its values there, and, where these have lengths, of those."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    there = pa.concat_arrays([column.drop_null()])
+    found = [digest(np.packbits(np.asarray(column.is_null())).tobytes() + str(len(column)).encode())]
+    if pa.types.is_nested(there.type):
+        lengths = pc.list_value_length(there).to_numpy(zero_copy_only=False)
+        return [*found, digest(np.asarray(lengths, np.int64).tobytes()), *_hashes(there.flatten())]
+    if pa.types.is_string(there.type) or pa.types.is_binary(there.type):
+        lengths = pc.binary_length(there).to_numpy(zero_copy_only=False)
+        return [*found, digest(np.asarray(lengths, np.int64).tobytes()), digest(b"".join(there.cast(pa.binary()).to_pylist()))]
+    if pa.types.is_timestamp(there.type):
+        there = there.cast(pa.int64())
+    return [*found, digest(there.to_numpy(zero_copy_only=False).tobytes())]

@@ -7,8 +7,9 @@ the last tick first, so that what training sees is what a store refreshed at tha
 Edges: a window of width w holds the facts of (t - w, t], and with `closed="both"` those of [t - w, t]; a `ttl` likewise.
 `window="unlimited"` and `ttl="unlimited"` are all history: 400 years, which holds every time that ingestion lets in.
 
-Values: a feature is a number, as float32. NaN, infinite values and those beyond ±3.4e38 count as unknown in every aggregate
-but `count` and `distinct`; as a latest value, and as a result, they are unknown (null).
+Values: a view of numbers gives float32; one with other values gives each in its own type (`features.fields`). NaN, infinite values and
+those beyond ±3.4e38 count as unknown in every aggregate but `count` and `distinct`; as a result, what is not finite in the type of the
+feature is unknown (null).
 """
 
 from __future__ import annotations
@@ -104,27 +105,27 @@ def std(expression: str, *, window: str) -> Aggregate:
 
 
 def minimum(expression: str, *, window: str) -> Aggregate:
-    """The least number in the window; null when there is no fact."""
+    """The least number, text (by its bytes), time or truth value in the window; null when there is no fact."""
     return Aggregate("min", expression, span(window))
 
 
 def maximum(expression: str, *, window: str) -> Aggregate:
-    """The greatest number in the window; null when there is no fact."""
+    """The greatest number, text (by its bytes), time or truth value in the window; null when there is no fact."""
     return Aggregate("max", expression, span(window))
 
 
 def first(expression: str, *, window: str) -> Aggregate:
-    """The number of the earliest fact in the window that has one; null when none has."""
+    """The value, of any type, of the earliest fact in the window that has one; null when none has."""
     return Aggregate("first", expression, span(window))
 
 
 def last(expression: str, *, window: str) -> Aggregate:
-    """The number of the latest fact in the window that has one; null when none has."""
+    """The value, of any type, of the latest fact in the window that has one; null when none has."""
     return Aggregate("last", expression, span(window))
 
 
 def distinct(expression: str, *, window: str) -> Aggregate:
-    """How many different values, of any type, lie in the window; 0 when there is no fact."""
+    """How many different values, of any type, lie in the window: their count, not a list of them; 0 when there is no fact."""
     return Aggregate("distinct", expression, span(window))
 
 
@@ -139,12 +140,13 @@ class FeatureView:
 
     entity: the key column or columns, present in the table and in the spine; `()` for values of the whole table
     aggregate: feature name → aggregate
-    latest: columns whose latest known value is a feature, or feature name → SQL expression over the latest row; needs `ttl`.
-        They are numbers: count or distinct can be taken of other types
+    latest: columns whose latest known value is a feature, or feature name → SQL expression over the latest row; needs `ttl`
     freshness: how often a store is refreshed; times are floored to these ticks
     ttl: the age at which a latest value no longer counts; `"unlimited"`: it always counts
     owner, description: for people, in the catalogue
     closed: which ends of windows and of the ttl count: `"right"`, (t - w, t], or `"both"`, [t - w, t]
+    typed: whether numbers and truth values have their own types also where there is nothing else among the values: 64-bit whole numbers
+        as such, for one, which float32 can't all hold
 
     SQL expressions are row-wise and deterministic: they see the columns of one row, and no other row, time or chance.
     """
@@ -159,6 +161,7 @@ class FeatureView:
     owner: str | None = None
     description: str = ""
     closed: Literal["right", "both"] = "right"
+    typed: bool = False
 
     def __post_init__(self) -> None:
         table: Any = self.table
@@ -244,6 +247,7 @@ class FeatureView:
             "freshness": self.freshness,
             "ttl": self.ttl,
             **({} if self.closed == "right" else {"closed": self.closed}),
+            **({"typed": True} if self.typed else {}),
         }
 
 

@@ -18,7 +18,6 @@ from noria.core.clock import ReplayClock, require_utc
 from noria.core.conservation import Balance
 from noria.core.errors import UserMistake
 from noria.core.ids import PredictionIds
-from noria.data.rows import Rows
 from noria.features.compile import AT, KEY
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import reconcile
@@ -166,7 +165,7 @@ def answer(context: EndpointContext, release: Release, requests: pa.Table) -> Pr
     A challenger that reads other features is scored from the tables (`noria.monitoring.offline_shadow`), in replay as live.
     """
     champion = context.stores.bundle(release.champion)
-    inputs = Rows.dense(champion.signature.inputs, context.own.inputs(champion.id, requests))
+    inputs = context.own.inputs(champion.id, requests)
     received = requests.column(AT).to_numpy().astype("datetime64[us]").astype(np.int64)
     keys = requests.column(KEY).to_pylist()
     parts = [(CHAMPION, champion.id, inputs)]

@@ -11,20 +11,19 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.data.rows import Rows
+
 MAX_ROWS = 2_000
 
 
-def attribute(
-    predict: Callable[[NDArray[np.float32]], NDArray[np.float64]], features: NDArray[np.float32], seed: int
-) -> NDArray[np.float64]:
-    """The share of each feature `(features,)`, summing to 1, from rows `(rows, features)`; even where the answer never moves."""
+def attribute(predict: Callable[[Rows], NDArray[np.float64]], features: Rows, seed: int) -> NDArray[np.float64]:
+    """The share of each feature `(features,)`, summing to 1; even where the answer never moves."""
     rng = np.random.default_rng(seed)
-    rows = features[:: max(1, len(features) // MAX_ROWS)][:MAX_ROWS]
+    rows = features.take(np.arange(0, len(features), max(1, len(features) // MAX_ROWS))[:MAX_ROWS])
     before = predict(rows)
-    moved = np.zeros(rows.shape[1])
-    for column in range(rows.shape[1]):
-        shuffled = rows.copy()
-        shuffled[:, column] = rng.permutation(shuffled[:, column])
-        moved[column] = np.abs(predict(shuffled) - before).mean()
+    moved = np.zeros(len(rows.fields))
+    for column in range(len(moved)):
+        order = rng.permutation(len(rows))
+        moved[column] = np.abs(predict(rows.shuffled(column, order)) - before).mean()
     total = moved.sum()
     return moved / total if total > 0 else np.full(len(moved), 1 / max(len(moved), 1))

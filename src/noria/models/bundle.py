@@ -2,7 +2,7 @@
 
     bundle.json      the manifest, with the signature; the bundle's id is the SHA-256 of these bytes
     model/           the model: as ONNX, or what the Python runtime loads
-    profile/         the reference distribution of every feature and of the score
+    profile/         the reference distribution of every feature and of the score; how inputs that are no numbers become its columns
     sample/          requests and their answers, for warm-up and as a contract
     MODEL_CARD.md    what a person should know
 
@@ -31,6 +31,7 @@ MANIFEST = "bundle.json"
 MODEL_FOLDER = "model"
 MODEL_FILE = f"{MODEL_FOLDER}/model.onnx"
 PROFILE_FILE = "profile/profile.json"
+PROJECTION_FILE = "profile/inputs.json"
 SAMPLE_FILE = "sample/requests.json"
 CARD_FILE = "MODEL_CARD.md"
 FORMAT = 2

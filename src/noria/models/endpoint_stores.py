@@ -9,8 +9,10 @@ from pathlib import Path
 
 from noria.core.health import Health, word
 from noria.models.bundle import PROFILE_FILE, Bundle, open_bundle
+from noria.models.profiled import projections_of
 from noria.models.runtimes import open_runtime
 from noria.models.runtimes.port import Runtime, RuntimeOptions
+from noria.profiles.inputs import InputProjections
 from noria.profiles.profile import Profile
 from noria.stores.candidates import CandidateDetail, candidate_of
 from noria.stores.catalog import Catalog
@@ -29,6 +31,7 @@ class EndpointStores:
     _bundles: dict[str, Bundle] = field(default_factory=dict)
     _models: dict[str, Runtime] = field(default_factory=dict)
     _profiles: dict[str, Profile] = field(default_factory=dict)
+    _projections: dict[str, InputProjections | None] = field(default_factory=dict)
 
     @property
     def log_folder(self) -> Path:
@@ -51,6 +54,12 @@ class EndpointStores:
             path = self.bundle(bundle_id).file(PROFILE_FILE)
             self._profiles[bundle_id] = Profile.from_json(self.workspace.files.read(path))
         return self._profiles[bundle_id]
+
+    def projections(self, bundle_id: str) -> InputProjections | None:
+        """How a bundle's inputs become the columns of its profile; None where they are these as they are."""
+        if bundle_id not in self._projections:
+            self._projections[bundle_id] = projections_of(self.bundle(bundle_id), self.workspace.files)
+        return self._projections[bundle_id]
 
     def tell_health(self, healths: Sequence[tuple[str, Health]], now: datetime) -> None:
         """Keep what each monitor said at a turn, for those who look at the catalog alone."""

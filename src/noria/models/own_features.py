@@ -13,18 +13,19 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from noria.core.clock import require_utc
 from noria.core.errors import OurBug
+from noria.core.ids import short
 from noria.data.ingest import stored
+from noria.data.rows import Rows
 from noria.data.table import Table
 from noria.features.compile import AT, KEY
 from noria.features.facts import Facts
 from noria.features.feature_set import FeatureSet, RequestTransform
+from noria.features.fields import is_block, table_rows
 from noria.features.offline import OfflineFeatures
 from noria.features.sealed import LostDefinition
-from noria.features.training_set import feature_matrix
 from noria.models.columns import definitions_of
 from noria.models.endpoint_stores import EndpointStores
 from noria.models.own_set import own_set
@@ -54,17 +55,32 @@ class OwnFeatures:
         except LostDefinition:
             return self._offline(self._set(bundle_id, rewritten=True))
 
-    def inputs(self, bundle_id: str, rows: pa.Table) -> NDArray[np.float32]:
-        """What a bundle reads for rows of `facts.offline`, `(rows, inputs)` in its order. Raises as `of` does."""
-        own, names = self.of(bundle_id), self.stores.bundle(bundle_id).features
-        if own is self.facts.offline or not rows.num_rows:
-            return feature_matrix(rows, names)
-        span = pc.min_max(rows.column(AT)).as_py()
-        theirs = own.rows(require_utc(span["min"]), require_utc(span["max"]) + timedelta(microseconds=1))
-        return feature_matrix(theirs.take(_same_facts(rows, theirs)), names)
+    def inputs(self, bundle_id: str, rows: pa.Table) -> Rows:
+        """What a bundle reads for rows of `facts.offline`. Raises as `of` does, and `SignatureMismatch` where the tables' types have
+        changed since it was sealed."""
+        own = self.of(bundle_id)
+        if own is not self.facts.offline and rows.num_rows:
+            span = pc.min_max(rows.column(AT)).as_py()
+            theirs = own.rows(require_utc(span["min"]), require_utc(span["max"]) + timedelta(microseconds=1))
+            rows = theirs.take(_same_facts(rows, theirs))
+        return self._as_sealed(own, bundle_id, rows)
+
+    def _as_sealed(self, own: OfflineFeatures, bundle_id: str, rows: pa.Table) -> Rows:
+        inputs = self.stores.bundle(bundle_id).signature.inputs
+        if is_block(inputs) and is_block(own.fields):
+            return table_rows(inputs, rows)
+        if not rows.num_rows:
+            return Rows.unknown(inputs, 0)
+        return table_rows(own.fields, rows).select(inputs, f"bundle {short(bundle_id)}")
 
     def sources(self, bundle_id: str) -> dict[str, str]:
-        """The table that each input of a bundle comes from, and each feature of the project; what a request gives comes from the spine."""
+        """The table that each input of a bundle comes from, each column of its profile, and each feature of the project; what a request
+        gives comes from the spine."""
+        found, projections = self._sources(bundle_id), self.stores.projections(bundle_id)
+        columns = {} if projections is None else projections.inputs
+        return found | {column: found[name] for column, name in columns.items() if name in found}
+
+    def _sources(self, bundle_id: str) -> dict[str, str]:
         current, definitions = self.facts.offline.feature_set.sources, definitions_of(self.stores.bundle(bundle_id).manifest)
         if definitions is None:
             return current

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
+from noria.core.signature import PREDICTION
+from noria.data.rows import Rows
 from noria.features.compile import KEY
 from noria.features.training_set import build_training_set
 from noria.models.registry import CHAMPION
-from noria.models.runtimes.port import predict
 from noria.monitoring.recorded import answered_rows, windows_of
 from noria.release.open_endpoint import OpenEndpoint
 from noria.release.releases import Release, current_release
@@ -93,9 +94,10 @@ def _reference(context: OpenEndpoint, release: Release) -> pa.Table:
         context.facts.offline, model.label, context.facts.outcomes, model.task, start=lineage.start, as_of=lineage.as_of
     )
     known = in_reference(lineage.reference, made.at)
-    values = context.own.inputs(release.champion, made.rows)[known]
-    keys, names = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist(), context.stores.bundle(release.champion).features
-    return _table(names, keys, made.at[known], values, predict(context.stores.model(release.champion), values), made.labels[known])
+    values = context.own.inputs(release.champion, made.rows).where(known)
+    keys = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist()
+    prediction = context.stores.model(release.champion).answer(values).numbers(PREDICTION)
+    return _table(keys, made.at[known], values, prediction, made.labels[known])
 
 
 def _window(context: OpenEndpoint, release: Release, start: datetime, now: datetime) -> pa.Table | None:
@@ -104,22 +106,20 @@ def _window(context: OpenEndpoint, release: Release, start: datetime, now: datet
         return None
     outcomes = context.facts.outcomes.known_at(rows.keys, now)
     at = rows.received_us.astype("datetime64[us]")
-    inputs = rows.inputs(context.stores.bundle(release.champion).signature).block
-    return _table(context.stores.bundle(release.champion).features, rows.keys, at, inputs, rows.prediction, outcomes)
+    return _table(rows.keys, at, rows.inputs(context.stores.bundle(release.champion).signature), rows.prediction, outcomes)
 
 
 def _table(
-    names: tuple[str, ...],
     keys: list[str | None],
     at: NDArray[np.datetime64],
-    features: NDArray[np.float32],
+    features: Rows,
     prediction: NDArray[np.float64],
     outcome: NDArray[np.float64],
 ) -> pa.Table:
     import pyarrow as pa
 
     columns: dict[str, Any] = {"key": pa.array(keys, pa.string()), "at": pa.array(at).cast(pa.timestamp("us", tz="UTC"))}
-    columns |= {name: pa.array(features[:, i], from_pandas=True) for i, name in enumerate(names)}
+    columns |= features.columns()
     return pa.table({**columns, "prediction": pa.array(prediction), "outcome": pa.array(outcome, from_pandas=True)})
 
 
@@ -127,7 +127,7 @@ def _columns(context: OpenEndpoint, release: Release) -> dict[str, Any]:
     """What each column is, for whoever has to tell another tool."""
     profile = context.stores.profile(release.champion)
     features = context.stores.bundle(release.champion).features
-    few = [c.name for c in profile.columns if c.values is not None and c.name in features]
+    few = [c.name for c in profile.columns if c.values is not None and c.name in features]  # a text that is a category keeps its name
     return {
         "endpoint": context.endpoint.name,
         "bundle": release.champion,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from noria.core.clock import YEAR, moment
 from noria.core.errors import UserMistake
-from noria.features.training_set import feature_matrix
+from noria.data.rows import stacked
+from noria.features.compile import AT
+from noria.features.fields import is_block, table_rows
 from noria.monitoring.backtest import Alarm, Incident, Suggestion, join, suggest
 from noria.monitoring.drift_reading import MIN_REFERENCE
 from noria.monitoring.findings import OVER
 from noria.monitoring.watched import WatchedEndpoint
 from noria.monitoring.windows import Window
+from noria.profiles.inputs import InputProjections
 from noria.profiles.profile import Profile, profile
+from noria.profiles.projection import seconds_of
 
 
 class NoHistory(UserMistake):
@@ -82,45 +86,60 @@ def backtest(
     suggesting: bool,
 ) -> Backtested:
     """Watch the features of all history up to `end`, from a reference of the first so many windows on. Raises `NoHistory`."""
-    windows = [(start, values) for start, values in _windows(context, end) if len(values)]
+    history = _history(context, end, reference)
+    windows = history.windows
     least = context.grid.calendar.least(MIN_REFERENCE)
     if reference < least or len(windows) < reference + MIN_REFERENCE:
         raise NoHistory(len(windows), reference, least)
     threshold = context.threshold(budget)
-    known = _profile(context, windows[:reference])
-    alarms = _alarms(context, windows, reference, known, threshold, sensitivity, told)
+    known = _profile(context, history.names, windows[:reference])
+    alarms = _alarms(context, history, reference, known, threshold, sensitivity, told)
     joined = join(alarms, incidents, context.grid.tick)
     missed = [i.name for i in incidents if i.name not in {a.incident for a in joined} and windows[reference][0] <= i.end]
     suggestion = suggest(known, threshold, budget, context.grid.calendar, context.randomness.seed("backtest")) if suggesting else None
     return Backtested(len(windows), windows[reference][0], windows[-1][0] + context.grid.tick, joined, missed, suggestion)
 
 
-def _windows(context: WatchedEndpoint, end: datetime) -> list[tuple[datetime, NDArray[np.float32]]]:
-    """The features of every window of history."""
-    tick, features = context.grid.tick, context.facts.offline.feature_set.features
-    first = context.grid.ceiling(context.facts.offline.first())
-    count = max((context.grid.floor(end) - first) // tick, 0)
-    return [
-        (first + i * tick, feature_matrix(context.facts.offline.rows(first + i * tick, first + (i + 1) * tick), features))
-        for i in range(count)
-    ]
+@dataclass(frozen=True)
+class _History:
+    """The features of every window of history, as numbers `(rows, columns)`, and the columns' names."""
+
+    windows: list[tuple[datetime, NDArray[Any]]]
+    names: tuple[str, ...]
+    sources: Mapping[str, str]
 
 
-def _profile(context: WatchedEndpoint, windows: list[tuple[datetime, NDArray[np.float32]]]) -> Profile:
+def _history(context: WatchedEndpoint, end: datetime, reference: int) -> _History:
+    """Features that are no numbers are projected as a bundle's are, fitted on the first so many windows that have rows."""
+    offline, tick = context.facts.offline, context.grid.tick
+    first = context.grid.ceiling(offline.first())
+    starts = [first + i * tick for i in range(max((context.grid.floor(end) - first) // tick, 0))]
+    there = [(start, rows) for start in starts if (rows := offline.rows(start, start + tick)).num_rows]
+    features, sources = [table_rows(offline.fields, rows) for _, rows in there], offline.feature_set.sources
+    if is_block(offline.fields) or not there:
+        blocks = [(start, rows.block) for (start, _), rows in zip(there, features, strict=True)]
+        return _History(blocks, offline.feature_set.features, sources)
+    projections = InputProjections.fit(stacked(features[:reference]))
+    times = [seconds_of(rows.column(AT)) for _, rows in there]
+    windows = [(start, projections.of(rows, at)) for (start, _), rows, at in zip(there, features, times, strict=True)]
+    return _History(windows, projections.names, {column: sources[name] for column, name in projections.inputs.items()})
+
+
+def _profile(context: WatchedEndpoint, names: tuple[str, ...], windows: list[tuple[datetime, NDArray[Any]]]) -> Profile:
     numbers = np.repeat([context.grid.number(start) for start, _ in windows], [len(values) for _, values in windows])
-    return profile(tuple(context.facts.offline.feature_set.features), np.concatenate([values for _, values in windows]), numbers)
+    return profile(names, np.concatenate([values for _, values in windows]), numbers)
 
 
 def _alarms(
     context: WatchedEndpoint,
-    windows: list[tuple[datetime, NDArray[np.float32]]],
+    history: _History,
     reference: int,
     known: Profile,
     threshold: float,
     sensitivity: float,
     told: Callable[[float], None],
 ) -> list[Alarm]:
-    tick = context.grid.tick
+    tick, windows = context.grid.tick, history.windows
     detector = context.detectors.drift(known, threshold, sensitivity)
     alarms: list[Alarm] = []
     since: int | None = None
@@ -134,14 +153,14 @@ def _alarms(
         if since is None and (evidence >= reading.threshold or wrong):
             since = i
             column = reading.leading(now)[0][0]
-            summary = wrong[0].summary if wrong else reading.kind(now, context.facts.offline.feature_set.sources, column)
+            summary = wrong[0].summary if wrong else reading.kind(now, history.sources, column)
             alarms.append(Alarm(start + tick, tick, column, summary))
         elif since is not None:
             alarms[-1] = Alarm(alarms[-1].at, (i - since + 1) * tick, alarms[-1].column, alarms[-1].summary)
             if evidence < OVER * reading.threshold and not wrong:
                 since = None
             elif i - since >= context.grid.calendar.lasting:  # as a person or a retraining would: this is how it is now
-                known = _profile(context, windows[max(i + 1 - reference, 0) : i + 1])
+                known = _profile(context, history.names, windows[max(i + 1 - reference, 0) : i + 1])
                 detector = context.detectors.drift(known, threshold, sensitivity)
                 since = None
     return alarms

@@ -204,11 +204,11 @@ def _matured_window(context: WatchedEndpoint, start: datetime, now: datetime) ->
     return found
 
 
-def _cut_by(context: WatchedEndpoint, bundle: str, rows: Predictions) -> dict[str, NDArray[np.float64]]:
+def _cut_by(context: WatchedEndpoint, bundle: str, rows: Predictions) -> dict[str, NDArray[Any]]:
     """The features whose values make slices, as they were served."""
     signature = context.stores.bundle(bundle).signature
     inputs = rows.inputs(signature) if context.slices else None
-    return {} if inputs is None else {name: inputs.numbers(name) for name in context.slices if name in signature.names}
+    return {} if inputs is None else {name: inputs.categories(name) for name in context.slices if name in signature.names}
 
 
 def _metrics(context: WatchedEndpoint, bundle: str, rows: Predictions, labels: NDArray[np.float64] | None) -> dict[str, float | None]:

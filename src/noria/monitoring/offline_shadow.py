@@ -16,7 +16,6 @@ import numpy as np
 
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import short
-from noria.data.rows import Rows
 from noria.features.skew import recomputed, spine_of
 from noria.models.columns import lacking
 from noria.models.registry import CHALLENGER, CHAMPION
@@ -98,7 +97,7 @@ def _answers(context: WatchedEndpoint, challenger: str, asked: Predictions) -> P
     rows = asked.where(known)
     if not len(rows):
         return rows
-    features = recomputed(own.feature_set, engine, spine, bundle.features)
-    inputs, count = Rows.dense(bundle.signature.inputs, features), len(rows)
+    features = recomputed(own.feature_set, engine, spine)
+    inputs, count = features.select(bundle.signature.inputs, f"bundle {short(challenger)}"), len(rows)
     values = {challenger: Values(inputs, context.stores.model(challenger).answer(inputs))}
     return replace(rows, variant=[CHALLENGER] * count, bundle=[challenger] * count, values=values)

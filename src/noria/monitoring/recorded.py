@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.evaluation.performance import Performance
+from noria.models.profiled import profiled_columns
 from noria.models.registry import CHAMPION
 from noria.monitoring.traffic import Traffic
 from noria.monitoring.windows import Window
@@ -30,8 +31,9 @@ def answered_rows(context: OpenEndpoint, bundle: str, start: datetime) -> Predic
 
 
 def profiled(context: OpenEndpoint, bundle: str, rows: Predictions) -> NDArray[np.float64]:
-    """Logged rows of a bundle as its profile has them: the features, then the prediction, `(rows, columns)`."""
-    return np.column_stack([rows.inputs(context.stores.bundle(bundle).signature).block, rows.prediction])
+    """Logged rows of a bundle as its profile has them: the features as numbers, then the prediction, `(rows, columns)`."""
+    inputs = rows.inputs(context.stores.bundle(bundle).signature)
+    return profiled_columns(context.stores.projections(bundle), inputs, rows.prediction, rows.received_us)
 
 
 def windows_of(

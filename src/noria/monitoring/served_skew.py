@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from noria.data.ingest import stored
 from noria.data.table import Table
 from noria.features.feature_set import FeatureSet, RequestTransform
@@ -44,5 +42,4 @@ def logged_skew(
 
 
 def _served(rows: Predictions, bundle: Bundle, redact: Sequence[str]) -> Served:
-    values = rows.inputs(bundle.signature).block.astype(np.float32, copy=False)
-    return Served(rows.keys, rows.received_us, values, redact, bundle.features)
+    return Served(rows.keys, rows.received_us, rows.inputs(bundle.signature), redact)

@@ -94,6 +94,22 @@ class Lag:
 
 
 @dataclass(frozen=True)
+class ListLength:
+    """A list of any length: how many values it has."""
+
+    name: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (f"{self.name} (values)",)
+
+    def of(self, column: pa.ChunkedArray, times: Floats | None) -> Floats:  # noqa: ARG002
+        import pyarrow.compute as pc
+
+        return _numbers(pc.list_value_length(column))[:, None]
+
+
+@dataclass(frozen=True)
 class Category:
     """A text of few values, the most frequent first. Where there are `others` in the past, they are one code, and a column of its own says
     whether a value was ever seen."""
@@ -244,16 +260,17 @@ def _fit(name: str, column: pa.ChunkedArray, times: Floats | None) -> list[Proje
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return [Lag(name)]
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _fit_text(name, column)
+        return fit_text(name, column)
     if pa.types.is_null(kind):
         return [Number(name)]
     if _is_vector(kind):
-        fitted = _fit_vectors(name, _vectors(_sample(column), None))
+        fitted = fit_vectors(name, column)
         return [] if fitted is None else [fitted]
     return []
 
 
-def _fit_text(name: str, column: pa.ChunkedArray) -> list[Projection]:
+def fit_text(name: str, column: pa.ChunkedArray) -> list[Projection]:
+    """How a text becomes numbers: by few values a category, else by what it looks like, and says where it has words."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -273,6 +290,11 @@ def _fit_text(name: str, column: pa.ChunkedArray) -> list[Projection]:
         return [TextShape(name)]
     told = values.to_pylist()
     return [Category(name, tuple(told[: MAX_VALUES - 1]), frozenset(told[MAX_VALUES - 1 :])), TextShape(name)]
+
+
+def fit_vectors(name: str, column: pa.ChunkedArray) -> EmbeddingProjection | None:
+    """How lists of numbers become an embedding's; None where there is none of the usual length."""
+    return _fit_vectors(name, _vectors(_sample(column), None))
 
 
 def _fit_words(name: str, column: pa.ChunkedArray) -> TextContent | None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -19,7 +19,8 @@ from noria.evaluation.binary import Binary
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
 from noria.evaluation.performance import by_window
 from noria.evaluation.task import Task
-from noria.features.training_set import TrainingSet, build_training_set, feature_matrix
+from noria.features.fields import table_rows
+from noria.features.training_set import TrainingSet, build_training_set
 from noria.models.model import Model
 from noria.release.open_endpoint import OpenEndpoint
 from noria.release.rollout import units_of
@@ -27,6 +28,9 @@ from noria.stores.candidates import CandidateDetail, GateResult, HoldoutMetrics
 from noria.training.champion_answers import champion_answers
 from noria.training.fit import Fitted, fit_candidate
 from noria.training.sealing import environment, seal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -117,17 +121,15 @@ def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, 
     if answers is not None and not answers.known.all():
         judged[judged] = answers.known
         rows = rows.filter(_mask(answers.known))
-    features = feature_matrix(rows, training_set.features)
+    features = table_rows(training_set.fields, rows)
     return Evaluation(
         task=context.endpoint.task,
         labels=training_set.labels[judged],
         candidate=fitted.probe[judged[fitted.holdout]],
         champion=None if answers is None or answers.lost else answers.scores[answers.known],
         unit=context.grid.numbers(training_set.at[judged]),
-        slices={
-            name: np.asarray(rows.column(name).to_pylist()) for name in _slice_columns(context.endpoint.model) if name in rows.column_names
-        }
-        | {name: features[:, training_set.features.index(name)] for name in context.slices},
+        slices={name: _slice_values(rows.column(name)) for name in _slice_columns(context.endpoint.model) if name in rows.column_names}
+        | {name: features.categories(name) for name in context.slices},
         lacking=lacking,
         lost="" if answers is None else answers.lost,
     )
@@ -198,6 +200,16 @@ def _track(context: OpenEndpoint, candidate: Candidate, training_set: TrainingSe
 
 def _slice_columns(model: Model) -> list[str]:
     return sorted({column for gate in model.gates for column in getattr(gate, "over", ())})
+
+
+def _slice_values(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column as what rows are told apart by, None where it is null; lists as texts."""
+    import pyarrow as pa
+
+    values = column.to_pylist()
+    if pa.types.is_nested(column.type):
+        values = [None if value is None else str(value) for value in values]
+    return np.asarray(values)
 
 
 def _mask(keep: NDArray[np.bool_]) -> Any:

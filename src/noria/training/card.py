@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from noria.core.ids import short
 from noria.evaluation.gates import Verdict
 from noria.evaluation.task import Reliability
+from noria.features.fields import is_block
 from noria.models.bundle import Manifest
 from noria.models.model import Model
 
 
-def model_card(manifest: Manifest, model: Model, verdicts: list[Verdict], reliability: Reliability | None, note: str = "") -> str:
-    """The card of a bundle, in Markdown. note: on how its model runs"""
+def model_card(
+    manifest: Manifest,
+    model: Model,
+    verdicts: list[Verdict],
+    reliability: Reliability | None,
+    unprofiled: Mapping[str, str],
+    note: str = "",
+) -> str:
+    """The card of a bundle, in Markdown. unprofiled: inputs that no profile has, and why; note: on how its model runs"""
     lineage, metrics, task = manifest.lineage, manifest.metrics, model.task
     tables = "\n".join(f"- {t.table} version {t.version} ({t.rows:,} rows, {short(t.digest)})" for t in lineage.tables)
     figures = "\n".join(
@@ -19,6 +29,7 @@ def model_card(manifest: Manifest, model: Model, verdicts: list[Verdict], reliab
         if who in ("candidate", "champion")
     )
     runs = f"\n## Runtime\n\n{note}.\n" if note else ""
+    inputs = manifest.signature.names if is_block(manifest.signature.inputs) else [f.described for f in manifest.signature.inputs]
     gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
     return f"""# {manifest.name}
 
@@ -30,8 +41,8 @@ target: `{model.label.table.name}.{task.target(model.label)}`, {task.title}.
 {tables}
 
 Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(manifest.signature.inputs)} features:
-{", ".join(manifest.signature.names)}.
-
+{", ".join(inputs)}.
+{_unprofiled(unprofiled)}
 ## Evaluation on the holdout
 
 {figures or "not evaluated"}
@@ -44,3 +55,8 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 
 The evaluated model had the same training configuration but no holdout rows; the served model was trained on all rows.
 {runs}"""
+
+
+def _unprofiled(unprofiled: Mapping[str, str]) -> str:
+    told = "\n".join(f"- {name}: {why}" for name, why in unprofiled.items())
+    return f"\nDrift and data quality of these are not watched:\n\n{told}\n" if told else ""

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from noria.core.clock import from_epoch
 from noria.core.errors import UserMistake
 from noria.core.ids import short
+from noria.core.signature import PREDICTION
 from noria.evaluation.gates import MIN_ROWS
 from noria.features.compile import AT, KEY
 from noria.models.registry import CHAMPION
-from noria.models.runtimes.port import ModelFailed, predict
+from noria.models.runtimes.port import ModelFailed
 from noria.release.open_endpoint import OpenEndpoint
 from noria.serving.log.segments import read_log
 
@@ -39,7 +40,7 @@ class Answers:
 def champion_answers(context: OpenEndpoint, champion: str, rows: pa.Table) -> Answers:
     """A champion's answers for rows of `context.facts.offline`, as many as can be had."""
     try:
-        return Answers(predict(context.stores.model(champion), context.own.inputs(champion, rows)))
+        return Answers(context.stores.model(champion).answer(context.own.inputs(champion, rows)).numbers(PREDICTION))
     except (UserMistake, ModelFailed) as error:
         scores = _logged(context, champion, rows)
         if (~np.isnan(scores)).sum() >= MIN_ROWS:

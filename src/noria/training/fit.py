@@ -18,13 +18,13 @@ from noria.core.clock import Stopwatch
 from noria.core.errors import UserMistake
 from noria.core.progress import Progress, Tell, silence
 from noria.core.randomness import Randomness
-from noria.core.signature import Signature
+from noria.core.signature import PREDICTION, SCORE, Signature
 from noria.data.rows import Rows
 from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
 from noria.models.export import Exported, Wanted, export
 from noria.models.model import Model
-from noria.models.runtimes.port import RuntimeOptions, predict
+from noria.models.runtimes.port import Runtime, RuntimeOptions
 from noria.training.trainer import Trainer
 
 PARITY_ROWS = 2_000
@@ -62,27 +62,30 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
         tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
         exported = _exported(model, trainer(training_set.dataset(~holdout), seed=seed), training_set)
         with exported.opened(_signature(training_set), OPTIONS) as scorer:
-            probe = predict(scorer, training_set.dataset(holdout).features)
+            probe = _scores(scorer, training_set.features.where(holdout))
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
     final = _exported(model, trainer(training_set.dataset(), seed=seed), training_set, tell)
     tell(Progress("train", "evaluating, attributing and sealing it"))
-    features = training_set.dataset().features
     with final.opened(_signature(training_set), OPTIONS) as scorer:
-        attribution = attribute(partial(predict, scorer), features, randomness.seed(f"attribute:{model.name}"))
-        in_sample = predict(scorer, features)
+        attribution = attribute(partial(_scores, scorer), training_set.features, randomness.seed(f"attribute:{model.name}"))
+        in_sample = _scores(scorer, training_set.features)
     return Fitted(final, holdout, probe, in_sample, attribution, watch.seconds)
 
 
 def _exported(model: Model, fitted: Any, training_set: TrainingSet, tell: Tell = silence) -> Exported:
-    features, signature = training_set.dataset().features, _signature(training_set)
-    rows = Rows.dense(signature.inputs, features[:: max(1, len(features) // PARITY_ROWS)])
-    return export(fitted, Wanted(signature, rows, model.task.bounds, model.trust), tell)
+    rows = training_set.features
+    some = rows.take(np.arange(0, len(rows), max(1, len(rows) // PARITY_ROWS)))
+    return export(fitted, Wanted(_signature(training_set), some, model.task.bounds, model.trust), tell)
 
 
 def _signature(training_set: TrainingSet) -> Signature:
-    return Signature.of_numbers(training_set.features)
+    return Signature(training_set.fields, (SCORE,))
+
+
+def _scores(model: Runtime, rows: Rows) -> NDArray[np.float64]:
+    return model.answer(rows).numbers(PREDICTION)
 
 
 def _trainer(model: Model) -> Trainer:

@@ -7,24 +7,39 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.calendar import Period
 from noria.core.errors import UserMistake
-from noria.core.signature import Signature
+from noria.core.signature import SCORE, Signature
+from noria.data.rows import Rows
 from noria.evaluation.gates import Verdict
 from noria.evaluation.task import Reliability
+from noria.features.fields import is_block
 from noria.features.training_set import TrainingSet
-from noria.models.bundle import CARD_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, open_bundle, write_bundle
+from noria.models.bundle import (
+    CARD_FILE,
+    PROFILE_FILE,
+    PROJECTION_FILE,
+    SAMPLE_FILE,
+    Bundle,
+    Manifest,
+    open_bundle,
+    write_bundle,
+)
 from noria.models.export import Exported
 from noria.models.lineage import LabelOf, Lineage, TableVersion
-from noria.profiles.profile import profile
+from noria.models.profiled import profiled_columns
+from noria.profiles.inputs import InputProjections
+from noria.profiles.profile import Profile, profile
 from noria.release.open_endpoint import OpenEndpoint
 from noria.training.card import model_card
 from noria.training.fit import Fitted
 
 SAMPLE_ROWS = 32
+FITTED = 3  # every so many windows is one from which projections are learnt, where they learn closely
 LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "duckdb", "pyarrow")
 
 
@@ -38,22 +53,47 @@ def seal(
     run: str,
 ) -> Bundle:
     """The bundle of a fitted model, verified. metrics: the holdout's figures; run: the id of the run that made it"""
-    data, files = training_set.dataset(), context.stores.workspace.files
-    known = in_reference(context.reference_period, training_set.at)
-    reference = profile(
-        (*training_set.features, "prediction"),
-        np.column_stack([data.features, fitted.in_sample])[known],
-        context.grid.numbers(training_set.at[known]),
-        np.append(fitted.attribution, 0.0),  # the prediction itself hangs on all of them
-    )
+    files = context.stores.workspace.files
+    reference, projections = _reference(context, training_set, fitted)
     manifest = _manifest(context, training_set, fitted.exported, metrics, run)
+    left_out = {} if projections is None else projections.left_out
     contents = {
         **fitted.exported.files,
         PROFILE_FILE: reference.to_json(),
-        SAMPLE_FILE: json.dumps(_sample(data.features, fitted.in_sample)).encode(),
-        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, fitted.exported.note).encode(),
+        SAMPLE_FILE: json.dumps(msgspec.to_builtins(_sample(training_set.features, fitted.in_sample))).encode(),
+        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, left_out, fitted.exported.note).encode(),
+        **({} if projections is None else {PROJECTION_FILE: projections.to_json()}),
     }
     return open_bundle(write_bundle(context.stores.workspace.bundles, manifest, contents, files).path, files)
+
+
+def _reference(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted) -> tuple[Profile, InputProjections | None]:
+    """The profile of what the model was trained on, of its inputs as numbers and its answers; and how inputs become numbers."""
+    known, windows = in_reference(context.reference_period, training_set.at), context.grid.numbers(training_set.at)
+    names, weights, projections = training_set.names, fitted.attribution, None
+    if not is_block(training_set.fields):
+        projections, known = _projections(training_set, known, windows)
+        names, weights = projections.names, projections.shares(dict(zip(names, weights.tolist(), strict=True)))
+    at = training_set.at.astype("datetime64[us]").astype(np.int64)
+    columns = profiled_columns(projections, training_set.features, fitted.in_sample, at)
+    weights = np.append(weights, 0.0)  # the prediction itself hangs on all of them
+    return profile((*names, "prediction"), columns[known], windows[known], weights), projections
+
+
+def _projections(
+    training_set: TrainingSet, known: NDArray[np.bool_], windows: NDArray[np.int64]
+) -> tuple[InputProjections, NDArray[np.bool_]]:
+    """How inputs become numbers, fitted on the reference; and the rows of which the profile is: where anything is learnt closely, the
+    windows that it is learnt from are no fair sample of how others will look."""
+    projections, spent = _fitted_on(training_set, known), windows % FITTED == 0
+    if projections.learnt and (known & spent).any() and (known & ~spent).any():
+        return _fitted_on(training_set, known & spent), known & ~spent
+    return projections, known
+
+
+def _fitted_on(training_set: TrainingSet, rows: NDArray[np.bool_]) -> InputProjections:
+    places = np.flatnonzero(rows)
+    return InputProjections.fit(training_set.features.take(places[np.argsort(training_set.at[places], kind="stable")]))
 
 
 def in_reference(period: Period | None, at: NDArray[np.datetime64]) -> NDArray[np.bool_]:
@@ -77,7 +117,7 @@ def _manifest(context: OpenEndpoint, training_set: TrainingSet, exported: Export
     return Manifest(
         name=model.name,
         runtime=exported.runtime,
-        signature=Signature.of_numbers(training_set.features),
+        signature=Signature(training_set.fields, (SCORE,)),
         task=model.task.definition(),
         feature_set=offline.feature_set.name,
         definition_hash=offline.feature_set.definition_hash(),
@@ -117,10 +157,11 @@ def environment() -> dict[str, str]:
     return found
 
 
-def _sample(features: NDArray[np.float32], predictions: NDArray[np.float64]) -> dict[str, Any]:
+def _sample(features: Rows, predictions: NDArray[np.float64]) -> dict[str, Any]:
     """A few rows with their answers, by which a server proves that it has the model."""
     step = max(1, len(features) // SAMPLE_ROWS)
+    places = np.arange(0, len(features), step)[:SAMPLE_ROWS]
     return {
-        "inputs": [[None if np.isnan(v) else float(v) for v in row] for row in features[::step][:SAMPLE_ROWS]],
-        "outputs": [[answer] for answer in predictions[::step][:SAMPLE_ROWS].tolist()],
+        "inputs": [list(row) for row in features.take(places).values()],
+        "outputs": [[answer] for answer in predictions[places].tolist()],
     }

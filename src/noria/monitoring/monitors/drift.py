@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
@@ -77,11 +77,13 @@ def drift_until(context: WatchedEndpoint, declared: Monitor, champion: str, cham
 
 
 class Logged(NamedTuple):
-    """A champion's window as it was logged, also in the columns of the profile of what the champion was trained on."""
+    """A champion's window as it was logged, also in the columns of the profile of what the champion was trained on. labels: what codes of
+    categories stand for"""
 
     profile: Profile
     rows: Predictions
     columns: NDArray[np.float64]
+    labels: Mapping[str, Sequence[str]]
 
 
 def faults_of(context: WatchedEndpoint, reading: DriftReading, champion: str) -> Iterator[Finding]:
@@ -117,13 +119,21 @@ def _fault(group: FaultGroup, since: datetime, cut: str | None = None, first: di
 def _logged(context: WatchedEndpoint, champion: str, start: datetime) -> Logged | None:
     """What a champion answered in a window; None where the log can't tell any more."""
     rows = answered_rows(context, champion, start)
-    return None if rows is None else Logged(context.stores.profile(champion), rows, profiled(context, champion, rows))
+    if rows is None:
+        return None
+    projections = context.stores.projections(champion)
+    labels = {} if projections is None else projections.labels
+    return Logged(context.stores.profile(champion), rows, profiled(context, champion, rows), labels)
 
 
 def _slice(logged: Logged | None, column: str) -> str | None:
     """The slice in which a column has moved, such as `origin_code=2`."""
     found = None if logged is None else logged.profile.slice_that_moved(logged.columns, column)
-    return None if found is None else f"{found[0]}={found[1]:g}"
+    if logged is None or found is None:
+        return None
+    name, value = found
+    known = logged.labels.get(name, ())
+    return f"{name}={known[int(value)]}" if 0 <= value < len(known) else f"{name}={value:g}"
 
 
 def _first_bad(logged: Logged | None, group: FaultGroup) -> dict[str, Any] | None:

@@ -361,7 +361,7 @@ class Batcher:
         assert route.lookup is not None
         entities = [entity for asked in asking for entity in asked.entities or ()]
         found = route.lookup.features(entities, from_epoch(asking[0].stamp[0]))
-        rows, at = Rows.dense(route.champion.bundle.signature.inputs, found), 0
+        rows, at = found.select(route.champion.bundle.signature.inputs, "the model"), 0
         for asked in asking:
             asked.rows, asked.entities = rows.part(at, at + asked.count), None
             at += asked.count

@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from noria.core.errors import OutsideWorld, UserMistake
+from noria.data.rows import Rows
 from noria.models.bundle import Bundle
 from noria.stores.online import OnlineStoreFailed
 
@@ -27,7 +25,7 @@ class Lookup(Protocol):
     names: tuple[str, ...]
 
     def decode(self, body: bytes) -> tuple[list[tuple[Any, ...]], list[str | None]]: ...
-    def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> NDArray[np.float32]: ...
+    def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> Rows: ...
     def age_seconds(self, now: datetime) -> float: ...
     def verify(self) -> None: ...
 
@@ -40,8 +38,9 @@ class OrderedLookup:
         self.decode, self.age_seconds, self.verify = lookup.decode, lookup.age_seconds, lookup.verify
         self._lookup, self._places = lookup, [lookup.names.index(name) for name in names]
 
-    def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> NDArray[np.float32]:
-        return self._lookup.features(entities, at)[:, self._places]
+    def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> Rows:
+        found = self._lookup.features(entities, at)
+        return found.select(tuple(found.fields[place] for place in self._places))
 
 
 def in_order_of(lookup: Lookup, names: tuple[str, ...]) -> Lookup:
@@ -60,7 +59,7 @@ class GuardedLookup:
         self.decode, self.verify = lookup.decode, lookup.verify
         self._failed: OnlineStoreFailed | None = None
 
-    def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> NDArray[np.float32]:
+    def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> Rows:
         if self._failed is not None:
             raise self._failed
         try:

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from noria.core.clock import Clock, SystemClock, since_epoch
 from noria.data.rows import Rows, stacked
+from noria.models.profiled import profiled_columns
+from noria.profiles.inputs import InputProjections
 from noria.profiles.profile import STATISTICS, Profile
 from noria.profiles.sketch import Sketch
 
@@ -32,10 +35,19 @@ class LiveProfile:
     `digest` does the work and may run in a thread, one at a time.
 
     rows_a_second: how many rows are sketched at most; the others pass unseen. now: seconds of a monotonic clock
+    projections: how inputs that are no numbers become the columns of the reference; their times are taken for those of the digest
     """
 
-    def __init__(self, bundle: str, reference: Profile, rows_a_second: int, now: Callable[[], float]) -> None:
-        self.bundle = bundle
+    def __init__(
+        self,
+        bundle: str,
+        reference: Profile,
+        rows_a_second: int,
+        now: Callable[[], float],
+        projections: InputProjections | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.bundle, self._projections, self._clock = bundle, projections, clock or SystemClock()
         self._reference, self._most, self._now = reference, rows_a_second, now
         self._waiting: list[tuple[Rows, Rows]] = []
         self._room = rows_a_second
@@ -53,8 +65,10 @@ class LiveProfile:
         """Sketch what was seen since the last call, and begin a new minute when one is over."""
         waiting, self._waiting, self._room = self._waiting, [], self._most
         if waiting:  # all at once: counted batch by batch, small ones cost twenty times as much
-            rows, answers = (stacked(parts).block[: self._most] for parts in zip(*waiting, strict=True))
-            self._minute.sketch.add(np.column_stack([rows, answers]))
+            rows, answers = (stacked(parts) for parts in zip(*waiting, strict=True))
+            rows, answers = rows.part(0, self._most), answers.part(0, self._most)
+            came = np.full(len(rows), since_epoch(self._clock.now())) if self._projections else np.empty(0, np.int64)
+            self._minute.sketch.add(profiled_columns(self._projections, rows, answers.block, came))
         now = self._now()
         over = now - self._minute.began >= PERIOD
         if over or self._first:

@@ -295,7 +295,8 @@ class DataPlane:
 
     async def _sketch(self, served: ServedEndpoint) -> None:
         """Take in what the champion has scored since the last time. A bundle without a profile is served all the same."""
-        from noria.profiles.profile import Profile  # only where it is asked for
+        from noria.models.profiled import projections_of  # only where it is asked for
+        from noria.profiles.profile import Profile
         from noria.serving.observe.live_profile import LiveProfile
 
         batcher, bundle = served.batcher, served.batcher.route.champion.bundle
@@ -304,11 +305,12 @@ class DataPlane:
         if batcher.live is None or batcher.live.bundle != bundle.id:
             try:
                 reference = await asyncio.to_thread(lambda: Profile.from_json(self._files.read(bundle.file(PROFILE_FILE))))
+                projections = await asyncio.to_thread(projections_of, bundle, self._files)
             except (OSError, ValueError, KeyError) as error:
                 logger.warning("the inputs of %s are not profiled: its reference profile can't be read: %r", served.target.endpoint, error)
                 served.unsketched, batcher.live = bundle.id, None
                 return
-            batcher.live = LiveProfile(bundle.id, reference, self._settings.sketched_rows, self._loop.time)
+            batcher.live = LiveProfile(bundle.id, reference, self._settings.sketched_rows, self._loop.time, projections, self._clock)
         await asyncio.to_thread(batcher.live.digest)
 
     async def _look_at_features(self, served: ServedEndpoint, lookup: Lookup) -> None:

@@ -245,8 +245,8 @@ def _python_type(field: Field) -> Any:
     """What JSON holds of a field; a byte string as base64, a time as RFC 3339."""
     kinds = {"bool": bool, "string": str, "bytes": bytes, "timestamp": Annotated[datetime, msgspec.Meta(tz=True)]}
     kind: Any = kinds.get(field.type, float if field.type in FLOATS else int)
-    if field.shape:
-        kind = kind | None if field.type in FLOATS else kind
+    if field.shape and (field.type in FLOATS or len(field.shape) == 1):  # a list in a table may hold nulls; a tensor has none but NaN
+        kind = kind | None
     for _ in field.shape:
         kind = list.__class_getitem__(kind)
     return kind | None if field.nullable else kind
