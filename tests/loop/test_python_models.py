@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import typed_project
 from noria.core.errors import UserMistake
 from noria.loop.project import load_project
 from projects import MODULE, edit, edited, write_project
@@ -62,6 +63,11 @@ def test_its_bundle_says_that_python_runs_it_and_needs_trust(shop: Path) -> None
     assert (found["runtime"], found["trust"]) == ("python", True)
     assert "sklearn.pipeline.Pipeline runs in the Python runtime, loaded from its pickle" in (folder / "MODEL_CARD.md").read_text()
     assert "scikit-learn==" in (folder / "model" / "requirements.txt").read_text()
+
+
+def test_check_says_that_it_is_trusted(shop: Path) -> None:
+    assert "code in its bundles is trusted" in noria(shop, "check").stdout
+    assert [model["trust"] for model in json.loads(noria(shop, "check", "--json").stdout)["models"]] == [True]
 
 
 def test_training_says_so_while_it_runs(tmp_path: Path, shop: Path) -> None:
@@ -132,6 +138,52 @@ def test_other_versions_are_refused_by_the_server_unless_the_project_allows_them
     running = Running(copy)
     try:
         assert running.ask("POST", "/predict/returns", {"rows": [ROW]})[0] == 200
+    finally:
+        running.kill()
+
+
+MIXED = edited(
+    typed_project.MODULE,
+    {
+        "model = nr.Model(": """
+@nr.trainer
+def pipeline(train, *, seed):
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
+    texts = OneHotEncoder(handle_unknown="ignore")
+    numbers = make_pipeline(SimpleImputer(), FunctionTransformer(lambda x: np.hstack([x, x**2])))
+    columns = [("texts", texts, ["city", "channel"]), ("numbers", numbers, ["visits_6h", "price"]), ("flag", "passthrough", ["express"])]
+    return make_pipeline(ColumnTransformer(columns), LogisticRegression(max_iter=2000)).fit(train.frame(), train.labels)
+
+
+model = nr.Model(""",
+        "trainer=handmade": "trainer=pipeline, trust=True",
+        'gates=[nr.no_slice_worse("log_loss", over=["city", "express"], by=0.9)]': "gates=[]",
+    },
+)
+
+
+def test_a_pipeline_of_texts_numbers_and_truth_values_is_trained_on_a_data_frame_and_served(tmp_path: Path) -> None:
+    folder = typed_project.write_typed_project(tmp_path / "shop", MIXED)
+    for command in (["ingest"], ["train", "--json"]):
+        done = noria(folder, *command)
+        assert done.returncode == 0, done.stderr
+    bundle, found = manifest(folder)
+    assert [each["type"] for each in found["signature"]["inputs"] if "type" in each] == ["int64", "string", "string", "bool"]
+    sample = json.loads((bundle / "sample" / "requests.json").read_text())
+    rows = [dict(zip(("visits_6h", "channel", "price", "city", "express"), row, strict=True)) for row in sample["inputs"]]
+    running = Running(folder)
+    try:
+        status, answer = running.ask("POST", "/predict/returns", {"rows": rows})
+        assert status == 200, answer
+        assert answer["predictions"] == pytest.approx([answer for [answer] in sample["outputs"]], abs=1e-9)
+        unseen = {**rows[0], "city": "nowhere", "channel": None, "visits_6h": None}
+        status, answer = running.ask("POST", "/predict/returns", {"rows": [unseen, rows[0]]})
+        assert (status, answer["predictions"][1]) == (200, pytest.approx(sample["outputs"][0][0], abs=1e-9))
     finally:
         running.kill()
 

@@ -43,6 +43,7 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
         equal = "" if label["positive"] is None else f" = {label['positive']!r}"
         gates = "; ".join(m["gates"]) or "no gates"
         summary = [f"{label['table']}.{label['column']}{equal} by {m['trainer']}; {gates}"]
+        summary += ["code in its bundles is trusted"] if m["trust"] else []
         told.append(("model", m["name"], summary + ([] if m["endpoints"] else ["no endpoint serves it"])))
     for e in found["endpoints"]:
         lacking = [
@@ -95,6 +96,7 @@ def _model(project: Project, model: Model) -> dict[str, Any]:
         "trainer": getattr(model.trainer, "name", "trainer"),
         "gates": [gate.name for gate in model.gates],
         "holdout": model.holdout,
+        "trust": model.trust,
         "endpoints": _serving(project, model),
     }
 

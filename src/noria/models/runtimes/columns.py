@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.core.errors import MissingExtra
 from noria.core.signature import FLOATS, INTEGERS, SCORE, Field, dense_type
 from noria.data.rows import Fields, Rows, stacked_tensor
 
@@ -43,6 +44,15 @@ class Columns(dict[str, Any]):
         for place, name in enumerate(self.rows.names):
             found[:, place] = self.rows.column(name).to_pylist()
         return found
+
+    def frame(self) -> Any:
+        """All columns as a pandas data frame, as `train.frame()` is. Raises `MissingExtra` without pandas."""
+        import pyarrow as pa
+
+        try:
+            return pa.table(self.rows.columns()).to_pandas(use_threads=False)
+        except ModuleNotFoundError as error:
+            raise MissingExtra(library="pandas", extra="pandas", needed_for="columns.frame()") from error
 
 
 def _array(field: Field, rows: Rows) -> Any:

@@ -5,7 +5,6 @@ Formats of frameworks are data. What was pickled is code, and only a trusted bun
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +101,4 @@ class Estimator:
         lacking = [name for name in names if name not in columns]
         if lacking:
             raise ValueError(f"it was fitted on columns that the model does not read: {', '.join(map(str, lacking))}")
-        if importlib.util.find_spec("pandas") is None:
-            raise ValueError("it was fitted on a data frame, and pandas is not installed")
-        import pandas as pd
-
-        return pd.DataFrame({name: np.asarray(columns[name]) for name in names})
+        return columns.frame()[list(names)]
