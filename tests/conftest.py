@@ -16,7 +16,7 @@ settings.load_profile("noria")
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
-LONGEST = ("flights/test_demo", "loop/test_live_loop", "cli/test_feature_commands", "cli/test_bad_input", "monitoring/test_no_false_green")
+LONGEST = ("loop/test_live_loop", "cli/test_feature_commands", "cli/test_bad_input", "monitoring/test_no_false_green", "flights/test_demo")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,7 +22,7 @@ from noria.core.files import LocalFiles
 from noria.core.signature import Signature
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
 from noria.models.lineage import LabelOf, Lineage
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
 from noria.serving.log.segments import read_segment
 
 HERE = Path(__file__).parent

@@ -139,5 +139,6 @@ def test_the_metric_and_the_task_that_the_page_on_metrics_shows_are_ones(tmp_pat
     assert (verdict.outcome, verdict.why) == ("passed", "cost 0.0000 €, champion 10.0000 € on 10 rows")
     assert repr(shown_here["gate"]).startswith("BeatsChampion(metric=Metric('cost', ")
     assert shown_here["Delay"]().bias.title == "bias"
-    rows = re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \| ", page.split("## A metric of your own")[0], re.MULTILINE)
-    assert rows == [(metric.name, metric.title) for metric in registered("binary")]
+    for task, part in zip(("binary", "regression"), page.split("\n## ")[1:3], strict=True):
+        rows = re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \| ", part, re.MULTILINE)
+        assert rows == [(metric.name, metric.title) for metric in registered(task)]

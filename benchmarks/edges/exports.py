@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.edges.inputs import Input, any_of, refused
 from noria.models.export import to_onnx
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
 
 KIND = "exports"
 TOLERANCE = 1e-5

@@ -21,10 +21,11 @@ from noria.data.ingest import facts, push
 from noria.data.table import Snapshot, SnapshotRows
 from noria.evaluation.binary import Binary
 from noria.features.check import check_keys
-from noria.features.label import Label, Outcomes
+from noria.features.label import Label
 from noria.features.materialize import Materializer
 from noria.features.offline import OfflineFeatures
 from noria.features.online import OnlineFeatures, online_rows
+from noria.features.outcomes import Outcomes
 from noria.features.point_in_time import PointInTime
 from noria.stores.online import LmdbStore
 from noria.stores.tables import DeltaTables

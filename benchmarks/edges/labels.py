@@ -15,7 +15,8 @@ from benchmarks.edges.inputs import Input, any_of, refused
 from benchmarks.edges.trial import moments
 from noria.core.clock import from_epoch
 from noria.data.table import Snapshot, SnapshotRows
-from noria.features.label import Label, Outcomes
+from noria.features.label import Label
+from noria.features.outcomes import Outcomes
 
 KIND = "labels"
 NAN = math.nan

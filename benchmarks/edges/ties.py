@@ -13,9 +13,10 @@ from benchmarks.edges.trial import Trial, Z, moments, scratch
 from noria.core.clock import from_epoch
 from noria.data.ingest import facts
 from noria.features.compile import AT
-from noria.features.label import Label, Outcomes
+from noria.features.label import Label
 from noria.features.materialize import Materializer
 from noria.features.online import OnlineFeatures
+from noria.features.outcomes import Outcomes
 from noria.features.point_in_time import PointInTime
 from noria.stores.online import LmdbStore
 

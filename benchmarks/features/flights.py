@@ -74,10 +74,15 @@ def steps(requests: pa.Table, moments: list[int], end: int) -> Iterator[Step]:
             yield Step(from_epoch(moment), inside)
 
 
+def facts_of(project: Project, workspace: Workspace) -> Facts:
+    model = project.endpoint().model
+    return Facts.read(workspace, model.features, model.label, model.task.coding)
+
+
 def month(project: Project, workspace: Workspace) -> Proof:
     """Every request of a month, answered from the store, against the values that training reads."""
     features = project.endpoint().model.features
-    offline = Facts.read(workspace, project.endpoint()).offline
+    offline = facts_of(project, workspace).offline
     requests = offline.rows(*MONTH)
     expected = feature_matrix(requests, features.features)
     start, end = (since_epoch(moment) for moment in MONTH)
@@ -117,7 +122,7 @@ def backfill(project: Project, workspace: Workspace) -> Proof:
     as_of = datetime(2013, 4, 1, tzinfo=UTC)
 
     def training_set() -> tuple[str, set[str]]:
-        facts = Facts.read(workspace, project.endpoint())
+        facts = facts_of(project, workspace)
         offline, outcomes = facts.offline, facts.outcomes
         made = build_training_set(offline, model.label, outcomes, model.task, start=offline.first(), as_of=as_of)
         return made.id, {p.name for p in workspace.features.glob("*.arrow")}

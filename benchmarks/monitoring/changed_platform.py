@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
 from noria.serving.process.worker import run_worker
 
 BEGAN = time.monotonic()

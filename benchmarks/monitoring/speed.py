@@ -13,6 +13,8 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.figure import Figure, Proof
+from noria.core.signature import Signature
+from noria.data.rows import Rows
 from noria.profiles.profile import Profile, profile
 from noria.serving.observe.live_profile import LiveProfile
 
@@ -44,7 +46,9 @@ def _reference(rows: np.ndarray) -> Profile:
 def _stream(rows: np.ndarray) -> Callable[[], None]:
     """What a worker does with a second's predictions: keep each batch as it is answered, then sketch them all."""
     live = LiveProfile("", _reference(np.column_stack([rows, rows[:, 0]])), 64 * BATCHES, perf_counter)
-    features, predictions = rows[:64].copy(), rows[:64, 0].astype(np.float64)
+    fields = Signature.of_numbers([f"c{i}" for i in range(rows.shape[1])])
+    features = Rows.dense(fields.inputs, rows[:64].copy())
+    predictions = Rows.dense(fields.outputs, rows[:64, :1].astype(np.float64))
 
     def second() -> None:
         for _ in range(BATCHES):

@@ -15,11 +15,12 @@ from noria.core.signature import Signature
 from noria.models.bundle import CARD_FILE, MODEL_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
 from noria.models.export import to_onnx
 from noria.models.lineage import LabelOf, Lineage
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
 
 FEATURES = 30
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 NAMES = [f"f{i}" for i in range(FEATURES)]
+LINEAGE = Lineage(tables=(), label=LabelOf("t", "c"), start=NEVER, as_of=NEVER, training_set="", rows={}, trainer_code="", parameters={})
 
 
 def make_bundle(root: Path, *, trees: int = 100, seed: int = 0, definition_hash: str = "") -> Bundle:
@@ -46,9 +47,7 @@ def seal(root: Path, model: bytes, rows: np.ndarray, run: str, definition_hash: 
         feature_set="bench",
         definition_hash=definition_hash,
         run=run,
-        lineage=Lineage(
-            tables=(), label=LabelOf("t", "c"), start=NEVER, as_of=NEVER, training_set="", rows={}, trainer_code="", parameters={}
-        ),
+        lineage=LINEAGE,
         metrics={},
         environment={},
         files={},

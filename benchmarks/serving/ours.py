@@ -19,7 +19,8 @@ if __name__ == "__main__":
     bundle, folder, *given = sys.argv[1:]
     named = dict(text.split("=", 1) for text in given)
     worker = named.pop("worker", "noria.serving.process.worker").split(" ")
+    trusted = named.pop("trust", "no") == "yes"
     settings = msgspec.convert({"port": 0, **named}, ServingSettings, strict=False)
-    targets = [Serve("bench", bundle, None, f"{folder}/log")]
+    targets = [Serve("bench", bundle, None, f"{folder}/log", trust=trusted)]
     supervisor = Supervisor(lambda: targets, settings, SystemClock(), worker=worker)
     run_supervisor(supervisor, lambda where: print(json.dumps(where.to_dict()), flush=True))

@@ -6,7 +6,8 @@
     nr.FeatureView, nr.mean, nr.count, …       values as of a time
     nr.FeatureSet, nr.request_transform        what a model reads
     nr.Label, nr.Model, nr.trainer             what it learns
-    nr.Binary, nr.Task, nr.Metric              what labels and answers mean, and how they are judged
+    nr.PythonModel                             a model that Python loads and runs
+    nr.Binary, nr.Regression, nr.Task, …       what labels and answers mean, and how they are judged
     nr.beats_champion, nr.no_slice_worse       what a candidate must show
     nr.Endpoint, nr.Rollout, nr.SLO            how it is released
     nr.Monitor, nr.Tolerance                   what is watched
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from noria.core.errors import NoriaError
     from noria.data import Contract, Table, files, sql, stream
-    from noria.evaluation import Binary, Metric, Task, beats_champion, no_slice_worse
+    from noria.evaluation import Binary, Metric, Regression, Task, beats_champion, no_slice_worse
     from noria.features import (
         FeatureSet,
         FeatureView,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
         total,
     )
     from noria.loop import Retrain, drift, regression, stale
-    from noria.models import Model
+    from noria.models import Model, PythonModel
     from noria.monitoring import BusinessMetric, Monitor, Tolerance
     from noria.monitoring.table import judge_table
     from noria.release import SLO, Endpoint, Immediate, Rollout
@@ -51,7 +52,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "noria.core.errors": ["NoriaError"],
     "noria.data": ["INGESTED", "Contract", "Table", "files", "sql", "stream"],
-    "noria.evaluation": ["Binary", "Metric", "Task", "beats_champion", "no_slice_worse"],
+    "noria.evaluation": ["Binary", "Metric", "Regression", "Task", "beats_champion", "no_slice_worse"],
     "noria.features": [
         "FeatureSet",
         "FeatureView",
@@ -69,7 +70,7 @@ _HOMES = {
         "total",
     ],
     "noria.loop": ["Retrain", "drift", "regression", "stale"],
-    "noria.models": ["Model"],
+    "noria.models": ["Model", "PythonModel"],
     "noria.monitoring": ["BusinessMetric", "Monitor", "Tolerance"],
     "noria.monitoring.table": ["judge_table"],
     "noria.release": ["SLO", "Endpoint", "Immediate", "Rollout"],
@@ -92,6 +93,8 @@ __all__ = [
     "Model",
     "Monitor",
     "NoriaError",
+    "PythonModel",
+    "Regression",
     "Retrain",
     "Rollout",
     "Table",

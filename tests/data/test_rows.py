@@ -126,6 +126,8 @@ def test_answers_differ_by_their_furthest_number_and_infinitely_by_other_values(
     one = Rows.of_values(tensor, [([0.25, 0.5], "a")])
     assert one.differences(Rows.of_values(tensor, [([0.5, 0.5], "a")])) == [0.25, 0.0]
     assert one.differences(Rows.of_values(tensor, [([0.25, 0.5], "b")])) == [0.0, math.inf]
+    large = Rows.of_values(tensor, [([1000.0, 1.0], "a")])
+    assert large.differences(Rows.of_values(tensor, [([1000.0, 3.0], "a")])) == [0.002, 0.0]
 
 
 @given(st.sampled_from(TYPES), st.sampled_from([(), (None,), (3,), (2, 2), (None, 2)]), st.integers(0, 4))

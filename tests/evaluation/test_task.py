@@ -37,11 +37,11 @@ def concordance(outcomes: Floats, scores: Floats) -> float:
 
 
 @dataclass(frozen=True)
-class Regression(nr.Task):
+class Delay(nr.Task):
     """A number: a score is the outcome itself, in its unit."""
 
     unit: str = "min"
-    name: ClassVar[str] = "regression"
+    name: ClassVar[str] = "delay"
     title: ClassVar[str] = "regression"
 
     @property
@@ -60,7 +60,7 @@ class Regression(nr.Task):
         return {"name": self.name, "unit": self.unit}
 
 
-ERROR, BIAS, CONCORDANCE = Regression().metrics
+ERROR, BIAS, CONCORDANCE = Delay().metrics
 
 
 def delays(rng: np.random.Generator, *, off: float = 0.0, noise: float = 3.0, rows: int = 400) -> tuple[Floats, Floats]:
@@ -70,12 +70,12 @@ def delays(rng: np.random.Generator, *, off: float = 0.0, noise: float = 3.0, ro
 
 
 def days(rng: np.random.Generator, count: int, **changed: float) -> list[Performance]:
-    return [measure(Regression(), *delays(rng, **changed)) for _ in range(count)]
+    return [measure(Delay(), *delays(rng, **changed)) for _ in range(count)]
 
 
 def read(metric: Metric, baseline: list[Performance], since: list[Performance]) -> PerformanceReading:
     windows = [Window(START + i * timedelta(days=1), "b", "champion", p.rows, None, p) for i, p in enumerate(since)]
-    return read_performance(Regression(), nr.Tolerance(metric, by=1.0), baseline, windows, 150.0)
+    return read_performance(Delay(), nr.Tolerance(metric, by=1.0), baseline, windows, 150.0)
 
 
 def test_gates_judge_a_regression_in_its_unit() -> None:
@@ -84,7 +84,7 @@ def test_gates_judge_a_regression_in_its_unit() -> None:
     bad = good + np.where(np.arange(1000) < 300, 20.0, 0.0)
     city = {"city": np.where(np.arange(1000) < 300, "ams", "ber")}
     units = np.arange(1000) // 100
-    better, worse = (Evaluation(Regression(), outcomes, own, other, units, city) for own, other in ((good, bad), (bad, good)))
+    better, worse = (Evaluation(Delay(), outcomes, own, other, units, city) for own, other in ((good, bad), (bad, good)))
     verdict = nr.beats_champion(ERROR, by=2.0).judge(better)
     assert verdict.outcome == "passed"
     assert (
@@ -110,7 +110,7 @@ def test_a_figure_that_is_best_high_gates_the_other_way_round() -> None:
 def test_groups_are_judged_as_groups_by_the_unit_and_the_slice_that_they_lie_in() -> None:
     worst = nr.Metric("worst", lambda outcomes, scores: float(errors(outcomes, scores).max()), over="groups")
 
-    class Ranking(Regression):
+    class Ranking(Delay):
         @property
         def metrics(self) -> Sequence[Metric]:
             return (worst,)
@@ -129,7 +129,7 @@ def test_windows_of_a_regression_are_measured_and_survive_being_written_down() -
     rng = np.random.default_rng(2)
     outcomes, scores = delays(rng, off=5.0, rows=900)
     outcomes[:100] = np.nan
-    found = by_window(Regression(), outcomes, scores, np.repeat([1, 2, 3], 300), {"airport": np.tile([0.0, 1.0], 450)})
+    found = by_window(Delay(), outcomes, scores, np.repeat([1, 2, 3], 300), {"airport": np.tile([0.0, 1.0], 450)})
     assert [(p.rows, p.missing, set(p.slices)) for p in found] == [
         (n, m, {"airport=0", "airport=1"}) for n, m in ((200, 100), (300, 0), (300, 0))
     ]
@@ -138,8 +138,8 @@ def test_windows_of_a_regression_are_measured_and_survive_being_written_down() -
     assert found[1].value(CONCORDANCE) > 0.8
     again = [Performance.of(json.loads(json.dumps(p.to_dict()))) for p in found]
     assert again == found
-    assert np.isnan(measure(Regression(), np.array([1.0]), np.array([1.0])).value(CONCORDANCE))
-    assert np.isnan(measure(Regression(), np.array([np.nan]), np.array([1.0])).value(BIAS))
+    assert np.isnan(measure(Delay(), np.array([1.0]), np.array([1.0])).value(CONCORDANCE))
+    assert np.isnan(measure(Delay(), np.array([np.nan]), np.array([1.0])).value(BIAS))
 
 
 def test_a_monitor_alarms_on_a_regression_and_says_in_its_words_what_it_looks_like() -> None:
@@ -179,8 +179,8 @@ def test_a_metric_of_another_task_is_refused_where_model_and_metric_meet() -> No
     def fit(train: Any) -> Any: ...
 
     with pytest.raises(UnknownMetric, match=r"'log_loss' is not a metric of regression.*use one of mean_error, bias, concordance"):
-        nr.Model("m", features, label, fit, [nr.beats_champion("log_loss")], task=Regression())
-    model = nr.Model("m", features, label, fit, [nr.beats_champion(ERROR)], task=Regression())
+        nr.Model("m", features, label, fit, [nr.beats_champion("log_loss")], task=Delay())
+    model = nr.Model("m", features, label, fit, [nr.beats_champion(ERROR)], task=Delay())
     with pytest.raises(UnknownMetric, match="'brier' is not a metric of regression"):
         nr.Endpoint("e", model, release=nr.Rollout(metric="brier"))
     assert nr.Endpoint("e", model, release=nr.Rollout(), fallback=40.0).default_answer == 40.0
@@ -189,7 +189,7 @@ def test_a_metric_of_another_task_is_refused_where_model_and_metric_meet() -> No
 
 
 def test_a_task_comes_back_from_its_definition() -> None:
-    for task in (nr.Binary(), Regression(), Regression("USD")):
+    for task in (nr.Binary(), Delay(), Delay("USD")):
         assert nr.Task.of(json.loads(json.dumps(task.definition()))) == task
     assert nr.Binary().definition() == {"name": "binary"}
     with pytest.raises(UnknownTask, match=r"no task 'binry' .did you mean 'binary'"):

@@ -12,8 +12,8 @@ from noria.core.errors import UserMistake
 from noria.data.contract import UnknownColumn
 from noria.evaluation.binary import Binary
 from noria.features.check import check_keys
+from noria.features.coding import BadLabel
 from noria.features.keys import IncomparableKeys, KeysOfOtherLength
-from noria.features.label import BadLabel
 
 AT = pa.field("at", pa.timestamp("us", tz="UTC"))
 

@@ -16,8 +16,10 @@ from noria.core.clock import since_epoch
 from noria.core.errors import UserMistake
 from noria.data.contract import UnknownColumn
 from noria.data.table import Snapshot, SnapshotRows
+from noria.features.coding import BadLabel
 from noria.features.keys import IncomparableKeys, KeysOfOtherLength
-from noria.features.label import BadLabel, Label, Outcomes
+from noria.features.label import Label
+from noria.features.outcomes import Outcomes
 from noria.features.point_in_time import PointInTime
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

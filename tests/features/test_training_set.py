@@ -17,8 +17,8 @@ from noria.core.files import LocalFiles
 from noria.data.table import Snapshot, SnapshotRows
 from noria.evaluation.binary import Binary, NotYesOrNo, OneClass
 from noria.features.check import check_keys
-from noria.features.label import Outcomes
 from noria.features.offline import OfflineFeatures
+from noria.features.outcomes import Outcomes
 from noria.features.training_set import NothingToTrainOn, TrainingSet, build_training_set
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -74,7 +74,11 @@ NO_ANSWERS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "classes of which none is named": (pa.array([0, 1, 2, None]), {}, "it holds 3 values, such as 0, 1, 2"),
     "two classes that are not 0 and 1": (pa.array([1, 2]), {}, "give `positive=…`, the class that counts as 1"),
     "measurements": (pa.array([0.25, 1.0, 0.5]), {}, "such as 0.25, 1, 0.5"),
-    "probabilities of which one is named": (pa.array(np.linspace(0, 1, 40)), {"positive": 1}, "neither regression nor several classes"),
+    "probabilities of which one is named": (
+        pa.array(np.linspace(0, 1, 40)),
+        {"positive": 1},
+        r"a number is predicted with task=nr\.Regression",
+    ),
     "decimals": (pa.array([Decimal("1.25"), Decimal("1.00")]), {}, "1.25"),
 }
 

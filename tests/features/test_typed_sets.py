@@ -20,14 +20,13 @@ from noria.core.signature import SCORE, Field, Signature
 from noria.data.rows import Rows
 from noria.data.table import Snapshot, SnapshotRows
 from noria.evaluation.binary import Binary
-from noria.features.label import Outcomes
 from noria.features.offline import OfflineFeatures
 from noria.features.online import Layout
+from noria.features.outcomes import Outcomes
 from noria.features.sealed import LostDefinition, opened
 from noria.features.training_set import NotOneBlock, TrainingSet, build_training_set, content_hash
 from noria.serving.protocol.decoder import Decoder
 from noria.serving.protocol.request import rows_of
-from noria.training.fit import NoTypedExport, export_fitted
 from noria.training.sealing import _sample
 from typed_events import FIELDS, START, VALUES, facts, moment, view
 
@@ -93,11 +92,6 @@ def test_a_frame_keeps_texts_and_times(tmp_path: Path) -> None:
 def test_one_matrix_of_numbers_is_refused_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(NotOneBlock, match=r"kinds: int64.*train\.frame"):
         _ = trained_on(typed(tmp_path)).dataset().features
-
-
-def test_no_exporter_is_asked_for_what_it_can_not_take(tmp_path: Path) -> None:
-    with pytest.raises(NoTypedExport, match=r"pair: string.*Python runtime"):
-        export_fitted(object(), trained_on(typed(tmp_path)))
 
 
 def test_the_sealed_sample_is_read_back_as_the_rows_that_it_is_of(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_a_changed_byte_in_the_bundle_is_refused(trained: Path, tmp_path: Path) 
 
 def test_a_worker_loads_nothing_of_training() -> None:
     code = (
-        "import sys, noria.serving.process.worker, noria.models.runtime, onnxruntime; "
+        "import sys, noria.serving.process.worker, noria.models.runtimes.onnx, onnxruntime; "
         "from noria.core.signature import Signature; from noria.serving.log.records import warm_up; warm_up(Signature.of_numbers('abc')); "
         "print([m for m in ('pandas', 'sklearn', 'torch', 'mlflow', 'lightgbm', 'duckdb', 'scipy', 'sqlalchemy') if m in sys.modules])"
     )

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+PROJECT_MODULE = "noria_project_"  # before the name of a project's own module, so that it hides no other of that name
+
 _collected: ContextVar[list[Any] | None] = ContextVar("collected", default=None)
 
 

@@ -69,6 +69,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     """Where `noria serve` listens, how safe its log is, and its limits (all explained in `docs/serving.md`).
 
     budget_ms: what waiting and scoring may take; batches are sized by it, and what would wait longer is refused
+    model_…: of models that Python runs in processes of their own: what a call and a start may take, their memory, their versions
     """
 
     host: str = "127.0.0.1"
@@ -93,6 +94,10 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     sketched_rows: Annotated[int, msgspec.Meta(ge=0)] = 0
     messages: LogFormat = "text"
     models_mb: float | None = None
+    model_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    model_start_seconds: Annotated[float, msgspec.Meta(gt=0)] = 45.0
+    model_memory_gb: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    model_versions: Literal["locked", "any"] = "locked"
     max_batch: int = 128
     budget_ms: float = 50.0
     max_body_bytes: int = 4_194_304

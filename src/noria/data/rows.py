@@ -223,7 +223,8 @@ class Rows:
         return any(bool(np.isinf(_floats(column)).any()) for column in floats)
 
     def differences(self, other: Rows) -> list[float]:
-        """How far the furthest number of each column is from another's of the same fields, and infinity where other values differ."""
+        """How far the furthest number of each column is from another's of the same fields, and infinity where other values differ. Of
+        a column with numbers above 1, as a share of the largest: float32 has so many digits, whatever the unit."""
         return [_difference(field, self.column(field.name), other.column(field.name)) for field in self.fields]
 
     def unequal(self, other: Rows, tolerance: float = 0.0) -> NDArray[np.bool_]:
@@ -326,7 +327,9 @@ def _difference(field: Field, one: pa.Array, other: pa.Array) -> float:
     if field.type not in FLOATS:
         return 0.0 if one.equals(other) else math.inf
     mine, theirs = _floats(one), _floats(other)
-    return float(np.max(np.abs(mine - theirs), initial=0.0)) if mine.shape == theirs.shape else math.inf
+    if mine.shape != theirs.shape:
+        return math.inf
+    return float(np.max(np.abs(mine - theirs), initial=0.0) / max(1.0, np.max(np.abs(theirs), initial=0.0)))
 
 
 def _unequal(field: Field, one: pa.Array, other: pa.Array, tolerance: float) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ Out: figures, an Evaluation, and for each gate passed, failed or unknown; unknow
 from noria.evaluation.binary import Binary
 from noria.evaluation.gates import beats_champion, no_slice_worse
 from noria.evaluation.metric import Metric
+from noria.evaluation.regression import Regression
 from noria.evaluation.task import Task
 
-__all__ = ["Binary", "Metric", "Task", "beats_champion", "no_slice_worse"]
+__all__ = ["Binary", "Metric", "Regression", "Task", "beats_champion", "no_slice_worse"]

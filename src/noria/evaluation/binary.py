@@ -35,8 +35,7 @@ class NotYesOrNo(UserMistake):
         super().__init__(
             what=f"{label.column!r} is not a binary label: it holds {len(values):,} values, such as {in_short(values)}",
             where=f"nr.Label({label.table.name}, {label.column!r}, …)",
-            fix=f"{few}derive a boolean column in the table's source, such as `x > 10`; only binary models are supported, "
-            "neither regression nor several classes at once",
+            fix=f"{few}derive a boolean column in the table's source, such as `x > 10`; a number is predicted with task=nr.Regression()",
         )
 
 
@@ -131,7 +130,7 @@ class Binary(Task):
         return f"{outcome:.1%} of them positive"
 
     def heading(self, label: Label) -> str:
-        return f"share of {label.in_words}"
+        return f"share of {self.target(label)}"
 
     def format_bias(self, bias: float) -> str:
         return f"{'more' if bias > 0 else 'less'} frequent by {abs(bias):.0%} of the rows"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from noria.core.errors import UserMistake, nearest
 from noria.evaluation.estimation import Estimator
 from noria.evaluation.metric import Floats, Metric, UnknownMetric
-from noria.features.label import Label
+from noria.features.coding import EqualToPositive
+from noria.features.label import Coding, Label
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +45,7 @@ class Task(Protocol):
 
     Outcomes are `(rows,)` float64, NaN where they are not known yet; scores are `(rows,)` float64, as the model answers.
 
+    coding: how a label's values become outcomes
     name: as stored definitions have it; title: as people read it
     bounds: between which a score lies; possible: all outcomes that there are, where they can be counted
     bias: the metric of how outcomes and scores differ in the mean; discrimination: of how well scores tell outcomes apart, with bounds on
@@ -53,6 +55,7 @@ class Task(Protocol):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    coding: ClassVar[Coding] = EqualToPositive()
     bounds: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     possible: ClassVar[tuple[float, ...]] = ()
     tolerance: ClassVar[float] = 1e-6
@@ -138,6 +141,11 @@ class Task(Protocol):
     def format_rows(self, outcome: float) -> str:
         """What outcomes there are, from their mean, after a number of rows and a comma."""
         return f"with a mean outcome of {outcome:.4g}"
+
+    def target(self, label: Label) -> str:
+        """What is predicted, as people read it, such as `returned = 1`."""
+        positive = self.coding.positive(label)
+        return label.column if positive is None else f"{label.column} = {positive}"
 
     def heading(self, label: Label) -> str:
         """What the mean outcome is, over a column of such figures."""

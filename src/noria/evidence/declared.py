@@ -40,8 +40,9 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
         told.append(("feature set", s["name"], [f"{_count(s['features'], 'feature')} of {from_}, for {s['spine']}"]))
     for m in found["models"]:
         label = m["label"]
+        equal = "" if label["positive"] is None else f" = {label['positive']!r}"
         gates = "; ".join(m["gates"]) or "no gates"
-        summary = [f"{label['table']}.{label['column']} = {label['positive']!r} by {m['trainer']}; {gates}"]
+        summary = [f"{label['table']}.{label['column']}{equal} by {m['trainer']}; {gates}"]
         told.append(("model", m["name"], summary + ([] if m["endpoints"] else ["no endpoint serves it"])))
     for e in found["endpoints"]:
         lacking = [
@@ -85,7 +86,12 @@ def _model(project: Project, model: Model) -> dict[str, Any]:
         "name": model.name,
         "feature_set": model.features.name,
         "task": model.task.definition(),
-        "label": {"table": label.table.name, "column": label.column, "positive": label.positive, "matures": label.matures},
+        "label": {
+            "table": label.table.name,
+            "column": label.column,
+            "positive": model.task.coding.positive(label),
+            "matures": label.matures,
+        },
         "trainer": getattr(model.trainer, "name", "trainer"),
         "gates": [gate.name for gate in model.gates],
         "holdout": model.holdout,

@@ -73,7 +73,7 @@ def _words(context: EndpointContext) -> dict[str, Any]:
     model, rollout = context.endpoint.model, context.policy.rollout
     return {
         "endpoint": context.endpoint.name,
-        "outcome": model.label.in_words,
+        "outcome": model.task.target(model.label),
         "observed": model.task.heading(model.label),
         "metric": _metric(model.task.metric()),
         "discrimination": _metric(model.task.discrimination),

@@ -62,7 +62,9 @@ def check_keys(features: FeatureSet, label: Label, rows: Mapping[str, pa.Table],
                 )
             theirs = KeyColumn(view.table.name, entity, rows[view.table.name].schema.field(entity).type)
             require_comparable(KeyColumn(spine.name, entity, schema.field(entity).type), theirs)
-    label.check(rows[label.table.name].schema, spine, schema)
+    told = rows[label.table.name].schema
+    label.check(told, spine, schema)
+    rules.coding.require_type(label, told.field(label.column).type)
     rules.require_label(label, rows[label.table.name])
 
 

@@ -9,8 +9,9 @@ from noria.data.ingest import current, stored
 from noria.data.known import KnownRows
 from noria.data.stored import StoredRows
 from noria.features.feature_set import FeatureSet
-from noria.features.label import Label, Outcomes
+from noria.features.label import Coding, Label
 from noria.features.offline import OfflineFeatures
+from noria.features.outcomes import Outcomes
 from noria.stores.workspace import Workspace
 
 
@@ -24,24 +25,29 @@ class Facts:
     _known: dict[tuple[object, ...], KnownRows] = field(default_factory=dict)
 
     @staticmethod
-    def read(workspace: Workspace, features: FeatureSet, label: Label, before: Facts | None = None, *, held: bool = False) -> Facts:
+    def read(
+        workspace: Workspace, features: FeatureSet, label: Label, coding: Coding, before: Facts | None = None, *, held: bool = False
+    ) -> Facts:
         """The current version of every table that a model reads. Raises `NotIngested`.
 
         before: what was there last time, taken again where nothing is new since; held: whether a table is read whole and kept in memory
         once something is asked of it, for those who ask of all its history
         """
-        if before is not None and before.hold(workspace, features, label):
+        if before is not None and before.hold(workspace, features, label, coding):
             return before
         declared = {table.name: table for table in [*features.tables, label.table]}
         tables = {name: stored(table, workspace.tables, held=held) for name, table in declared.items()}
         offline = OfflineFeatures(features, [tables[t.name] for t in features.tables], workspace.features, workspace.files)
-        outcomes = Outcomes(tables[label.table.name], label, tables[features.spine.name])
+        outcomes = Outcomes(tables[label.table.name], label, tables[features.spine.name], coding)
         return Facts(offline, outcomes, tables, {} if before is None else before._known)
 
-    def hold(self, workspace: Workspace, features: FeatureSet, label: Label) -> bool:
+    def hold(self, workspace: Workspace, features: FeatureSet, label: Label, coding: Coding) -> bool:
         """Whether a new look would find the same: no table has a newer version, and what is read of them is declared as before."""
         declared = {table.name: table for table in [*features.tables, label.table]}
-        if label != self.outcomes.label or features.definition_hash() != self.offline.feature_set.definition_hash():
+        if (label, coding) != (
+            self.outcomes.label,
+            self.outcomes.coding,
+        ) or features.definition_hash() != self.offline.feature_set.definition_hash():
             return False
         if declared != {name: f.table for name, f in self.tables.items()}:
             return False

@@ -17,8 +17,9 @@ from noria.core.ids import digest
 from noria.data.rows import Fields, Rows
 from noria.features.compile import AT, KEY
 from noria.features.fields import is_block, table_rows
-from noria.features.label import Label, LabelRules, Outcomes
+from noria.features.label import Label, LabelRules
 from noria.features.offline import OfflineFeatures
+from noria.features.outcomes import Outcomes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,9 @@ from noria.features.facts import Facts
 from noria.loop.project import Project
 from noria.loop.retrain import Retrain
 from noria.models.endpoint_stores import EndpointStores
+from noria.models.model import Model
 from noria.models.own_features import OwnFeatures
+from noria.models.runtimes.port import RuntimeOptions
 from noria.monitoring.detectors import Remembered
 from noria.monitoring.watched import WatchedEndpoint
 from noria.release.endpoint import Endpoint
@@ -57,9 +59,9 @@ class EndpointContext(WatchedEndpoint):
         """Open the stores; `shared` lends the facts it has read already (they are the same for every policy). live: people are told.
         remembered: by an earlier round; held: whether tables are read whole, since all their history is asked for"""
         remembered, model = remembered or Remembered(), endpoint.model
-        facts = Facts.read(workspace, model.features, model.label, remembered.facts, held=held) if shared is None else shared.facts
+        facts = _facts(workspace, model, remembered, held=held) if shared is None else shared.facts
         remembered.facts = facts
-        stores = EndpointStores(endpoint.name, workspace, workspace.catalog())
+        stores = EndpointStores(endpoint.name, workspace, workspace.catalog(), RuntimeOptions(trust=model.trust))
         monitor = project.monitor(endpoint) if policy.gated else None
         return EndpointContext(
             endpoint=endpoint,
@@ -83,6 +85,10 @@ class EndpointContext(WatchedEndpoint):
     def recipients(self) -> Recipients:
         """Who is told of findings: nobody, where history is replayed."""
         return Recipients(tuple(self.project.settings.alerts.channels) if self.live else ())
+
+
+def _facts(workspace: Workspace, model: Model, remembered: Remembered, *, held: bool) -> Facts:
+    return Facts.read(workspace, model.features, model.label, model.task.coding, remembered.facts, held=held)
 
 
 def _grid(loop: LoopSettings) -> Grid:

@@ -57,7 +57,17 @@ def _serve(workspace: Workspace, endpoint: Endpoint, release: Release) -> Serve:
     champion, shadow, before = (b and str(workspace.bundles / b) for b in (release.champion, release.challenger, previous))
     assert champion is not None
     log = str(workspace.log(endpoint.name))
-    return Serve(endpoint.name, champion, shadow, log, before, endpoint.default_answer, endpoint.cached_rows)
+    return Serve(
+        endpoint.name,
+        champion,
+        shadow,
+        log,
+        before,
+        endpoint.default_answer,
+        endpoint.cached_rows,
+        endpoint.model.trust,
+        endpoint.deadline_seconds,
+    )
 
 
 def with_overrides(settings: ServingSettings, **given: str | int | None) -> ServingSettings:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from noria.core.calendar import Calendar
 from noria.core.clock import duration, in_words, zone_named
-from noria.core.declarations import collecting
+from noria.core.declarations import PROJECT_MODULE, collecting
 from noria.core.errors import UserMistake, nearest
 from noria.core.settings import Settings, load_settings
 from noria.data.table import Table
@@ -229,7 +229,7 @@ def _import(folder: Path, module: str) -> Any:
             where=f"looked for {path}",
             fix="correct `module` in noria.toml",
         )
-    name = f"noria_project_{module}"
+    name = f"{PROJECT_MODULE}{module}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

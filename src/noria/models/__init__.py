@@ -6,5 +6,6 @@ Out: Bundles (immutable, content-addressed, verified at load) and ModelVersions 
 
 from noria.models.bundle import Bundle
 from noria.models.model import Model
+from noria.models.python_model import PythonModel
 
-__all__ = ["Bundle", "Model"]
+__all__ = ["Bundle", "Model", "PythonModel"]

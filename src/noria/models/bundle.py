@@ -1,13 +1,13 @@
 """Bundles: the immutable, content-addressed folder that is all that crosses from training to serving.
 
     bundle.json      the manifest, with the signature; the bundle's id is the SHA-256 of these bytes
-    model/           the model, as ONNX
+    model/           the model: as ONNX, or what the Python runtime loads
     profile/         the reference distribution of every feature and of the score; how inputs that are no numbers become its columns
     sample/          requests and their answers, for warm-up and as a contract
     MODEL_CARD.md    what a person should know
 
-Every file's hash stands in the manifest and is checked when a bundle is opened: a changed byte is refused. Nothing in a
-bundle is ever unpickled.
+Every file's hash stands in the manifest and is checked when a bundle is opened: a changed byte is refused. Opening one runs nothing that is
+in it; its runtime may, where the project's model is declared with `trust`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from noria.core.signature import Signature
 from noria.models.lineage import Lineage
 
 MANIFEST = "bundle.json"
-MODEL_FILE = "model/model.onnx"
+MODEL_FOLDER = "model"
+MODEL_FILE = f"{MODEL_FOLDER}/model.onnx"
 PROFILE_FILE = "profile/profile.json"
 PROJECTION_FILE = "profile/inputs.json"
 SAMPLE_FILE = "sample/requests.json"
@@ -42,7 +43,10 @@ class _Format(msgspec.Struct):
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What `bundle.json` says. signature: what the model reads and answers; task: what that means, as `Task.definition` has it"""
+    """What `bundle.json` says. signature: what the model reads and answers; task: what that means, as `Task.definition` has it
+
+    trust: whether it runs code that it carries, so that whoever opens it has to trust it
+    """
 
     format: int = FORMAT
     name: str
@@ -56,6 +60,7 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     metrics: dict[str, Any]
     environment: dict[str, str]
     files: dict[str, str]
+    trust: bool = False
 
 
 class _ManifestOfFormat1(msgspec.Struct, forbid_unknown_fields=True):
@@ -110,14 +115,27 @@ class Bundle:
         """The names of the model's inputs, in their order."""
         return self.signature.names
 
+    @property
+    def megabytes(self) -> float:
+        """The size of the model's files."""
+        return megabytes_of(self.path)
+
     def file(self, name: str) -> Path:
         return self.path / name
+
+
+def megabytes_of(path: Path) -> float:
+    """The size of the model's files in the bundle at `path`."""
+    return sum(file.stat().st_size for file in (path / MODEL_FOLDER).rglob("*") if file.is_file()) / 1e6
 
 
 def write_bundle(root: Path, manifest: Manifest, contents: Mapping[str, bytes], files: Files) -> Bundle:
     """Seal `contents` (path inside the bundle → bytes) under `root`/<id>. The same content gives the same bundle."""
     manifest = msgspec.structs.replace(manifest, files={name: digest(data) for name, data in sorted(contents.items())})
-    text = canonical_json(msgspec.to_builtins(manifest)).encode()
+    told = msgspec.to_builtins(manifest)
+    if not manifest.trust:
+        del told["trust"]  # as bundles had it before there was any: the same content gives the same id
+    text = canonical_json(told).encode()
     bundle_id = digest(text)
     target = root / bundle_id
     if not files.exists(target):

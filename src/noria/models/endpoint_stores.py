@@ -10,7 +10,8 @@ from pathlib import Path
 from noria.core.health import Health, word
 from noria.models.bundle import PROFILE_FILE, Bundle, open_bundle
 from noria.models.profiled import projections_of
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes import open_runtime
+from noria.models.runtimes.port import Runtime, RuntimeOptions
 from noria.profiles.inputs import InputProjections
 from noria.profiles.profile import Profile
 from noria.stores.candidates import CandidateDetail, candidate_of
@@ -21,13 +22,14 @@ from noria.stores.workspace import Workspace
 
 @dataclass
 class EndpointStores:
-    """What outlives a process, of the endpoint of this name."""
+    """What outlives a process, of the endpoint of this name. options: how its models may run"""
 
     endpoint: str
     workspace: Workspace
     catalog: Catalog
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)
     _bundles: dict[str, Bundle] = field(default_factory=dict)
-    _models: dict[str, OnnxModel] = field(default_factory=dict)
+    _models: dict[str, Runtime] = field(default_factory=dict)
     _profiles: dict[str, Profile] = field(default_factory=dict)
     _projections: dict[str, InputProjections | None] = field(default_factory=dict)
 
@@ -41,9 +43,10 @@ class EndpointStores:
             self._bundles[bundle_id] = open_bundle(self.workspace.bundles / bundle_id, self.workspace.files)
         return self._bundles[bundle_id]
 
-    def model(self, bundle_id: str) -> OnnxModel:
+    def model(self, bundle_id: str) -> Runtime:
+        """A bundle's model, opened when it is first asked for. Raises as `open_runtime` does."""
         if bundle_id not in self._models:
-            self._models[bundle_id] = OnnxModel.of(self.bundle(bundle_id))
+            self._models[bundle_id] = open_runtime(self.bundle(bundle_id), self.options)
         return self._models[bundle_id]
 
     def profile(self, bundle_id: str) -> Profile:

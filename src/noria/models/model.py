@@ -30,6 +30,7 @@ class Model:
     holdout: the newest stretch of labelled data, on which a candidate of the same recipe, trained without it, is judged
     against the champion; the candidate that goes on is then trained on everything
     task: what labels and answers mean; a gate on a metric that is not the task's is refused with `UnknownMetric`
+    trust: whether code that its bundles carry may run: what was pickled, and loaders of their own. One from elsewhere could do anything
     """
 
     name: str
@@ -39,6 +40,7 @@ class Model:
     gates: Sequence[Gate] = ()
     holdout: str = "14d"
     task: Task = field(default_factory=Binary)
+    trust: bool = False
 
     def __post_init__(self) -> None:
         for gate in self.gates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -175,7 +176,8 @@ def _expected(context: WatchedEndpoint, monitor: Monitor, bundle: str, rows: Pre
     if task.estimator is None:
         return {}
     told = {metric.name: task.estimator.expected(metric, rows.prediction, fitted) for metric in monitor.losses(task)}
-    return {name: ExpectedLoss(float(expected.mean), float(expected.sd)) for name, expected in told.items()}
+    known = {name: expected for name, expected in told.items() if not math.isnan(expected.mean)}
+    return {name: ExpectedLoss(float(expected.mean), float(expected.sd)) for name, expected in known.items()}
 
 
 def _matured_window(context: WatchedEndpoint, start: datetime, now: datetime) -> list[MaturedWindow]:

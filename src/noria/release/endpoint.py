@@ -47,6 +47,7 @@ class Endpoint:
     fallback: who answers where the champion can't: `"previous"` (the champion before it, on the same features), a number (the
         answer to give), both in that order, or nobody: then the request fails
     cached_rows: how many answers a worker remembers by their features; 0 for none
+    deadline: what one call of its model may take, where that runs in a process of its own; without one, `serving.model_seconds`
     """
 
     name: str
@@ -55,6 +56,7 @@ class Endpoint:
     slo: SLO = field(default_factory=SLO)
     fallback: str | float | tuple[str | float, ...] = ()
     cached_rows: int = 0
+    deadline: str | timedelta | None = None
 
     def __post_init__(self) -> None:
         tables = [table.name for table in (*self.model.features.tables, self.model.label.table)]
@@ -75,7 +77,18 @@ class Endpoint:
                     where=f"endpoint {self.name!r}",
                     fix='use "previous", a number that is a possible score, or both: ("previous", 0.2)',
                 )
+        if self.deadline is not None and duration(self.deadline) <= timedelta():
+            raise UserMistake(
+                what="a model needs time to answer",
+                where=f"nr.Endpoint(deadline={self.deadline!r}) of {self.name!r}",
+                fix='give a span of time above 0, such as "500ms", or leave it out',
+            )
         declare(self)
+
+    @property
+    def deadline_seconds(self) -> float | None:
+        """What one call of its model may take; None for what is usual."""
+        return None if self.deadline is None else duration(self.deadline).total_seconds()
 
     @property
     def task(self) -> Task:

@@ -6,28 +6,35 @@ from collections.abc import Mapping
 
 from noria.core.ids import short
 from noria.evaluation.gates import Verdict
-from noria.evaluation.task import Reliability, Task
+from noria.evaluation.task import Reliability
 from noria.features.fields import is_block
 from noria.models.bundle import Manifest
+from noria.models.model import Model
 
 
 def model_card(
-    manifest: Manifest, verdicts: list[Verdict], task: Task, reliability: Reliability | None, unprofiled: Mapping[str, str]
+    manifest: Manifest,
+    model: Model,
+    verdicts: list[Verdict],
+    reliability: Reliability | None,
+    unprofiled: Mapping[str, str],
+    note: str = "",
 ) -> str:
-    """The card of a bundle, in Markdown. unprofiled: inputs that no profile has, and why"""
-    lineage, metrics = manifest.lineage, manifest.metrics
+    """The card of a bundle, in Markdown. unprofiled: inputs that no profile has, and why; note: on how its model runs"""
+    lineage, metrics, task = manifest.lineage, manifest.metrics, model.task
     tables = "\n".join(f"- {t.table} version {t.version} ({t.rows:,} rows, {short(t.digest)})" for t in lineage.tables)
     figures = "\n".join(
         f"- {who}: " + ", ".join(f"{name} {task.metric(name).format(value)}" for name, value in values.items())
         for who, values in metrics.items()
         if who in ("candidate", "champion")
     )
+    runs = f"\n## Runtime\n\n{note}.\n" if note else ""
     inputs = manifest.signature.names if is_block(manifest.signature.inputs) else [f.described for f in manifest.signature.inputs]
     gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
     return f"""# {manifest.name}
 
 Trained at {lineage.as_of.isoformat()} on {lineage.rows["rows_out"]["training rows"]:,} rows since {lineage.start.isoformat()};
-target: `{lineage.label.table}.{lineage.label.column}` = {lineage.label.positive}.
+target: `{model.label.table.name}.{task.target(model.label)}`, {task.title}.
 
 ## Data
 
@@ -47,7 +54,7 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 {task.uncalibrated if reliability is None else reliability.summary}
 
 The evaluated model had the same training configuration but no holdout rows; the served model was trained on all rows.
-"""
+{runs}"""
 
 
 def _unprofiled(unprofiled: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from noria.core.signature import PREDICTION
 from noria.evaluation.gates import MIN_ROWS
 from noria.features.compile import AT, KEY
 from noria.models.registry import CHAMPION
+from noria.models.runtimes.port import ModelFailed
 from noria.release.open_endpoint import OpenEndpoint
 from noria.serving.log.segments import read_log
 
@@ -40,7 +41,7 @@ def champion_answers(context: OpenEndpoint, champion: str, rows: pa.Table) -> An
     """A champion's answers for rows of `context.facts.offline`, as many as can be had."""
     try:
         return Answers(context.stores.model(champion).answer(context.own.inputs(champion, rows)).numbers(PREDICTION))
-    except UserMistake as error:
+    except (UserMistake, ModelFailed) as error:
         scores = _logged(context, champion, rows)
         if (~np.isnan(scores)).sum() >= MIN_ROWS:
             return Answers(scores)

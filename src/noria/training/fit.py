@@ -8,6 +8,7 @@ the final model by its shadow on live traffic.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,21 @@ from noria.core.errors import UserMistake
 from noria.core.progress import Progress, Tell, silence
 from noria.core.randomness import Randomness
 from noria.core.signature import PREDICTION, SCORE, Signature
-from noria.data.rows import Fields, Rows
-from noria.features.fields import is_block
+from noria.data.rows import Rows
 from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
-from noria.models.export import to_onnx
+from noria.models.export import Exported, Wanted, export
 from noria.models.model import Model
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.port import Runtime, RuntimeOptions
 from noria.training.trainer import Trainer
 
 PARITY_ROWS = 2_000
+OPTIONS = RuntimeOptions(threads=2, trust=True)  # of what was fitted here, by code of this project
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained candidate, as ONNX, and what its probe said about the holdout.
+    """A trained candidate, as a runtime runs it, and what its probe said about the holdout.
 
     holdout: `(rows of the training set,)` true where the probe did not train; probe: its predictions there
     in_sample: the final model's predictions on the whole training set
@@ -40,7 +41,7 @@ class Fitted:
     seconds: wall time of the trainings (the probe's included)
     """
 
-    model: bytes
+    exported: Exported
     holdout: NDArray[np.bool_]
     probe: NDArray[np.float64]
     in_sample: NDArray[np.float64]
@@ -59,52 +60,32 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
     if with_probe:
         _require_rows(model, training_set, holdout)
         tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
-        fitted = export_fitted(trainer(training_set.dataset(~holdout), seed=seed), training_set)
-        probe = _scores(fitted, training_set, training_set.features.where(holdout))
+        exported = _exported(model, trainer(training_set.dataset(~holdout), seed=seed), training_set)
+        with exported.opened(_signature(training_set), OPTIONS) as scorer:
+            probe = _scores(scorer, training_set.features.where(holdout))
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
-    final = export_fitted(trainer(training_set.dataset(), seed=seed), training_set)
+    final = _exported(model, trainer(training_set.dataset(), seed=seed), training_set, tell)
     tell(Progress("train", "evaluating, attributing and sealing it"))
-    scorer, features = _opened(final, training_set), training_set.features
-    attribution = attribute(lambda rows: scorer.answer(rows).numbers(PREDICTION), features, randomness.seed(f"attribute:{model.name}"))
-    return Fitted(final, holdout, probe, scorer.answer(features).numbers(PREDICTION), attribution, watch.seconds)
+    with final.opened(_signature(training_set), OPTIONS) as scorer:
+        attribution = attribute(partial(_scores, scorer), training_set.features, randomness.seed(f"attribute:{model.name}"))
+        in_sample = _scores(scorer, training_set.features)
+    return Fitted(final, holdout, probe, in_sample, attribution, watch.seconds)
 
 
-def _opened(model: bytes, training_set: TrainingSet) -> OnnxModel:
-    return OnnxModel(model, threads=2, signature=Signature(training_set.fields, (SCORE,)))
+def _exported(model: Model, fitted: Any, training_set: TrainingSet, tell: Tell = silence) -> Exported:
+    rows = training_set.features
+    some = rows.take(np.arange(0, len(rows), max(1, len(rows) // PARITY_ROWS)))
+    return export(fitted, Wanted(_signature(training_set), some, model.task.bounds, model.trust), tell)
 
 
-def _scores(model: bytes, training_set: TrainingSet, rows: Rows) -> NDArray[np.float64]:
-    return _opened(model, training_set).answer(rows).numbers(PREDICTION)
+def _signature(training_set: TrainingSet) -> Signature:
+    return Signature(training_set.fields, (SCORE,))
 
 
-class NoTypedExport(UserMistake):
-    """A model was trained on columns that no exporter takes yet."""
-
-    code = "NR-262"
-
-    def __init__(self, fields: Fields) -> None:
-        others = [field.described for field in fields if not is_block([field])]
-        self.columns = others
-        super().__init__(
-            what="a model that reads texts, times or lists can't be exported yet",
-            where=", ".join(others),
-            fix="return an ONNX model with an input for each feature, or give it numbers; the Python runtime, which will run any fitted "
-            "model, is on its way",
-        )
-
-
-def export_fitted(fitted: Any, training_set: TrainingSet) -> bytes:
-    """A fitted model as the runtime takes it: ONNX. Where features are no block of numbers, an ONNX model that reads each by its name is
-    taken as it is. Raises `CannotExport`, `NoTypedExport`."""
-    if not is_block(training_set.fields):
-        if type(fitted).__name__ != "ModelProto":
-            raise NoTypedExport(training_set.fields)
-        return bytes(fitted.SerializeToString())
-    features = training_set.features.block
-    step = max(1, len(features) // PARITY_ROWS)
-    return to_onnx(fitted, features=features.shape[1], check=features[::step], names=training_set.names)
+def _scores(model: Runtime, rows: Rows) -> NDArray[np.float64]:
+    return model.answer(rows).numbers(PREDICTION)
 
 
 def _trainer(model: Model) -> Trainer:

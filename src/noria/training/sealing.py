@@ -21,7 +21,6 @@ from noria.features.fields import is_block
 from noria.features.training_set import TrainingSet
 from noria.models.bundle import (
     CARD_FILE,
-    MODEL_FILE,
     PROFILE_FILE,
     PROJECTION_FILE,
     SAMPLE_FILE,
@@ -30,6 +29,7 @@ from noria.models.bundle import (
     open_bundle,
     write_bundle,
 )
+from noria.models.export import Exported
 from noria.models.lineage import LabelOf, Lineage, TableVersion
 from noria.models.profiled import profiled_columns
 from noria.profiles.inputs import InputProjections
@@ -55,13 +55,13 @@ def seal(
     """The bundle of a fitted model, verified. metrics: the holdout's figures; run: the id of the run that made it"""
     files = context.stores.workspace.files
     reference, projections = _reference(context, training_set, fitted)
-    manifest = _manifest(context, training_set, metrics, run)
+    manifest = _manifest(context, training_set, fitted.exported, metrics, run)
     left_out = {} if projections is None else projections.left_out
     contents = {
-        MODEL_FILE: fitted.model,
+        **fitted.exported.files,
         PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(msgspec.to_builtins(_sample(training_set.features, fitted.in_sample))).encode(),
-        CARD_FILE: model_card(manifest, verdicts, context.endpoint.task, reliability, left_out).encode(),
+        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, left_out, fitted.exported.note).encode(),
         **({} if projections is None else {PROJECTION_FILE: projections.to_json()}),
     }
     return open_bundle(write_bundle(context.stores.workspace.bundles, manifest, contents, files).path, files)
@@ -112,11 +112,11 @@ def in_reference(period: Period | None, at: NDArray[np.datetime64]) -> NDArray[n
     return known
 
 
-def _manifest(context: OpenEndpoint, training_set: TrainingSet, metrics: dict[str, Any], run: str) -> Manifest:
+def _manifest(context: OpenEndpoint, training_set: TrainingSet, exported: Exported, metrics: dict[str, Any], run: str) -> Manifest:
     model, offline = context.endpoint.model, context.facts.offline
     return Manifest(
         name=model.name,
-        runtime="onnx",
+        runtime=exported.runtime,
         signature=Signature(training_set.fields, (SCORE,)),
         task=model.task.definition(),
         feature_set=offline.feature_set.name,
@@ -126,6 +126,7 @@ def _manifest(context: OpenEndpoint, training_set: TrainingSet, metrics: dict[st
         metrics=metrics,
         environment=environment(),
         files={},
+        trust=exported.trust,
     )
 
 
@@ -133,7 +134,7 @@ def _lineage(context: OpenEndpoint, training_set: TrainingSet) -> Lineage:
     model = context.endpoint.model
     return Lineage(
         tables=tuple(TableVersion(s.table, s.version, s.digest, s.rows) for s in training_set.snapshots),
-        label=LabelOf(model.label.table.name, model.label.column, model.label.positive),
+        label=LabelOf(model.label.table.name, model.label.column, model.task.coding.positive(model.label)),
         start=training_set.start,
         as_of=training_set.as_of,
         training_set=training_set.id,

@@ -15,7 +15,7 @@ import pandas
 import pytest
 
 from noria.models.export import CannotExport, boosted, to_onnx
-from noria.models.runtime import OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
 
 ALIKE = 1e-5
 BASE = {"objective": "binary", "num_leaves": 15, "verbose": -1, "deterministic": True, "num_threads": 1}
@@ -337,3 +337,43 @@ def test_nothing_stands_before_the_trees_of_a_model_that_needs_no_reading() -> N
     reading = onnx.load_from_string(to_onnx(trained(x, y, zero_as_missing=True), features=5, check=x))
     assert plain.graph.node[0].op_type == "TreeEnsembleClassifier"
     assert reading.graph.node[0].op_type == "Abs"
+
+
+NUMBERS_OF = ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "poisson", "gamma", "tweedie")
+
+
+SIZED = ("huber", "fair")  # whose loss knows sizes near 1 alone
+
+
+@pytest.mark.parametrize(("objective", "size"), [(o, size) for o in NUMBERS_OF for size in (1.0, 1e6) if o not in SIZED or size == 1.0])
+def test_a_number_is_answered_as_by_lightgbm(objective: str, size: float) -> None:
+    x, y = matrix(3)
+    numbers = size * (1 + y + np.abs(np.nan_to_num(x[:, 0])))
+    booster = trained(x, numbers, objective=objective)
+    model = OnnxModel(to_onnx(booster, features=x.shape[1], check=x, numbers=True))
+    original = np.asarray(booster.predict(x))
+    assert np.ptp(original) > 0.1 * size
+    np.testing.assert_allclose(model.predict(x), original, rtol=1e-5, atol=1e-5 * size)
+
+
+def test_a_regressor_of_the_scikit_learn_kind_is_exported_for_a_number_alone() -> None:
+    x, y = matrix(3)
+    fitted = lightgbm.LGBMRegressor(n_estimators=5, verbose=-1).fit(x, y + np.nan_to_num(x[:, 0]))
+    with pytest.raises(CannotExport, match="not a binary classifier"):
+        to_onnx(fitted, features=x.shape[1], check=x)
+    model = OnnxModel(to_onnx(fitted, features=x.shape[1], check=x, numbers=True))
+    np.testing.assert_allclose(model.predict(x), fitted.predict(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ({"objective": "regression", "reg_sqrt": True}, "reg_sqrt"),
+        ({"objective": "multiclass", "num_class": 3}, "3 classes"),
+        ({"objective": "cross_entropy_lambda"}, "does not return one number"),
+    ],
+)
+def test_what_is_no_single_number_is_refused(parameters: dict[str, Any], why: str) -> None:
+    x, y = matrix(3)
+    with pytest.raises(CannotExport, match=why):
+        to_onnx(trained(x, y, **parameters), features=x.shape[1], check=x, numbers=True)

@@ -22,7 +22,8 @@ from onnx.helper import (
 )
 
 from noria.models.export import CannotExport, to_onnx
-from noria.models.runtime import OnnxModel, UnloadableModel
+from noria.models.runtimes.onnx import OnnxModel
+from noria.models.runtimes.port import UnloadableModel
 
 ROWS = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
 LINEAR, SIGMOID = make_node("MatMul", ["features", "weights"], ["sums"]), make_node("Sigmoid", ["sums"], ["scores"])

@@ -6,7 +6,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from noria.models.export.parity import ParityRows, difference, parity_rows
+from noria.models.export.parity import TOLERANCE, ParityRows, difference, parity_rows
 from noria.models.export.trees import read_trees
 
 
@@ -74,8 +74,8 @@ def test_the_rows_are_some_thousands_however_wide_and_deep_the_model() -> None:
 def test_the_difference_names_the_kind_of_row_that_differs_most_often() -> None:
     rows = ParityRows(np.arange(12, dtype=np.float32).reshape(6, 2), np.array(["a", "a", "b", "b", "b", "b"]), np.array([0, 0, 1, 1, 1, 1]))
     original = np.full(6, 0.5)
-    assert difference(rows, original, original + 9e-6) is None
-    found = difference(rows, original, original + np.array([0.1, 0, 0.01, 0.03, 0.02, 0]))
+    assert difference(rows, original, original + 9e-6, TOLERANCE) is None
+    found = difference(rows, original, original + np.array([0.1, 0, 0.01, 0.03, 0.02, 0]), TOLERANCE)
     assert found is not None
     assert (found.kind, found.feature, found.rows, found.differing, found.row) == ("b", 1, 4, 3, (6.0, 7.0))
     assert (found.original, found.exported) == (0.5, 0.53)
@@ -84,4 +84,4 @@ def test_the_difference_names_the_kind_of_row_that_differs_most_often() -> None:
 def test_an_answer_that_is_no_number_differs() -> None:
     rows = ParityRows(np.zeros((1, 1), np.float32), np.array(["a"]), np.array([0]))
     for original, exported in ((0.5, np.nan), (np.nan, 0.5), (np.nan, np.nan)):
-        assert difference(rows, np.array([original]), np.array([exported])) is not None
+        assert difference(rows, np.array([original]), np.array([exported]), TOLERANCE) is not None

@@ -19,45 +19,59 @@ from noria.models.export.canonical import canonical_bytes
 from noria.models.export.parity import TOLERANCE, TRAINING, Difference, difference, parity_rows
 from noria.models.export.refusal import CannotExport
 from noria.models.export.trees import NEARLY_ZERO, BoostedTrees, blocks, float32_thresholds, read_trees
-from noria.models.runtime import ModelFailed, OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
+from noria.models.runtimes.port import ModelFailed
 
 OPSET = 15
 LOGISTIC = ("binary", "cross_entropy")  # objectives whose answer is the logistic function of the trees' sum
+PLAIN = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")  # whose answer is the sum
+EXPONENTIAL = ("poisson", "gamma", "tweedie")  # whose answer is the exponential function of it
 EXACT_CODES = 2**24  # whole numbers beyond it are not all float32
 SHOWN = 6  # values in a message
 OTHERWISE = "train with other parameters, or return an onnx.ModelProto of your own"
-BINARY = "train a binary classifier (`objective: binary`) on the labels as they are given, 0 and 1"
+BINARY = "train a binary classifier (`objective: binary`) on the labels as they are given, 0 and 1; for a number, use task=nr.Regression()"
+NUMBER = f"train with one of the objectives {', '.join((*PLAIN, *EXPONENTIAL))}"
 
 
-def export_booster(fitted: Any, check: NDArray[np.float32], names: Sequence[str]) -> bytes:
-    """The ONNX bytes of a `lightgbm.Booster` or `LGBMClassifier` of features `names`. Raises `CannotExport`."""
+def export_booster(fitted: Any, check: NDArray[np.float32], names: Sequence[str], *, numbers: bool = False) -> bytes:
+    """The ONNX bytes of a `lightgbm.Booster`, `LGBMClassifier` or `LGBMRegressor` of features `names`. numbers: whether answers are numbers
+    of any size, and not probabilities. Raises `CannotExport`."""
     kind = f"lightgbm.{type(fitted).__name__}"
-    booster = _booster(fitted, kind)
+    booster = _booster(fitted, kind, numbers=numbers)
     text = booster.model_to_string()  # up to the best iteration where training stopped early, as `predict`
     trees = read_trees(text)
-    _refuse_others(booster, trees, len(names), kind)
+    _refuse_others(booster, trees, len(names), kind, numbers=numbers)
     exported = _converted(_exportable(text, trees), trees, kind)
     rows = parity_rows(trees, check)
     original = np.asarray(booster.predict(rows.values), np.float64).reshape(len(rows.values), -1)[:, -1]
     try:
         answers = OnnxModel(exported).predict(rows.values)
     except ModelFailed as error:
-        raise CannotExport(kind, f"ONNX Runtime returns no result: {error.where}", OTHERWISE) from error
-    found = difference(rows, original, answers)
+        raise CannotExport(kind, f"ONNX Runtime returns no result: {error.where}", OTHERWISE, elsewhere=True) from error
+    allowed = TOLERANCE * max(1.0, float(np.abs(original[rows.kinds == TRAINING]).max(initial=0)))  # of the size of answers
+    found = difference(rows, original, answers, allowed)
     if found is not None:
-        raise CannotExport(kind, _in_words(found, trees, names), _advice(trees))
+        raise CannotExport(kind, _in_words(found, trees, names, allowed), _advice(trees, allowed), elsewhere=True)
     return exported
 
 
-def _booster(fitted: Any, kind: str) -> Any:
-    from lightgbm import Booster, LGBMClassifier
+def fitted_booster(fitted: Any, *, numbers: bool = False) -> Any:
+    """The booster of a `lightgbm.Booster`, `LGBMClassifier` or `LGBMRegressor`. Raises `CannotExport`."""
+    return _booster(fitted, f"lightgbm.{type(fitted).__name__}", numbers=numbers)
+
+
+def _booster(fitted: Any, kind: str, *, numbers: bool) -> Any:
+    from lightgbm import Booster, LGBMClassifier, LGBMRegressor
 
     if isinstance(fitted, Booster):
         return fitted
-    if not isinstance(fitted, LGBMClassifier):
-        raise CannotExport(kind, "it is not a binary classifier", BINARY)
+    if not isinstance(fitted, LGBMClassifier) and not (numbers and isinstance(fitted, LGBMRegressor)):
+        reason = "it is neither a regressor nor a binary classifier" if numbers else "it is not a binary classifier"
+        raise CannotExport(kind, reason, NUMBER if numbers else BINARY)
     if not fitted.__sklearn_is_fitted__():
         raise CannotExport(kind, "it is not fitted", "call its `fit` in the trainer")
+    if isinstance(fitted, LGBMRegressor):
+        return fitted.booster_
     classes = np.asarray(fitted.classes_)
     if len(classes) != 2 or classes.dtype.kind not in "biuf":
         shown = ", ".join(map(repr, classes.tolist()[:SHOWN]))
@@ -65,28 +79,36 @@ def _booster(fitted: Any, kind: str) -> Any:
     return fitted.booster_
 
 
-def _refuse_others(booster: Any, trees: BoostedTrees, features: int, kind: str) -> None:
-    """Refuse a booster whose answers are no probabilities of an outcome, or can't be those of trees with constant leaves."""
+def _refuse_others(booster: Any, trees: BoostedTrees, features: int, kind: str, *, numbers: bool) -> None:
+    """Refuse a booster whose answers are not those of its task, or can't be those of trees with constant leaves."""
     if trees.features != features:
         reason = f"it was trained on {trees.features} features, and the model has {features}"
         raise CannotExport(kind, reason, "train on all features as they are given, in their order")
     if not trees.trees:
         raise CannotExport(kind, "it has no trees", "train it for at least one round")
-    if trees.outputs > 2 or trees.objective == "multiclassova":
-        raise CannotExport(kind, f"its objective is {trees.objective}, with a score for each of {trees.outputs} classes", BINARY)
-    if trees.objective == "custom":
-        raise CannotExport(kind, "its objective is a function: it returns raw scores, not probabilities", BINARY)
-    if trees.objective not in (*LOGISTIC, "multiclass"):
-        raise CannotExport(kind, f"its objective is {trees.objective}: it does not return the probability of an outcome", BINARY)
+    _refuse_objective(trees, kind, numbers=numbers)
     if any(tree.linear for tree in trees.trees):
-        raise CannotExport(
-            kind, "its leaves are linear functions (linear_tree), and in ONNX they are constants", "train without `linear_tree`"
-        )
+        reason = "its leaves are linear functions (linear_tree), and in ONNX they are constants"
+        raise CannotExport(kind, reason, "train without `linear_tree`", elsewhere=True)
     for categories in booster.pandas_categorical or []:
         if list(categories) != list(range(len(categories))):
             shown = ", ".join(map(repr, categories[:SHOWN]))
             reason = f"it was trained on pandas categories ({shown}), which it renumbers; requests hold the original numbers"
             raise CannotExport(kind, reason, "train on the features as they are given, with `categorical_feature`")
+
+
+def _refuse_objective(trees: BoostedTrees, kind: str, *, numbers: bool) -> None:
+    """Refuse an objective whose answers are no probabilities of an outcome; where numbers are expected, only what has no single answer."""
+    wanted = NUMBER if numbers else BINARY
+    if trees.outputs > 2 or trees.objective == "multiclassova":
+        raise CannotExport(kind, f"its objective is {trees.objective}, with a score for each of {trees.outputs} classes", wanted)
+    if trees.objective == "custom":
+        raise CannotExport(kind, "its objective is a function: it returns raw scores, not probabilities", wanted)
+    if trees.root_of_labels:
+        raise CannotExport(kind, "it was trained on the roots of its labels (reg_sqrt)", "train without `reg_sqrt`")
+    if trees.objective not in (*LOGISTIC, "multiclass", *((*PLAIN, *EXPONENTIAL) if numbers else ())):
+        reason = "it does not return one number" if numbers else "it does not return the probability of an outcome"
+        raise CannotExport(kind, f"its objective is {trees.objective}: {reason}", wanted)
 
 
 def _exportable(text: str, trees: BoostedTrees) -> str:
@@ -103,6 +125,10 @@ def _exportable(text: str, trees: BoostedTrees) -> str:
             line = "objective=binary sigmoid:1"
         elif line.startswith("[objective: ") and trees.objective in LOGISTIC:
             line = "[objective: binary]"
+        elif name == "objective" and trees.objective in (*PLAIN, *EXPONENTIAL):
+            line = "objective=regression"
+        elif line.startswith("[objective: ") and trees.objective in (*PLAIN, *EXPONENTIAL):
+            line = "[objective: regression]"
         if line != "average_output":
             lines.append(line)
     return _resized("\n".join(lines))
@@ -130,9 +156,12 @@ def _converted(text: str, trees: BoostedTrees, kind: str) -> bytes:
     try:
         model = convert_lightgbm(Booster(model_str=text), initial_types=shape, zipmap=False, target_opset=OPSET, name="model")
     except Exception as error:  # what the converter raises shares no narrower base; raised again with its words
-        raise CannotExport(kind, f"its converter refuses it: {type(error).__name__}: {error}", OTHERWISE) from error
+        reason = f"its converter refuses it: {type(error).__name__}: {error}"
+        raise CannotExport(kind, reason, OTHERWISE, elsewhere=True) from error
     if trees.diverting_zeros or trees.categories:
         _read_first(model, trees)
+    if trees.objective in EXPONENTIAL:
+        _exponential(model)
     return canonical_bytes(model)
 
 
@@ -171,7 +200,17 @@ def _read_first(model: Any, trees: BoostedTrees) -> None:
     model.graph.initializer.extend(constants)
 
 
-def _in_words(found: Difference, trees: BoostedTrees, names: Sequence[str]) -> str:
+def _exponential(model: Any) -> None:
+    """Put the exponential function behind the sum of the trees."""
+    from onnx import helper
+
+    [output] = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = ["sum_of_trees" if name == output.name else name for name in node.output]
+    model.graph.node.append(helper.make_node("Exp", ["sum_of_trees"], [output.name], name="exponential"))
+
+
+def _in_words(found: Difference, trees: BoostedTrees, names: Sequence[str], allowed: float) -> str:
     if found.kind == TRAINING:
         rows = f"{TRAINING}s"
     elif found.feature is None:
@@ -183,11 +222,11 @@ def _in_words(found: Difference, trees: BoostedTrees, names: Sequence[str]) -> s
     example = ", ".join(f"{names[feature]}={found.row[feature]:g}" for feature in shown[:SHOWN])
     return (
         f"as ONNX it scores {found.differing} of {found.rows} {rows} differently, by up to {abs(found.original - found.exported):.2g} "
-        f"(allowed {TOLERANCE:g}): {found.exported:.6g} instead of {found.original:.6g} where {example}"
+        f"(allowed {allowed:.2g}): {found.exported:.6g} instead of {found.original:.6g} where {example}"
     )
 
 
-def _advice(trees: BoostedTrees) -> str:
+def _advice(trees: BoostedTrees, allowed: float) -> str:
     """What to change about a model whose export answers differently, by the causes that are seen in it."""
     if any(codes[-1] > EXACT_CODES for codes in trees.categories.values()):
         return f"number the categories from 0: codes beyond {EXACT_CODES:,} are not all float32"
@@ -195,6 +234,6 @@ def _advice(trees: BoostedTrees) -> str:
         return "let each feature be categorical in all trees, or in none"
     if trees.diverting_zeros:
         return "train all trees with the same `zero_as_missing`"
-    if sum(float(np.abs(tree.leaves).max(initial=0)) for tree in trees.trees) > TOLERANCE / np.finfo(np.float32).eps:
+    if sum(float(np.abs(tree.leaves).max(initial=0)) for tree in trees.trees) > allowed / np.finfo(np.float32).eps:
         return "its leaf values are too large for sums of float32: train with a smaller learning rate, or more regularization"
     return OTHERWISE

@@ -13,17 +13,17 @@ from noria.models.export.own import export_proto
 from noria.models.export.refusal import CannotExport
 
 
-def to_onnx(fitted: Any, *, features: int, check: NDArray[np.float32], names: Sequence[str] = ()) -> bytes:
-    """The ONNX bytes of a fitted binary classifier: one score a row, the probability of the outcome.
+def to_onnx(fitted: Any, *, features: int, check: NDArray[np.float32], names: Sequence[str] = (), numbers: bool = False) -> bytes:
+    """The ONNX bytes of a fitted model: one score a row, the probability of the outcome, or a number.
 
     check: rows `(rows, features)` such as training rows; the export is compared with its original on these, and on the rows of `parity`
-    names: of the features, for messages
+    names: of the features, for messages; numbers: whether scores are numbers of any size, and not probabilities
 
     Raises `CannotExport`, `UnloadableModel`.
     """
     kind = f"{type(fitted).__module__}.{type(fitted).__name__}"
     if kind.split(".")[0] == "lightgbm":
-        return export_booster(fitted, check, tuple(names) or tuple(str(feature) for feature in range(features)))
+        return export_booster(fitted, check, tuple(names) or tuple(str(feature) for feature in range(features)), numbers=numbers)
     if type(fitted).__name__ == "ModelProto":
-        return export_proto(fitted, check, features)
-    raise CannotExport(kind)
+        return export_proto(fitted, check, features, numbers=numbers)
+    raise CannotExport(kind, elsewhere=True)

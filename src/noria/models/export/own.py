@@ -13,19 +13,23 @@ from numpy.typing import NDArray
 from noria.models.export.canonical import canonical_bytes
 from noria.models.export.parity import TOLERANCE
 from noria.models.export.refusal import CannotExport
-from noria.models.runtime import ModelFailed, OnnxModel
+from noria.models.runtimes.onnx import OnnxModel
+from noria.models.runtimes.port import ModelFailed
 
 KIND = "onnx.ModelProto"
 ALONE = 3  # rows that are asked alone as well
 ROUNDED = 1e-3  # by which two complementary probabilities may miss 1, and a probability its bounds
+ONE_NUMBER = "let its last output be the answer, one number for each row"
 ONE_SCORE = "let its last output be the probability of the outcome, one number for each row, or one for each of two classes"
 
 
-def export_proto(model: Any, check: NDArray[np.float32], features: int) -> bytes:
-    """The bytes of an `onnx.ModelProto` of so many features. Raises `CannotExport`, `UnloadableModel`."""
+def export_proto(model: Any, check: NDArray[np.float32], features: int, *, numbers: bool = False) -> bytes:
+    """The bytes of an `onnx.ModelProto` of so many features. numbers: whether it answers with numbers of any size, and not with
+    probabilities. Raises `CannotExport`, `UnloadableModel`."""
+    answer = ONE_NUMBER if numbers else ONE_SCORE
     wanted = f"give it one input of float32 and shape [rows, {features}], with any number of rows"
     _refuse_other_inputs(model, features, wanted)
-    _refuse_other_outputs(model)
+    _refuse_other_outputs(model, answer)
     exported = canonical_bytes(model)
     scorer, rows = OnnxModel(exported), check if len(check) else np.zeros((1, features), np.float32)
     some = slice(None, None, -(-len(rows) // ALONE))
@@ -33,10 +37,14 @@ def export_proto(model: Any, check: NDArray[np.float32], features: int) -> bytes
         scores = scorer.answers(rows)
         alone = np.concatenate([scorer.answers(row[None]) for row in rows[some]])
     except ModelFailed as error:
-        raise CannotExport(KIND, f"it returns no result for {len(rows)} rows: {error.where}", f"{wanted}; {ONE_SCORE}") from error
-    _refuse_other_scores(scores, rows)
+        raise CannotExport(KIND, f"it returns no result for {len(rows)} rows: {error.where}", f"{wanted}; {answer}") from error
+    _refuse_unknown_scores(scores, rows)
+    if numbers:
+        _refuse_several_numbers(scores)
+    else:
+        _refuse_other_scores(scores)
     apart = float(np.abs(scores[some] - alone).max())
-    if apart > TOLERANCE:
+    if apart > TOLERANCE * max(1.0, float(np.abs(scores).max())):
         reason = f"its score of a row depends on the other rows of the batch (by up to {apart:.2g}), and requests are batched"
         raise CannotExport(KIND, reason, "export it for inference, not for training")
     return exported
@@ -57,32 +65,42 @@ def _refuse_other_inputs(model: Any, features: int, wanted: str) -> None:
         raise CannotExport(KIND, f"its input {inputs[0].name!r} has the shape [{', '.join(str(s or 'any') for s in sizes)}]", wanted)
 
 
-def _refuse_other_outputs(model: Any) -> None:
+def _refuse_other_outputs(model: Any, answer: str) -> None:
     from onnx import TensorProto
 
     numbers = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
     outputs = list(model.graph.output)
     if not outputs:
-        raise CannotExport(KIND, "it has no output", ONE_SCORE)
+        raise CannotExport(KIND, "it has no output", answer)
     scores = [output.name for output in outputs if output.type.tensor_type.elem_type in numbers]
     if any(output.type.WhichOneof("value") == "sequence_type" for output in outputs):
         raise CannotExport(KIND, "it returns a map of classes for each row", "convert it with `zipmap=False`")
     if len(scores) > 1:
         raise CannotExport(KIND, f"it has {len(scores)} outputs of scores: {', '.join(scores)}", "give it one")
     if not scores or outputs[-1].name != scores[0]:
-        raise CannotExport(KIND, f"its last output, {outputs[-1].name!r}, contains no scores", ONE_SCORE)
+        raise CannotExport(KIND, f"its last output, {outputs[-1].name!r}, contains no scores", answer)
 
 
-def _refuse_other_scores(scores: NDArray[np.float64], rows: NDArray[np.float32]) -> None:
+def _refuse_unknown_scores(scores: NDArray[np.float64], rows: NDArray[np.float32]) -> None:
     """`scores` are `(rows,)` or `(rows, classes)`, as the model answers `rows` `(rows, features)`."""
     columns, total = scores.reshape(len(scores), -1), f"of {len(scores)} rows"
-    if columns.shape[1] not in (1, 2):
-        raise CannotExport(KIND, f"it returns {columns.shape[1]} scores per row", ONE_SCORE)
     nothing = ~np.isfinite(columns).all(axis=1)
     if nothing.any():
         known = int((nothing & np.isfinite(rows).all(axis=1)).sum())
         reason = f"it returns NaN or infinity for {int(nothing.sum())} {total}, {known} of them with all features known"
         raise CannotExport(KIND, reason, "make it return a finite number for any row; a missing feature is NaN, to be imputed by the model")
+
+
+def _refuse_several_numbers(scores: NDArray[np.float64]) -> None:
+    if scores.ndim == 2 and scores.shape[1] != 1:
+        raise CannotExport(KIND, f"it returns {scores.shape[1]} numbers per row", ONE_NUMBER)
+
+
+def _refuse_other_scores(scores: NDArray[np.float64]) -> None:
+    """Refuse what are no probabilities: `scores` are `(rows,)`, or `(rows, classes)`."""
+    columns, total = scores.reshape(len(scores), -1), f"of {len(scores)} rows"
+    if columns.shape[1] not in (1, 2):
+        raise CannotExport(KIND, f"it returns {columns.shape[1]} scores per row", ONE_SCORE)
     outside = ((columns < -ROUNDED) | (columns > 1 + ROUNDED)).any(axis=1)
     if outside.any():
         reason = f"its scores of {int(outside.sum())} {total} are not within 0 and 1, such as {columns[outside][0, -1]:.6g}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from noria.models.export.trees import NEARLY_ZERO, BoostedTrees, Tree
 
-TOLERANCE = 1e-5  # of a probability: float32 sums of a few hundred trees
+TOLERANCE = 1e-5  # of a probability, or of the size of a number: float32 sums of a few hundred trees
 MAX_EDGE_ROWS = 3_000
 MAX_SPLITS = 1_000
 MAX_BACKGROUNDS = 5
@@ -80,11 +80,12 @@ def parity_rows(trees: BoostedTrees, given: NDArray[np.float32]) -> ParityRows:
     return ParityRows(np.stack(rows), np.array(kinds), np.array([-1 if f is None else f for f in features]))
 
 
-def difference(rows: ParityRows, original: NDArray[np.float64], exported: NDArray[np.float64]) -> Difference | None:
-    """The kind of row on which the answers differ most often by more than `TOLERANCE`; None where all are alike."""
+def difference(rows: ParityRows, original: NDArray[np.float64], exported: NDArray[np.float64], allowed: float) -> Difference | None:
+    """The kind of row on which the answers differ most often by more than is allowed; None where all are alike."""
     apart = np.abs(original - exported)
     apart[np.isnan(apart)] = np.inf  # an answer that is no number is like no other
-    differing = apart > TOLERANCE
+    apart[original == exported] = 0  # both may be infinite
+    differing = apart > allowed
     if not differing.any():
         return None
     kinds = [_of_kind(rows, kind, feature) for kind, feature in dict.fromkeys(zip(rows.kinds, rows.features, strict=True))]

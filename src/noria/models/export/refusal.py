@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from noria.core.errors import UserMistake
 
+RETURNED = "the trainer's return value"  # the reason where there is nothing more to say of a kind
+
 
 class CannotExport(UserMistake):
     """A trainer returned something that has no way to ONNX, or none on which its answers stay what they are."""
@@ -13,8 +15,11 @@ class CannotExport(UserMistake):
     def __init__(
         self,
         kind: str,
-        reason: str = "the trainer's return value",
+        reason: str = RETURNED,
         fix: str = "return a lightgbm.Booster, a lightgbm.LGBMClassifier or an onnx.ModelProto",
+        *,
+        elsewhere: bool = False,
     ) -> None:
-        self.kind, self.reason = kind, reason
+        """elsewhere: whether nothing is wrong with the model itself, so that another exporter may know a way."""
+        self.kind, self.reason, self.way, self.elsewhere = kind, reason, fix, elsewhere
         super().__init__(what=f"this {kind} can't be exported to ONNX", where=reason, fix=f"{fix}; nothing was registered")

@@ -77,6 +77,7 @@ class BoostedTrees:
     sigmoid: the factor of the sum in the logistic function
     outputs: trees in each iteration, one for each class
     averaged: the sum is divided by the number of iterations, as in a random forest
+    root_of_labels: it was trained on the square roots of its labels, and squares their sum
     features: the columns that it was trained on
     """
 
@@ -84,6 +85,7 @@ class BoostedTrees:
     sigmoid: float
     outputs: int
     averaged: bool
+    root_of_labels: bool
     features: int
     trees: tuple[Tree, ...]
 
@@ -120,6 +122,7 @@ def read_trees(text: str) -> BoostedTrees:
         sigmoid=float(dict(option.split(":") for option in options if ":" in option).get("sigmoid", 1)),
         outputs=int(fields["num_tree_per_iteration"]),
         averaged="average_output" in head.split("\n"),
+        root_of_labels="sqrt" in options,
         features=int(fields["max_feature_idx"]) + 1,
         trees=tuple(_tree(_fields(block)) for block in rest if block.startswith("Tree=")),
     )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -20,7 +22,7 @@ from noria.core.ids import PredictionIds, short
 from noria.data.rows import Rows
 from noria.models.bundle import Bundle
 from noria.models.registry import CHALLENGER, CHAMPION
-from noria.models.runtime import ModelFailed
+from noria.models.runtimes.port import ModelFailed
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import Lookup
 from noria.serving.batching.request_queue import ORDINARY, Overloaded, Priority, RequestOptions, RequestQueue, TooLate
@@ -30,7 +32,7 @@ from noria.serving.log.predictions import FALLBACK, Predictions, Values
 from noria.serving.log.segments import LogFailed, PredictionLog
 from noria.serving.observe.failures import Failures
 from noria.serving.observe.metrics import Measures
-from noria.serving.observe.traces import Stages, Trace, answered_by
+from noria.serving.observe.traces import Stage, Stages, Trace, answered_by
 from noria.serving.protocol.decoder import Decoder
 from noria.serving.protocol.request import BadRequest, PredictRequest, Responder, Stamp, keys_of, rows_of
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("noria.serving")
 
+MAX_SHADOWING = 32  # batches that a shadow in a process of its own may be behind
 MAX_UNSAFE = 32_768  # rows that may be scored and not yet safe in the log: a slow disk refuses, it does not fill the memory
 
 
@@ -54,6 +57,11 @@ class Route:
     lookup: Lookup | None = None
     previous: LoadedModel | None = None
     default: float | None = None
+
+    @property
+    def models(self) -> list[LoadedModel]:
+        """All that are open for it."""
+        return [model for model in (self.champion, self.shadow, self.previous) if model is not None]
 
 
 @dataclass
@@ -99,6 +107,10 @@ class Batcher:
         budget_seconds: float,
     ) -> None:
         self._route: Route | None = route
+        self._before: deque[tuple[Route, list[PredictRequest]]] = deque()  # batches for a route that was swapped while its model computed
+        self._computing = 0  # calls that the champion, in a process of its own, was asked and has not answered
+        self._retired: list[LoadedModel] = []
+        self._shadowing, self._closed = 0, False
         self.decoder: Decoder = route.champion.decoder
         self._log, self._ids, self._commit, self._clock, self._measures, self._kept = log, ids, commit, clock, measures, kept
         self._loop = asyncio.get_running_loop()
@@ -132,7 +144,7 @@ class Batcher:
             self._reject(rows, error)
         if self._stamp is None:
             self._stamp = asked.stamp
-            if idle:
+            if idle or self._computing:
                 self._loop.call_soon(self._score)
         if self._traces is not None and (trace := self._traces(terms.parent, asked.stamp[0])) is not None:
             asked.trace = trace
@@ -172,6 +184,8 @@ class Batcher:
 
     def rest(self) -> None:
         """Let go of the models; nothing may be asked until the next `swap`."""
+        if self._route is not None:
+            self._retire(self._route.models)
         self._route = None
 
     def rests(self) -> bool:
@@ -189,32 +203,60 @@ class Batcher:
 
     def swap(self, route: Route) -> None:
         """Serve by another route from now on. What was decoded for the one before is scored by it first."""
+        before = self._route
         while self.line:
-            self._score_next()
+            batch = self._next_batch()
+            if before is not None and batch:
+                self._before.append((before, batch))
+        while self._before and not self._computing:
+            self._score_batch(*self._before.popleft())
         self._route, self.decoder = route, route.champion.decoder
+        if before is not None:
+            self._retire([model for model in before.models if all(model is not each for each in route.models)])
+
+    def _retire(self, models: Sequence[LoadedModel]) -> None:
+        """Close models once the batches that are theirs are answered."""
+        self._retired += models
+        self._close_retired()
+
+    def _close_retired(self) -> None:
+        if self._retired and not self._computing and not self._before:
+            for model in self._retired:
+                model.close()
+            self._retired = []
+
+    def close(self) -> None:
+        """Close all models; nothing is asked afterwards."""
+        self._closed = True
+        for model in [*self._retired, *(() if self._route is None else self._route.models)]:
+            model.close()
+        self._retired = []
 
     def _score(self) -> None:
         """Score a batch of what has gathered. The loop turns between two, so that a slow model holds up nothing else for long."""
         self._stamp = self._refusal = None
-        if self.line:
-            self._score_next()
-        if self.line:
+        if self._computing:
+            return  # what gathers meanwhile is the next batch
+        if self._before:
+            self._score_batch(*self._before.popleft())
+        elif self.line and (batch := self._next_batch()):
+            self._score_batch(self.route, batch)
+        if (self.line or self._before) and not self._computing:
             self._loop.call_soon(self._score)
 
-    def _score_next(self) -> None:
+    def _next_batch(self) -> list[PredictRequest]:
         batch, dropped = self.line.next_batch()
         for asked, error in dropped:
             self._drop(asked, error)
-        if batch:
-            self._score_batch(batch)
+        return batch
 
     def _drop(self, asked: PredictRequest, error: NoriaError | None) -> None:
         self.counts.late += asked.count if error is not None else 0
         self.counts.gone += asked.count if error is None else 0
         self._fail([asked], error or TooLate(), ours=error is not None)
 
-    def _score_batch(self, batch: list[PredictRequest]) -> None:
-        route = self.route  # one route for the whole batch: what changes it comes between batches
+    def _score_batch(self, route: Route, batch: list[PredictRequest]) -> None:
+        """Score a batch by one route: what changes it comes between batches."""
         watch, since = Stopwatch(), batch[0].stamp[1]
         waited = since.seconds
         self._measures.waited(waited)
@@ -233,13 +275,25 @@ class Batcher:
         if rows.beyond_range():
             self._each_alone(batch, route)
             return
+        if route.champion.apart is not None:
+            self._ask_champion(route, rows, partial(self._batch_answered, batch, route, rows, watch, stages))
+            return
         try:
             answers = route.champion.answer(rows)
         except ModelFailed as error:
-            logger.warning("a batch of %d rows failed; retrying request by request: %s", len(rows), error)
-            self._each_alone(batch, route)
+            self._retry(batch, route, error)
             return
-        seconds = watch.seconds
+        self._scored(batch, route, rows, answers, watch, stages)
+
+    def _retry(self, batch: Sequence[PredictRequest], route: Route, error: ModelFailed) -> None:
+        logger.warning("a batch of %d rows failed; retrying request by request: %s", sum(asked.count for asked in batch), error)
+        self._each_alone(batch, route)
+
+    def _scored(
+        self, batch: Sequence[PredictRequest], route: Route, rows: Rows, answers: Rows, watch: Stopwatch, stages: list[Stage]
+    ) -> None:
+        """Record what the champion answered, and have the shadow answer too."""
+        since, seconds = batch[0].stamp[1], watch.seconds
         self.line.saw(len(rows), seconds)
         self._measures.scored(len(rows), seconds)
         stages.append(("score", stages[-1][2], since.seconds))
@@ -248,6 +302,41 @@ class Batcher:
         self._record(batch, route.champion.bundle, rows, answers, stages=stages)
         if route.shadow is not None:
             self._shadow(route.shadow, batch, rows)
+
+    # --- models in processes of their own: what is asked of them is answered later, and what comes meanwhile waits in the line ---
+
+    def _ask_champion(self, route: Route, rows: Rows, then: Callable[[Rows | ModelFailed], None]) -> None:
+        def answered(found: Rows | ModelFailed) -> None:
+            if self._closed:
+                return
+            self._computing -= 1
+            then(found)
+            if not self._computing:
+                self._close_retired()
+                if self.line or self._before:
+                    self._loop.call_soon(self._score)
+
+        self._computing += 1
+        route.champion.ask(rows, answered)
+
+    def _batch_answered(
+        self, batch: list[PredictRequest], route: Route, rows: Rows, watch: Stopwatch, stages: list[Stage], found: Rows | ModelFailed
+    ) -> None:
+        if isinstance(found, Rows):
+            self._scored(batch, route, rows, found, watch, stages)
+        elif found.alive and len(batch) > 1:
+            self._retry(batch, route, found)
+        else:  # its process is gone: each of them may be why, and asking them again would cost the next process its life
+            for asked in batch:
+                self._one_answered(asked, route, rows_of([asked], route.champion.bundle.signature.inputs), found)
+
+    def _one_answered(self, asked: PredictRequest, route: Route, rows: Rows, found: Rows | ModelFailed) -> None:
+        if isinstance(found, Rows):
+            self._record([asked], route.champion.bundle, rows, found)
+        else:
+            if found.alive:  # otherwise its runtime has said so, once
+                logger.error("bundle %s: %s", short(route.champion.bundle.id), found)
+            self._fall_back(asked, route, rows, found)
 
     def _look_up(self, batch: list[PredictRequest], route: Route) -> list[PredictRequest]:
         """Get the features of entities, of the whole batch in one call; returns the requests that have theirs. The others are failed."""
@@ -285,25 +374,30 @@ class Batcher:
             except BadRequest as error:
                 self._fail([asked], error)
                 continue
-            try:
-                answers = route.champion.answer(rows)
-            except ModelFailed as error:
-                logger.error("bundle %s: %s", short(route.champion.bundle.id), error)
-                self._fall_back(asked, route, rows, error)
+            answered = partial(self._one_answered, asked, route, rows)
+            if route.champion.apart is not None:
+                self._ask_champion(route, rows, answered)
             else:
-                self._record([asked], route.champion.bundle, rows, answers)
+                route.champion.ask(rows, answered)
 
     def _fall_back(self, asked: PredictRequest, route: Route, rows: Rows, error: NoriaError) -> None:
         """Answer as the endpoint declares where its champion can't: by the version before, by the default, or with the error."""
-        if isinstance(error, ModelFailed) and route.previous is not None:
-            inputs = route.previous.inputs(rows)
-            try:
-                answers = route.previous.answer(inputs)
-            except ModelFailed as second:
-                logger.error("bundle %s: %s", short(route.previous.bundle.id), second)
+        if not isinstance(error, ModelFailed) or route.previous is None:
+            self._answer_default(asked, route, rows, error)
+            return
+        previous, inputs = route.previous, route.previous.inputs(rows)
+
+        def answered(found: Rows | ModelFailed) -> None:
+            if isinstance(found, Rows):
+                self._record([asked], previous.bundle, inputs, found, "previous")
             else:
-                self._record([asked], route.previous.bundle, inputs, answers, "previous")
-                return
+                if found.alive:
+                    logger.error("bundle %s: %s", short(previous.bundle.id), found)
+                self._answer_default(asked, route, rows, error)
+
+        previous.ask(inputs, answered)
+
+    def _answer_default(self, asked: PredictRequest, route: Route, rows: Rows, error: NoriaError) -> None:
         if route.default is None or isinstance(error, UserMistake):
             self._fail([asked], error)
         else:
@@ -373,16 +467,31 @@ class Batcher:
     def _shadow(self, shadow: LoadedModel, batch: Sequence[PredictRequest], given: Rows) -> None:
         """Score the same rows unseen, its inputs by their names. What goes wrong here is logged and changes no answer."""
         watch, inputs = Stopwatch(), shadow.inputs(given)
+        if shadow.apart is not None and self._shadowing >= MAX_SHADOWING:
+            logger.warning("shadow %s is slower than the champion: %d rows are not scored by it", short(shadow.bundle.id), len(given))
+            return
+
+        def answered(found: Rows | ModelFailed) -> None:
+            self._shadowing -= 1
+            self._log_shadow(shadow, batch, inputs, found, int(1e6 * watch.seconds))
+
+        self._shadowing += 1
+        shadow.ask(inputs, answered)
+
+    def _log_shadow(
+        self, shadow: LoadedModel, batch: Sequence[PredictRequest], inputs: Rows, found: Rows | ModelFailed, latency_us: int
+    ) -> None:
         try:
-            values = Values(inputs, shadow.answer(inputs))
-            rows = self._logged_rows(CHALLENGER, shadow.bundle.id, batch, values, batch[0].stamp[0], int(1e6 * watch.seconds))
+            if not isinstance(found, Rows):
+                raise found
+            rows = self._logged_rows(CHALLENGER, shadow.bundle.id, batch, Values(inputs, found), batch[0].stamp[0], latency_us)
             logged = self._kept(rows)
             if logged is not None:
                 self._log.append(logged)
         except (ModelFailed, LogFailed) as error:
             logger.error("shadow %s: %s", short(shadow.bundle.id), error)
             return
-        self.counts.shadowed += len(given)
+        self.counts.shadowed += len(inputs)
 
     def _logged_rows(
         self,

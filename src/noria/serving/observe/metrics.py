@@ -122,12 +122,14 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
     waiting = GaugeMetricFamily("noria_waiting_rows", "Rows queued for scoring", labels=labels)
     age = GaugeMetricFamily("noria_feature_age_seconds", "Age of the features in the online store", labels=labels)
     hits = CounterMetricFamily("noria_cache_hits", "Rows answered from the cache", labels=labels)
+    restarts = CounterMetricFamily("noria_model_restarts", "Processes of models that were lost and replaced", labels=labels)
     for worker, e in endpoints:
         waiting.add_metric([e["endpoint"], worker], e["waiting"])
+        restarts.add_metric([e["endpoint"], worker], e["model_restarts"])
         hits.add_metric([e["endpoint"], worker], e["cache_hits"])
         if e["feature_age_seconds"] is not None:
             age.add_metric([e["endpoint"], worker], e["feature_age_seconds"])
-    yield from (waiting, age, hits)
+    yield from (waiting, age, hits, restarts)
     for told, (metric, words) in LIVE.items():
         gauge = GaugeMetricFamily(metric, words, labels=[*labels, "feature"])
         for worker, e in endpoints:

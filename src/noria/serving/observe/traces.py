@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})")
 SAMPLED = 1
-Stages = Sequence[tuple[str, float, float]]
+Stage = tuple[str, float, float]
+Stages = Sequence[Stage]
 """Name, begin and end of each stage of a batch, in seconds since its first request came."""
 
 

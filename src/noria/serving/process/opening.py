@@ -6,14 +6,16 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import short
-from noria.models.bundle import MODEL_FILE
+from noria.models.bundle import megabytes_of
+from noria.models.runtimes.port import RuntimeOptions
+from noria.models.runtimes.python_spec import PYTHON_FILE
 from noria.serving.batching.batcher import Route
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.log.records import warm_up
@@ -42,6 +44,7 @@ class Target:
     """Which bundles an endpoint should serve, as folders; and where its log lies.
 
     previous, default: who answers, and what is answered, where the champion can't; cached_rows: answers to remember
+    options: how its models may run
     """
 
     endpoint: str
@@ -51,6 +54,22 @@ class Target:
     previous: Path | None = None
     default: float | None = None
     cached_rows: int = 0
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)
+
+    @property
+    def bundles(self) -> list[Path]:
+        """The folders of all that are to be opened."""
+        return [path for path in (self.champion, self.shadow, self.previous) if path is not None]
+
+    @property
+    def megabytes(self) -> float:
+        """The size of its models, as files."""
+        return sum(megabytes_of(path) for path in self.bundles)
+
+    @property
+    def open_seconds(self) -> float:
+        """How long opening may take: models in processes of their own have what a start of theirs may take as well."""
+        return OPEN_SECONDS + sum(self.options.start_seconds for path in self.bundles if (path / PYTHON_FILE).exists())
 
 
 async def open_route(target: Target, now: Route | None, files: Files) -> Route:
@@ -59,29 +78,36 @@ async def open_route(target: Target, now: Route | None, files: Files) -> Route:
     Raises `TooSlowToOpen` when that does not end, since a model may hang, and what is wrong with a bundle.
     """
     try:
-        async with asyncio.timeout(OPEN_SECONDS):
+        async with asyncio.timeout(target.open_seconds):
             return await in_thread(lambda: _opened(target, now, files))
     except TimeoutError as error:
-        raise TooSlowToOpen(target.champion, OPEN_SECONDS) from error
+        raise TooSlowToOpen(target.champion, target.open_seconds) from error
 
 
 def _opened(target: Target, now: Route | None, files: Files) -> Route:
-    there = {d.bundle.path: d for d in (now.champion, now.shadow, now.previous) if d is not None} if now else {}
+    there = {d.bundle.path: d for d in now.models} if now else {}
+    new: list[LoadedModel] = []
 
     def opened(path: Path | None, cached_rows: int = 0) -> LoadedModel | None:
-        return None if path is None else there.get(path) or LoadedModel.open(path, files, cached_rows=cached_rows)
+        if path is None or path in there:
+            return None if path is None else there[path]
+        new.append(LoadedModel.open(path, files, cached_rows=cached_rows, options=target.options))
+        return new[-1]
 
-    champion = opened(target.champion, target.cached_rows)
-    assert champion is not None
-    previous, shadow = (None if d is None else d.beside(champion) for d in (opened(target.previous), opened(target.shadow)))
-    warm_up(champion.bundle.signature)
-    return Route(champion, shadow, None, previous, target.default)
-
-
-def megabytes_of(target: Target) -> float:
-    """The size of a target's models, as files."""
-    paths = [path for path in (target.champion, target.shadow, target.previous) if path is not None]
-    return sum((path / MODEL_FILE).stat().st_size for path in paths) / 1e6
+    try:
+        champion = opened(target.champion, target.cached_rows)
+        assert champion is not None
+        previous, shadow = (None if d is None else d.beside(champion) for d in (opened(target.previous), opened(target.shadow)))
+        warm_up(champion.bundle.signature)
+        route = Route(champion, shadow, None, previous, target.default)
+    except BaseException:
+        for model in new:
+            model.close()
+        raise
+    for model in new:
+        if all(model is not each for each in route.models):
+            model.close()
+    return route
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:

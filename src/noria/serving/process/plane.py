@@ -33,7 +33,7 @@ from noria.serving.log.segments import SUMS_FILE, LogFailed, PredictionLog
 from noria.serving.observe.failures import FAILURES_FILE
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Traces
-from noria.serving.process.opening import Target, in_thread, megabytes_of, open_route
+from noria.serving.process.opening import Target, in_thread, open_route
 from noria.serving.protocol.request import NotHere
 from noria.serving.transport.http1 import bug
 
@@ -43,6 +43,7 @@ Awake = Callable[[NoriaError | None], None]
 
 PROBE_FILE = ".probe"
 LAST_TRACES_SECONDS = 2.0
+PATIENCE_SECONDS = 0.25  # for a model that is asked while requests wait for it, too
 LOOK_AGAIN = 10  # probes between two tries to get at features that were not there
 
 
@@ -75,12 +76,13 @@ class ServedEndpoint:
     asked: int = 0
     used: float = 0.0
     unsketched: str | None = None
+    proving: tuple[LoadedModel, asyncio.Task[float]] | None = None
 
     @property
     def megabytes(self) -> float:
         """The size of the models that are open for it."""
         route = self.batcher.route
-        return sum(d.megabytes for d in (route.champion, route.shadow, route.previous) if d is not None)
+        return sum(model.bundle.megabytes for model in route.models)
 
 
 class DataPlane:
@@ -167,7 +169,7 @@ class DataPlane:
         failure: NoriaError | None = None
         try:
             target, _ = self._unloaded[endpoint]
-            self._make_room(megabytes_of(target))
+            self._make_room(target.megabytes)
             await self._serve_open(target, None)
         except NoriaError as error:
             failure = error
@@ -179,7 +181,7 @@ class DataPlane:
 
     def _must_sleep(self, target: Target) -> bool:
         budget = self._settings.models_mb
-        return budget is not None and bool(self._served) and self._open_megabytes() + megabytes_of(target) > budget
+        return budget is not None and bool(self._served) and self._open_megabytes() + target.megabytes > budget
 
     def _open_megabytes(self) -> float:
         return sum(served.megabytes for served in self._served.values())
@@ -336,7 +338,9 @@ class DataPlane:
             return Unhealthy(str(served.batcher.failed))
         deployment = served.batcher.route.champion
         try:
-            difference = deployment.prove()
+            difference = await self._proven(served, deployment)
+            if difference is None:
+                return served.health
             await asyncio.to_thread(self._files.write, served.log.folder / PROBE_FILE, self.writer.encode())
             await asyncio.to_thread(served.log.sync)  # class `process` loses at most a probe's distance in a power cut
             served.log.mark()
@@ -345,6 +349,21 @@ class DataPlane:
         except OSError as error:
             return Unhealthy(str(LogFailed(served.log.folder, str(error))))
         return Healthy({"golden_rows": len(deployment.golden_answers), "largest_difference": difference})
+
+    async def _proven(self, served: ServedEndpoint, deployment: LoadedModel) -> float | None:
+        """How far the golden rows' answers are from the sealed ones; None where a model in a process of its own is still busy, which has a
+        deadline: other endpoints are looked at meanwhile. Raises as `LoadedModel.prove`."""
+        if deployment.apart is None:
+            return deployment.prove()
+        if served.proving is None or served.proving[0] is not deployment:
+            served.proving = deployment, self._loop.create_task(deployment.proven())
+            served.proving[1].add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody may be left to ask for it
+        task = served.proving[1]
+        await asyncio.wait([task], timeout=PATIENCE_SECONDS)
+        if not task.done():
+            return None
+        served.proving = None
+        return task.result()
 
     def state(self) -> dict[str, Any]:
         """What this process does, as plain data."""
@@ -370,6 +389,7 @@ class DataPlane:
             "no_lookup": served.no_lookup or None,
             "counts": asdict(served.batcher.counts),
             "waiting": served.batcher.waiting,
+            "model_restarts": sum(model.apart.restarts for model in route.models if model.apart is not None),
             "cache_hits": route.champion.cache.hits if route.champion.cache else 0,
             "conserved": self._balance(name, served).holds,
             "measures": served.measures.to_dict(),
@@ -401,6 +421,7 @@ class DataPlane:
                     await in_thread(self._traces.close)
         unloaded_before = {name: served for name, (_, served) in self._unloaded.items() if served is not None}
         for name, served in {**unloaded_before, **self._served}.items():
+            served.batcher.close()
             served.log.close()
             await self._write_failures(served)
             sums = {"writer": self.writer, "endpoint": name, **asdict(served.batcher.counts)}

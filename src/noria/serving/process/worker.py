@@ -26,6 +26,7 @@ from noria.core.errors import NoriaError, UserMistake
 from noria.core.files import Files, LocalFiles
 from noria.core.settings import ServingSettings
 from noria.core.telemetry import begin_logging
+from noria.models.runtimes.port import RuntimeOptions
 from noria.serving.access.keys import Key
 from noria.serving.access.tokens import Issuer, Tokens
 from noria.serving.batching.lookup import OpenLookup
@@ -46,7 +47,11 @@ GC_THRESHOLDS = (20_000, 20, 50)  # answering makes next to no cycles
 
 
 class Serve(msgspec.Struct, tag="serve"):
-    """Serve these bundles (folders) under an endpoint's name."""
+    """Serve these bundles (folders) under an endpoint's name.
+
+    trust: whether code that they carry may run
+    deadline_seconds: what a call of a model in a process of its own may take; None: as the settings say
+    """
 
     endpoint: str
     champion: str
@@ -55,6 +60,8 @@ class Serve(msgspec.Struct, tag="serve"):
     previous: str | None = None
     default: float | None = None
     cached_rows: int = 0
+    trust: bool = False
+    deadline_seconds: float | None = None
 
 
 class Admit(msgspec.Struct, tag="admit"):
@@ -123,6 +130,7 @@ class Worker:
         reader, self._out = await asyncio.open_connection(sock=self._channel)
         begin = self._orders.decode(await reader.readline())
         assert isinstance(begin, Begin)
+        self._settings = begin.settings
         begin_logging(begin.settings.messages)
         await _start_threads()
         for number in (signal.SIGTERM, signal.SIGINT):  # the supervisor gets the terminal's Ctrl-C too, and says when to stop
@@ -132,7 +140,7 @@ class Worker:
         self._admit(begin.access)
         try:
             for order in begin.targets:
-                await self._frontend.serve(_target(order))
+                await self._frontend.serve(_target(order, begin.settings))
             plane.check_redaction()
         except NoriaError as error:
             self._say(Beat(failed=error.to_dict()))
@@ -179,7 +187,7 @@ class Worker:
 
     async def _serve(self, order: Serve) -> None:
         try:
-            await self._frontend.serve(_target(order))
+            await self._frontend.serve(_target(order, self._settings))
         except NoriaError as error:
             logger.error("%s", error)
 
@@ -243,9 +251,16 @@ def _open_grpc(plane: DataPlane, most_message: int, failed: Callable[[NoriaError
     return GrpcServices(plane, most_message, failed)
 
 
-def _target(order: Serve) -> Target:
+def _target(order: Serve, settings: ServingSettings) -> Target:
     shadow, previous = (Path(path) if path else None for path in (order.shadow, order.previous))
-    return Target(order.endpoint, Path(order.champion), shadow, Path(order.log), previous, order.default, order.cached_rows)
+    options = RuntimeOptions(
+        trust=order.trust,
+        deadline_seconds=order.deadline_seconds or settings.model_seconds,
+        start_seconds=settings.model_start_seconds,
+        memory_gb=settings.model_memory_gb,
+        locked=settings.model_versions == "locked",
+    )
+    return Target(order.endpoint, Path(order.champion), shadow, Path(order.log), previous, order.default, order.cached_rows, options)
 
 
 def run_worker(channel: int, open_lookup: OpenLookup | None = None, files: Files | None = None) -> None:

@@ -1,16 +1,17 @@
-"""The model runtime: a bundle's ONNX model, in this process."""
+"""The runtime of ONNX models: ONNX Runtime, in this process."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.signature import FLOATS, SCORE, Field, Signature, dense_type
 from noria.data.rows import Rows, stacked_tensor
-from noria.models.bundle import MODEL_FILE, Bundle
+from noria.models.bundle import MODEL_FILE
+from noria.models.runtimes.port import ModelFailed, RuntimeOptions, UnloadableModel
 
 QUIET = 3  # ONNX Runtime warns per call about shapes of exported trees below this level
 
@@ -33,7 +34,7 @@ class OnnxModel:
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's own exceptions share no narrower base; re-raised with its words
             raise UnloadableModel(str(error)) from error
-        self.signature = signature
+        self._signature = signature
         self._inputs = {each.name: each for each in self._session.get_inputs()}
         self._outputs = [each.name for each in self._session.get_outputs()]
         self._reads_block = signature is None or dense_type(signature.inputs) is not None
@@ -44,21 +45,23 @@ class OnnxModel:
         names = list(self._inputs)
         if self._reads_block and len(names) != 1:
             raise UnloadableModel(f"it has {len(names)} inputs; one, of shape [rows, features], is expected")
-        if not self._reads_block and self.signature is not None and set(names) != set(self.signature.names):
-            raise UnloadableModel(f"its inputs are {', '.join(names)}, and its bundle's {', '.join(self.signature.names)}")
-        if not self._one_score and self.signature is not None:
-            lacking = [field.name for field in self.signature.outputs if field.name not in self._outputs]
+        if not self._reads_block and self._signature is not None and set(names) != set(self._signature.names):
+            raise UnloadableModel(f"its inputs are {', '.join(names)}, and its bundle's {', '.join(self._signature.names)}")
+        if not self._one_score and self._signature is not None:
+            lacking = [field.name for field in self._signature.outputs if field.name not in self._outputs]
             if lacking:
                 raise UnloadableModel(f"its outputs are {', '.join(self._outputs)}, and its bundle's include {', '.join(lacking)}")
 
-    @staticmethod
-    def of(bundle: Bundle, *, threads: int = 1) -> OnnxModel:
-        return OnnxModel(bundle.file(MODEL_FILE).read_bytes(), threads=threads, signature=bundle.signature)
+    @property
+    def signature(self) -> Signature:
+        """What rows are read and answered by."""
+        assert self._signature is not None, "rows are answered by a signature"
+        return self._signature
 
     def answer(self, rows: Rows) -> Rows:
         """The answers to rows of the signature's inputs, as rows of its outputs. Raises `ModelFailed`."""
-        assert self.signature is not None, "rows are answered by a signature"
-        outputs = self.signature.outputs
+        assert self._signature is not None, "rows are answered by a signature"
+        outputs = self._signature.outputs
         if self._reads_block and self._one_score:
             return Rows.dense(outputs, self.predict(rows.block)[:, None])
         if not len(rows):
@@ -98,6 +101,9 @@ class OnnxModel:
         (scores,) = self._called([self._outputs[-1]], {next(iter(self._inputs)): features})
         return _numbers(scores, len(features))
 
+    def close(self) -> None:
+        """Nothing to do: memory is all that it holds."""
+
     def _called(self, outputs: list[str], inputs: dict[str, Any]) -> list[Any]:
         try:
             found: list[Any] = self._session.run(outputs, inputs)
@@ -121,28 +127,6 @@ def _numbers(scores: Any, rows: int) -> NDArray[np.float64]:
     return found
 
 
-class ModelFailed(OutsideWorld):
-    """A model gave no answer."""
-
-    code = "NR-304"
-    http_status = 500
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            what="the model returned no result",
-            where=reason.strip().splitlines()[0] if reason.strip() else "no reason was given",
-            fix="send the row again; if it fails again, the model can't answer it",
-        )
-
-
-class UnloadableModel(UserMistake):
-    """ONNX Runtime refused a model."""
-
-    code = "NR-302"
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            what="the model could not be loaded",
-            where=reason.strip().splitlines()[0],
-            fix="export the model again with the installed versions of onnx and onnxruntime",
-        )
+def open_model(folder: Path, signature: Signature, options: RuntimeOptions) -> OnnxModel:
+    """The model of a bundle's folder. Raises `UnloadableModel`."""
+    return OnnxModel((folder / MODEL_FILE).read_bytes(), threads=options.threads, signature=signature)
