@@ -96,3 +96,9 @@ def test_a_transform_that_looks_at_other_rows_or_at_chance_is_refused() -> None:
     ):
         with pytest.raises(BadTransform, match="alone and"):
             check_transforms(declared(compute), spine)
+
+    texts = nr.request_transform("x", types={"x": "string"})
+    check_transforms(nr.FeatureSet("f", spine=table, request=[texts(lambda rows: {"x": rows["id"]})]), spine)
+    by_place = nr.FeatureSet("f", spine=table, request=[texts(lambda rows: {"x": [f"r{i}" for i in range(len(rows))]})])
+    with pytest.raises(BadTransform, match="x of row 2 of 'orders' is 'r0' alone and 'r1' in a batch"):
+        check_transforms(by_place, spine)

@@ -173,3 +173,14 @@ def test_typed_definitions_come_back_as_they_were_sealed() -> None:
     untyped = nr.request_transform("hour", "pair")(asked_with.compute)
     with pytest.raises(LostDefinition, match="has changed since"):
         opened(sealed, features.features, spine=SPINE, lead="0s", transforms=[untyped])
+
+
+def test_doubles_alone_are_one_matrix_too(tmp_path: Path) -> None:
+    table = nr.Table("sums", nr.files("none"), key="id", event_time="at")
+    asked = nr.FeatureView("v", table, entity="city", latest=["sum"], ttl="10d", typed=True)
+    rows = pa.table({"id": ["e"], "city": ["ams"], "sum": [0.1], "at": pa.array([START], pa.timestamp("us", tz="UTC"))})
+    tables = [spine(), SnapshotRows(table, Snapshot("sums", 0, "", 1), rows)]
+    offline = OfflineFeatures(nr.FeatureSet("f", spine=SPINE, views=[asked]), tables, tmp_path, LocalFiles())
+    features = trained_on(offline).dataset().features
+    assert features.dtype == np.float64
+    assert features[:2].tolist() == [[0.1], [pytest.approx(np.nan, nan_ok=True)]]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ import pytest
 from noria.core.clock import ReplayClock
 from noria.core.signature import SCORE
 from noria.data.ingest import ingest
+from noria.evidence.explain import explain
 from noria.evidence.monitoring import inputs_of
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.history import take_over
@@ -115,6 +118,18 @@ def test_the_reference_and_windows_are_exported_in_their_types(lived: Lived, tmp
 def test_the_monitor_is_backtested_on_features_that_are_no_numbers(lived: Lived) -> None:
     found = backtest(lived.context, LAST, 30, 6.0, 1.0, [], lambda _: None, suggesting=False)
     assert [alarm.column for alarm in found.alarms if alarm.at > NEW_CITY][:1] == ["city"]
+
+
+def test_a_logged_prediction_is_explained_in_its_types(lived: Lived) -> None:
+    """Through the command's own JSON, on a project whose log is where the command looks."""
+    context = lived.context
+    logged = read_log(context.stores.log_folder, FIRST, FIRST + timedelta(days=1), context.stores.workspace.files)
+    assert logged is not None
+    home = context.project.folder / ".noria" / "log" / "returns"
+    copytree(context.stores.log_folder, home)
+    told = explain(context.project, Workspace.of(context.project.folder, context.project.settings), logged.ids[0])
+    assert {f["name"]: f["value"] for f in told["features"]} == logged.inputs(lived.champion.signature).dicts()[0]
+    json.dumps(told)
 
 
 def go_on(folder: Path, end: datetime) -> EndpointContext:

@@ -170,8 +170,11 @@ def show_feature_catalog(found: Mapping[str, Any]) -> None:
             )
 
 
-def _value(number: float | None, unknown: str = "unknown") -> str:
-    return unknown if number is None else f"{number:g}"
+def _value(value: Any, unknown: str = "unknown") -> str:
+    """A value of a feature: a fraction in few digits, anything else as JSON has it."""
+    if value is None:
+        return unknown
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 def show_figures(figures: Mapping[str, Any]) -> None:

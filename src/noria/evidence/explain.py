@@ -68,7 +68,7 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
     bundle, task = context.stores.bundle(found.bundle[0]), endpoint.task
     lineage = bundle.manifest.lineage
     outcome = context.facts.outcomes.known_at(found.keys, from_epoch(2**53))
-    (values,) = found.inputs(bundle.signature).dicts()
+    (values,) = msgspec.to_builtins(found.inputs(bundle.signature).dicts())  # times and bytes as texts
     return {
         "prediction": {
             "id": found.ids[0],

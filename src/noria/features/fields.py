@@ -10,7 +10,7 @@ that the online store and every feature set say the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -266,8 +266,3 @@ def feature_matrix(rows: pa.Table, features: Sequence[str]) -> Floats:
         return np.empty((0, len(features)), np.float32)
     columns = [rows.column(f).combine_chunks().to_numpy(zero_copy_only=False) for f in features]
     return np.ascontiguousarray(np.column_stack(columns).astype(np.float32, copy=False))
-
-
-def described(fields: Iterable[Field]) -> str:
-    """Fields as a person reads them."""
-    return ", ".join(field.described for field in fields)

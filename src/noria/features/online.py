@@ -1,7 +1,7 @@
 """Online features: the newest values of every entity, from the online store, the same as offline to the last bit.
 
     key    = view / definition, order of values and encoding of keys (8 hex digits) / entity's keys as text (`noria.features.keys`)
-    record = CRC-32 of key and rest (4) · tick (8) · expires (8) · a float32 per value, NaN where unknown
+    record = CRC-32 of key, types and rest (4) · tick (8) · expires (8) · a float32 per value, NaN where unknown
              or, of a view whose values have types of their own, an array of them in MessagePack, nil where unknown, times in microseconds
 
 `tick` is the moment the values are for; from `expires` on the view's latest values no longer count (its ttl), exactly as
@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,11 @@ class Layout:
         """What a state says of it: nothing of a view of numbers."""
         return {"fields": msgspec.to_builtins(self.fields)} if self.fields else {}
 
+    @cached_property
+    def types(self) -> bytes:
+        """What a record's checksum holds besides: the types of its values, where they are not all float32: none is read as another."""
+        return msgspec.json.encode(self.fields) if self.fields else b""
+
     @property
     def values(self) -> Fields:
         """The view's values as fields."""
@@ -151,6 +157,20 @@ class OnlineFeatures:
         Raises `DamagedRecord`, and `NotMaterialized` for a view that the store knows nothing of: an entity without a record is
         then no entity of which nothing is known.
         """
+        try:
+            return self._read(keys, at)
+        except DamagedRecord:
+            if not self._written_anew():
+                raise
+            return self._read(keys, at)
+
+    def _written_anew(self) -> bool:
+        """Whether the store has records of other types by now; from now on they are read as such."""
+        before = [layout for layout, _, _ in self._parts]
+        self._opened = self._fields = None
+        return before != [layout for layout, _, _ in self._parts]
+
+    def _read(self, keys: Sequence[Sequence[bytes | None]], at: datetime) -> list[Looked]:
         parts = self._parts
         wanted = [prefix + key for (_, prefix, _), asked in zip(parts, keys, strict=True) for key in asked if key is not None]
         found = self._store.read(wanted)
@@ -244,12 +264,12 @@ def encoded(layout: Layout, keys: Sequence[bytes], tick: int, expires: NDArray[n
         rests = [msgspec.msgpack.encode(row) for row in _plain(values)]
     else:
         rows["values"] = values.block
-    size, data, prefix, checksum = layout.record.itemsize, rows.tobytes(), layout.prefix, zlib.crc32
+    size, data, prefix, checksum, types = layout.record.itemsize, rows.tobytes(), layout.prefix, zlib.crc32, layout.types
     records = []
     for i, (key, rest) in enumerate(zip(keys, rests, strict=True)):
         body = data[i * size + _HEAD : (i + 1) * size] + rest
         name = prefix + key
-        records.append((name, checksum(body, checksum(name)).to_bytes(4, "little") + body))
+        records.append((name, checksum(body, checksum(types, checksum(name))).to_bytes(4, "little") + body))
     return records
 
 
@@ -336,7 +356,7 @@ def _values(layout: Layout, key: bytes, data: bytes) -> list[Any]:
 def _check_record(layout: Layout, size: int, key: bytes, data: bytes) -> None:
     """Raise `DamagedRecord` unless a record is what was written under its key."""
     whole = len(data) > size if layout.fields else len(data) == size
-    if not whole or zlib.crc32(data[_HEAD:], zlib.crc32(key)) != int.from_bytes(data[:_HEAD], "little"):
+    if not whole or zlib.crc32(data[_HEAD:], zlib.crc32(layout.types, zlib.crc32(key))) != int.from_bytes(data[:_HEAD], "little"):
         raise DamagedRecord(layout.view.name, _entity(key))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,9 +79,10 @@ class Dataset:
         return self.rows.names
 
     @property
-    def features(self) -> NDArray[np.float32]:
-        """The features `(rows, features)` float32, NaN where unknown. Raises `NotOneBlock` where they are of other types."""
-        if not is_block(self.rows.fields):
+    def features(self) -> NDArray[Any]:
+        """The features `(rows, features)` float32 (float64, where all are that), NaN where unknown. Raises `NotOneBlock` where they are
+        of several types."""
+        if not self.rows.is_dense:
             raise NotOneBlock(self.rows.fields)
         return self.rows.block
 

@@ -35,7 +35,7 @@ def ask_again(endpoint: str, task: Task, signature: Signature, logged: Predictio
 
     task: which says whether two answers are the same; signature: of its bundle
     """
-    (row,) = logged.inputs(signature).dicts()
+    (row,) = msgspec.to_builtins(logged.inputs(signature).dicts())  # times and bytes as texts
     body = msgspec.json.encode({"rows": [row]})
     status, answer = _send(f"{url}/predict/{urllib.parse.quote(endpoint, safe='')}", body, {}, secret)
     now = json.loads(answer)
