@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -184,3 +186,25 @@ def test_doubles_alone_are_one_matrix_too(tmp_path: Path) -> None:
     features = trained_on(offline).dataset().features
     assert features.dtype == np.float64
     assert features[:2].tolist() == [[0.1], [pytest.approx(np.nan, nan_ok=True)]]
+
+
+def test_a_frame_without_pandas_says_what_to_install() -> None:
+    """In a process of its own, to which pandas is not installed."""
+    program = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "pandas":
+            raise ModuleNotFoundError("No module named 'pandas'", name="pandas")
+sys.meta_path.insert(0, Absent())
+import numpy as np
+from noria.core.signature import Field
+from noria.data.rows import Rows
+from noria.features.training_set import Dataset
+data = Dataset(Rows.of_values((Field("t", "string"),), [("a",)]), np.zeros(1))
+print(data.table.to_pydict())
+data.frame()
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert done.stdout == "{'t': ['a']}\n"
+    assert 'pip install "noria[pandas]"' in done.stderr
