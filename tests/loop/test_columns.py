@@ -23,7 +23,7 @@ from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import reconcile
 from noria.loop.history import take_over
 from noria.loop.project import load_project
-from noria.loop.replay import Span, open_worlds, replay
+from noria.loop.replay import Span, open_contexts, replay
 from noria.models.bundle import CARD_FILE
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.segments import read_log
@@ -100,7 +100,7 @@ def go_on(folder: Path, end: datetime) -> EndpointContext:
     """Turn the declared policy up to a moment, from where it had come to."""
     project = load_project(folder)
     endpoint = project.endpoint()
-    [context] = open_worlds(project, Workspace.of(folder, project.settings), endpoint, [Policy.declared(project, endpoint)])
+    [context] = open_contexts(project, Workspace.of(folder, project.settings), endpoint, [Policy.declared(project, endpoint)])
     replay([context], Span(FIRST, end), lambda _: None)
     return context
 

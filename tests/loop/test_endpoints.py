@@ -24,7 +24,7 @@ from noria.loop.comparison import Replayed
 from noria.loop.context import EndpointContext
 from noria.loop.history import take_over
 from noria.loop.project import Project, load_project
-from noria.loop.replay import Span, comparison, open_worlds, replay
+from noria.loop.replay import Span, comparison, open_contexts, replay
 from noria.monitoring.findings import Finding
 from noria.release.releases import current_release
 from noria.serving.log.segments import read_log
@@ -50,7 +50,7 @@ def replayed(project: Project, name: str) -> Replayed:
     """The declared policy over the span, of one endpoint never retraining as well; their catalogs stay open."""
     workspace, endpoint = Workspace.of(project.folder, project.settings), project.endpoint(name)
     policies = [p for p in comparison(project, endpoint) if p.name == "loop" or (p.name == "static" and name == "cheap")]
-    contexts = open_worlds(project, workspace, endpoint, policies)
+    contexts = open_contexts(project, workspace, endpoint, policies)
     replay(contexts, SPAN, lambda _: None)
     home = EndpointContext.open(project, workspace, endpoint, contexts[0].policy, contexts[0])
     take_over(contexts[0], home, SPAN.end, SPAN.end)

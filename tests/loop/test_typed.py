@@ -23,7 +23,7 @@ from noria.evidence.monitoring import inputs_of
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.history import take_over
 from noria.loop.project import load_project
-from noria.loop.replay import Span, open_worlds, replay
+from noria.loop.replay import Span, open_contexts, replay
 from noria.models.bundle import CARD_FILE, Bundle
 from noria.monitoring.export import export
 from noria.monitoring.feature_backtest import backtest
@@ -55,7 +55,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
     for table in project.tables:
         ingest(table, workspace.tables, folder, ReplayClock(LAST))
     endpoint = project.endpoint()
-    [context] = open_worlds(project, workspace, endpoint, [Policy.declared(project, endpoint)])
+    [context] = open_contexts(project, workspace, endpoint, [Policy.declared(project, endpoint)])
     replay([context], Span(FIRST, LAST), lambda _: None)
     release = current_release(context)
     assert release is not None
@@ -136,7 +136,7 @@ def go_on(folder: Path, end: datetime) -> EndpointContext:
     """Turn the declared policy up to a moment, from where it had come to."""
     project = load_project(folder)
     endpoint = project.endpoint()
-    [context] = open_worlds(project, Workspace.of(folder, project.settings), endpoint, [Policy.declared(project, endpoint)])
+    [context] = open_contexts(project, Workspace.of(folder, project.settings), endpoint, [Policy.declared(project, endpoint)])
     replay([context], Span(START + timedelta(days=30), end), lambda _: None)
     return context
 

@@ -14,7 +14,7 @@ from noria.core.signature import Field
 from noria.data.ingest import ingest
 from noria.loop.context import Policy
 from noria.loop.project import load_project
-from noria.loop.replay import Span, open_worlds, replay
+from noria.loop.replay import Span, open_contexts, replay
 from noria.monitoring.recorded import skew_of
 from noria.release.releases import current_release
 from noria.serving.log.segments import read_log
@@ -91,7 +91,7 @@ def test_a_model_of_times_lists_and_nulls_goes_round_the_loop(tmp_path: Path) ->
     for table in project.tables:
         ingest(table, workspace.tables, folder, ReplayClock(LAST))
     endpoint = project.endpoint()
-    [context] = open_worlds(project, workspace, endpoint, [Policy.declared(project, endpoint)])
+    [context] = open_contexts(project, workspace, endpoint, [Policy.declared(project, endpoint)])
     replay([context], Span(FIRST, LAST), lambda _: None)
     release = current_release(context)
     assert release is not None

@@ -24,7 +24,7 @@ from noria.loop import replay as replaying
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.findings import observed
 from noria.loop.project import load_project
-from noria.loop.replay import open_worlds, replay, replay_span
+from noria.loop.replay import open_contexts, replay, replay_span
 from noria.models.registry import CHAMPION
 from noria.monitoring import monitors
 from noria.monitoring.findings import Observed
@@ -101,7 +101,7 @@ def opened(shop: Path) -> EndpointContext:
     workspace = Workspace.of(shop, project.settings)
     for table in project.tables:
         ingest(table, workspace.tables, shop)
-    [context] = open_worlds(project, workspace, project.endpoint(), [Policy.declared(project, project.endpoint())])
+    [context] = open_contexts(project, workspace, project.endpoint(), [Policy.declared(project, project.endpoint())])
     return context
 
 

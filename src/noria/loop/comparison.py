@@ -14,7 +14,7 @@ from noria.core.progress import Progress, Tell
 from noria.loop.context import EndpointContext
 from noria.loop.history import take_over
 from noria.loop.project import Project
-from noria.loop.replay import Span, Tick, comparison, open_worlds, replay, replay_span
+from noria.loop.replay import Span, Tick, comparison, open_contexts, replay, replay_span
 from noria.release.endpoint import Endpoint
 from noria.stores.workspace import Workspace
 
@@ -38,7 +38,7 @@ class Replayed:
 
 def run_replay(project: Project, workspace: Workspace, endpoint: Endpoint, tell: Tell, weeks: int | None = None) -> Replayed:
     """Replay an endpoint's policies over the project's span (its first `weeks`), from where they had come to."""
-    contexts = open_worlds(project, workspace, endpoint, comparison(project, endpoint))
+    contexts = open_contexts(project, workspace, endpoint, comparison(project, endpoint))
     span = replay_span(project, contexts[0])
     if weeks is not None:
         span = Span(span.start, min(span.end, contexts[0].grid.floor(span.start + weeks * WEEK)))

@@ -96,7 +96,7 @@ def replay_span(project: Project, context: EndpointContext) -> Span:
     return span
 
 
-def open_worlds(project: Project, workspace: Workspace, endpoint: Endpoint, policies: Sequence[Policy]) -> list[EndpointContext]:
+def open_contexts(project: Project, workspace: Workspace, endpoint: Endpoint, policies: Sequence[Policy]) -> list[EndpointContext]:
     """A context per policy, each with a catalog and a log of its own beside the project's, all on the same facts: history and live share no
     clock."""
     contexts: list[EndpointContext] = []
