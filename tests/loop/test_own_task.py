@@ -50,7 +50,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_is_replayed_and_retrained_by_its_own_metric(replayed: Path) -> None:
     told = json.loads((replayed / "report.json").read_text())
-    assert told["metric"] == {"name": "miss", "title": "mean miss", "best": "lowest"}
+    assert told["metric"] == {"name": "miss", "title": "mean miss", "best": "lowest", "unit": "returns"}
     assert told["discrimination"] is None
     assert 0 < told["policies"]["loop"]["miss"] < told["policies"]["static"]["miss"]
     reasons = [d["reason"] for d in told["decisions"] if d["action"] == "train"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import urllib.request
@@ -70,7 +71,8 @@ def test_the_loop_retrains_by_an_error_in_units_and_ends_better(replayed: Path) 
     reasons = [d["reason"] for d in told["decisions"] if d["action"] == "train"]
     assert any(r.startswith("regression: ") and r.endswith(" EUR") for r in reasons[1:])
     page = (replayed / "report.html").read_text()
-    assert "mean absolute error" in page
+    assert re.search(r"<b>\d+\.\d{4} EUR mean absolute error</b>", page)
+    assert "mean absolute error (EUR)" in page
     assert "log-loss" not in page
     assert "AUC" not in page
 

@@ -84,7 +84,7 @@ def _words(context: EndpointContext) -> dict[str, Any]:
 
 
 def _metric(metric: Metric | None) -> dict[str, str] | None:
-    return None if metric is None else {"name": metric.name, "title": metric.title, "best": metric.best}
+    return None if metric is None else {"name": metric.name, "title": metric.title, "best": metric.best, "unit": metric.unit}
 
 
 def _policy(context: EndpointContext, past: PolicyHistory) -> dict[str, Any]:

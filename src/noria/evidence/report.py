@@ -72,7 +72,7 @@ def _cards(figures: Mapping[str, Any]) -> str:
         note = f"{gain(figures, name):+.4f} gained · " if name != "static" else ""
         note += f"{told['title']} {p[told['name']]:.3f} · " if told else ""
         cards.append(
-            f'<div class="card {name}"><span>{title}</span><b>{p[metric["name"]]:.4f} {escape(metric["title"])}</b>'
+            f'<div class="card {name}"><span>{title}</span><b>{_value(p, metric)} {escape(metric["title"])}</b>'
             f"<span>{note}{p['retrainings']} retrainings · {p['seconds']:.0f} s of training</span></div>"
         )
     return f'<div class="cards">{"".join(cards)}</div>'
@@ -114,6 +114,16 @@ def _weekly(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
         "A bad week is bad for every policy; what retraining changes is the "
         "distance between the lines.</p>" + line_chart(lines, labels)
     )
+
+
+def _headed(metric: Mapping[str, str]) -> str:
+    """Its title, with the unit, over figures without."""
+    return f"{metric['title']} ({metric['unit']})" if metric.get("unit") else metric["title"]
+
+
+def _value(policy: Mapping[str, Any], metric: Mapping[str, str]) -> str:
+    """A policy's figure, with its unit."""
+    return f"{policy[metric['name']]:.4f}" + (f" {escape(metric['unit'])}" if metric.get("unit") else "")
 
 
 def _title(figures: Mapping[str, Any]) -> str:
@@ -198,7 +208,7 @@ def _costs(figures: Mapping[str, Any]) -> str:
         + "</tr>"
         for name, p in figures["policies"].items()
     )
-    heads = "".join(f"<th class='n'>{escape(metric['title'])}</th>" for metric in metrics)
+    heads = "".join(f"<th class='n'>{escape(_headed(metric))}</th>" for metric in metrics)
     serving = figures.get("serving")
     served = (
         f"<p>Served over HTTP afterwards: {serving['requests']:,} held-back rows, {serving['mismatches']} answers that differ "
