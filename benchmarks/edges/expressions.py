@@ -189,10 +189,11 @@ def inputs() -> Iterator[Input]:
             refused("NR-211", "NR-203", "NR-213"),
         )
     for column in ("name", "flag", "tags"):
-        right = any_of(refused("NR-214"), None) if column == "flag" else refused("NR-214")
-        yield Input(KIND, f"the latest {column} is no number", lambda c=column: _checked(latest=[c], ttl="1d"), right)
+        yield Input(KIND, f"the latest {column}, in its own type", lambda c=column: _checked(latest=[c], ttl="1d"), None)
         for make in (nr.total, nr.mean, nr.maximum, nr.first, nr.last, nr.std):
             right = any_of(refused("NR-214", "NR-211"), None) if column == "flag" else refused("NR-214", "NR-211")
+            if make in (nr.first, nr.last) or (make is nr.maximum and column == "name"):
+                right = None  # the value as it is
             yield Input(KIND, f"{make.__name__} of {column}", lambda c=column, m=make: _checked(aggregate={"f": m(c, window="1h")}), right)
         yield Input(
             KIND,
