@@ -49,6 +49,19 @@ def test_figures_are_in_its_unit() -> None:
     assert nr.Regression().definition() == {"name": "regression"}
 
 
+class Detour(nr.Regression):
+    """A project's own, derived from one of ours."""
+
+    name, title = "detour", "a detour"
+
+
+def test_a_task_that_derives_from_it_comes_back_from_its_definition() -> None:
+    found = Task.of(Detour(unit="km").definition())
+    assert type(found) is Detour
+    assert found.format_score(2.0) == "2 km"
+    assert found.metric().name == "absolute_error"
+
+
 def test_answers_are_the_same_by_their_size() -> None:
     same = MINUTES.same(np.array([0.0, 0.0, 1e6, 1e6]), np.array([5e-7, 2e-6, 1e6 + 0.5, 1e6 + 2]))
     assert same.tolist() == [True, False, True, False]

@@ -71,7 +71,7 @@ class Binary(Task):
     )
 
     def __post_init__(self) -> None:
-        taken = [metric.name for metric in registered(self.name)]
+        taken = [metric.name for metric in registered(Binary.name)]
         for metric in self.own:
             if metric.over == "groups":
                 raise BadMetric(metric.name, "is a mean over groups, and binary models have none", fix='let it be over="rows" or "set"')
@@ -81,7 +81,7 @@ class Binary(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return (*registered(self.name), *self.own)
+        return (*registered(Binary.name), *self.own)
 
     @property
     def bias(self) -> Metric:

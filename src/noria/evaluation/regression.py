@@ -55,7 +55,7 @@ class Regression(Task):
     uncalibrated: ClassVar[str] = "Does not apply: scores are numbers, not probabilities."
 
     def __post_init__(self) -> None:
-        taken = [metric.name for metric in registered(self.name)]
+        taken = [metric.name for metric in registered(Regression.name)]
         for metric in self.own:
             if metric.name in taken:
                 raise BadMetric(metric.name, "has the name of another", fix="choose another name")
@@ -63,7 +63,7 @@ class Regression(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return (*(self._in_unit(metric) for metric in registered(self.name)), *self.own)
+        return (*(self._in_unit(metric) for metric in registered(Regression.name)), *self.own)
 
     @property
     def bias(self) -> Metric:

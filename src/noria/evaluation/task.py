@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -30,6 +30,13 @@ class UnknownTask(UserMistake):
             where=f"known are {', '.join(known)}",
             fix="load the project whose module defines it, or install the version of Noria that has it",
         )
+
+
+def _derived(kind: Any) -> Iterator[type[Task]]:
+    """All that derive from it, those that derive from others last."""
+    for own in kind.__subclasses__():
+        yield own
+        yield from _derived(own)
 
 
 class Reliability(Protocol):
@@ -99,7 +106,7 @@ class Task(Protocol):
     @staticmethod
     def of(definition: Mapping[str, Any]) -> Task:
         """The task that `definition` gave. Raises `UnknownTask`."""
-        known = {kind.name: kind for kind in Task.__subclasses__()}
+        known = {kind.name: kind for kind in _derived(Task)}
         parameters = dict(definition)
         name = parameters.pop("name")
         if name not in known:
