@@ -7,16 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from noria.core.files import LocalFiles
 from noria.core.signature import Signature
+from noria.data.rows import Rows
 from noria.models.bundle import CARD_FILE, PROFILE_FILE, SAMPLE_FILE, Bundle, Manifest, write_bundle
 from noria.models.export import Exported
+from noria.models.runtimes.port import Runtime
 from noria.models.runtimes.python_spec import FILES_FOLDER, PYTHON_FILE, SOURCE_FOLDER, PythonSpec, this_python
 from servers import FEATURES, lineage_of
 
 NUMBERS = Signature.of_numbers(FEATURES)
 SAMPLE = [[1.0, 2.0], [-3.5, 0.25]], [[1.0], [-3.5]]
+
+
+def scores(model: Runtime, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """One score a row `(rows,)` of a block of the model's inputs `(rows, inputs)`: its last output."""
+    signature = model.signature
+    return model.answer(Rows.dense(signature.inputs, features)).numbers(signature.outputs[-1].name)
+
 
 # Answers its first feature. A row whose second feature is one of these does what it says, whatever else is in its batch.
 BAD = """

@@ -70,6 +70,8 @@ def test_answers_are_the_same_by_their_size() -> None:
 def test_a_metric_with_the_name_of_another_is_refused() -> None:
     with pytest.raises(BadMetric, match="rmse"):
         nr.Regression(own=[Metric("rmse", lambda outcomes, scores: abs(outcomes - scores))])
+    with pytest.raises(BadMetric, match="regression models have none"):
+        nr.Regression(own=[Metric("per_route", lambda outcomes, scores: abs(outcomes - scores).max(), over="groups")])
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
 from noria.evaluation.estimation import CalibratedChances, Estimator
-from noria.evaluation.metric import BadMetric, Floats, Metric
-from noria.evaluation.metrics import registered
+from noria.evaluation.metric import Floats, Metric
+from noria.evaluation.metrics import registered, require_own
 from noria.evaluation.metrics.auc import AUC
 from noria.evaluation.metrics.calibration import CALIBRATION
 from noria.evaluation.task import Reliability, Task
@@ -71,13 +71,7 @@ class Binary(Task):
     )
 
     def __post_init__(self) -> None:
-        taken = [metric.name for metric in registered(Binary.name)]
-        for metric in self.own:
-            if metric.over == "groups":
-                raise BadMetric(metric.name, "is a mean over groups, and binary models have none", fix='let it be over="rows" or "set"')
-            if metric.name in taken:
-                raise BadMetric(metric.name, "has the name of another", fix="choose another name")
-            taken.append(metric.name)
+        require_own(self.own, Binary.name)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

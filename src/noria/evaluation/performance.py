@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.evaluation.metric import Metric
+from noria.evaluation.metric import Floats, Metric
 from noria.evaluation.task import Task
 from noria.profiles.profile import MAX_SLICES
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

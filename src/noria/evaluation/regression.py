@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
 from noria.evaluation.estimation import Estimator, ResidualsByScore
-from noria.evaluation.metric import BadMetric, Floats, Metric
-from noria.evaluation.metrics import registered
+from noria.evaluation.metric import Floats, Metric
+from noria.evaluation.metrics import registered, require_own
 from noria.evaluation.metrics.errors_of_numbers import SQUARED_ERROR
 from noria.evaluation.metrics.rank_correlation import RANK_CORRELATION
 from noria.evaluation.metrics.residual import MEAN_RESIDUAL
@@ -55,11 +55,7 @@ class Regression(Task):
     uncalibrated: ClassVar[str] = "Does not apply: scores are numbers, not probabilities."
 
     def __post_init__(self) -> None:
-        taken = [metric.name for metric in registered(Regression.name)]
-        for metric in self.own:
-            if metric.name in taken:
-                raise BadMetric(metric.name, "has the name of another", fix="choose another name")
-            taken.append(metric.name)
+        require_own(self.own, Regression.name)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -78,7 +74,7 @@ class Regression(Task):
         return ResidualsByScore()
 
     def _in_unit(self, metric: Metric) -> Metric:
-        if metric in (RANK_CORRELATION,) or not self.unit:
+        if metric == RANK_CORRELATION or not self.unit:
             return metric
         return replace(metric, unit=f"{self.unit}²" if metric == SQUARED_ERROR else self.unit)
 

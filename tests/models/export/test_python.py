@@ -22,8 +22,9 @@ from noria.core.signature import Signature
 from noria.data.rows import Rows
 from noria.models.export import CannotExport, Exported, Wanted, export
 from noria.models.python_model import BadPythonModel
-from noria.models.runtimes.port import RuntimeOptions, predict
+from noria.models.runtimes.port import RuntimeOptions
 from noria.models.runtimes.python_spec import PICKLED, PYTHON_FILE, PythonSpec
+from python_bundles import scores
 
 HERE = Path(__file__).parent
 SIGNATURE = Signature.of_numbers(["a", "b", "c"])
@@ -50,7 +51,7 @@ def spec_of(exported: Exported) -> PythonSpec:
 
 def answers(exported: Exported, *, trust: bool = False) -> np.ndarray:
     with exported.opened(SIGNATURE, RuntimeOptions(trust=trust)) as model:
-        return predict(model, ROWS)
+        return scores(model, ROWS)
 
 
 def test_an_estimator_with_a_function_of_the_project_is_pickled_where_it_is_trusted_and_says_so() -> None:

@@ -13,8 +13,8 @@ from noria.core.signature import Field, Signature
 from noria.data.rows import Rows
 from noria.models.bundle import Bundle, Manifest, open_bundle, write_bundle
 from noria.models.runtimes import UnknownRuntime, open_runtime
-from noria.models.runtimes.port import ModelFailed, Runtime, RuntimeOptions, predict
-from python_bundles import NUMBERS, python_bundle
+from noria.models.runtimes.port import ModelFailed, Runtime, RuntimeOptions
+from python_bundles import NUMBERS, python_bundle, scores
 from servers import lineage_of, make_bundle, seal
 
 TYPED = Signature(
@@ -127,7 +127,7 @@ def test_no_rows_have_no_answers(numbers: Runtime, typed: Runtime) -> None:
 
 
 def test_scores_of_a_block(numbers: Runtime) -> None:
-    assert predict(numbers, np.array([[1, 0], [2, 0]], np.float32)).tolist() == [11, 12]
+    assert scores(numbers, np.array([[1, 0], [2, 0]], np.float32)).tolist() == [11, 12]
 
 
 def test_texts_whole_numbers_and_tensors(typed: Runtime) -> None:

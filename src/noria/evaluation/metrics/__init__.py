@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Sequence
 from functools import cache
 
-from noria.evaluation.metric import Metric, UnknownMetric
+from noria.evaluation.metric import BadMetric, Metric, UnknownMetric
 
 _registered: dict[Metric, tuple[int, tuple[str, ...]]] = {}
 
@@ -25,6 +25,17 @@ def registered(task: str | None = None) -> tuple[Metric, ...]:
         importlib.import_module(f"{__name__}.{module.name}")
     own = [metric for metric, (_, tasks) in _registered.items() if task is None or task in tasks]
     return tuple(sorted(own, key=lambda metric: _registered[metric][0]))
+
+
+def require_own(own: Sequence[Metric], task: str) -> None:
+    """Raise `BadMetric` for a metric of somebody's own that has the name of another, or that needs groups, which the task has none of."""
+    taken = [metric.name for metric in registered(task)]
+    for metric in own:
+        if metric.over == "groups":
+            raise BadMetric(metric.name, f"is a mean over groups, and {task} models have none", fix='let it be over="rows" or "set"')
+        if metric.name in taken:
+            raise BadMetric(metric.name, "has the name of another", fix="choose another name")
+        taken.append(metric.name)
 
 
 def require_metric(metric: Metric | str, *, averaged: bool, where: str) -> None:

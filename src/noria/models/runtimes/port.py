@@ -6,9 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.signature import Signature
 from noria.data.rows import Rows
@@ -84,9 +81,3 @@ class AsyncRuntime(Runtime, Protocol):
 
     def ask(self, rows: Rows, then: Callable[[Rows | ModelFailed], None]) -> None:
         """Have rows answered; `then` is called once, later, on the event loop that this is called from. Calls go one after the other."""
-
-
-def predict(model: Runtime, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """One score a row `(rows,)` of a block of the model's inputs `(rows, inputs)`: its last output. Raises `ModelFailed`."""
-    signature = model.signature
-    return model.answer(Rows.dense(signature.inputs, features)).numbers(signature.outputs[-1].name)
