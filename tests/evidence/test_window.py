@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from noria.cli.app import app
+from noria.loop.project import load_project
+from noria.stores.alerts import alerts_of_incident
+from noria.stores.workspace import Workspace
+from pages import stands_alone
 from projects import SETTINGS, edited, write_project
 
 QUIET = "2024-02-15T12:00:00Z"
@@ -57,10 +63,41 @@ def test_a_window_is_shown_as_it_was_seen_when_it_closed(replayed: Path, tmp_pat
     assert {f["key"] for f in told["findings"]} == {
         f["key"] for f in findings(replayed) if f["opened_at"] <= "2024-02-16T00:00:00" < (f["closed_at"] or "9")
     }
-    assert "<svg" in page.read_text()
+    assert len(stands_alone(page.read_text()).data) == 1
     newest = noria(replayed, "monitor", "report", "--window", "2024-03-06T23:59:00Z")
     assert newest["performance"][0]["value"] is None
     assert "its outcomes are not due yet" in Path(newest["report"]).read_text()
+
+
+def test_a_finding_has_the_same_words_and_figures_wherever_it_is_told(replayed: Path) -> None:
+    """It was found three windows ago: its monitor would give another number by now."""
+    worse = next(f for f in findings(replayed) if (f["kind"], f["subject"]) == ("performance", "log_loss") and f["closed_at"] is None)
+    summary, same = worse["summary"], ("key", "summary", "cause", "strength", "fix", "since")
+    assert summary.endswith(f"; likely cause: {worse['cause']}")
+    status, report = noria(replayed, "status"), noria(replayed, "monitor", "report", "--out", str(replayed / "all.html"))
+    incident = noria(replayed, "monitor", "report", "--incident", worse["incident"], "--out", str(replayed / "incident.html"))
+    window = noria(replayed, "monitor", "report", "--window", "2024-03-06T12:00:00Z", "--out", str(replayed / "window.html"))
+    for told in (status["endpoints"][0]["findings"], report["findings"], incident["findings"], window["findings"]):
+        (own,) = (f for f in told if f["key"] == worse["key"])
+        assert {name: own[name] for name in same} == {name: worse[name] for name in same}
+    for told in (status["incidents"], report["incidents"]):
+        assert {name: told[0][name] for name in same[1:]} == {name: worse[name] for name in same[1:]}
+        assert told[0]["next"] == "noria findings ack log_loss"
+    for told in (status["endpoints"][0]["monitors"], report["monitors"]):
+        (own,) = (m for m in told if m["monitor"] == "performance: log_loss")
+        assert own["cause"].split(" (and ")[0] == summary
+    assert status["health"]["cause"].split(" (and ")[0] == summary
+    for name in ("all", "incident", "window"):
+        text = stands_alone((replayed / f"{name}.html").read_text()).text
+        for words in (summary.split("; likely")[0], f"Likely cause: {worse['cause']}", worse["strength"], "noria findings ack log_loss"):
+            assert words in text, name
+    for words in (("status",), ("findings", "list"), ("monitor", "report"), ("monitor", "report", "--incident", worse["key"])):
+        done = CliRunner().invoke(app, [*words, "--project", str(replayed)], env={"COLUMNS": "400"})
+        assert summary in done.stdout, words
+    noria(replayed, *shlex.split(status["incidents"][0]["next"])[1:], "--by", "Ada")
+    with closing(Workspace.of(replayed, load_project(replayed).settings).catalog()) as catalog:
+        (alert,) = alerts_of_incident(catalog, worse["incident"])
+    assert alert.content["summary"] == f"acknowledged by Ada: {summary}"
 
 
 def test_an_incident_is_shown_with_what_happened_and_who_was_told(replayed: Path) -> None:

@@ -26,8 +26,14 @@ VIEW = nr.FeatureView("v", EVENTS, entity="customer", aggregate={"n": nr.count(w
 FEATURES = nr.FeatureSet("f", spine=ORDERS, views=[VIEW])
 
 
+EXAMPLE = object()
+
+
 def found(folder: Path, asked: pa.DataType, stored: pa.Array, sent: Any) -> float:
-    """What a store that has one fact of each `stored` entity answers to a request's value, where the spine's type is `asked`."""
+    """What a store that has one fact of each `stored` entity answers to a request's value, where the spine's type is `asked`.
+
+    sent: the value, or `EXAMPLE` for an example of the lookup's own
+    """
     store, layout = LmdbStore(folder / "o"), Layout(VIEW)
     keys = [key for key in entity_keys(pa.table({"customer": stored}), ["customer"]) if key is not None]
     forever, ones = np.full(len(keys), 2**62), Rows.dense(layout.values, np.ones((len(keys), 1), np.float32))
@@ -37,46 +43,52 @@ def found(folder: Path, asked: pa.DataType, stored: pa.Array, sent: Any) -> floa
         lookup = EntityLookup(
             FEATURES, store, pa.schema([("order", pa.string()), ("customer", asked), ("at", pa.timestamp("us", tz="UTC"))])
         )
-        entities, _ = lookup.decode(json.dumps({"entities": [{"customer": sent}]}).encode())
+        entity = lookup.example({}, MOMENT, shown=True) if sent is EXAMPLE else {"customer": sent}
+        entities, _ = lookup.decode(json.dumps({"entities": [entity]}).encode())
         return float(lookup.features(entities, MOMENT).block[0, 0])
     finally:
         store.close()
 
 
-@pytest.mark.parametrize(
-    ("asked", "stored", "sent"),
-    [
-        (pa.int64(), pa.array([7]), 7),
-        (pa.int64(), pa.array([7.0]), 7.0),
-        (pa.int32(), pa.array([Decimal("7.00")]), 7),
-        (pa.int64(), pa.array([2**53 + 1]), 2**53 + 1),
-        (pa.uint64(), pa.array([2**64 - 1], pa.uint64()), 2**64 - 1),
-        (pa.float64(), pa.array([7]), 7),
-        (pa.float64(), pa.array([0]), -0.0),
-        (pa.float64(), pa.array([Decimal("7.25")]), 7.25),
-        (pa.float64(), pa.array([10**19], pa.uint64()), 10**19),
-        (pa.float32(), pa.array([0.1], pa.float32()), 0.1),
-        (pa.decimal128(10, 2), pa.array([7]), 7),
-        (pa.decimal128(10, 2), pa.array([7.25]), 7.25),
-        (pa.decimal128(10, 2), pa.array([Decimal("7.25")]), "7.250"),
-        (pa.decimal128(10, 2), pa.array([100]), 1e2),
-        (pa.decimal128(38, 0), pa.array([Decimal(10**37)]), 10**37),
-        (pa.string(), pa.array(["7"]), "7"),
-        (pa.large_string(), pa.array(["a|b\\"]), "a|b\\"),
-        (pa.dictionary(pa.int32(), pa.string()), pa.array(["a"]), "a"),
-        (pa.string(), pa.array([""]), ""),
-        (pa.bool_(), pa.array([True]), True),
-        (pa.date32(), pa.array([date(2024, 5, 1)]), "2024-05-01"),
-        (pa.date32(), pa.array([datetime(2024, 5, 1)]), "2024-05-01"),  # noqa: DTZ001
-        (pa.timestamp("us"), pa.array([date(2024, 5, 1)]), "2024-05-01T00:00:00"),
-        (pa.timestamp("us"), pa.array([datetime(2024, 5, 1, 17, 30)]), "2024-05-01T17:30:00"),  # noqa: DTZ001
-        (pa.timestamp("us", tz="America/New_York"), pa.array([MOMENT]), "2024-01-01T13:00:00+01:00"),
-        (pa.time64("us"), pa.array([time(17, 30)]), "17:30:00"),
-        (pa.binary(), pa.array([b"\x00\xff"]), "AP8="),
-    ],
-)
+EQUAL = [
+    (pa.int64(), pa.array([7]), 7),
+    (pa.int64(), pa.array([7.0]), 7.0),
+    (pa.int32(), pa.array([Decimal("7.00")]), 7),
+    (pa.int64(), pa.array([2**53 + 1]), 2**53 + 1),
+    (pa.uint64(), pa.array([2**64 - 1], pa.uint64()), 2**64 - 1),
+    (pa.float64(), pa.array([7]), 7),
+    (pa.float64(), pa.array([0]), -0.0),
+    (pa.float64(), pa.array([Decimal("7.25")]), 7.25),
+    (pa.float64(), pa.array([10**19], pa.uint64()), 10**19),
+    (pa.float32(), pa.array([0.1], pa.float32()), 0.1),
+    (pa.decimal128(10, 2), pa.array([7]), 7),
+    (pa.decimal128(10, 2), pa.array([7.25]), 7.25),
+    (pa.decimal128(10, 2), pa.array([Decimal("7.25")]), "7.250"),
+    (pa.decimal128(10, 2), pa.array([100]), 1e2),
+    (pa.decimal128(38, 0), pa.array([Decimal(10**37)]), 10**37),
+    (pa.string(), pa.array(["7"]), "7"),
+    (pa.large_string(), pa.array(["a|b\\"]), "a|b\\"),
+    (pa.dictionary(pa.int32(), pa.string()), pa.array(["a"]), "a"),
+    (pa.string(), pa.array([""]), ""),
+    (pa.bool_(), pa.array([True]), True),
+    (pa.date32(), pa.array([date(2024, 5, 1)]), "2024-05-01"),
+    (pa.date32(), pa.array([datetime(2024, 5, 1)]), "2024-05-01"),  # noqa: DTZ001
+    (pa.timestamp("us"), pa.array([date(2024, 5, 1)]), "2024-05-01T00:00:00"),
+    (pa.timestamp("us"), pa.array([datetime(2024, 5, 1, 17, 30)]), "2024-05-01T17:30:00"),  # noqa: DTZ001
+    (pa.timestamp("us", tz="America/New_York"), pa.array([MOMENT]), "2024-01-01T13:00:00+01:00"),
+    (pa.time64("us"), pa.array([time(17, 30)]), "17:30:00"),
+    (pa.binary(), pa.array([b"\x00\xff"]), "AP8="),
+]
+
+
+@pytest.mark.parametrize(("asked", "stored", "sent"), EQUAL)
 def test_a_value_of_a_request_finds_its_entity(tmp_path: Path, asked: pa.DataType, stored: pa.Array, sent: Any) -> None:
     assert found(tmp_path, asked, stored, sent) == 1.0
+
+
+@pytest.mark.parametrize(("asked", "stored"), [case[:2] for case in EQUAL])
+def test_an_example_is_an_entity_of_the_store(tmp_path: Path, asked: pa.DataType, stored: pa.Array) -> None:
+    assert found(tmp_path, asked, stored, EXAMPLE) == 1.0
 
 
 @pytest.mark.parametrize(

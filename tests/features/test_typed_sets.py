@@ -26,7 +26,7 @@ from noria.features.offline import OfflineFeatures
 from noria.features.online import Layout
 from noria.features.outcomes import Outcomes
 from noria.features.sealed import LostDefinition, opened
-from noria.features.training_set import NotOneBlock, TrainingSet, build_training_set, content_hash
+from noria.features.training_set import BadWeights, NotOneBlock, TrainingSet, build_training_set, content_hash
 from noria.serving.protocol.decoder import Decoder
 from noria.serving.protocol.request import rows_of
 from noria.training.sealing import _sample
@@ -76,15 +76,28 @@ def test_a_trainer_gets_each_column_in_its_own_type(tmp_path: Path) -> None:
     assert (len(data), data.names) == (COUNT, made.names)
     assert data.columns["pair"].to_pylist()[:2] == ["ams!", "ber!"]
     assert data.columns["tags"].type == pa.list_(pa.string())
-    assert data.table.schema.names == list(made.names)
+    assert data.to_arrow().schema.names == list(made.names)
     assert data.columns["hour"].type == pa.float32()
     some = made.dataset(np.arange(COUNT) < 3)
     assert some.columns["pair"].to_pylist() == ["ams!", "ber!", "ams!"]
     assert some.labels.tolist() == [0, 1, 0]
 
 
+def test_a_column_says_how_much_rows_count(tmp_path: Path) -> None:
+    made = trained_on(typed(tmp_path))
+    keep = np.arange(COUNT) > 1
+    weights = made.dataset(weights="n").weights
+    assert weights is not None
+    assert weights.tolist() == made.rows.column("n").to_pylist()
+    assert made.dataset(keep, weights="n").weights.tolist() == weights[keep].tolist()
+    assert made.dataset().weights is None
+    for column, why in (("m", "neither the spine"), ("text", "of type string")):
+        with pytest.raises(BadWeights, match=why):
+            made.dataset(weights=column)
+
+
 def test_a_frame_keeps_texts_and_times(tmp_path: Path) -> None:
-    frame = trained_on(typed(tmp_path)).dataset().frame()
+    frame = trained_on(typed(tmp_path)).dataset().to_pandas()
     assert isinstance(frame, pd.DataFrame)
     assert frame["pair"][0] == "ams!"
     assert str(frame["seen"].dtype) == "datetime64[us, UTC]"
@@ -92,13 +105,13 @@ def test_a_frame_keeps_texts_and_times(tmp_path: Path) -> None:
 
 
 def test_one_matrix_of_numbers_is_refused_where_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(NotOneBlock, match=r"kinds: int64.*train\.frame"):
+    with pytest.raises(NotOneBlock, match=r"kinds: int64.*train\.to_pandas"):
         _ = trained_on(typed(tmp_path)).dataset().features
 
 
 def test_the_sealed_sample_is_read_back_as_the_rows_that_it_is_of(tmp_path: Path) -> None:
     made = trained_on(typed(tmp_path))
-    sample = json.loads(json.dumps(msgspec.to_builtins(_sample(made.features, np.zeros(COUNT)))))
+    sample = json.loads(json.dumps(msgspec.to_builtins(_sample(made.features, Rows.dense((SCORE,), np.zeros((COUNT, 1)))))))
     rows = [dict(zip(made.names, row, strict=True)) for row in sample["inputs"]]
     asked = Decoder(Signature(made.fields, (SCORE,))).plain(msgspec.json.encode({"rows": rows}))
     assert rows_of([asked], made.fields).dicts() == made.features.part(0, len(rows)).dicts()
@@ -202,8 +215,8 @@ from noria.core.signature import Field
 from noria.data.rows import Rows
 from noria.features.training_set import Dataset
 data = Dataset(Rows.of_values((Field("t", "string"),), [("a",)]), np.zeros(1))
-print(data.table.to_pydict())
-data.frame()
+print(data.to_arrow().to_pydict())
+data.to_pandas()
 """
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert done.stdout == "{'t': ['a']}\n"

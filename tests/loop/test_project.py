@@ -137,6 +137,6 @@ def test_the_list_says_what_is_lacking(tmp_path: Path) -> None:
         == "p: 1 table can be read; 1 feature view, 1 feature set, 1 model, 0 endpoints, 0 monitors, 1 retraining declared"
     )
     told = {(kind, name): words for kind, name, words in lines(found)}
-    assert told["model", "m"] == ["facts.y = 1 by nothing; no gates", "no endpoint serves it"]
+    assert told["model", "m"] == ["binary classification of facts.y = 1 by nothing; no gates", "no endpoint serves it"]
     assert told["retraining", "m"][0] == "at an age of 9d, no sooner than 0s after the last"
     assert declared(load_project(project(tmp_path, ONE)))["endpoints"][0]["monitored"] is False

@@ -157,7 +157,7 @@ def pipeline(train, *, seed):
     texts = OneHotEncoder(handle_unknown="ignore")
     numbers = make_pipeline(SimpleImputer(), FunctionTransformer(lambda x: np.hstack([x, x**2])))
     columns = [("texts", texts, ["city", "channel"]), ("numbers", numbers, ["visits_6h", "price"]), ("flag", "passthrough", ["express"])]
-    return make_pipeline(ColumnTransformer(columns), LogisticRegression(max_iter=2000)).fit(train.frame(), train.labels)
+    return make_pipeline(ColumnTransformer(columns), LogisticRegression(max_iter=2000)).fit(train.to_pandas(), train.labels)
 
 
 model = nr.Model(""",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from shutil import copytree
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lived import Lived, lived_through
 from noria.core.clock import ReplayClock
 from noria.core.signature import SCORE
 from noria.data.ingest import ingest
@@ -24,13 +24,12 @@ from noria.loop.context import EndpointContext, Policy
 from noria.loop.history import take_over
 from noria.loop.project import load_project
 from noria.loop.replay import Span, open_contexts, replay
-from noria.models.bundle import CARD_FILE, Bundle
+from noria.models.bundle import CARD_FILE
 from noria.monitoring.export import export
 from noria.monitoring.feature_backtest import backtest
 from noria.monitoring.monitors.drift import drift_until
 from noria.monitoring.recorded import skew_of, windows_of
 from noria.monitoring.served_skew import served_skew
-from noria.release.releases import current_release
 from noria.serving.log.segments import read_log
 from noria.stores.decisions import decisions_of
 from noria.stores.findings import findings_of
@@ -41,26 +40,10 @@ from typed_project import CHANGING, FIELDS, MODULE, NEW_CITY, NUMBERS, write_typ
 FIRST, LAST = (START + timedelta(days=days) for days in (40, 67))
 
 
-@dataclass
-class Lived:
-    context: EndpointContext
-    champion: Bundle
-
-
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
-    folder = write_typed_project(tmp_path_factory.mktemp("typed") / "shop")
-    project = load_project(folder)
-    workspace = Workspace.of(folder, project.settings)
-    for table in project.tables:
-        ingest(table, workspace.tables, folder, ReplayClock(LAST))
-    endpoint = project.endpoint()
-    [context] = open_contexts(project, workspace, endpoint, [Policy.declared(project, endpoint)])
-    replay([context], Span(FIRST, LAST), lambda _: None)
-    release = current_release(context)
-    assert release is not None
-    yield Lived(context, context.stores.bundle(release.champion))
-    context.stores.catalog.close()
+    with lived_through(write_typed_project(tmp_path_factory.mktemp("typed") / "shop"), FIRST, LAST) as found:
+        yield found
 
 
 def test_the_bundle_is_sealed_with_the_features_types(lived: Lived) -> None:

@@ -46,7 +46,7 @@ features = nr.FeatureSet("orders", spine=orders, views=[by_city], request=[baske
 
 @nr.trainer
 def ruled(train, *, seed):
-    frame = train.frame()
+    frame = train.to_pandas()
     assert frame["channel"].isna().any()
     assert frame["visited"].dtype.kind == "M"
     known = sorted(set(frame["channel"].dropna()))

@@ -176,10 +176,15 @@ def test_times_of_every_type_are_cut_alike(kind: pa.DataType) -> None:
     assert told(judge(midnights.cast(kind))) == told(judge(midnights))
 
 
-@pytest.mark.parametrize("column", [pa.array(["2024-01-01"]), pa.array([1704067200]), pa.nulls(1), pa.array([0], pa.time64("us"))])
+@pytest.mark.parametrize("column", [pa.array([1704067200]), pa.nulls(1), pa.array([0], pa.time64("us"))])
 def test_a_column_of_no_times_is_refused_with_its_type(column: pa.Array) -> None:
     with pytest.raises(NotJudged, match=f"column 'at' is {column.type}".replace("[", r"\[")):
         judge(column)
+
+
+def test_a_column_of_texts_is_refused_with_one_of_them_and_what_to_write() -> None:
+    with pytest.raises(NotJudged, match=r"column 'at' holds texts such as '2024-01-01'.*pandas\.to_datetime\(df\[.at.\], utc=True\)"):
+        judge(pa.array(["2024-01-01"]))
 
 
 def test_several_columns_of_one_name_are_refused_in_tables_and_data_frames() -> None:

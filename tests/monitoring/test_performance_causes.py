@@ -103,7 +103,7 @@ def test_slices_survive_being_written_down_and_small_ones_are_not_judged() -> No
 def test_lost_ranking_keeps_the_budget_however_short_windows_are() -> None:
     """By Student's t of 59 degrees: a fall of 0.18 has a chance of 2 in 10,000 in a window, too many where there are 24 a day."""
     before = 0.8 + 0.08 * np.tile([-1.0, 1.0], 30)
-    given = {"biases": np.empty(0), "discrimination": np.full(3, 0.62), "baseline_discrimination": before}
+    given = {"biases": {}, "discrimination": np.full(3, 0.62), "baseline_discrimination": before}
     daily, hourly = (
         PerformanceReading(BINARY, Tolerance("log_loss", by=0.1), 0.5, np.zeros(3), np.zeros(3), windows / 0.9, **given)
         for windows in (365, 8760)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import noria as nr
 from noria.core.clock import from_epoch
 from noria.evaluation.binary import Binary
 from noria.monitoring.shadow import Paired, pairing, pairs
@@ -52,6 +53,25 @@ def test_equal_bundles_gain_nothing_though_the_shadow_lacks_the_hard_requests(da
     assert (found.asked, found.scored, found.paired) == (1000, 500, 500)
     assert found.gains["log_loss"] == pytest.approx(0.0)
     assert Paired.of(from_epoch(0), found).broken
+
+
+def test_a_group_counts_where_all_of_its_rows_are_paired(day: tuple[Predictions, Predictions, np.ndarray]) -> None:
+    champions, challengers, _ = day
+    groups = np.arange(1000) // 5
+    y = (np.arange(1000) % 5 == 2) * (groups % 4 > 0) * 1.0  # every fourth group has nothing relevant
+    better = predictions("challenger", challengers.keys, y, challengers.received_us)
+    task = nr.Ranking(group="query")
+    found = pairing(task, champions, better, y, groups)
+    assert found.groups["mrr"] == 150
+    assert found.gains["mrr"] == pytest.approx(1 - task.metric("mrr").value(y, champions.prediction, groups))
+    keep = np.arange(1000) % 15 != 6  # a row of every third group is missing
+    lacking = pairing(task, champions, better.where(keep), y, groups)
+    whole = (groups % 3 != 1) & (groups % 4 > 0)
+    assert lacking.groups["mrr"] == len(set(groups[whole])) == 100
+    assert lacking.gains["mrr"] == pytest.approx(1 - task.metric("mrr").value(y[whole], champions.prediction[whole], groups[whole]))
+    assert Paired.of(from_epoch(0), lacking).weight("mrr") == 100
+    nothing = pairing(task, champions, better, np.zeros(1000), groups)
+    assert (nothing.gains, nothing.groups["mrr"]) == ({}, 0)
 
 
 def test_a_whole_shadow_is_whole_and_one_that_scores_twice_is_not(day: tuple[Predictions, Predictions, np.ndarray]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 import subprocess
 import sys
@@ -66,6 +67,17 @@ def test_every_route_lets_in_whom_its_policy_says(server: Standalone, secrets: d
     expected = allowed(rule.role, who)
     assert status == expected if expected else status not in (401, 403)
     assert "nr_" not in str(server.admin("/v2/health/ready"))
+
+
+def test_the_apis_page_is_open_and_a_key_opens_what_it_shows(server: Standalone, secrets: dict[str, str]) -> None:
+    status, page = server.http("GET", "/docs")
+    assert (status, server.http("GET", re.findall(r'src="(/docs/page.js[^"]*)"', page)[0])[0]) == (200, 200)
+    status, document = server.http("GET", "/openapi.json", headers={"Authorization": f"Bearer {secrets[Role.READ]}"})
+    assert (status, set(document["components"]["securitySchemes"])) == (200, {"bearer", "key"})
+    assert document["security"] == [{"bearer": []}, {"key": []}]
+    for origin, expected in (("https://models.example", 200), ("https://other.example", 421), ("null", 421)):
+        headers = {"Authorization": f"Bearer {secrets[Role.PREDICT]}", "Host": "models.example", "Origin": origin}
+        assert server.http("POST", "/predict/small", BODY, headers)[0] == expected
 
 
 @pytest.mark.parametrize("who", ROLES_AND_NONE)

@@ -87,6 +87,23 @@ def test_answers_as_events(server: Standalone, version: str) -> None:
     assert server.http("POST", "/predict/small/stream", b"{}")[0] == 400
 
 
+def test_the_candidates_of_a_ranking_are_one_event_and_one_request_in_the_log(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundles", 10.0, task={"name": "ranking", "group": "query_id"})
+    running = Standalone(tmp_path / "server", bundle.path, log_share=0.5)
+    try:
+        for _ in range(40):
+            body = json.dumps({"rows": [{"a": float(i), "b": None} for i in range(150)]}).encode()
+            with closing(http.client.HTTPConnection("127.0.0.1", running.where["port"], timeout=10)) as connection:
+                connection.request("POST", "/predict/small/stream", body)
+                lines = connection.getresponse().read().split(b"\n")
+            events = [json.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
+            assert [len(event.get("predictions", ())) for event in events] == [150, 0]
+    finally:
+        running.stop()
+    logged = [len(rows) for rows in log_of(tmp_path / "server")]
+    assert sum(logged) in range(150 * 8, 150 * 33, 150)
+
+
 @pytest.mark.parametrize(("method", "path"), [("GET", "/ping"), ("GET", "/"), ("POST", "/invocations"), ("POST", "/score")])
 def test_the_paths_of_the_clouds(server: Standalone, method: str, path: str) -> None:
     status, _ = server.http(method, path, b'{"instances": [[1, 2], {"b": 0, "a": null}]}' if method == "POST" else None)
@@ -130,7 +147,7 @@ def failing_model() -> bytes:
 def test_the_version_before_answers_what_the_champion_cannot_and_the_default_what_neither_can(tmp_path: Path) -> None:
     good = make_bundle(tmp_path / "bundles", 100.0)
     champion = make_bundle(tmp_path / "bundles", model=failing_model(), predictions=[1.0, 1.0], rows=[[1.0, 2.0], [1.0, 0.25]])
-    server = Standalone(tmp_path / "server", champion.path, order={"previous": str(good.path), "default": 0.25})
+    server = Standalone(tmp_path / "server", champion.path, order={"previous": str(good.path), "default": [0.25]})
     try:
         status, answer = server.ask([(4.0, 0.0)])
         assert (answer["predictions"], "fallback" in answer) == ([2.0], False)

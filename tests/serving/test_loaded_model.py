@@ -71,6 +71,9 @@ def test_a_lookup_gives_its_features_in_the_order_of_the_model_that_reads_them()
         def verify(self) -> None:
             return None
 
+        def example(self, known: Any, at: datetime, *, shown: bool) -> dict[str, Any]:  # noqa: ARG002
+            return {"city": "oslo"}
+
     lookup = Looked()
     assert in_order_of(lookup, ("n", "m")) is lookup
     swapped = in_order_of(lookup, ("m", "n"))

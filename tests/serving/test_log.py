@@ -165,6 +165,22 @@ def test_a_share_of_the_rows_is_kept_the_same_ones_whenever_they_are_asked_about
     assert max(map(len, kept[0.25])) < 40
 
 
+def test_rows_that_belong_together_are_kept_together_or_not_at_all() -> None:
+    """Requests of 1 to 9 rows: the share is of requests, and an answer's rows are those of its shadow's."""
+    kept = LogFilter(share=0.3)
+    sizes = [1, 4, 9, 2, 6, 3, 7, 8]
+    ends = np.cumsum(sizes)
+    requests = whole = 0
+    for n in range(1000):
+        rows = batch(n, rows=int(ends[-1]))
+        found = kept(rows, sizes)
+        ids = set() if found is None else set(found.ids)
+        shares = [len(ids & set(rows.ids[end - size : end])) / size for size, end in zip(sizes, ends, strict=True)]
+        assert set(shares) <= {0.0, 1.0}
+        requests, whole = requests + len(sizes), whole + shares.count(1.0)
+    assert whole == pytest.approx(0.3 * requests, abs=4 * np.sqrt(requests * 0.3 * 0.7))
+
+
 def test_rows_are_chosen_by_splitmix64() -> None:
     """Beside the same finaliser in Python's whole numbers."""
 

@@ -125,6 +125,9 @@ def test_requests_of_many_clients_are_batched_and_each_gets_its_own_answer(serve
 
     def one(row: dict[str, Any]) -> float:
         status, found = server.http("POST", "/predict/small", json.dumps({"rows": [row]}).encode())
+        while status == 503 and found["code"] == "NR-520":  # on a busy machine it refuses early, and is asked again
+            time.sleep(0.1)
+            status, found = server.http("POST", "/predict/small", json.dumps({"rows": [row]}).encode())
         assert status == 200, found
         return float(found["predictions"][0])
 
@@ -264,7 +267,7 @@ def test_the_endpoint_is_not_ready_while_its_model_is_lost(bad: Standalone) -> N
 
 def test_a_fallback_answers_what_a_lost_model_cannot(tmp_path: Path) -> None:
     champion, previous = python_bundle(tmp_path / "bundles"), make_bundle(tmp_path / "bundles", 10.0)
-    order = {"trust": True, "previous": str(previous.path), "default": 0.5}
+    order = {"trust": True, "previous": str(previous.path), "default": [0.5]}
     server = Standalone(tmp_path / "server", champion.path, order=order)
     try:
         for what in (101.0, 103.0):
@@ -283,7 +286,7 @@ def test_a_python_model_as_fallback_and_the_default_behind_it(tmp_path: Path) ->
     champion = python_bundle(tmp_path / "bundles", BAD, run="first")
     steady = BAD.replace("return first\n", "return first + 10\n").replace("if 103 in what", "if 999 in what")
     previous = python_bundle(tmp_path / "bundles", steady, run="second", sample=([[1.0, 2.0]], [[11.0]]))
-    server = Standalone(tmp_path / "server", champion.path, order={"trust": True, "previous": str(previous.path), "default": 0.5})
+    server = Standalone(tmp_path / "server", champion.path, order={"trust": True, "previous": str(previous.path), "default": [0.5]})
     try:
         for what, answer, fallback in ((0.0, 5.0, None), (103.0, 15.0, "previous"), (0.0, 15.0, "previous"), (101.0, 0.5, "default")):
             status, found = server.ask([(5.0, what)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.core.errors import NoriaError
+from noria.core.signature import Field
 from noria.models.bundle import Bundle
 from noria.serving.batching.request_queue import CostModel, Overloaded, Priority, RequestQueue, TooLate, priority_of
 from noria.serving.protocol.request import BadRequest, PredictRequest
@@ -341,3 +343,78 @@ def test_deadlines_are_looked_at_after_requests_without_one_have_left() -> None:
     batch, dropped = line.next_batch()
     assert batch == []
     assert [type(error) for _, error in dropped] == [TooLate]
+
+
+def heavy(size: int, rows: int = 1) -> PredictRequest:
+    """A request of an image of so many bytes, or of several."""
+    asked = waiting(rows)
+    asked.measured(size, (Field("image", "uint8", (None, None, 3)),))
+    return asked
+
+
+def test_bytes_that_wait_have_a_bound_of_their_own() -> None:
+    line = RequestQueue(lambda: 0.0, most_rows=100, budget_seconds=1.0, most_bytes=1_000_000, most_batch_bytes=300_000)
+    line.put(heavy(5_000_000), Priority.NORMAL)
+    assert line.full(Priority.NORMAL)
+    with pytest.raises(Overloaded, match="5,000,000 bytes"):
+        line.put(heavy(100_000), Priority.NORMAL)
+    line.put(waiting(1), Priority.NORMAL)
+    assert [one.size for one in line.next_batch()[0]] == [5_000_000], "an empty line has room for any, which then goes alone"
+    for _ in range(5):
+        line.put(heavy(100_000), Priority.LOW)
+    with pytest.raises(Overloaded):
+        line.put(heavy(100_000), Priority.LOW)
+    line.put(heavy(100_000), Priority.NORMAL)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.sampled_from([0, 5_000, 90_000, 400_000])), max_size=40))
+def test_no_batch_has_more_bytes_than_it_may_unless_one_request_has(asked: list[tuple[int, int]]) -> None:
+    line = RequestQueue(lambda: 0.0, most_rows=16, budget_seconds=1.0, most_batch_bytes=200_000)
+    inside = []
+    for rows, size in asked:
+        inside.append(heavy(size, rows) if size else waiting(rows))
+        line.put(inside[-1], Priority.NORMAL)
+    out = []
+    while line:
+        batch, _ = line.next_batch()
+        assert len(batch) == 1 or (sum(one.size for one in batch) <= 200_000 and sum(one.count for one in batch) <= 16)
+        out += batch
+    assert out == inside
+    assert (line.rows, line.load, line.bytes) == (0, 0, 0)
+
+
+def scored(line: RequestQueue, cost_of: Callable[[PredictRequest], float]) -> tuple[list[PredictRequest], float]:
+    """The next batch, scored at what its rows cost."""
+    batch, _ = line.next_batch()
+    seconds = 0.0002 + sum(map(cost_of, batch))
+    line.saw(sum(one.count for one in batch), seconds, sum(one.weight for one in batch))
+    return batch, seconds
+
+
+def test_batches_of_rows_whose_cost_is_their_size_are_sized_by_it() -> None:
+    """Images of 20 kB to 1 MB at 10 ns a byte: whatever the mix, no batch takes much longer than a quarter of the budget."""
+    line = RequestQueue(lambda: 0.0, most_rows=128, budget_seconds=0.1)
+    sizes, took = np.random.default_rng(0), []
+    for turn in range(400):
+        for _ in range(40):
+            with suppress(Overloaded):
+                small = sizes.random() < (0.9 if turn < 200 else 0.1)
+                line.put(heavy(int(sizes.uniform(20_000, 60_000) if small else sizes.uniform(800_000, 1_200_000))), Priority.NORMAL)
+        took.append(scored(line, lambda one: 1e-8 * one.size)[1])
+    assert max(took[20:]) < 0.04
+    assert max(took[210:]) < 0.04, "nor where large ones come instead"
+    assert sorted(took)[len(took) // 2] > 0.015, "and they are no smaller than they need be"
+    assert line.load * 1e-8 * 4096 < 0.1, "what waits is what can be answered within the budget"
+
+
+def test_the_first_batches_of_large_rows_grow_until_their_cost_is_known() -> None:
+    line = RequestQueue(lambda: 0.0, most_rows=128, budget_seconds=0.05)
+    batches = []
+    for _ in range(12):
+        for _ in range(64):
+            with suppress(Overloaded):
+                line.put(heavy(150_000), Priority.NORMAL)
+        batches.append(scored(line, lambda _: 0.01)[0])
+    assert [len(batch) for batch in batches[:3]] == [2, 4, 8]
+    assert all(len(batch) <= 16 for batch in batches)
+    assert len(batches[-1]) <= 2, "ten milliseconds each, of a quarter of 50 ms"

@@ -147,6 +147,13 @@ def test_a_bad_plain_request_is_told_what_is_wrong(server: Running, body: Any, s
     assert {"code", "what", "where", "fix", "error"} <= set(answer)
 
 
+def test_a_request_of_another_shape_is_shown_the_right_one(server: Running) -> None:
+    for body in (ROW, [ROW], {"instances": [ROW]}, {"rows": ROW}, b"price=12.0"):
+        status, answer = server.ask("POST", "/predict/returns", body)
+        assert status == 400
+        assert '{"rows": [{"visits_6h": 1.0, "seconds_6h": 1.0, "seconds": 1.0, …}]}' in answer["fix"]
+
+
 BAD_V2 = [
     ("missing input", {"inputs": v2(ROW)["inputs"][1:]}, "'visits_6h' is missing"),
     ("wrong type", v2({**ROW, "price": "dear"}), "holds str"),
@@ -172,6 +179,8 @@ def test_what_is_not_there_is_told_what_is(server: Running) -> None:
     assert (status, answer["code"]) == (404, "NR-514")
     assert "did you mean 'returns'" in answer["what"]
     assert server.ask("GET", "/nothing")[0] == 404
+    for path, meant in (("/predcit/returns", "/predict/returns"), ("/health", "/v2/health/ready"), ("/metrics", "the admin port")):
+        assert meant in server.ask("GET", path)[1]["fix"]
     assert server.ask("GET", "/predict/returns")[0] == 405
 
 

@@ -101,6 +101,32 @@ def test_a_worker_that_stands_still_is_told_of_and_replaced(bundles: list[Any], 
     assert server.workers() != [worker]
 
 
+def test_a_worker_says_where_it_stands_before_it_is_replaced(bundles: list[Any], start: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    server = start(bundles[0].path, worker="tests.standing_worker")
+    (worker,) = server.workers()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        server.ask()
+    soon(lambda: server.workers() not in ([], [worker]), PATIENCE)
+    server.kill()
+    told = capfd.readouterr().err
+    assert "worker 0 has stalled" in told
+    assert "standing_worker.py" in told.split("has stalled")[1]
+
+
+def test_a_machine_that_was_paused_loses_no_worker(bundles: list[Any], start: Any) -> None:
+    server = start(bundles[0].path)
+    before = server.workers()
+    paused = [*before, server.process.pid]
+    for pid in paused:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(3)  # longer than a worker may be silent
+    for pid in reversed(paused):  # the supervisor first, which has heard nobody
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(0.5)
+    assert server.ask()[0] == 200
+    assert server.workers() == before
+
+
 def test_bundles_are_swapped_without_a_failed_or_mixed_answer(bundles: list[Any], start: Any) -> None:
     server = start(bundles[0].path)
     clients = [Asking(server.where["port"]) for _ in range(4)]

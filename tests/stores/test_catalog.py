@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from noria.stores import schema
 from noria.stores.balances import add_balance, balances_of
-from noria.stores.catalog import Catalog, CatalogBusy, LeaseLost
+from noria.stores.catalog import Catalog, CatalogBusy, LeaseLost, NewerCatalog
 
 
 def test_the_migrations_give_the_tables_that_the_code_names(tmp_path: Path) -> None:
@@ -21,6 +22,18 @@ def test_the_migrations_give_the_tables_that_the_code_names(tmp_path: Path) -> N
     expected = {name: {(c.name, str(c.type), c.nullable) for c in t.columns} for name, t in schema.metadata.tables.items()}
     there = {name: {(c.name, str(c.type), c.nullable) for c in t.columns} for name, t in found.tables.items() if name in expected}
     assert there == expected
+
+
+def test_one_that_a_newer_version_has_migrated_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    Catalog(path).close()
+    with sqlite3.connect(path) as con:
+        con.execute("UPDATE alembic_version SET version_num = '9999'")
+    con.close()
+    before = path.read_bytes()
+    with pytest.raises(NewerCatalog, match=r"a newer version of Noria.*revision 9999"):
+        Catalog(path)
+    assert path.read_bytes() == before
 
 
 def test_it_is_durable_by_its_settings(tmp_path: Path) -> None:

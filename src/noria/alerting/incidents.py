@@ -143,6 +143,7 @@ def _begin(c: Connection, endpoint: str, key: str, finding: Finding, now: dateti
             severity=finding.severity,
             incident=incident,
             summary=finding.summary,
+            fix=finding.fix,
         ),
     )
     if not is_muted(c, endpoint, finding.kind, finding.subject, now):

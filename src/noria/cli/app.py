@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noria.cli.by_hand import add_by_hand
+from noria.cli.model_files import files_of
 from noria.cli.monitoring import add_monitoring
 from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
 from noria.cli.serving import add_serving
+from noria.cli.starting import add_starting
 from noria.core.errors import NoriaError, UserMistake
 
 if TYPE_CHECKING:
@@ -94,7 +98,7 @@ def check(
     from noria.data.table import INGESTED
     from noria.evaluation.gates import check_gates
     from noria.evidence.declared import declared
-    from noria.features.check import check_keys, check_transforms, check_views
+    from noria.features.check import check_keys, check_leaks, check_transforms, check_views, repeated_keys
 
     found, workspace = open_project(project)
     if suggest is not None:
@@ -118,11 +122,17 @@ def check(
         check_gates(model.gates, model.name, [*rows[model.features.spine.name].column_names, *model.features.features])
     for features in found.feature_sets:
         check_transforms(features, rows[features.spine.name])
+        if told_of := repeated_keys(features.spine, rows[features.spine.name]):
+            seen = checked[features.spine.name]
+            checked[features.spine.name] = replace(seen, warnings={**seen.warnings, told_of: rows[features.spine.name].num_rows})
+    for model in found.models:
+        check_leaks(model.features, model.label, rows, model.task)
+    told = declared(found, {name: table.schema for name, table in rows.items()})
     name, tables = found.settings.project.name, [{"name": name, **table.to_dict()} for name, table in checked.items()]
     if json:
-        show_json({"project": name, "tables": tables, **declared(found)})
+        show_json({"project": name, "tables": tables, **told})
     else:
-        show_declared(name, tables, declared(found))
+        show_declared(name, tables, told)
         show_checked(checked)
     if any(table.unreadable for table in checked.values()):
         raise typer.Exit(2)
@@ -339,9 +349,11 @@ def loop(
 
 def _show_round(workspace: Workspace, done: Round, *, as_json: bool) -> None:
     """What a round did, as far as the catalog can be asked: a loop goes on without being shown."""
-    from noria.cli.render import console, show_actions
+    from noria.cli.render import console, show_actions, show_ingested
     from noria.evidence.training import trained
 
+    if not as_json:
+        show_ingested(done.ingested)
     told: dict[str, dict[str, Any]] = {}
     if any(action.verb == "train" for action in done.actions):
         with suppress(NoriaError), closing(workspace.catalog()) as catalog:
@@ -362,6 +374,7 @@ def replay(
     from noria.cli.progress import watching
     from noria.cli.render import console, show_figures, show_json, show_weeks
     from noria.core.clock import Stopwatch
+    from noria.core.ids import finite
     from noria.evidence.figures import replay_figures
     from noria.evidence.replay import write_report
     from noria.loop.comparison import run_replay
@@ -373,7 +386,7 @@ def replay(
         figures = write_report(found, workspace, replayed, replay_figures(replayed.contexts, replayed.span), watch)
         replayed.close()
     if json:
-        show_json(figures)
+        show_json(finite(figures))
         return
     show_weeks(figures)
     show_figures(figures)
@@ -383,10 +396,17 @@ def replay(
 @app.command()
 def status(project: Folder = HERE, json: Json = False) -> None:
     """Show this project's status: tables, champion, monitors, decisions, row balances, and the next useful command."""
-    from noria.cli.render import show_json, show_status
+    from noria.cli.render import show_json
+    from noria.cli.show_status import show_status
     from noria.evidence.status import status as project_status
 
-    found = project_status(*open_project(project))
+    served = files_of(project)
+    if served is not None:
+        from noria.evidence.model_files import status_of_files
+
+        found = status_of_files(served)
+    else:
+        found = project_status(*open_project(project))
     if json:
         show_json(found)
     else:
@@ -403,12 +423,20 @@ def explain(
     from noria.cli.render import show_explanation, show_json
     from noria.evidence.explain import explain as explained
 
-    found = explained(*open_project(project), prediction_id)
+    served = files_of(project)
+    if served is not None:
+        from noria.evidence.model_files import explain_file
+
+        found = explain_file(served, prediction_id)
+    else:
+        found = explained(*open_project(project), prediction_id)
     if json:
         show_json(found)
     else:
         show_explanation(found)
 
 
+add_starting(app)
 add_serving(app)
+add_by_hand(app)
 add_monitoring(app)

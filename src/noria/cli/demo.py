@@ -32,7 +32,7 @@ from noria.serving.log.segments import read_log, read_segment
 from noria.stores.workspace import Workspace
 
 SERVED_ROWS = 1_000  # for each of the two protocols
-EXAMPLE_FILES = ("noria.toml", "flights.py", "prepare.py", "README.md")
+EXAMPLE_FILES = ("noria.toml", "flights.py", "minutes.py", "prepare.py", "README.md")
 
 
 def run_demo(folder: Path, tell: Tell, *, weeks: int | None = None) -> dict[str, Any]:

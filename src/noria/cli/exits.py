@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import signal
 import sys
@@ -14,7 +15,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from noria.core.errors import DiskFull, NoriaError, OurBug, OutsideWorld, UserMistake, is_disk_full
 from noria.core.interrupts import Heard, Terminated, listening
@@ -138,13 +139,25 @@ def _as_ours(error: BaseException, arguments: Sequence[str]) -> NoriaError:
     if hasattr(error, "format_message"):  # Click's own: a mistyped command, option or value
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "noria"
-        what = error.format_message().rstrip(".")
-        return UserMistake(what=what[:1].lower() + what[1:], where=_typed(arguments), fix=f"see `{path} --help`")
+        return _mistyped(error, path, _typed(arguments))
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OUTSIDE):
         return SystemRefuses(error)
     if is_disk_full(str(error)):  # what a library makes of it
         return DiskFull(f"{type(error).__name__}: {error}")
     return Unforeseen(error, _kept(error, arguments))
+
+
+def _mistyped(error: Any, path: str, typed: str) -> UserMistake:
+    """What Click says, and what to type instead."""
+    known = list(getattr(getattr(getattr(error, "ctx", None), "command", None), "commands", ()))
+    if type(error).__name__ == "NoArgsIsHelpError" and known:
+        fix = f"write `{path} {known[0]}`, or another of {', '.join(known)}"
+        return UserMistake(what=f"a command is missing after `{path}`", where=typed, fix=fix)
+    what = error.format_message().rstrip(".")
+    what = what[:1].lower() + what[1:]
+    if meant := re.search(r"[Nn]o such command '.+'\. Did you mean '(\S+?)'\?$", what):
+        return UserMistake(what=what.partition(". Did")[0], where=typed, fix=f"did you mean `{path} {meant[1]}`? See `{path} --help`")
+    return UserMistake(what=what, where=typed, fix=f"see `{path} --help`")
 
 
 def _show(error: BaseException, told: NoriaError, arguments: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noria.cli.options import HERE, Endpoint, Folder, Json, open_context, open_project
+from noria.cli.options import HERE, By, Endpoint, Folder, Json, open_context, open_project, who
+from noria.cli.predictions import predictions
 from noria.core.errors import NoriaError, UserMistake
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("noria.loop")
 
 Key = Annotated[str, typer.Argument(envvar="NORIA_FINDING", help="The finding's key, a prefix of it, or its subject.")]
-By = Annotated[str | None, typer.Option("--by", envvar="NORIA_BY", help="Your name (default: the user name).")]
 
 monitor = typer.Typer(help="Monitors: reports, backtests over history, exports.", no_args_is_help=True)
 findings = typer.Typer(help="Findings of the monitors: list, acknowledge, mute, resolve.", no_args_is_help=True)
@@ -31,6 +30,7 @@ def add_monitoring(app: typer.Typer) -> None:
     app.add_typer(findings, name="findings")
     app.add_typer(monitor, name="monitor")
     app.command()(watch)
+    monitor.command("predictions")(predictions)
 
 
 @findings.command("list")
@@ -61,7 +61,7 @@ def acknowledge(key: Key, by: By = None, project: Folder = HERE, json: Json = Fa
     """Acknowledge a finding: its incident sends no more alerts."""
     from noria.alerting.incidents import acknowledge as acknowledged
 
-    _said(project, json, lambda catalog, now, recipients: acknowledged(catalog, key, _who(by), now, recipients), "acknowledged")
+    _said(project, json, lambda catalog, now, recipients: acknowledged(catalog, key, who(by), now, recipients), "acknowledged")
 
 
 @findings.command("mute")
@@ -78,7 +78,7 @@ def mute(
     from noria.core.clock import duration
 
     lasting = duration(span)
-    _said(project, json, lambda catalog, now, recipients: muted(catalog, key, _who(by), lasting, reason, now), f"muted for {span}")  # noqa: ARG005
+    _said(project, json, lambda catalog, now, recipients: muted(catalog, key, who(by), lasting, reason, now), f"muted for {span}")  # noqa: ARG005
 
 
 @findings.command("resolve")
@@ -86,7 +86,7 @@ def resolve(key: Key, by: By = None, project: Folder = HERE, json: Json = False)
     """Close a finding. If the problem recurs, it opens a new one."""
     from noria.alerting.incidents import resolve as resolved
 
-    _said(project, json, lambda catalog, now, recipients: resolved(catalog, key, _who(by), now, recipients), "resolved")
+    _said(project, json, lambda catalog, now, recipients: resolved(catalog, key, who(by), now, recipients), "resolved")
 
 
 @monitor.command("report")
@@ -377,7 +377,3 @@ def _said(project: Path, json: bool, say: Any, word: str) -> None:
         show_json({"finding": row.key, "incident": row.incident, "now": word})
     else:
         console().print(f"{word}: {row.summary}")
-
-
-def _who(by: str | None) -> str:
-    return by or getpass.getuser()

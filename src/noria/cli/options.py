@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, typer.Option("--project", "-p", envvar="NORIA_PROJECT", help="The project's folder.")]
 Json = Annotated[bool, typer.Option("--json", envvar="NORIA_JSON", help="Print one JSON document.")]
 Endpoint = Annotated[str | None, typer.Argument(envvar="NORIA_ENDPOINT", help="The endpoint (default: the only one).")]
+By = Annotated[str | None, typer.Option("--by", envvar="NORIA_BY", help="Your name (default: the user name).")]
 HERE = Path()
 
 
@@ -33,3 +35,8 @@ def open_context(folder: Path, endpoint: str | None) -> EndpointContext:
     project, workspace = open_project(folder)
     chosen = project.endpoint(endpoint)
     return EndpointContext.open(project, workspace, chosen, Policy.declared(project, chosen))
+
+
+def who(by: str | None) -> str:
+    """The name of whoever acts."""
+    return by or getpass.getuser()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from noria.monitoring.feature_backtest import Backtested
     from noria.serving.load import Loaded
 
+SHOWN = 120  # characters of a value
 MARKS = {"healthy": "[green]●[/]", "unhealthy": "[red]●[/]", "unknown": "[yellow]●[/]"}
 
 
@@ -41,38 +42,34 @@ def console() -> Any:
     return Console(highlight=False, soft_wrap=True)
 
 
-def show_status(found: Mapping[str, Any]) -> None:
-    """What `noria` and `noria status` print."""
-    out = console()
-    out.print(f"[bold]{found['project']}[/]  [dim]{found['folder']}[/]")
-    out.print(f"\n{MARKS[found['health']['health']]} {_why(found['health'])}")
-    _tables(out, found["tables"])
-    for endpoint in found["endpoints"]:
-        _endpoint(out, endpoint)
-    _sums(out, found["conservation"])
-    out.print(f"\nnext: [bold]{found['next']}[/]")
-
-
 def show_explanation(found: Mapping[str, Any]) -> None:
     """What `noria explain` prints."""
+    from rich.markup import escape
+
     out = console()
     p, bundle, run = found["prediction"], found["bundle"], found["run"]
-    out.print(f"[bold]{p['read']['value']}[/]  prediction {p['id']} of endpoint {p['endpoint']} as {p['variant']}")
+    out.print(f"[bold]{escape(p['read']['value'])}[/]  prediction {p['id']} of endpoint {p['endpoint']} as {p['variant']}")
     out.print(f"  received {p['received_at']} for {p['key'] or 'an unnamed row'}; outcome: {p['read']['outcome']}")
     released = found["released_by"]
     out.print(
         f"  bundle   {bundle['id'][:12]} (verified)" + (f", champion since {released['at'][:10]}: {released['reason']}" if released else "")
     )
-    out.print(f"  run      {run['id'][:12]}, MLflow {run['mlflow']}, as of {run['as_of']}")
-    out.print(f"  trained  on {run['rows']['rows_out']['training rows']:,} rows, training set {run['training_set'][:12]}")
-    out.print(f"  features definitions {found['definition_hash'][:12]}")
+    if run is None:
+        file = found["file"]
+        out.print(f"  file     {escape(str(file['name']))}, {file['kind']}, saved {file['saved_at']}, SHA-256 {str(file['sha256'])[:12]}")
+    else:
+        out.print(f"  run      {run['id'][:12]}, MLflow {run['mlflow']}, as of {run['as_of']}")
+    if run is not None and run["rows"]:  # a model that was not trained here has none
+        out.print(f"  trained  on {run['rows']['rows_out']['training rows']:,} rows, training set {run['training_set'][:12]}")
+    if run is not None:
+        out.print(f"  features definitions {found['definition_hash'][:12]}")
     for table in found["tables"]:
         out.print(f"  table    {table['table']} version {table['version']} ({table['rows']:,} rows, {table['digest'][:12]})")
-    grid = _grid("feature", "value", "from", "definition")
+    table = grid("feature", "value", "from", "definition")
     for f in found["features"]:
-        value = "unknown" if f["value"] is None else f"{f['value']:g}"
-        grid.add_row(f["name"], value, f["view"] or f["table"], f["definition"])
-    out.print(grid)
+        shown = "unknown" if f["value"] is None else escape(_shown(f["value"], ":g"))
+        table.add_row(f["name"], shown, f["view"] or f["table"] or "", f["definition"])
+    out.print(table)
 
 
 def show_ingested(done: Sequence[Ingested]) -> None:
@@ -131,10 +128,10 @@ def show_skew(skew: Skew) -> None:
     for view, share in sorted(skew.by_view().items(), key=lambda pair: -pair[1]):
         if share:
             out.print(f"[red]●[/] {view}: up to {share:.2%} of its values differ")
-    grid = _grid("feature", "view", "differ", "share", "example", "served", "offline")
+    table = grid("feature", "view", "differ", "share", "example", "served", "offline")
     for f in differing:
         e = f.example or {}
-        grid.add_row(
+        table.add_row(
             f.feature,
             f.view or "request",
             f"{f.differing:,}",
@@ -143,7 +140,7 @@ def show_skew(skew: Skew) -> None:
             _value(e.get("served")),
             _value(e.get("offline")),
         )
-    out.print(grid)
+    out.print(table)
 
 
 def show_feature_catalog(found: Mapping[str, Any]) -> None:
@@ -158,11 +155,11 @@ def show_feature_catalog(found: Mapping[str, Any]) -> None:
         state = "not materialized" if online["through"] is None else f"online through {online['through'][:16]}"
         stale = f", [yellow]{online['stale']:,} entities stale[/]" if online["stale"] else ""
         out.print(f"  [dim]freshness {view['freshness'] or 'immediate'}, ttl {view['ttl'] or 'none'}; {state}[/]{stale}")
-        grid = _grid("feature", "definition", "null", "min", "median", "max")
+        table = grid("feature", "definition", "null", "min", "median", "max")
         for f in view["features"]:
             share = "" if f["null_share"] is None else f"{f['null_share']:.1%}"
-            grid.add_row(f["feature"], f["definition"], share, *(_value(f[k], "") for k in ("least", "median", "greatest")))
-        out.print(grid)
+            table.add_row(f["feature"], f["definition"], share, *(_value(f[k], "") for k in ("least", "median", "greatest")))
+        out.print(table)
     for made in found["training_sets"]:
         if made["changed"]:
             out.print(
@@ -181,19 +178,19 @@ def show_figures(figures: Mapping[str, Any]) -> None:
     """The figures of a replay, by policy."""
     out = console()
     metrics = [metric for metric in (figures["metric"], figures["discrimination"]) if metric]
-    grid = _grid("policy", *(metric["title"] for metric in metrics), "retrainings", "training")
+    table = grid("policy", *(metric["title"] for metric in metrics), "retrainings", "training")
     for name, p in figures["policies"].items():
-        grid.add_row(name, *(f"{p[metric['name']]:.4f}" for metric in metrics), str(p["retrainings"]), f"{p['seconds']:.0f} s")
-    out.print(grid)
+        table.add_row(name, *(f"{p[metric['name']]:.4f}" for metric in metrics), str(p["retrainings"]), f"{p['seconds']:.0f} s")
+    out.print(table)
 
 
 def show_weeks(figures: Mapping[str, Any]) -> None:
     """The weekly figures of a replay."""
-    grid = _grid("week", "from", "rows", figures["observed"], *figures["policies"])
+    table = grid("week", "from", "rows", figures["observed"], *figures["policies"])
     for w in figures["weeks"]:
         losses = [f"{w[figures['metric']['name']][name]:.4f}" for name in figures["policies"]]
-        grid.add_row(str(w["week"]), w["start"][:10], f"{w['rows']:,}", f"{w['base_rate']:.3f}", *losses)
-    console().print(grid)
+        table.add_row(str(w["week"]), w["start"][:10], f"{w['rows']:,}", w["observed"], *losses)
+    console().print(table)
 
 
 def show_decision(policy: str, at: datetime, verb: str, reason: str) -> str:
@@ -238,6 +235,8 @@ def show_trained(told: Mapping[str, Any]) -> None:
 
 def show_findings(found: Mapping[str, Any]) -> None:
     """What `noria findings list` prints."""
+    from rich.markup import escape
+
     out = console()
     if not found["findings"]:
         out.print("[green]●[/] no open findings; `noria status` shows what was checked")
@@ -245,8 +244,11 @@ def show_findings(found: Mapping[str, Any]) -> None:
         over = "" if f["closed_at"] is None else f" [dim]closed {f['closed_at'][:16]}, {f['closed_by'] or 'automatically'}[/]"
         taken = f" [yellow]acknowledged by {f['acknowledged_by']}[/]" if f["acknowledged_by"] else ""
         mark = "[red]●[/]" if f["severity"] == "page" else "[yellow]●[/]"
-        out.print(f"{mark} [bold]{f['kind']}[/] {f['summary']}{taken}{over}")
-        out.print(f"  [dim]opened {f['opened_at'][:16]}, since {(f['since'] or f['opened_at'])[:16]}; {f['key']}[/]")
+        out.print(f"{mark} [bold]{f['kind']}[/] {escape(f['summary'])}{taken}{over}")
+        if f["fix"] and f["closed_at"] is None:
+            out.print(f"  [bold]→[/] {escape(f['fix'])}")
+        strong = f", {f['strength']}" if f["strength"] else ""
+        out.print(f"  [dim]opened {f['opened_at'][:16]}, since {(f['since'] or f['opened_at'])[:16]}{strong}; {escape(f['key'])}[/]")
     for channel, trouble in found["undelivered"].items():
         out.print(f"[red]●[/] {trouble['waiting']} alerts pending for {channel} since {trouble['since'][:16]}; {trouble['why']}")
 
@@ -258,18 +260,18 @@ def show_backtest(done: Backtested) -> None:
         f"{len(done.alarms)} alarms in {done.years:.2f} years, {done.judged_from:%-d %b %Y} to {done.judged_to:%-d %b %Y}; "
         f"[bold]{done.outside_per_year:.1f} per year[/] match no known incident"
     )
-    grid = _grid("alarm", "duration", "main column", "looks like", "incident", "delay")
+    table = grid("alarm", "duration", "main column", "looks like", "incident", "delay")
     for a in done.alarms:
         late = "" if a.delay is None else f"{a.delay.total_seconds() / 86_400:.1f} d"
-        grid.add_row(f"{a.at:%Y-%m-%d}", f"{a.lasted.total_seconds() / 86_400:.0f} d", a.column, a.summary, a.incident or "", late)
-    out.print(grid)
+        table.add_row(f"{a.at:%Y-%m-%d}", f"{a.lasted.total_seconds() / 86_400:.0f} d", a.column, a.summary, a.incident or "", late)
+    out.print(table)
     for name in done.missed:
         out.print(f"[red]●[/] missed: {name}")
     if done.suggestion is not None:
-        grid = _grid("sensitivity", "false alarms per year", "upper bound (90 %)")
+        table = grid("sensitivity", "false alarms per year", "upper bound (90 %)")
         for sensitivity, (mean, upper) in done.suggestion.alarms.items():
-            grid.add_row(str(sensitivity), f"{mean:.2f}", f"{upper:.2f}")
-        out.print(grid)
+            table.add_row(str(sensitivity), f"{mean:.2f}", f"{upper:.2f}")
+        out.print(table)
         best = done.suggestion.best
         told = f"[bold]sensitivity={best:g}[/]" if best is not None else "none; use a larger budget"
         out.print(f"suggested for {done.suggestion.budget:g} false drift alarms per year: {told}")
@@ -287,12 +289,12 @@ def show_table(found: Mapping[str, Any]) -> None:
     reference, judged = found["reference"], found["judged"]
     against = f"against {reference['windows']} from {reference['since'][:10]}"
     out.print(f"[dim]{found['rows']:,} rows; {judged['windows']} windows of {found['every']} {against}[/]")
-    grid = _grid("since", "ended", "kind", "summary")
+    table = grid("since", "ended", "kind", "summary")
     for f in found["findings"]:
         over = "[bold]ongoing[/]" if f["over"] is None else f["over"][:10]
-        grid.add_row(f["since"][:10], over, f["kind"], escape(f["summary"]))
+        table.add_row(f["since"][:10], over, f["kind"], escape(f["summary"]))
     if found["findings"]:
-        out.print(grid)
+        out.print(table)
     unseen = [f"{found['untimed']:,} rows have no timestamp"] if found["untimed"] else []
     unseen += [f"{each['summary']}: excluded" for each in found["misdated"]]
     unseen += [f"{found['waiting']:,} rows wait until their window is complete"] if found["waiting"] else []
@@ -317,56 +319,14 @@ def show_watched(told: Mapping[str, Any]) -> None:
         out.print(f"[red]●[/] alerts for {channel} are pending: {why}")
 
 
-def _tables(out: Any, tables: list[dict[str, Any]]) -> None:
-    grid = _grid("table", "version", "rows", "quarantined")
-    for t in tables:
-        rows = "never ingested" if t["rows"] is None else f"{t['rows']:,}"
-        bad = f"{t['quarantined']:,}" + (f" ({'; '.join(t['reasons'])})" if t["reasons"] else "")
-        grid.add_row(t["name"], "" if t["version"] is None else str(t["version"]), rows, bad)
-    out.print(grid)
-
-
-def _endpoint(out: Any, e: Mapping[str, Any]) -> None:
-    if e["champion"] is None:
-        out.print(f"endpoint [bold]{e['name']}[/]: [yellow]unknown[/], {e['health']['why']}")
-        return
-    out.print(
-        f"endpoint [bold]{e['name']}[/]: champion {e['champion'][:12]} since {e['since'][:10]}, trained as of {e['trained_as_of'][:10]}"
-        + (f"; {e['challenger'][:12]} in shadow" if e["challenger"] else "")
-    )
-    if e["history"]:
-        out.print(f"  [cyan]history[/] replayed until {e['history']['until'][:10]}; nothing has happened since")
-    for m in e["monitors"]:
-        out.print(f"  {MARKS[m['health']]} {m['monitor']}: {_why(m)}")
-    for d in e["decisions"]:
-        out.print(f"  [dim]{d['time'][:10]}[/] {d['action']:<8} {d['reason']}")
-
-
-def _sums(out: Any, sums: list[dict[str, Any]]) -> None:
-    if not sums:
-        return
-    out.print("\nrows in = rows out")
-    for s in sums:
-        mark = "[green]✓[/]" if s["holds"] else "[red]✗[/]"
-        rows_out = " + ".join(f"{count:,} {name}" for name, count in s["rows_out"].items())
-        out.print(f"  {mark} {s['stage']}: {s['rows_in']:,} = {rows_out}")
-
-
-def _why(health: Mapping[str, Any]) -> str:
-    if health["health"] == "healthy":
-        facts = ", ".join(f"{k.replace('_', ' ')} {v:,.6g}" for k, v in health["evidence"].items())
-        return f"healthy ({facts})"
-    return f"{health['health']}: {health.get('cause') or health.get('why')}"
-
-
-def _grid(*columns: str) -> Any:
+def grid(*columns: str) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    found = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for column in columns:
-        grid.add_column(column)
-    return grid
+        found.add_column(column)
+    return found
 
 
 def show_serving(begun: dict[str, Any]) -> None:
@@ -398,15 +358,27 @@ def show_again(found: Mapping[str, Any]) -> None:
     """What `noria replay-request ID` prints."""
     out = console()
     before, now = found["before"], found["now"]
-    out.print(f"before  {before['prediction']:.6g}  by bundle {before['bundle'][:12]}")
+    out.print(f"before  {_shown(before['prediction'])}  by bundle {before['bundle'][:12]}")
     if now["prediction"] is None:
         out.print(f"now     [red]{now['status']}: {now['error']}[/]")
         return
-    out.print(f"now     {now['prediction']:.6g}  by bundle {now['bundle'][:12]}, prediction {now['id']}")
+    out.print(f"now     {_shown(now['prediction'])}  by bundle {now['bundle'][:12]}, prediction {now['id']}")
     if found["same"]:
         out.print("[green]●[/] the same answer")
     else:
-        out.print(f"[yellow]●[/] a different answer: {now['prediction'] - before['prediction']:+.3g}")
+        numbers = isinstance(now["prediction"], float) and isinstance(before["prediction"], float)
+        by = f": {now['prediction'] - before['prediction']:+.3g}" if numbers else ""
+        out.print(f"[yellow]●[/] a different answer{by}")
+
+
+def _shown(value: Any, digits: str = ".6g") -> str:
+    """A value of a feature or an answer: a number in short, anything else as JSON, and not too much of it."""
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return format(value, digits.removeprefix(":"))
+    if isinstance(value, str):
+        return value[:SHOWN]
+    found = json.dumps(value, ensure_ascii=False, default=str)
+    return found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
 
 
 def show_captured_again(found: Mapping[str, Any]) -> None:

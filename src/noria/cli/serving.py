@@ -10,10 +10,26 @@ from urllib.parse import quote
 
 import typer
 
+from noria.cli.build import build
+from noria.cli.model_files import (
+    Classes,
+    Name,
+    SampleFile,
+    TaskName,
+    Trust,
+    champion_or_file,
+    files_of,
+    names_model,
+    open_again,
+    open_file,
+    refuse_model_options,
+)
 from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
 
 if TYPE_CHECKING:
     from noria.serving.access.keys import KeyFile
+    from noria.serving.process.supervisor import Supervisor
+    from noria.stores.workspace import Workspace
 
 RUNNING = "serving.json"  # where a running server says that it listens
 Url = Annotated[str | None, typer.Option("--url", envvar="NORIA_URL", help="The server's URL (default: this project's running server).")]
@@ -22,14 +38,26 @@ Key = Annotated[str | None, typer.Option("--key", envvar="NORIA_KEY", help="An A
 
 def add_serving(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (serve, load, top, client, replay_request):
+    for command in (serve, build, load, top, client, replay_request):
         app.command()(command)
     app.add_typer(key_app, name="key")
 
 
 def serve(
-    endpoint: Endpoint = None,
-    project: Folder = HERE,
+    endpoint: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ENDPOINT|MODEL]",
+            envvar="NORIA_ENDPOINT",
+            help="An endpoint of this project (default: all), or a model file or folder, which needs no project.",
+        ),
+    ] = None,
+    project: Annotated[
+        Path,
+        typer.Option(
+            "--project", "--workspace", "-p", envvar="NORIA_PROJECT", help="The project's folder; of a model file, where `.noria` is kept."
+        ),
+    ] = HERE,
     host: Annotated[str | None, typer.Option("--host", envvar="NORIA_SERVING_HOST", help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", envvar="NORIA_SERVING_PORT", help="The port; 0 picks a free one.")] = None,
     grpc_port: Annotated[
@@ -38,19 +66,42 @@ def serve(
     workers: Annotated[
         int | None, typer.Option("--workers", envvar="NORIA_SERVING_WORKERS", min=1, help="The number of worker processes.")
     ] = None,
+    name: Name = None,
+    task: TaskName = None,
+    classes: Classes = None,
+    sample: SampleFile = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Serve the endpoints' champions over HTTP and gRPC (Open Inference Protocol v2 and plain JSON) until stopped."""
-    from json import dumps
+    """Serve endpoints, or a model file, over HTTP and gRPC (Open Inference Protocol v2 and plain JSON) until stopped."""
+    from noria.core.settings import with_overrides
 
-    from noria.cli.render import console, show_json, show_serving
-    from noria.loop.live import open_supervisor, with_overrides
-    from noria.serving.process.supervisor import Listening, run_supervisor
+    if names_model(endpoint, project):
+        served, (served_as, bundle), trusted = open_file(endpoint, project, name, task, classes, sample, trust=trust)
+        settings = with_overrides(served.workspace.settings.serving, host=host, port=port, grpc_port=grpc_port, workers=workers)
+        run_until_stopped(served.supervisor(served_as, bundle, settings, trust=trusted), served.workspace, json=json)
+        return
+    files = files_of(project)
+    refuse_model_options(endpoint, name=name, task=task, classes=classes, sample=sample, trust=trust and files is None)
+    if files is not None:
+        served_as, bundle = open_again(endpoint, files, trust=trust)
+        settings = with_overrides(files.workspace.settings.serving, host=host, port=port, grpc_port=grpc_port, workers=workers)
+        run_until_stopped(files.supervisor(served_as, bundle, settings, trust=trust), files.workspace, json=json)
+        return
+    from noria.loop.live import open_supervisor
 
     found, workspace = open_project(project)
     endpoints = found.chosen(endpoint)
     settings = with_overrides(found.settings.serving, host=host, port=port, grpc_port=grpc_port, workers=workers)
-    supervisor = open_supervisor(workspace, endpoints, settings)
+    run_until_stopped(open_supervisor(workspace, endpoints, settings), workspace, json=json)
+
+
+def run_until_stopped(supervisor: Supervisor, workspace: Workspace, *, json: bool) -> None:
+    """Run a server, and say where it listens and how it ended."""
+    from json import dumps
+
+    from noria.cli.render import console, show_json, show_serving
+    from noria.serving.process.supervisor import Listening, run_supervisor
 
     def started(where: Listening) -> None:
         begun = {**where.to_dict(), **supervisor.serving()}
@@ -136,6 +187,9 @@ def _keys(folder: Path) -> KeyFile:
     from noria.core.settings import load_settings
     from noria.serving.access.keys import KeyFile
 
+    served = files_of(folder)
+    if served is not None:
+        return KeyFile(served.workspace.root, LocalFiles())
     settings = load_settings(folder)
     return KeyFile(folder.resolve() / settings.stores.folder, LocalFiles())
 
@@ -163,10 +217,9 @@ def load(
     from noria.evidence.champion import sample_bodies
     from noria.serving.load import send_load
 
-    found, workspace = open_project(project)
-    chosen = found.endpoint(endpoint)
-    bodies = sample_bodies(workspace, chosen)
-    target = f"{url or _running(workspace.root)['url']}/predict/{quote(chosen.name, safe='')}"
+    name, bundle, workspace = champion_or_file(project, endpoint)
+    bodies = sample_bodies(bundle, workspace.files)
+    target = f"{url or _running(workspace.root)['url']}/predict/{quote(name, safe='')}"
     loaded = send_load(target, bodies, rate=rate, seconds=seconds, connections=connections, secret=key, beyond_loopback=beyond_loopback)
     if json:
         show_json(loaded.to_dict())
@@ -200,17 +253,14 @@ def client(
 ) -> None:
     """Generate a small typed Python client for an endpoint, with no dependencies beyond Python."""
     from noria.cli.render import console, show_json
-    from noria.evidence.champion import champion_of
     from noria.serving.protocol.client import client_code
 
-    found, workspace = open_project(project)
-    chosen = found.endpoint(endpoint)
-    bundle = champion_of(workspace, chosen)
-    code = client_code(chosen.name, bundle.id, bundle.signature, url)
+    name, bundle, _ = champion_or_file(project, endpoint)
+    code = client_code(name, bundle.id, bundle.signature, url)
     if out is not None:
         out.write_text(code)
     if json:
-        show_json({"endpoint": chosen.name, "bundle": bundle.id, "file": out and str(out), "code": code})
+        show_json({"endpoint": name, "bundle": bundle.id, "file": out and str(out), "code": code})
     elif out is None:
         sys.stdout.write(code)
     else:
@@ -230,12 +280,19 @@ def replay_request(
     from noria.models.bundle import open_bundle
     from noria.serving.again import ask_again, ask_captured_again
 
-    found, workspace = open_project(project)
+    served = files_of(project)
+    found, workspace = open_project(project) if served is None else (None, served.workspace)
     where = url or _running(workspace.root)["url"]
     captured = Path(what).is_file()
     if captured:
         again = ask_captured_again(Path(what), where, key)
+    elif served is not None:
+        from noria.evidence.model_files import find_logged, sealed
+
+        name, logged = find_logged(served, what)
+        again = ask_again(name, None, sealed(served, logged.bundle[0]).signature, logged, where, key)
     else:
+        assert found is not None
         endpoint, logged = find_prediction(found, workspace, what)
         signature = open_bundle(workspace.bundles / logged.bundle[0], workspace.files).signature
         again = ask_again(endpoint.name, endpoint.task, signature, logged, where, key)
@@ -248,6 +305,9 @@ def replay_request(
 
 
 def _of_project(folder: Path) -> dict[str, str]:
+    served = files_of(folder)
+    if served is not None:
+        return _running(served.workspace.root)
     found, workspace = open_project(folder)
     found.chosen()  # a project without an endpoint has no server either
     return _running(workspace.root)

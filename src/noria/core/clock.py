@@ -24,12 +24,14 @@ class BadDuration(UserMistake):
 
     code = "NR-102"
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: object) -> None:
         self.text = text
+        number = str(text).strip() if not isinstance(text, bool) and re.fullmatch(r"[1-9]\d*", str(text).strip()) else ""
+        unit = f'add its unit, such as "{number}h" or "{number}d"' if number else "write for example 15m, 3h, 28d or 2w"
         super().__init__(
             what=f"{text!r} is not a duration",
             where="durations are a number and a unit",
-            fix="write for example 15m, 3h, 28d or 2w (units: " + ", ".join(_UNITS) + ")",
+            fix=f"{unit} (units: {', '.join(_UNITS)})",
         )
 
 
@@ -119,6 +121,8 @@ def duration(text: str | timedelta) -> timedelta:
     """Read `15m`, `3h`, `28d`, `2w`, `500ms`, `20us`, or sums such as `1d12h`. Raises `BadDuration`."""
     if isinstance(text, timedelta):
         return text
+    if not isinstance(text, str):
+        raise BadDuration(text)
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|us|[smhdw])", text.replace(" ", ""))
     if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
         raise BadDuration(text)

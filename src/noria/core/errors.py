@@ -16,7 +16,10 @@ FULL = ("no space left on device", "disk is full", "disk quota exceeded")
 
 
 class NoriaError(Exception):
-    """What happened, where, and what to do about it; knows its exit code and HTTP status."""
+    """The base of all errors: `except nr.NoriaError as error` has `error.code`, and these.
+
+    what: what happened, in one sentence; where: the place, such as a file and a line; fix: what to do about it
+    """
 
     code = "NR-000"
     exit_code = 1

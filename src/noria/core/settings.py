@@ -6,6 +6,7 @@ Unknown keys are refused with the nearest known one. Secrets never stand here.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,6 +20,14 @@ from noria.core.telemetry import LogFormat
 
 Platform = Literal["none", "auto", "sagemaker", "vertex", "azure"]
 FILE_NAME = "noria.toml"
+KINDS = {  # types as a refusal names them → (in words, an example)
+    "int": ("a whole number", "8080"),
+    "float": ("a number", "0.5"),
+    "bool": ("true or false", "true"),
+    "str": ("a text", '"text"'),
+    "array": ("a list", '["text"]'),
+    "datetime": ("a time", "2024-01-01T00:00:00Z"),
+}
 
 
 class BadSettings(UserMistake):
@@ -69,7 +78,9 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     """Where `noria serve` listens, how safe its log is, and its limits (all explained in `docs/serving.md`).
 
     budget_ms: what waiting and scoring may take; batches are sized by it, and what would wait longer is refused
-    model_…: of models that Python runs in processes of their own: what a call and a start may take, their memory, their versions
+    model_…: of models that Python runs in processes of their own: what a call and a start may take, their memory, their versions, and how
+        many answers in parts one makes at once
+    stream_…: what one answer in parts may have in all
     """
 
     host: str = "127.0.0.1"
@@ -98,9 +109,15 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     model_start_seconds: Annotated[float, msgspec.Meta(gt=0)] = 45.0
     model_memory_gb: Annotated[float, msgspec.Meta(gt=0)] | None = None
     model_versions: Literal["locked", "any"] = "locked"
+    model_streams: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
+    stream_seconds: Annotated[float, msgspec.Meta(gt=0, le=1800)] = 300.0
+    stream_parts: Annotated[int, msgspec.Meta(ge=1)] = 16_384
+    stream_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1_048_576
     max_batch: int = 128
     budget_ms: float = 50.0
-    max_body_bytes: int = 4_194_304
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1)] = 4_194_304
+    max_batch_bytes: Annotated[int, msgspec.Meta(ge=1)] = 16_777_216
+    max_waiting_bytes: Annotated[int, msgspec.Meta(ge=1)] = 268_435_456
     most_feature_age_seconds: float = 3600.0
     stale_features: Literal["answer", "refuse"] = "answer"
     request_seconds: float = 20.0
@@ -142,7 +159,7 @@ def load_settings(folder: Path, environ: Mapping[str, str] = os.environ) -> Sett
         raise BadSettings(
             what="this folder is not a Noria project",
             where=f"there is no {FILE_NAME} in {folder.resolve()}",
-            fix="run the command in a project folder, or run `noria demo` to create a working example",
+            fix="run the command in a project folder, or start a project: `noria init DATA`, or `noria demo` for a working example",
         )
     try:
         raw = tomllib.loads(path.read_text())
@@ -154,7 +171,44 @@ def load_settings(folder: Path, environ: Mapping[str, str] = os.environ) -> Sett
     try:
         return msgspec.convert(raw, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise BadSettings(what="a setting has the wrong type", where=f"{path}: {error}", fix="correct that setting") from error
+        raise _wrong_type(error, path, environ) from error
+
+
+def _wrong_type(error: Exception, path: Path, environ: Mapping[str, str]) -> BadSettings:
+    """A setting that is missing, or of another type than it has to be: what to write."""
+    words = str(error)
+    if lacking := re.search(r"missing required field `(\w+)`(?: - at `\$\.(\w+)`)?", words):
+        section, keys = (lacking[2], [lacking[1]]) if lacking[2] else (lacking[1], ["name", "module"])
+        what = f"[{section}] has no {lacking[1]}" if lacking[2] else f"there is no section [{section}]"
+        lines = " and ".join(f'{key} = "shop"' for key in keys)
+        return BadSettings(what=what, where=str(path), fix=f"write [{section}], and below it {lines}")
+    found = re.search(r"Expected `(\w+).*?`, got `.+?` - at `\$\.(\w+)\.(\w+)`", words)
+    if found is None or found[1] not in KINDS:
+        return BadSettings(what="a setting can't be used", where=f"{path}: {error}", fix="correct that setting")
+    (kind, example), section, key = KINDS[found[1]], found[2], found[3]
+    variable = f"NORIA_{section}_{key}".upper()
+    if variable in environ:
+        return BadSettings(what=f"{variable} is not {kind}", where="the environment", fix=f"write {variable}={example}, or unset it")
+    return BadSettings(what=f"{section}.{key} is not {kind}", where=str(path), fix=f"write {key} = {example} below [{section}]")
+
+
+def with_overrides(settings: ServingSettings, **given: str | int | None) -> ServingSettings:
+    """Settings with what the command line says in place."""
+    given = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(settings, **given)
+
+
+def settings_without_file(name: str, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of a folder that is no project, such as one of model files: those of the environment, and defaults. Raises
+    `BadSettings`."""
+    raw: dict[str, Any] = {"project": {"name": name, "module": ""}}
+    for section, key, value in _from_environment(environ):
+        if section != "project":
+            raw.setdefault(section, {})[key] = value
+    try:
+        return msgspec.convert(raw, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadSettings(what="a setting has the wrong type", where=f"the environment: {error}", fix="correct that variable") from error
 
 
 def _sections() -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from noria.core.errors import UserMistake, nearest
+from noria.core.errors import OurBug, UserMistake, nearest
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -52,16 +52,20 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     """One column. type: of `TYPES`, a timestamp in microseconds UTC; nullable: whether a value may be unknown
 
     shape: of one row's value: `()` a single value, `(None,)` a list of any length, `(28, 28)` a tensor; None is a free dimension
+    labels: what the values along its last dimension are of, such as classes; empty where they have no names
     """
 
     name: str
     type: str = "float32"
     shape: tuple[int | None, ...] = ()
     nullable: bool = True
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.type not in TYPES:
             raise UnknownType(self.name, self.type)
+        if self.labels and self.shape[-1:] != (len(self.labels),):
+            raise OurBug(what=f"{self.described} has {len(self.labels)} labels", where="Field", fix="please report this")
 
     @staticmethod
     def written(name: str, text: str) -> Field:
@@ -108,6 +112,11 @@ def dense_type(fields: Sequence[Field]) -> str | None:
     """The one type of floats that every field is a single value of; None where they are not all alike, or there are none."""
     kinds = {field.type for field in fields} if all(not field.shape for field in fields) else set()
     return kinds.pop() if len(kinds) == 1 and kinds <= set(FLOATS) else None
+
+
+def all_floats(fields: Sequence[Field]) -> bool:
+    """Whether all values are floats, always as many: what can be read as scores."""
+    return all(field.type in FLOATS and None not in field.shape for field in fields)
 
 
 def unlike(wanted: Sequence[Field], had: Sequence[Field]) -> list[str]:

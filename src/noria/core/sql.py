@@ -31,7 +31,9 @@ def connect(*, may_read_files: bool = False, spill: Path | None = None) -> duckd
     with suppress(duckdb.Error):  # time zones are part of the engine in some builds and an extension in others
         con.execute("LOAD icu")
     con.execute("SET TimeZone = 'UTC'")
-    con.execute("SET enable_progress_bar = false")  # in a shell it is on by default, and writes to standard output
+    if con.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(True,)]:
+        # as in a shell, where it writes to standard output; a notebook without ipywidgets has it off, and refuses this
+        con.execute("SET enable_progress_bar = false")
     if not may_read_files:
         con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")

@@ -5,7 +5,21 @@ Out: Snapshots (immutable versions of a Table) and Profiles (summaries of distri
 """
 
 from noria.data.contract import Contract
-from noria.data.source import FileSource, Source, SqlSource, StreamSource, files, sql, stream
+from noria.data.source import FileSource, FrameSource, Source, SqlSource, StreamSource, files, frame, sql, stream
 from noria.data.table import INGESTED, Snapshot, Table
 
-__all__ = ["INGESTED", "Contract", "FileSource", "Snapshot", "Source", "SqlSource", "StreamSource", "Table", "files", "sql", "stream"]
+__all__ = [
+    "INGESTED",
+    "Contract",
+    "FileSource",
+    "FrameSource",
+    "Snapshot",
+    "Source",
+    "SqlSource",
+    "StreamSource",
+    "Table",
+    "files",
+    "frame",
+    "sql",
+    "stream",
+]

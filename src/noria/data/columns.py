@@ -58,7 +58,7 @@ class Planned:
 def planned(column: Column, type: pa.DataType, *, lenient: bool = False) -> Planned | None:
     """A column as a type; None where no value of the one has a form in the other.
 
-    lenient: for declared types: numbers may have a plus sign and leading zeros, and a JSON string may be a number
+    lenient: for declared types: numbers may have a plus sign and leading zeros, a JSON string may be a number, and 0 and 1 truth values
     """
     x = quoted(column.name)
     if column.type is None or (kind_of(column.type) == "text" and column.type != type):
@@ -68,6 +68,8 @@ def planned(column: Column, type: pa.DataType, *, lenient: bool = False) -> Plan
     if column.type == type:
         return Planned(column.name, type, x, same=True)
     value = converted(x, column.type, type)
+    if value is None and lenient and (kind_of(column.type), kind_of(type)) == ("whole", "bool"):  # as databases without booleans have them
+        value = f"CASE {x} WHEN 0 THEN false WHEN 1 THEN true END"
     if value is None or (kind_of(type) == "text" and kind_of(column.type) == "whole" and not lenient):  # it may have lost zeros
         return None
     return Planned(column.name, type, value)

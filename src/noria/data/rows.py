@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from noria.core.errors import OurBug
 from noria.core.signature import FLOATS, Field, SignatureMismatch, dense_type, unlike
+from noria.data.tensors import numpy_type, of_array, of_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,6 +68,14 @@ class Rows:
         return Rows.of(fields, [_of_array(field, np.asarray(array)) for field, array in zip(fields, arrays, strict=True)])
 
     @staticmethod
+    def of_scores(fields: Fields, numbers: NDArray[np.float64]) -> Rows:
+        """Rows of which `scores` gives these numbers, `(rows,)` or `(rows, numbers)`."""
+        ends = np.cumsum([width(field) for field in fields])
+        whole = numbers.reshape(len(numbers), int(ends[-1]))
+        parts = [whole[:, end - width(field) : end] for field, end in zip(fields, ends, strict=True)]
+        return Rows.of_arrays(fields, [part.reshape(len(part), *field.shape) for field, part in zip(fields, parts, strict=True)])
+
+    @staticmethod
     def unknown(fields: Fields, count: int) -> Rows:
         """So many rows of which nothing is known."""
         kind = dense_type(fields)
@@ -86,6 +95,11 @@ class Rows:
     @property
     def is_dense(self) -> bool:
         return self._block is not None
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that its values take."""
+        return int(self._block.nbytes) if self._block is not None else sum(column.nbytes for column in self._columns)
 
     @property
     def block(self) -> Block:
@@ -120,6 +134,37 @@ class Rows:
         if field.type == "timestamp":
             column = column.cast(pa.int64())
         return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+
+    def scores(self, fields: Fields) -> NDArray[np.float64]:
+        """All numbers of these columns as one array, as a task reads a model's answers: `(rows,)`, or `(rows, numbers)` where there are
+        several, tensors flat, NaN where unknown. Columns and their labels are matched by name, and are unknown where they are not there."""
+        if self._block is not None and self.fields == fields:
+            found = np.asarray(self._block, np.float64)
+        else:
+            found = np.column_stack([self.labelled(field) for field in fields])
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    def labelled(self, wanted: Field) -> NDArray[np.float64]:
+        """The numbers of a column `(rows, numbers)`, in the order of the labels that are wanted."""
+        own = next((field for field in self.fields if field.name == wanted.name), None)
+        if own is None or (own.shape != wanted.shape and not (own.labels and wanted.labels)):
+            return np.full((len(self), width(wanted)), np.nan)
+        found = self._flat(own)
+        if own.labels == wanted.labels:
+            return found
+        place = {label: i for i, label in enumerate(own.labels)}
+        return np.column_stack([found[:, place[label]] if label in place else np.full(len(self), np.nan) for label in wanted.labels])
+
+    def _flat(self, field: Field) -> NDArray[np.float64]:
+        if not field.shape:
+            return self.numbers(field.name)[:, None]
+        column = self.column(field.name)
+        known = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float64).reshape(-1, width(field))
+        if not column.null_count:
+            return known
+        found = np.full((len(self), width(field)), np.nan)
+        found[np.asarray(column.is_valid())] = known
+        return found
 
     def categories(self, name: str) -> NDArray[Any]:
         """A column as what rows are told apart by `(rows,)`: numbers with NaN where unknown; or texts, also of lists, with None."""
@@ -185,14 +230,14 @@ class Rows:
         return Rows(self.fields, None, tuple(columns))
 
     def values(self) -> list[tuple[Any, ...]]:
-        """Every row as Python values in the fields' order, None where unknown."""
-        columns = [column.to_pylist() for column in self.columns().values()]
+        """Every row as Python values in the fields' order, tensors as nested lists, None where unknown."""
+        columns = [_told(field, self.column(field.name), ()) for field in self.fields]
         return list(zip(*columns, strict=True)) if columns else [()] * len(self)
 
     def dicts(self) -> list[dict[str, Any]]:
         """Every row as name → Python value, None where unknown."""
         names = self.names
-        return [dict(zip(names, row, strict=True)) for row in self.values()]
+        return [dict(zip(names, row, strict=True)) for row in zip(*self._told(), strict=True)] if names else [{}] * len(self)
 
     def listed(self) -> list[Any]:
         """Every row as JSON has it: the value of the one column, or name → value of several; None where unknown."""
@@ -201,7 +246,20 @@ class Rows:
         if self._block is not None:
             found: list[Any] = self._block[:, 0].tolist()
             return found
-        return list(self._columns[0].to_pylist())
+        return self._told()[0]
+
+    def _told(self) -> list[list[Any]]:
+        """Each column as Python values: tensors as nested lists, or, with labels, as label → value."""
+        if self._block is not None:
+            return [self.column(name).to_pylist() for name in self.names]
+        return [_told(field, column, field.labels) for field, column in zip(self.fields, self._columns, strict=True)]
+
+    @staticmethod
+    def of_listed(fields: Fields, values: Sequence[Any]) -> Rows:
+        """The rows of which `listed` gives these values. Raises as `of_values`, and `KeyError` or `TypeError` for what is not by name."""
+        rows = [[value[field.name] for field in fields] if len(fields) > 1 else [value] for value in values]
+        named = [[_unlabelled(field, value) for field, value in zip(fields, row, strict=True)] for row in rows]
+        return Rows.of_values(fields, named)
 
     def keys(self) -> list[bytes]:
         """Bytes for every row, which are equal where its values are."""
@@ -245,6 +303,34 @@ class Rows:
         raise SignatureMismatch(reader="the reader", missing=[name], available=self.names)
 
 
+def width(field: Field) -> int:
+    """How many numbers a value of a fixed shape has."""
+    return math.prod(size or 0 for size in field.shape)
+
+
+def _told(field: Field, column: pa.Array, labels: Sequence[str]) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    if len(field.shape) < 2 and not labels:
+        return values
+    if None in field.shape:
+        return [None if value is None else _nested(value["shape"], labels, value["values"]) for value in values]
+    return [None if value is None else _nested(field.shape, labels, value) for value in values]
+
+
+def _nested(shape: Sequence[Any], labels: Sequence[str], flat: list[Any]) -> Any:
+    """A tensor's values in row-major order as nested lists, the innermost by their labels where they have some."""
+    if len(shape) == 1:
+        return dict(zip(labels, flat, strict=True)) if labels else flat
+    step = math.prod(shape[1:])
+    return [_nested(shape[1:], labels, flat[step * i : step * (i + 1)]) for i in range(shape[0])]
+
+
+def _unlabelled(field: Field, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return [value[label] for label in field.labels]
+    return [_unlabelled(field, part) for part in value] if field.labels and value is not None else value
+
+
 def stacked(parts: Sequence[Rows]) -> Rows:
     """Rows of the same fields, one below the other."""
     first = parts[0]
@@ -276,29 +362,6 @@ def arrow_type(field: Field) -> pa.DataType:
     return pa.struct([("shape", pa.list_(pa.int32(), len(field.shape))), ("values", pa.list_(kind))])
 
 
-def stacked_tensor(field: Field, column: pa.Array) -> NDArray[Any]:
-    """A column as one array `(rows, *shape)`. Raises `ValueError` where rows differ in a free dimension, or where one is unknown."""
-    if column.null_count:
-        raise ValueError(f"{field.described} is unknown in a row")
-    if None in field.shape:
-        parts = [_free(field, value) for value in column.to_pylist()]
-        return np.stack(parts) if parts else np.empty((0, *(size or 0 for size in field.shape)), _numpy(field))
-    if not field.shape:
-        return np.asarray(column.to_numpy(zero_copy_only=False)).astype(_numpy(field), copy=False)
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat).reshape(len(column), *field.shape)
-
-
-def _free(field: Field, value: Any) -> NDArray[Any]:
-    if len(field.shape) == 1:
-        return np.array(value, _numpy(field))
-    return np.array(value["values"], _numpy(field)).reshape(value["shape"])
-
-
-def _numpy(field: Field) -> Any:
-    return object if field.type in ("string", "bytes") else "datetime64[us]" if field.type == "timestamp" else field.type
-
-
 def _of_array(field: Field, array: NDArray[Any]) -> pa.Array:
     import pyarrow as pa
 
@@ -307,16 +370,16 @@ def _of_array(field: Field, array: NDArray[Any]) -> pa.Array:
         if flat.ndim != 1:
             raise ValueError(f"{field.described} has shape {list(array.shape)}")
         return pa.array(flat).cast(arrow_type(field)) if flat.dtype != object else pa.array(flat.tolist(), arrow_type(field))
-    return _array(field, list(array))
+    return of_array(field, array, _single(field))
 
 
-def _floats(column: pa.Array) -> NDArray[np.float64]:
-    """Every number in a column of single floats, lists or tensors, flat; NaN where unknown."""
+def _floats(column: pa.Array) -> NDArray[np.floating[Any]]:
+    """Every number in a column of single floats, lists or tensors, flat, without a copy where none is null; NaN where unknown."""
     import pyarrow as pa
 
     while not pa.types.is_floating(column.type):
         column = column.field("values") if pa.types.is_struct(column.type) else column.flatten()
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+    return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
 def _finite(field: Field, column: pa.Array) -> bool:
@@ -326,7 +389,7 @@ def _finite(field: Field, column: pa.Array) -> bool:
 def _difference(field: Field, one: pa.Array, other: pa.Array) -> float:
     if field.type not in FLOATS:
         return 0.0 if one.equals(other) else math.inf
-    mine, theirs = _floats(one), _floats(other)
+    mine, theirs = (_floats(column).astype(np.float64, copy=False) for column in (one, other))
     if mine.shape != theirs.shape:
         return math.inf
     return float(np.max(np.abs(mine - theirs), initial=0.0) / max(1.0, np.max(np.abs(theirs), initial=0.0)))
@@ -336,7 +399,7 @@ def _unequal(field: Field, one: pa.Array, other: pa.Array, tolerance: float) -> 
     import pyarrow.compute as pc
 
     if field.shape:
-        return np.array([mine != theirs for mine, theirs in zip(one.to_pylist(), other.to_pylist(), strict=True)], np.bool_)
+        return np.array([not one.slice(row, 1).equals(other.slice(row, 1)) for row in range(len(one))], np.bool_)
     mine, theirs = (np.asarray(column.is_null()) for column in (one, other))
     same = np.asarray(pc.equal(one, other).fill_null(False))
     if tolerance and field.type == "float64":
@@ -350,18 +413,15 @@ def _array(field: Field, values: Sequence[Any]) -> pa.Array:
     import pyarrow as pa
 
     if len(field.shape) > 1:
-        values = [None if value is None else _laid_out(field, np.asarray(value, _numpy(field))) for value in values]
-    elif field.shape and field.shape[0] is not None:
+        kind = numpy_type(field)
+        return of_parts(field, [None if value is None else np.asarray(value, kind) for value in values], _single(field))
+    if field.shape and field.shape[0] is not None:
         values = [None if value is None else _of_size(field, list(value)) for value in values]
     return pa.array(values, arrow_type(field))
 
 
-def _laid_out(field: Field, value: NDArray[Any]) -> list[Any] | Mapping[str, Any]:
-    fits = value.ndim == len(field.shape) and all(size in (None, had) for size, had in zip(field.shape, value.shape, strict=True))
-    if not fits:
-        raise ValueError(f"{field.described} has shape {list(value.shape)}")
-    flat = value.reshape(-1).tolist()
-    return {"shape": list(value.shape), "values": flat} if None in field.shape else flat
+def _single(field: Field) -> pa.DataType:
+    return arrow_type(Field(field.name, field.type))
 
 
 def _of_size(field: Field, value: list[Any]) -> list[Any]:

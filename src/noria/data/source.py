@@ -1,8 +1,9 @@
-"""The doors to the sources: `nr.files`, `nr.sql` and `nr.stream`. What they do stands in `noria.data.sources`."""
+"""The doors to the sources: `nr.files`, `nr.sql`, `nr.stream` and `nr.frame`. What they do stands in `noria.data.sources`."""
 
 from __future__ import annotations
 
 from noria.data.sources.files import FileSource, MissingData, files
+from noria.data.sources.frames import FrameSource, frame
 from noria.data.sources.port import Batch, RawRow, Source, SourceAway, UnreadableData, Watermark
 from noria.data.sources.sql import SqlSource, sql
 from noria.data.sources.streams import Message, StreamReader, StreamSource, _rows_of, open_stream, stream
@@ -10,6 +11,7 @@ from noria.data.sources.streams import Message, StreamReader, StreamSource, _row
 __all__ = [
     "Batch",
     "FileSource",
+    "FrameSource",
     "Message",
     "MissingData",
     "RawRow",
@@ -22,6 +24,7 @@ __all__ = [
     "Watermark",
     "_rows_of",
     "files",
+    "frame",
     "open_stream",
     "sql",
     "stream",

@@ -8,6 +8,7 @@ yet has no type yet, and is left out until it has. What is staged may be larger 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from noria.data.contract import UnknownColumn
 from noria.data.sources.port import PLACE, Column, Loaded, Piece, RawRow, SourceAway, UnreadableData
 from noria.data.table import INGESTED, Table
 from noria.data.types import converted, declared, kind_of, sql_of
+from noria.data.zones import in_zones
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,8 +41,20 @@ class BadTimeColumn(UserMistake):
         super().__init__(
             what=f"column {column!r} holds {found}, not a time with a zone",
             where=f"table {table!r}",
-            fix="write it as a timestamp in UTC (in DuckDB: TIMESTAMPTZ; in pandas: datetime64[ns, UTC]; as text: 2024-05-01T08:00:00Z)",
+            fix=_as_time(column, found),
         )
+
+
+def _as_time(column: str, found: str) -> str:
+    """What to do about what was found in a column of times."""
+    if found.startswith("TIMESTAMP") or re.search(r"'\d{4}-\d\d-\d\d[ T]\d\d:\d\d[^Z+]*'$", found):
+        return (
+            f'say whose clock it is: nr.files(…, time_zones={{"{column}": "UTC"}}); in pandas, df["{column}"].dt.tz_localize("UTC"); '
+            "or write each time with its offset, such as 2024-05-01T08:00:00Z"
+        )
+    if re.search(r"'\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}", found):
+        return f'write the year first, such as 2024-05-31T08:00:00Z: pandas.to_datetime(df["{column}"], dayfirst=True, utc=True)'
+    return "name a column of times, or write it as a timestamp in UTC (in DuckDB: TIMESTAMPTZ; as text: 2024-05-01T08:00:00Z)"
 
 
 class SchemaChanged(UserMistake):
@@ -72,7 +86,7 @@ class Expected:
     """What is known of a table's columns beforehand.
 
     declared: the types of those that are declared; needed: those that it can't do without, and what for; times: those that are moments;
-    keys: those that name a fact, in which two different texts may never become one value
+    keys: those that name a fact, in which two different texts may never become one value; zones: whose clock times without a zone are of
     """
 
     table: str
@@ -81,6 +95,7 @@ class Expected:
     times: tuple[str, ...] = ()
     stamped: bool = False
     keys: tuple[str, ...] = ()
+    zones: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(table: Table) -> Expected:
@@ -95,7 +110,7 @@ class Expected:
             **dict.fromkeys(table.times, "time"),
             **dict.fromkeys(table.keys, "key"),
         }
-        return Expected(table.name, types, needed, table.times, table.stamped, table.keys)
+        return Expected(table.name, types, needed, table.times, table.stamped, table.keys, getattr(table.source, "time_zones", {}))
 
 
 def _always(_: str, __: str) -> bool:
@@ -172,7 +187,7 @@ class Staging:
                 pieces.close()
 
     def _add(self, piece: Piece) -> None:
-        loaded = piece.load(self.con, PIECE)
+        loaded = in_zones(self.con, PIECE, piece.load(self.con, PIECE), self.expected.zones)
         if loaded.columns:
             self._check_names(loaded.columns)
             self._check_there(loaded)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from noria.core.arguments import WrongArgument, require, require_each
 from noria.core.clock import since_epoch
 from noria.core.declarations import declare
 from noria.core.ids import digest
 from noria.core.names import BadName, require_name
 from noria.data.contract import Contract
+from noria.data.sources.frames import IndexColumn, frame, is_frame
 from noria.data.sources.port import Source
 
 if TYPE_CHECKING:
@@ -27,11 +29,14 @@ INGESTED = "_ingested_at"  # as `known_at`: ingestion itself writes down when ea
 class Table:
     """A source of facts, as the project declares it.
 
+    name: as commands and stored versions have it
+    source: `nr.files(…)`, `nr.sql(…)`, `nr.stream(…)`, `nr.frame(…)` or a data frame as it is
     key: what one fact is; rows with the same key are versions of it, and the latest version known at a time counts
     event_time: the column that says when a fact happened (a timestamp with a zone)
     known_at: the column that says when we could know it; without one, a fact is known when it happens. `INGESTED` is for sources
         that don't say: a row is known when it was ingested, and what the first ingestion brings, when it happened
     deleted: a boolean column; a version with it set retracts the fact
+    contract: rules that rows must keep; those that break one go into quarantine
     """
 
     name: str
@@ -44,9 +49,26 @@ class Table:
 
     def __post_init__(self) -> None:
         require_name("table", self.name)
+        if is_frame(self.source):
+            object.__setattr__(self, "source", frame(self.source))
+        self._check_arguments()
         if self.name.lower().endswith(QUARANTINE):
             raise BadName("table", self.name, f"names that end with {QUARANTINE} are reserved for quarantine tables", "use another")
         declare(self)
+
+    def _check_arguments(self) -> None:
+        """Raise `WrongArgument` for what is no source, no columns, or no contract; `IndexColumn` for a column that is a frame's index."""
+        call = f"nr.Table({self.name!r})"
+        if not callable(getattr(self.source, "read", None)):
+            path = self.source if isinstance(self.source, str) else "data/rows.parquet"
+            raise WrongArgument(call, "source", self.source, f'write nr.files("{path}"), nr.sql(…) or a data frame')
+        if not isinstance(self.key, str):
+            require_each(call, "key", self.key, str, '"order_id", or ("shop", "order_id")')
+        require(call, "event_time", self.event_time, str, 'event_time="placed_at": the name of a column')
+        require(call, "contract", self.contract, Contract, 'contract=nr.Contract(not_null=["price"])')
+        for column in (*self.keys, *self.times):
+            if column in getattr(self.source, "index", ()):
+                raise IndexColumn(column, self.source.describe())
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -5,9 +5,26 @@ Out: figures, an Evaluation, and for each gate passed, failed or unknown; unknow
 """
 
 from noria.evaluation.binary import Binary
+from noria.evaluation.forecast import Forecast
 from noria.evaluation.gates import beats_champion, no_slice_worse
 from noria.evaluation.metric import Metric
+from noria.evaluation.multi_output import MultiOutput
+from noria.evaluation.multiclass import Multiclass
+from noria.evaluation.multilabel import Multilabel
+from noria.evaluation.ranking import Ranking
 from noria.evaluation.regression import Regression
 from noria.evaluation.task import Task
 
-__all__ = ["Binary", "Metric", "Regression", "Task", "beats_champion", "no_slice_worse"]
+__all__ = [
+    "Binary",
+    "Forecast",
+    "Metric",
+    "MultiOutput",
+    "Multiclass",
+    "Multilabel",
+    "Ranking",
+    "Regression",
+    "Task",
+    "beats_champion",
+    "no_slice_worse",
+]

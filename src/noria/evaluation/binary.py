@@ -65,13 +65,16 @@ class Binary(Task):
     name: ClassVar[str] = "binary"
     title: ClassVar[str] = "binary classification"
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    possible: ClassVar[tuple[float, ...]] = (0.0, 1.0)
     uncalibrated: ClassVar[str] = (
         "Not measured: it needs five windows with both outcomes. Do not assume that these scores are calibrated probabilities."
     )
 
     def __post_init__(self) -> None:
         require_own(self.own, Binary.name)
+
+    @property
+    def possible(self) -> tuple[float, ...]:
+        return (0.0, 1.0)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -126,5 +129,5 @@ class Binary(Task):
     def heading(self, label: Label) -> str:
         return f"share of {self.target(label)}"
 
-    def format_bias(self, bias: float) -> str:
+    def format_bias(self, bias: float, metric: Metric = CALIBRATION) -> str:  # noqa: ARG002
         return f"{'more' if bias > 0 else 'less'} frequent by {abs(bias):.0%} of the rows"

@@ -16,6 +16,7 @@ import numpy as np
 from noria.evaluation.metric import Floats, Metric
 
 CLIP = 1e-6
+TEMPERATURES = (-3.0, 3.0)  # the logarithms of the least and the greatest
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,57 @@ class CalibratedChances(Estimator):
 
 
 @dataclass(frozen=True)
+class TemperedChances(Estimator):
+    """The loss of each class, weighted by how likely the scores, at the temperature that calibrates them, say that it is (Guo et al.
+    2017)."""
+
+    classes: int
+
+    def fit(self, outcomes: Floats, scores: Floats) -> tuple[float, ...]:
+        """The temperature by which the scores' logarithms are divided; nothing where all outcomes are alike."""
+        from scipy.optimize import minimize_scalar
+
+        declared = outcomes >= 0
+        if len(np.unique(outcomes[declared])) < 2:
+            return ()
+        logs, place = np.log(np.clip(scores[declared], CLIP, 1)), outcomes[declared].astype(np.int64)
+
+        def loss(log_temperature: float) -> float:
+            chance = self._tempered(logs, float(np.exp(log_temperature)))
+            return float(-np.log(np.clip(chance[np.arange(len(place)), place], CLIP, 1)).mean())
+
+        return (float(np.exp(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)),)
+
+    def expected(self, metric: Metric, scores: Floats, fitted: Sequence[float] = ()) -> Expected:
+        (temperature,) = fitted or (1.0,)
+        chance = self._tempered(np.log(np.clip(scores, CLIP, 1)), temperature)
+        losses = np.column_stack([metric.losses(np.full(len(scores), float(place)), scores) for place in range(self.classes)])
+        mean = (chance * losses).sum(axis=1)
+        variance = np.maximum((chance * losses**2).sum(axis=1) - mean**2, 0.0)
+        return Expected(float(mean.mean()), float(np.sqrt(variance.sum()) / len(scores)))
+
+    @staticmethod
+    def _tempered(logs: Floats, temperature: float) -> Floats:
+        from scipy.special import softmax
+
+        return np.asarray(softmax(logs / temperature, axis=1), np.float64)
+
+
+@dataclass(frozen=True)
 class ResidualsByScore(Estimator):
-    """The loss that each score would have with the residuals which scores of its size had on the holdout."""
+    """The loss that each score would have with the residuals which scores of its size had on the holdout.
+
+    bins: of scores; residuals: kept for each bin, the means of so many slices of them by their size
+    column: of several scores a row, the one that residuals are from
+    """
 
     bins: int = 10
-    residuals: int = 25  # kept for each bin: the means of so many slices of them, by their size
+    residuals: int = 25
+    column: int | None = None
 
     def fit(self, outcomes: Floats, scores: Floats) -> tuple[float, ...]:
         """The inner edges of bins of equally many scores, then the residuals in each; nothing without rows enough."""
+        scores = self._centre(scores)
         if len(scores) < self.bins * self.residuals:
             return ()
         edges = np.quantile(scores, np.linspace(0, 1, self.bins + 1)[1:-1])
@@ -84,6 +128,9 @@ class ResidualsByScore(Estimator):
         order = place[np.argsort(outcomes - scores, kind="stable")]
         found = [self._slices(residual[order == i], residual) for i in range(self.bins)]
         return (*edges.tolist(), *np.concatenate(found).tolist())
+
+    def _centre(self, scores: Floats) -> Floats:
+        return scores if self.column is None else scores[:, self.column]
 
     def _slices(self, own: Floats, every: Floats) -> Floats:
         """The means of equal slices of sorted residuals; of all where a bin, for scores that tie, has too few."""
@@ -94,7 +141,56 @@ class ResidualsByScore(Estimator):
         """NaN where nothing was fitted."""
         if not len(fitted) or not len(scores):
             return Expected(float("nan"), float("nan"))
-        edges, told = np.array(fitted[: self.bins - 1]), np.array(fitted[self.bins - 1 :]).reshape(self.bins, self.residuals)
-        may_be = scores[:, None] + told[np.searchsorted(edges, scores)]
-        losses = metric.losses(may_be.ravel(), np.repeat(scores, self.residuals)).reshape(may_be.shape)
-        return Expected(float(losses.mean()), float(np.sqrt(losses.var(axis=1).sum()) / len(scores)))
+        return expected_of(metric, self.may_be(self._centre(scores), np.asarray(fitted)), scores)
+
+    def may_be(self, scores: Floats, fitted: Floats) -> Floats:
+        """Outcomes that scores `(rows,)` may have `(rows, residuals)`, by what `fit` gave."""
+        edges, told = fitted[: self.bins - 1], fitted[self.bins - 1 :].reshape(self.bins, self.residuals)
+        return np.asarray(scores[:, None] + told[np.searchsorted(edges, scores)])
+
+
+@dataclass(frozen=True)
+class ResidualsByHorizon(Estimator):
+    """The same for several horizons, each with residuals of its own.
+
+    per: scores of each horizon; middle: which of them residuals are from. Of a row, the slices of all horizons are taken from the smallest
+    to the greatest residuals together, as if they moved alike: that is right for the mean, and no less than right for its spread
+    """
+
+    horizons: int
+    per: int = 1
+    middle: int = 0
+
+    @property
+    def _one(self) -> ResidualsByScore:
+        return ResidualsByScore()
+
+    def fit(self, outcomes: Floats, scores: Floats) -> tuple[float, ...]:
+        """What is learnt of each horizon, one after the other; nothing where one has too few rows."""
+        found = list[float]()
+        for told, answered in zip(outcomes.reshape(-1, self.horizons).T, self._middles(scores).T, strict=True):
+            known = ~np.isnan(told)
+            fitted = self._one.fit(told[known], answered[known])
+            if not fitted:
+                return ()
+            found += fitted
+        return tuple(found)
+
+    def expected(self, metric: Metric, scores: Floats, fitted: Sequence[float] = ()) -> Expected:
+        """NaN where nothing was fitted."""
+        if not len(fitted) or not len(scores):
+            return Expected(float("nan"), float("nan"))
+        parts = np.array(fitted).reshape(self.horizons, -1)
+        may_be = np.stack([self._one.may_be(each, part) for each, part in zip(self._middles(scores).T, parts, strict=True)], axis=-1)
+        return expected_of(metric, may_be if self.horizons > 1 else may_be[..., 0], scores)
+
+    def _middles(self, scores: Floats) -> Floats:
+        """`(rows, horizons)`"""
+        return scores.reshape(-1, self.horizons, self.per)[:, :, self.middle]
+
+
+def expected_of(metric: Metric, may_be: Floats, scores: Floats) -> Expected:
+    """A metric's loss over outcomes `(rows, outcomes that may be)`, or `(rows, outcomes that may be, numbers)`, of scores `(rows, …)`."""
+    rows, each = may_be.shape[:2]
+    losses = metric.losses(may_be.reshape(rows * each, *may_be.shape[2:]), np.repeat(scores, each, axis=0)).reshape(rows, each)
+    return Expected(float(losses.mean()), float(np.sqrt(losses.var(axis=1).sum()) / rows))

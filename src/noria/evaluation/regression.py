@@ -1,4 +1,4 @@
-"""Regression: how much. A label is a number, and a score is the number to be expected."""
+"""Regression: how much. A label is a number, and a score is the number to be expected, or several: below which it will lie how often."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
+from noria.core.signature import PREDICTION, SCORE, Field
 from noria.evaluation.estimation import Estimator, ResidualsByScore
 from noria.evaluation.metric import Floats, Metric
 from noria.evaluation.metrics import registered, require_own
 from noria.evaluation.metrics.errors_of_numbers import SQUARED_ERROR
 from noria.evaluation.metrics.rank_correlation import RANK_CORRELATION
 from noria.evaluation.metrics.residual import MEAN_RESIDUAL
-from noria.evaluation.task import Task
+from noria.evaluation.quantiles import Quantiles, QuantileShares, require_quantiles
+from noria.evaluation.task import Reliability, Task
 from noria.features.coding import AsNumbers
 from noria.features.label import Coding, Label
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+QUANTILES = "quantiles"  # what the metrics of quantiles are registered for
 
 
 class NothingVaries(UserMistake):
@@ -44,34 +49,52 @@ class Regression(Task):
 
     unit: of both, as people write it after a number, such as "min"; empty: a plain number
     own: metrics of your own, beside those that every regression has
+    quantiles: rising, between 0 and 1: a score is then a number for each, below which an outcome lies so often
     """
 
     unit: str = ""
     own: Sequence[Metric] = ()
+    quantiles: Sequence[float] = ()
 
-    coding: ClassVar[Coding] = AsNumbers()
     name: ClassVar[str] = "regression"
     title: ClassVar[str] = "regression"
     uncalibrated: ClassVar[str] = "Does not apply: scores are numbers, not probabilities."
 
     def __post_init__(self) -> None:
-        require_own(self.own, Regression.name)
+        object.__setattr__(self, "quantiles", require_quantiles(self.quantiles))
+        require_own(self.own, QUANTILES if self.quantiles else Regression.name)
+
+    @property
+    def _quantiles(self) -> Quantiles | None:
+        return Quantiles(tuple(self.quantiles), self.unit) if self.quantiles else None
+
+    @property
+    def outputs(self) -> tuple[Field, ...]:
+        """One number, or one that is named for each quantile."""
+        told = self._quantiles
+        return (SCORE,) if told is None else (Field(PREDICTION, "float64", (len(told.levels),), nullable=False, labels=told.labels),)
+
+    @property
+    def coding(self) -> Coding:
+        return AsNumbers()
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
+        if self._quantiles is not None:
+            return (*self._quantiles.metrics, *self.own)
         return (*(self._in_unit(metric) for metric in registered(Regression.name)), *self.own)
 
     @property
     def bias(self) -> Metric:
-        return self._in_unit(MEAN_RESIDUAL)
+        return self._in_unit(MEAN_RESIDUAL) if self._quantiles is None else self._quantiles.bias
 
     @property
     def discrimination(self) -> Metric:
-        return RANK_CORRELATION
+        return RANK_CORRELATION if self._quantiles is None else self._quantiles.discrimination
 
     @property
     def estimator(self) -> Estimator:
-        return ResidualsByScore()
+        return ResidualsByScore() if self._quantiles is None else ResidualsByScore(column=self._quantiles.middle)
 
     def _in_unit(self, metric: Metric) -> Metric:
         if metric == RANK_CORRELATION or not self.unit:
@@ -79,7 +102,8 @@ class Regression(Task):
         return replace(metric, unit=f"{self.unit}²" if metric == SQUARED_ERROR else self.unit)
 
     def definition(self) -> dict[str, Any]:
-        return {"name": self.name, **({"unit": self.unit} if self.unit else {})}
+        quantiles = {"quantiles": list(self.quantiles)} if self.quantiles else {}
+        return {"name": self.name, **({"unit": self.unit} if self.unit else {}), **quantiles}
 
     def require_outcomes(self, label: Label, outcomes: Floats, rows: pa.Table) -> None:  # noqa: ARG002
         """Raise `NothingVaries` where all outcomes are alike, or one is infinite."""
@@ -94,23 +118,55 @@ class Regression(Task):
 
     def same(self, before: Floats, after: Floats) -> NDArray[np.bool_]:
         """Which answers count as equal: by their size, where that is above 1."""
-        before, after = np.asarray(before), np.asarray(after)
-        return np.asarray(np.abs(after - before) <= self.tolerance * np.maximum(1.0, np.abs(before)))
+        return same_by_size(before, after, self.tolerance)
+
+    def reliability(self, outcomes: Floats, scores: Floats, unit: NDArray[np.int64]) -> Reliability | None:  # noqa: ARG002
+        """How many outcomes lie below each quantile; of a single number nothing."""
+        return None if self._quantiles is None or not len(outcomes) else QuantileShares.of(self._quantiles, outcomes, scores)
+
+    def ideal(self, outcomes: Floats) -> Floats:
+        return outcomes if self._quantiles is None else np.repeat(outcomes[:, None], len(self.quantiles), axis=1)
+
+    def means(self, outcomes: Floats, scores: Floats) -> tuple[Any, Any]:
+        """The mean outcome, one number, and the mean of what was answered."""
+        outcome, score = super().means(outcomes, scores)
+        return outcome if self._quantiles is None else outcome[0], score
+
+    def strength(self, scores: Floats) -> Floats:
+        return scores if self._quantiles is None else scores[:, self._quantiles.middle]
+
+    def default(self, given: Any) -> tuple[float, ...] | None:
+        return super().default(given) if self._quantiles is None else self._quantiles.default(given)
+
+    @property
+    def default_words(self) -> str:
+        return super().default_words if self._quantiles is None else "a number, or one for each quantile by its label"
 
     def format_outcome(self, outcome: float) -> str:
         return self._with_unit(f"{outcome:.6g}")
 
-    def format_score(self, score: float) -> str:
+    def format_score(self, score: Any) -> str:
+        if self._quantiles is not None:
+            return self._quantiles.format(score, ".4g")
         return self._with_unit(f"{score:.4g}")
 
     def format_rows(self, outcome: float) -> str:
         return f"with a mean outcome of {self._with_unit(f'{outcome:.4g}')}"
 
     def heading(self, label: Label) -> str:
-        return f"mean {label.column}" + (f" ({self.unit})" if self.unit else "")
+        return f"mean {label.target}" + (f" ({self.unit})" if self.unit else "")
 
-    def format_bias(self, bias: float) -> str:
+    def format_bias(self, bias: float, metric: Metric = MEAN_RESIDUAL) -> str:  # noqa: ARG002
+        if self._quantiles is not None:
+            return self._quantiles.format_bias(bias)
         return f"{'higher' if bias > 0 else 'lower'} by {self._with_unit(f'{abs(bias):.4g}')} in the mean"
 
     def _with_unit(self, number: str) -> str:
         return f"{number} {self.unit}" if self.unit else number
+
+
+def same_by_size(before: Floats, after: Floats, tolerance: float) -> NDArray[np.bool_]:
+    """Which rows of numbers `(rows,)` or `(rows, numbers)` count as equal: by their size, where that is above 1."""
+    before, after = np.asarray(before), np.asarray(after)
+    equal = np.abs(after - before) <= tolerance * np.maximum(1.0, np.abs(before))
+    return np.asarray(equal if equal.ndim < 2 else equal.all(axis=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 
+from noria.core.files import Files
 from noria.loop.live import NothingToServe
 from noria.models.bundle import Bundle, open_bundle, sample_of
 from noria.release.endpoint import Endpoint
@@ -21,8 +22,7 @@ def champion_of(workspace: Workspace, endpoint: Endpoint) -> Bundle:
     return open_bundle(workspace.bundles / release.champion, workspace.files)
 
 
-def sample_bodies(workspace: Workspace, endpoint: Endpoint) -> list[bytes]:
-    """Requests for one row each, from the sample that was sealed with the champion."""
-    bundle = champion_of(workspace, endpoint)
-    rows = sample_of(bundle, workspace.files)["inputs"]
+def sample_bodies(bundle: Bundle, files: Files) -> list[bytes]:
+    """Requests for one row each, from the sample that was sealed with a bundle."""
+    rows = sample_of(bundle, files)["inputs"]
     return [json.dumps({"rows": [dict(zip(bundle.features, row, strict=True))]}).encode() for row in rows]

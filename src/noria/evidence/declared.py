@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from noria.core.clock import in_words
 from noria.evaluation.task import Task
+from noria.features.computed import fields_of
 from noria.features.feature_set import FeatureSet
 from noria.features.view import FeatureView
 from noria.loop.project import Project
@@ -16,12 +17,16 @@ from noria.monitoring.monitor import Monitor
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate, Rollout
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def declared(project: Project) -> dict[str, Any]:
-    """Everything that a project declares but its tables, by kind, as plain data."""
+
+def declared(project: Project, schemas: Mapping[str, pa.Schema] | None = None) -> dict[str, Any]:
+    """Everything that a project declares but its tables, by kind, as plain data. schemas: of the tables, by name, which say of which type
+    features are"""
     return {
         "views": [_view(v) for v in project.views],
-        "feature_sets": [_feature_set(s) for s in project.feature_sets],
+        "feature_sets": [_feature_set(s, schemas) for s in project.feature_sets],
         "models": [_model(project, m) for m in project.models],
         "endpoints": [_endpoint(project, e) for e in project.endpoints],
         "monitors": [_monitor(m) for m in project.monitors],
@@ -31,18 +36,17 @@ def declared(project: Project) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
     """The same for people: the kind, the name, and what is to be said of it; the first a sentence, the others what it lacks."""
-    told = [
-        ("view", v["name"], [f"{_count(v['features'], 'feature')} of {v['table']} by {', '.join(v['entity']) or 'nothing'}"])
-        for v in found["views"]
-    ]
+    told = [("view", v["name"], [f"{_count(v['features'], 'feature')} of {v['table']}{_by(v['entity'])}"]) for v in found["views"]]
     for s in found["feature_sets"]:
         from_ = ", ".join([*s["views"], *s["request"]]) or "nothing"
-        told.append(("feature set", s["name"], [f"{_count(s['features'], 'feature')} of {from_}, for {s['spine']}"]))
+        others = ", ".join(f"{name}: {type_}" for name, type_ in s["types"].items() if type_ != "float32")
+        not_numbers = f"; not all float32: {others}" if others else ""
+        told.append(("feature set", s["name"], [f"{_count(s['features'], 'feature')} of {from_}, for {s['spine']}{not_numbers}"]))
     for m in found["models"]:
         label = m["label"]
         equal = "" if label["positive"] is None else f" = {label['positive']!r}"
         gates = "; ".join(m["gates"]) or "no gates"
-        summary = [f"{label['table']}.{label['column']}{equal} by {m['trainer']}; {gates}"]
+        summary = [f"{m['title']} of {label['table']}.{label['column']}{equal} by {m['trainer']}; {gates}"]
         summary += ["code in its bundles is trusted"] if m["trust"] else []
         told.append(("model", m["name"], summary + ([] if m["endpoints"] else ["no endpoint serves it"])))
     for e in found["endpoints"]:
@@ -67,15 +71,20 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
     return told
 
 
+def _by(entity: Sequence[str]) -> str:
+    return f" by {', '.join(entity)}" if entity else ", of all its rows together"
+
+
 def _view(view: FeatureView) -> dict[str, Any]:
     return {"name": view.name, "table": view.table.name, "entity": list(view.entities), "features": len(view.features)}
 
 
-def _feature_set(features: FeatureSet) -> dict[str, Any]:
+def _feature_set(features: FeatureSet, schemas: Mapping[str, pa.Schema] | None) -> dict[str, Any]:
     return {
         "name": features.name,
         "spine": features.spine.name,
         "features": len(features.features),
+        "types": {field.name: field.written_type for field in (() if schemas is None else fields_of(features, schemas))},
         "views": [v.name for v in features.views],
         "request": [r.name for r in features.request],
     }
@@ -87,9 +96,10 @@ def _model(project: Project, model: Model) -> dict[str, Any]:
         "name": model.name,
         "feature_set": model.features.name,
         "task": model.task.definition(),
+        "title": model.task.title,
         "label": {
             "table": label.table.name,
-            "column": label.column,
+            "column": label.target,
             "positive": model.task.coding.positive(label),
             "matures": label.matures,
         },

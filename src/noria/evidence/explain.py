@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 from noria.core.clock import from_epoch
 from noria.core.errors import UserMistake
 from noria.core.ids import PredictionIds
-from noria.core.signature import Signature
+from noria.core.signature import Signature, all_floats
+from noria.evaluation.task import Task
+from noria.features.outcomes import known_rows
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.project import Project
 from noria.models.bundle import Bundle, open_bundle
@@ -21,6 +24,8 @@ from noria.serving.log.seal import read_sealed
 from noria.serving.log.segments import read_log
 from noria.stores.decisions import decisions_of
 from noria.stores.workspace import Workspace
+
+PREDICTION_ID = re.compile(r"[0-9a-f]{12}-\w+-[0-9a-f]{8}")
 
 
 class UnknownPrediction(UserMistake):
@@ -63,12 +68,32 @@ def find_prediction(project: Project, workspace: Workspace, prediction_id: str) 
     raise UnknownPrediction(prediction_id, f"nothing was logged under this id at {at:%Y-%m-%d %H:%M:%S} UTC")
 
 
+def key_of(project: Project, workspace: Workspace, text: str) -> str:
+    """The key of the row that a prediction of this id was for; the text itself where it is no id of a logged prediction."""
+    try:
+        endpoint, found = find_prediction(project, workspace, text)
+    except UnknownPrediction:
+        if PREDICTION_ID.fullmatch(text):  # a key that is written like this one would be a strange coincidence
+            raise
+        return text
+    key = found.keys[0]
+    if key is None:
+        raise UserMistake(
+            what="the predicted row has no key",
+            where=f"prediction {text} of {endpoint.name}",
+            fix='send keys with rows ("keys": […]), so that outcomes can be joined',
+        )
+    return key
+
+
 def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found: Predictions) -> dict[str, Any]:
     context = EndpointContext.open(project, workspace, endpoint, Policy.declared(project, endpoint))
     bundle, task = context.stores.bundle(found.bundle[0]), endpoint.task
     lineage = bundle.manifest.lineage
     outcome = context.facts.outcomes.known_at(found.keys, from_epoch(2**53))
+    (known,) = known_rows(outcome)
     (values,) = msgspec.to_builtins(found.inputs(bundle.signature).dicts())  # times and bytes as texts
+    (value,) = msgspec.to_builtins(found.outputs(bundle.signature).listed())
     return {
         "prediction": {
             "id": found.ids[0],
@@ -76,11 +101,12 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
             "variant": found.variant[0],
             "key": found.keys[0],
             "received_at": from_epoch(int(found.received_us[0])).isoformat(),
-            "value": float(found.prediction[0]),
-            "outcome": None if np.isnan(outcome[0]) else task.plain(outcome[0]),
+            "value": value,
+            "latency_ms": int(found.latency_us[0]) / 1e3,
+            "outcome": task.plain(outcome[0]) if known else None,
             "read": {
-                "value": task.format_score(found.prediction[0]),
-                "outcome": "unknown so far" if np.isnan(outcome[0]) else task.format_outcome(outcome[0]),
+                "value": _read(task, bundle.signature, found),
+                "outcome": task.format_outcome(outcome[0]) if known else "unknown so far",
             },
         },
         "bundle": {"id": bundle.id, "path": str(bundle.path), "verified": True, "metrics": bundle.manifest.metrics},
@@ -99,6 +125,13 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
         "definition_hash": bundle.manifest.definition_hash,
         "tables": [msgspec.to_builtins(table) for table in lineage.tables],
     }
+
+
+def _read(task: Task, signature: Signature, found: Predictions) -> str:
+    """What was answered, as people read it: numbers as the task has them, anything else as it is."""
+    if all_floats(signature.outputs):
+        return task.format_score(task.scores(found)[0])
+    return msgspec.json.encode(found.outputs(signature).listed()[0]).decode()
 
 
 def _released_by(context: EndpointContext, bundle: str) -> dict[str, Any] | None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import in_words, since_epoch
+from noria.core.errors import UserMistake
 from noria.evaluation.metric import Metric
+from noria.evaluation.performance import value_of
 from noria.evaluation.task import Task
+from noria.evidence.problems import reasons
+from noria.features.groups import first_of_group
+from noria.features.outcomes import known_rows
 from noria.loop.comparison import WEEK
 from noria.loop.context import EndpointContext
 from noria.loop.replay import Span
@@ -30,29 +36,54 @@ from noria.stores.findings import findings_of
 
 @dataclass(frozen=True)
 class PolicyHistory:
-    """What one policy answered over a span, `(rows,)` in order of time, and what became of it (NaN: never known)."""
+    """What one policy answered over a span, `(rows,)` in order of time, and what became of it, as the task has it (NaN: never known).
+
+    week: of each row, or of its group's first; groups: the number of each row's group, where the task has groups
+    """
 
     name: str
     task: Task
     answered: Predictions
     labels: NDArray[np.float64]
     week: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
 
-    @property
-    def losses(self) -> NDArray[np.float64]:
-        """Of each row, by the task's default metric."""
-        return self.task.metric().losses(self.labels, self.answered.prediction)
+    def value(self, metric: Metric, week: int | None = None) -> float:
+        """A metric of all rows whose outcome is known, as much of it as the metric is of, or of those of one week."""
+        rows = np.ones(len(self.week), np.bool_) if week is None else self.week == week
+        return value_of(metric, self.labels[rows], self.scores[rows], None if self.groups is None else self.groups[rows])
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """Of each row, as the task has them."""
+        return self.task.scores(self.answered)
+
+
+class NothingReplayed(UserMistake):
+    """A replay's span has no rows to be predicted."""
+
+    code = "NR-703"
+
+    def __init__(self, endpoint: str, spine: str, span: Span) -> None:
+        super().__init__(
+            what=f"nothing was predicted by {endpoint!r}: table {spine!r} has no row in the replay's span",
+            where=f"{span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}",
+            fix="give [replay] in noria.toml a start and an end between which the table has rows",
+        )
 
 
 def history(context: EndpointContext, span: Span) -> PolicyHistory:
-    """All answers of a policy's champions in a span, with every outcome that ever became known."""
+    """All answers of a policy's champions in a span, with every outcome that ever became known. Raises `NothingReplayed`."""
     logged = read_log(context.stores.log_folder, span.start, span.end, context.stores.workspace.files)
-    assert logged is not None, "a finished replay has a log"
+    if logged is None:
+        raise NothingReplayed(context.endpoint.name, context.endpoint.model.features.spine.name, span)
     answered = logged.by(CHAMPION)
     labels = context.facts.outcomes.known_at(answered.keys, span.end + timedelta(days=3650))
     week = (answered.received_us - since_epoch(span.start)) // (WEEK // timedelta(microseconds=1))
-    known = ~np.isnan(labels)
-    return PolicyHistory(context.policy.name, context.endpoint.task, answered.where(known), labels[known], week[known])
+    known, groups = known_rows(labels), context.endpoint.model.groups_of(answered.keys)
+    if groups is not None:
+        week, groups = first_of_group(week, groups), groups[known]
+    return PolicyHistory(context.policy.name, context.endpoint.task, answered.where(known), labels[known], week[known], groups)
 
 
 def replay_figures(contexts: Sequence[EndpointContext], span: Span) -> dict[str, Any]:
@@ -93,8 +124,8 @@ def _policy(context: EndpointContext, past: PolicyHistory) -> dict[str, Any]:
     promoted = sorted(row.at for row in decisions_of(context.stores.catalog, name) if row.action == "promote")
     told = past.task.discrimination
     return {
-        past.task.metric().name: float(past.losses.mean()),
-        **({} if told is None else {told.name: told.value(past.labels, past.answered.prediction)}),
+        past.task.metric().name: past.value(past.task.metric()),
+        **({} if told is None else {told.name: past.value(told)}),
         "predictions": len(past.labels),
         "retrainings": max(0, len(trainings) - 1),
         "promotions": max(0, len(promoted) - 1),
@@ -107,16 +138,21 @@ def _policy(context: EndpointContext, past: PolicyHistory) -> dict[str, Any]:
 def _weeks(past: Sequence[PolicyHistory], span: Span) -> list[dict[str, Any]]:
     """One row a week; weeks are numbered from the first of the year that the span begins in."""
     first = (span.start - span.start.replace(month=1, day=1)) // WEEK + 1
-    rows = []
+    rows, task = [], past[0].task
     for week in np.unique(past[0].week):
         inside = past[0].week == week
+        values = {h.name: h.value(task.metric(), week) for h in past}
+        if not np.isfinite(list(values.values())).all():  # no group of it has anything relevant
+            continue
+        observed, _ = task.means(past[0].labels[inside], past[0].scores[inside])
         rows.append(
             {
                 "week": int(first + week),
                 "start": (span.start + int(week) * WEEK).isoformat(),
                 "rows": int(inside.sum()),
-                "base_rate": float(past[0].labels[inside].mean()),
-                past[0].task.metric().name: {h.name: float(h.losses[h.week == week].mean()) for h in past},
+                "base_rate": observed,
+                "observed": task.format_mean(observed),
+                task.metric().name: values,
             }
         )
     return rows
@@ -156,6 +192,8 @@ def findings(catalog: Catalog, endpoints: Sequence[str] | None = None) -> list[d
             "summary": r.summary,
             "acknowledged_by": r.acknowledged_by,
             "closed_by": r.closed_by,
+            "fix": r.fix,
+            **reasons(r.evidence),
             "evidence": r.evidence,
         }
         for r in rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -12,15 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.evidence.charts import Line, bars, heatmap, line_chart
-from noria.evidence.tables import day, short_day
+from noria.evidence.charts import bars, heatmap
+from noria.evidence.line_chart import Line, line_chart, times
+from noria.evidence.tables import day
+from noria.evidence.thinned import firsts, greatest, means, places, together
 from noria.monitoring.drift_reading import DriftReading
 from noria.monitoring.findings import began
 from noria.profiles.profile import ColumnReference, Profile
 from noria.profiles.sketch import BELOW, NULL, Sketch
 
 MAX_COLUMNS = 6  # before and after
-MAX_ROWS = 24  # of the map
+MAX_ROWS, MAX_CELLS = 20, 44  # of the map
+MAX_MOMENTS = 240  # of the line
 STRONG_SHIFT = 0.25
 
 Floats = NDArray[np.float64]
@@ -96,41 +98,50 @@ def _distribution(column: ColumnReference, sketch: Sketch, place: int, known: Se
     }
 
 
-def render_inputs(inputs: Mapping[str, Any] | None) -> str:
-    """The section of a page, from `input_figures`."""
+def render_inputs(
+    inputs: Mapping[str, Any] | None, *, moments: int = MAX_MOMENTS, rows: int = MAX_ROWS, cells: int = MAX_CELLS, charts: int = MAX_COLUMNS
+) -> str:
+    """The section of a page, from `input_figures`; of many windows and columns so many moments, rows, cells and charts."""
     if inputs is None:
         return "<h2>Inputs</h2><p class='dim'>No window has been evaluated yet.</p>"
-    labels = [short_day(s) for s in inputs["starts"]]
-    evidence = Line("evidence", "loop", [_log(v) for v in inputs["pooled"]])
-    threshold = Line("alarm", "bad", [_log(inputs["threshold"])] * len(labels))
-    strength = {name: max((abs(v) for v in path if v is not None), default=0.0) for name, path in inputs["shift"].items()}
-    moved = sorted(strength, key=lambda name: -strength[name])[:MAX_ROWS]
-    shift = [inputs["shift"][name] for name in moved]
+    return _evidence(inputs, moments) + _map(inputs, rows, cells) + _charts(inputs, charts)
+
+
+def _evidence(inputs: Mapping[str, Any], moments: int) -> str:
+    groups = places(len(inputs["starts"]), moments)
+    evidence = [times(value, inputs["threshold"]) for value in greatest(inputs["pooled"], groups)]
+    lines = [Line("evidence", "loop", evidence), Line("alarm", "bad", 0.0)]
     return (
-        "<h2>Evidence of input drift</h2>"
-        "<p class='dim'>Log10 of the evidence per window, over all columns; above the line, which the false-alarm budget sets, it is an "
-        "alarm.</p>"
-        + line_chart([evidence, threshold], labels)
-        + "<h2>Drift of each input</h2>"
-        + f"<p class='dim'>Compared with {escape(inputs['against'])}, weekly season removed: red where values rank higher, blue where "
-        + f"they rank lower (full color at ±{STRONG_SHIFT}).</p>"
-        + heatmap(moved, labels, shift, most=STRONG_SHIFT)
-        + _charts(inputs)
+        "<h2>Evidence of input drift</h2><p class='dim'>Over all columns together, against the threshold of an alarm, which the "
+        f"false-alarm budget sets.{together(groups, 'greatest')}</p>"
+        + line_chart(lines, firsts(inputs["starts"], groups), scale="times", height=200)
     )
 
 
-def _charts(inputs: Mapping[str, Any]) -> str:
+def _map(inputs: Mapping[str, Any], rows: int, cells: int) -> str:
+    groups, shift = places(len(inputs["starts"]), cells), inputs["shift"]
+    strength = {name: max((abs(v) for v in path if v is not None), default=0.0) for name, path in shift.items()}
+    named = [c["column"] for c in inputs["columns"]]
+    moved = sorted(strength, key=lambda name: (name not in named, -strength[name]))[:rows]
+    moved.sort(key=lambda name: -strength[name])
+    left = f" The {len(moved)} of {len(shift)} columns that moved most." if len(moved) < len(shift) else ""
+    return (
+        f"<h2>Drift of each input</h2><p class='dim'>Compared with {escape(inputs['against'])}, weekly season removed: red where values "
+        f"rank higher, blue where they rank lower (full color at ±{STRONG_SHIFT}).{left}{together(groups).replace('point', 'cell')}</p>"
+        + heatmap(moved, firsts(inputs["starts"], groups), [means(shift[name], groups) for name in moved], most=STRONG_SHIFT)
+    )
+
+
+def _charts(inputs: Mapping[str, Any], most: int) -> str:
+    if not most:
+        return ""
     if not inputs["columns"]:
         return "<p class='dim'>The rows of that window are no longer stored; their distributions can't be shown.</p>"
     charts = [
         f"<figure><figcaption>{escape(c['column'])}</figcaption>{bars(c['labels'], c['before'], c['after'])}</figure>"
-        for c in inputs["columns"]
+        for c in inputs["columns"][:most]
     ]
     return (
         f"<h2>Before and after</h2><p class='dim'>Gray: the reference. Green: the window of {day(inputs['window'])}. The largest "
         f"change comes first.</p><div class='pair'>{''.join(charts)}</div>"
     )
-
-
-def _log(value: float) -> float:
-    return math.log10(max(value, 0.01))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.health import Health, Healthy, Unhealthy, Unknown, word
 from noria.evidence.figures import findings
 from noria.evidence.inputs import input_figures
+from noria.evidence.problems import incidents, told_monitors
 from noria.evidence.tables import minute
 from noria.loop.context import EndpointContext
 from noria.loop.live_loop import PROJECT
@@ -33,14 +33,16 @@ def monitor_figures(context: EndpointContext) -> dict[str, Any]:
     now = newest(context, release)
     monitors = Monitors() if release is None or now is None else read_monitors(context, release, now)
     drift, performance, slices = monitors.of(InputDrift), monitors.of(Performance), monitors.of(PerformanceBySlice)
+    found = findings(context.stores.catalog, [context.endpoint.name, PROJECT])
     windows = [] if release is None else windows_of(context, release.champion, release.champion_since, statistics=False)
     return {
         "endpoint": context.endpoint.name,
         "at": None if now is None else now.isoformat(),
         "champion": None if release is None else release.champion,
         "since": None if release is None else release.champion_since.isoformat(),
-        "monitors": [{"monitor": name, **health_dict(health)} for name, health in monitors.healths()],
-        "findings": findings(context.stores.catalog, [context.endpoint.name, PROJECT]),
+        "incidents": incidents(found),
+        "monitors": told_monitors(monitors, found),
+        "findings": found,
         "drift": None if drift is None or release is None else inputs_of(context, drift.reading, release.champion),
         "performance": [] if performance is None or release is None else _performance(context, performance, release, windows),
         "early": [] if release is None or now is None else partial_outcomes(context, release.champion, windows, now),
@@ -57,17 +59,6 @@ def newest(context: EndpointContext, release: Release | None) -> datetime | None
     return None if release is None else release.champion_since
 
 
-def health_dict(health: Health) -> dict[str, Any]:
-    """A health as plain data."""
-    match health:
-        case Healthy(evidence=evidence):
-            return {"health": word(health), "evidence": dict(evidence)}
-        case Unhealthy(cause=cause):
-            return {"health": word(health), "cause": cause}
-        case Unknown(why=why):
-            return {"health": word(health), "why": why}
-
-
 def inputs_of(context: EndpointContext, reading: DriftReading, champion: str, *, newest: bool = False) -> dict[str, Any] | None:
     """How a champion's inputs have moved, as `input_figures` tells it, with what is logged of them."""
 
@@ -75,8 +66,7 @@ def inputs_of(context: EndpointContext, reading: DriftReading, champion: str, *,
         rows = answered_rows(context, champion, window)
         return None if rows is None else profiled(context, champion, rows)
 
-    projections, against = context.stores.projections(champion), _compared_with(context, champion)
-    labels = None if projections is None else projections.labels
+    labels, against = context.stores.category_labels(champion), _compared_with(context, champion)
     return input_figures(reading, context.stores.profile(champion), values, against, labels, newest=newest)
 
 
@@ -98,6 +88,7 @@ def _performance(context: EndpointContext, performance: Performance, release: Re
             {
                 "metric": metric.name,
                 "title": metric.heading,
+                "unit": metric.unit,
                 "baseline": reading.baseline,
                 "baseline_windows": [p.value(metric) for p in baseline if p.rows],
                 "tolerance": reading.tolerance.by,

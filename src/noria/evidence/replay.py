@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from noria.core.clock import Stopwatch
-from noria.core.ids import canonical_json
+from noria.core.ids import canonical_json, finite
 from noria.evidence.figures import feature_shift
 from noria.evidence.report import render_report
 from noria.loop.comparison import Replayed
@@ -26,5 +26,5 @@ def write_report(
     title = project.settings.project.name if len(project.endpoints) == 1 else f"{project.settings.project.name}: {endpoint}"
     page = render_report(title, found, feature_shift(replayed.contexts[0], replayed.span))
     workspace.files.write(report, page.encode())
-    workspace.files.write(workspace.folder / f"{name}.json", canonical_json(found).encode())
+    workspace.files.write(workspace.folder / f"{name}.json", canonical_json(finite(found)).encode())  # no outcome may be known yet
     return found

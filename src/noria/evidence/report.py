@@ -7,19 +7,22 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from noria.evidence.charts import Line, Mark, heatmap, line_chart, timeline
+from noria.evidence.charts import Mark, heatmap, seconds, timeline
+from noria.evidence.line_chart import Line, line_chart
 from noria.evidence.page import page
-from noria.evidence.tables import findings_table
+from noria.evidence.tables import Cell, findings_table, table
+from noria.evidence.thinned import firsts, means, places
+from noria.evidence.to_do import by_incident
 
 LANES = (("train", "trained"), ("shadow", "in shadow"), ("promote", "promoted"), ("refuse", "refused"), ("finding", "findings"))
 VERB = {"train": "trained", "shadow": "put in shadow", "promote": "promoted", "refuse": "refused"}
 STRONG_SHIFT = 0.25
+MAX_ROWS, MAX_CELLS = 20, 60  # of the map of input drift
 
 
 def render_report(project: str, figures: Mapping[str, Any], shift: Mapping[str, Any]) -> str:
     """The whole page, from `replay_figures` and `feature_shift`."""
-    weeks = figures["weeks"]
-    labels = [_day(w["start"]) for w in weeks]
+    starts = [w["start"] for w in figures["weeks"]]
     span, policies = figures["span"], figures["policies"]
     told = (
         f"{project} · replay of {_day(span['start'], year=True)} to {_day(span['end'], year=True)} · "
@@ -27,9 +30,10 @@ def render_report(project: str, figures: Mapping[str, Any], shift: Mapping[str, 
     )
     sections = [
         _cards(figures),
-        _saved(figures, labels),
-        _decision_line(figures, labels),
-        _weekly(figures, labels),
+        _open_findings(figures["findings"]),
+        _saved(figures, starts),
+        _decision_line(figures, starts),
+        _weekly(figures, starts),
         _decision_table(figures),
         _finding_table(figures["findings"]),
         _drift(shift),
@@ -58,6 +62,9 @@ def headline(figures: Mapping[str, Any]) -> str:
     trained = f"{loop['retrainings']} retraining{'s' * (loop['retrainings'] != 1)}"
     if share is None:
         return f"Retraining every four weeks did not help here; the loop made {trained} (calendar: {calendar['retrainings']})."
+    if not loop["retrainings"]:
+        better = f"improved {figures['metric']['title']} by {gain(figures, 'calendar'):.4f}"
+        return f"The loop saw no reason to retrain; retraining every four weeks {better} (retrainings: {calendar['retrainings']})."
     if share <= 0:
         return f"The loop did not help: {trained}, and a worse {figures['metric']['title']} than never retraining."
     return f"The loop achieved {share:.0%} of the calendar’s improvement with {trained} instead of {calendar['retrainings']}."
@@ -78,7 +85,13 @@ def _cards(figures: Mapping[str, Any]) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _saved(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
+def _open_findings(findings: Sequence[Mapping[str, Any]]) -> str:
+    """What is wrong at the end of the replay."""
+    still = [f for f in findings if f["closed_at"] is None]
+    return f"<p class='dim'>Open at the end of the replay:</p>{by_incident(still, shown=1)}" if still else ""
+
+
+def _saved(figures: Mapping[str, Any], starts: Sequence[str]) -> str:
     weeks = figures["weeks"]
     total = sum(w["rows"] for w in weeks)
     lines = []
@@ -88,23 +101,24 @@ def _saved(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
             saved += gain(figures, name, week[figures["metric"]["name"]]) * week["rows"] / total
             path.append(saved)
         lines.append(Line(title, name, path))
-    lines.append(Line("never retrained", "static", [0.0] * len(weeks)))
+    lines.append(Line("never retrained", "static", 0.0))
     marks = [m for m in _marks(figures) if m.style in ("promote", "refuse")]
+    unit = figures["metric"].get("unit") or ""
     return (
         "<h2>What retraining has saved so far</h2>"
         f'<p class="dim">{_title(figures)} saved against the model that is never retrained, added up over the span (higher is better); '
         "dashed: the loop promoted a new champion, with the reason for its training.</p>"
-        + line_chart(lines, labels, marks=marks, height=290)
+        + line_chart(lines, starts, marks=marks, height=290, unit=unit)
     )
 
 
-def _decision_line(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
+def _decision_line(figures: Mapping[str, Any], starts: Sequence[str]) -> str:
     return '<h2>When the loop acted</h2><p class="dim">Hover over a mark for the reason; see the table for the evidence.</p>' + timeline(
-        _marks(figures), LANES, labels
+        _marks(figures), LANES, starts
     )
 
 
-def _weekly(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
+def _weekly(figures: Mapping[str, Any], starts: Sequence[str]) -> str:
     titles = (("static", "never retrained"), ("calendar", "every four weeks"), ("loop", "the loop"))
     metric = figures["metric"]
     lines = [Line(title, name, [w[metric["name"]][name] for w in figures["weeks"]]) for name, title in titles]
@@ -112,7 +126,7 @@ def _weekly(figures: Mapping[str, Any], labels: Sequence[str]) -> str:
         f"<h2>{_title(figures)} of each week</h2>"
         f'<p class="dim">{"Lower" if metric["best"] == "lowest" else "Higher"} is better. '
         "A bad week is bad for every policy; what retraining changes is the "
-        "distance between the lines.</p>" + line_chart(lines, labels)
+        "distance between the lines.</p>" + line_chart(lines, starts, unit=metric.get("unit") or "")
     )
 
 
@@ -133,34 +147,31 @@ def _title(figures: Mapping[str, Any]) -> str:
 
 
 def _marks(figures: Mapping[str, Any]) -> list[Mark]:
-    start, end = (datetime.fromisoformat(figures["span"][k]) for k in ("start", "end"))
-
-    def at(text: str) -> float:
-        return (datetime.fromisoformat(text) - start) / (end - start)
-
+    start = datetime.fromisoformat(figures["span"]["start"])
     marks, cause = [], ""
     for d in figures["decisions"]:
         if d["action"] == "train":
             cause = d["reason"].split(":")[0]
         if datetime.fromisoformat(d["time"]) > start:
             title = f"{_day(d['time'])}: {VERB[d['action']]}, because {d['reason']}"
-            marks.append(Mark(at(d["time"]), d["action"], title, cause if d["action"] == "promote" else d["action"]))
+            marks.append(Mark(seconds(d["time"]), d["action"], title, cause if d["action"] == "promote" else d["action"]))
     return marks + [
-        Mark(at(f["opened_at"]), "finding", f"{_day(f['opened_at'])}: {f['kind']} in {f['subject']}") for f in figures["findings"]
+        Mark(seconds(f["opened_at"]), "finding", f"{_day(f['opened_at'])}: {f['kind']} in {f['subject']}") for f in figures["findings"]
     ]
 
 
 def _decision_table(figures: Mapping[str, Any]) -> str:
-    rows = [
-        f'<tr><td class="day">{_day(d["time"])}</td><td class="tag {d["action"]}">{VERB[d["action"]]}</td>'
-        f"<td>{escape(d['reason'])}</td><td class='dim'>{escape(_evidence(d, figures))}</td>"
-        f"<td class='dim'>{escape(d['outcome'])}</td></tr>"
+    rows = (
+        (
+            (_day(d["time"]), "day"),
+            (VERB[d["action"]], f"tag {d['action']}"),
+            escape(d["reason"]),
+            (escape(_evidence(d, figures)), "dim"),
+            (escape(d["outcome"]), "dim"),
+        )
         for d in figures["decisions"]
-    ]
-    return (
-        "<h2>Every decision, with its evidence</h2><div class='scroll'><table><tr><th>day</th><th>what</th><th>why</th>"
-        f"<th>evidence</th><th>outcome</th></tr>{''.join(rows)}</table></div>"
     )
+    return "<h2>Every decision, with its evidence</h2>" + table(("day", "what", "why", "evidence", "outcome"), rows, stacked=True)
 
 
 def _evidence(decision: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
@@ -168,6 +179,10 @@ def _evidence(decision: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     evidence = decision["evidence"]
     if "gates" in evidence:
         return "; ".join(f"{g['outcome']}: {g['why']}" for g in evidence["gates"])
+    if evidence.get("interval") and "baseline" in evidence:  # of a metric's mean, and not of a gain
+        i = evidence["interval"]
+        mean = f"mean {i['mean']:.4f} since the champion went live"
+        return f"{mean}, confidence sequence {i['lower']:.4f} to {i['upper']:.4f}; baseline {evidence['baseline']:.4f}"
     if evidence.get("interval"):
         i = evidence["interval"]
         sure = "" if figures["confidence"] is None else f"{figures['confidence']:.0%} "
@@ -190,25 +205,23 @@ def _drift(shift: Mapping[str, Any]) -> str:
     if not shift["columns"]:
         return ""
     strength = [max((abs(v) for v in row if v is not None), default=0.0) for row in shift["shift"]]
-    order = sorted(range(len(strength)), key=lambda i: -strength[i])[:24]
-    rows = [shift["columns"][i] for i in order]
+    order = sorted(range(len(strength)), key=lambda i: -strength[i])[:MAX_ROWS]
+    rows, groups = [shift["columns"][i] for i in order], places(len(shift["weeks"]), MAX_CELLS)
     return (
         "<h2>Input drift</h2>"
         '<p class="dim">Each week against the reference of the champion at the time: red where values rank higher, blue where '
         f"they rank lower (full color at ±{STRONG_SHIFT}). The {len(rows)} features that moved most; a new champion resets it.</p>"
-        + heatmap(rows, [_day(w) for w in shift["weeks"]], [shift["shift"][i] for i in order], most=STRONG_SHIFT)
+        + heatmap(rows, firsts(shift["weeks"], groups), [means(shift["shift"][i], groups) for i in order], most=STRONG_SHIFT)
     )
 
 
 def _costs(figures: Mapping[str, Any]) -> str:
     metrics = [metric for metric in (figures["metric"], figures["discrimination"]) if metric]
-    rows = "".join(
-        f"<tr><td>{name}</td><td class='n'>{p['retrainings']}</td><td class='n'>{p['promotions']}</td><td class='n'>{p['seconds']:.1f}</td>"
-        + "".join(f"<td class='n'>{p[metric['name']]:.4f}</td>" for metric in metrics)
-        + "</tr>"
+    heads = ("policy", "retrainings", "promotions", "seconds of training", *(escape(_headed(metric)) for metric in metrics))
+    rows = (
+        (name, str(p["retrainings"]), str(p["promotions"]), f"{p['seconds']:.1f}", *(f"{p[metric['name']]:.4f}" for metric in metrics))
         for name, p in figures["policies"].items()
     )
-    heads = "".join(f"<th class='n'>{escape(_headed(metric))}</th>" for metric in metrics)
     serving = figures.get("serving")
     served = (
         f"<p>Served over HTTP afterwards: {serving['requests']:,} held-back rows, {serving['mismatches']} answers that differ "
@@ -217,25 +230,30 @@ def _costs(figures: Mapping[str, Any]) -> str:
         else ""
     )
     return (
-        "<h2>Cost</h2><table><tr><th>policy</th><th class='n'>retrainings</th><th class='n'>promotions</th>"
-        f"<th class='n'>seconds of training</th>{heads}</tr>{rows}</table>{served}"
+        f"<h2>Cost</h2>{table(heads, map(_figures_right, rows))}{served}"
         f"<p class='dim'>The loop trains every candidate twice: once without the newest {escape(figures['holdout'])} of labelled data, "
         "to evaluate it on them, and once on everything.</p>"
     )
 
 
 def _week_table(figures: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td>{w['week']}</td><td>{_day(w['start'])}</td><td class='n'>{w['rows']:,}</td><td class='n'>{w['base_rate']:.3f}</td>"
-        + "".join(f"<td class='n'>{w[figures['metric']['name']][name]:.4f}</td>" for name in ("static", "calendar", "loop"))
-        + "</tr>"
+    heads = ("week", "predictions", escape(figures["observed"]), "never retrained", "every four weeks", "the loop")
+    rows = (
+        (
+            f"{w['week']}, {_day(w['start'])}",
+            f"{w['rows']:,}",
+            str(w["observed"]),
+            *(f"{w[figures['metric']['name']][name]:.4f}" for name in ("static", "calendar", "loop")),
+        )
         for w in figures["weeks"]
     )
-    return (
-        "<h2>Week by week</h2><details><summary class='dim'>all figures</summary><table><tr><th>week</th><th>from</th>"
-        f"<th class='n'>predictions</th><th class='n'>{escape(figures['observed'])}</th><th class='n'>never retrained</th>"
-        f"<th class='n'>every four weeks</th><th class='n'>the loop</th></tr>{rows}</table></details>"
-    )
+    shown = table(heads, map(_figures_right, rows))
+    return f"<h2>Week by week</h2><details><summary class='dim'>all figures</summary>{shown}</details>"
+
+
+def _figures_right(row: Sequence[str]) -> list[Cell]:
+    """A row of which all but the first are figures."""
+    return [row[0], *((figure, "n") for figure in row[1:])]
 
 
 def _day(text: str, *, year: bool = False) -> str:

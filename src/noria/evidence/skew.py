@@ -11,7 +11,7 @@ from noria.models.registry import CHAMPION
 from noria.monitoring.served_skew import logged_skew
 from noria.release.endpoint import Endpoint
 from noria.serving.log.predictions import Predictions
-from noria.serving.log.segments import SPAN, read_log
+from noria.serving.log.segments import SEGMENTS, SPAN, read_log
 from noria.stores.workspace import Workspace
 
 RECENT = timedelta(days=7)
@@ -44,7 +44,7 @@ def endpoint_skew(project: Project, workspace: Workspace, endpoint: Endpoint, un
 def latest_logged(workspace: Workspace, endpoint: Endpoint, until: datetime, period: timedelta) -> Predictions:
     """The champions' predictions in the last `period` of the log before `until`."""
     folder = workspace.log(endpoint.name)
-    days = [path.name[:10] for path in workspace.files.list(folder, "*/*.seg")]
+    days = [path.name[:10] for path in workspace.files.list(folder, SEGMENTS)]
     if not days:
         raise NothingLogged(endpoint.name, until - period, until)
     last = datetime.fromisoformat(f"{max(days)}T00:00:00+00:00") + SPAN  # a segment is named by the day of its first row

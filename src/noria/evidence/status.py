@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from noria.alerting.channels import open_channel
@@ -15,7 +16,8 @@ from noria.data.ingest import REASON, quarantine_of
 from noria.data.quarantine import FILE_REFUSED
 from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
-from noria.evidence.monitoring import health_dict, newest
+from noria.evidence.monitoring import newest
+from noria.evidence.problems import health_dict, incidents, told_monitors
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.history import is_history
 from noria.loop.live_loop import PROJECT, stalled_stages
@@ -23,7 +25,7 @@ from noria.loop.observe import observe
 from noria.loop.project import Project
 from noria.monitoring.monitors.served import served_balances
 from noria.release.endpoint import Endpoint
-from noria.release.releases import current_release
+from noria.release.releases import Release, current_release
 from noria.stores.balances import balances_of
 from noria.stores.history import history_of
 from noria.stores.workspace import Workspace
@@ -39,11 +41,13 @@ def status(project: Project, workspace: Workspace) -> dict[str, Any]:
     endpoints = [_endpoint(project, workspace, e, ingested=ingested) for e in project.endpoints]
     served = [b for e in project.endpoints for b in served_balances(workspace.log(e.name))]
     sums = [*_table_sums(workspace, tables), *_catalog_sums(workspace), *served]
-    stages, waiting = _stages(project, workspace), _undelivered(project, workspace)
+    stages, waiting, now = _stages(project, workspace), _undelivered(project, workspace), SystemClock().now()
     rest = [*_table_healths(workspace, tables), *_stage_healths(stages), *_alert_healths(waiting)]
     return {
         "project": project.settings.project.name,
         "folder": str(project.folder),
+        "at": now.isoformat(),
+        "incidents": incidents(finding for endpoint in endpoints for finding in endpoint["findings"]),
         "tables": tables,
         "endpoints": endpoints,
         "conservation": [s.to_dict() for s in sums],
@@ -72,28 +76,33 @@ def _table(workspace: Workspace, table: Table) -> dict[str, Any]:
 
 
 def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ingested: bool) -> dict[str, Any]:
+    if ingested and (workspace.own / "catalog.db").exists():
+        context = EndpointContext.open(project, workspace, endpoint, Policy.declared(project, endpoint))
+        with closing(context.stores.catalog):
+            release = current_release(context)
+            if release is not None:
+                return _released(context, release)
     nothing: dict[str, Any] = {"champion": None, "challenger": None, "monitors": [], "decisions": [], "findings": [], "history": None}
-    if not ingested or not (workspace.own / "catalog.db").exists():
-        return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing has been released here yet"))}
-    context = EndpointContext.open(project, workspace, endpoint, Policy.declared(project, endpoint))
-    release = current_release(context)
-    if release is None:
-        return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing has been released here yet"))}
+    return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing has been released here yet"))}
+
+
+def _released(context: EndpointContext, release: Release) -> dict[str, Any]:
     now = newest(context, release)
     assert now is not None
     past = history_of(context.stores.catalog, context.endpoint.name) if is_history(context, SystemClock().now()) else None
     state = observe(context, now)
-    monitors = [{"monitor": name, **health_dict(health)} for name, health in state.monitors.healths()]
+    open_now = [f for f in findings(context.stores.catalog, [context.endpoint.name, PROJECT]) if f["closed_at"] is None]
+    monitors = told_monitors(state.monitors, open_now)
     lineage = context.stores.bundle(release.champion).manifest.lineage
     return {
-        "name": endpoint.name,
+        "name": context.endpoint.name,
         "champion": release.champion,
         "since": release.champion_since.isoformat(),
         "trained_as_of": lineage.as_of.isoformat(),
         "challenger": release.challenger,
         "observed_at": now.isoformat(),
         "monitors": monitors,
-        "findings": [f for f in findings(context.stores.catalog, [endpoint.name, PROJECT]) if f["closed_at"] is None],
+        "findings": open_now,
         "decisions": decisions(context)[-LAST_DECISIONS:],
         "history": None if past is None else {"until": past.until.isoformat(), "taken_over_at": past.taken_at.isoformat()},
         "health": health_dict(worst(_read(m) for m in monitors)),
@@ -129,7 +138,8 @@ def _table_healths(workspace: Workspace, tables: list[dict[str, Any]]) -> list[H
 def _catalog_sums(workspace: Workspace) -> list[Balance]:
     if not (workspace.own / "catalog.db").exists():
         return []
-    return [Balance(f"{row.stage} {row.subject}", row.rows_in, row.rows_out) for row in balances_of(workspace.catalog())]
+    with closing(workspace.catalog()) as catalog:
+        return [Balance(f"{row.stage} {row.subject}", row.rows_in, row.rows_out) for row in balances_of(catalog)]
 
 
 def _stages(project: Project, workspace: Workspace) -> list[dict[str, Any]]:
@@ -151,7 +161,10 @@ def _undelivered(project: Project, workspace: Workspace) -> dict[str, dict[str, 
             open_channel(channel, project.settings.alerts)
         except UserMistake as error:
             found[channel] = {"waiting": 0, "since": "", "why": f"{error.what}: {error.where}"}
-    return found | (undelivered(workspace.catalog()) if (workspace.own / "catalog.db").exists() else {})
+    if (workspace.own / "catalog.db").exists():
+        with closing(workspace.catalog()) as catalog:
+            found |= undelivered(catalog)
+    return found
 
 
 def _alert_healths(waiting: dict[str, dict[str, Any]]) -> list[Health]:

@@ -10,11 +10,14 @@ from typing import Any
 Cell = str | tuple[str, str]  # HTML, and the class of the cell
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """A table under its headings."""
-    head = "".join(f"<th>{heading}</th>" for heading in headings)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f"<div class='scroll'><table><tr>{head}</tr>{body}</table></div>"
+def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, stacked: bool = False) -> str:
+    """A table under its headings. stacked: on a narrow screen its cells stand below each other, each under its heading: for sentences"""
+    every = list(rows)
+    styles = ["n" if isinstance(cell, tuple) and cell[1] == "n" else "" for cell in every[0]] if every else [""] * len(headings)
+    head = "".join(f"<th{' class=n' * bool(style)}>{heading}</th>" for heading, style in zip(headings, styles, strict=True))
+    named = headings if stacked else [""] * len(headings)
+    body = "".join(f"<tr>{''.join(_cell(cell, name) for cell, name in zip(row, named, strict=True))}</tr>" for row in every)
+    return f"<div class='scroll'><table{' class=stacked' if stacked else ''}><tr class='head'>{head}</tr>{body}</table></div>"
 
 
 def findings_table(findings: Iterable[Mapping[str, Any]], day: Callable[[str], str], still_open: str) -> str:
@@ -31,6 +34,7 @@ def findings_table(findings: Iterable[Mapping[str, Any]], day: Callable[[str], s
             )
             for f in findings
         ),
+        stacked=True,
     )
 
 
@@ -44,11 +48,7 @@ def minute(text: str) -> str:
     return f"{datetime.fromisoformat(text):%-d %b %Y %H:%M} UTC"
 
 
-def short_day(text: str) -> str:
-    """The same without its year, for axes."""
-    return f"{datetime.fromisoformat(text):%-d %b}"
-
-
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell, heading: str = "") -> str:
     html, style = (cell, "") if isinstance(cell, str) else cell
-    return f"<td class='{style}'>{html}</td>" if style else f"<td>{html}</td>"
+    styled, named = f" class='{style}'" if style else "", f" data-of='{heading}'" if heading else ""
+    return f"<td{styled}{named}>{html}</td>"

@@ -19,6 +19,7 @@ from noria.models.registry import CHAMPION
 from noria.monitoring.monitors.drift import drift_until, faults_of
 from noria.monitoring.performance import baseline_of
 from noria.monitoring.recorded import baseline_windows, windows_of
+from noria.monitoring.refused_rows import DATA_QUALITY
 from noria.release.releases import champion_since
 from noria.stores.alerts import alerts_of_incident
 from noria.stores.findings import findings_of_incident
@@ -53,6 +54,8 @@ def window_figures(context: EndpointContext, moment: datetime) -> dict[str, Any]
     traffic = [{**msgspec.to_builtins(row.traffic), "rows": row.rows} for row in recorded if row.traffic is not None]
     since = champion_since(context, bundle, start)
     drift = None if since is None or context.monitor is None else drift_until(context, context.monitor, bundle, since, end)
+    found = [f for f in findings(context.stores.catalog) if f["endpoint"] == context.endpoint.name and _open_at(f, end)]
+    told = {f["subject"]: f["summary"] for f in found if f["kind"] == DATA_QUALITY}  # a fault of which there is a finding, in its words
     judged = drift is not None and bool(drift.starts) and drift.starts[-1] == start
     return {
         "endpoint": context.endpoint.name,
@@ -64,9 +67,9 @@ def window_figures(context: EndpointContext, moment: datetime) -> dict[str, Any]
         "traffic": traffic[0] if traffic else None,
         "faults": []
         if drift is None or not judged
-        else [{"subject": f.subject, "summary": f.detailed().summary} for f in faults_of(context, drift, bundle)],
+        else [{"subject": f.subject, "summary": told.get(f.subject) or f.detailed().summary} for f in faults_of(context, drift, bundle)],
         "performance": _performance(context, bundle, start),
-        "findings": [f for f in findings(context.stores.catalog) if f["endpoint"] == context.endpoint.name and _open_at(f, end)],
+        "findings": found,
         "inputs": None if drift is None or not judged else inputs_of(context, drift, bundle, newest=True),
     }
 
@@ -128,12 +131,14 @@ def _performance(context: EndpointContext, bundle: str, start: datetime) -> list
         told.append(
             {
                 "metric": metric.name,
+                "title": metric.heading,
                 "value": None if math.isnan(value) else round(value, 5),
                 "baseline": held_against if baseline else None,
                 "tolerance": tolerance.by,
                 "tolerated": metric.tolerated(held_against, tolerance.by),
                 "rows": 0 if own is None else own.rows,
                 "missing": None if own is None else own.missing,
+                **({} if own is None or own.groups is None else {"groups": list(own.groups)}),
             }
         )
     return told

@@ -6,7 +6,7 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from noria.core.errors import UserMistake
 from noria.features.label import Coding, Label
@@ -47,6 +47,8 @@ class NotNumbers(UserMistake):
 class EqualToPositive(Coding):
     """1 where a value equals the label's `positive`, else 0."""
 
+    width: ClassVar[int] = 1
+
     def require_type(self, label: Label, type_: pa.DataType) -> None:
         """Raise `BadLabel` for a type of which `positive` is no value."""
         _positive(label, type_)
@@ -58,7 +60,7 @@ class EqualToPositive(Coding):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        values = _plain(values)
+        values = plain(values)
         if pa.types.is_null(values.type):
             return pa.chunked_array([pa.nulls(len(values), pa.int8())])
         found = pc.equal(values, _positive(label, values.type)).cast(pa.int8())
@@ -68,6 +70,8 @@ class EqualToPositive(Coding):
 @dataclass(frozen=True)
 class AsNumbers(Coding):
     """The numbers that the column holds, as float64."""
+
+    width: ClassVar[int] = 1
 
     def require_type(self, label: Label, type_: pa.DataType) -> None:
         """Raise `NotNumbers` for a column of another type, and for a label that says which value is the positive one."""
@@ -97,7 +101,8 @@ class AsNumbers(Coding):
         return pc.if_else(pc.is_nan(found), pa.scalar(None, pa.float64()), found)
 
 
-def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain(values: Any) -> Any:
+    """A column, chunked or not, that says its values themselves and not their places in a dictionary."""
     import pyarrow as pa
 
     return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values

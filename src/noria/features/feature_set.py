@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.core.arguments import WrongArgument, require, require_each
 from noria.core.clock import duration
 from noria.core.declarations import declare
 from noria.core.errors import NoriaError, UserMistake, nearest
@@ -80,7 +82,9 @@ class RequestTransform:
             with np.errstate(over="ignore"):
                 return _as_float32(column)
         except (TypeError, ValueError, OverflowError, NotImplementedError) as error:  # Arrow's own errors are of these
-            raise BadTransform(self.name, f"{field.name}: {error}") from error
+            text = isinstance(error, TypeError) and " is not a number" in str(error)
+            fix = f'add types={{"{field.name}": "string"}} to @nr.request_transform(…), or make a number of it' if text else RETURNS
+            raise BadTransform(self.name, f"{field.name}: {error}", fix) from error
 
 
 def transformed(transforms: Sequence[RequestTransform], rows: pa.Table) -> dict[str, Column]:
@@ -95,8 +99,19 @@ def transformed(transforms: Sequence[RequestTransform], rows: pa.Table) -> dict[
             path = transform.compute.__code__.co_filename if hasattr(transform.compute, "__code__") else ""
             lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
             where = f" ({Path(path).name}, line {lines[-1]})" if lines else ""
-            raise BadTransform(transform.name, f"it raised {type(error).__name__}: {error}{where}") from error
+            fix = _advice(error, rows.column_names)
+            raise BadTransform(transform.name, f"it raised {type(error).__name__}: {error}{where}", fix) from error
     return found
+
+
+def _advice(error: Exception, columns: Sequence[str]) -> str:
+    """What to write instead of what raised, where that is a column that isn't there, or arithmetic that Arrow does otherwise."""
+    words = str(error)
+    if found := re.search(r'Field "(.+?)" does not exist', words):
+        return f"rows has no column {found[1]!r}{nearest(found[1], columns)}: it has {', '.join(columns)}"
+    if "unsupported operand" in words and "pyarrow" in words:
+        return 'compute with pyarrow.compute, such as pc.multiply(rows["price"], 1.2), or with NumPy: np.asarray(rows["price"]) * 1.2'
+    return RETURNS
 
 
 def _as_float32(column: Any) -> NDArray[np.float32]:
@@ -128,27 +143,31 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+RETURNS = (
+    "make it return an array of numbers for each of its features, one per row, or of the type that is declared for it (types={…}); "
+    "null is allowed"
+)
+
+
 class BadTransform(UserMistake):
     """A request transform raised, or returned something else than it declares."""
 
     code = "NR-212"
 
-    def __init__(self, transform: str, reason: str) -> None:
+    def __init__(self, transform: str, reason: str, fix: str = RETURNS) -> None:
         self.transform = transform
-        super().__init__(
-            what=f"request transform {transform!r} did not return what it declares",
-            where=reason,
-            fix="make it return an array of numbers for each of its features, one per row, or of the type that is declared for it "
-            "(types={…}); null is allowed",
-        )
+        super().__init__(what=f"request transform {transform!r} did not return what it declares", where=reason, fix=fix)
 
 
 def request_transform(*features: str, types: Mapping[str, str] | None = None) -> Callable[[Compute], RequestTransform]:
     """Declare a function of the spine's columns (an Arrow table) as the source of these features.
 
+    features: the names of the features that the function gives
     types: of those that are no float32, feature → type: `string`, `bool`, `timestamp`, `int64`, `float64`, …, `string[any]` for a list of
     any length, `float32[3]` for one of three. Raises `UnknownType`.
     """
+    for feature in features:
+        require("nr.request_transform", "features", feature, str, '@nr.request_transform("price"), with the names of its features')
     written = types or {}
     for name in written:
         if name not in features:
@@ -169,7 +188,10 @@ def request_transform(*features: str, types: Mapping[str, str] | None = None) ->
 class FeatureSet:
     """What one model reads, and when.
 
+    name: as bundles and the feature catalog have it
     spine: the table whose facts are to be predicted, one prediction each
+    views: whose values are joined to each row of the spine, as known then; the spine has the columns of their entities
+    request: transforms of the spine's own columns, made with `@nr.request_transform`
     lead: how long before the spine's event time the prediction is made; every feature is as known at that moment
     """
 
@@ -180,6 +202,7 @@ class FeatureSet:
     lead: str = "0s"
 
     def __post_init__(self) -> None:
+        self._check_arguments()
         if self.spine.stamped:
             raise UserMistake(
                 what=f"the rows of {self.spine.name!r} become known only when they are ingested, after their prediction was due",
@@ -194,6 +217,20 @@ class FeatureSet:
             if feature in (AT, KEY):
                 self._refuse(f"feature {feature!r} has a name that is reserved for the times or keys of predictions")
         declare(self)
+
+    def _check_arguments(self) -> None:
+        """Raise `WrongArgument` for what is no table, no view or no request transform."""
+        call = f"nr.FeatureSet({self.name!r})"
+        require(call, "spine", self.spine, Table, "spine=orders: the table that nr.Table(…) gave, not its name")
+        require_each(call, "views", self.views, FeatureView, "views=[by_city], of what nr.FeatureView(…) gave")
+        given: Any = self.request  # which may be anything yet
+        for each in given if isinstance(given, list | tuple) else ():
+            if callable(each) and not isinstance(each, RequestTransform):
+                name = getattr(each, "__name__", "it")
+                raise WrongArgument(
+                    call, "request", each, f'put @nr.request_transform("price") above def {name}, with the names of its features'
+                )
+        require_each(call, "request", self.request, RequestTransform, "request=[basket], of functions below @nr.request_transform(…)")
 
     def _require_distinct(self, kind: str, names: Sequence[str]) -> None:
         seen: dict[str, str] = {}

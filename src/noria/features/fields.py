@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from noria.core.errors import UserMistake
 from noria.core.signature import FLOATS, Field, dense_type
 from noria.data.rows import Fields, Rows, arrow_type
+from noria.features.tensors import given_as_tensors
 from noria.features.view import Aggregate, FeatureView
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ def given_as(field: Field, values: Any) -> pa.Array:
     """
     import pyarrow as pa
 
+    if len(field.shape) > 1:
+        return given_as_tensors(field, values)
     found = _arrow_of(values)
     if not len(found):  # a list of nothing has no type
         return pa.nulls(0, arrow_type(field))

@@ -13,6 +13,7 @@ The spine's `_key`, outcomes, the online store, skew and the prediction log all 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -33,6 +34,7 @@ NUMBER, TEXT, BOOLEAN, BYTES = "a number", "text", "a boolean", "bytes"
 LOCAL, MOMENT, TIME_OF_DAY = "a date or a time without a zone", "a time with a zone", "a time of day"
 UNKNOWN = "only nulls"  # can be compared with everything, and equals nothing
 _INT64 = 2.0**63
+_PIECE = re.compile(r"\\.|\||[^\\|]", re.DOTALL)  # of a key of several columns: an escaped character, the end of a part, or any other one
 _LIKE, _TEXTS = f"{RESERVED}like", f"{RESERVED}texts"
 
 
@@ -132,6 +134,25 @@ def key_texts(rows: pa.Table, names: Sequence[str], table: str = "the spine") ->
         return parts[0]
     escaped = [pc.replace_substring(pc.replace_substring(part, "\\", "\\\\"), "|", "\\|") for part in parts]
     return pc.binary_join_element_wise(*escaped, "|")
+
+
+def key_parts(text: str, columns: int) -> list[str]:
+    """The texts of a key's columns: what `key_texts` joined. Of a text that is no key of so many columns, another number of them.
+
+    >>> key_parts("q1|item\\\\|7", 2)
+    ['q1', 'item|7']
+    """
+    if columns == 1:
+        return [text]
+    if "\\" not in text:
+        return text.split("|")
+    parts = [""]
+    for piece in _PIECE.findall(text):
+        if piece == "|":
+            parts.append("")
+        else:
+            parts[-1] += piece[-1]  # without the "\\" before it
+    return parts
 
 
 def in_type(column: pa.ChunkedArray, wanted: pa.DataType, con: duckdb.DuckDBPyConnection) -> pa.ChunkedArray:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.core.arguments import require
 from noria.core.clock import duration
 from noria.data.contract import UnknownColumn
 from noria.data.table import Table
@@ -26,16 +29,32 @@ SHOWN = 5  # values in a message
 
 
 class Coding(Protocol):
-    """How a label's values become outcomes: see `noria.features.coding`."""
+    """How a label's values become outcomes: see `noria.features.coding`.
+
+    width: of how many numbers an outcome is; horizons: how long after its occasion the fact of each of these numbers is, where the label
+    is a series (`noria.features.horizons`); otherwise none
+    """
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def horizons(self) -> tuple[timedelta, ...]:
+        return ()
 
     def require_type(self, label: Label, type_: pa.DataType) -> None:
         """Raise for a column of this type, from which no outcome could be read."""
+
+    def require_keys(self, label: Label, schema: pa.Schema) -> None:  # noqa: ARG002
+        """Raise for keys, of a label's table of this schema, by which no outcome could be found."""
+        return
 
     def positive(self, label: Label) -> Any:
         """The value that counts as 1; None where none does."""
 
     def coded(self, label: Label, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        """The outcomes as numbers, null where a value is null or NaN, and so not known yet."""
+        """The outcomes as numbers, or as lists of `width` numbers, null where a value is null or NaN, and so not known yet; of a series one
+        number each."""
 
 
 class LabelRules(Protocol):
@@ -48,28 +67,45 @@ class LabelRules(Protocol):
         """Raise for a column that holds no outcomes of the task; rows: of the label's table"""
 
     def require_outcomes(self, label: Label, outcomes: NDArray[np.float64], rows: pa.Table) -> None:
-        """Raise for outcomes `(rows,)` from which no model can learn."""
+        """Raise for outcomes `(rows,)` or `(rows, outcomes)` from which no model can learn."""
+
+    def groups_of(self, keys: Sequence[str | None], columns: Sequence[str]) -> NDArray[np.int64] | None:
+        """The number of each row's group `(rows,)`, by the rows' keys and the spine's key columns; None where there are no groups."""
+
+    def require_groups(self, label: Label, outcomes: NDArray[np.float64], groups: NDArray[np.int64]) -> None:
+        """Raise for outcomes `(rows,)` in groups `(rows,)` from which no model can learn."""
 
 
 @dataclass(frozen=True)
 class Label:
     """A column of a table with the spine's key; null and NaN are outcomes not known yet.
 
+    table: keyed as the spine is; a row says what came about, and when that was known
+    column: its name, or the names of several, one for each output of a model that has several
     positive: for yes or no, the value that counts as 1, of the column's type: a number, a text, or True or False (1 and 0 do as well); left
         out, the column holds 0 and 1, or booleans
     matures: how long after a prediction its outcome is certain to be known; a window is judged only then
     """
 
     table: Table
-    column: str
+    column: str | Sequence[str]
     positive: bool | int | float | str = _One(1)
     matures: str = "0s"
     named: bool = field(init=False, compare=False, repr=False)  # whether somebody has said which value is the positive one
+    columns: tuple[str, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        require("nr.Label", "table", self.table, Table, 'nr.Label(returns, "returned"): the table that nr.Table(…) gave, not its name')
+        duration(self.matures)
+        object.__setattr__(self, "columns", (self.column,) if isinstance(self.column, str) else tuple(self.column))
         object.__setattr__(self, "named", not isinstance(self.positive, _One))
         if not self.named:
             object.__setattr__(self, "positive", 1)
+
+    @property
+    def target(self) -> str:
+        """What is predicted: the name of its column, or of several."""
+        return ", ".join(self.columns)
 
     @property
     def maturity(self) -> timedelta:
@@ -96,7 +132,7 @@ class Label:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        column = rows.column(self.column)
+        column = self.read(rows)
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         found = pc.unique(column).drop_null()
@@ -106,11 +142,28 @@ class Label:
         """How many of the table's rows have an outcome."""
         import pyarrow.compute as pc
 
-        column = rows.column(self.column)
-        return int(len(column) - pc.sum(pc.is_null(column, nan_is_null=True)).as_py()) if len(column) else 0
+        unknown = [pc.is_null(rows.column(column), nan_is_null=True).combine_chunks() for column in self.columns]
+        return int(len(rows) - pc.sum(reduce(pc.and_, unknown)).as_py()) if len(rows) else 0
+
+    def read(self, rows: pa.Table) -> pa.ChunkedArray:
+        """Its values in the rows of its table; of several columns, as structs."""
+        import pyarrow as pa
+
+        if len(self.columns) == 1:
+            return rows.column(self.columns[0])
+        parts = [rows.column(column).combine_chunks() for column in self.columns]
+        return pa.chunked_array([pa.StructArray.from_arrays(parts, list(self.columns))])
+
+    def type_of(self, schema: pa.Schema) -> pa.DataType:
+        """The type of what `read` gives."""
+        import pyarrow as pa
+
+        if len(self.columns) == 1:
+            return schema.field(self.columns[0]).type
+        return pa.struct([schema.field(column) for column in self.columns])
 
     def require_columns(self, schema: pa.Schema) -> None:
-        for column in (self.column, *self.table.keys):
+        for column in (*self.columns, *self.table.keys):
             if column not in schema.names:
                 raise UnknownColumn(column=column, named_by=f"the label on {self.table.name!r}", available=schema.names)
 

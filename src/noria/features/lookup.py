@@ -6,7 +6,8 @@ is found once, by trying the transforms on an empty spine without each column.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from noria.core.clock import since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.data.rows import Rows
 from noria.features.feature_set import FeatureSet
-from noria.features.keys import BYTES, TEXT, kind_of
+from noria.features.keys import BOOLEAN, BYTES, LOCAL, MOMENT, NUMBER, TEXT, TIME_OF_DAY, kind_of
 from noria.features.online import OnlineFeatures, online_rows, through
 from noria.stores.online import OnlineStore
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Entity = tuple[Any, ...]
 MAX_ENTITIES = 10_000
+TRIED = 20  # entities, of which one is an example
 EXACT = 2**53  # up to which every whole number is a double
 
 
@@ -106,6 +108,38 @@ class EntityLookup:
         """Check every record of the views. Raises `NotMaterialized` or `DamagedRecord`."""
         self._online.verify()
 
+    def example(self, known: Mapping[str, Any], at: datetime, *, shown: bool) -> dict[str, Any]:
+        """An entity as a request carries it: of a few in the store, the one of which most is known at a moment (UTC).
+
+        known: what a request may hold of columns that no view is keyed by; shown: whether entities of the store may be
+
+        Raises as `features` does.
+        """
+        entities = self._some_entities() if shown else [{}]
+        candidates = [
+            {field.name: entity.get(field.name, known.get(field.name, _made_up(field.type))) for field in self._schema}
+            for entity in entities
+        ]
+        decoded, _ = self.decode(msgspec.json.encode({"entities": candidates}))
+        unknown = [sum(value is None or value != value for value in row) for row in self.features(decoded, at).values()]
+        return candidates[unknown.index(min(unknown))]
+
+    def _some_entities(self) -> list[dict[str, Any]]:
+        """A few entities of the first view, each with one of every other view for columns that the first does not name; one without
+        any, where the store is empty."""
+        found: list[dict[str, Any]] = [{}]
+        for view in self._features.views:
+            there = self._online.some_entities(view, TRIED)
+            named = [
+                {name: _of_text(text, self._schema.field(name).type) for name, text in zip(view.entities, parts, strict=True)}
+                for parts in there
+            ]
+            if len(found) == 1:
+                found = [{**each, **found[0]} for each in named] or found
+            elif named:
+                found = [{**named[place % len(named)], **each} for place, each in enumerate(found)]
+        return found
+
     @property
     def _example(self) -> str:
         columns = ", ".join(f'"{field.name}": {field.type}' for field in self._schema)
@@ -160,6 +194,33 @@ def _python_type(kind: pa.DataType) -> Any:
         if test(kind):
             return python
     return Any
+
+
+def _of_text(text: str, kind: pa.DataType) -> Any:
+    """A part of a key, as `noria.features.keys` writes it, as a request's JSON holds it."""
+    if kind_of(kind) == NUMBER:
+        return float(text) if "." in text else int(text)
+    if kind_of(kind) == BOOLEAN:
+        return text == "true"
+    if kind_of(kind) == BYTES:
+        return b64encode(bytes.fromhex(text)).decode()
+    if kind_of(kind) in (LOCAL, MOMENT):
+        return _written_time(text.replace(" ", "T").replace("+00", "Z"), kind)
+    return text
+
+
+def _written_time(text: str, kind: pa.DataType) -> str:
+    """A date or a time as a type's values are written: a time at midnight has its hours."""
+    import pyarrow as pa
+
+    return f"{text}T00:00:00" if pa.types.is_timestamp(kind) and "T" not in text else text
+
+
+def _made_up(kind: pa.DataType) -> Any:
+    """A value of a type, of whose column nothing is known."""
+    if kind_of(kind) == LOCAL:
+        return _written_time("2026-01-01", kind)
+    return {NUMBER: 1, BOOLEAN: True, TEXT: "text", MOMENT: "2026-01-01T12:00:00Z", TIME_OF_DAY: "12:00:00"}.get(kind_of(kind) or "")
 
 
 def _column(values: Sequence[Any], field: pa.Field) -> pa.Array:

@@ -31,7 +31,7 @@ from noria.core.signature import Field
 from noria.data.rows import Fields, Rows
 from noria.features.feature_set import FeatureSet, RequestTransform, transformed
 from noria.features.fields import COUNTS, Column, as_rows, is_block, with_values_of
-from noria.features.keys import ENCODING, key_texts
+from noria.features.keys import ENCODING, key_parts, key_texts
 from noria.features.view import FeatureView
 from noria.stores.online import OnlineStore
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 LONGEST_KEY = 300
+HASHED = b"\xff"  # before a long key's hash
 _HEAD = 4  # bytes of the checksum
 
 
@@ -199,6 +200,13 @@ class OnlineFeatures:
             raise NotMaterialized(view.name)
         return state
 
+    def some_entities(self, view: FeatureView, count: int) -> list[list[str]]:
+        """A few entities of a view that are in the store, as the texts of their key's parts. Raises `NotMaterialized`."""
+        prefix = next(prefix for layout, prefix, _ in self._parts if layout.view.name == view.name)
+        keys = [key.removeprefix(prefix) for key, _ in islice(self._store.scan(prefix), count)]
+        texts = [key.decode() for key in keys if key[:1] != HASHED]
+        return [parts for text in texts if len(parts := key_parts(text, len(view.entities))) == len(view.entities)]
+
     def verify(self) -> int:
         """Check every record of the views, and that none is missing; returns how many there are. Raises `DamagedRecord`.
 
@@ -252,7 +260,7 @@ def entity_keys(rows: pa.Table, entities: Sequence[str]) -> list[bytes | None]:
 def _named(key: bytes) -> bytes:
     """A key as it is, or a long one by its beginning and its hash, since stores take short keys only: after a byte that no text
     has, so that it is no other key's name."""
-    return key if len(key) <= LONGEST_KEY else b"\xff" + key[:64] + digest(key).encode()
+    return key if len(key) <= LONGEST_KEY else HASHED + key[:64] + digest(key).encode()
 
 
 def encoded(layout: Layout, keys: Sequence[bytes], tick: int, expires: NDArray[np.int64], values: Rows) -> list[tuple[bytes, bytes]]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
+from noria.core.arguments import require
 from noria.core.clock import duration, exactly, in_words, microseconds
 from noria.core.declarations import declare
 from noria.core.errors import UserMistake
@@ -138,6 +139,7 @@ def quantile(expression: str, share: float, *, window: str) -> Aggregate:
 class FeatureView:
     """Values per entity, from one table.
 
+    name: as errors and the feature catalog have it; table: whose rows are aggregated
     entity: the key column or columns, present in the table and in the spine; `()` for values of the whole table
     aggregate: feature name → aggregate
     latest: columns whose latest known value is a feature, or feature name → SQL expression over the latest row; needs `ttl`
@@ -169,6 +171,8 @@ class FeatureView:
             read = f"view {table.name!r}" if isinstance(table, FeatureView) else type(table).__name__
             raise BadView(self.name, f"it reads {read}, not a table", "views read tables only; ingest the values into a table of their own")
         require_name("feature view", self.name)
+        example = 'aggregate={"visits_6h": nr.count(window="6h")}: each feature\'s name and what it is'
+        require(f"nr.FeatureView({self.name!r})", "aggregate", self.aggregate, Mapping, example)
         if self.name == "state":
             raise BadView(self.name, "the online store reserves this name for its own state", "rename the view")
         if not self.aggregate and not self.latest:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 
-import msgspec
-
 from noria.core.clock import SystemClock
 from noria.core.errors import UserMistake
 from noria.core.heartbeat import require_this_host
@@ -68,9 +66,3 @@ def _serve(workspace: Workspace, endpoint: Endpoint, release: Release) -> Serve:
         endpoint.model.trust,
         endpoint.deadline_seconds,
     )
-
-
-def with_overrides(settings: ServingSettings, **given: str | int | None) -> ServingSettings:
-    """Settings with what the command line says in place."""
-    given = {name: value for name, value in given.items() if value is not None}
-    return msgspec.structs.replace(settings, **given)

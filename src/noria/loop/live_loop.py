@@ -33,6 +33,7 @@ from noria.loop.state import Action
 from noria.loop.trainings import Trainings
 from noria.monitoring.detectors import Remembered
 from noria.monitoring.findings import Finding
+from noria.monitoring.refused_rows import DATA_QUALITY, refused, subject_of
 from noria.release.endpoint import Endpoint
 from noria.release.releases import latest_release
 from noria.stores.catalog import PATIENCE_SECONDS, Catalog
@@ -50,7 +51,7 @@ TELLING, CHANNEL = "telling", "alerts/"
 class Round:
     """What a round did. troubles: the stages that failed, with the errors; standing_by: another loop is at work, and nothing was done
 
-    history: the endpoints of which there is only a replayed past
+    history: the endpoints of which there is only a replayed past; ingested: what new rows of each table became
     """
 
     actions: list[Action] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Round:
     sent: Sent | None = None
     standing_by: bool = False
     history: list[str] = field(default_factory=list)
+    ingested: list[Ingested] = field(default_factory=list)
 
 
 class LoopAtWork(UserMistake):
@@ -152,7 +154,7 @@ class LiveLoop:
                 return Round(standing_by=True)
         self._tried(done, PROJECT, self._read_project)
         for table in self._project.tables:
-            self._tried(done, f"ingest/{table.name}", self._ingest, table.name)
+            self._tried(done, f"ingest/{table.name}", self._ingest, done, table.name)
         if (self._workspace.root / "online").is_dir():
             self._tried(done, "materialize", self._materialize)
         endpoints = [self._project.endpoint(endpoint)] if endpoint else list(self._project.endpoints)
@@ -183,8 +185,10 @@ class LiveLoop:
     def _read_project(self) -> None:
         self._project = load_project(self._project.folder)
 
-    def _ingest(self, table: str) -> Ingested:
-        return ingest(self._project.table(table), self._workspace.tables, self._project.folder)
+    def _ingest(self, done: Round, table: str) -> None:
+        found = ingest(self._project.table(table), self._workspace.tables, self._project.folder)
+        if found.balance.rows_in or found.unreadable:
+            done.ingested.append(found)
 
     def _materialize(self) -> None:
         materialize(self._workspace, self._project.views, self._clock.now(), silence)
@@ -224,6 +228,7 @@ class LiveLoop:
                 open_finding(
                     catalog, PROJECT, Finding("no_data", subject, now, "page", summary, error.fix, error.to_dict()), now, recipients
                 )
+            self._tell_refused(catalog, done.ingested, now, recipients)
             watchers = [b for b in beats(self._workspace.root, self._workspace.files) if b.stage == WATCH]
             _tell_stalled(catalog, _late(watchers, now), now, recipients, only=[WATCH])
             done.sent = tell(catalog, self._project, now)
@@ -233,6 +238,16 @@ class LiveLoop:
                 fix = "fix the channel; pending alerts are then sent in order, and none is lost"
                 open_finding(catalog, PROJECT, Finding("no_data", f"{CHANNEL}{name}", now, "page", summary, fix, waiting), now, recipients)
             close_findings(catalog, PROJECT, "no_data", [*_causes(done.troubles), *(f"{CHANNEL}{name}" for name in down)], now, recipients)
+
+    @staticmethod
+    def _tell_refused(catalog: Catalog, ingested: Sequence[Ingested], now: datetime, recipients: Recipients) -> None:
+        """Rows that were refused are a finding, which a later batch of the table without any ends."""
+        for batch in ingested:
+            found = list(refused(batch, now))
+            for finding in found:
+                open_finding(catalog, PROJECT, finding, now, recipients)
+            subject = subject_of(batch.snapshot.table)
+            close_findings(catalog, PROJECT, DATA_QUALITY, [f.subject for f in found], now, recipients, of=[subject])
 
 
 def _causes(troubles: Mapping[str, NoriaError]) -> dict[str, tuple[list[str], NoriaError]]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
+import re
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from noria.core.calendar import Calendar
-from noria.core.clock import duration, in_words, zone_named
+from noria.core.clock import BadDuration, duration, in_words, zone_named
 from noria.core.declarations import PROJECT_MODULE, collecting
 from noria.core.errors import UserMistake, nearest
-from noria.core.settings import Settings, load_settings
+from noria.core.settings import FILE_NAME, BadSettings, Settings, load_settings
 from noria.data.table import Table
 from noria.features.feature_set import FeatureSet, RequestTransform
 from noria.features.view import FeatureView
+from noria.loop.module_errors import ImportsItself, ProjectFailed, line_of
 from noria.loop.retrain import Retrain
 from noria.models.model import Model
 from noria.monitoring.drift_reading import MIN_REFERENCE
@@ -28,24 +30,6 @@ from noria.release.endpoint import Endpoint
 Noun = TypeVar("Noun")
 
 _helpers: set[str] = set()  # the modules of projects' folders that are loaded, but for those that `noria.toml` names
-
-
-class ProjectFailed(UserMistake):
-    """The project's module raised while it was imported."""
-
-    code = "NR-110"
-
-    def __init__(self, path: Path, error: BaseException) -> None:
-        self.path = path
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-        line = f", line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
-        if isinstance(error, SyntaxError):
-            line = f", line {error.lineno}"
-        super().__init__(
-            what=f"the project's module raised {type(error).__name__}: {error}",
-            where=f"{path}{line}",
-            fix="fix the module; `noria check` loads it without side effects",
-        )
 
 
 class UnknownName(UserMistake):
@@ -75,6 +59,23 @@ class DeclaredTwice(UserMistake):
             what=f"the {kind} {name!r} is declared twice, with a different {' and '.join(differing)} the second time",
             where="the project's module; a declaration counts even if no variable holds it",
             fix="keep one of them, or rename one",
+        )
+
+
+class NoModule(UserMistake):
+    """The module that `noria.toml` names is not there."""
+
+    code = "NR-554"
+
+    def __init__(self, module: str, path: Path) -> None:
+        folder = path.parent if path.parent.is_dir() else path.parent.parent
+        there = sorted(file.stem for file in folder.glob("*.py"))
+        meant = module.removesuffix(".py")
+        name = meant if meant in there else next(iter(difflib.get_close_matches(meant, there, n=1)), "")
+        super().__init__(
+            what=f"the project's module {module!r} was not found",
+            where=f"looked for {path}; in {folder} there is {', '.join(f'{one}.py' for one in there) or 'no Python file'}",
+            fix=f'write module = "{name or "NAME"}" in noria.toml: the name of the file without .py',
         )
 
 
@@ -160,6 +161,7 @@ def load_project(folder: Path) -> Project:
     """Read `noria.toml` and import the module it names. Raises `BadSettings`, `BadTimeZone`, `ProjectFailed` or `DeclaredTwice`."""
     folder = folder.resolve()
     settings = load_settings(folder)
+    _check_spans(settings, folder)
     zone_named(settings.loop.time_zone)  # which must be one
     with collecting() as declared:
         module = _import(folder, settings.project.module)
@@ -185,6 +187,25 @@ def _declared(folder: Path, settings: Settings, nouns: Sequence[Any]) -> Project
     every = [*nouns, *(t for s in feature_sets for t in s.request)]
     transforms = tuple(dict.fromkeys(t for t in every if isinstance(t, RequestTransform)))  # two may have one name, and other features
     return Project(folder, settings, tables, views, feature_sets, models, endpoints, monitors, retrains, transforms)
+
+
+def _check_spans(settings: Settings, folder: Path) -> None:
+    """Raise `BadSettings` for a stretch of time that can't be read, or of none."""
+    given = {f"loop.{name}": getattr(settings.loop, name) for name in ("tick", "offset", "longest", "training_limit", "retry")}
+    given |= {} if settings.serving.log_keep is None else {"serving.log_keep": settings.serving.log_keep}
+    for name, text in given.items():
+        try:
+            fine = duration(text) > timedelta() or name == "loop.offset"
+        except BadDuration:
+            fine = False
+        if not fine:
+            section, key = name.split(".")
+            example = text.strip() + "d" if text.strip().isdecimal() and int(text) else "1d"
+            raise BadSettings(
+                what=f"{name} is {text!r}, which is no stretch of time",
+                where=str(folder / FILE_NAME),
+                fix=f'write {key} = "{example}" below [{section}]: a number and its unit (s, m, h, d or w)',
+            )
 
 
 def _check_slices(monitor: Monitor, endpoint: Endpoint | None) -> None:
@@ -224,11 +245,7 @@ def _check_stretches(monitor: Monitor, tick: timedelta) -> None:
 def _import(folder: Path, module: str) -> Any:
     path = folder / f"{module.replace('.', '/')}.py"
     if not path.is_file():
-        raise UserMistake(
-            what=f"the project's module {module!r} was not found",
-            where=f"looked for {path}",
-            fix="correct `module` in noria.toml",
-        )
+        raise NoModule(module, path)
     name = f"{PROJECT_MODULE}{module}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -240,14 +257,31 @@ def _import(folder: Path, module: str) -> Any:
     sys.path.insert(0, str(folder))
     try:
         spec.loader.exec_module(loaded)
-    except UserMistake:
+        _refuse_twice(path, module, before)
+    except ImportsItself:
+        raise
+    except UserMistake as error:
+        _refuse_twice(path, module, before)
+        line = line_of(path, error)
+        error.where += f"; {line}" if line and str(path) not in error.where else ""
         raise
     except (Exception, SystemExit) as error:
+        _refuse_twice(path, module, before)
         raise ProjectFailed(path, error) from error
     finally:
         sys.path.remove(str(folder))
         _helpers.update(m for m in set(sys.modules) - before - {name} if _lies_in(sys.modules[m], folder))
     return loaded
+
+
+def _refuse_twice(path: Path, module: str, before: Collection[str]) -> None:
+    """Raise `ImportsItself` where the module was also imported under its own name, and so has run twice."""
+    again = sys.modules.get(module)
+    if module in before or getattr(again, "__file__", None) != str(path):
+        return
+    names = rf"^\s*(from|import)\s+{re.escape(module)}\b"
+    beside = [file for file in sorted(path.parent.glob("*.py")) if file != path and re.search(names, file.read_text(), re.MULTILINE)]
+    raise ImportsItself(path, beside[0].name if beside else path.name)
 
 
 def _forget_helpers() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from noria.core.arguments import require, require_each
 from noria.core.clock import duration
 from noria.core.declarations import declare
 from noria.models.model import Model
@@ -42,19 +43,26 @@ def drift() -> Drift:
 
 
 def stale(after: str) -> Stale:
-    """Retrain when the last training lies longer back than `after`."""
+    """Retrain when the last training is older than a duration. after: such as `"63d"`"""
     return Stale(duration(after))
 
 
 @dataclass(frozen=True)
 class Retrain:
-    """When a model is trained again; `cooldown` is the least time between two trainings, whatever their outcome."""
+    """When a model is trained again.
+
+    model: which; when: the triggers, of which one is enough: `nr.regression()`, `nr.drift()`, `nr.stale("63d")`
+    cooldown: the least time between two trainings, such as `"28d"`, whatever their outcome
+    """
 
     model: Model
     when: Sequence[Trigger]
     cooldown: str = "0s"
 
     def __post_init__(self) -> None:
+        require("nr.Retrain", "model", self.model, Model, "nr.Retrain(model, …): what nr.Model(…) gave")
+        require_each("nr.Retrain", "when", self.when, (Regression, Drift, Stale), 'when=[nr.regression(), nr.drift(), nr.stale("63d")]')
+        duration(self.cooldown)
         declare(self)
 
     @property

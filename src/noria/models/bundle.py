@@ -107,6 +107,11 @@ class Bundle:
     manifest: Manifest
 
     @property
+    def ranks(self) -> bool:
+        """Whether the rows of a request are ranked against each other, so that they stay together: its task states their `group`."""
+        return self.manifest.task.get("group") is not None
+
+    @property
     def signature(self) -> Signature:
         return self.manifest.signature
 

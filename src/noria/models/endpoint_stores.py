@@ -61,6 +61,12 @@ class EndpointStores:
             self._projections[bundle_id] = projections_of(self.bundle(bundle_id), self.workspace.files)
         return self._projections[bundle_id]
 
+    def category_labels(self, bundle_id: str) -> dict[str, tuple[str, ...]]:
+        """What the codes of a bundle's profile stand for, in columns of categories."""
+        projections, outputs = self.projections(bundle_id), self.bundle(bundle_id).signature.outputs
+        answers = {field.name: field.labels for field in outputs if field.labels}
+        return answers | ({} if projections is None else projections.labels)
+
     def tell_health(self, healths: Sequence[tuple[str, Health]], now: datetime) -> None:
         """Keep what each monitor said at a turn, for those who look at the catalog alone."""
         with self.catalog.transaction() as c:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import platform
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
@@ -48,3 +50,14 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parameters: dict[str, Any]
     definitions: Mapping[str, Any] | None = None
     reference: Period | None = None
+
+
+def environment(libraries: Iterable[str]) -> dict[str, str]:
+    """The versions of Python, of Noria, and of those of the libraries that are installed: what a model's digits depend on."""
+    found = {"python": platform.python_version(), "noria": version("noria")}
+    for library in libraries:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found

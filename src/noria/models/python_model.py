@@ -56,7 +56,7 @@ class PythonModel:
             raise BadPythonModel(f"the source of {name} is in no file", "write the loader into a module of the project")
         file = Path(found).resolve()
         module, root = _place(self.load.__module__, file)
-        return f"{module}:{name}", _with_imported(file, root)
+        return f"{module}:{name}", with_imported(file, root)
 
 
 def _place(module: str, file: Path) -> tuple[str, Path]:
@@ -69,7 +69,7 @@ def _place(module: str, file: Path) -> tuple[str, Path]:
     return ".".join(parts), file.parents[depth]
 
 
-def _with_imported(file: Path, root: Path) -> dict[str, bytes]:
+def with_imported(file: Path, root: Path) -> dict[str, bytes]:
     """A module's file and those under its root that it imports, and that they import: path under the root → text."""
     found: dict[str, bytes] = {}
     waiting = [file]

@@ -31,7 +31,11 @@ CALM = 0.05  # of the threshold, above which nothing is learnt
 
 @dataclass(frozen=True)
 class BusinessMetric:
-    """A number of each window. sql: one number from `predictions` and `outcomes`; by: how far it may move before it matters
+    """A number of each window.
+
+    name: as findings and reports have it
+    sql: one number from `predictions` and `outcomes`
+    by: how far it may move before it matters, in its own unit
 
     `predictions` has `key`, `received_at`, `prediction` and a column for each feature; `outcomes` has `key` and `outcome`. Where the SQL
     reads `outcomes`, the number is drawn once they are due.

@@ -71,7 +71,7 @@ class ExpectedReading:
         if not self.reliable:
             return Unknown(f"the estimates held in only {self.covered:.0%} of the last windows: they are not used")
         if self.alarming:
-            return Unhealthy(f"{self.metric} is estimated at {self.metric.format(self.newest, digits=3)}")
+            return Unhealthy(f"{self.metric.title} is estimated at {self.metric.format(self.newest, digits=3)}")
         return Healthy({"windows": len(self.expected), "covered": self.covered, "expected": self.newest})
 
     def to_dict(self) -> dict[str, Any]:

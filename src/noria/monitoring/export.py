@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
-from noria.core.signature import PREDICTION
 from noria.data.rows import Rows
+from noria.evaluation.task import Task
 from noria.features.compile import KEY
 from noria.features.training_set import build_training_set
 from noria.models.registry import CHAMPION
@@ -54,7 +55,8 @@ class Exported:
 def export(context: OpenEndpoint, folder: Path, since: datetime | None, until: datetime | None, now: datetime) -> Exported:
     """Write the rows that the champion was trained on, and those it answered in each window that begins in [since, until).
 
-    Every file has the same columns: `key`, `at`, the features, `prediction`, and `outcome`, null where it is not known at `now`.
+    Every file has the same columns: `key`, `at`, the features, the answers and the outcomes (`prediction` and `outcome`, or one of each for
+    every number that a task has), null where they are not known at `now`.
     Raises `NothingToExport`.
     """
     release, name = current_release(context), context.endpoint.name
@@ -96,8 +98,7 @@ def _reference(context: OpenEndpoint, release: Release) -> pa.Table:
     known = in_reference(lineage.reference, made.at)
     values = context.own.inputs(release.champion, made.rows).where(known)
     keys = np.array(made.rows.column(KEY).to_pylist(), object)[known].tolist()
-    prediction = context.stores.model(release.champion).answer(values).numbers(PREDICTION)
-    return _table(keys, made.at[known], values, prediction, made.labels[known])
+    return _table(model.task, keys, made.at[known], values, context.stores.model(release.champion).answer(values), made.labels[known])
 
 
 def _window(context: OpenEndpoint, release: Release, start: datetime, now: datetime) -> pa.Table | None:
@@ -106,26 +107,28 @@ def _window(context: OpenEndpoint, release: Release, start: datetime, now: datet
         return None
     outcomes = context.facts.outcomes.known_at(rows.keys, now)
     at = rows.received_us.astype("datetime64[us]")
-    return _table(rows.keys, at, rows.inputs(context.stores.bundle(release.champion).signature), rows.prediction, outcomes)
+    signature = context.stores.bundle(release.champion).signature
+    return _table(context.endpoint.task, rows.keys, at, rows.inputs(signature), rows.outputs(signature), outcomes)
 
 
 def _table(
+    task: Task,
     keys: list[str | None],
     at: NDArray[np.datetime64],
     features: Rows,
-    prediction: NDArray[np.float64],
+    answers: Rows,
     outcome: NDArray[np.float64],
 ) -> pa.Table:
     import pyarrow as pa
 
     columns: dict[str, Any] = {"key": pa.array(keys, pa.string()), "at": pa.array(at).cast(pa.timestamp("us", tz="UTC"))}
     columns |= features.columns()
-    return pa.table({**columns, "prediction": pa.array(prediction), "outcome": pa.array(outcome, from_pandas=True)})
+    return pa.table({**columns, **task.answer_columns(answers), **task.outcome_columns(outcome)})
 
 
 def _columns(context: OpenEndpoint, release: Release) -> dict[str, Any]:
     """What each column is, for whoever has to tell another tool."""
-    profile = context.stores.profile(release.champion)
+    profile, task = context.stores.profile(release.champion), context.endpoint.task
     features = context.stores.bundle(release.champion).features
     few = [c.name for c in profile.columns if c.values is not None and c.name in features]  # a text that is a category keeps its name
     return {
@@ -135,10 +138,15 @@ def _columns(context: OpenEndpoint, release: Release) -> dict[str, Any]:
         "time": "at",
         "features": list(features),
         "categories": few,
-        "prediction": "prediction",
-        "outcome": "outcome",
-        "task": context.endpoint.task.title,
+        "prediction": _one_or_all(task.answer_columns(Rows.unknown(task.outputs, 0))),
+        "outcome": _one_or_all(task.outcome_columns(np.empty(0 if task.coding.width == 1 else (0, task.coding.width)))),
+        "task": task.title,
     }
+
+
+def _one_or_all(names: Iterable[str]) -> str | list[str]:
+    found = list(names)
+    return found[0] if len(found) == 1 else found
 
 
 def _parquet(rows: pa.Table) -> bytes:

@@ -5,7 +5,7 @@ What is found at one endpoint while something else is still wrong there belongs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 Kind = str  # such as "drift" or "no_data": each monitor names its own
 Severity = Literal["page", "inform"]
 
+SEVERITIES = ("page", "inform")  # the worst first
+KINDS = (  # of the same severity, which is told first
+    *("performance", "stalled", "no_data", "data_quality", "skew", "volume", "objective", "action", "metric"),
+    *("estimated_performance", "drift"),
+)
 OVER = 0.2  # of the alarm threshold, below which an episode of evidence is over
 SURGE = 10.0  # times a peak, to which evidence that had ebbed rises again
 
@@ -46,6 +51,25 @@ class Finding:
     def detailed(self) -> Finding:
         """The finding with its details."""
         return self if self.details is None else self.details()
+
+
+def gravity(severity: str, kind: Kind) -> tuple[int, int]:
+    """Where a finding stands among others, the worst first, by its severity and then by its kind."""
+    return _place(SEVERITIES, severity), _place(KINDS, kind)
+
+
+def _place(known: Sequence[str], name: str) -> int:
+    return known.index(name) if name in known else len(known)
+
+
+def summed_up(findings: Iterable[Finding]) -> str:
+    """Some findings in a sentence: what the worst says, and how many more there are."""
+    return and_more([f.summary for f in sorted(findings, key=lambda f: (*gravity(f.severity, f.kind), f.since))])
+
+
+def and_more(sentences: Sequence[str]) -> str:
+    """The first of some sentences, and how many more there are."""
+    return sentences[0] + (f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else "")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from noria.core.clock import duration, microseconds
 from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import finite
-from noria.evaluation.performance import measure
+from noria.evaluation.performance import Performance, measure
+from noria.features.outcomes import known_rows
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.monitoring.monitor import Monitor
 from noria.monitoring.offline_shadow import offline_challengers, recorded_challengers, with_answers
@@ -24,7 +25,7 @@ from noria.monitoring.served_skew import served_skew
 from noria.monitoring.shadow import pairing
 from noria.monitoring.watched import WatchedEndpoint
 from noria.release.releases import current_release, released_champions
-from noria.serving.log.predictions import FALLBACK, Predictions
+from noria.serving.log.predictions import CUT, FALLBACK, Predictions
 from noria.serving.log.segments import read_log
 from noria.serving.observe.failures import FailuresUnread, failed_between
 from noria.stores.progress import progress_of, set_progress
@@ -82,8 +83,8 @@ def measure_windows(context: WatchedEndpoint, now: datetime) -> None:
 
 
 def _watched(logged: Predictions) -> Predictions:
-    """The predictions that a bundle is judged by: not those in which it stood in for another."""
-    return logged.where(np.array([v != FALLBACK for v in logged.variant], dtype=bool))
+    """The predictions that a bundle is judged by: not those in which it stood in for another, or was cut short."""
+    return logged.where(np.array([v not in (FALLBACK, CUT) for v in logged.variant], dtype=bool))
 
 
 def _closed_window(context: WatchedEndpoint, start: datetime, *, newest: bool) -> list[WindowRow]:
@@ -175,7 +176,8 @@ def _expected(context: WatchedEndpoint, monitor: Monitor, bundle: str, rows: Pre
     task, fitted = context.endpoint.task, context.stores.candidate_detail(bundle).calibration
     if task.estimator is None:
         return {}
-    told = {metric.name: task.estimator.expected(metric, rows.prediction, fitted) for metric in monitor.losses(task)}
+    scores = task.scores(rows)
+    told = {metric.name: task.estimator.expected(metric, scores, fitted) for metric in monitor.losses(task)}
     known = {name: expected for name, expected in told.items() if not math.isnan(expected.mean)}
     return {name: ExpectedLoss(float(expected.mean), float(expected.sd)) for name, expected in known.items()}
 
@@ -186,7 +188,7 @@ def _matured_window(context: WatchedEndpoint, start: datetime, now: datetime) ->
         return []
     watched = _watched(logged)
     task = context.endpoint.task
-    nothing = measure(task, np.empty(0), np.empty(0)).to_dict()
+    nothing = Performance.of_nothing(task).to_dict()
     found = [MaturedWindow(start, bundle, nothing) for bundle in sorted(recorded_challengers(context, start).difference(watched.bundle))]
     champions, released = watched.by(CHAMPION), released_champions(context)
     shadows = set(watched.by(CHALLENGER).bundle)
@@ -194,10 +196,12 @@ def _matured_window(context: WatchedEndpoint, start: datetime, now: datetime) ->
         rows = watched.of(bundle)
         labels = context.facts.outcomes.known_at(rows.keys, now)
         cut_by = _cut_by(context, bundle, rows) if bundle in released else {}
-        matured = MaturedWindow(start, bundle, measure(task, labels, rows.prediction, cut_by).to_dict())
+        groups = context.endpoint.model.groups_of(rows.keys)
+        matured = MaturedWindow(start, bundle, measure(task, labels, task.scores(rows), cut_by, groups).to_dict())
         if bundle in shadows:
             known = context.facts.outcomes.known_at(champions.keys, now)
-            matured = replace(matured, paired=pairing(task, champions, rows.by(CHALLENGER), known))
+            asked_together = context.endpoint.model.groups_of(champions.keys)
+            matured = replace(matured, paired=pairing(task, champions, rows.by(CHALLENGER), known, asked_together))
         if context.monitor is not None and any(metric.needs_outcomes for metric in context.monitor.metrics):
             matured = replace(matured, metrics=_metrics(context, bundle, rows, labels))
         found.append(matured)
@@ -220,12 +224,13 @@ def _metrics(context: WatchedEndpoint, bundle: str, rows: Predictions, labels: N
     wanted = [m for m in context.monitor.metrics if labels is not None or not m.needs_outcomes]
     if wanted:
         columns = {"key": pa.array(rows.keys, pa.string()), "received_at": pa.array(rows.received_us, pa.timestamp("us", tz="UTC"))}
-        columns |= rows.inputs(context.stores.bundle(bundle).signature).columns()
-        predictions = pa.table({**columns, "prediction": pa.array(rows.prediction)})
-        known = np.full(len(rows), np.nan) if labels is None else labels
-        there = ~np.isnan(known)
+        signature, task = context.stores.bundle(bundle).signature, context.endpoint.task
+        predictions = pa.table({**columns, **rows.inputs(signature).columns(), **task.answer_columns(rows.outputs(signature))})
+        known = np.full((len(rows), task.coding.width), np.nan) if labels is None else labels.reshape(len(rows), -1)
+        there = known_rows(known)
         keys = [key for key, known_too in zip(rows.keys, there, strict=True) if known_too]
-        outcomes = pa.table({"key": pa.array(keys, pa.string()), "outcome": pa.array(known[there])})
+        told = known[there] if task.coding.width > 1 else known[there, 0]
+        outcomes = pa.table({"key": pa.array(keys, pa.string()), **task.outcome_columns(told)})
         for metric in wanted:
             try:
                 found[metric.name] = metric.draw(predictions, outcomes)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Protocol
 
+from noria.core.arguments import WrongArgument, require_each
 from noria.core.calendar import Period
 from noria.core.clock import moment, require_utc
 from noria.core.declarations import declare
@@ -36,7 +37,12 @@ class Tolerance:
     """How much worse a metric may get before it is an alarm.
 
     A loss gets worse by growing above the champion's baseline, an AUC by falling below it, and a bias, such as the calibration, by its
-    distance from zero, either way. Raises `UnknownMetric`.
+    distance from zero, either way.
+
+    metric: its name, as the model's task has it, or a metric of your own
+    by: the change that is tolerated, in the metric's unit
+
+    Raises `UnknownMetric`.
     """
 
     metric: Metric | str
@@ -50,6 +56,9 @@ class Tolerance:
 class Monitor:
     """Watches an endpoint's inputs (drift) and, as outcomes arrive, its performance.
 
+    endpoint: what is watched: an endpoint, or its declaration
+    false_alarms_per_year: the budget of everything that accumulates evidence over windows, together
+    performance: the metrics that are watched, each with the change that is tolerated; without any, performance is not watched
     skew: the largest share of a feature's served values that may differ from what its definition gives; None: not watched
     metrics: numbers that SQL draws from predictions and outcomes, each watched as a series
     slices: features of few values (an airport, a partner) in each of which performance is watched by itself
@@ -71,6 +80,11 @@ class Monitor:
     rolling: str | timedelta | None = None
 
     def __post_init__(self) -> None:
+        if not hasattr(self.endpoint, "model"):  # which tells an endpoint from a model of its name; endpoints are declared downstream
+            raise WrongArgument("nr.Monitor", "endpoint", self.endpoint, "write nr.Monitor(endpoint, …): what nr.Endpoint(…) gave")
+        require_each("nr.Monitor", "performance", self.performance, Tolerance, 'performance=[nr.Tolerance("log_loss", by=0.03)]')
+        require_each("nr.Monitor", "metrics", self.metrics, BusinessMetric, 'metrics=[nr.BusinessMetric("revenue", …)]')
+        require_each("nr.Monitor", "slices", self.slices, str, 'slices=["city"], of names of features')
         if not (self.false_alarms_per_year > 0 and self.sensitivity >= 1):
             raise UserMistake(
                 what="the false-alarm budget or the sensitivity is out of range",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.clock import since_epoch
+from noria.evaluation.task import Task
 from noria.monitoring.label_delay import LabelDelay, learn_maturity
 from noria.monitoring.recorded import answered_rows
 from noria.monitoring.watched import WatchedEndpoint
@@ -33,22 +34,29 @@ def partial_outcomes(context: WatchedEndpoint, bundle: str, windows: list[Window
         rows = answered_rows(context, bundle, window.start)
         if rows is None:
             continue
-        labels = context.facts.outcomes.known_at(rows.keys, now)
-        age = (since_epoch(now) - rows.received_us) / SECOND
+        labels, scores = _counted(task, context.facts.outcomes.known_at(rows.keys, now)), task.scores(rows)
+        age, strength = (since_epoch(now) - rows.received_us) / SECOND, task.strength(scores)
         for metric in metrics:
-            losses = np.stack([metric.losses(np.full(len(rows), outcome), rows.prediction) for outcome in task.possible])
-            estimate = maturity.estimate(labels, rows.prediction, age, losses)
+            losses = np.stack([metric.losses(np.full(len(rows), outcome), scores) for outcome in task.possible])
+            estimate = maturity.estimate(labels, strength, age, losses)
             found.append({"start": window.start.isoformat(), "metric": metric.name, **estimate.to_dict()})
     return found
 
 
 def _learnt(context: WatchedEndpoint, bundle: str, matured: list[Window], now: datetime) -> LabelDelay:
+    task = context.endpoint.task
     parts: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = []
     for window in matured:
         rows = answered_rows(context, bundle, window.start)
         if rows is not None:
-            labels, known = context.facts.outcomes.known_at(rows.keys, now), context.facts.outcomes.known_since(rows.keys)
-            there = ~np.isnan(labels)
-            parts.append(((known - rows.received_us)[there] / SECOND, labels[there], rows.prediction[there]))
+            labels = _counted(task, context.facts.outcomes.known_at(rows.keys, now))
+            known, there = context.facts.outcomes.known_since(rows.keys), ~np.isnan(labels)
+            strength = task.strength(task.scores(rows))
+            parts.append(((known - rows.received_us)[there] / SECOND, labels[there], strength[there]))
     delays, labels, scores = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else (np.empty(0),) * 3
-    return learn_maturity(delays, labels, scores, context.endpoint.task.possible)
+    return learn_maturity(delays, labels, scores, task.possible)
+
+
+def _counted(task: Task, labels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Outcomes `(rows,)`, NaN where they are not known, or none of those that the task counts."""
+    return np.where(np.isin(labels, task.possible), labels, np.nan)

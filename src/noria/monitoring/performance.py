@@ -7,7 +7,7 @@ scores accumulate as an e-detector over all possible starts of the decay (`noria
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -43,8 +43,8 @@ class PerformanceReading:
     """What the monitor sees of one metric: the evidence after each window, against the threshold at which it alarms.
 
     past: the values of the champion's baseline, the holdout that it was accepted on
-    biases: how outcomes differ from scores in the mean; discrimination: how well scores tell outcomes apart, of each window and of those
-        of the baseline, NaN where there is none
+    biases: how outcomes differ from scores in the mean, by each of the task's
+    discrimination: how well scores tell outcomes apart, of each window and of those of the baseline, NaN where there is none
     """
 
     task: Task
@@ -55,7 +55,7 @@ class PerformanceReading:
     threshold: float
     starts: tuple[datetime, ...] = ()
     past: Floats = field(default_factory=lambda: np.empty(0))
-    biases: Floats = field(default_factory=lambda: np.empty(0))
+    biases: Mapping[Metric, Floats] = field(default_factory=dict)
     discrimination: Floats = field(default_factory=lambda: np.empty(0))
     baseline_discrimination: Floats = field(default_factory=lambda: np.empty(0))
     scored: bool = True
@@ -69,6 +69,11 @@ class PerformanceReading:
     def name(self) -> str:
         """Of what it is: the metric, and the slice of the rows."""
         return f"{self.metric} of {self.slice}" if self.slice else self.metric.name
+
+    @property
+    def title(self) -> str:
+        """The same, as people read it."""
+        return f"{self.metric.title} of {self.slice}" if self.slice else self.metric.title
 
     @cached_property
     def interval(self) -> Interval | None:
@@ -100,11 +105,20 @@ class PerformanceReading:
             if drop > max(MIN_DROP * self._range, 2 * error):
                 fell = f"{self.task.discrimination.title} {before.mean():.2f} → {recent.mean():.2f}"
                 return f"a changed relation between inputs and outcome (scores rank worse: {fell})"
-        gap = self.biases[-RECENT:]
-        apart = float(gap.mean()) if len(gap) else 0.0
-        if not inputs_moved and len(gap) > 2 and abs(apart) > 2 * float(gap.std(ddof=1)) / np.sqrt(len(gap)):
-            return f"label shift (outcomes are {self.task.format_bias(apart)}, at the same scores)"
+        shifted = None if inputs_moved else self._shifted()
+        if shifted is not None:
+            return f"label shift (outcomes are {self.task.format_bias(*shifted)}, at the same scores)"
         return "input drift" if inputs_moved else "undetermined"
+
+    def _shifted(self) -> tuple[float, Metric] | None:
+        """By how much outcomes lie above scores in the newest windows, by the bias of which that is surest; None where of none it is."""
+        found, surest = None, 2.0 + np.log(max(len(self.biases), 1))  # standard errors: of many biases, one is large by chance
+        for metric, values in self.biases.items():
+            gap = values[-RECENT:]
+            error = float(gap.std(ddof=1)) / np.sqrt(len(gap)) if len(gap) > 2 else np.inf
+            if abs(gap.mean() if len(gap) else 0.0) > surest * error:
+                found, surest = (float(gap.mean()), metric), abs(float(gap.mean())) / max(error, 1e-12)
+        return found
 
     @property
     def ranking_lost(self) -> tuple[float, float] | None:
@@ -141,7 +155,7 @@ class PerformanceReading:
         if not self.scored:
             return Unknown(f"fewer than {MIN_PAST} windows, in the baseline or since, to learn how {self.metric} varies")
         if self.alarming:
-            return Unhealthy(f"{self.metric} is {self.moved} from its baseline")
+            return Unhealthy(f"{self.title} is {self.moved} from its baseline")
         return Healthy({"windows": len(self.values), "evidence": float(self.evidence[-1]), "threshold": self.threshold})
 
     @property
@@ -197,7 +211,7 @@ def read_performance(
         threshold,
         tuple(start for start, _ in judged),
         past,
-        _values(task.bias, told),
+        {metric: _values(metric, told) for metric in task.biases},
         _values(task.discrimination, told),
         _values(task.discrimination, [p for p in baseline if p.rows]),
         bool(len(scores)) and not np.isnan(scores[-1]).all(),

@@ -31,9 +31,10 @@ def answered_rows(context: OpenEndpoint, bundle: str, start: datetime) -> Predic
 
 
 def profiled(context: OpenEndpoint, bundle: str, rows: Predictions) -> NDArray[np.float64]:
-    """Logged rows of a bundle as its profile has them: the features as numbers, then the prediction, `(rows, columns)`."""
-    inputs = rows.inputs(context.stores.bundle(bundle).signature)
-    return profiled_columns(context.stores.projections(bundle), inputs, rows.prediction, rows.received_us)
+    """Logged rows of a bundle as its profile has them: the features as numbers, then the answers, `(rows, columns)`."""
+    signature, names = context.stores.bundle(bundle).signature, context.stores.profile(bundle).names
+    inputs, outputs = rows.inputs(signature), rows.outputs(signature)
+    return profiled_columns(context.stores.projections(bundle), names, inputs, outputs, rows.received_us)
 
 
 def windows_of(

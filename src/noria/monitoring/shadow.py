@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.evaluation.metric import Metric
 from noria.evaluation.task import Task
+from noria.features.groups import whole_groups
 from noria.models.registry import CHALLENGER
 from noria.monitoring.watched import WatchedEndpoint
 from noria.release.rollout import gains_by_unit
@@ -34,6 +36,7 @@ class Paired:
     """One window of a shadow. asked, scored: rows of the champion and of the challenger; paired: rows of both
 
     gains: of each metric that is a mean over rows, how much better the challenger is over the pairs whose outcome is known; empty before
+    groups: of each metric that is a mean over groups, over how many; a group counts only if all of its rows are paired
     """
 
     start: datetime
@@ -41,11 +44,16 @@ class Paired:
     scored: int
     paired: int
     gains: Mapping[str, float]
+    groups: Mapping[str, int] = field(default_factory=dict)
 
     @staticmethod
     def of(start: datetime, counts: PairedCounts) -> Paired:
         """What was recorded of a window."""
-        return Paired(start, counts.asked, counts.scored, counts.paired, counts.gains)
+        return Paired(start, counts.asked, counts.scored, counts.paired, counts.gains, counts.groups)
+
+    def weight(self, metric: str) -> int:
+        """Of how many rows or groups a gain is the mean."""
+        return self.groups.get(metric, self.paired)
 
     @property
     def share(self) -> float:
@@ -77,19 +85,45 @@ def _requests(rows: Predictions) -> Iterable[tuple[str | None, int]]:
     return zip(rows.keys, rows.received_us.tolist(), strict=True)
 
 
-def pairing(task: Task, champions: Predictions, challengers: Predictions, labels: NDArray[np.float64] | None) -> PairedCounts:
-    """What is kept of a shadow's window, with the gains once there are labels of the champions' rows (NaN where not known)."""
+def pairing(
+    task: Task,
+    champions: Predictions,
+    challengers: Predictions,
+    labels: NDArray[np.float64] | None,
+    groups: NDArray[np.int64] | None = None,
+) -> PairedCounts:
+    """What is kept of a shadow's window, with the gains once there are labels of the champions' rows (NaN where not known).
+
+    groups: the number of the group of each of the champions' rows, where the task has groups
+    """
     mine, theirs = pairs(champions, challengers)
     counts = PairedCounts(len(champions), len(challengers), len(mine))
     if labels is None:
         return counts
-    y, before, after = labels[mine], champions.prediction[mine], challengers.prediction[theirs]
-    known = ~np.isnan(y)
-    if not known.any():
-        return counts
-    y, before, after = y[known], before[known], after[known]
-    gains = {m.name: float(m.improvement(m.losses(y, before), m.losses(y, after)).mean()) for m in task.losses}
-    return msgspec.structs.replace(counts, gains=gains)
+    if groups is not None:
+        paired = np.zeros(len(champions), np.bool_)
+        paired[mine] = True
+        whole = whole_groups(paired, groups)[mine]
+        mine, theirs, groups = mine[whole], theirs[whole], groups[mine[whole]]
+    y, before, after = labels[mine], task.scores(champions)[mine], task.scores(challengers)[theirs]
+    found = {metric: _gains(metric, y, before, after, groups) for metric in task.losses if metric.known(y).any()}
+    gains = {metric.name: float(each.mean()) for metric, each in found.items() if len(each)}
+    over_groups = {metric.name: len(each) for metric, each in found.items() if metric.over == "groups"}
+    return msgspec.structs.replace(counts, gains=gains, groups=over_groups)
+
+
+def _gains(
+    metric: Metric,
+    outcomes: NDArray[np.float64],
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    groups: NDArray[np.int64] | None,
+) -> NDArray[np.float64]:
+    """The gain of each row, or group, that counts."""
+    known = metric.known(outcomes)
+    of = None if groups is None else groups[known]
+    lost, left = (metric.losses(outcomes[known], scores[known], of) for scores in (before, after))
+    return np.asarray(metric.improvement(lost, left)[metric.says(lost, left)])
 
 
 def shadow_windows(context: WatchedEndpoint, challenger: str, since: datetime) -> list[Paired]:
@@ -102,5 +136,6 @@ def shadow_gains(context: WatchedEndpoint, challenger: str, since: datetime, met
     """The challenger's gain over the champion, one value per judged unit: see `gains_by_unit`. A window in which the shadow is broken is no
     evidence."""
     judged = [w for w in shadow_windows(context, challenger, since) if metric in w.gains and not w.broken]
-    numbers, rows = (np.array(each, np.int64) for each in ([context.grid.number(w.start) for w in judged], [w.paired for w in judged]))
-    return gains_by_unit(numbers, np.array([w.gains[metric] for w in judged], np.float64), rows, context.grid.tick)
+    numbers = np.array([context.grid.number(w.start) for w in judged], np.int64)
+    weights = np.array([w.weight(metric) for w in judged], np.int64)
+    return gains_by_unit(numbers, np.array([w.gains[metric] for w in judged], np.float64), weights, context.grid.tick)

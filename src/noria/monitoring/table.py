@@ -7,7 +7,6 @@ drift, and the number of rows with them, within one budget of false alarms.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from noria.core.clock import YEAR, duration
 from noria.core.errors import nearest
 from noria.core.sql import connect
+from noria.monitoring.arrow_rows import as_arrow, require_unique
 from noria.monitoring.drift import read_drift
 from noria.monitoring.drift_reading import MIN_REFERENCE, DriftReading, FaultGroup, Movement
 from noria.monitoring.findings import Finding
@@ -139,7 +139,8 @@ class TableReading:
         first, reading = moved.columns[0], self.drift
         kind = reading.kind(moved.start, {}, first)
         summary = reading.summary(moved, kind, f"{first} has drifted", named=4)
-        evidence = {"columns": list(moved.columns), "looks_like": kind, "over": self._over(moved.end - 1)}
+        alarmed = reading.starts[moved.start].isoformat()
+        evidence = {"columns": list(moved.columns), "looks_like": kind, "alarmed": alarmed, "over": self._over(moved.end - 1)}
         since = reading.since(moved)
         return Finding("drift", moved.subject, since, "inform", summary, "check what has changed since then", evidence)
 
@@ -202,8 +203,8 @@ def judge_table(
 ) -> TableReading:
     """Cut a table into windows by a column of times, learn from the first of them, and judge the others.
 
-    rows: an Arrow table, or what becomes one: a data frame of pandas or polars. time: a column of dates or timestamps, UTC without a zone
-
+    rows: an Arrow table, or what becomes one: a data frame of pandas or polars
+    time: a column of dates or timestamps, UTC without a zone
     every: how long a window is, or how many rows it has: then how many rows come is not judged, and those of the last window that is not
         whole wait
     reference: how many windows are learnt from, at least 20 (30 where there are texts or embeddings, of which a third is spent on learning
@@ -214,50 +215,44 @@ def judge_table(
     time_zone: whose clock the hours and days of windows follow that are shorter than a day, such as `Europe/Berlin`; if left out, that of
         the column `time`, or UTC. Windows are cut, and told, in UTC all the same
     leave_out: columns that are not watched, such as keys
+    false_alarms_per_year: over all columns together; name: of the table, as findings have it
 
     A few rows with times far from all others (1970-01-01, 9999-12-31, a clock that runs years ahead) are left out, and named in `misdated`.
 
     Raises `NotJudged`, and `BadTimeZone`.
     """
-    rows = _as_arrow(rows, name)
+    rows = as_arrow(rows, name)
     span = every if isinstance(every, int) else duration(every)
-    _check(rows, span, false_alarms_per_year, leave_out, name)
+    check_asked(rows, span, false_alarms_per_year, leave_out, name)
     cut = cut_table(rows, time, span, until, time_zone, name)
+    return judge_cut(cut, reference, rolling=rolling, false_alarms_per_year=false_alarms_per_year, name=name, leave_out=leave_out)
+
+
+def judge_cut(
+    cut: WindowedTable,
+    reference: int,
+    *,
+    rolling: bool,
+    false_alarms_per_year: float,
+    name: str,
+    leave_out: tuple[str, ...] = (),
+    measured: tuple[str, ...] = (),
+) -> TableReading:
+    """The same for a table that is cut already. measured: columns whose numbers are never taken for identifiers, such as answers"""
     least = cut.calendar.least(MIN_REFERENCE)
     if reference < least or len(cut.starts) <= reference:
         raise NotJudged(
-            what=f"{len(cut.starts)} windows of {length(span)} are too few for a reference of {reference} and at least one to evaluate",
+            what=f"{len(cut.starts)} windows of {length(cut.span)} are too few for a reference of {reference} and at least one to evaluate",
             where=f"{name}, {cut.oldest:%Y-%m-%d %H:%M} to {cut.newest:%Y-%m-%d %H:%M} UTC",
             fix=f"learn from at least {least} windows, and leave some to evaluate: use a shorter `every`, or more history",
         )
-    known, projections, left_out = _learn(cut, reference, leave_out)
+    known, projections, left_out = _learn(cut, reference, leave_out, measured)
     drift = _drift(cut, known, projections, reference, false_alarms_per_year, rolling=rolling)
     return TableReading(name, reference, known, drift, _volume(cut, name, reference, false_alarms_per_year), left_out, cut, projections)
 
 
-def _as_arrow(rows: pa.Table | Any, name: str) -> pa.Table:
-    """Rows as an Arrow table whose columns have names of their own. Raises `NotJudged`."""
-    import pyarrow as pa
-
-    try:
-        rows = rows if isinstance(rows, pa.Table) else pa.table(rows)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise NotJudged(
-            what=f"a {type(rows).__name__} can't be read as a table: {str(error).splitlines()[0]}",
-            where=name,
-            fix="give an Arrow table, or a data frame",
-        ) from error
-    _check_names(rows.column_names, name)
-    return rows
-
-
-def _check_names(names: Sequence[str], name: str) -> None:
-    twice = [each for each, count in Counter(names).items() if count > 1]
-    if twice:
-        raise NotJudged(what=f"several columns are named {twice[0]!r}", where=name, fix="give each column a unique name")
-
-
-def _check(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequence[str], name: str) -> None:
+def check_asked(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequence[str], name: str) -> None:
+    """Raise `NotJudged` for windows, a budget or columns that can't be."""
     if not 0 < budget < math.inf or not (span > 0 if isinstance(span, int) else span > timedelta()):
         raise NotJudged(
             what="the window length or the false-alarm budget is out of range",
@@ -272,7 +267,7 @@ def _check(rows: pa.Table, span: timedelta | int, budget: float, leave_out: Sequ
 
 def _drift(cut: WindowedTable, known: Profile, projections: Projections, reference: int, budget: float, *, rolling: bool) -> DriftReading:
     """What the windows after the reference say, within the whole budget or drift's share of it."""
-    threshold = _threshold(cut, reference, budget if cut.counted else DRIFT_SHARE * budget)
+    threshold = threshold_of(cut, reference, budget if cut.counted else DRIFT_SHARE * budget)
     starts = cut.starts[reference:]
     windows = (
         Window(start, "", "", len(values), known.statistics(values) if len(values) else None, None)
@@ -285,30 +280,34 @@ def _volume(cut: WindowedTable, name: str, reference: int, budget: float) -> Vol
     """What the numbers of rows say, within volume's share of the budget; None where all windows have as many."""
     if cut.counted:
         return None
-    counts = VolumeDetector(name, _threshold(cut, reference, VOLUME_SHARE * budget), cut.calendar)
+    counts = VolumeDetector(name, threshold_of(cut, reference, VOLUME_SHARE * budget), cut.calendar)
     counts.add((start, cut.count(start)) for start in cut.starts if start not in cut.parts)
     return counts.reading()
 
 
-def _threshold(cut: WindowedTable, reference: int, budget: float) -> float:
+def threshold_of(cut: WindowedTable, reference: int, budget: float) -> float:
     """The threshold at which so many false alarms are raised in a year of these windows."""
     return threshold_for(alarms_per_year=budget, windows_per_year=YEAR / cut.usual_length(reference))
 
 
-def _learn(cut: WindowedTable, reference: int, leave_out: Sequence[str]) -> tuple[Profile, Projections, tuple[str, ...]]:
+def _learn(
+    cut: WindowedTable, reference: int, leave_out: Sequence[str], measured: Sequence[str]
+) -> tuple[Profile, Projections, tuple[str, ...]]:
     """How the columns become numbers, what those were like in the reference, and the columns that can't. Where anything is learnt closely,
     the windows that it is learnt from are not profiled."""
     windows, past = [i for i in range(reference) if i % FITTED], cut.starts[:reference]
-    projections, left_out = _fitted(cut, past[::FITTED], leave_out)
+    projections, left_out = _fitted(cut, past[::FITTED], leave_out, measured)
     if not learnt(projections):
         windows = list(range(reference))
-        projections, left_out = _fitted(cut, past, leave_out)
+        projections, left_out = _fitted(cut, past, leave_out, measured)
     return _profile(cut, projections, windows), projections, tuple(left_out)
 
 
-def _fitted(cut: WindowedTable, starts: Sequence[datetime], leave_out: Sequence[str]) -> tuple[Projections, list[str]]:
+def _fitted(
+    cut: WindowedTable, starts: Sequence[datetime], leave_out: Sequence[str], measured: Sequence[str]
+) -> tuple[Projections, list[str]]:
     rows = cut.rows_of(starts)
-    return fit_projections(rows, (cut.time, *leave_out), seconds_of(rows.column(cut.time)))
+    return fit_projections(rows, (cut.time, *leave_out), seconds_of(rows.column(cut.time)), measured)
 
 
 def _profile(cut: WindowedTable, projections: Projections, windows: list[int]) -> Profile:
@@ -323,7 +322,7 @@ def _profile(cut: WindowedTable, projections: Projections, windows: list[int]) -
     values = list(_projected(cut, projections, starts))
     numbers = np.array([cut.calendar.number(start) for start in starts], np.int64)
     names = (*(name for each in projections.values() for p in each for name in p.names), REPEATED)
-    _check_names(names, "the features derived from the columns")
+    require_unique(names, "the features derived from the columns")
     return profile(names, np.concatenate(values), np.repeat(numbers, [len(v) for v in values]))
 
 

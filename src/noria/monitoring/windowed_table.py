@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -114,6 +115,23 @@ class WindowedTable:
         return pa.concat_tables([self.window(start) for start in starts])
 
 
+def no_times(time: str, column: pa.ChunkedArray, name: str) -> NotJudged:
+    """The refusal of a column that holds no times, by the first of its values."""
+    kind = column.type
+    there = column.drop_null()
+    first = there[0].as_py() if len(there) else None
+    if not isinstance(first, str):
+        return NotJudged(
+            what=f"column {time!r} is {kind}, not a timestamp", where=name, fix="name another column, or cast it to a timestamp"
+        )
+    fix = "name the column with the time of each row"
+    if re.match(r"\d{4}-\d{2}-\d{2}", first):
+        fix = f'make timestamps of them: df["{time}"] = pandas.to_datetime(df["{time}"], utc=True)'
+    elif re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}", first):
+        fix = f'write the year first, such as 2024-05-31T08:00:00Z: pandas.to_datetime(df["{time}"], dayfirst=True), or dayfirst=False'
+    return NotJudged(what=f"column {time!r} holds texts such as {first[:40]!r}, which are no timestamps", where=name, fix=fix)
+
+
 def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime | None, zone: str | None, name: str) -> WindowedTable:
     """Cut a table by its column `time` into windows of this length, or of so many rows. Raises `NotJudged` and `BadTimeZone`.
 
@@ -129,9 +147,7 @@ def cut_table(rows: pa.Table, time: str, span: timedelta | int, until: datetime 
         )
     kind = rows.schema.field(time).type
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-        raise NotJudged(
-            what=f"column {time!r} is {kind}, not a timestamp", where=name, fix="name another column, or cast it to a timestamp"
-        )
+        raise no_times(time, rows.column(time), name)
     us, timed = _microseconds(rows.column(time))
     order = timed[np.argsort(us, kind="stable")]
     us = np.sort(us)

@@ -3,7 +3,8 @@
 In:  Rows in the types of the bundle's signature
 Out: columns of numbers: a number or a truth value as it is; a text as a category (in the order of how frequent its values were; one that
      never came is a value of its own), or as what it looks like and says; a time as how long before the row's own time it lies; a list of
-     any length as how long it is; a vector (numbers, always as many) as where it lies among those of the past (`profiles.projection`)
+     any length as how long it is; a vector (numbers, always as many) as where it lies among those of the past (`profiles.projection`); an
+     image, or what else is numbers in two or three dimensions or a long vector, as how bright, sharp and large it is (`profiles.images`)
 
 What becomes no numbers is left out, and the model's card says so.
 """
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from noria.core.signature import FLOATS, INTEGERS, Field
 from noria.data.rows import Rows
+from noria.profiles.images import ImageProjection, fit_images
 from noria.profiles.projection import (
     Category,
     EmbeddingProjection,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Plain = dict[str, Any]
+
+MAX_DIMENSIONS = 4_096  # of a vector, from which on it is looked at as an image is
 
 
 @dataclass(frozen=True)
@@ -113,14 +117,24 @@ def _fitted(field: Field, rows: Rows) -> tuple[Projection, ...]:
 
     column = pa.chunked_array([rows.column(field.name)])
     if field.shape:
-        numbers = len(field.shape) == 1 and field.type in (*FLOATS, *INTEGERS)
-        vector = fit_vectors(field.name, column) if numbers and _of_one_length(column) else None
+        numbers = field.type in (*FLOATS, *INTEGERS)
+        if numbers and (len(field.shape) in (2, 3) or _is_long(field, column)):
+            image = fit_images(field, column)
+            return () if image is None else (image,)
+        vector = fit_vectors(field.name, column) if numbers and len(field.shape) == 1 and _of_one_length(column) else None
         return (vector,) if vector is not None else (ListLength(field.name),) if field.shape == (None,) else ()
     if field.type == "string":
         return tuple(fit_text(field.name, column))
     if field.type == "timestamp":
         return (Lag(field.name),)
     return () if field.type == "bytes" else (Number(field.name),)
+
+
+def _is_long(field: Field, column: pa.ChunkedArray) -> bool:
+    """Whether lists are vectors of so many numbers (an image laid out flat, say) that no directions among them could be learnt."""
+    import pyarrow.compute as pc
+
+    return len(field.shape) == 1 and _of_one_length(column) and pc.max(pc.list_value_length(column)).as_py() > MAX_DIMENSIONS
 
 
 def _of_one_length(column: pa.ChunkedArray) -> bool:
@@ -174,6 +188,10 @@ def _embedding(name: str, middle: list[float], directions: list[list[float]], me
     return EmbeddingProjection(name, np.array(middle), np.array(directions).reshape(len(middle), -1), measured)
 
 
+def _image(name: str, shape: list[int | None], low: float, high: float) -> ImageProjection:
+    return ImageProjection(name, tuple(shape), low, high)
+
+
 KINDS: dict[str, type[Any]] = {
     "number": Number,
     "presence": Presence,
@@ -183,5 +201,11 @@ KINDS: dict[str, type[Any]] = {
     "text_shape": TextShape,
     "text_content": TextContent,
     "embedding": EmbeddingProjection,
+    "image": ImageProjection,
 }
-_OPENED: dict[str, Callable[..., Projection]] = {"category": _category, "text_content": _text_content, "embedding": _embedding}
+_OPENED: dict[str, Callable[..., Projection]] = {
+    "category": _category,
+    "text_content": _text_content,
+    "embedding": _embedding,
+    "image": _image,
+}

@@ -212,11 +212,12 @@ class EmbeddingProjection:
 
 
 def fit_projections(
-    rows: pa.Table, leave_out: Sequence[str] = (), times: Floats | None = None
+    rows: pa.Table, leave_out: Sequence[str] = (), times: Floats | None = None, measured: Sequence[str] = ()
 ) -> tuple[dict[str, list[Projection]], list[str]]:
     """How each column becomes numbers, by column, fitted on rows of the past in the order of time; and the columns that can't:
-    structures and binaries. times: of the rows, seconds since 1970-01-01 UTC `(rows,)`, by which parts of a date are recognised."""
-    found = {name: _fit(name, rows.column(name), times) for name in rows.column_names if name not in leave_out}
+    structures and binaries. times: of the rows, seconds since 1970-01-01 UTC `(rows,)`, by which parts of a date are recognised;
+    measured: columns whose numbers are never taken for identifiers or counters"""
+    found = {name: _fit(name, rows.column(name), times, name in measured) for name in rows.column_names if name not in leave_out}
     return {name: fitted for name, fitted in found.items() if fitted}, [name for name, fitted in found.items() if not fitted]
 
 
@@ -248,12 +249,12 @@ def seconds_of(column: pa.ChunkedArray) -> Floats:
     return _numbers(whole.cast(pa.timestamp("us", tz=getattr(whole.type, "tz", None)), safe=False).cast(pa.int64())) / 1e6
 
 
-def _fit(name: str, column: pa.ChunkedArray, times: Floats | None) -> list[Projection]:
+def _fit(name: str, column: pa.ChunkedArray, times: Floats | None, measured: bool = False) -> list[Projection]:
     import pyarrow as pa
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-        looks_like = recognised(name, _numbers(column), times)
+        looks_like = None if measured else recognised(name, _numbers(column), times)
         return [Number(name) if looks_like is None else Presence(name, looks_like)]
     if pa.types.is_boolean(kind):
         return [Number(name)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
+from noria.core.arguments import require
 from noria.core.clock import duration
 from noria.core.declarations import declare
 from noria.core.errors import UserMistake, nearest
@@ -15,6 +16,7 @@ from noria.models.model import Model
 from noria.release.rollout import Immediate, Rollout
 
 PREVIOUS = "previous"
+Fallback = str | float | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,30 @@ class SLO:
 class Endpoint:
     """A served name with its release plan.
 
-    fallback: who answers where the champion can't: `"previous"` (the champion before it, on the same features), a number (the
-        answer to give), both in that order, or nobody: then the request fails
+    name: as clients ask for it: `POST /predict/NAME`
+    model: whose champion answers
+    release: how a candidate that passed its gates becomes champion: `nr.Immediate()`, or after a shadow deployment, `nr.Rollout(…)`
+    slo: what callers are promised; a monitor watches it
+    fallback: who answers where the champion can't: `"previous"` (the champion before it, on the same features), the answer to give (a
+        number, or what its task answers with by name), both in that order, or nobody: then the request fails
     cached_rows: how many answers a worker remembers by their features; 0 for none
-    deadline: what one call of its model may take, where that runs in a process of its own; without one, `serving.model_seconds`
+    deadline: what one call of its model may take, or the making of one part of a streamed answer, where that runs in a process of its own;
+        without one, `serving.model_seconds`
     """
 
     name: str
     model: Model
     release: Rollout | Immediate = field(default_factory=Immediate)
     slo: SLO = field(default_factory=SLO)
-    fallback: str | float | tuple[str | float, ...] = ()
+    fallback: Fallback | tuple[Fallback, ...] = ()
     cached_rows: int = 0
     deadline: str | timedelta | None = None
 
     def __post_init__(self) -> None:
+        call = f"nr.Endpoint({self.name!r})"
+        require(call, "model", self.model, Model, f"nr.Endpoint({self.name!r}, model): what nr.Model(…) gave, not its name")
+        require(call, "release", self.release, (Rollout, Immediate), 'release=nr.Rollout(shadow="3d", at_most="14d")')
+        require(call, "slo", self.slo, SLO, "slo=nr.SLO(p99_ms=20)")
         tables = [table.name for table in (*self.model.features.tables, self.model.label.table)]
         for name in self.slo.freshness:
             if name not in tables:
@@ -69,13 +80,12 @@ class Endpoint:
                 )
         if isinstance(self.release, Rollout):
             self.task.metric(self.release.metric)
-        least, most = self.task.bounds
         for part in self._fallbacks:
-            if not (part == PREVIOUS or (isinstance(part, int | float) and math.isfinite(part) and least <= part <= most)):
+            if part != PREVIOUS and self.task.default(part) is None:
                 raise UserMistake(
                     what=f"{part!r} is not a valid fallback",
                     where=f"endpoint {self.name!r}",
-                    fix='use "previous", a number that is a possible score, or both: ("previous", 0.2)',
+                    fix=f'use "previous", {self.task.default_words}, or both: ("previous", …)',
                 )
         if self.deadline is not None and duration(self.deadline) <= timedelta():
             raise UserMistake(
@@ -96,7 +106,7 @@ class Endpoint:
         return self.model.task
 
     @property
-    def _fallbacks(self) -> tuple[str | float, ...]:
+    def _fallbacks(self) -> tuple[Fallback, ...]:
         return self.fallback if isinstance(self.fallback, tuple) else (self.fallback,)
 
     @property
@@ -105,6 +115,6 @@ class Endpoint:
         return PREVIOUS in self._fallbacks
 
     @property
-    def default_answer(self) -> float | None:
-        """What is answered where no model can; None where the request then fails."""
-        return next((float(part) for part in self._fallbacks if not isinstance(part, str)), None)
+    def default_answer(self) -> tuple[float, ...] | None:
+        """The scores that are answered where no model can; None where the request then fails."""
+        return next((self.task.default(part) for part in self._fallbacks if part != PREVIOUS), None)

@@ -33,8 +33,10 @@ class Immediate:
 class Rollout:
     """A shadow of at least `shadow` and `at_most` days of judged traffic, decided by the confidence sequence.
 
+    shadow: how long it takes at least, such as `"3d"`; at_most: after how long an undecided candidate is refused
     metric: the mean over rows by which the two are compared; None: the task's default, such as log-loss
-    margin: promote once it is certain, at level 1 − alpha, that the challenger is not worse by more than this
+    margin: promote once it is certain, at level 1 − alpha, that the challenger is not worse by more than this, in the metric's unit
+    alpha: how often, at most, a challenger that is worse by more than the margin may be promoted
     """
 
     shadow: str = "3d"
@@ -88,8 +90,11 @@ def units_of(numbers: NDArray[np.int64], tick: timedelta) -> NDArray[np.int64]:
     return np.asarray(numbers * microseconds(tick) // microseconds(unit_of(tick)))
 
 
-def gains_by_unit(numbers: NDArray[np.int64], gains: NDArray[np.float64], rows: NDArray[np.int64], tick: timedelta) -> NDArray[np.float64]:
-    """The mean gain of each whole unit `(units,)`, from the windows' numbers (rising), gains and rows `(windows,)`.
+def gains_by_unit(
+    numbers: NDArray[np.int64], gains: NDArray[np.float64], weights: NDArray[np.int64], tick: timedelta
+) -> NDArray[np.float64]:
+    """The mean gain of each whole unit `(units,)`, from the windows' numbers (rising), their gains, and of how many rows or groups each is
+    the mean `(windows,)`.
 
     A day that has hours to come is not judged: its mean would be that of another day tomorrow.
     """
@@ -98,8 +103,8 @@ def gains_by_unit(numbers: NDArray[np.int64], gains: NDArray[np.float64], rows: 
     units = units_of(numbers, tick)
     whole = units < units_of(numbers[-1:] + 1, tick)
     found, place = np.unique(units[whole], return_inverse=True)
-    total = np.bincount(place, weights=rows[whole], minlength=len(found))
-    return np.asarray(np.bincount(place, weights=(gains * rows)[whole], minlength=len(found)) / total)
+    total = np.bincount(place, weights=weights[whole], minlength=len(found))
+    return np.asarray(np.bincount(place, weights=(gains * weights)[whole], minlength=len(found)) / total)
 
 
 def judge_shadow(

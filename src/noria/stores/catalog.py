@@ -73,6 +73,19 @@ class DamagedCatalog(OutsideWorld):
         )
 
 
+class NewerCatalog(UserMistake):
+    """A newer version of Noria has migrated the catalog."""
+
+    code = "NR-419"
+
+    def __init__(self, path: str, revision: str) -> None:
+        super().__init__(
+            what="the catalog is of a newer version of Noria",
+            where=f"{path} has revision {revision}, and this version knows {HEAD}",
+            fix="install that version again, or restore the backup from before the upgrade; nothing was changed",
+        )
+
+
 class CatalogAway(OutsideWorld):
     """The catalog's file can't be read or written just now; nothing of it is lost."""
 
@@ -199,11 +212,14 @@ def _begin(connection: Connection) -> None:
 
 
 def _migrate(engine: sa.Engine) -> None:
-    """Bring the schema to `HEAD`. Alembic is only imported when there is something to do."""
+    """Bring the schema to `HEAD`. Alembic is only imported when there is something to do. Raises `NewerCatalog`."""
     with engine.connect().execution_options(isolation_level=READS) as c:
         there = sa.inspect(c).has_table("alembic_version")
-        if there and c.scalar(sa.text("SELECT version_num FROM alembic_version")) == HEAD:
-            return
+        revision = c.scalar(sa.text("SELECT version_num FROM alembic_version")) if there else None
+    if revision == HEAD:
+        return
+    if revision is not None and revision > HEAD:
+        raise NewerCatalog(str(engine.url.database), revision)
     from alembic import command
     from alembic.config import Config
 

@@ -20,7 +20,7 @@ from noria.stores.schema import findings, mutes
 class FindingRow:
     """One finding. since: when what is wrong began, None in rows of early versions; closed_at: None while it is open
 
-    incident: which it belongs to, empty in rows of early versions
+    incident: which it belongs to; fix: what to do about it; both empty in rows of early versions
     """
 
     key: str
@@ -37,6 +37,7 @@ class FindingRow:
     closed_by: str | None = None
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,4 +162,5 @@ def _finding(row: Any) -> FindingRow:
         closed_by=row.closed_by,
         acknowledged_at=_moment(row.acknowledged_at),
         acknowledged_by=row.acknowledged_by,
+        fix=row.fix,
     )

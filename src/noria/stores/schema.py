@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD = "0006"  # the migration that gives these tables
+HEAD = "0007"  # the migration that gives these tables
 
 metadata = sa.MetaData()
 
@@ -92,6 +92,7 @@ findings = sa.Table(
     sa.Column("acknowledged_at", sa.BigInteger, nullable=True),
     sa.Column("acknowledged_by", sa.Text, nullable=True),
     sa.Column("closed_by", sa.Text, nullable=True),
+    sa.Column("fix", sa.Text, nullable=False, server_default=""),
 )
 mutes = sa.Table(
     "mutes",

@@ -46,6 +46,7 @@ class PairedCounts(msgspec.Struct, frozen=True, omit_defaults=True):
     scored: int
     paired: int
     gains: dict[str, float] = {}
+    groups: dict[str, int] = {}
 
 
 @dataclass(frozen=True)

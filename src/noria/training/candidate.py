@@ -17,17 +17,20 @@ from noria.core.ids import canonical_json, digest
 from noria.core.progress import Progress, Tell, silence
 from noria.evaluation.binary import Binary
 from noria.evaluation.gates import Evaluation, Verdict, all_passed
-from noria.evaluation.performance import by_window
+from noria.evaluation.holdout import bounds_of_gains, bounds_of_losses, constant
+from noria.evaluation.performance import by_window, counted_groups, value_of
 from noria.evaluation.task import Task
 from noria.features.fields import table_rows
+from noria.features.groups import whole_groups
 from noria.features.training_set import TrainingSet, build_training_set
+from noria.models.lineage import environment
 from noria.models.model import Model
 from noria.release.open_endpoint import OpenEndpoint
 from noria.release.rollout import units_of
-from noria.stores.candidates import CandidateDetail, GateResult, HoldoutMetrics
+from noria.stores.candidates import CandidateDetail, Comparisons, GateResult, HoldoutMetrics
 from noria.training.champion_answers import champion_answers
 from noria.training.fit import Fitted, fit_candidate
-from noria.training.sealing import environment, seal
+from noria.training.sealing import LIBRARIES, seal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,9 +93,10 @@ def run_id(context: OpenEndpoint, training_set: TrainingSet, champion: str | Non
             "gates": [repr(g) for g in model.gates],
             **_declared(context.reference_period),
             **({"slices": list(context.slices)} if context.slices else {}),
+            **({"weights": model.weights} if model.weights else {}),
             **_meaning(model.task),
             "seed": context.randomness.root,
-            "environment": environment(),
+            "environment": environment(LIBRARIES),
         }
     )
 
@@ -108,30 +112,34 @@ def _meaning(task: Task) -> dict[str, Any]:
 
 
 def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, champion: str | None) -> Evaluation:
-    """The probe against the champion on the holdout, each on its own features, but for rows that the champion may have seen."""
-    judged, lacking = fitted.holdout.copy(), "no row was held out"
+    """The probe against the champion on the holdout, each on its own features, but for rows that the champion may have seen. Where it may
+    have seen them all, the probe alone."""
+    judged, seen, groups = fitted.holdout.copy(), "", training_set.groups
     if champion is not None:
         trained = context.stores.bundle(champion).manifest.lineage.as_of
-        judged &= training_set.at >= np.datetime64(trained.replace(tzinfo=None), "us")
-        lacking = (
-            f"the champion, trained as of {trained:%Y-%m-%d %H:%M} UTC, may have seen all {int(fitted.holdout.sum()):,} rows of the holdout"
-        )
+        judged &= training_set.moments >= np.datetime64(trained.replace(tzinfo=None), "us")
+        if fitted.holdout.any() and not judged.any():
+            rows_of_both = int(fitted.holdout.sum())
+            seen = f"the champion, trained as of {trained:%Y-%m-%d %H:%M} UTC, may have seen all {rows_of_both:,} rows of the holdout"
+            judged = fitted.holdout.copy()
     rows = training_set.rows.filter(_mask(judged))
-    answers = None if champion is None else champion_answers(context, champion, rows)
-    if answers is not None and not answers.known.all():
-        judged[judged] = answers.known
-        rows = rows.filter(_mask(answers.known))
+    answers = None if champion is None or seen else champion_answers(context, champion, rows)
+    known = None if answers is None else answers.known if groups is None else whole_groups(answers.known, groups[judged])
+    if known is not None and not known.all():
+        judged[judged] = known
+        rows = rows.filter(_mask(known))
     features = table_rows(training_set.fields, rows)
     return Evaluation(
         task=context.endpoint.task,
         labels=training_set.labels[judged],
         candidate=fitted.probe[judged[fitted.holdout]],
-        champion=None if answers is None or answers.lost else answers.scores[answers.known],
-        unit=context.grid.numbers(training_set.at[judged]),
+        champion=None if answers is None or answers.lost else answers.scores[known],
+        unit=context.grid.numbers(training_set.moments[judged]),
         slices={name: _slice_values(rows.column(name)) for name in _slice_columns(context.endpoint.model) if name in rows.column_names}
         | {name: features.categories(name) for name in context.slices},
-        lacking=lacking,
-        lost="" if answers is None else answers.lost,
+        lacking="no row was held out",
+        lost=seen if answers is None else answers.lost,
+        groups=None if groups is None else groups[judged],
     )
 
 
@@ -143,15 +151,31 @@ def _sealed(
     if reliability is not None:
         metrics["calibration"] = reliability.to_dict()
     bundle = seal(context, training_set, fitted, metrics, verdicts, reliability, run)
-    detail = _detail(context, training_set, evaluation, verdicts, metrics)
+    detail = _detail(context, training_set, evaluation, verdicts, metrics, _compared(training_set, fitted, evaluation))
     return Candidate(bundle.id, run, all_passed(verdicts), detail, fitted.seconds)
 
 
+def _compared(training_set: TrainingSet, fitted: Fitted, evaluation: Evaluation) -> Comparisons:
+    before = training_set.labels[~fitted.holdout]
+    return Comparisons(
+        bounds=dict(bounds_of_losses(evaluation)) if len(evaluation.labels) else {},
+        gains=dict(bounds_of_gains(evaluation)),
+        constant=constant(evaluation.task, before, evaluation),
+        lost=evaluation.lost,
+        importance=dict(zip(training_set.names, fitted.attribution.tolist(), strict=True)),
+    )
+
+
 def _detail(
-    context: OpenEndpoint, training_set: TrainingSet, evaluation: Evaluation, verdicts: list[Verdict], metrics: dict[str, Any]
+    context: OpenEndpoint,
+    training_set: TrainingSet,
+    evaluation: Evaluation,
+    verdicts: list[Verdict],
+    metrics: dict[str, Any],
+    compared: Comparisons,
 ) -> CandidateDetail:
     task, cut_by = evaluation.task, {name: evaluation.slices[name] for name in context.slices}
-    windows = by_window(task, evaluation.labels, evaluation.candidate, evaluation.unit, cut_by)
+    windows = by_window(task, evaluation.labels, evaluation.candidate, evaluation.unit, cut_by, evaluation.groups)
     by_unit = replace(evaluation, unit=units_of(evaluation.unit, context.grid.tick))  # as a shadow's gains are counted
     return CandidateDetail(
         gates=tuple(GateResult(v.gate, v.outcome, v.why) for v in verdicts),
@@ -162,6 +186,7 @@ def _detail(
         task=task.definition(),
         rows=training_set.balance,
         training_set=training_set.id,
+        compared=compared,
     )
 
 
@@ -169,12 +194,14 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
     """The holdout's figures: the probe's, and the champion's where there is one; empty without a holdout."""
     if len(evaluation.labels) == 0:
         return {}
-    labels, groups = evaluation.labels, evaluation.groups
-    found: dict[str, Any] = {"holdout_rows": len(labels), "holdout_positives": float(labels.mean())}
+    labels, groups, task = evaluation.labels, evaluation.groups, evaluation.task
+    found: dict[str, Any] = {"holdout_rows": len(labels), "holdout_positives": task.means(labels, evaluation.candidate)[0]}
+    if groups is not None:
+        found["holdout_groups"] = list(counted_groups(task, labels, evaluation.candidate, groups))
     for who, predictions in (("candidate", evaluation.candidate), ("champion", evaluation.champion)):
         if predictions is not None:
-            judged = [metric for metric in evaluation.task.metrics if metric.over != "means"]
-            figures = {metric.name: metric.value(labels, predictions, groups) for metric in judged}
+            judged = [metric for metric in task.metrics if metric.over != "means"]
+            figures = {metric.name: value_of(metric, labels, predictions, groups) for metric in judged}
             found[who] = {name: value for name, value in figures.items() if np.isfinite(value)}  # a holdout of one class has no AUC
     return found
 

@@ -18,7 +18,7 @@ from noria.core.clock import Stopwatch
 from noria.core.errors import UserMistake
 from noria.core.progress import Progress, Tell, silence
 from noria.core.randomness import Randomness
-from noria.core.signature import PREDICTION, SCORE, Signature
+from noria.core.signature import Signature
 from noria.data.rows import Rows
 from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
@@ -28,15 +28,17 @@ from noria.models.runtimes.port import Runtime, RuntimeOptions
 from noria.training.trainer import Trainer
 
 PARITY_ROWS = 2_000
-OPTIONS = RuntimeOptions(threads=2, trust=True)  # of what was fitted here, by code of this project
+# Of what was fitted here, by code of this project. One thread, as it is served: with more, ONNX Runtime rounds sums of a large batch
+# otherwise, and a live answer at the edge of the reference would seem to be beyond it.
+OPTIONS = RuntimeOptions(trust=True)
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A trained candidate, as a runtime runs it, and what its probe said about the holdout.
 
-    holdout: `(rows of the training set,)` true where the probe did not train; probe: its predictions there
-    in_sample: the final model's predictions on the whole training set
+    holdout: `(rows of the training set,)` true where the probe did not train; probe: its scores there
+    in_sample: the final model's scores of the whole training set
     attribution: how much of them hangs on each feature `(features,)`, summing to 1
     seconds: wall time of the trainings (the probe's included)
     """
@@ -52,23 +54,26 @@ class Fitted:
 def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomness, *, with_probe: bool, tell: Tell = silence) -> Fitted:
     """Train a candidate for `model`. Raises `TrainerFailed`, `CannotExport` or a complaint about too little data."""
     watch = Stopwatch()
-    trainer = _trainer(model)
+    trainer = model.trainer
+    assert isinstance(trainer, Trainer), "a model is declared with a trainer"
     seed = randomness.seed(f"train:{model.name}")
-    newest = training_set.at.max()
-    holdout = training_set.at > newest - np.timedelta64(int(model.holdout_span.total_seconds()), "s")
-    probe = np.empty(0)
+    newest = training_set.moments.max()
+    holdout = training_set.moments > newest - np.timedelta64(int(model.holdout_span.total_seconds()), "s")
+    probe = Rows.unknown(model.task.outputs, 0).scores(model.task.outputs)
     if with_probe:
         _require_rows(model, training_set, holdout)
         tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
-        exported = _exported(model, trainer(training_set.dataset(~holdout), seed=seed), training_set)
-        with exported.opened(_signature(training_set), OPTIONS) as scorer:
+        exported = _exported(
+            model, trainer(training_set.dataset(~holdout, weights=model.weights), seed=seed, task=model.task), training_set
+        )
+        with exported.opened(_signature(model, training_set), OPTIONS) as scorer:
             probe = _scores(scorer, training_set.features.where(holdout))
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
-    final = _exported(model, trainer(training_set.dataset(), seed=seed), training_set, tell)
+    final = _exported(model, trainer(training_set.dataset(weights=model.weights), seed=seed, task=model.task), training_set, tell)
     tell(Progress("train", "evaluating, attributing and sealing it"))
-    with final.opened(_signature(training_set), OPTIONS) as scorer:
+    with final.opened(_signature(model, training_set), OPTIONS) as scorer:
         attribution = attribute(partial(_scores, scorer), training_set.features, randomness.seed(f"attribute:{model.name}"))
         in_sample = _scores(scorer, training_set.features)
     return Fitted(final, holdout, probe, in_sample, attribution, watch.seconds)
@@ -77,25 +82,17 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
 def _exported(model: Model, fitted: Any, training_set: TrainingSet, tell: Tell = silence) -> Exported:
     rows = training_set.features
     some = rows.take(np.arange(0, len(rows), max(1, len(rows) // PARITY_ROWS)))
-    return export(fitted, Wanted(_signature(training_set), some, model.task.bounds, model.trust), tell)
+    task, signature = model.task, _signature(model, training_set)
+    wanted = Wanted(signature, some, task.bounds, model.trust, exclusive=task.exclusive, order=task.grouped_by is not None)
+    return export(fitted, wanted, tell)
 
 
-def _signature(training_set: TrainingSet) -> Signature:
-    return Signature(training_set.fields, (SCORE,))
+def _signature(model: Model, training_set: TrainingSet) -> Signature:
+    return Signature(training_set.fields, model.task.outputs)
 
 
 def _scores(model: Runtime, rows: Rows) -> NDArray[np.float64]:
-    return model.answer(rows).numbers(PREDICTION)
-
-
-def _trainer(model: Model) -> Trainer:
-    if not isinstance(model.trainer, Trainer):
-        raise UserMistake(
-            what=f"the trainer of model {model.name!r} is a plain function",
-            where="nr.Model(trainer=…)",
-            fix="put `@nr.trainer` above the function",
-        )
-    return model.trainer
+    return model.answer(rows).scores(model.signature.outputs)
 
 
 def _require_rows(model: Model, training_set: TrainingSet, holdout: NDArray[np.bool_]) -> None:

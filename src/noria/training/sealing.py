@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 
 from noria.core.calendar import Period
 from noria.core.errors import UserMistake
-from noria.core.signature import SCORE, Signature
+from noria.core.signature import Signature
 from noria.data.rows import Rows
 from noria.evaluation.gates import Verdict
 from noria.evaluation.task import Reliability
@@ -30,7 +28,7 @@ from noria.models.bundle import (
     write_bundle,
 )
 from noria.models.export import Exported
-from noria.models.lineage import LabelOf, Lineage, TableVersion
+from noria.models.lineage import LabelOf, Lineage, TableVersion, environment
 from noria.models.profiled import profiled_columns
 from noria.profiles.inputs import InputProjections
 from noria.profiles.profile import Profile, profile
@@ -60,7 +58,9 @@ def seal(
     contents = {
         **fitted.exported.files,
         PROFILE_FILE: reference.to_json(),
-        SAMPLE_FILE: json.dumps(msgspec.to_builtins(_sample(training_set.features, fitted.in_sample))).encode(),
+        SAMPLE_FILE: json.dumps(
+            msgspec.to_builtins(_sample(training_set.features, Rows.of_scores(context.endpoint.task.outputs, fitted.in_sample)))
+        ).encode(),
         CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, left_out, fitted.exported.note).encode(),
         **({} if projections is None else {PROJECTION_FILE: projections.to_json()}),
     }
@@ -75,9 +75,12 @@ def _reference(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted)
         projections, known = _projections(training_set, known, windows)
         names, weights = projections.names, projections.shares(dict(zip(names, weights.tolist(), strict=True)))
     at = training_set.at.astype("datetime64[us]").astype(np.int64)
-    columns = profiled_columns(projections, training_set.features, fitted.in_sample, at)
-    weights = np.append(weights, 0.0)  # the prediction itself hangs on all of them
-    return profile((*names, "prediction"), columns[known], windows[known], weights), projections
+    task = context.endpoint.task
+    names = (*names, *task.monitored)
+    answers = Rows.of_scores(task.outputs, fitted.in_sample)
+    columns = profiled_columns(projections, names, training_set.features, answers, at)
+    weights = np.append(weights, np.zeros(len(task.monitored)))  # the answers themselves hang on all of them
+    return profile(names, columns[known], windows[known], weights), projections
 
 
 def _projections(
@@ -117,14 +120,14 @@ def _manifest(context: OpenEndpoint, training_set: TrainingSet, exported: Export
     return Manifest(
         name=model.name,
         runtime=exported.runtime,
-        signature=Signature(training_set.fields, (SCORE,)),
+        signature=Signature(training_set.fields, model.task.outputs),
         task=model.task.definition(),
         feature_set=offline.feature_set.name,
         definition_hash=offline.feature_set.definition_hash(),
         run=run,
         lineage=_lineage(context, training_set),
         metrics=metrics,
-        environment=environment(),
+        environment=environment(LIBRARIES),
         files={},
         trust=exported.trust,
     )
@@ -134,7 +137,7 @@ def _lineage(context: OpenEndpoint, training_set: TrainingSet) -> Lineage:
     model = context.endpoint.model
     return Lineage(
         tables=tuple(TableVersion(s.table, s.version, s.digest, s.rows) for s in training_set.snapshots),
-        label=LabelOf(model.label.table.name, model.label.column, model.task.coding.positive(model.label)),
+        label=LabelOf(model.label.table.name, model.label.target, model.task.coding.positive(model.label)),
         start=training_set.start,
         as_of=training_set.as_of,
         training_set=training_set.id,
@@ -146,22 +149,11 @@ def _lineage(context: OpenEndpoint, training_set: TrainingSet) -> Lineage:
     )
 
 
-def environment() -> dict[str, str]:
-    """The versions that a model's digits depend on."""
-    found = {"python": platform.python_version(), "noria": version("noria")}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _sample(features: Rows, predictions: NDArray[np.float64]) -> dict[str, Any]:
+def _sample(features: Rows, answers: Rows) -> dict[str, Any]:
     """A few rows with their answers, by which a server proves that it has the model."""
     step = max(1, len(features) // SAMPLE_ROWS)
     places = np.arange(0, len(features), step)[:SAMPLE_ROWS]
     return {
         "inputs": [list(row) for row in features.take(places).values()],
-        "outputs": [[answer] for answer in predictions[places].tolist()],
+        "outputs": [list(row) for row in answers.take(places).values()],
     }

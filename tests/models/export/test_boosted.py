@@ -14,7 +14,8 @@ import onnx
 import pandas
 import pytest
 
-from noria.models.export import CannotExport, boosted, to_onnx
+from noria.models.export import CannotExport, to_onnx
+from noria.models.export.lightgbm import boosted
 from noria.models.runtimes.onnx import OnnxModel
 
 ALIKE = 1e-5
@@ -236,6 +237,24 @@ def test_boosters_of_several_classes_are_refused(objective: str) -> None:
         to_onnx(model, features=5, check=x)
     with pytest.raises(CannotExport, match="multiclassova"):  # whose two scores are those of two models
         to_onnx(trained(x, y, 2, objective="multiclassova", num_class=2), features=5, check=x)
+
+
+@pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg"])
+def test_a_ranker_answers_the_sum_of_its_trees_where_a_ranking_is_wanted(objective: str) -> None:
+    x, _ = matrix(rows=1500)
+    grades = np.clip(np.nan_to_num(x[:, 0]) + np.nan_to_num(x[:, 1]) + 2, 0, 4).round()
+    parameters = {**BASE, "objective": objective, "seed": 3}
+    booster = lightgbm.train(parameters, lightgbm.Dataset(x, grades, group=[20] * 75), 20)
+    fitted = lightgbm.LGBMRanker(objective=objective, n_estimators=10, n_jobs=1, verbose=-1).fit(x, grades, group=[20] * 75)
+    rows = adversarial(x, 5)
+    for model in (booster, fitted):
+        exported = OnnxModel(to_onnx(model, features=5, check=x[:100], numbers=True, order=True))
+        expected = model.predict(rows)
+        assert np.abs(expected - exported.predict(rows)).max() <= ALIKE * max(1.0, np.abs(expected).max())
+    with pytest.raises(CannotExport, match="orders the rows of a group, and predicts no number"):
+        to_onnx(booster, features=5, check=x, numbers=True)
+    with pytest.raises(CannotExport, match="neither a regressor"):
+        to_onnx(fitted, features=5, check=x, numbers=True)
 
 
 def test_rankers_functions_as_objectives_and_linear_trees_are_refused() -> None:

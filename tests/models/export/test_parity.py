@@ -6,8 +6,8 @@ import lightgbm
 import numpy as np
 import pytest
 
-from noria.models.export.parity import TOLERANCE, ParityRows, difference, parity_rows
-from noria.models.export.trees import read_trees
+from noria.models.export.lightgbm.parity import TOLERANCE, ParityRows, difference, parity_rows
+from noria.models.export.lightgbm.trees import read_trees
 
 
 def booster(features: int = 4, rounds: int = 10, codes: tuple[int, ...] = (), rows: int = 1000) -> tuple[lightgbm.Booster, np.ndarray]:

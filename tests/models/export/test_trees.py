@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightgbm
 import numpy as np
 
-from noria.models.export.trees import float32_thresholds, read_trees
+from noria.models.export.lightgbm.trees import float32_thresholds, read_trees
 
 
 def test_trees_are_those_that_lightgbm_dumps() -> None:

@@ -152,7 +152,7 @@ def test_other_versions_than_those_it_was_made_with_are_refused_by_name_unless_a
     [
         ("import nothing_like_it", "ModuleNotFoundError: No module named 'nothing_like_it'"),
         ("def load(folder): raise RuntimeError('no weights')", r"RuntimeError: no weights \(mine.py, line 1\)"),
-        ("def load(folder): return 5", "int has no method `predict` and can't be called"),
+        ("def load(folder): return 5", "int has no method `predict` or `stream` and can't be called"),
         ("import os; os._exit(9)", "its process exited with code 9"),
         ("import os; print('last words'); os.abort()", "its process was killed by SIGABRT: last words"),
         ("import time; time.sleep(60)", "it was not ready within 3 s"),

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 DELIMITERS = (",", ";", "\t", "|")
 LINES_TO_SNIFF = 20
+MOST = 0.8  # of the first lines, that agree with a delimiter
 BLOCK_ROWS = 100_000
 MAX_LINE_BYTES = 16 * 1024 * 1024
 MAX_SHOWN = 10_000  # bytes of a line that the reader says
 NOT_UTF_8 = "not UTF-8: give its encoding to nr.files"
+AS_UTF_8 = 'save it as UTF-8, or write its encoding: nr.files(…, encoding="latin-1")'
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -77,17 +79,46 @@ def _head(path: Path, place: str, delimiter: str | None) -> tuple[str, list[str]
     """The delimiter, and the names of the columns."""
     lines = _first_lines(path, place)
     if said := re.match(r'"?sep=(.)"?\r?\n', lines):  # what spreadsheets write above the names, and what no row may follow
-        raise UnreadableData(place, f"its first line is {said[0].strip()!r}, not column names: remove that line")
+        raise UnreadableData(place, f"its first line is {said[0].strip()!r}, not column names", "remove that line")
     chosen = delimiter or max(DELIMITERS, key=lambda d: _agreement(lines, d))
+    _refuse_one_column(place, lines, chosen)
     names = [n or f"column{i}" for i, n in enumerate(next(iter(_records(lines, chosen)), []))]
     if not names:
-        raise UnreadableData(place, "its first line has no column names")
+        raise UnreadableData(place, "its first line has no column names", "write the names of the columns into the first line")
     twice = [n for n, count in Counter(n.casefold() for n in names).items() if count > 1]
     if twice:
         same = [n for n in names if n.casefold() == twice[0]]
-        raise UnreadableData(place, f"its columns {' and '.join(map(repr, same))} have the same name, ignoring case: rename one of them")
+        raise UnreadableData(place, f"its columns {' and '.join(map(repr, same))} have the same name, ignoring case", "rename one of them")
     _refuse_data(place, names)
     return chosen, names
+
+
+def _refuse_one_column(place: str, lines: str, delimiter: str) -> None:
+    """A first line of one name above lines of several fields is a title, or the delimiter is another one."""
+    head = next(_records(lines, delimiter), [])
+    if len(head) != 1:
+        return
+    for other in dict.fromkeys((delimiter, *DELIMITERS, ":", " ")):
+        records = list(_records(lines, other))
+        widths = Counter(map(len, records))
+        [(width, often)] = widths.most_common(1) or [(0, 0)]
+        if width < (2 if other in DELIMITERS else 3) or often < MOST * len(records):
+            continue
+        if len(records[0]) == width:
+            columns = "its columns are separated by " + ("spaces" if other == " " else f"{other!r}")
+            if other not in DELIMITERS:
+                raise UnreadableData(
+                    place, f"{columns}, not by commas", f'separate them by commas, or write delimiter="{other}" in nr.files'
+                )
+            raise UnreadableData(place, f"{columns}, not by {delimiter!r}", f'leave out delimiter, or write delimiter="{other}"')
+        if len(records[0]) > 1 or other not in DELIMITERS or " " not in head[0].strip():  # a name, above lists in one column
+            continue
+        name = next(record for record in records if len(record) == width)
+        raise UnreadableData(
+            place,
+            f"its first line is {head[0][:60]!r}, and its columns are named further down: {other.join(name)[:80]}",
+            "remove the lines above the names of the columns",
+        )
 
 
 def _first_lines(path: Path, place: str) -> str:
@@ -127,7 +158,11 @@ def _refuse_data(place: str, names: Sequence[str]) -> None:
         return bool(re.match(DAY[:-1], name) or re.fullmatch(r"-?\d+[.,]\d+", name))
 
     if any(map(value, names)) or all(re.fullmatch(r"-?\d+", n) for n in names):
-        raise UnreadableData(place, f"its first line holds values ({', '.join(names)[:100]}) instead of column names")
+        raise UnreadableData(
+            place,
+            f"its first line holds values ({', '.join(names)[:100]}) instead of column names",
+            "write the names of the columns into a first line of their own",
+        )
 
 
 def _refuse_preamble(place: str, names: Sequence[str], rows: int, raw: Sequence[RawRow]) -> None:
@@ -135,7 +170,8 @@ def _refuse_preamble(place: str, names: Sequence[str], rows: int, raw: Sequence[
     if len(raw) > rows:
         [(reason, _)] = Counter(r.reason for r in raw).most_common(1)
         head = f"the columns {', '.join(names)[:100]} of its first line"
-        raise UnreadableData(place, f"most of its lines do not match {head} ({raw[0].place}: {reason})")
+        fix = AS_UTF_8 if reason == NOT_UTF_8 else "correct these lines"
+        raise UnreadableData(place, f"most of its lines do not match {head} ({raw[0].place}: {reason})", fix)
 
 
 def _rejected(reading: duckdb.DuckDBPyConnection, place: str) -> tuple[RawRow, ...]:

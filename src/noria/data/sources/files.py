@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from noria.core.environment import from_environment
-from noria.core.errors import MissingExtra, UserMistake
+from noria.core.arguments import require
+from noria.core.errors import UserMistake, nearest
 from noria.core.sql import literal, quoted
 from noria.data.sources.csv_lines import CsvForm, load_csv
 from noria.data.sources.json_lines import load_json_lines
+from noria.data.sources.other_kinds import refused, require_kind
 from noria.data.sources.parquet import load_parquet
-from noria.data.sources.port import Batch, Column, Loaded, Piece, SourceAway, UnreadableData, Watermark
+from noria.data.sources.places import COMPRESSED, Place, ending, place_of
+from noria.data.sources.port import Batch, Column, Loaded, Piece, UnreadableData, Watermark
 from noria.data.types import declared
+from noria.data.zones import require_zones
 
 if TYPE_CHECKING:
     import duckdb
 
-REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://")
-COMPRESSED = (".gz", ".zst")
 CSV, JSON_LINES, PARQUET = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson", ".json"), (".parquet", ".pq")
-NO_DATA = re.compile(
-    r"^(_SUCCESS|_metadata|_common_metadata|_committed_.*|_started_.*|[._].*\.crc|\..*)$"
-)  # what Spark and others leave beside
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -40,11 +36,29 @@ class MissingData(UserMistake):
 
     def __init__(self, pattern: str, folder: str) -> None:
         self.pattern, self.folder = pattern, folder
+        inside = Path(folder, pattern) if "://" not in pattern else None
+        if inside is not None and inside.is_dir():
+            there = sorted(path.name for path in inside.iterdir())[:5]
+            what = f"the folder {pattern!r} has no file that can be read"
+            where = f"it has {', '.join(there)}" if there else "it is empty"
+            super().__init__(what=what, where=where, fix=f"put files into it that end in {', '.join((*PARQUET, *CSV, *JSON_LINES))}")
+            return
+        beside = _beside(inside) if inside is not None else []
         super().__init__(
-            what=f"no file matches {pattern!r}",
-            where=f"looked in {folder}",
-            fix="put the data there, or correct the path in the table's source",
+            what=f"no file matches {pattern!r}{nearest(PurePosixPath(pattern).name, beside)}",
+            where=f"looked in {folder}" + (f"; there is {', '.join(beside[:5])}" if beside and "*" not in pattern else ""),
+            fix="a shell writes out ~ only without quotes: give the whole path"
+            if pattern.startswith("~")
+            else "put the data there, or correct the path in the table's source",
         )
+
+
+def _beside(path: Path) -> list[str]:
+    """The files of data where one was looked for."""
+    try:
+        return sorted(each.name for each in path.parent.iterdir() if ending(each.name) in (*PARQUET, *CSV, *JSON_LINES))
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,7 @@ class FileSource:
     storage: Mapping[str, Any] = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
     form: CsvForm = field(default_factory=CsvForm)
+    time_zones: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> str:
         return self.pattern
@@ -65,6 +80,7 @@ class FileSource:
         if not there:
             raise MissingData(self.pattern, files.place)
         read, form = since or {}, [self.form.delimiter, self.form.decimal, self.form.encoding]
+        form += [f"{column} in {zone}" for column, zone in sorted(self.time_zones.items())]
         before = read.get("files", {}) if read.get("form", form) == form else {}  # what was refused may be right in another form
         fresh = [path for path in there if before.get(path) != there[path]]
         if not fresh:
@@ -72,41 +88,58 @@ class FileSource:
         pieces = (Piece(path, self._loader(files, path), alone=True) for path in fresh)
         return Batch(pieces, lambda refused: {"files": {p: mark for p, mark in there.items() if p not in refused}, "form": form})
 
-    def _loader(self, files: _LocalGlob | _RemoteGlob, path: str) -> Any:
+    def each(self, folder: Path) -> Iterator[tuple[str, Path]]:
+        """The name of every file, and where it lies on this machine for as long as the next one is not asked for. Raises `MissingData`."""
+        files = self._files(folder)
+        there = files.list()
+        if not there:
+            raise MissingData(self.pattern, files.place)
+        for path in there:
+            with files.local(path) as local:
+                yield path, local
+
+    def _loader(self, files: Place, path: str) -> Any:
         def load(con: duckdb.DuckDBPyConnection, name: str) -> Loaded:
             with files.local(path) as local:
                 return _with_partitions(con, name, _load(con, name, path, local, self.form), files.relative(path))
 
         return load
 
-    def _files(self, folder: Path) -> _LocalGlob | _RemoteGlob:
-        return _RemoteGlob(self.pattern, self.storage) if REMOTE.match(self.pattern) else _LocalGlob(self.pattern, folder)
+    def _files(self, folder: Path) -> Place:
+        return place_of(self.pattern, folder, self.storage, (*PARQUET, *CSV, *JSON_LINES))
 
 
 def files(
-    pattern: str,
+    pattern: str | PathLike[str],
     *,
     types: Mapping[str, str] | None = None,
     storage: Mapping[str, Any] | None = None,
     delimiter: str | None = None,
     decimal: str = ".",
     encoding: str | None = None,
+    time_zones: Mapping[str, str] | None = None,
 ) -> FileSource:
     """Rows from Parquet, CSV or JSON-lines files, plain or compressed (.gz, .zst): `nr.files("data/flights/*.parquet")`,
     `nr.files("s3://bucket/day=*/*.csv")`, `nr.files("exports/orders")` for every file of a folder.
 
+    pattern: a path, a folder, a glob or a URL of any fsspec file system; a relative path begins at the project's folder
     types: column → SQL type that it is stored as, such as `{"postcode": "VARCHAR", "price": "DECIMAL(18, 2)"}`; a value that does
         not fit is quarantined with its text. Columns without one are typed by all values of the first file that has some
     storage: options of the fsspec file system; `"${NAME}"` is taken from the environment
     delimiter, decimal, encoding: of CSV files; found out, `"."` and UTF-8 if left out
+    time_zones: column → the zone of its times that are written without one, such as `{"started": "Europe/Berlin"}`
     """
+    require("nr.files", "pattern", pattern, (str, PathLike), 'nr.files("data/*.csv"): one path, folder, glob or URL')
+    pattern = str(pattern)
     where = f"nr.files({pattern!r})"
     declared(types or {}, where)
     if decimal not in (".", ","):
         raise UserMistake(what=f"{decimal!r} is not a decimal separator", where=where, fix='give "." or ","')
     if delimiter is not None and len(delimiter) != 1:
         raise UserMistake(what=f"{delimiter!r} is not a delimiter", where=where, fix='give one character, such as ";"')
-    return FileSource(pattern, dict(storage or {}), dict(types or {}), CsvForm(delimiter, decimal, encoding))
+    return FileSource(
+        pattern, dict(storage or {}), dict(types or {}), CsvForm(delimiter, decimal, encoding), require_zones(time_zones, where)
+    )
 
 
 def file_piece(path: Path, form: CsvForm | None = None) -> Piece:
@@ -115,24 +148,19 @@ def file_piece(path: Path, form: CsvForm | None = None) -> Piece:
 
 
 def _load(con: duckdb.DuckDBPyConnection, name: str, path: str, local: Path, form: CsvForm) -> Loaded:
-    ending = _ending(path)
+    kind = ending(path)
     try:
-        if ending in PARQUET:
+        if kind in (*PARQUET, *CSV, *JSON_LINES) and not path.lower().endswith(COMPRESSED):
+            require_kind(local, path, parquet=kind in PARQUET)
+        if kind in PARQUET:
             return load_parquet(con, name, path, local)
-        if ending in CSV:
+        if kind in CSV:
             return load_csv(con, name, path, local, form)
-        if ending in JSON_LINES:
+        if kind in JSON_LINES:
             return load_json_lines(con, name, path, local)
     except OSError as error:  # it is gone by now, or may not be read
         raise UnreadableData(path, str(error)) from error
-    raise UnreadableData(path, f"files ending in {ending!r} are not supported; use {', '.join((*PARQUET, *CSV, *JSON_LINES))}")
-
-
-def _ending(path: str) -> str:
-    suffixes = PurePosixPath(path.lower()).suffixes
-    while suffixes and suffixes[-1] in COMPRESSED:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
+    raise refused(path, kind, (*PARQUET, *CSV, *JSON_LINES))
 
 
 # --- partitions ---------------------------------------------------------------------------------------------------------
@@ -148,116 +176,3 @@ def _with_partitions(con: duckdb.DuckDBPyConnection, name: str, loaded: Loaded, 
     for column, value in added.items():
         con.execute(f"ALTER TABLE {quoted(name)} ADD COLUMN {quoted(column)} VARCHAR DEFAULT {'NULL' if value is None else literal(value)}")
     return Loaded((*loaded.columns, *(Column(c, None) for c in added)), loaded.rows, loaded.raw, loaded.sparse, loaded.notes)
-
-
-# --- where files are ----------------------------------------------------------------------------------------------------
-
-
-def _with_data(paths: list[str]) -> list[str]:
-    """The files that hold data: what Spark and other tools leave beside them, and hidden files, do not."""
-    return [
-        p for p in paths if not NO_DATA.match(PurePosixPath(p).name) and not any(part.startswith("_temporary") for part in Path(p).parts)
-    ]
-
-
-def _of_known_kinds(paths: Iterable[str]) -> list[str]:
-    """The files of a folder that can be read: others, such as a README, may stand beside them."""
-    return [p for p in paths if _ending(p) in (*PARQUET, *CSV, *JSON_LINES)]
-
-
-@dataclass(frozen=True)
-class _LocalGlob:
-    """Files of this machine."""
-
-    pattern: str
-    folder: Path
-
-    @property
-    def place(self) -> str:
-        return str(self.folder.resolve())
-
-    @cached_property
-    def _base(self) -> Path:
-        return Path(self.pattern) if Path(self.pattern).is_absolute() else self.folder / self.pattern
-
-    @cached_property
-    def _fixed(self) -> Path:
-        """The folders above the first part of the pattern that has a wildcard."""
-        parts = self._base.parts
-        wild = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
-        return Path(*parts[:wild])
-
-    def list(self) -> dict[str, list[int]]:
-        if self._base.is_dir():
-            found = [Path(p) for p in _of_known_kinds(map(str, self._base.rglob("*")))]
-        elif self._base.is_file():  # a name may have brackets
-            found = [self._base]
-        else:
-            found = list(self._fixed.glob(str(self._base.relative_to(self._fixed))))
-        chosen = _with_data(sorted(str(p) for p in found if p.exists() and not p.is_dir())) or (
-            [str(self._base)] if self._base.is_file() else []
-        )
-        return {p: [(s := Path(p).stat()).st_size, s.st_mtime_ns] for p in chosen}
-
-    def relative(self, path: str) -> str:
-        root = self._base if self._base.is_dir() else self._fixed
-        return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else Path(path).name
-
-    @contextmanager
-    def local(self, path: str) -> Iterator[Path]:
-        yield Path(path)
-
-
-@dataclass(frozen=True)
-class _RemoteGlob:
-    """Files behind an fsspec URL; each is fetched for as long as it is read."""
-
-    pattern: str
-    storage: Mapping[str, Any]
-
-    @property
-    def place(self) -> str:
-        return self.pattern
-
-    def list(self) -> dict[str, list[Any]]:
-        fs = self._fs()
-        try:
-            fs.invalidate_cache()
-            base = fs._strip_protocol(self.pattern)
-            found = _of_known_kinds(fs.find(base)) if fs.isdir(base) else [p for p in fs.glob(self.pattern) if not fs.isdir(p)]
-            details = {path: fs.info(path) for path in _with_data(sorted(found))}
-        except Exception as error:  # every file system has exceptions of its own; re-raised with its words
-            raise SourceAway(self.pattern, f"{type(error).__name__}: {error}") from error
-        return {path: [d["size"], str(d.get("ETag") or d.get("mtime") or d.get("LastModified"))] for path, d in details.items()}
-
-    def relative(self, path: str) -> str:
-        base = str(self._fs()._strip_protocol(self.pattern)).rstrip("/")
-        root = base if path.startswith(base + "/") else re.split(r"[*?\[]", base, maxsplit=1)[0].rpartition("/")[0]
-        return path.removeprefix(root)
-
-    @contextmanager
-    def local(self, path: str) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory() as scratch:
-            target = Path(scratch) / PurePosixPath(path).name
-            try:
-                self._fs().get(path, str(target))
-            except Exception as error:
-                raise SourceAway(path, f"{type(error).__name__}: {error}") from error
-            yield target
-
-    def _fs(self) -> Any:
-        import fsspec
-
-        protocol = self.pattern.split("://", 1)[0]
-        try:
-            return fsspec.filesystem(protocol, **{name: from_environment(value) for name, value in self.storage.items()})
-        except ImportError as error:
-            raise MissingExtra(
-                library=f"fsspec's driver for {protocol}://", extra=protocol, needed_for=f"reading {self.pattern}"
-            ) from error
-        except ValueError as error:
-            raise UserMistake(
-                what=f"{protocol}:// is not a supported kind of address",
-                where=f"source {self.pattern!r}",
-                fix="use s3://, gs://, abfs:// or a path",
-            ) from error

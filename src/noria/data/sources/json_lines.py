@@ -52,6 +52,10 @@ def load_json_lines(con: duckdb.DuckDBPyConnection, name: str, place: str, path:
     bad = con.sql(f"SELECT n, line, {WRONG} FROM {quoted(lines)} WHERE {WRONG} IS NOT NULL ORDER BY n").fetchall()
     con.execute(f"DROP TABLE {quoted(lines)}")
     keys = _keys(con, objects, place)
+    if not keys and bad and str(bad[0][1]).startswith("["):
+        stem = Path(place).stem
+        fix = f'in Python: pandas.read_json("{Path(place).name}").to_json("{stem}.jsonl", orient="records", lines=True)'
+        raise UnreadableData(place, "it is one JSON array, not an object a line", fix)
     mixed = _ambiguous(con, objects, keys)
     left_out = ", ".join(str(m[0]) for m in mixed) or "-1"
     columns, values = [], []

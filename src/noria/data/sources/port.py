@@ -106,12 +106,12 @@ class UnreadableData(OutsideWorld):
     code = "NR-202"
     exit_code = 2
 
-    def __init__(self, pattern: str, reason: str) -> None:
+    def __init__(self, pattern: str, reason: str, fix: str = "replace the damaged file") -> None:
         self.pattern, self.reason = pattern, (reason.strip().splitlines() or ["no reason was given"])[0]
         super().__init__(
             what=f"{pattern!r} could not be read",
             where=self.reason,
-            fix="replace the damaged file; nothing of it was stored",
+            fix=f"{fix}; nothing of it was stored",
         )
 
 

@@ -23,6 +23,7 @@ from noria.data.contract import UnknownColumn
 from noria.data.sources.port import BadSource, Batch, Column, Loaded, Piece, SourceAway, Watermark
 from noria.data.sources.records import Records, kinds_of, records
 from noria.data.types import declared, kind_of, load_arrow
+from noria.data.zones import require_zones
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,6 +59,7 @@ class SqlSource:
     url: str
     watermark: str | None = None
     types: Mapping[str, str] = field(default_factory=dict)
+    time_zones: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in (("query", self.query), ("url", self.url)):
@@ -76,14 +78,23 @@ class SqlSource:
         return Batch(reading.pieces(), lambda _: reading.reached())
 
 
-def sql(query: str, *, url: str, watermark: str | None = None, types: Mapping[str, str] | None = None) -> SqlSource:
+def sql(
+    query: str,
+    *,
+    url: str,
+    watermark: str | None = None,
+    types: Mapping[str, str] | None = None,
+    time_zones: Mapping[str, str] | None = None,
+) -> SqlSource:
     """Rows from a database: `nr.sql("SELECT * FROM orders", url="${ORDERS_DB}", watermark="changed_at")`.
 
+    query: a SELECT, in the database's own dialect
     url: any SQLAlchemy URL; `"${NAME}"` is taken from the environment, which is where a password belongs
     watermark: a column that never falls; rows from its greatest value on, and those where it is null, are read again each time
     types: column → SQL type, where the database's own is not wanted
+    time_zones: column → the zone of its times that are stored without one, such as `{"placed_at": "Europe/Berlin"}`
     """
-    return SqlSource(query, url, watermark, dict(types or {}))
+    return SqlSource(query, url, watermark, dict(types or {}), require_zones(time_zones, f"nr.sql({query!r})"))
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------

@@ -106,6 +106,7 @@ class StreamSource:
 def stream(url: str, topic: str, *, columns: Mapping[str, str]) -> StreamSource:
     """Rows from a live stream of JSON messages: `nr.stream("redis://localhost/0", "clicks", columns={"id": "VARCHAR", …})`.
 
+    url: of a Redis server; `"${NAME}"` is taken from the environment; topic: the stream's key
     columns: name → SQL type (VARCHAR, DOUBLE, BIGINT, DECIMAL(18, 2), BOOLEAN, DATE, TIMESTAMPTZ, lists and structs of them);
         a message that does not fit is quarantined, a key that is absent is null
     """

@@ -20,4 +20,11 @@ def auc(outcomes: Floats, scores: Floats) -> float:
     return float((mid_rank[inverse][outcomes == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
+def mean_auc(outcomes: Floats, scores: Floats) -> float:
+    """The mean AUC of the columns `(rows, classes)` of which some rows came about and some did not; NaN where there is none."""
+    found = [auc(outcomes[:, place], scores[:, place]) for place in range(scores.shape[1])]
+    known = [value for value in found if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
 AUC = register(Metric("auc", auc, over="set", best="highest", bounds=(0.0, 1.0), title="AUC"), tasks=["binary"], rank=40)

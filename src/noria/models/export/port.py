@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from noria.core.signature import Signature
-from noria.data.rows import Rows
+from noria.data.rows import Rows, width
 from noria.models.export.refusal import CannotExport
 from noria.models.runtimes import open_files
 from noria.models.runtimes.port import Runtime, RuntimeOptions
 
 PROBABILITY = (0.0, 1.0)  # the bounds of one
+SUMMED = 1e-3  # by which the chances of classes may miss 1
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Wanted:
 
     signature: what it reads and answers; rows: of its inputs, such as training rows, on which it must answer as its original does
     bounds: of an answer, as the model's task has them; trust: whether code that the bundle carries may run
-    refused: what an exporter before said of it
+    refused: what an exporter before said of it; exclusive: whether the scores of a row are the chances of classes, and sum to 1
+    order: whether only the order of answers means anything, as in a ranking
     """
 
     signature: Signature
@@ -32,6 +37,24 @@ class Wanted:
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     trust: bool = False
     refused: CannotExport | None = None
+    exclusive: bool = False
+    order: bool = False
+
+    @property
+    def scores(self) -> int:
+        """How many numbers a row is answered with."""
+        return sum(width(field) for field in self.signature.outputs)
+
+    def wrong(self, scores: NDArray[np.float64], rounded: float) -> str:
+        """What is wrong with finite answers `(rows, scores)`, in words; empty where nothing is. rounded: by how much they may miss"""
+        (least, most), count = self.bounds, len(scores)
+        outside = ((scores < least - rounded) | (scores > most + rounded)).any(axis=1)
+        if outside.any():
+            found = f"{scores[outside].min():.6g} to {scores[outside].max():.6g}"
+            return f"its answers to {int(outside.sum())} of {count} rows are {found}, and an answer lies between {least:g} and {most:g}"
+        if self.exclusive and np.abs(scores.sum(axis=1) - 1).max(initial=0) > max(rounded, SUMMED):
+            return f"its {scores.shape[1]} scores for a row add up to {scores.sum(axis=1).min():.4g}, and not to 1, as those of classes do"
+        return ""
 
     @property
     def numbers(self) -> bool:
@@ -45,12 +68,14 @@ class Exported:
 
     runtime: the one that runs it; files: path within the bundle → bytes; trust: whether it runs code that it carries
     note: what people should know of how it runs; empty where it is ONNX
+    answers: to the rows that it was held to, where it was asked for them in a process of its own
     """
 
     runtime: str
     files: Mapping[str, bytes]
     trust: bool = False
     note: str = ""
+    answers: Rows | None = None
 
     @contextmanager
     def opened(self, signature: Signature, options: RuntimeOptions) -> Iterator[Runtime]:
@@ -67,6 +92,21 @@ class Exported:
                 model.close()
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A model as it was saved, in a format that a loader of ours reads.
+
+    kind: for people; loader: one of `python_spec`; files: that it reads, name → content; source: modules that it imports, path → text
+    fitted: the same model in this process, None where it is not loaded here
+    """
+
+    kind: str
+    loader: str
+    files: Mapping[str, bytes]
+    fitted: Any = None
+    source: Mapping[str, bytes] = field(default_factory=dict)
+
+
 class Exporter(Protocol):
     """One way to make a fitted model something that a runtime runs."""
 
@@ -76,4 +116,11 @@ class Exporter(Protocol):
 
 def kind_of(fitted: Any) -> str:
     """What a fitted model is, for people."""
+    if isinstance(fitted, Saved):
+        return fitted.kind if fitted.fitted is None or root_of(fitted.fitted) == "noria" else kind_of(fitted.fitted)
     return f"{type(fitted).__module__}.{type(fitted).__name__}"
+
+
+def root_of(fitted: Any) -> str:
+    """The package that its class is of."""
+    return type(fitted).__module__.split(".")[0]

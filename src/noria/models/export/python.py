@@ -10,22 +10,34 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from noria.core.errors import NoriaError
-from noria.core.signature import SCORE
+from noria.core.signature import all_floats
 from noria.data.rows import Rows, stacked
-from noria.models.export.boosted import fitted_booster
-from noria.models.export.port import Exported, Wanted, kind_of
+from noria.models.export.catboost_trees import saved
+from noria.models.export.lightgbm.boosted import fitted_booster
+from noria.models.export.port import Exported, Saved, Wanted, kind_of
 from noria.models.export.refusal import RETURNED, CannotExport
+from noria.models.export.xgboost_trees import booster_of
 from noria.models.python_model import PythonModel
+from noria.models.runtimes.arrays import is_jitted, is_keras
 from noria.models.runtimes.columns import Columns, answered
-from noria.models.runtimes.formats import LIGHTGBM_FILE, PICKLE_FILE, XGBOOST_FILE, Booster, XgboostBooster, answering
+from noria.models.runtimes.formats import (
+    CATBOOST_FILE,
+    KERAS_FILE,
+    LIGHTGBM_FILE,
+    PICKLE_FILE,
+    XGBOOST_FILE,
+    Booster,
+    XgboostBooster,
+    answering,
+)
 from noria.models.runtimes.port import ModelFailed, Runtime, RuntimeOptions
 from noria.models.runtimes.python import PythonRuntime
 from noria.models.runtimes.python_spec import (
@@ -34,6 +46,7 @@ from noria.models.runtimes.python_spec import (
     PICKLED,
     PYTHON_FILE,
     REQUIREMENTS_FILE,
+    SAFE,
     SOURCE_FOLDER,
     PythonSpec,
     this_python,
@@ -43,17 +56,8 @@ TOLERANCE = 1e-9  # the same code computes both
 ALONE = 3  # rows that are asked alone as well
 ROUNDED = 1e-6  # by which an answer may miss its bounds
 TRUST = "declare it with nr.Model(…, trust=True): it is then pickled, and Python runs it in a process of its own"
-XGBOOST_PROBABILITIES = ("binary:logistic", "reg:logistic")
-XGBOOST_NUMBERS = (
-    "reg:squarederror",
-    "reg:squaredlogerror",
-    "reg:absoluteerror",
-    "reg:pseudohubererror",
-    "reg:gamma",
-    "reg:tweedie",
-    "count:poisson",
-)
 LOADER = "return an nr.PythonModel with a loader of its own"
+IMPUTED = "let the model itself take unknown values: put an imputer before it, in a pipeline; trainer=nr.sklearn(estimator) does so"
 
 
 @dataclass(frozen=True)
@@ -76,28 +80,44 @@ class PythonExporter:
         options = RuntimeOptions(trust=True, locked=False)  # what was fitted here is as trusted as the trainer is
         try:
             with _files(form, spec).opened(wanted.signature, options) as model:
-                _compare(kind, model, form.original, wanted)
+                answers = _compare(kind, model, form.original, wanted)
                 assert isinstance(model, PythonRuntime)
                 spec = msgspec.structs.replace(spec, requirements=model.imports())
         except CannotExport:
             raise
         except NoriaError as error:  # of the loader, or of the model in its process
-            raise CannotExport(kind, f"Python can't run it either: {error.where}", LOADER) from error
-        return replace(_files(form, spec), trust=spec.runs_its_own_code, note=_note(kind, spec, wanted.refused))
+            fix = IMPUTED if "NaN" in error.where or "missing values" in error.where else LOADER
+            raise CannotExport(kind, f"Python can't run it either: {error.where}", fix) from error
+        note = _note(kind, spec, wanted.refused)
+        return replace(_files(form, spec), trust=spec.runs_its_own_code, note=note, answers=answers)
 
 
 def _form(fitted: Any, wanted: Wanted) -> Form:
     """Raises `CannotExport` where nothing can run it, or where nobody has said that it may run."""
+    if isinstance(fitted, Saved):
+        return _saved(fitted, wanted)
     kind, root = kind_of(fitted), type(fitted).__module__.split(".")[0]
     if isinstance(fitted, PythonModel):
         _require_trust(kind, "it has a loader of its own", wanted)
         loader, source = fitted.source()
         return Form(loader, fitted.contents(), None, source)
     if root == "lightgbm":
-        booster = fitted_booster(fitted, numbers=wanted.numbers)
-        return Form(f"{FORMATS}:lightgbm_text", {LIGHTGBM_FILE: booster.model_to_string().encode()}, Booster(booster))
-    if root == "xgboost" and (found := _xgboost(fitted, numbers=wanted.numbers)) is not None:
+        try:
+            booster = fitted_booster(fitted, numbers=wanted.numbers, scores=wanted.scores, order=wanted.order)
+        except CannotExport as error:
+            if not error.elsewhere:
+                raise
+        else:
+            return Form(f"{FORMATS}:lightgbm_text", {LIGHTGBM_FILE: booster.model_to_string().encode()}, Booster(booster))
+    if root == "xgboost" and (found := booster_of(fitted, wanted)) is not None:
         return Form(f"{FORMATS}:xgboost_json", {XGBOOST_FILE: bytes(found.save_raw("json"))}, XgboostBooster(found))
+    if root == "catboost":
+        return Form(f"{FORMATS}:catboost_cbm", {CATBOOST_FILE: saved(fitted.save_model, CATBOOST_FILE)}, answering(fitted))
+    if is_keras(fitted):  # whose format names classes to be made, and has let code through more than once (CVE-2025-1550, CVE-2025-8747)
+        _require_trust(kind, "Keras's format can name code to run", wanted)
+        return Form(f"{FORMATS}:keras_file", {KERAS_FILE: saved(fitted.save, KERAS_FILE)}, answering(fitted))
+    if is_jitted(fitted):
+        fitted = answering(fitted)
     try:
         original = answering(fitted)
     except TypeError as error:
@@ -106,30 +126,19 @@ def _form(fitted: Any, wanted: Wanted) -> Form:
     return Form(PICKLED, {PICKLE_FILE: _pickled(kind, fitted)}, original)
 
 
+def _saved(fitted: Saved, wanted: Wanted) -> Form:
+    if fitted.loader not in SAFE:
+        _require_trust(kind_of(fitted), "it has code of its own", wanted)
+    return Form(fitted.loader, fitted.files, None if fitted.fitted is None else answering(fitted.fitted), fitted.source)
+
+
 def _require_trust(kind: str, why: str, wanted: Wanted) -> None:
     if not wanted.trust:
         refused = wanted.refused
         reason = f"{why}, and this model is declared without `trust`"
+        if refused is not None and refused.reason != RETURNED:
+            reason += f"; as ONNX it can't be served: {refused.reason}"
         raise CannotExport(kind, reason, TRUST if refused is None else f"{TRUST}; or {refused.way}")
-
-
-def _xgboost(fitted: Any, *, numbers: bool) -> Any:
-    """The booster of an XGBoost model with the trees that it answers by; None for one whose answer its JSON alone does not give."""
-    import json
-
-    import xgboost
-
-    booster = fitted
-    if isinstance(fitted, xgboost.XGBClassifier | xgboost.XGBRegressor):
-        several = isinstance(fitted, xgboost.XGBClassifier) and len(fitted.classes_) != 2
-        if several or not np.isnan(fitted.missing):
-            return None
-        best = fitted.get_booster().attr("best_iteration")
-        booster = fitted.get_booster() if best is None else fitted.get_booster()[: int(best) + 1]
-    if not isinstance(booster, xgboost.Booster):
-        return None
-    objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
-    return booster if objective in (XGBOOST_NUMBERS if numbers else XGBOOST_PROBABILITIES) else None
 
 
 def _pickled(kind: str, fitted: Any) -> bytes:
@@ -161,8 +170,13 @@ def _is_of_project(name: str, module: ModuleType | None) -> bool:
     if file is None or name.split(".")[0] in ("noria", "__main__") or name != getattr(module, "__name__", None):
         return False
     path = Path(file).resolve()
-    installed = [Path(sysconfig.get_path(place)).resolve() for place in ("stdlib", "platstdlib")]
-    return not {"site-packages", "dist-packages"} & set(path.parts) and not any(path.is_relative_to(each) for each in installed)
+    return not {"site-packages", "dist-packages"} & set(path.parts) and not any(path.is_relative_to(each) for each in _pythons_own())
+
+
+@cache
+def _pythons_own() -> tuple[Path, ...]:
+    """Where Python's own modules are."""
+    return tuple(Path(sysconfig.get_path(place)).resolve() for place in ("stdlib", "platstdlib"))
 
 
 def _files(form: Form, spec: PythonSpec) -> Exported:
@@ -178,8 +192,9 @@ def _note(kind: str, spec: PythonSpec, refused: CannotExport | None) -> str:
     return f"{kind} runs in the Python runtime, loaded {how}{why}"
 
 
-def _compare(kind: str, model: Runtime, original: Any, wanted: Wanted) -> None:
-    """Raise `CannotExport` unless it answers as its original, each row by itself, with finite numbers within bounds; and `ModelFailed`."""
+def _compare(kind: str, model: Runtime, original: Any, wanted: Wanted) -> Rows:
+    """Its answers. Raise `CannotExport` unless it answers as its original, each row by itself, with finite numbers within bounds; and
+    `ModelFailed`."""
     rows = wanted.rows if len(wanted.rows) else Rows.unknown(wanted.signature.inputs, 1)
     answers = model.answer(rows)
     if not answers.finite():
@@ -194,11 +209,12 @@ def _compare(kind: str, model: Runtime, original: Any, wanted: Wanted) -> None:
     if not apart <= ROUNDED:
         reason = f"its answer to a row depends on the other rows of the batch (by up to {apart:.2g}), and requests are batched"
         raise CannotExport(kind, reason, "make each answer a function of its own row")
-    if wanted.signature.outputs == (SCORE,):
-        values, (least, most) = answers.numbers(SCORE.name), wanted.bounds
-        if values.min() < least - ROUNDED or values.max() > most + ROUNDED:
-            found = f"it returns {values.min():.6g} to {values.max():.6g}, and an answer lies between {least:g} and {most:g}"
-            raise CannotExport(kind, found, "make it return what the model's task asks for, such as a probability")
+    outputs = wanted.signature.outputs
+    if all_floats(outputs):
+        wrong = wanted.wrong(answers.scores(outputs).reshape(len(answers), wanted.scores), ROUNDED)
+        if wrong:
+            raise CannotExport(kind, wrong, "make it return what the model's task asks for, such as a probability")
+    return answers
 
 
 def _original(original: Any, rows: Rows, wanted: Wanted) -> Rows:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from noria.core.errors import UserMistake
 
 RETURNED = "the trainer's return value"  # the reason where there is nothing more to say of a kind
+
+
+def words_of(error: Exception) -> str:
+    """What a converter raised, as far as it says something of the model: without its advice to report it."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {re.split(r' You may raise an is', lines[0])[0] if lines else ''}"
 
 
 class CannotExport(UserMistake):

@@ -19,7 +19,7 @@ from noria.core.errors import UserMistake
 from noria.core.ids import short
 from noria.core.signature import Signature
 from noria.data.rows import Rows
-from noria.models.runtimes.messages import Answered, Ask, Failed, Load, Order, Ready, Reply
+from noria.models.runtimes.messages import Answered, Ask, Begin, Failed, Load, Order, Ready, Reply
 from noria.models.runtimes.port import ModelFailed, RuntimeOptions
 from noria.models.runtimes.printed import Printed
 from noria.models.runtimes.python_spec import PythonSpec
@@ -80,8 +80,8 @@ class Child:
         self._printed = Printed(os.dup(self._process.stdout.fileno()), short(folder.name))
         self._process.stdout.close()
         self._finalizer = weakref.finalize(self, _free, self._process, self._channel, regions)
-        own_source = spec.runs_its_own_code
-        self._start(folder.name, Load(str(folder), spec.loader, own_source, signature, options.memory_gb, os.getpid()), options)
+        bounds = options.memory_gb, os.getpid(), options.stream_parts, options.stream_bytes
+        self._start(folder.name, Load(str(folder), spec.loader, spec.runs_its_own_code, signature, *bounds), options)
 
     def _start(self, bundle: str, load: Load, options: RuntimeOptions) -> None:
         try:
@@ -96,6 +96,7 @@ class Child:
         if not isinstance(reply, Ready):
             self.end()
             raise NotStarted(bundle, reply.reason if isinstance(reply, Failed) else repr(reply))
+        self.predicts, self.streams = reply.predicts, reply.streams
 
     @property
     def pid(self) -> int:
@@ -116,6 +117,10 @@ class Child:
         """Have rows answered: what comes next is the reply. Raises `Ended`."""
         self.say(Ask(self._questions.put(rows)))
 
+    def begin(self, stream: int, row: Rows, credit: int) -> None:
+        """Have a row answered in parts. Its place in memory is free again once it is `Taken`. Raises `Ended`."""
+        self.say(Begin(stream, self._questions.put(row), credit))
+
     def heard(self, seconds: float | None) -> Reply | None:
         """The next reply; None where it has not all come, and `seconds` is None. Raises `TimeoutError` or `Ended`."""
         self._channel.settimeout(seconds if seconds is not None else 0.0)
@@ -135,6 +140,11 @@ class Child:
         except msgspec.DecodeError as error:
             raise Ended from error
         return found
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a reply has come that was not heard yet."""
+        return b"\n" in self._rest
 
     def rows(self, reply: Reply) -> Rows:
         """The answers of a reply. Raises `ModelFailed` for one that has none."""

@@ -14,14 +14,15 @@ The arrays are read-only and lie in shared memory: they are good until `predict`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import MissingExtra
 from noria.core.signature import FLOATS, INTEGERS, SCORE, Field, dense_type
-from noria.data.rows import Fields, Rows, stacked_tensor
+from noria.data.rows import Fields, Rows, width
+from noria.data.tensors import stacked_tensor
 
 SHOWN = 6  # outputs in a message
 
@@ -46,7 +47,7 @@ class Columns(dict[str, Any]):
         return found
 
     def frame(self) -> Any:
-        """All columns as a pandas data frame, as `train.frame()` is. Raises `MissingExtra` without pandas."""
+        """All columns as a pandas data frame, as `train.to_pandas()` is. Raises `MissingExtra` without pandas."""
         import pyarrow as pa
 
         try:
@@ -66,10 +67,45 @@ def _array(field: Field, rows: Rows) -> Any:
     return stacked_tensor(field, column) if known else column
 
 
+class Chances(NamedTuple):
+    """Probabilities `(rows, classes)` of the classes that a model was fitted on, None where it does not say."""
+
+    values: NDArray[Any]
+    classes: Any
+
+    def of_labels(self, field: Field) -> NDArray[Any]:
+        """Those of an output's labels `(rows, labels)`, 0 for one that the model does not know. Raises `ValueError`.
+
+        Classes that are numbers are the places of labels, as trainers are given them, unless they are the labels; those that are texts are
+        labels.
+        """
+        if self.classes is None or self.values.ndim != 2:
+            return self.values
+        if [str(each) for each in np.asarray(self.classes).tolist()] == list(field.labels):
+            return self.values
+        known = [str(each) if isinstance(each, str) else int(each) for each in np.asarray(self.classes).tolist()]
+        place = {name: i for i, name in enumerate(field.labels)}
+        at = [place.get(each, -1) if isinstance(each, str) else each for each in known]
+        if len(at) != self.values.shape[1] or not all(0 <= each < len(field.labels) for each in at):
+            raise ValueError(
+                f"it was fitted on the classes {', '.join(map(repr, known[:SHOWN]))}; train it on the labels as they are given"
+            )
+        found = np.zeros((len(self.values), len(field.labels)))
+        found[:, at] = self.values
+        return found
+
+    def of_one(self) -> NDArray[Any]:
+        """That of the greater of two classes `(rows,)`. Raises `ValueError`."""
+        if self.values.ndim != 2 or self.values.shape[1] != 2:
+            raise ValueError(f"it gives probabilities of shape {self.values.shape}; those of two classes are expected")
+        return np.asarray(self.values[:, 1])
+
+
 def answered(fields: Fields, found: Any, count: int) -> Rows:
     """What a model returned for `count` rows, as rows of its outputs. Raises `ValueError` or `TypeError` where it is not that.
 
-    found: an array, if there is one output (of several columns, the last is the score); or name → array
+    found: an array, if there is one output (of several columns, the last is the score), or one of all numbers of several outputs,
+    `(rows, numbers)`; or name → array; label → array, where an output has labels
     """
     arrays = [_of_rows(field, array, count) for field, array in zip(fields, _by_field(fields, found), strict=True)]
     kind = dense_type(fields)
@@ -87,17 +123,47 @@ def _single(field: Field, array: NDArray[Any]) -> NDArray[Any]:
 
 def _by_field(fields: Fields, found: Any) -> list[Any]:
     if isinstance(found, Mapping):
+        found = {str(name): value for name, value in found.items()}
+        if len(fields) == 1 and fields[0].labels and fields[0].name not in found:
+            return [_by_label(fields[0], found)]
         lacking = [field.name for field in fields if field.name not in found]
         if lacking:
             shown = ", ".join(map(str, list(found)[:SHOWN])) or "nothing"
             raise ValueError(f"it returned {shown}, and not {', '.join(lacking)}")
-        return [found[field.name] for field in fields]
+        return [_by_label(field, found[field.name]) for field in fields]
+    if isinstance(found, list) and len(fields) == 1 and len(found) == len(fields[0].labels) and isinstance(found[0], Chances):
+        return [np.column_stack([_of_yes(each) for each in found])]
+    if isinstance(found, list) and len(found) == len(fields) > 1 and isinstance(found[0], Chances):
+        return list(found)
     if len(fields) != 1:
+        ends = np.cumsum([width(field) for field in fields])
+        if isinstance(found, np.ndarray) and found.ndim > 1 and found[0].size == ends[-1]:
+            parts = np.split(found.reshape(len(found), -1), ends[:-1], axis=1)
+            return [part.reshape(len(found), *field.shape) for part, field in zip(parts, fields, strict=True)]
         raise TypeError(f"it returned a {type(found).__name__}; a dict of {', '.join(field.name for field in fields)} is expected")
     return [found]
 
 
+def _of_yes(found: Chances) -> NDArray[Any]:
+    """The probability of 1 of a model that may have been fitted where there was no 1, or nothing else."""
+    classes = np.asarray(found.classes).tolist()
+    return np.asarray(found.values[:, classes.index(1)]) if 1 in classes else np.zeros(len(found.values))
+
+
+def _by_label(field: Field, found: Any) -> Any:
+    """An output's values side by side, where they came by label. Raises `ValueError` where some are not there."""
+    if not isinstance(found, Mapping):
+        return found
+    given = {str(label): value for label, value in found.items()}
+    lacking = [label for label in field.labels if label not in given]
+    if lacking or not field.labels:
+        raise ValueError(f"it returned {', '.join(list(given)[:SHOWN]) or 'nothing'} of {field.name}, and not {', '.join(lacking)}")
+    return np.column_stack([np.asarray(given[label]) for label in field.labels])
+
+
 def _of_rows(field: Field, found: Any, count: int) -> NDArray[Any]:
+    if isinstance(found, Chances):
+        found = found.of_labels(field) if field.labels else found.of_one()
     if found is None:
         raise TypeError(f"it returned None for {field.name}")
     array = np.asarray(found)

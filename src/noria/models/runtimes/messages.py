@@ -8,7 +8,10 @@ from noria.core.signature import Signature
 
 
 class Load(msgspec.Struct, tag="load"):
-    """The first order. folder: of the bundle; loader: `module:function`; source: whether the bundle's own modules may be imported"""
+    """The first order. folder: of the bundle; loader: `module:function`; source: whether the bundle's own modules may be imported
+
+    stream_parts, stream_bytes: what a streamed answer may have
+    """
 
     folder: str
     loader: str
@@ -16,6 +19,8 @@ class Load(msgspec.Struct, tag="load"):
     signature: Signature
     memory_gb: float | None
     parent: int
+    stream_parts: int
+    stream_bytes: int
 
 
 class Ask(msgspec.Struct, tag="ask"):
@@ -24,18 +29,63 @@ class Ask(msgspec.Struct, tag="ask"):
     size: int
 
 
+class Begin(msgspec.Struct, tag="begin"):
+    """Begin to answer, in parts, the one row whose bytes are the first of the region of questions. credit: how many parts may come"""
+
+    stream: int
+    size: int
+    credit: int
+
+
+class Grant(msgspec.Struct, tag="grant"):
+    """So many more parts of a stream may come."""
+
+    stream: int
+    parts: int
+
+
+class Cancel(msgspec.Struct, tag="cancel"):
+    """Nobody reads a stream any more."""
+
+    stream: int
+
+
 class ListImports(msgspec.Struct, tag="imports"):
     """Say which distributions the model has imported so far."""
 
 
 class Ready(msgspec.Struct, tag="ready"):
-    """The model is loaded."""
+    """The model is loaded. predicts, streams: whether it answers at once, and whether in parts"""
+
+    predicts: bool = True
+    streams: bool = False
 
 
 class Answered(msgspec.Struct, tag="answered"):
     """The answers' bytes are the first of the region of answers."""
 
     size: int
+
+
+class Taken(msgspec.Struct, tag="taken"):
+    """The row of a stream was read: the region of questions is free."""
+
+    stream: int
+
+
+class Part(msgspec.Struct, tag="part"):
+    """The next part of a streamed answer."""
+
+    stream: int
+    text: str
+
+
+class StreamEnded(msgspec.Struct, tag="stream_ended"):
+    """A stream is over: complete, or for a reason. too_long: whether the reason is its length"""
+
+    stream: int
+    reason: str | None = None
+    too_long: bool = False
 
 
 class Imported(msgspec.Struct, tag="imported"):
@@ -51,5 +101,5 @@ class Failed(msgspec.Struct, tag="failed"):
     ends: bool = False
 
 
-Order = Load | Ask | ListImports
-Reply = Ready | Answered | Imported | Failed
+Order = Load | Ask | Begin | Grant | Cancel | ListImports
+Reply = Ready | Answered | Taken | Part | StreamEnded | Imported | Failed

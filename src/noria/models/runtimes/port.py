@@ -27,6 +27,35 @@ class ModelFailed(OutsideWorld):
         )
 
 
+class ModelBusy(ModelFailed):
+    """As many streams are open as a model may have, and enough wait for their turn."""
+
+    code = "NR-561"
+    http_status = 503
+    retry_after = 1
+
+    def __init__(self, streams: int, waiting: int) -> None:
+        self.streams, self.waiting = streams, waiting
+        super(ModelFailed, self).__init__(
+            what="the model is generating as many texts as it may",
+            where=f"{streams} streams are open and {waiting} are queued",
+            fix="try again in a moment, or raise serving.model_streams, or run more workers",
+        )
+
+
+class AnswerTooLong(ModelFailed):
+    """A streamed answer has more parts or bytes than it may have, or takes longer in all."""
+
+    code = "NR-562"
+
+    def __init__(self, reason: str) -> None:
+        super(ModelFailed, self).__init__(
+            what="the answer is longer than allowed",
+            where=reason,
+            fix="have the model stop earlier, or raise the serving.stream_… setting that it exceeded",
+        )
+
+
 class UnloadableModel(UserMistake):
     """ONNX Runtime refused a model."""
 
@@ -46,8 +75,10 @@ class RuntimeOptions:
 
     threads: of one call, where the runtime has threads of its own
     trust: whether code that a bundle carries may run here (`nr.Model(…, trust=True)`)
-    deadline_seconds: what one call of a model in a process of its own may take; start_seconds: what its start may
+    deadline_seconds: what a step of a model in a process of its own may take, a call or the making of one part of a streamed answer
+    start_seconds: what the start of its process may take
     memory_gb: the address space of such a process
+    streams: answers in parts that such a process makes at once; stream_…: what each of them may have in all
     locked: whether it must find the versions that its bundle was made with
     """
 
@@ -57,6 +88,10 @@ class RuntimeOptions:
     start_seconds: float = 60.0
     memory_gb: float | None = None
     locked: bool = True
+    streams: int = 8
+    stream_seconds: float = 300.0
+    stream_parts: int = 16_384
+    stream_bytes: int = 1 << 20
 
 
 class Runtime(Protocol):
@@ -81,3 +116,43 @@ class AsyncRuntime(Runtime, Protocol):
 
     def ask(self, rows: Rows, then: Callable[[Rows | ModelFailed], None]) -> None:
         """Have rows answered; `then` is called once, later, on the event loop that this is called from. Calls go one after the other."""
+
+
+class PartsReader(Protocol):
+    """Who is given a streamed answer, on the event loop that asked for it."""
+
+    def part(self, text: str) -> None:
+        """The next part, in order."""
+
+    def ended(self, found: Rows | ModelFailed) -> None:
+        """The complete answer, a row of the signature's outputs, or why there is none. Called once, and nothing after it."""
+
+
+class AnswerStream(Protocol):
+    """A streamed answer under way, for who reads it."""
+
+    def pause(self) -> None:
+        """The reader is slow: have no more parts made than those that are on their way."""
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+
+    def cancel(self) -> None:
+        """Nobody reads any more: the model stops, and the reader is called no more."""
+
+
+@runtime_checkable
+class StreamingRuntime(AsyncRuntime, Protocol):
+    """A runtime whose model may answer in parts: texts that, joined, are its one output.
+
+    streams: whether this model does; predicts: whether it also answers batches at once, without which `answer` and `ask` join parts
+    alive: whether there is a process to ask
+    """
+
+    streams: bool
+    predicts: bool
+
+    @property
+    def alive(self) -> bool: ...
+    def stream(self, row: Rows, reader: PartsReader) -> AnswerStream:
+        """Have one row answered in parts, beside calls and other streams; what comes when is told to the reader, later."""

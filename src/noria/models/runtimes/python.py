@@ -22,9 +22,10 @@ from noria.core.ids import short
 from noria.core.signature import Signature
 from noria.data.rows import Rows, stacked
 from noria.models.runtimes.child import Child, Ended, NotStarted
-from noria.models.runtimes.messages import Failed, Imported, ListImports, Reply
-from noria.models.runtimes.port import ModelFailed, RuntimeOptions
+from noria.models.runtimes.messages import Cancel, Failed, Grant, Imported, ListImports, Part, Reply, StreamEnded, Taken
+from noria.models.runtimes.port import ModelFailed, PartsReader, RuntimeOptions
 from noria.models.runtimes.python_spec import NotTrusted, OtherVersions, PythonSpec, differing, read_spec
+from noria.models.runtimes.python_streams import PythonStream, PythonStreams, WholeTexts
 
 MAX_ROWS = 8_192  # of one call, of a caller that waits: what a deadline means does not depend on how many it asks
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 30.0
@@ -50,22 +51,28 @@ class ModelRestarting(ModelFailed):
 class PythonRuntime:
     """A bundle's model, in a process of its own.
 
-    There are two ways to ask. `answer` waits, for those who have nothing else to do. `ask` doesn't, from an event loop: calls then go one
-    after the other, each with its deadline; a process that misses one, or ends, is replaced, after a pause that grows while it keeps
-    failing, and what is asked meanwhile fails at once. Who has begun to `ask` no longer gets an `answer`.
+    There are two ways to ask. `answer` waits, for those who have nothing else to do. `ask` and `stream` don't, from an event loop: calls
+    then go one after the other, parts of streams are made between them. The process takes one step at a time, a call or a part, and each
+    has the deadline: a process that is silent for longer while it owes something, or ends, is replaced, after a pause that grows while it
+    keeps failing, and what is asked meanwhile fails at once. Who has begun to `ask` no longer gets an `answer`.
     """
 
     def __init__(self, folder: Path, spec: PythonSpec, signature: Signature, options: RuntimeOptions) -> None:
         """Raises `NotStarted`."""
         self._folder, self._spec, self._signature, self._options = folder, spec, signature, options
         self._name = short(folder.name)
-        self._child: Child | None = self._started()
+        first = self._started()
+        self._child: Child | None = first
+        self.predicts, self.streams = first.predicts, first.streams
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[tuple[Rows, Then]] = deque()
         self._then: Then | None = None
         self._asked: Rows | None = None
+        self._open = PythonStreams(signature, options, self._give)
+        self._beginning = False  # a stream's row lies in the region of questions, and was not taken yet
         self._timer: asyncio.TimerHandle | None = None
+        self._quiet_since = 0.0  # when the process, which owes something, last said something
         self._since, self._pause, self._trouble = Stopwatch(), FIRST_PAUSE_SECONDS, ""
         self._closed = threading.Event()
         self._example: Rows | None = None  # the first rows that it answered, which a new process is warmed up with
@@ -74,6 +81,11 @@ class PythonRuntime:
     @property
     def signature(self) -> Signature:
         return self._signature
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process to ask."""
+        return self._child is not None
 
     @property
     def pid(self) -> int | None:
@@ -103,7 +115,7 @@ class PythonRuntime:
                 raise ModelFailed(f"{error.what}: {error.where}") from error
         child, seconds = self._child, self._options.deadline_seconds
         if self._example is None:  # the first call of all still loads what is loaded late
-            seconds = max(seconds, self._options.start_seconds)
+            seconds = self._first_seconds
         try:
             child.ask(rows)
             reply = child.heard(seconds)
@@ -119,6 +131,12 @@ class PythonRuntime:
             self._child = None
             child.end()
         return child.rows(reply)
+
+    @property
+    def _first_seconds(self) -> float:
+        """What a first call may take; that of a model that only streams, whole texts."""
+        options = self._options
+        return max(options.deadline_seconds, options.start_seconds, 0.0 if self.predicts else options.stream_seconds)
 
     def imports(self) -> dict[str, str]:
         """The distributions that the model has imported by now, with their versions. Raises `ModelFailed`."""
@@ -136,67 +154,140 @@ class PythonRuntime:
 
     def ask(self, rows: Rows, then: Then) -> None:
         """Have rows answered after all that was asked before; `then` is called on this event loop."""
+        loop = self._attached()
+        if self._child is None:
+            loop.call_soon(then, ModelRestarting(self._trouble))
+        elif not len(rows):
+            loop.call_soon(then, Rows.unknown(self._signature.outputs, 0))
+        elif not self.predicts:
+            WholeTexts(self.stream, rows, then).begin(self._options.streams)
+        else:
+            self._waiting.append((rows, then))
+            self._go_on()
+
+    def stream(self, row: Rows, reader: PartsReader) -> PythonStream:
+        """Have one row answered in parts, which a reader is given on this event loop, as soon as fewer streams are open than may be."""
+        self._attached()
+        if self._child is None:
+            return self._open.refuse(row, reader, ModelRestarting(self._trouble))
+        stream = self._open.add(row, reader)
+        self._go_on()
+        return stream
+
+    def _attached(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._attach()
-        if self._child is None:
-            self._loop.call_soon(then, ModelRestarting(self._trouble))
-        elif not len(rows):
-            self._loop.call_soon(then, Rows.unknown(self._signature.outputs, 0))
-        else:
-            self._waiting.append((rows, then))
-            if self._then is None:
-                self._ask_next()
+        return self._loop
 
     def _attach(self) -> None:
         if self._child is not None and self._loop is not None:
             self._loop.add_reader(self._child.fileno(), self._readable)
 
-    def _ask_next(self) -> None:
-        assert self._child is not None
-        assert self._loop is not None
+    def _go_on(self) -> None:
+        """Hand the process what is next, once it has read what was handed to it before."""
+        while self._child is not None and self._then is None and not self._beginning:
+            if (stream := self._open.next()) is not None:
+                self._begin(self._child, stream)
+            elif self._waiting:
+                self._ask_next(self._child)
+            else:
+                return
+
+    def _begin(self, child: Child, stream: PythonStream) -> None:
+        self._watch()
+        self._beginning = True
+        try:
+            child.begin(stream.number, stream.row, stream.first_parts())
+        except Ended:
+            self._lose("")
+        except OSError as error:
+            self._beginning = False
+            self._open.heard(StreamEnded(stream.number, f"the row can't be handed over: {error}"))
+
+    def _ask_next(self, child: Child) -> None:
+        self._watch()
         rows, self._then = self._waiting.popleft()
         self._asked = rows
-        seconds = self._options.deadline_seconds
-        self._timer = self._loop.call_later(seconds, self._lose, _too_late(seconds))
         try:
-            self._child.ask(rows)
+            child.ask(rows)
         except Ended:
             self._lose("")
         except OSError as error:
             self._settle(ModelFailed(f"the rows can't be handed over: {error}"))
 
-    def _readable(self) -> None:
-        child = self._child
-        if child is None:
+    def _give(self, order: Grant | Cancel) -> None:
+        if self._child is None:
             return
+        self._watch()
         try:
-            reply = child.heard(None)
-            if reply is not None:
-                self._replied(child, reply)
+            self._child.say(order)
+        except Ended:
+            self._lose("")
+
+    @property
+    def _busy(self) -> bool:
+        """Whether the process owes something."""
+        return self._then is not None or self._beginning or self._open.busy
+
+    def _watch(self) -> None:
+        """Called before the process is given work: from now on it must not be silent for too long."""
+        assert self._loop is not None
+        if not self._busy:
+            self._quiet_since = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._quiet_since + self._options.deadline_seconds, self._look)
+
+    def _look(self) -> None:
+        assert self._loop is not None
+        self._timer = None
+        if not self._busy:
+            return
+        seconds = self._options.deadline_seconds
+        if self._loop.time() >= self._quiet_since + seconds:
+            self._lose(_too_late(seconds))
+        else:
+            self._timer = self._loop.call_at(self._quiet_since + seconds, self._look)
+
+    def _readable(self) -> None:
+        child, first = self._child, True
+        try:
+            while child is not None and child is self._child and (first or child.has_more):
+                reply, first = child.heard(None), False
+                if reply is not None:
+                    self._replied(child, reply)
         except Ended:
             self._lose("")
 
     def _replied(self, child: Child, reply: Reply) -> None:
+        assert self._loop is not None
+        self._quiet_since = self._loop.time()
+        if isinstance(reply, Part | StreamEnded):
+            self._open.heard(reply)
+            if isinstance(reply, StreamEnded):
+                self._go_on()
+        elif isinstance(reply, Taken):
+            self._beginning = False
+            self._go_on()
+        elif isinstance(reply, Failed) and reply.ends:
+            self._lose(reply.reason)
+        else:
+            self._answered(child, reply)
+
+    def _answered(self, child: Child, reply: Reply) -> None:
         try:
             found: Rows | ModelFailed = child.rows(reply)
             self._example = self._example or self._asked
         except ModelFailed as error:
             found = error
-        if isinstance(reply, Failed) and reply.ends:
-            self._lose(reply.reason)
-        else:
-            self._settle(found)
+        self._settle(found)
 
     def _settle(self, found: Rows | ModelFailed) -> None:
         """Give the one who waits what was found, and go on."""
         then, self._then = self._then, None
-        if self._timer is not None:
-            self._timer.cancel()
         if then is not None:
             then(found)
-        if self._waiting and self._then is None and self._child is not None:
-            self._ask_next()
+        self._go_on()
 
     def _lose(self, reason: str) -> None:
         """Give the process up: the call that it was asked fails with the reason, or with how it ended; those behind fail at once."""
@@ -206,6 +297,7 @@ class PythonRuntime:
         self._loop.remove_reader(child.fileno())
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         if reason:
             child.kill()
         threading.Thread(target=self._replace, args=(child, reason), name="restart", daemon=True).start()
@@ -233,7 +325,7 @@ class PythonRuntime:
         if self._example is not None:
             try:
                 child.ask(self._example)
-                reply = child.heard(self._options.start_seconds)
+                reply = child.heard(self._first_seconds)
             except (TimeoutError, Ended) as error:
                 raise ModelFailed(f"it did not answer its first rows: {child.end()}") from error
             if isinstance(reply, Failed) and reply.ends:
@@ -251,7 +343,8 @@ class PythonRuntime:
         return True
 
     def _lost(self, how: str) -> None:
-        self._trouble = how
+        self._trouble, self._beginning = how, False
+        self._open.lose(ModelFailed(how, alive=False), ModelRestarting(how))
         self._settle(ModelFailed(how, alive=False))
         while self._waiting:
             _, then = self._waiting.popleft()

@@ -1,7 +1,7 @@
 """A model in a process of its own: `python -m noria.models.runtimes.python_process SOCKET QUESTIONS ANSWERS`, numbers of open files.
 
-It is told what to load, then asked again and again, and ends when nobody is left to ask. What the model prints is no part of this: standard
-output and error are pipes that the parent logs.
+It is told what to load, then asked again and again, and ends when nobody is left to ask. Answers in parts are made in between. What the
+model prints is no part of this: standard output and error are pipes that the parent logs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,28 @@ import msgspec
 from noria.core.processes import bound_memory, end_with, go_first
 from noria.models.runtimes.columns import Columns, answered
 from noria.models.runtimes.formats import answering
-from noria.models.runtimes.messages import Answered, Ask, Failed, Imported, ListImports, Load, Order, Ready, Reply
+from noria.models.runtimes.messages import (
+    Answered,
+    Ask,
+    Begin,
+    Cancel,
+    Failed,
+    Grant,
+    Imported,
+    ListImports,
+    Load,
+    Order,
+    Ready,
+    Reply,
+    Taken,
+)
+from noria.models.runtimes.process_streams import Streams, TooLong, predict_of, stream_of
 from noria.models.runtimes.python_spec import FILES_FOLDER, SOURCE_FOLDER, distributions
 from noria.models.runtimes.shared import Reader, Writer
 
 MAX_REASON = 2_000  # characters
 NO_MEMORY = 71  # exit code (EX_OSERR of sysexits.h)
+CHUNK = 1 << 16
 OURS = str(Path(__file__).parent)
 
 
@@ -37,41 +52,57 @@ class Served:
     def __init__(self, load: Load, questions: int, answers: int) -> None:
         self._questions, self._answers = Reader(questions), Writer(answers)
         self._signature, self._before = load.signature, set(sys.modules)
-        self._predict = _loaded(load)
+        model = _loaded(load)
+        stream = stream_of(model, load.signature)
+        self._predict = predict_of(model, streams=stream is not None)
+        self.streams = Streams(stream or _nothing, load.stream_parts, load.stream_bytes, _told)
+        self.ready = Ready(self._predict is not None, stream is not None)
 
-    def reply(self, order: Order) -> Reply:
+    def reply(self, order: Order) -> Reply | None:
         """What an order gives; an exception of the model is a reply as well."""
-        if isinstance(order, ListImports):
-            arrow = any(field.shape or field.type in ("string", "bytes") for field in self._signature.inputs)
-            always = {"numpy", "pyarrow"} if arrow else {"numpy"}
-            return Imported(distributions({*(set(sys.modules) - self._before), *always}))
-        assert isinstance(order, Ask)
-        try:
-            return Answered(self._answered(order))
-        except MemoryError as error:  # what it has taken it keeps: a new process begins without
-            return Failed(described(error), ends=True)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises is told to who asked
-            _print(error)
-            return Failed(described(error))
+        if isinstance(order, Ask):
+            try:
+                return Answered(self._answered(order))
+            except MemoryError as error:  # what it has taken it keeps: a new process begins without
+                return Failed(described(error), ends=True)
+            except Exception as error:  # noqa: BLE001 - whatever a model raises is told to who asked
+                return Failed(_told(error))
+        if isinstance(order, Begin):
+            [row] = self._questions.rows(self._signature.inputs, order.size).dicts()
+            self.streams.begin(order.stream, row, order.credit)
+            return Taken(order.stream)
+        if isinstance(order, Grant):
+            self.streams.grant(order.stream, order.parts)
+            return None
+        if isinstance(order, Cancel):
+            return self.streams.cancel(order.stream)
+        assert isinstance(order, ListImports)
+        arrow = any(field.shape or field.type in ("string", "bytes") for field in self._signature.inputs)
+        always = {"numpy", "pyarrow"} if arrow else {"numpy"}
+        return Imported(distributions({*(set(sys.modules) - self._before), *always}))
 
     def _answered(self, order: Ask) -> int:
         rows = self._questions.rows(self._signature.inputs, order.size)
-        found = self._predict(Columns(rows))
+        if self._predict is None:
+            found: Any = [self.streams.whole(row) for row in rows.dicts()]
+        else:
+            found = self._predict(Columns(rows))
         return self._answers.put(answered(self._signature.outputs, found, len(rows)))
 
 
-def _loaded(load: Load) -> Callable[[Columns], Any]:
-    """The model's `predict`."""
+def _nothing(_row: Any) -> Any:
+    raise TypeError("the model has no method `stream`")
+
+
+def _loaded(load: Load) -> Any:
+    """What the bundle's loader returns, as something that answers columns."""
     if load.source:
         sys.path.insert(0, str(Path(load.folder, SOURCE_FOLDER)))
     module, _, function = load.loader.partition(":")
     loader: Any = importlib.import_module(module)
     for name in function.split("."):
         loader = getattr(loader, name)
-    model = answering(loader(Path(load.folder, FILES_FOLDER)))
-    predict = getattr(model, "predict", None)
-    found: Callable[[Columns], Any] = predict if callable(predict) else model
-    return found
+    return answering(loader(Path(load.folder, FILES_FOLDER)))
 
 
 def described(error: BaseException) -> str:
@@ -91,11 +122,32 @@ def _print(error: BaseException) -> None:
         traceback.print_exception(type(error), error, place)
 
 
-def _orders(channel: socket.socket) -> Iterator[Order]:
-    decoder = msgspec.json.Decoder(Order)
-    with channel.makefile("rb") as lines:
-        for line in lines:
-            yield decoder.decode(line)
+def _told(error: BaseException) -> str:
+    """An exception in one line; the whole of it is printed."""
+    if not isinstance(error, TooLong):
+        _print(error)
+    return described(error)
+
+
+class Orders:
+    """What the one at the other end of a socket says, a line each."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel, self._rest = channel, b""
+        self._decoder: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+
+    def next(self, *, wait: bool = True) -> Order | None:
+        """The next order; None where none has come, and it is not waited for. Raises `EOFError` when nobody is left."""
+        while b"\n" not in self._rest:
+            try:
+                data = self._channel.recv(CHUNK, 0 if wait else socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            if not data:
+                raise EOFError
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return self._decoder.decode(line)
 
 
 def work(channel: socket.socket, questions: int, answers: int) -> None:
@@ -104,8 +156,8 @@ def work(channel: socket.socket, questions: int, answers: int) -> None:
     def say(reply: Reply) -> None:
         channel.sendall(msgspec.json.encode(reply) + b"\n")
 
-    orders = _orders(channel)
-    load = next(orders)
+    orders = Orders(channel)
+    load = orders.next()
     assert isinstance(load, Load)
     end_with(load.parent)
     go_first()
@@ -113,15 +165,16 @@ def work(channel: socket.socket, questions: int, answers: int) -> None:
     try:
         served = Served(load, questions, answers)
     except Exception as error:  # noqa: BLE001 - whatever a loader raises is told to who started this
-        _print(error)
-        say(Failed(described(error), ends=True))
+        say(Failed(_told(error), ends=True))
         return
     gc.collect()
     gc.freeze()  # what was loaded stays
-    say(Ready())
-    for order in orders:
-        reply = served.reply(order)
-        say(reply)
+    say(served.ready)
+    while True:
+        order = orders.next(wait=not served.streams.runnable)
+        reply = served.streams.step() if order is None else served.reply(order)
+        if reply is not None:
+            say(reply)
         if isinstance(reply, Failed) and reply.ends:
             os._exit(NO_MEMORY)  # without asking the model's threads
 
@@ -131,5 +184,5 @@ if __name__ == "__main__":
     for number in numbers:
         os.set_inheritable(number, False)  # what the model starts must not hold them: their end is how its end is seen
     sys.argv = sys.argv[:1]
-    with suppress(BrokenPipeError, ConnectionResetError):  # nobody waits for an answer any more
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # nobody waits for an answer any more
         work(socket.socket(fileno=numbers[0]), numbers[1], numbers[2])

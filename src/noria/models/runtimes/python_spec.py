@@ -25,7 +25,13 @@ REQUIREMENTS_FILE = f"{MODEL_FOLDER}/requirements.txt"
 FILES_FOLDER = f"{MODEL_FOLDER}/files"
 SOURCE_FOLDER = f"{MODEL_FOLDER}/source"
 FORMATS = "noria.models.runtimes.formats"
-SAFE = (f"{FORMATS}:lightgbm_text", f"{FORMATS}:xgboost_json")  # loaders of ours that read data, and run none of it
+SAVED = "noria.models.runtimes.saved"
+SKOPS, SKOPS_TRUSTED = f"{SAVED}:skops_file", f"{SAVED}:skops_trusted"
+TRANSFORMERS = "noria.models.runtimes.transformers_folder:load"
+KERAS, KERAS_TRUSTED = (f"noria.models.runtimes.keras_files:{name}" for name in ("keras_checked", "keras_trusted"))
+MLFLOW, PYTHON_OBJECT = f"{SAVED}:mlflow_folder", f"{SAVED}:python_object"
+# loaders of ours that read data, and run none of it
+SAFE = (f"{FORMATS}:lightgbm_text", f"{FORMATS}:xgboost_json", f"{FORMATS}:catboost_cbm", SKOPS, TRANSFORMERS, KERAS)
 PICKLED = f"{FORMATS}:pickled"
 
 

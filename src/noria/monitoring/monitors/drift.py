@@ -24,6 +24,7 @@ from noria.profiles.profile import Profile
 from noria.serving.log.predictions import Predictions
 
 KINDS: tuple[Kind, ...] = ("drift", "data_quality")
+ANSWERS = "answers"  # what their numbers are of, where there are several
 
 
 @monitor(rank=30)
@@ -52,17 +53,21 @@ class InputDrift:
 
     def findings(self) -> Iterator[Finding]:
         """What begins to move together in one source is one finding, by the column that leads; what begins later, or in another source, is
-        a second: an old one must not hide a new one. What faults tell is not told as drift once more."""
+        a second: an old one must not hide a new one. What faults tell is not told as drift once more. Several numbers of an answer are one
+        source."""
         assert self.at is not None
         reading, champion = self.reading, self.at.release.champion
         if not len(reading.pooled):
             return
-        sources = self.at.context.own.sources(champion)
+        sources, answers = self.at.context.own.sources(champion), self.at.context.endpoint.task.monitored
+        together = dict.fromkeys(answers, ANSWERS) if len(answers) > 1 else {}
         yield from faults_of(self.at.context, reading, champion)
-        for moved in reading.moved(sources, faults_too=False):
+        for moved in reading.moved(sources | together, faults_too=False):
             first, start = moved.columns[0], moved.start
             kind = reading.kind(start, sources, first)
-            summary = reading.summary(moved, kind, f"{moved.source}: inputs have drifted, led by {first}", named=3)
+            summary = reading.summary(
+                moved, kind, f"{moved.source}: {'answers' if first in answers else 'inputs'} have drifted, led by {first}", named=3
+            )
             evidence = {**reading.to_dict(start), "looks_like": kind}
             severity: Severity = "page" if kind == "upstream fault" else "inform"
             fix = _fix_for(kind, moved.source)
@@ -121,8 +126,7 @@ def _logged(context: WatchedEndpoint, champion: str, start: datetime) -> Logged 
     rows = answered_rows(context, champion, start)
     if rows is None:
         return None
-    projections = context.stores.projections(champion)
-    labels = {} if projections is None else projections.labels
+    labels = context.stores.category_labels(champion)
     return Logged(context.stores.profile(champion), rows, profiled(context, champion, rows), labels)
 
 

@@ -58,7 +58,7 @@ class EstimatedPerformance:
             if reading.alarming:
                 metric = reading.metric
                 summary = (
-                    f"{metric} is estimated at {metric.format(reading.newest, digits=3)} "
+                    f"{metric.title} is estimated at {metric.format(reading.newest, digits=3)} "
                     f"(baseline {metric.format(reading.baseline, digits=3)}) "
                     "from the scores alone: their outcomes have not arrived yet"
                 )

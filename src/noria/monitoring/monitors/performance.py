@@ -101,13 +101,13 @@ def worse(reading: PerformanceReading, at: At) -> Iterator[Finding]:
     name, since = reading.name, reading.starts[start] if reading.starts else at.now
     drift = at.of(InputDrift)
     cause = reading.looks_like(inputs_moved=drift is not None and drift.reading.drifting)
-    summary = f"{name} is {reading.moved} from its baseline (tolerance {reading.tolerance.by}); likely cause: {cause}"
+    summary = f"{reading.title} is {reading.moved} from its baseline (tolerance {reading.tolerance.by}); likely cause: {cause}"
     fix = "retrain (`noria train`), or see what changed: `noria monitor report`"
     yield Finding(PERFORMANCE, name, since, "page", summary, fix, {**reading.to_dict(), "looks_like": cause}, episode=True)
 
 
 def _health_of_slices(slices: Sequence[PerformanceReading]) -> Health:
-    worse_ones = [r.name for r in slices if r.alarming]
+    worse_ones = [r.title for r in slices if r.alarming]
     if worse_ones:
         return Unhealthy(f"worse than the baseline: {', '.join(worse_ones)}")
     judged = [r for r in slices if isinstance(r.health, Healthy)]

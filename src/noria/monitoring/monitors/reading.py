@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache, cached_property
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
-from noria.core.health import Health, Unknown
+from noria.core.health import Health, Unhealthy, Unknown
 from noria.evaluation.performance import Performance
 from noria.monitoring.findings import Finding, Kind
 from noria.monitoring.monitor import Monitor
@@ -140,6 +140,17 @@ class Monitors:
     def healths(self) -> list[tuple[str, Health]]:
         """What each says of itself; what can't be seen is unknown."""
         return [health for reading in self.readings for health in reading.healths()] + [blind.health for blind in self.failed]
+
+    def told(self) -> Iterator[tuple[str, Health, list[Finding]]]:
+        """The same, with the findings that say why a part is unhealthy: all of its monitor's, or those about what it is named for."""
+        for reading in self.readings:
+            parts = list(reading.healths())
+            unhealthy = any(isinstance(health, Unhealthy) for _, health in parts)
+            found, names = list(reading.findings()) if unhealthy else [], {name for name, _ in parts}
+            for name, health in parts:
+                own = [f for f in found if len(names) == 1 or f" {name}".endswith(f" {f.subject}")]
+                yield name, health, own if isinstance(health, Unhealthy) else []
+        yield from ((*blind.health, []) for blind in self.failed)
 
     def findings(self) -> Iterator[Finding]:
         """Everything that is wrong."""

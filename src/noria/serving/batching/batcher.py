@@ -1,4 +1,4 @@
-"""Micro-batches: the rows of all requests that are waiting go through the model together, then into the log, then out.
+"""Micro-batches: the rows of all requests that are waiting go through the model together, and then to the recorder.
 
 Nothing waits for a batch to fill: while one batch is scored, the next requests arrive, and they are the next batch (ADR
 0010). So an idle server answers at once, and a busy one joins as much as it must.
@@ -8,41 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from noria.core.clock import Clock, Stopwatch, from_epoch, since_epoch
 from noria.core.errors import NoriaError, UserMistake
-from noria.core.ids import PredictionIds, short
+from noria.core.ids import short
 from noria.data.rows import Rows
-from noria.models.bundle import Bundle
-from noria.models.registry import CHALLENGER, CHAMPION
-from noria.models.runtimes.port import ModelFailed
+from noria.models.runtimes.port import ModelBusy, ModelFailed
 from noria.serving.batching.loaded_model import LoadedModel
-from noria.serving.batching.lookup import Lookup
+from noria.serving.batching.lookup import GuardedLookup
+from noria.serving.batching.recorder import MAX_UNSAFE, Recorder
 from noria.serving.batching.request_queue import ORDINARY, Overloaded, Priority, RequestOptions, RequestQueue, TooLate
-from noria.serving.log.commit import GroupCommit
-from noria.serving.log.log_filter import LogFilter
-from noria.serving.log.predictions import FALLBACK, Predictions, Values
-from noria.serving.log.segments import LogFailed, PredictionLog
-from noria.serving.observe.failures import Failures
+from noria.serving.batching.streamed import PartsResponder, StreamedAnswer
+from noria.serving.log.predictions import Values
 from noria.serving.observe.metrics import Measures
-from noria.serving.observe.traces import Stage, Stages, Trace, answered_by
+from noria.serving.observe.traces import Stage, Stages
 from noria.serving.protocol.decoder import Decoder
-from noria.serving.protocol.request import BadRequest, PredictRequest, Responder, Stamp, keys_of, rows_of
+from noria.serving.protocol.request import BadRequest, PredictRequest, Responder, Stamp, rows_of
 
 if TYPE_CHECKING:
     from noria.serving.observe.live_profile import LiveProfile
 
 logger = logging.getLogger("noria.serving")
 
-MAX_SHADOWING = 32  # batches that a shadow in a process of its own may be behind
-MAX_UNSAFE = 32_768  # rows that may be scored and not yet safe in the log: a slow disk refuses, it does not fill the memory
+MAX_SHADOWING, MAX_SHADOWING_BYTES = 32, 2**26  # batches, and bytes of them, that a shadow in a process of its own may be behind
 
 
 @dataclass(frozen=True)
@@ -54,9 +50,9 @@ class Route:
 
     champion: LoadedModel
     shadow: LoadedModel | None = None
-    lookup: Lookup | None = None
+    lookup: GuardedLookup | None = None
     previous: LoadedModel | None = None
-    default: float | None = None
+    default: tuple[float, ...] | None = None
 
     @property
     def models(self) -> list[LoadedModel]:
@@ -64,63 +60,40 @@ class Route:
         return [model for model in (self.champion, self.shadow, self.previous) if model is not None]
 
 
-@dataclass
-class Counts:
-    """What a batcher has done, in rows but for `requests`. asked = answered + failed + what is under way; answered = logged + unlogged.
-
-    unlogged: answered rows that the log's sampling left out; late, gone: failed ones whose deadline or client had passed away
-    """
-
-    requests: int = 0
-    asked: int = 0
-    answered: int = 0
-    logged: int = 0
-    unlogged: int = 0
-    failed: int = 0
-    rejected: int = 0
-    late: int = 0
-    gone: int = 0
-    fallbacks: int = 0
-    shadowed: int = 0
-    batches: int = 0
-
-
 class Batcher:
     """Joins the requests of one endpoint. Used from one event loop.
 
-    traces: begins the trace of a request with this parent, received at this time
-    most_rows: of a batch; budget_seconds: what waiting and scoring may take (see `noria.serving.batching.request_queue`)
+    most_rows, most_batch_bytes: of a batch; most_bytes: of large values that may wait; budget_seconds: what waiting and scoring may take
+        (see `noria.serving.batching.request_queue`)
     """
 
     def __init__(
         self,
         route: Route,
-        log: PredictionLog,
-        ids: PredictionIds,
-        commit: GroupCommit,
+        recorder: Recorder,
         clock: Clock,
         measures: Measures,
-        kept: LogFilter,
-        traces: Callable[[str, int], Trace | None] | None = None,
         *,
         most_rows: int,
         budget_seconds: float,
+        most_bytes: float = math.inf,
+        most_batch_bytes: float = math.inf,
     ) -> None:
         self._route: Route | None = route
         self._before: deque[tuple[Route, list[PredictRequest]]] = deque()  # batches for a route that was swapped while its model computed
         self._computing = 0  # calls that the champion, in a process of its own, was asked and has not answered
+        self._whole_texts = 0  # calls for several texts, which nothing waits for
+        self._streams: set[StreamedAnswer] = set()
         self._retired: list[LoadedModel] = []
-        self._shadowing, self._closed = 0, False
+        self._shadowing = self._shadowing_bytes = 0
+        self._closed = False
         self.decoder: Decoder = route.champion.decoder
-        self._log, self._ids, self._commit, self._clock, self._measures, self._kept = log, ids, commit, clock, measures, kept
+        self.recorder, self.counts, self._clock, self._measures = recorder, recorder.counts, clock, measures
         self._loop = asyncio.get_running_loop()
-        self.line = RequestQueue(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds)
+        bounds = {"most_bytes": most_bytes, "most_batch_bytes": most_batch_bytes}
+        self.line = RequestQueue(self._loop.time, most_rows=most_rows, budget_seconds=budget_seconds, **bounds)
         self._stamp: Stamp | None = None
         self._refusal: Overloaded | None = None  # said to all who come in one turn of the loop: refusing must cost little
-        self._unsafe = 0
-        self._traces, self._traced = traces, 0  # so many requests that are under way have a trace
-        self.counts, self.failures = Counts(), Failures()
-        self.failed: LogFailed | None = None
         self.live: LiveProfile | None = None
 
     def ask(self, asked: PredictRequest, client: Responder, terms: RequestOptions = ORDINARY) -> None:
@@ -128,11 +101,7 @@ class Batcher:
         counts, line, rows = self.counts, self.line, asked.count
         counts.requests += 1
         counts.asked += rows
-        if self.failed is not None:
-            self._count_failed(rows, self.failed)
-            raise self.failed
-        if self._unsafe >= MAX_UNSAFE:
-            self._reject(rows, Overloaded(self._unsafe, line.budget))
+        self._require_log(rows)
         # requests read from sockets in one turn of the loop share a time: it is the first's, so latencies are never too low
         asked.client, asked.stamp = client, self._stamp or (since_epoch(self._clock.now()), Stopwatch())
         if terms.timeout_seconds is not None:
@@ -146,9 +115,18 @@ class Batcher:
             self._stamp = asked.stamp
             if idle or self._computing:
                 self._loop.call_soon(self._score)
-        if self._traces is not None and (trace := self._traces(terms.parent, asked.stamp[0])) is not None:
-            asked.trace = trace
-            self._traced += 1
+        self.recorder.begin_trace(asked, terms.parent)
+
+    def stream(self, asked: PredictRequest, client: PartsResponder, terms: RequestOptions = ORDINARY) -> None:
+        """Have a request of one row answered in parts. It stands in no line: its model says how many it makes at once. Raises as `ask`."""
+        counts, route = self.counts, self.route
+        counts.requests, counts.asked, counts.streams = counts.requests + 1, counts.asked + 1, counts.streams + 1
+        self._require_log(1)
+        asked.client, asked.stamp = client, (since_epoch(self._clock.now()), Stopwatch())
+        if terms.timeout_seconds is not None:
+            asked.deadline = self._loop.time() + terms.timeout_seconds
+        self.recorder.begin_trace(asked, terms.parent)
+        self._begin_stream(asked, route, client)
 
     def refuse(self, asked: PredictRequest, client: Responder, error: NoriaError) -> None:
         """Don't score a request: it gets the endpoint's default, where there is one, or the error."""
@@ -166,15 +144,19 @@ class Batcher:
                 self._refusal = Overloaded(self.line.rows, self.line.budget)
             self._reject(1, self._refusal)
 
+    def _require_log(self, rows: int) -> None:
+        """Raises `LogFailed` or `Overloaded` where what is answered now could not be logged."""
+        recorder = self.recorder
+        if recorder.failed is not None:
+            recorder.count_failed(rows, recorder.failed)
+            raise recorder.failed
+        if recorder.unsafe >= MAX_UNSAFE:
+            self._reject(rows, Overloaded(recorder.unsafe, self.line.budget))
+
     def _reject(self, rows: int, error: Overloaded) -> NoReturn:
-        self._count_failed(rows, error)
+        self.recorder.count_failed(rows, error)
         self.counts.rejected += rows
         raise error.with_traceback(None)
-
-    def _count_failed(self, rows: int, error: NoriaError, *, ours: bool = True) -> None:
-        self.counts.failed += rows
-        if ours:
-            self.failures.add(rows, error, since_epoch(self._clock.now()))
 
     @property
     def route(self) -> Route:
@@ -220,14 +202,17 @@ class Batcher:
         self._close_retired()
 
     def _close_retired(self) -> None:
-        if self._retired and not self._computing and not self._before:
+        if self._retired and not self._computing and not self._before and not self._whole_texts:
+            streaming = {id(stream.route.champion) for stream in self._streams}
             for model in self._retired:
-                model.close()
-            self._retired = []
+                if id(model) not in streaming:
+                    model.close()
+            self._retired = [model for model in self._retired if id(model) in streaming]
 
     def close(self) -> None:
         """Close all models; nothing is asked afterwards."""
         self._closed = True
+        self._streams.clear()
         for model in [*self._retired, *(() if self._route is None else self._route.models)]:
             model.close()
         self._retired = []
@@ -253,13 +238,16 @@ class Batcher:
     def _drop(self, asked: PredictRequest, error: NoriaError | None) -> None:
         self.counts.late += asked.count if error is not None else 0
         self.counts.gone += asked.count if error is None else 0
-        self._fail([asked], error or TooLate(), ours=error is not None)
+        self.recorder.fail([asked], error or TooLate(), ours=error is not None)
 
     def _score_batch(self, route: Route, batch: list[PredictRequest]) -> None:
         """Score a batch by one route: what changes it comes between batches."""
         watch, since = Stopwatch(), batch[0].stamp[1]
         waited = since.seconds
         self._measures.waited(waited)
+        if route.champion.only_streams:
+            self._each_by_parts(batch, route)
+            return
         stages = [("wait", 0.0, waited)]
         if any([asked.entities is not None for asked in batch]):  # noqa: C419 - a list is quicker here
             batch = self._look_up(batch, route)
@@ -294,12 +282,12 @@ class Batcher:
     ) -> None:
         """Record what the champion answered, and have the shadow answer too."""
         since, seconds = batch[0].stamp[1], watch.seconds
-        self.line.saw(len(rows), seconds)
+        self.line.saw(len(rows), seconds, 0 if rows.is_dense else sum([asked.weight for asked in batch]))
         self._measures.scored(len(rows), seconds)
         stages.append(("score", stages[-1][2], since.seconds))
         if self.live is not None:
             self.live.saw(rows, answers)
-        self._record(batch, route.champion.bundle, rows, answers, stages=stages)
+        self.recorder.record(batch, route.champion.bundle, rows, answers, stages=stages)
         if route.shadow is not None:
             self._shadow(route.shadow, batch, rows)
 
@@ -332,11 +320,90 @@ class Batcher:
 
     def _one_answered(self, asked: PredictRequest, route: Route, rows: Rows, found: Rows | ModelFailed) -> None:
         if isinstance(found, Rows):
-            self._record([asked], route.champion.bundle, rows, found)
+            self.recorder.record([asked], route.champion.bundle, rows, found)
         else:
             if found.alive:  # otherwise its runtime has said so, once
                 logger.error("bundle %s: %s", short(route.champion.bundle.id), found)
             self._fall_back(asked, route, rows, found)
+
+    # --- answers in parts ---
+
+    @property
+    def open_streams(self) -> int:
+        """Answers that are made in parts, or wait for their turn."""
+        return len(self._streams)
+
+    def stop_streams(self, error: NoriaError) -> None:
+        """End all answers that are made in parts where they are."""
+        for stream in list(self._streams):
+            stream.stop(error)
+
+    def _begin_stream(self, asked: PredictRequest, route: Route, client: PartsResponder | None) -> None:
+        try:
+            row = _within_range(rows_of([asked], route.champion.bundle.signature.inputs))
+        except BadRequest as error:
+            self.recorder.fail([asked], error)
+            return
+        stream = StreamedAnswer(self, route, asked, row, client)
+        self._streams.add(stream)
+        stream.begin()
+
+    def _each_by_parts(self, batch: Sequence[PredictRequest], route: Route) -> None:
+        """Each request takes its own time, since its model only makes parts: none waits for another."""
+        if any(asked.entities is not None for asked in batch):
+            batch = self._look_up(list(batch), route)
+        for asked in batch:
+            if asked.count == 1:
+                self._begin_stream(asked, route, None)
+                continue
+            try:
+                rows = rows_of([asked], route.champion.bundle.signature.inputs)
+            except BadRequest as error:
+                self.recorder.fail([asked], error)
+                continue
+            self._whole_texts += 1
+            route.champion.ask(rows, partial(self._texts_answered, asked, route, rows))
+
+    def _texts_answered(self, asked: PredictRequest, route: Route, rows: Rows, found: Rows | ModelFailed) -> None:
+        if not self._closed:
+            self._whole_texts -= 1
+            self._made_of_parts(asked, route, rows, found)
+            self._close_retired()
+
+    def _made_of_parts(self, asked: PredictRequest, route: Route, rows: Rows, found: Rows | ModelFailed, stages: Stages = ()) -> None:
+        """What a model that makes parts has answered to one request."""
+        if not isinstance(found, Rows):
+            self._one_answered(asked, route, rows, found)
+            return
+        if self.live is not None:
+            self.live.saw(rows, found)
+        self.recorder.record([asked], route.champion.bundle, rows, found, stages=stages)
+        if route.shadow is not None:
+            self._shadow(route.shadow, [asked], rows)
+
+    def first_part(self, seconds: float) -> None:
+        """An answer's first part was made, so long after it was asked for."""
+        self._measures.first_part(seconds)
+
+    def stream_ended(self, stream: StreamedAnswer, found: Rows | NoriaError | None) -> None:
+        """A streamed answer is complete, has failed, or (None) its client is gone."""
+        if self._closed:
+            return
+        self._streams.discard(stream)
+        asked, route, sent = stream.asked, stream.route, stream.sent
+        self.counts.late += isinstance(found, TooLate)
+        self.counts.gone += found is None
+        if sent is not None and not isinstance(found, Rows):
+            outputs, cut = route.champion.bundle.signature.outputs, found or TooLate()
+            values = Values(stream.row, Rows.of_values(outputs, [(sent,)]))
+            tell = partial(stream.was_cut, found)
+            self.recorder.record_cut(asked, route.champion.bundle, values, cut, tell, ours=found is not None)
+        elif isinstance(found, Rows | ModelFailed) and not isinstance(found, ModelBusy):
+            self._made_of_parts(asked, route, stream.row, found, stream.stages)
+        else:
+            self.recorder.fail([asked], found or TooLate(), ours=found is not None)
+        if self._retired:
+            self._loop.call_soon(self._close_retired)
 
     def _look_up(self, batch: list[PredictRequest], route: Route) -> list[PredictRequest]:
         """Get the features of entities, of the whole batch in one call; returns the requests that have theirs. The others are failed."""
@@ -372,7 +439,7 @@ class Batcher:
             try:
                 rows = _within_range(rows_of([asked], route.champion.bundle.signature.inputs))
             except BadRequest as error:
-                self._fail([asked], error)
+                self.recorder.fail([asked], error)
                 continue
             answered = partial(self._one_answered, asked, route, rows)
             if route.champion.apart is not None:
@@ -389,7 +456,7 @@ class Batcher:
 
         def answered(found: Rows | ModelFailed) -> None:
             if isinstance(found, Rows):
-                self._record([asked], previous.bundle, inputs, found, "previous")
+                self.recorder.record([asked], previous.bundle, inputs, found, "previous")
             else:
                 if found.alive:
                     logger.error("bundle %s: %s", short(previous.bundle.id), found)
@@ -399,133 +466,28 @@ class Batcher:
 
     def _answer_default(self, asked: PredictRequest, route: Route, rows: Rows, error: NoriaError) -> None:
         if route.default is None or isinstance(error, UserMistake):
-            self._fail([asked], error)
+            self.recorder.fail([asked], error)
         else:
-            default = Rows.of_values(route.champion.bundle.signature.outputs, [(route.default,)] * len(rows))
-            self._record([asked], route.champion.bundle, rows, default, "default")
-
-    def _record(
-        self,
-        batch: Sequence[PredictRequest],
-        bundle: Bundle,
-        inputs: Rows,
-        answers: Rows,
-        fallback: str | None = None,
-        stages: Stages = (),
-    ) -> None:
-        """Log a scored batch, and let its answers go once the log is safe."""
-        received_us, watch = batch[0].stamp
-        variant = FALLBACK if fallback else CHAMPION
-        rows = self._logged_rows(variant, bundle.id, batch, Values(inputs, answers), received_us, int(1e6 * watch.seconds))
-        self.counts.batches += 1
-        self.counts.fallbacks += len(rows) if fallback else 0
-        logged = self._kept(rows)
-        try:
-            if logged is not None:
-                self._log.append(logged)
-        except LogFailed as error:
-            self._stop(batch, error)
-            return
-        self._unsafe += len(rows)
-        appended = watch.seconds
-
-        def done(failure: LogFailed | None) -> None:
-            self._unsafe -= len(rows)
-            if failure is not None:
-                self._stop(batch, failure)
-                return
-            self.counts.logged += 0 if logged is None else len(logged)
-            self.counts.unlogged += len(rows) - (0 if logged is None else len(logged))
-            self._deliver(batch, bundle, rows.ids, answers, fallback)
-            seconds = watch.seconds
-            if self._traced:
-                about = answered_by(bundle.id, len(rows), fallback)
-                self._end_traces(batch, [*stages, ("commit", appended, seconds)], seconds, about)
-            self._measures.answered(len(rows), seconds, seconds - appended)
-
-        self._commit.after(self._log, done)
-
-    def _end_traces(self, batch: Sequence[PredictRequest], stages: Stages, seconds: float, about: Mapping[str, Any]) -> None:
-        for asked in batch:
-            if asked.trace is not None:
-                self._traced -= 1
-                asked.trace.end(stages, seconds, about)
-
-    def _deliver(self, batch: Sequence[PredictRequest], bundle: Bundle, ids: list[str], answers: Rows, fallback: str | None) -> None:
-        self.counts.answered += len(ids)
-        predictions = answers.listed()
-        if len(ids) == len(batch):  # a row each
-            for asked, prediction, identifier in zip(batch, predictions, ids, strict=True):
-                asked.client.answered(bundle, [prediction], [identifier], fallback)
-            return
-        at = 0
-        for asked in batch:
-            end = at + asked.count
-            asked.client.answered(bundle, predictions[at:end], ids[at:end], fallback)
-            at = end
+            default = Rows.of_scores(route.champion.bundle.signature.outputs, np.tile(route.default, (len(rows), 1)))
+            self.recorder.record([asked], route.champion.bundle, rows, default, "default")
 
     def _shadow(self, shadow: LoadedModel, batch: Sequence[PredictRequest], given: Rows) -> None:
         """Score the same rows unseen, its inputs by their names. What goes wrong here is logged and changes no answer."""
         watch, inputs = Stopwatch(), shadow.inputs(given)
-        if shadow.apart is not None and self._shadowing >= MAX_SHADOWING:
+        size = inputs.nbytes if shadow.apart is not None else 0
+        behind = self._shadowing >= MAX_SHADOWING or (self._shadowing and self._shadowing_bytes + size > MAX_SHADOWING_BYTES)
+        if shadow.apart is not None and behind:
             logger.warning("shadow %s is slower than the champion: %d rows are not scored by it", short(shadow.bundle.id), len(given))
             return
 
         def answered(found: Rows | ModelFailed) -> None:
             self._shadowing -= 1
-            self._log_shadow(shadow, batch, inputs, found, int(1e6 * watch.seconds))
+            self._shadowing_bytes -= size
+            self.recorder.record_shadow(shadow.bundle, batch, inputs, found, int(1e6 * watch.seconds))
 
         self._shadowing += 1
+        self._shadowing_bytes += size
         shadow.ask(inputs, answered)
-
-    def _log_shadow(
-        self, shadow: LoadedModel, batch: Sequence[PredictRequest], inputs: Rows, found: Rows | ModelFailed, latency_us: int
-    ) -> None:
-        try:
-            if not isinstance(found, Rows):
-                raise found
-            rows = self._logged_rows(CHALLENGER, shadow.bundle.id, batch, Values(inputs, found), batch[0].stamp[0], latency_us)
-            logged = self._kept(rows)
-            if logged is not None:
-                self._log.append(logged)
-        except (ModelFailed, LogFailed) as error:
-            logger.error("shadow %s: %s", short(shadow.bundle.id), error)
-            return
-        self.counts.shadowed += len(inputs)
-
-    def _logged_rows(
-        self,
-        variant: str,
-        bundle: str,
-        batch: Sequence[PredictRequest],
-        values: Values,
-        received_us: int,
-        latency_us: int,
-    ) -> Predictions:
-        count = len(values.inputs)
-        return Predictions(
-            ids=self._ids.take_at(received_us // 1000, count),
-            keys=keys_of(batch),
-            variant=[variant] * count,
-            bundle=[bundle] * count,
-            received_us=np.full(count, received_us, np.int64),
-            latency_us=np.full(count, latency_us, np.int32),
-            values={bundle: values},
-        )
-
-    def _fail(self, batch: Sequence[PredictRequest], error: NoriaError, *, ours: bool = True) -> None:
-        """Tell the clients. ours: whether they would have heard of it, so that it is a failure of this server"""
-        for asked in batch:
-            self._count_failed(asked.count, error, ours=ours)
-            asked.client.fail(error)
-            if asked.trace is not None:
-                self._traced -= 1
-                asked.trace.fail(error, asked.stamp[1].seconds)
-
-    def _stop(self, batch: Sequence[PredictRequest], error: LogFailed) -> None:
-        """The log can't be written: refuse this batch and everything after it."""
-        self.failed = error
-        self._fail(batch, error)
 
 
 def _within_range(rows: Rows) -> Rows:

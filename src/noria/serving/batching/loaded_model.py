@@ -17,7 +17,7 @@ from noria.data.rows import Rows
 from noria.models.bundle import Bundle, open_bundle, sample_of
 from noria.models.columns import lacking
 from noria.models.runtimes import open_runtime
-from noria.models.runtimes.port import AsyncRuntime, ModelFailed, Runtime, RuntimeOptions
+from noria.models.runtimes.port import AsyncRuntime, ModelFailed, Runtime, RuntimeOptions, StreamingRuntime
 from noria.serving.batching.cache import AnswerCache
 from noria.serving.protocol.decoder import Decoder
 from noria.serving.protocol.request import rows_of
@@ -48,6 +48,7 @@ class LoadedModel:
     """One bundle, ready to be asked. `golden` is a request of its sample and the answers that were sealed.
 
     apart: its model, where that is not in this process, so that whoever serves must not wait for it
+    streaming: its model, where that may answer in parts
     cache: remembers answers by their features, where that was asked for
     """
 
@@ -58,6 +59,7 @@ class LoadedModel:
     golden_answers: Rows
     cache: AnswerCache | None = None
     apart: AsyncRuntime | None = None
+    streaming: StreamingRuntime | None = None
 
     @staticmethod
     def open(path: Path, files: Files, *, cached_rows: int = 0, options: RuntimeOptions | None = None) -> LoadedModel:
@@ -67,13 +69,19 @@ class LoadedModel:
         cache = AnswerCache(cached_rows) if cached_rows else None
         model = open_runtime(bundle, options)
         apart = model if isinstance(model, AsyncRuntime) else None
-        deployment = LoadedModel(bundle, model, Decoder(bundle.signature), golden, answers, cache, apart)
+        streaming = model if isinstance(model, StreamingRuntime) and model.streams else None
+        deployment = LoadedModel(bundle, model, Decoder(bundle.signature), golden, answers, cache, apart, streaming)
         try:
             deployment.prove()
         except BaseException:
             model.close()
             raise
         return deployment
+
+    @property
+    def only_streams(self) -> bool:
+        """Whether each of its answers takes its own time, so that none may wait for another: a model that makes parts, and nothing else."""
+        return self.streaming is not None and not self.streaming.predicts and self.cache is None
 
     def close(self) -> None:
         """Let go of the model: it is asked nothing afterwards."""

@@ -4,7 +4,7 @@ knows the project (`noria.loop.live_worker`) hands it in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ class Lookup(Protocol):
     """Features for entities, by one feature set's definition. Its methods raise `NoriaError`.
 
     columns: of an entity, as a request carries them; names: of the features, in the order in which they are given
+    example: an entity as a request carries it, made from what such columns are known to hold, and from the store, where it may be `shown`
     """
 
     definition_hash: str
@@ -28,6 +29,7 @@ class Lookup(Protocol):
     def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> Rows: ...
     def age_seconds(self, now: datetime) -> float: ...
     def verify(self) -> None: ...
+    def example(self, known: Mapping[str, Any], at: datetime, *, shown: bool) -> dict[str, Any]: ...
 
 
 class OrderedLookup:
@@ -35,7 +37,7 @@ class OrderedLookup:
 
     def __init__(self, lookup: Lookup, names: tuple[str, ...]) -> None:
         self.definition_hash, self.columns, self.names = lookup.definition_hash, lookup.columns, names
-        self.decode, self.age_seconds, self.verify = lookup.decode, lookup.age_seconds, lookup.verify
+        self.decode, self.age_seconds, self.verify, self.example = lookup.decode, lookup.age_seconds, lookup.verify, lookup.example
         self._lookup, self._places = lookup, [lookup.names.index(name) for name in names]
 
     def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> Rows:
@@ -51,12 +53,14 @@ def in_order_of(lookup: Lookup, names: tuple[str, ...]) -> Lookup:
 class GuardedLookup:
     """A lookup whose store may go away. Requests are answered in turn, so none may wait long for a store that does not answer:
     once it has failed, they are refused at once until a look from beside the traffic (`age_seconds`, in a thread) finds it well.
+
+    entity: an example of one, as a request carries it; None where none can be made
     """
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
+    def __init__(self, lookup: Lookup, entity: dict[str, Any] | None = None) -> None:
+        self._lookup, self.entity = lookup, entity
         self.definition_hash, self.columns, self.names = lookup.definition_hash, lookup.columns, lookup.names
-        self.decode, self.verify = lookup.decode, lookup.verify
+        self.decode, self.verify, self.example = lookup.decode, lookup.verify, lookup.example
         self._failed: OnlineStoreFailed | None = None
 
     def features(self, entities: Sequence[tuple[Any, ...]], at: datetime) -> Rows:
@@ -90,7 +94,9 @@ class NoLookup(UserMistake):
 
     def __init__(self, endpoint: str, why: str) -> None:
         super().__init__(
-            what=f"endpoint {endpoint!r} can't look up features", where=why, fix="send the features themselves to /predict/<endpoint>"
+            what=f"endpoint {endpoint!r} can't look up features",
+            where=why,
+            fix="run `noria materialize`, or send the features themselves to /predict/<endpoint>",
         )
 
 

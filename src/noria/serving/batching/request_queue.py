@@ -3,6 +3,9 @@
 How much may wait follows from what batches have cost: half of the budget is for the batch that is being scored, half for what
 waits. A request of low priority is let in while half of that is free; one of high priority goes first, and in even when the line
 is full. What is too late to be of use, or whose client is gone, is not scored.
+
+Cost is counted in rows where all rows cost the same. Where they have no fixed size (images, long texts), what is large weighs more than
+its rows, and the pace is that of weights. The bytes of large values have bounds of their own: of what waits, and of a batch.
 """
 
 from __future__ import annotations
@@ -61,10 +64,10 @@ class Overloaded(OutsideWorld):
     code = "NR-520"
     retry_after = 1
 
-    def __init__(self, waiting: int, seconds: float) -> None:
+    def __init__(self, waiting: int, seconds: float, size: int = 0) -> None:
         super().__init__(
             what="the server is overloaded",
-            where=f"{waiting} rows are queued, about {1e3 * seconds:.0f} ms of work",
+            where=f"{waiting} rows are queued, " + (f"{size:,} bytes" if size else f"about {1e3 * seconds:.0f} ms of work"),
             fix="try again in a moment, or run more workers (serving.workers)",
         )
 
@@ -120,58 +123,89 @@ class CostModel:
 
 
 class RequestQueue:
-    """What waits, in rows. `now` tells seconds as deadlines are in.
+    """What waits. `now` tells seconds as deadlines are in.
 
-    most_rows: of one batch; budget_seconds: what waiting and scoring may take; batches are kept to a quarter of it
+    most_rows, most_batch_bytes: of one batch; budget_seconds: what waiting and scoring may take; batches are kept to a quarter of it
+    most_bytes: of large values that may wait
+
+    rows: that wait; load: what they weigh, as many as they are where all cost the same; bytes: of their large values
     """
 
     SETTLE = 64  # batches between two looks at the pace
 
-    def __init__(self, now: Callable[[], float], *, most_rows: int, budget_seconds: float) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        *,
+        most_rows: int,
+        budget_seconds: float,
+        most_bytes: float = math.inf,
+        most_batch_bytes: float = math.inf,
+    ) -> None:
         self._now, self._most_rows, self.budget = now, most_rows, budget_seconds
-        self._batch_rows, self.capacity = most_rows, FIRST_CAPACITY * most_rows
+        self._most_bytes, self._batch_bytes = most_bytes, most_batch_bytes
+        self._batch_load: float = math.inf
+        self.capacity = FIRST_CAPACITY * most_rows
         self._pace, self._batches, self._stalled = CostModel(), 0, False
+        self._rows_seen = self._load_seen = 0.0  # of batches, with the same fading memory
+        self._largest = 0  # load of a batch
         self._waiting: list[PredictRequest] = []
         self._first = 0  # so many of those that wait have a high priority
         self._timed = 0
-        self.rows = 0
+        self.rows = self.load = self.bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     def full(self, priority: Priority) -> bool:
         """Whether nothing more of this priority is let in."""
-        return self.rows >= (self.capacity if priority is Priority.NORMAL else self.capacity * SHARES[priority])
+        share = SHARES[priority]
+        return self.load >= self.capacity * share or self.bytes >= self._most_bytes * share
 
     def put(self, asked: PredictRequest, priority: Priority) -> None:
         """Let a request in. Raises `Overloaded` where there is no room for it; an empty line has room for any."""
         allowed = self.capacity if priority is Priority.NORMAL else self.capacity * SHARES[priority]
-        if self.rows and self.rows + asked.count > allowed:
+        load = asked.count + asked.weight
+        if self.rows and self.load + load > allowed:
             raise Overloaded(self.rows, self.budget)
+        if asked.size:
+            if self.bytes and self.bytes + asked.size > self._most_bytes * SHARES[priority]:
+                raise Overloaded(self.rows, self.budget, self.bytes)
+            self.bytes += asked.size
         if priority is Priority.HIGH:
             self._waiting.insert(self._first, asked)
             self._first += 1
         else:
             self._waiting.append(asked)
         self.rows += asked.count
+        self.load += load
         if asked.deadline is not None:
             self._timed += 1
 
     def next_batch(self) -> tuple[list[PredictRequest], list[tuple[PredictRequest, NoriaError | None]]]:
-        """The first requests that wait, of at most so many rows together (a larger request goes alone); and those that are dropped:
-        too late, or (None) their clients gone."""
-        dropped = self._drop() if self._timed or self.rows > self._batch_rows else []
+        """The first requests that wait, of no more rows, load and bytes than a batch may have (a larger request goes alone); and those that
+        are dropped: too late, or (None) their clients gone."""
+        most = self._batch_load
+        if self.bytes and self._batches < SETTLING:
+            most = min(
+                most, 2 * max(self._largest, self._waiting[0].count + self._waiting[0].weight)
+            )  # what large rows cost is not known yet
+        whole = self.rows <= self._most_rows and self.load <= most and self.bytes <= self._batch_bytes
+        dropped = self._drop() if self._timed or not whole else []
         waiting = self._waiting
-        if self.rows <= self._batch_rows:
-            self._waiting, self.rows, self._first, self._timed = [], 0, 0, 0
+        if whole or (self.rows <= self._most_rows and self.load <= most and self.bytes <= self._batch_bytes):
+            self._waiting, self._first, self._timed = [], 0, 0
+            self.rows = self.load = self.bytes = 0
             return waiting, dropped
-        rows = place = 0
+        rows = load = size = place = 0
         for asked in waiting:
-            if place and rows + asked.count > self._batch_rows:
+            weighs = asked.count + asked.weight
+            if place and (rows + asked.count > self._most_rows or load + weighs > most or size + asked.size > self._batch_bytes):
                 break
-            rows, place = rows + asked.count, place + 1
+            rows, load, size, place = rows + asked.count, load + weighs, size + asked.size, place + 1
             self._timed -= asked.deadline is not None
-        self._waiting, self.rows, self._first = waiting[place:], self.rows - rows, max(self._first - place, 0)
+        self._waiting, self._first = waiting[place:], max(self._first - place, 0)
+        self.rows, self.load, self.bytes = self.rows - rows, self.load - load, self.bytes - size
         return waiting[:place], dropped
 
     def _drop(self) -> list[tuple[PredictRequest, NoriaError | None]]:
@@ -188,28 +222,38 @@ class RequestQueue:
                 kept.append(asked)
                 continue
             self.rows -= asked.count
+            self.load -= asked.count + asked.weight
+            self.bytes -= asked.size
             self._timed -= asked.deadline is not None
             self._first -= place < first
         self._waiting = kept
         return dropped
 
-    def saw(self, rows: int, seconds: float) -> None:
-        """Learn what a batch cost, and from that how large they may be and how much may wait."""
+    def saw(self, rows: int, seconds: float, weight: int = 0) -> None:
+        """Learn what a batch cost, and from that how large they may be and how much may wait. weight: what it weighed beside its rows"""
         self._batches += 1
+        load = rows + weight
+        self._largest = max(self._largest, load)
         if self._batches == 1:
             return  # what is done for the first time costs more, and would have the next ones refused
         fixed, each = self._pace.fit()
-        if self._batches <= SETTLING and seconds * STALL < fixed + each * rows:
+        if self._batches <= SETTLING and seconds * STALL < fixed + each * load:
             self._pace = CostModel()  # it was the ones before that were slow by accident: nothing is quick by accident
-        stalled = seconds > STALL * (fixed + each * rows) > 0
+        stalled = seconds > STALL * (fixed + each * load) > 0
         if stalled and not self._stalled:
             self._stalled = True  # one slow batch is an accident, two in a row are the pace
             return
         self._stalled = stalled
-        self._pace.saw(rows, seconds)
+        self._pace.saw(load, seconds)
+        fade = CostModel.FADE
+        self._rows_seen, self._load_seen = fade * self._rows_seen + rows, fade * self._load_seen + load
         if self._batches % self.SETTLE == 0 or self._batches in (2, 4, 8, 16, 32):
-            fixed, each = self._pace.fit()
-            self._batch_rows = self._pace.rows_within(self.budget / 4, self._most_rows)
-            whole = fixed + each * self._batch_rows
-            first = FIRST_CAPACITY * self._most_rows
-            self.capacity = max(int(self.budget / 2 / whole * self._batch_rows), self._batch_rows) if whole else first
+            self._look()
+
+    def _look(self) -> None:
+        """Size batches and the line by the pace."""
+        fixed, each = self._pace.fit()
+        most = round(self._most_rows * self._load_seen / self._rows_seen)  # load of as many rows as a batch may have
+        self._batch_load = load = self._pace.rows_within(self.budget / 4, most)
+        whole = fixed + each * load
+        self.capacity = max(int(self.budget / 2 / whole * load), load) if whole else FIRST_CAPACITY * self._most_rows

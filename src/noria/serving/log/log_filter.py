@@ -34,7 +34,8 @@ class UnknownField(UserMistake):
 class LogFilter:
     """Which rows are logged, and what of them.
 
-    share: the part of all rows that is logged, chosen by a hash of time and place, the same for an answer and its shadow's
+    share: the part of all rows that is logged, chosen by a hash of time and place, the same for an answer and its shadow's; requests are
+        chosen as a whole where their rows belong together
     redact: features whose values are not logged, or `key`
     """
 
@@ -47,10 +48,10 @@ class LogFilter:
         for name in sorted(self._redact.difference(known)):
             raise UnknownField(name, known)
 
-    def __call__(self, rows: Predictions) -> Predictions | None:
-        """What the log gets of these rows; None if it is nothing."""
+    def __call__(self, rows: Predictions, together: Sequence[int] | None = None) -> Predictions | None:
+        """What the log gets of these rows; None if it is nothing. together: how many belong together, one number after the other"""
         if self._below < 2**32:
-            keep = _hashes(rows.received_us) < self._below
+            keep = self._chosen(rows.received_us) if together is None else self._chosen_together(rows.received_us, together)
             if not keep.any():
                 return None
             rows = rows.where(keep)
@@ -58,6 +59,13 @@ class LogFilter:
             return rows
         values = {bundle: Values(each.inputs.without(self._redact), each.outputs) for bundle, each in rows.values.items()}
         return replace(rows, values=values, keys=[None] * len(rows) if KEY in self._redact else rows.keys)
+
+    def _chosen(self, received_us: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.asarray(_hashes(received_us) < self._below)
+
+    def _chosen_together(self, received_us: NDArray[np.int64], sizes: Sequence[int]) -> NDArray[np.bool_]:
+        first = np.cumsum(sizes) - sizes
+        return np.repeat(self._chosen(received_us[first]), sizes)
 
 
 def _hashes(received_us: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.signature import PREDICTION, SCORE, Field, Signature
+from noria.core.signature import SCORE, Field, Signature
 from noria.data.rows import Fields, Rows, stacked
 
 FALLBACK = "fallback"  # the variant of rows in which something stood in for the champion
+CUT = "cut"  # the variant of rows whose client was sent the beginning of an answer, which is what was logged, and no more of it
 PLACE = "#"  # before the number of a column of which only the place is known
 
 
@@ -31,7 +32,7 @@ class Values(NamedTuple):
 class Predictions:
     """Predictions with all that explains them; every array is `(rows,)`.
 
-    variant: `champion`, `challenger` (a shadow's answers are not sent) or `fallback`; received_us: microseconds since 1970-01-01 UTC
+    variant: `champion`, `challenger` (a shadow's answers are not sent), `fallback` or `cut`; received_us: microseconds since 1970-01-01 UTC
     values: of each bundle, in the order of its rows; bundles differ in the columns they read
     """
 
@@ -66,15 +67,22 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def scores(self, outputs: Fields) -> NDArray[np.float64]:
+        """The numbers that each row was answered with, whichever bundle did: `(rows,)`, or `(rows, numbers)` of several; see `Rows.scores`.
+
+        outputs: as the endpoint's task has them; a bundle may have been sealed for others
+        """
+        if len(self.values) == 1:
+            return next(iter(self.values.values())).outputs.scores(outputs)
+        found = Rows.unknown(outputs, len(self)).scores(outputs)
+        for bundle, values in self.values.items():
+            found[self._are_of(bundle)] = values.outputs.scores(outputs)
+        return found
+
     @cached_property
     def prediction(self) -> NDArray[np.float64]:
-        """The one number that each row was answered with, whichever bundle did `(rows,)`."""
-        if len(self.values) == 1:
-            return next(iter(self.values.values())).outputs.numbers(PREDICTION)
-        found = np.empty(len(self))
-        for bundle, values in self.values.items():
-            found[self._are_of(bundle)] = values.outputs.numbers(PREDICTION)
-        return found
+        """The one number that each row was answered with `(rows,)`."""
+        return self.scores((SCORE,))
 
     @property
     def numbers(self) -> NDArray[np.floating[Any]]:
@@ -88,6 +96,13 @@ class Predictions:
             return Rows.unknown(signature.inputs, 0)
         (values,) = self.values.values()
         return named(values.inputs, signature.inputs)
+
+    def outputs(self, signature: Signature) -> Rows:
+        """What the rows' one bundle, of this signature, answered."""
+        if not self.values:
+            return Rows.unknown(signature.outputs, 0)
+        (values,) = self.values.values()
+        return values.outputs.select(signature.outputs)
 
     def of(self, bundle: str) -> Predictions:
         """Those of one bundle."""

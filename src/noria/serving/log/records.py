@@ -3,9 +3,11 @@
     payload  = entry, entry, …                    (the rows of one bundle each; a payload is there as a whole, or not at all)
     entry    = schema's number (4) · 0 (4) · length (8) · Arrow IPC record batch
     schema   = its number (4) · 1 (4) · length (8) · Arrow IPC schema, with the signature in its metadata
+    value    = 0 (4) · 2 (4) · length (8) · SHA-256 (32) · Arrow IPC stream of one value
 
 Columns that make a dense block (all float32, say) are written as one, a fixed-size list of numbers; others by name. A value of more than
-`MAX_INLINE` bytes is kept beside the segment as a file named by the SHA-256 of its content, once for all rows that have it.
+`MAX_INLINE` bytes is a payload of its own, before the first row of the segment that has it and once for all that do; they name it by the
+SHA-256 of its content. (Once, such values were files of that name in a folder beside the segment; these are still read.)
 
 Format 3 of a segment had one schema, without signature: a block of float32 as wide as the widest bundle, and one float64 prediction.
 """
@@ -32,18 +34,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ENTRY = struct.Struct("<IIQ")
-ROWS, SCHEMA = 0, 1
+ROWS, SCHEMA, VALUE = 0, 1, 2
+HASH_BYTES = 32
 MAX_INLINE = 64 * 1024
 SIGNATURE = b"noria.signature"
-CONTENT = "@"  # after the name of a column: the SHA-256 of those of its values that lie beside the segment
+CONTENT = "@"  # after the name of a column: the SHA-256 of those of its values that are payloads of their own
 INPUTS, OUTPUTS = "inputs", "outputs"
 
 
 class Contents(Protocol):
     """Where large values lie, by the SHA-256 of their content. Its methods may raise OSError."""
 
-    def write(self, sha256: str, content: bytes) -> None: ...
-    def read(self, sha256: str) -> bytes: ...
+    def write(self, sha256: str, content: memoryview) -> None: ...
+    def read(self, sha256: str) -> bytes | memoryview: ...
 
 
 @dataclass
@@ -151,6 +154,20 @@ def _entry(number: int, kind: int, content: bytes) -> bytes:
     return ENTRY.pack(number, kind, len(content)) + content
 
 
+def value_head(sha256: str, size: int) -> bytes:
+    """What stands before the content of a value that is a payload of its own."""
+    return ENTRY.pack(0, VALUE, HASH_BYTES + size) + bytes.fromhex(sha256)
+
+
+def value_of(payload: bytes) -> tuple[str, memoryview] | None:
+    """The SHA-256 and the content of a value that is a payload of its own; None for any other payload."""
+    _, kind, _ = ENTRY.unpack_from(payload)
+    if kind != VALUE:
+        return None
+    begins = ENTRY.size + HASH_BYTES
+    return payload[ENTRY.size : begins].hex(), memoryview(payload)[begins:]
+
+
 def _written(rows: Rows, contents: Contents) -> Iterator[pa.Array]:
     import pyarrow as pa
 
@@ -185,14 +202,14 @@ def _apart(column: pa.Array, contents: Contents) -> Iterator[pa.Array]:
     yield pa.array(places, pa.string())
 
 
-def _content(one: pa.Array) -> bytes:
+def _content(one: pa.Array) -> memoryview:
     import pyarrow as pa
 
-    batch = pa.record_batch([pa.concat_arrays([one])], ["value"])  # a copy: a slice would be written with all that it is cut from
+    batch = pa.record_batch([pa.concat_arrays([one])], ["value"])  # a copy: of what equal values are slices must not change their bytes
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
+    return memoryview(sink.getvalue())
 
 
 def decode(payload: bytes, schemas: Schemas, contents: Contents) -> Iterator[Predictions]:
@@ -231,10 +248,10 @@ def _column(batch: pa.RecordBatch, name: str, contents: Contents) -> pa.Array:
     return pa.concat_arrays([column.slice(i, 1) if place is None else _value(contents.read(place)) for i, place in enumerate(places)])
 
 
-def _value(content: bytes) -> pa.Array:
+def _value(content: bytes | memoryview) -> pa.Array:
     import pyarrow as pa
 
-    with pa.ipc.open_stream(content) as reader:
+    with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
         return reader.read_next_batch().column(0)
 
 
@@ -287,7 +304,7 @@ def warm_up(signature: Signature) -> None:
 class _Nowhere:
     """Where no large value is ever kept."""
 
-    def write(self, sha256: str, content: bytes) -> None: ...
+    def write(self, sha256: str, content: memoryview) -> None: ...
     def read(self, sha256: str) -> bytes:
         raise FileNotFoundError(sha256)
 

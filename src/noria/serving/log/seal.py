@@ -22,7 +22,7 @@ from noria.core.signature import Field, Signature
 from noria.data.rows import Fields, Rows, arrow_type
 from noria.data.table import microseconds_of
 from noria.serving.log.predictions import Predictions, Values, together
-from noria.serving.log.segments import Beside, read_segment
+from noria.serving.log.segments import SEGMENTS, Beside, read_segment
 from noria.stores.tables import DeltaTables
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def seal(
     read = written = fresh = removed = 0
     with tables.writing(name):
         done: dict[str, dict[str, Any]] = tables.details(name).get("segments", {})
-        for path in files.list(folder, "*/*.seg"):
+        for path in files.list(folder, SEGMENTS):
             key = f"{path.parent.name}/{path.name}"
             if path.name[:10] >= f"{now:%Y-%m-%d}":
                 continue

@@ -1,6 +1,6 @@
 """The prediction log: one Arrow row per prediction, in checksummed frames, on disk before the answer leaves.
 
-    segment  = magic, frame, frame, …                     (payloads are those of `records`: schemas and rows; a mark has none)
+    segment  = magic, frame, frame, …                     (payloads are those of `records`: schemas, large values, rows; a mark has none)
     frame    = marker (4) · payload length (4) · CRC-32 of what follows (4) · sequence (8) · durable (8) · payload
 
 `durable` says up to which byte the segment was known to be on disk when the frame was written. So damage can be told apart from
@@ -28,7 +28,7 @@ from noria.core.errors import OutsideWorld
 from noria.core.files import AppendFile, Files
 from noria.core.ids import digest
 from noria.serving.log.predictions import Predictions, together
-from noria.serving.log.records import Schemas, decode, decode_format3, encode
+from noria.serving.log.records import Schemas, decode, decode_format3, encode, value_head, value_of
 
 SUMS_FILE = "served.json"  # beside a writer's segments: how many rows it answered, and logged
 MAGIC, OLD_MAGIC = b"NRLOG004", b"NRLOG003"
@@ -37,6 +37,7 @@ HEAD = struct.Struct("<4sIIQQ")
 CHECKED = struct.Struct("<QQ")
 SEGMENT_BYTES = 64 * 1024 * 1024
 SPAN = timedelta(days=1)
+SEGMENTS = "*/*.seg"  # of all writers, in the folder of an endpoint's log
 DAY_US = 86_400_000_000
 
 
@@ -64,7 +65,7 @@ class LostValue(OutsideWorld):
         super().__init__(
             what="a large value of the prediction log is lost",
             where=f"{path}: {reason}",
-            fix="restore the folder beside the segment from a backup; nothing of the segment is read until then",
+            fix="restore the segment, and the folder beside it where there is one, from a backup; nothing of it is read until then",
         )
 
 
@@ -89,6 +90,7 @@ class PredictionLog:
         self._folder, self._files = folder / writer, files
         self._segment: AppendFile | None = None
         self._path, self._day, self._schemas = self._folder, "", Schemas()
+        self._values, self._repeated = set[str](), 0  # large values that the segment has; bytes of those that rows had once more
         self._sequence = self._durable = self._marked = 0
         self._failed: LogFailed | None = None
         self._syncing = threading.Lock()  # one thread appends, another may sync; a segment is not closed under it
@@ -104,7 +106,7 @@ class PredictionLog:
             if self._segment is None or not self._fits(day):
                 self._open(day)
             self._give_schemas(rows)
-            self._write(encode(rows, self._schemas, Beside(self._path, self._files)))
+            self._write(encode(rows, self._schemas, _Own(self)))
         except OSError as error:
             self._failed = LogFailed(self._path, str(error))
             raise self._failed from error
@@ -147,11 +149,19 @@ class PredictionLog:
             self._failed = LogFailed(self._path, str(error))
             raise self._failed from error
 
-    def _write(self, payload: bytes) -> None:
+    def write_value(self, sha256: str, content: memoryview) -> None:
+        """Write a large value before the rows that have it, unless the segment has it. Raises OSError."""
+        if sha256 in self._values:
+            self._repeated += len(content)
+            return
+        self._write(value_head(sha256, len(content)), content)
+        self._values.add(sha256)
+
+    def _write(self, *payload: bytes | memoryview) -> None:
         assert self._segment is not None
         self._sequence += 1
         self._marked = self._durable
-        self._segment.write(_frame(self._sequence, self._marked, payload))
+        self._segment.write(_frame(self._sequence, self._marked, *payload))
 
     @property
     def folder(self) -> Path:
@@ -182,7 +192,7 @@ class PredictionLog:
     def _fits(self, day: str) -> bool:
         """Whether rows may go into the segment that is open."""
         assert self._segment is not None
-        return day == self._day and self._segment.size() <= SEGMENT_BYTES
+        return day == self._day and self._segment.size() + self._repeated <= SEGMENT_BYTES  # who reads it has each row's value
 
     def _open(self, day: str) -> None:
         if self._segment is not None:
@@ -197,6 +207,7 @@ class PredictionLog:
             number -= 1
         self._path = self._folder / f"{day}.{number:04d}.seg"
         self._day, self._schemas, self._durable, self._marked = day, Schemas(), 0, 0
+        self._values, self._repeated = set(), 0
         found = _scan(self._path, self._files.read(self._path) if self._files.exists(self._path) else b"")
         with self._syncing:
             self._segment = self._files.append(self._path)
@@ -204,9 +215,9 @@ class PredictionLog:
                 self.dropped_bytes += found.dropped
                 self._segment.truncate(found.end)
             self._sequence = max([self._sequence, *(sequence for sequence, _ in found.frames)])
-            for _, payload in found.frames:
-                if payload:
-                    self._schemas.read(payload)
+            for payload in (payload for _, payload in found.frames if payload):
+                if not self._schemas.read(payload) and (value := value_of(payload)) is not None:
+                    self._values.add(value[0])
             if not found.end:
                 self._segment.truncate(0)
                 self._segment.write(MAGIC)
@@ -219,23 +230,37 @@ class PredictionLog:
 
 
 @dataclass(frozen=True)
+class _Own:
+    """The large values of the segment that a log writes."""
+
+    log: PredictionLog
+
+    def write(self, sha256: str, content: memoryview) -> None:
+        self.log.write_value(sha256, content)
+
+    def read(self, sha256: str) -> bytes:
+        raise FileNotFoundError(sha256)
+
+
+@dataclass
 class Beside:
-    """A folder beside a segment, of the values that are too large for it: each written once, by the SHA-256 of its content."""
+    """The large values of a segment that is read: those that were in it so far, and those in a folder beside it, as they once were."""
 
     segment: Path
     files: Files
+    within: dict[str, memoryview] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
         return self.segment.with_suffix(".values")
 
-    def write(self, sha256: str, content: bytes) -> None:
-        path = self.folder / sha256
-        if not self.files.exists(path):
-            self.files.make_folder(self.folder)
-            self.files.write(path, content)
+    def write(self, sha256: str, content: memoryview) -> None:
+        self.within[sha256] = content
 
-    def read(self, sha256: str) -> bytes:
+    def read(self, sha256: str) -> bytes | memoryview:
+        """Raises `LostValue`."""
+        if sha256 in self.within:
+            return self.within[sha256]
         path = self.folder / sha256
         try:
             content = self.files.read(path)
@@ -266,7 +291,7 @@ def anything_logged(folder: Path, start: datetime, end: datetime, files: Files) 
 
 def _frames_within(folder: Path, start: datetime, end: datetime, files: Files) -> Iterator[Predictions]:
     first, last = f"{start - SPAN:%Y-%m-%d}", f"{end:%Y-%m-%d}"
-    for path in files.list(folder, "*/*.seg"):
+    for path in files.list(folder, SEGMENTS):
         if first <= path.name[:10] <= last:
             yield from read_segment(path, files, since_epoch(start), since_epoch(end))
 
@@ -274,18 +299,31 @@ def _frames_within(folder: Path, start: datetime, end: datetime, files: Files) -
 def read_segment(path: Path, files: Files, low: int = 0, high: int = 2**63 - 1) -> Iterator[Predictions]:
     """The frames of one segment, what a power cut tore left out, their rows received in [low, high). Raises `DamagedLog`."""
     data = files.read(path)
-    frames = [payload for _, payload in _scan(path, data).frames if payload]
-    for rows in _of_format3(frames) if data.startswith(OLD_MAGIC) else _of_frames(frames, Beside(path, files)):
+    found = _scan(path, data)
+    frames = [payload for _, payload in found.frames if payload]
+    for rows in _of_format3(frames) if data.startswith(OLD_MAGIC) else _of_frames(frames, Beside(path, files), torn=found.gaps):
         keep = (rows.received_us >= low) & (rows.received_us < high)
         if keep.any():
             yield rows.where(keep)
 
 
-def _of_frames(payloads: Iterable[bytes], contents: Beside) -> Iterator[Predictions]:
+def _of_frames(payloads: Iterable[bytes], contents: Beside, *, torn: bool) -> Iterator[Predictions]:
+    """torn: whether a power cut took frames before others: rows whose large value was among them were on no disk yet, and are dropped"""
     schemas = Schemas()
     for payload in payloads:
-        if not schemas.read(payload):
-            yield from decode(payload, schemas, contents)
+        if schemas.read(payload):
+            continue
+        value = value_of(payload)
+        if value is not None:
+            contents.write(*value)
+            continue
+        try:
+            rows = list(decode(payload, schemas, contents))
+        except LostValue:
+            if not torn or contents.files.exists(contents.folder):
+                raise
+            continue
+        yield from rows
 
 
 def _of_format3(payloads: Sequence[bytes]) -> Iterator[Predictions]:
@@ -302,12 +340,16 @@ def _day(number: int) -> str:
     return f"{from_epoch(number * DAY_US):%Y-%m-%d}"
 
 
-def _frame(sequence: int, durable: int, payload: bytes) -> bytes:
-    return HEAD.pack(MARKER, len(payload), _checksum(sequence, durable, payload), sequence, durable) + payload
+def _frame(sequence: int, durable: int, *payload: bytes | memoryview) -> bytes:
+    checksum = _checksum(sequence, durable, *payload)
+    return b"".join([HEAD.pack(MARKER, sum(map(len, payload)), checksum, sequence, durable), *payload])
 
 
-def _checksum(sequence: int, durable: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(CHECKED.pack(sequence, durable)))
+def _checksum(sequence: int, durable: int, *payload: bytes | memoryview) -> int:
+    found = zlib.crc32(CHECKED.pack(sequence, durable))
+    for part in payload:
+        found = zlib.crc32(part, found)
+    return found
 
 
 @dataclass

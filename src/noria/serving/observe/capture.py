@@ -17,6 +17,7 @@ import msgspec
 from noria.core.clock import Clock
 from noria.core.errors import UserMistake
 from noria.core.files import Files
+from noria.serving.transport.body import Content
 from noria.serving.transport.head import Head
 from noria.serving.transport.http1 import Answer
 from noria.serving.transport.reply import Reply
@@ -69,19 +70,19 @@ class Capture:
     def around(self, head: Head, answer: Answer) -> Answer:
         """The same answer, some of whose requests are captured."""
 
-        def captured(body: bytes, reply: Reply) -> None:
+        def captured(body: Content, reply: Reply) -> None:
             if self._random.random() < self._share:
                 reply.observed = partial(self._record, head, body)
             answer(body, reply)
 
         return captured
 
-    def _record(self, head: Head, body: bytes, status: int, answer: bytes) -> None:
+    def _record(self, head: Head, body: Content, status: int, answer: bytes) -> None:
         if self._file.size() > MAX_BYTES:
             self.left_out += 1
             return
         headers = {name.decode(): head.header(name) for name in HEADERS if name in head.headers}
-        text, binary = _text(body)
+        text, binary = _text(bytes(body))
         told, _ = _text(answer)
         made = Captured(self._clock.now().isoformat(), head.method, head.target.decode("latin-1"), headers, text, status, told, binary)
         self._file.write(msgspec.json.encode(made) + b"\n")

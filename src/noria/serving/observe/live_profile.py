@@ -21,6 +21,7 @@ from noria.profiles.profile import STATISTICS, Profile
 from noria.profiles.sketch import Sketch
 
 PERIOD = 60.0  # seconds, of which the figures are
+MAX_BYTES = 2**25  # of rows that wait to be sketched
 SHOWN = {"mean_rank": "shift", "null_share": "null_share", "outside": "outside_share"}
 
 
@@ -34,7 +35,8 @@ class LiveProfile:
     """What the last minute of one bundle's rows looked like. `saw` is called for each batch, on the event loop, and only keeps it;
     `digest` does the work and may run in a thread, one at a time.
 
-    rows_a_second: how many rows are sketched at most; the others pass unseen. now: seconds of a monotonic clock
+    rows_a_second: how many rows are sketched at most (of large ones, as many as `MAX_BYTES` hold); the others pass unseen
+    now: seconds of a monotonic clock
     projections: how inputs that are no numbers become the columns of the reference; their times are taken for those of the digest
     """
 
@@ -50,25 +52,26 @@ class LiveProfile:
         self.bundle, self._projections, self._clock = bundle, projections, clock or SystemClock()
         self._reference, self._most, self._now = reference, rows_a_second, now
         self._waiting: list[tuple[Rows, Rows]] = []
-        self._room = rows_a_second
+        self._room, self._bytes = rows_a_second, MAX_BYTES
         self._minute = _Minute(reference.sketch(), now())
         self._first = True
         self._told: dict[str, Any] | None = None
 
     def saw(self, rows: Rows, answers: Rows) -> None:
         """Rows that the champion has answered, and its answers."""
-        if self._room > 0:
+        if self._room > 0 and self._bytes > 0:
             self._room -= len(rows)
+            self._bytes -= rows.nbytes
             self._waiting.append((rows, answers))
 
     def digest(self) -> None:
         """Sketch what was seen since the last call, and begin a new minute when one is over."""
-        waiting, self._waiting, self._room = self._waiting, [], self._most
+        waiting, self._waiting, self._room, self._bytes = self._waiting, [], self._most, MAX_BYTES
         if waiting:  # all at once: counted batch by batch, small ones cost twenty times as much
             rows, answers = (stacked(parts) for parts in zip(*waiting, strict=True))
             rows, answers = rows.part(0, self._most), answers.part(0, self._most)
             came = np.full(len(rows), since_epoch(self._clock.now())) if self._projections else np.empty(0, np.int64)
-            self._minute.sketch.add(profiled_columns(self._projections, rows, answers.block, came))
+            self._minute.sketch.add(profiled_columns(self._projections, self._reference.names, rows, answers, came))
         now = self._now()
         over = now - self._minute.began >= PERIOD
         if over or self._first:

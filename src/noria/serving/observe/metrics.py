@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+FIRST_PART = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -47,6 +48,7 @@ class Measures:
     def __init__(self) -> None:
         self.wait_seconds, self.lookup_seconds, self.score_seconds = Histogram(SECONDS), Histogram(SECONDS), Histogram(SECONDS)
         self.commit_seconds, self.answer_seconds, self.batch_rows = Histogram(SECONDS), Histogram(SECONDS), Histogram(ROWS)
+        self.first_part_seconds = Histogram(FIRST_PART)
 
     def waited(self, seconds: float) -> None:
         self.wait_seconds.add(seconds)
@@ -62,6 +64,9 @@ class Measures:
         self.answer_seconds.add(seconds, rows)
         self.commit_seconds.add(commit_seconds)
 
+    def first_part(self, seconds: float) -> None:
+        self.first_part_seconds.add(seconds)
+
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name).to_dict() for name in HISTOGRAMS}
 
@@ -72,6 +77,7 @@ HISTOGRAMS = {
     "answer_seconds": ("noria_answer_seconds", "Time from a request's arrival to its response, per row", SECONDS),
     "score_seconds": ("noria_score_seconds", "Time to score a batch", SECONDS),
     "commit_seconds": ("noria_commit_seconds", "Time to commit a batch to the prediction log", SECONDS),
+    "first_part_seconds": ("noria_first_part_seconds", "Time from a request's arrival to the first part of its answer", FIRST_PART),
     "batch_rows": ("noria_batch_rows", "Rows per batch", ROWS),
 }
 LIVE = {
@@ -92,6 +98,9 @@ COUNTERS = {
     "fallbacks": "Rows answered by a fallback instead of the champion",
     "shadowed": "Rows scored by a challenger in shadow",
     "batches": "Batches scored",
+    "streams": "Requests for an answer in parts",
+    "parts": "Parts of answers made",
+    "cut": "Answers in parts that ended before they were complete",
 }
 
 
@@ -120,16 +129,18 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
         served.add_metric([e["endpoint"], worker, e["bundle"]], 1)
     yield served
     waiting = GaugeMetricFamily("noria_waiting_rows", "Rows queued for scoring", labels=labels)
+    streams = GaugeMetricFamily("noria_open_streams", "Answers being made in parts, or queued for it", labels=labels)
     age = GaugeMetricFamily("noria_feature_age_seconds", "Age of the features in the online store", labels=labels)
     hits = CounterMetricFamily("noria_cache_hits", "Rows answered from the cache", labels=labels)
     restarts = CounterMetricFamily("noria_model_restarts", "Processes of models that were lost and replaced", labels=labels)
     for worker, e in endpoints:
         waiting.add_metric([e["endpoint"], worker], e["waiting"])
+        streams.add_metric([e["endpoint"], worker], e["open_streams"])
         restarts.add_metric([e["endpoint"], worker], e["model_restarts"])
         hits.add_metric([e["endpoint"], worker], e["cache_hits"])
         if e["feature_age_seconds"] is not None:
             age.add_metric([e["endpoint"], worker], e["feature_age_seconds"])
-    yield from (waiting, age, hits, restarts)
+    yield from (waiting, streams, age, hits, restarts)
     for told, (metric, words) in LIVE.items():
         gauge = GaugeMetricFamily(metric, words, labels=[*labels, "feature"])
         for worker, e in endpoints:

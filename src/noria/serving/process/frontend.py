@@ -17,10 +17,12 @@ from noria.core.errors import NoriaError
 from noria.core.files import Files
 from noria.core.settings import ServingSettings
 from noria.serving.access.keys import Access, Key, Tally, Tokens
+from noria.serving.batching.streamed import ServerStopping
 from noria.serving.observe.capture import FOLDER, Capture, CaptureAndRedact
 from noria.serving.process.opening import Target
 from noria.serving.process.plane import DataPlane
 from noria.serving.process.rest import Rest
+from noria.serving.transport.budget import ByteBudget
 from noria.serving.transport.http1 import Connection, KnownHeads
 from noria.serving.transport.http2 import Http2Connection
 from noria.serving.transport.reply import AnswerHeads
@@ -44,10 +46,11 @@ class Frontend:
         settings: ServingSettings,
         clock: Clock,
         files: Files,
-        open_grpc: Callable[[DataPlane, int, Callable[[NoriaError], None]], GrpcServices],
+        open_grpc: Callable[[DataPlane, int, Callable[[NoriaError], None], ByteBudget], GrpcServices],
     ) -> None:
         self._plane, self._settings, self._clock, self._files, self._open_grpc = plane, settings, clock, files, open_grpc
         self._loop = asyncio.get_running_loop()
+        self._budget = ByteBudget(settings.max_waiting_bytes)
         self._known, self._heads = KnownHeads(), AnswerHeads(clock)
         self._connections: set[Connection | Http2Connection] = set()
         self._rest = Rest(plane, settings, self.state)
@@ -58,12 +61,20 @@ class Frontend:
 
     def connection(self) -> Connection:
         """The protocol of a new connection."""
-        return Connection(self._rest.resolve, self._known, self._connections, self._settings.max_body_bytes, self._failed, self._heads)
+        return Connection(
+            self._rest.resolve,
+            self._known,
+            self._connections,
+            self._settings.max_body_bytes,
+            self._failed,
+            self._heads,
+            self._budget,
+        )
 
     def grpc_connection(self) -> Http2Connection:
         """The protocol of a new connection of gRPC clients."""
         if self._grpc is None:
-            self._grpc = self._open_grpc(self._plane, self._settings.max_body_bytes, self._failed)
+            self._grpc = self._open_grpc(self._plane, self._settings.max_body_bytes, self._failed, self._budget)
             self._grpc.access = self._access
         return Http2Connection(self._grpc.resolve, self._connections)
 
@@ -109,7 +120,12 @@ class Frontend:
 
     def state(self) -> dict[str, Any]:
         """What this process does, as plain data."""
-        own = {"connections": len(self._connections), "errors": dict(self._errors), "spent": self._tally.to_dict()}
+        own = {
+            "connections": len(self._connections),
+            "body_bytes": self._budget.held,
+            "errors": dict(self._errors),
+            "spent": self._tally.to_dict(),
+        }
         return {**self._plane.state(), **own}
 
     async def drain(self) -> None:
@@ -117,14 +133,19 @@ class Frontend:
         self._plane.draining = True
         if self._grpc is not None:
             self._grpc.stop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                last = self._loop.time() + GRACE_SECONDS
-                while not self._drained(idle=self._loop.time() > last):
-                    await asyncio.sleep(0.005)
+        await self._drained_within(DRAIN_SECONDS)
+        self._plane.stop_streams(ServerStopping())
+        await self._drained_within(GRACE_SECONDS)
         if self._rest.capture is not None:
             self._rest.capture.close()
         await self._plane.close()
+
+    async def _drained_within(self, seconds: float) -> None:
+        last = self._loop.time() + GRACE_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._drained(idle=self._loop.time() > last):
+                    await asyncio.sleep(0.005)
 
     def _drained(self, *, idle: bool) -> bool:
         """Whether all is answered and every connection closed. Until they count as `idle`, clients may still send what they were

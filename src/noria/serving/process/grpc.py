@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from weakref import WeakSet
 
 import msgspec
 import numpy as np
@@ -21,10 +22,12 @@ from noria.core.health import Healthy
 from noria.core.signature import Field
 from noria.models.bundle import Bundle
 from noria.serving.access.keys import Access, Role, secret_of
+from noria.serving.batching.batcher import Batcher
 from noria.serving.batching.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
+from noria.serving.process.grpc_streams import InferClient, StreamedCall
 from noria.serving.protocol.answers import raw_values, values_of
 from noria.serving.protocol.datatypes import BYTES, NUMBERS, outputs, tensors
-from noria.serving.protocol.grpc_answers import CONTENTS, raw_answer, typed_answer
+from noria.serving.protocol.grpc_answers import CONTENTS, error_message, raw_answer, typed_answer
 from noria.serving.protocol.messages import (
     FILES,
     HEALTH_SERVICE,
@@ -32,13 +35,16 @@ from noria.serving.protocol.messages import (
     INFERENCE_SERVICE,
     REFLECTION_SERVICES,
     SERVICES,
+    STREAM_INFER,
     health,
     inference,
     reflection,
 )
+from noria.serving.protocol.raw_contents import split
 from noria.serving.protocol.request import BadRequest, PredictRequest
 from noria.serving.protocol.tensors import Tensor
-from noria.serving.transport.body import TooLarge
+from noria.serving.transport.body import Content, Large, TooLarge
+from noria.serving.transport.budget import UNCOUNTED, ByteBudget
 from noria.serving.transport.http1 import bug
 from noria.serving.transport.http2 import Header, Stream, literal
 
@@ -59,6 +65,7 @@ ROLES = {
     "ModelMetadata": Role.READ,
     "ServerReflectionInfo": Role.READ,
     "ModelInfer": Role.PREDICT,
+    STREAM_INFER: Role.PREDICT,
 }
 HEAD = b"\x88" + b"\x0f\x10\x10application/grpc"  # :status 200 by its index; content-type by its name's index
 TAIL_OK = literal(b"grpc-status", b"0")
@@ -74,38 +81,48 @@ class NotOfGrpc(BadRequest):
     code = "NR-526"
 
 
-Handle = Callable[["Call", bytes], None]
+Handle = Callable[["Call", Content], None]
 Failed = Callable[[NoriaError], None]
 
 
 class Call:
     """One call: collects the messages of its request and sends the answer. `handle` gets each message, or the only one."""
 
-    __slots__ = ("_body", "_failed", "_handle", "_limit", "_started", "_stream", "_streaming", "_watch", "open", "terms", "watching")
+    __slots__ = (
+        "_body", "_budget", "_failed", "_handle", "_large", "_limit", "_started", "_stream", "_streaming", "_watch",
+        "half_closed", "on_gone", "on_room", "open", "streamed", "terms", "watching",
+    )  # fmt: skip
 
-    def __init__(self, stream: Stream, handle: Handle, limit: int, terms: RequestOptions, failed: Failed, *, streaming: bool) -> None:
+    def __init__(
+        self, stream: Stream, handle: Handle, limit: int, terms: RequestOptions, failed: Failed, budget: ByteBudget, *, streaming: bool
+    ) -> None:
         self._stream, self._handle, self._limit, self._streaming, self._failed = stream, handle, limit, streaming, failed
         self.terms, self._watch = terms, None if terms.timeout_seconds is None else Stopwatch()
+        self._budget = budget
         self._body = b""
+        self._large: Large | None = None  # the only message, where it is large: its prefix lies in `_body`
         self._started = False
-        self.watching = False
+        self.watching = False  # it goes on after its client has sent all
+        self.half_closed = False
         self.open = True
+        self.streamed: StreamedCall | None = None
+        self.on_gone: Callable[[], None] | None = None
+        self.on_room: Callable[[], None] | None = None
 
     # --- the request ---
 
-    def received(self, data: bytes, *, end: bool) -> None:
+    def received(self, data: Content, *, end: bool) -> None:
         if not self.open:
             return
-        self._body = self._body + data if self._body else data
         try:
-            if len(self._body) > self._limit + PREFIX:
-                raise TooLarge(self._limit)
             if self._streaming:
-                for message in self._messages():
-                    self._handle(self, message)
-                if end and not self.watching:
-                    self.end()
-            elif end:
+                self._take_messages(bytes(data), end=end)
+                return
+            if self._large is None:
+                data = self._begin(data)
+            if self._large is not None and self._large.feed(data):
+                raise _not_one_message()
+            if end:
                 self._handle(self, self._only_message())
         except NoriaError as error:
             self.fail(error)
@@ -113,17 +130,62 @@ class Call:
             logger.exception("error while answering a call")
             self.fail(bug(error))
 
+    def _begin(self, data: Content) -> Content:
+        """Take the beginning of the only message; of a large one, what belongs to its content is returned, and room for all of it is taken.
+
+        Raises `TooLarge` or `TooManyBytes` before any of it is kept.
+        """
+        body = self._body + data if self._body else data
+        size = int.from_bytes(body[1:PREFIX], "big") if len(body) >= PREFIX else 0
+        if size > self._limit:
+            raise TooLarge(self._limit)
+        if len(body) - PREFIX > size:
+            raise _not_one_message()
+        if size <= UNCOUNTED:
+            self._body = bytes(body)
+            return b""
+        self._large, self._body = Large(size, self._budget), bytes(body[:PREFIX])
+        return body[PREFIX:]
+
+    def _take_messages(self, data: bytes, *, end: bool) -> None:
+        self._body = self._body + data if self._body else data
+        if len(self._body) > self._limit + PREFIX:
+            raise TooLarge(self._limit)
+        for message in self._messages():
+            self._handle(self, message)
+        self.half_closed = end
+        if end and not self.watching:
+            self.end()
+
     def cancelled(self) -> None:
         self.open = False
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def room(self) -> None:
+        """What was to be sent has left."""
+        if self.on_room is not None:
+            self.on_room()
+
+    @property
+    def full(self) -> bool:
+        """Whether its client is behind: what is sent now waits here."""
+        return self._stream.full
 
     def gone(self) -> bool:
         """Whether nobody waits for the answer any more."""
         return not self.open
 
-    def _only_message(self) -> bytes:
+    def _only_message(self) -> Content:
         body = self._body
+        if self._large is not None:
+            if not self._large.complete:
+                raise _not_one_message()
+            _require_plain(body[0])
+            whole, self._large = self._large.whole(), None
+            return whole
         if len(body) < PREFIX or int.from_bytes(body[1:PREFIX], "big") != len(body) - PREFIX:
-            raise NotOfGrpc(what="the call does not contain exactly one message", where="the body", fix="send one message")
+            raise _not_one_message()
         _require_plain(body[0])
         return body[PREFIX:]
 
@@ -164,11 +226,17 @@ class Call:
             self.open = False
             self._stream.finish(TAIL_OK if self._started else HEAD + TAIL_OK)
 
+    def count(self, error: NoriaError) -> None:
+        """Count an error that its client is told of in a message."""
+        self._failed(error)
+
     def fail(self, error: NoriaError) -> None:
         if not self.open:
             return
         self.open = False
         self._failed(error)
+        if self.on_gone is not None:
+            self.on_gone()
         status = STATUS.get(error.http_status, INTERNAL)
         self._finish(status, f"{error.what} ({error.where}); {error.fix} [{error.code}]")
 
@@ -189,13 +257,15 @@ Factory = Callable[[Stream], Call]
 class GrpcServices:
     """The services of a data plane."""
 
-    def __init__(self, plane: DataPlane, most_message: int, failed: Failed) -> None:
-        self._plane, self._limit, self._failed = plane, most_message, failed
+    def __init__(self, plane: DataPlane, most_message: int, failed: Failed, budget: ByteBudget) -> None:
+        self._plane, self._limit, self._failed, self._budget = plane, most_message, failed, budget
         self.access = Access([], lambda: 0.0)
         self._watchers: dict[Call, tuple[str, int]] = {}
+        self._streamed: WeakSet[StreamedCall] = WeakSet()
         self._methods: dict[str, tuple[Handle, bool]] = {
             f"/{INFERENCE_SERVICE}/{name}": (getattr(self, f"_{_snake(name)}"), False) for name in INFERENCE_METHODS
         }
+        self._methods[f"/{INFERENCE_SERVICE}/{STREAM_INFER}"] = (self._model_stream_infer, True)
         self._methods[f"/{HEALTH_SERVICE}/Check"] = (self._check, False)
         self._methods[f"/{HEALTH_SERVICE}/Watch"] = (self._watch, True)
         for service in REFLECTION_SERVICES:
@@ -210,7 +280,7 @@ class GrpcServices:
         method = self._methods.get(path)
         if refusal is not None or method is None or timeout is _BAD:
             text = refusal or (f"there is no method {path!r}" if method is None else "grpc-timeout is not valid")
-            return lambda stream: _refused(stream, text, self._limit, self._failed)
+            return lambda stream: _refused(stream, text, self._limit, self._failed, self._budget)
         priority, parent = (found.get(name, b"").decode("latin-1") for name in (b"x-noria-priority", b"traceparent"))
         terms = RequestOptions(priority_of(priority), timeout, parent)
         handle, streaming = method
@@ -218,7 +288,7 @@ class GrpcServices:
         role = ROLES[path.rpartition("/")[2]]
 
         def begin(stream: Stream) -> Call:
-            call = Call(stream, handle, self._limit, terms, self._failed, streaming=streaming)
+            call = Call(stream, handle, self._limit, terms, self._failed, self._budget, streaming=streaming)
             try:  # asked of every call: blocks of headers are known for as long as the connection lives, keys are not
                 self.access.spend(self.access.require(secret, role))
             except NoriaError as error:
@@ -240,41 +310,70 @@ class GrpcServices:
         """End the calls that would go on for ever."""
         for call in self._watchers:
             call.end()
+        for streamed in list(self._streamed):
+            streamed.finish()
 
     # --- inference ---
 
-    def _model_infer(self, call: Call, message: bytes) -> None:
+    def _model_infer(self, call: Call, message: Content) -> None:
+        raw: Sequence[bytes | memoryview] = ()
+        if isinstance(message, memoryview):
+            message, raw = split(message)
         request = _parsed(_InferRequest, message)
+        raw = raw or request.raw_input_contents
+        batcher, asked = self._asked(request, raw)
+        batcher.ask(asked, _InferClient(call, request.model_name, asked, typed=not raw), call.terms)
+
+    def _model_stream_infer(self, call: Call, message: Content) -> None:
+        request = _parsed(_InferRequest, message)
+        call.streamed = on = call.streamed or StreamedCall(call)
+        self._streamed.add(on)
+        try:
+            batcher, asked = self._asked(request, request.raw_input_contents)
+            client = InferClient(on, request.model_name, asked, typed=not request.raw_input_contents)
+        except NoriaError as error:
+            self._failed(error)
+            on.send(error_message(error, request.id or None))
+            return
+        try:
+            if batcher.route.champion.streaming is not None and asked.count == 1:
+                batcher.stream(asked, client, call.terms)
+            else:
+                batcher.ask(asked, client, call.terms)
+        except NoriaError as error:
+            client.fail(error)
+
+    def _asked(self, request: Any, raw: Sequence[bytes | memoryview]) -> tuple[Batcher, PredictRequest]:
+        """What a request asks, and of whom. Raises `NoriaError`."""
         if self._plane.unloaded(request.model_name):
             self._plane.load(request.model_name, lambda _: None)
         served = self._plane.find(request.model_name, request.model_version or None)
-        raw = request.raw_input_contents
         if raw and len(raw) != len(request.inputs):
             what = f"{len(raw)} raw contents for {len(request.inputs)} inputs"
             raise NotOfGrpc(what=what, where="raw_input_contents", fix="send one for each input")
         inputs = [_tensor(tensor, raw[i] if raw else None) for i, tensor in enumerate(request.inputs)]
         decoder = served.batcher.decoder
         asked = decoder.tensors(inputs, _keys(request), request.id or None, _wanted(request, decoder.outputs))
-        served.batcher.ask(asked, _InferClient(call, request.model_name, asked, typed=not raw), call.terms)
+        return served.batcher, asked
 
-    def _server_live(self, call: Call, message: bytes) -> None:
+    def _server_live(self, call: Call, message: Content) -> None:
         _parsed(inference["ServerLiveRequest"], message)
         call.reply(inference["ServerLiveResponse"](live=True).SerializeToString())
 
-    def _server_ready(self, call: Call, message: bytes) -> None:
+    def _server_ready(self, call: Call, message: Content) -> None:
         _parsed(inference["ServerReadyRequest"], message)
         call.reply(inference["ServerReadyResponse"](ready=isinstance(self._plane.health, Healthy)).SerializeToString())
 
-    def _model_ready(self, call: Call, message: bytes) -> None:
+    def _model_ready(self, call: Call, message: Content) -> None:
         request = _parsed(inference["ModelReadyRequest"], message)
         served = self._plane.find(request.name, request.version or None)
         call.reply(inference["ModelReadyResponse"](ready=isinstance(served.health, Healthy)).SerializeToString())
 
-    def _server_metadata(self, call: Call, message: bytes) -> None:
+    def _server_metadata(self, call: Call, message: Content) -> None:
         _parsed(inference["ServerMetadataRequest"], message)
         call.reply(inference["ServerMetadataResponse"](name="noria", version=version("noria")).SerializeToString())
 
-    def _model_metadata(self, call: Call, message: bytes) -> None:
+    def _model_metadata(self, call: Call, message: Content) -> None:
         request = _parsed(inference["ModelMetadataRequest"], message)
         bundle = self._plane.find(request.name, request.version or None).batcher.route.champion.bundle
         answer = inference["ModelMetadataResponse"](name=request.name, versions=[bundle.id], platform=bundle.manifest.runtime)
@@ -286,14 +385,14 @@ class GrpcServices:
 
     # --- health ---
 
-    def _check(self, call: Call, message: bytes) -> None:
+    def _check(self, call: Call, message: Content) -> None:
         service = _parsed(health["HealthCheckRequest"], message).service
         status = self._status(service)
         if status == SERVICE_UNKNOWN:
             raise UnknownService(service)
         call.reply(health["HealthCheckResponse"](status=status).SerializeToString())
 
-    def _watch(self, call: Call, message: bytes) -> None:
+    def _watch(self, call: Call, message: Content) -> None:
         service = _parsed(health["HealthCheckRequest"], message).service
         call.watching = True
         self._watchers[call] = service, self._status(service)
@@ -326,7 +425,7 @@ class _Reflection:
     def __init__(self, service: str) -> None:
         self._messages = reflection[service]
 
-    def __call__(self, call: Call, message: bytes) -> None:
+    def __call__(self, call: Call, message: Content) -> None:
         request = _parsed(self._messages["ServerReflectionRequest"], message)
         answer = self._messages["ServerReflectionResponse"](valid_host=request.host, original_request=request)
         asked = request.WhichOneof("choice")
@@ -376,8 +475,8 @@ def _refusal(headers: dict[bytes, bytes]) -> str | None:
     return None
 
 
-def _refused(stream: Stream, text: str, limit: int, failed: Failed) -> Call:
-    call = Call(stream, lambda _call, _message: None, limit, ORDINARY, failed, streaming=False)
+def _refused(stream: Stream, text: str, limit: int, failed: Failed, budget: ByteBudget) -> Call:
+    call = Call(stream, lambda _call, _message: None, limit, ORDINARY, failed, budget, streaming=False)
     call.unimplemented(text)
     return call
 
@@ -390,6 +489,12 @@ def _timeout(text: str) -> float | None:
     return int(found[1]) * UNITS[found[2]] if found else _BAD
 
 
+def _not_one_message() -> NotOfGrpc:
+    return NotOfGrpc(
+        what="the call does not contain exactly one message", where="the body", fix="send one message, of the length that its prefix says"
+    )
+
+
 def _require_plain(flag: int) -> None:
     if flag:
         raise NotOfGrpc(what="compressed messages are not supported", where="the message's flag", fix="send it uncompressed")
@@ -399,14 +504,14 @@ def _prefixed(message: bytes) -> bytes:
     return b"\x00" + len(message).to_bytes(4, "big") + message
 
 
-def _parsed(kind: Any, message: bytes) -> Any:
+def _parsed(kind: Any, message: Content) -> Any:
     try:
-        return kind.FromString(message)
+        return kind.FromString(bytes(message))
     except DecodeError as error:
         raise NotOfGrpc(what="the message can't be parsed", where=str(error), fix="send the method's message type") from error
 
 
-def _tensor(tensor: Any, raw: bytes | None) -> Tensor:
+def _tensor(tensor: Any, raw: Content | None) -> Tensor:
     """An input, its values as bytes."""
     kind = tensor.datatype
     if raw is None:
@@ -418,7 +523,7 @@ def _tensor(tensor: Any, raw: bytes | None) -> Tensor:
         except OverflowError as error:
             what = f"input {tensor.name!r} holds a number outside the range of {kind}"
             raise NotOfGrpc(what=what, where="inputs", fix="send it as FP64") from error
-    return Tensor(tensor.name, list(tensor.shape), kind, raw=raw)
+    return Tensor(tensor.name, list(tensor.shape), kind, raw=memoryview(raw))
 
 
 def _keys(request: Any) -> Any:

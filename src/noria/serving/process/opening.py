@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,8 @@ from typing import Any, TypeVar, cast
 from noria.core.errors import UserMistake
 from noria.core.files import Files
 from noria.core.ids import short
+from noria.core.signature import all_floats
+from noria.data.rows import width
 from noria.models.bundle import megabytes_of
 from noria.models.runtimes.port import RuntimeOptions
 from noria.models.runtimes.python_spec import PYTHON_FILE
@@ -20,7 +23,10 @@ from noria.serving.batching.batcher import Route
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.log.records import warm_up
 
+logger = logging.getLogger("noria.serving")
+
 OPEN_SECONDS = 5.0
+SECONDS_PER_MEGABYTE = 0.05  # reading, verifying and optimizing a large graph takes its time
 
 Result = TypeVar("Result")
 
@@ -52,7 +58,7 @@ class Target:
     shadow: Path | None
     log: Path
     previous: Path | None = None
-    default: float | None = None
+    default: tuple[float, ...] | None = None
     cached_rows: int = 0
     options: RuntimeOptions = field(default_factory=RuntimeOptions)
 
@@ -68,8 +74,12 @@ class Target:
 
     @property
     def open_seconds(self) -> float:
-        """How long opening may take: models in processes of their own have what a start of theirs may take as well."""
-        return OPEN_SECONDS + sum(self.options.start_seconds for path in self.bundles if (path / PYTHON_FILE).exists())
+        """How long opening may take, by the models' size; those in processes of their own have what a start of theirs may take as well."""
+        return (
+            OPEN_SECONDS
+            + SECONDS_PER_MEGABYTE * self.megabytes
+            + sum(self.options.start_seconds for path in self.bundles if (path / PYTHON_FILE).exists())
+        )
 
 
 async def open_route(target: Target, now: Route | None, files: Files) -> Route:
@@ -99,7 +109,7 @@ def _opened(target: Target, now: Route | None, files: Files) -> Route:
         assert champion is not None
         previous, shadow = (None if d is None else d.beside(champion) for d in (opened(target.previous), opened(target.shadow)))
         warm_up(champion.bundle.signature)
-        route = Route(champion, shadow, None, previous, target.default)
+        route = Route(champion, shadow, None, previous, _fitting(target.default, champion))
     except BaseException:
         for model in new:
             model.close()
@@ -108,6 +118,16 @@ def _opened(target: Target, now: Route | None, files: Files) -> Route:
         if all(model is not each for each in route.models):
             model.close()
     return route
+
+
+def _fitting(default: tuple[float, ...] | None, champion: LoadedModel) -> tuple[float, ...] | None:
+    """The default answer, unless the champion was sealed for other outputs than the endpoint declares by now."""
+    outputs = champion.bundle.signature.outputs
+    if default is None or (all_floats(outputs) and len(default) == sum(width(field) for field in outputs)):
+        return default
+    told = ", ".join(field.described for field in outputs)
+    logger.warning("the fallback of %s is none of %s, which its champion answers with", champion.bundle.manifest.name, told)
+    return None
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -27,6 +27,7 @@ from noria.models.bundle import PROFILE_FILE
 from noria.serving.batching.batcher import Batcher, Route
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures, in_order_of
+from noria.serving.batching.recorder import Recorder
 from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.segments import SUMS_FILE, LogFailed, PredictionLog
@@ -34,6 +35,7 @@ from noria.serving.observe.failures import FAILURES_FILE
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Traces
 from noria.serving.process.opening import Target, in_thread, open_route
+from noria.serving.protocol.examples import Described
 from noria.serving.protocol.request import NotHere
 from noria.serving.transport.http1 import bug
 
@@ -44,6 +46,7 @@ Awake = Callable[[NoriaError | None], None]
 PROBE_FILE = ".probe"
 LAST_TRACES_SECONDS = 2.0
 PATIENCE_SECONDS = 0.25  # for a model that is asked while requests wait for it, too
+TEXTS_SECONDS = 60.0  # between two checks of golden rows that are texts to be generated, which takes the time of a request
 LOOK_AGAIN = 10  # probes between two tries to get at features that were not there
 
 
@@ -77,12 +80,17 @@ class ServedEndpoint:
     used: float = 0.0
     unsketched: str | None = None
     proving: tuple[LoadedModel, asyncio.Task[float]] | None = None
+    proved: tuple[LoadedModel, int, float, float] | None = None  # when it was at its so-manyth process, and the difference
 
     @property
     def megabytes(self) -> float:
         """The size of the models that are open for it."""
         route = self.batcher.route
         return sum(model.bundle.megabytes for model in route.models)
+
+
+def _described(model: LoadedModel, hidden: Sequence[str], entity: dict[str, Any] | None = None) -> Described:
+    return Described(model.bundle, model.golden, model.golden_answers, model.streaming is not None, entity, hidden)
 
 
 class DataPlane:
@@ -198,7 +206,7 @@ class DataPlane:
                 served.batcher.rest()
         self._changed()
 
-    def _lookup(self, endpoint: str, champion: LoadedModel) -> tuple[Lookup | None, str]:
+    def _lookup(self, endpoint: str, champion: LoadedModel) -> tuple[GuardedLookup | None, str]:
         """The endpoint's lookup, if it has just the definitions that its champion was trained with; otherwise why not."""
         if self._open_lookup is None:
             return None, "this server was started without a project"
@@ -210,21 +218,30 @@ class DataPlane:
             lookup.verify()
         except NoriaError as error:
             return None, f"{error.what} ({error.where})"
-        return GuardedLookup(lookup), ""
+        return GuardedLookup(lookup, self._example(lookup, champion)), ""
+
+    def _example(self, lookup: Lookup, champion: LoadedModel) -> dict[str, Any] | None:
+        """An entity for the API's document; None where the features of none can be looked up."""
+        hidden = self._settings.redact
+        try:
+            known = _described(champion, hidden).rows[0]
+            return lookup.example(known, self._clock.now(), shown=not hidden)
+        except Exception as error:  # noqa: BLE001 - of the project's transforms, too; what is only shown must not keep an endpoint from opening
+            logger.info("there is no example of an entity: %s", error)
+            return None
 
     def _begin(self, target: Target, route: Route, no_lookup: str) -> ServedEndpoint:
         log, measures = PredictionLog(target.log, self.writer, self._files), Measures()
+        traces = None if self._traces is None else partial(self._traces.begin, target.endpoint)
         batcher = Batcher(
             route,
-            log,
-            self._ids,
-            self._commit,
+            Recorder(log, self._ids, self._commit, self._clock, measures, self._kept, traces),
             self._clock,
             measures,
-            self._kept,
-            None if self._traces is None else partial(self._traces.begin, target.endpoint),
             most_rows=self._settings.max_batch,
             budget_seconds=self._settings.budget_ms / 1e3,
+            most_bytes=self._settings.max_waiting_bytes,
+            most_batch_bytes=self._settings.max_batch_bytes,
         )
         return ServedEndpoint(target, log, batcher, measures, Unknown("its golden rows have not been checked yet"), no_lookup)
 
@@ -256,6 +273,15 @@ class DataPlane:
         """Of every endpoint whose models are open."""
         return {name: served.batcher.route.champion.bundle.signature for name, served in sorted(self._served.items())}
 
+    @property
+    def described(self) -> dict[str, Described]:
+        """What the API's document tells of every endpoint whose models are open."""
+        return {name: self._described(served.batcher.route) for name, served in sorted(self._served.items())}
+
+    def _described(self, route: Route) -> Described:
+        entity = None if route.lookup is None else route.lookup.entity
+        return _described(route.champion, self._settings.redact, entity)
+
     # --- health and sums ---
 
     @property
@@ -283,7 +309,7 @@ class DataPlane:
                 await self._sketch(served)
 
     async def _write_failures(self, served: ServedEndpoint) -> None:
-        failures = served.batcher.failures
+        failures = served.batcher.recorder.failures
         told = failures.take()
         if told is None:
             return
@@ -334,8 +360,8 @@ class DataPlane:
             served.batcher.swap(replace(route, lookup=lookup))
 
     async def _probed(self, served: ServedEndpoint) -> Health:
-        if served.batcher.failed is not None:
-            return Unhealthy(str(served.batcher.failed))
+        if served.batcher.recorder.failed is not None:
+            return Unhealthy(str(served.batcher.recorder.failed))
         deployment = served.batcher.route.champion
         try:
             difference = await self._proven(served, deployment)
@@ -355,6 +381,8 @@ class DataPlane:
         deadline: other endpoints are looked at meanwhile. Raises as `LoadedModel.prove`."""
         if deployment.apart is None:
             return deployment.prove()
+        if (difference := self._lately_proven(served, deployment)) is not None:
+            return difference
         if served.proving is None or served.proving[0] is not deployment:
             served.proving = deployment, self._loop.create_task(deployment.proven())
             served.proving[1].add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody may be left to ask for it
@@ -363,7 +391,18 @@ class DataPlane:
         if not task.done():
             return None
         served.proving = None
-        return task.result()
+        difference = task.result()
+        served.proved = deployment, deployment.apart.restarts, self._loop.time(), difference
+        return difference
+
+    def _lately_proven(self, served: ServedEndpoint, deployment: LoadedModel) -> float | None:
+        """The difference, where a model that only streams was proven lately, in the process that it still has; otherwise None."""
+        streaming, proved = deployment.streaming, served.proved
+        if streaming is None or streaming.predicts or proved is None:
+            return None
+        model, restarts, at, difference = proved
+        same = model is deployment and restarts == streaming.restarts and streaming.alive
+        return difference if same and self._loop.time() - at < TEXTS_SECONDS else None
 
     def state(self) -> dict[str, Any]:
         """What this process does, as plain data."""
@@ -389,6 +428,7 @@ class DataPlane:
             "no_lookup": served.no_lookup or None,
             "counts": asdict(served.batcher.counts),
             "waiting": served.batcher.waiting,
+            "open_streams": served.batcher.open_streams,
             "model_restarts": sum(model.apart.restarts for model in route.models if model.apart is not None),
             "cache_hits": route.champion.cache.hits if route.champion.cache else 0,
             "conserved": self._balance(name, served).holds,
@@ -411,6 +451,11 @@ class DataPlane:
     def idle(self) -> bool:
         """Whether all that was asked is answered, and durable."""
         return self._commit.idle and all(served.batcher.idle for served in self._served.values())
+
+    def stop_streams(self, error: NoriaError) -> None:
+        """End all answers that are made in parts where they are; their clients are told."""
+        for served in self._served.values():
+            served.batcher.stop_streams(error)
 
     async def close(self) -> None:
         """Close the logs, the traces and the sums."""

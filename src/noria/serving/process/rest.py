@@ -3,11 +3,13 @@
 POST /v2/models/<endpoint>[/versions/<bundle>]/infer   Open Inference Protocol v2
 POST /predict/<endpoint>                               plain JSON or an Arrow stream, features sent by the caller
 POST /predict/<endpoint>/stream                        plain JSON, answers as server-sent events
+POST /v2/models/<endpoint>[/versions/<bundle>]/generate[_stream]   a text for a text, and in parts
 POST /predict/<endpoint>/entities                      plain JSON, features looked up in the online store
 GET  /v2/models/<endpoint>[/versions/<bundle>][/ready] metadata, readiness
 GET  /v2/health/live, /v2/health/ready, /v2
 GET  /status                                           counts, and whether answered = logged
 GET  /openapi.json, /docs                              what can be asked, for programs and people
+GET  /docs/<file>, /docs/examples/<endpoint>/<file>    what the page loads, and examples that are files
 GET  /ping, /; POST /invocations, /score               what SageMaker and Azure ML ask (`noria.serving.protocol.clouds`)
 
 HEAD is answered where GET is, without the body; OPTIONS says what a path takes, and `OPTIONS *` what the server does.
@@ -15,10 +17,11 @@ HEAD is answered where GET is, without the body; OPTIONS says what a path takes,
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -26,7 +29,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from noria.core.clock import Stopwatch
 from noria.core.errors import NoriaError, OutsideWorld
 from noria.core.health import Health, Healthy, Unhealthy
 from noria.core.settings import ServingSettings
@@ -34,13 +36,25 @@ from noria.models.bundle import Bundle
 from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.batching.batcher import Batcher
 from noria.serving.batching.lookup import NoLookup, StaleFeatures
-from noria.serving.batching.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
+from noria.serving.batching.request_queue import ORDINARY, RequestOptions, priority_of
+from noria.serving.process.in_time import in_time
+from noria.serving.process.rest_streams import (
+    DoesNotStream,
+    event,
+    generate,
+    generate_stream,
+    plain_or_parts,
+    streamed_rows,
+    wants_events,
+)
 from noria.serving.protocol.answers import error_answer, plain_answer, v2_answer, v2_metadata
 from noria.serving.protocol.arrow import STREAM, read_rows, write_answer
 from noria.serving.protocol.clouds import contract, read_instances
+from noria.serving.protocol.example_bodies import example_file
 from noria.serving.protocol.openapi import EVENTS, document
-from noria.serving.protocol.page import page
-from noria.serving.protocol.request import BadRequest, NotHere, PredictRequest, Responder, parts_of
+from noria.serving.protocol.page import PAGE_HEADERS, file_headers, page, page_file, takes_gzip
+from noria.serving.protocol.request import BadRequest, NotHere, PredictRequest, parts_of
+from noria.serving.transport.body import Content
 from noria.serving.transport.head import IMPLEMENTED, Head
 from noria.serving.transport.http1 import Answer
 from noria.serving.transport.reply import Reply, Streamed
@@ -53,7 +67,6 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 BINARY = "application/octet-stream"
 EVENT_ROWS = 64  # that go into one event
 MAX_TIMEOUT_SECONDS = 3600.0
-PAGE_HEADERS = "content-security-policy: default-src 'none'; style-src 'unsafe-inline'\r\nx-content-type-options: nosniff\r\n"
 
 
 class WrongMethod(BadRequest):
@@ -123,6 +136,7 @@ class Rest:
         self.capture: Capture | None = None
         self._platform = contract(settings.platform, os.environ)
         self._rules: tuple[Rule, ...] = ROUTES
+        self._documented: tuple[Any, bytes] | None = None  # the API's document, and what it tells of
         if self._platform is not None and self._platform.platform == "vertex":
             own = (
                 Rule("GET", self._platform.health, None, Rest.ready),
@@ -138,9 +152,7 @@ class Rest:
         parts = head.segments
         found = {rule.method: (rule, variables) for rule in reversed(self._rules) if (variables := rule.matches(parts)) is not None}
         if not found:
-            raise NotHere(
-                what="no route matches this path", where=head.path, fix="use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2"
-            )
+            raise NotHere(what="no route matches this path", where=head.path, fix=_meant(parts))
         if head.method == "OPTIONS":
             return _allowing(_methods(found))
         method = "GET" if head.method == "HEAD" else head.method
@@ -161,7 +173,7 @@ class Rest:
         if not access.limits(key):
             return answer
 
-        def limited(body: bytes, reply: Reply) -> None:
+        def limited(body: Content, reply: Reply) -> None:
             access.spend(key)
             answer(body, reply)
 
@@ -170,7 +182,7 @@ class Rest:
     def _after_waking(self, endpoint: str, make: Callable[[], Answer]) -> Answer:
         """What answers once an endpoint is awake."""
 
-        def answer(body: bytes, reply: Reply) -> None:
+        def answer(body: Content, reply: Reply) -> None:
             def loaded(error: NoriaError | None) -> None:
                 try:
                     if error is not None:
@@ -184,11 +196,26 @@ class Rest:
         return answer
 
     def plain(self, head: Head, endpoint: str) -> Answer:
-        arrow = head.header(b"content-type").split(";")[0].strip().lower() == STREAM
-        return partial(_arrow if arrow else _plain, self._plane.find(endpoint), _terms(head))
+        served, terms = self._plane.find(endpoint), _terms(head)
+        if head.header(b"content-type").split(";")[0].strip().lower() == STREAM:
+            return partial(_arrow, served, terms)
+        answer, events = partial(_plain, served, terms), wants_events(head.header(b"accept"))
+        if served.batcher.route.champion.streaming is not None:
+            return plain_or_parts(served, terms, events)
+        if events:
+            raise DoesNotStream(endpoint)
+        return answer
 
     def events(self, head: Head, endpoint: str) -> Answer:
-        return partial(_events, self._plane.find(endpoint), _terms(head))
+        served, terms = self._plane.find(endpoint), _terms(head)
+        many = partial(_events, served, terms)
+        return many if served.batcher.route.champion.streaming is None else streamed_rows(served, terms, many)
+
+    def generate(self, head: Head, endpoint: str, bundle: str | None = None) -> Answer:
+        return generate(self._plane.find(endpoint, bundle), _terms(head))
+
+    def generate_stream(self, head: Head, endpoint: str, bundle: str | None = None) -> Answer:
+        return generate_stream(self._plane.find(endpoint, bundle), _terms(head))
 
     def entities(self, head: Head, endpoint: str) -> Answer:
         return partial(_entities, self._plane.find(endpoint), self._settings, _terms(head))
@@ -224,23 +251,34 @@ class Rest:
         return _told(lambda: b'{"live":true}')
 
     def server_metadata(self, head: Head) -> Answer:  # noqa: ARG002
-        about = {"name": "noria", "version": version("noria"), "extensions": ["binary_tensor_data"]}
+        about = {"name": "noria", "version": version("noria"), "extensions": ["binary_tensor_data", "generate"]}
         return _told(lambda: msgspec.json.encode(about))
 
     def openapi(self, head: Head) -> Answer:  # noqa: ARG002
-        return _told(lambda: msgspec.json.encode(self._document()))
+        return _told(self._document)
 
-    def docs(self, head: Head) -> Answer:
-        host = head.header(b"host") or f"{self._settings.host}:{self._settings.port}"
-        scheme = "https" if self._settings.tls_certificate else "http"
-        return lambda _, reply: reply.send(
-            200, page(self._document(), f"{scheme}://{host}").encode(), "text/html; charset=utf-8", PAGE_HEADERS
-        )
+    def docs(self, head: Head) -> Answer:  # noqa: ARG002
+        return lambda _, reply: reply.send(200, page(), "text/html; charset=utf-8", PAGE_HEADERS)
 
-    def _document(self) -> dict[str, Any]:
-        own = self._platform if len(self._rules) > len(ROUTES) else None
-        paths = {own.health: "health", own.predict: "predict"} if own else {}
-        return document(self._plane.signatures, version=version("noria"), keys=not self.access.open, platform=paths)
+    def docs_file(self, head: Head, file: str) -> Answer:
+        found, packed = page_file(file), takes_gzip(head.header(b"accept-encoding"))
+        return lambda _, reply: reply.send(200, found.packed if packed else found.plain, found.content_type, file_headers(packed=packed))
+
+    def example(self, head: Head, endpoint: str, file: str) -> Answer:  # noqa: ARG002
+        self._plane.find(endpoint)
+        return lambda _, reply: reply.send(200, *example_file(self._plane.described[endpoint], file))
+
+    def _document(self) -> bytes:
+        """The API's document, made anew when what it tells of has changed."""
+        plane, keys = self._plane, not self.access.open
+        told = plane.described
+        state = keys, [(name, each.bundle.id, each.streams, each.entity) for name, each in told.items()]
+        if self._documented is None or self._documented[0] != state:
+            own = self._platform if len(self._rules) > len(ROUTES) else None
+            paths = {own.health: "health", own.predict: "predict"} if own else {}
+            made = document(told, version=version("noria"), keys=keys, platform=paths)
+            self._documented = state, msgspec.json.encode(made)
+        return self._documented[1]
 
     def status(self, head: Head) -> Answer:  # noqa: ARG002
         return _told(lambda: msgspec.json.encode(self._state()))
@@ -250,10 +288,13 @@ class Rest:
         host = _host_of(head.header(b"host"))
         if host and host not in LOOPBACK and self.access.open and self._platform is None:
             raise WrongHost(what=f"host {host!r} is not allowed", where="header Host", fix=f"send requests to {self._settings.host}")
-        origin = head.header(b"origin")
-        if origin and _host_of(origin.split("://", 1)[-1]) not in LOOPBACK:
+        origin = head.header(b"origin").split("://", 1)[-1]
+        own = not self.access.open and origin.lower() == head.header(b"host").lower()  # the page at /docs, whose reader gave a key
+        if origin and not own and _host_of(origin) not in LOOPBACK:
             raise WrongHost(
-                what=f"origin {origin!r} is not allowed", where="header Origin", fix="send requests from a server, not from a web page"
+                what=f"origin {head.header(b'origin')!r} is not allowed",
+                where="header Origin",
+                fix="send requests from a server, not from a web page",
             )
 
 
@@ -263,6 +304,10 @@ ROUTES = (
     Rule("POST", "/predict/<endpoint>/entities", Role.PREDICT, Rest.entities),
     Rule("POST", "/v2/models/<endpoint>/infer", Role.PREDICT, Rest.v2),
     Rule("POST", "/v2/models/<endpoint>/versions/<bundle>/infer", Role.PREDICT, Rest.v2),
+    Rule("POST", "/v2/models/<endpoint>/generate", Role.PREDICT, Rest.generate),
+    Rule("POST", "/v2/models/<endpoint>/versions/<bundle>/generate", Role.PREDICT, Rest.generate),
+    Rule("POST", "/v2/models/<endpoint>/generate_stream", Role.PREDICT, Rest.generate_stream),
+    Rule("POST", "/v2/models/<endpoint>/versions/<bundle>/generate_stream", Role.PREDICT, Rest.generate_stream),
     Rule("GET", "/v2/models/<endpoint>", Role.READ, Rest.metadata),
     Rule("GET", "/v2/models/<endpoint>/versions/<bundle>", Role.READ, Rest.metadata),
     Rule("GET", "/v2/models/<endpoint>/ready", None, Rest.endpoint_ready),
@@ -272,12 +317,31 @@ ROUTES = (
     Rule("GET", "/v2", None, Rest.server_metadata),
     Rule("GET", "/status", Role.READ, Rest.status),
     Rule("GET", "/openapi.json", Role.READ, Rest.openapi),
-    Rule("GET", "/docs", Role.READ, Rest.docs),
+    Rule("GET", "/docs", None, Rest.docs),
+    Rule("GET", "/docs/<file>", None, Rest.docs_file),
+    Rule("GET", "/docs/examples/<endpoint>/<file>", Role.READ, Rest.example),
     Rule("GET", "/ping", None, Rest.ready),
     Rule("POST", "/invocations", Role.PREDICT, Rest.instances),
     Rule("GET", "/", None, Rest.ready),
     Rule("POST", "/score", Role.PREDICT, Rest.instances),
 )
+
+
+ELSEWHERE = {  # where people look for what lies at another path
+    "health": "use /v2/health/ready, or /v2/health/live",
+    "healthz": "use /v2/health/ready, or /v2/health/live",
+    "metrics": "metrics are at the admin port, which `noria serve` prints when it starts",
+}
+
+
+def _meant(parts: Sequence[str]) -> str:
+    """What to ask instead of a path of these parts."""
+    if parts and parts[0] in ELSEWHERE:
+        return ELSEWHERE[parts[0]]
+    near = difflib.get_close_matches(parts[0], ["predict", "v2", "status", "docs"], n=1, cutoff=0.5) if parts else []
+    rest = [f"<{name}>" for name in ("endpoint",)] if near == ["predict"] and len(parts) < 2 else list(parts[1:])
+    meant = f"did you mean /{'/'.join([*near, *rest])}? " if near else ""
+    return f"{meant}use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2"
 
 
 def _host_of(authority: str) -> str:
@@ -314,69 +378,54 @@ def _terms(head: Head) -> RequestOptions:
     return RequestOptions(priority_of(priority), timeout, parent)
 
 
-def _plain(served: ServedEndpoint, terms: RequestOptions, body: bytes, reply: Reply) -> None:
+def _plain(served: ServedEndpoint, terms: RequestOptions, body: Content, reply: Reply) -> None:
     batcher = served.batcher
     if batcher.line.rows >= batcher.line.capacity:  # asked here, since most requests come this way, and calls cost
         batcher.require_room(terms.priority)
-    batcher.ask(batcher.decoder.plain(body), reply if terms is ORDINARY else _in_time(reply, terms), terms)
+    batcher.ask(batcher.decoder.plain(body), reply if terms is ORDINARY else in_time(reply, terms), terms)
 
 
-def _arrow(served: ServedEndpoint, terms: RequestOptions, body: bytes, reply: Reply) -> None:
+def _arrow(served: ServedEndpoint, terms: RequestOptions, body: Content, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    batcher.ask(read_rows(body, batcher.decoder.fields), _in_time(_ArrowClient(reply), terms), terms)
+    batcher.ask(read_rows(body, batcher.decoder.fields), in_time(_ArrowClient(reply), terms), terms)
 
 
-def _instances(served: ServedEndpoint, content_type: str, terms: RequestOptions, body: bytes, reply: Reply) -> None:
+def _instances(served: ServedEndpoint, content_type: str, terms: RequestOptions, body: Content, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    batcher.ask(read_instances(body, batcher.decoder.fields, content_type), _in_time(reply, terms), terms)
+    batcher.ask(read_instances(bytes(body), batcher.decoder.fields, content_type), in_time(reply, terms), terms)
 
 
-def _v2(served: ServedEndpoint, json_length: int | None, terms: RequestOptions, body: bytes, reply: Reply) -> None:
+def _v2(served: ServedEndpoint, json_length: int | None, terms: RequestOptions, body: Content, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
     asked = batcher.decoder.v2(body, json_length)
-    batcher.ask(asked, _in_time(_V2Client(reply, asked), terms), terms)
+    batcher.ask(asked, in_time(_V2Client(reply, asked), terms), terms)
 
 
-def _entities(served: ServedEndpoint, settings: ServingSettings, terms: RequestOptions, body: bytes, reply: Reply) -> None:
+def _entities(served: ServedEndpoint, settings: ServingSettings, terms: RequestOptions, body: Content, reply: Reply) -> None:
     served.batcher.require_room(terms.priority)
     lookup = served.batcher.route.lookup
     if lookup is None:
         raise NoLookup(served.target.endpoint, served.no_lookup)
     allowed = settings.most_feature_age_seconds
-    asked = PredictRequest.by_entities(*lookup.decode(body))
+    asked = PredictRequest.by_entities(*lookup.decode(bytes(body)))
     if served.feature_age is not None and served.feature_age > allowed and settings.stale_features == "refuse":
         served.batcher.refuse(asked, reply, StaleFeatures(served.feature_age, allowed))
         return
-    served.batcher.ask(asked, _in_time(reply, terms), terms)
+    served.batcher.ask(asked, in_time(reply, terms), terms)
 
 
-def _events(served: ServedEndpoint, terms: RequestOptions, body: bytes, reply: Reply) -> None:
+def _events(served: ServedEndpoint, terms: RequestOptions, body: Content, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    _EventsClient(batcher, terms, parts_of(batcher.decoder.plain(body), EVENT_ROWS), reply).ask()
+    asked = batcher.decoder.plain(body)
+    rows = asked.count if batcher.route.champion.bundle.ranks else EVENT_ROWS  # what is ranked together is scored together
+    _EventsClient(batcher, terms, parts_of(asked, rows), reply).ask()
 
 
 # --- clients that want their answers in other forms than plain JSON ------------------------------------------------------------
-
-
-def _in_time(client: Responder, terms: RequestOptions) -> Responder:
-    """The client; an answer to it that comes after its deadline is none."""
-    return client if terms.timeout_seconds is None else _HurriedClient(client, terms.timeout_seconds)
-
-
-class _HurriedClient:
-    def __init__(self, client: Responder, seconds: float) -> None:
-        self._client, self._seconds, self._watch = client, seconds, Stopwatch()
-        self.fail, self.gone = client.fail, client.gone
-
-    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
-        if self._watch.seconds > self._seconds:
-            self.fail(TooLate())
-        else:
-            self._client.answered(bundle, predictions, ids, fallback)
 
 
 class _ArrowClient:
@@ -384,7 +433,8 @@ class _ArrowClient:
         self._reply, self.fail, self.gone = reply, reply.fail, reply.gone
 
     def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
-        self._reply.send(200, write_answer(bundle.manifest.name, bundle.id, predictions, ids, fallback), STREAM)
+        several = len(bundle.signature.outputs) > 1
+        self._reply.send(200, write_answer(bundle.manifest.name, bundle.id, predictions, ids, fallback, several=several), STREAM)
 
 
 class _V2Client:
@@ -418,26 +468,22 @@ class _EventsClient:
             self._stream = self._reply.stream(EVENTS)
         if self._stream.gone():
             return
-        self._stream.part(_event("predictions", plain_answer(bundle, predictions, ids, fallback)))
+        self._stream.part(event("predictions", plain_answer(bundle, predictions, ids, fallback)))
         if self._left:
             self.ask()
         else:
-            self._stream.part(_event("end", b"{}"))
+            self._stream.part(event("end", b"{}"))
             self._stream.end()
 
     def fail(self, error: NoriaError) -> None:
         if self._stream is None:
             self._reply.fail(error)
         else:
-            self._stream.part(_event("error", error_answer(error)))
+            self._stream.part(event("error", error_answer(error)))
             self._stream.end()
 
     def gone(self) -> bool:
         return (self._stream or self._reply).gone()
-
-
-def _event(name: str, data: bytes) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
 
 
 def _json_length(head: Head) -> int | None:

@@ -32,12 +32,13 @@ from noria.serving.access.keys import Access, Key
 from noria.serving.access.quotas import Quotas
 from noria.serving.access.tokens import Tokens, find_issuer
 from noria.serving.process.rest import LOOPBACK
-from noria.serving.process.worker import Admit, Beat, Begin, Serve, Stop, listener, tls
+from noria.serving.process.worker import WHERE_IT_STANDS, Admit, Beat, Begin, Serve, Stop, listener, tls
 from noria.serving.protocol.clouds import on_platform
 
 logger = logging.getLogger("noria.serving")
 
 SILENT_SECONDS = 2.0  # a worker that gives no sign of life for so long stands still
+WATCH_SECONDS = 0.1
 BEGIN_SECONDS = 60.0
 STOP_SECONDS = 10.0
 BEAT = timedelta(seconds=10)
@@ -430,15 +431,27 @@ class Supervisor:
         return f"serve/{self.where.port}"
 
     async def _watch(self) -> None:
-        """End workers that stand still; they are started again as if they had died."""
+        """End workers that stand still; they are started again as if they had died. While the supervisor itself stood still, as in a
+        machine that was paused, it heard nobody: that time counts for none."""
+        loop = asyncio.get_running_loop()
+        looked = loop.time()
         while True:
-            await asyncio.sleep(0.1)
-            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(WATCH_SECONDS)
+            now = loop.time()
+            missed, looked = max(now - looked - WATCH_SECONDS, 0), now
             for worker in self._workers:
+                worker.last_beat += missed
                 if worker.state is not None and worker.process is not None and now - worker.last_beat > SILENT_SECONDS:
-                    logger.error("worker %d has stalled (no heartbeat); killing it", worker.index)
-                    with suppress(ProcessLookupError):
-                        worker.process.kill()
+                    await self._end(worker.process, worker.index)
+                    looked = loop.time()
+
+    async def _end(self, process: asyncio.subprocess.Process, index: int) -> None:
+        """Kill a worker's process, after it has written to standard error where it stands, if it can."""
+        logger.error("worker %d has stalled (no heartbeat); killing it", index)
+        with suppress(ProcessLookupError):
+            process.send_signal(WHERE_IT_STANDS)
+            await asyncio.sleep(WATCH_SECONDS)
+            process.kill()
 
     async def _stop_workers(self, keepers: Sequence[asyncio.Task[None]]) -> None:
         for worker in self._workers:

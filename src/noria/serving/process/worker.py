@@ -7,6 +7,7 @@ a second. When the supervisor is gone, it stops taking requests, answers what it
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import signal
@@ -36,10 +37,12 @@ from noria.serving.process.plane import DataPlane
 
 if TYPE_CHECKING:
     from noria.serving.process.grpc import GrpcServices
+    from noria.serving.transport.budget import ByteBudget
 
 logger = logging.getLogger("noria.serving")
 
 BEAT_SECONDS = 0.25
+WHERE_IT_STANDS = signal.SIGUSR1  # at which a worker writes the stacks of its threads to standard error
 PROBE_SECONDS = 1.0
 BACKLOG = 2048
 THREADS = 4  # a periodic probe, one after a reload, and two endpoints that are opened
@@ -58,7 +61,7 @@ class Serve(msgspec.Struct, tag="serve"):
     shadow: str | None
     log: str
     previous: str | None = None
-    default: float | None = None
+    default: tuple[float, ...] | None = None
     cached_rows: int = 0
     trust: bool = False
     deadline_seconds: float | None = None
@@ -153,16 +156,17 @@ class Worker:
         servers = [await _listening(begin.host, begin.port, self._frontend.connection, tls(settings, "http/1.1"))]
         if begin.grpc_port is not None:
             servers.append(await _listening(begin.host, begin.grpc_port, self._frontend.grpc_connection, tls(settings, "h2")))
-        tasks = [asyncio.create_task(work) for work in (self._beat(), self._probe(), self._follow(reader))]
+        beat, *others = tasks = [asyncio.create_task(work) for work in (self._beat(), self._probe(), self._follow(reader))]
         ended, _ = await asyncio.wait([*tasks, asyncio.create_task(self._stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             if task.exception() is not None:  # a worker that no longer beats or probes must not look as if it did
                 logger.error("the worker is stopping: a task failed", exc_info=task.exception())
         for server in servers:
             server.close()
-        for task in tasks:
+        for task in others:
             task.cancel()
-        await self._frontend.drain()
+        await self._frontend.drain()  # which may take seconds: without a beat, it would look as if it stood still
+        beat.cancel()
         self._say(Beat(state=self._frontend.state(), stopped=True))
         await self._out.drain()
 
@@ -245,10 +249,10 @@ async def _start_threads() -> None:
     await asyncio.gather(*(asyncio.to_thread(together.wait) for _ in range(THREADS)))
 
 
-def _open_grpc(plane: DataPlane, most_message: int, failed: Callable[[NoriaError], None]) -> GrpcServices:
+def _open_grpc(plane: DataPlane, most_message: int, failed: Callable[[NoriaError], None], budget: ByteBudget) -> GrpcServices:
     from noria.serving.process.grpc import GrpcServices  # protobuf, which only gRPC's clients need
 
-    return GrpcServices(plane, most_message, failed)
+    return GrpcServices(plane, most_message, failed, budget)
 
 
 def _target(order: Serve, settings: ServingSettings) -> Target:
@@ -259,6 +263,10 @@ def _target(order: Serve, settings: ServingSettings) -> Target:
         start_seconds=settings.model_start_seconds,
         memory_gb=settings.model_memory_gb,
         locked=settings.model_versions == "locked",
+        streams=settings.model_streams,
+        stream_seconds=settings.stream_seconds,
+        stream_parts=settings.stream_parts,
+        stream_bytes=settings.stream_bytes,
     )
     return Target(order.endpoint, Path(order.champion), shadow, Path(order.log), previous, order.default, order.cached_rows, options)
 
@@ -266,6 +274,7 @@ def _target(order: Serve, settings: ServingSettings) -> Target:
 def run_worker(channel: int, open_lookup: OpenLookup | None = None, files: Files | None = None) -> None:
     """Work by the orders of the supervisor at the other end of a socket, until it says stop or is gone."""
     begin_logging("text")
+    faulthandler.register(WHERE_IT_STANDS)
     work = Worker(socket.socket(fileno=channel), open_lookup, files or LocalFiles()).run
     try:
         import uvloop

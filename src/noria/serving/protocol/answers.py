@@ -22,14 +22,20 @@ class _PlainAnswer(msgspec.Struct, gc=False, omit_defaults=True):
     predictions: list[Any]
     ids: list[str]
     fallback: str | None = None
+    usage: dict[str, Any] | None = None
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def plain_answer(bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None = None) -> bytes:
-    """The plain answer: predictions and prediction ids in the order of the rows; who stood in for the champion, if someone did."""
-    return _encode(_PlainAnswer(bundle.manifest.name, bundle.id, predictions, ids, fallback))
+def plain_answer(
+    bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None = None, usage: dict[str, Any] | None = None
+) -> bytes:
+    """The plain answer: predictions and prediction ids in the order of the rows; who stood in for the champion, if someone did.
+
+    usage: what an answer took that was sent in parts
+    """
+    return _encode(_PlainAnswer(bundle.manifest.name, bundle.id, predictions, ids, fallback, usage))
 
 
 def v2_answer(
@@ -60,7 +66,11 @@ def values_of(signature: Signature, output: str, predictions: list[Any], ids: li
     """One output of every row."""
     if output == ID:
         return ids
-    return predictions if len(signature.outputs) == 1 else [each[output] for each in predictions]
+    if len(signature.outputs) == 1:
+        (field,), values = signature.outputs, predictions
+    else:
+        field, values = outputs(signature).fields[output], [each[output] for each in predictions]
+    return values if not field.labels else [list(each.values()) for each in values]
 
 
 def _shape(field: Field, data: list[Any]) -> Sequence[int]:
@@ -91,8 +101,13 @@ def v2_metadata(bundle: Bundle, name: str) -> bytes:
     )
 
 
-def error_answer(error: NoriaError) -> bytes:
-    """An error's body: the protocol's `error` text, and the facts. Made once for an error that is said to many."""
+def error_answer(error: NoriaError, prediction_id: str | None = None) -> bytes:
+    """An error's body: the protocol's `error` text, and the facts. Made once for an error that is said to many.
+
+    prediction_id: of the beginning of an answer, which was sent before it failed
+    """
+    if prediction_id is not None:
+        return msgspec.json.encode({"error": error.what, **error.to_dict(), "prediction_id": prediction_id})
     found: bytes | None = getattr(error, "_answer", None)
     if found is None:
         found = msgspec.json.encode({"error": error.what, **error.to_dict()})

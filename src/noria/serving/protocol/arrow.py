@@ -1,7 +1,8 @@
 """Arrow IPC streams as bodies (https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format): for many rows at once.
 
-A stream comes from outside: it is read only if it is not compressed (a few bytes could claim gigabytes), its batches are
-validated in full, and rows are counted before anything is converted.
+A stream comes from outside: a few of its bytes must not become gigabytes. So it is read only if it is not compressed and its columns are
+of types that hold each of their values (no views, runs or dictionaries, no lists of nothing), its batches are validated in full, and rows
+are counted before anything is converted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from noria.core.errors import nearest
 from noria.core.signature import PREDICTION, Field, dense_type
 from noria.data.rows import Fields, Rows, arrow_type
+from noria.data.tensors import lacking, malformed
 from noria.serving.protocol.request import MAX_ROWS, BadRequest, PredictRequest, check_rows
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ MAX_COLUMNS = 10_000
 RECORD_BATCH = 3  # the header type of a message that holds one
 
 
-def read_rows(body: bytes, fields: Fields) -> PredictRequest:
+def read_rows(body: bytes | memoryview, fields: Fields) -> PredictRequest:
     """The rows of a stream: a column per input of a model; null is unknown (among floats, NaN too); a column `_key` names the entities.
 
     Raises `BadRequest`.
@@ -53,15 +55,16 @@ def read_rows(body: bytes, fields: Fields) -> PredictRequest:
     else:
         rows = Rows.of(fields, [_typed(table.column(field.name), field) for field in fields])
     keys = table.column(KEYS).to_pylist() if KEYS in table.column_names else None
-    return PredictRequest(rows, keys)
+    return PredictRequest(rows, keys).measured(rows.nbytes, fields)
 
 
-def write_answer(model: str, bundle: str, predictions: list[Any], ids: list[str], fallback: str | None) -> bytes:
-    """Predictions and their ids as a stream; the model, the bundle and a fallback stand in the schema's metadata."""
+def write_answer(model: str, bundle: str, predictions: list[Any], ids: list[str], fallback: str | None, *, several: bool = False) -> bytes:
+    """Predictions and their ids as a stream; the model, the bundle and a fallback stand in the schema's metadata. An output with labels is
+    a struct of them. several: whether predictions have several outputs, by name"""
     import pyarrow as pa
 
     about = {"model": model, "bundle": bundle, **({"fallback": fallback} if fallback else {})}
-    if predictions and isinstance(predictions[0], dict):
+    if several:
         told = {name: pa.array([each[name] for each in predictions]) for name in predictions[0]}
     else:
         told = {PREDICTION: pa.array(predictions)}
@@ -93,6 +96,9 @@ def _check_schema(schema: pa.Schema, fields: Fields) -> None:
         number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
         if dense_type(fields) is not None and not number:
             raise BadRequest(what=f"feature {name!r} is {kind}", where="the stream's schema", fix="send numbers")
+        if not (pa.types.is_null(kind) or _holds_values(kind)):
+            expected = arrow_type(features[name])
+            raise BadRequest(what=f"feature {name!r} is {kind}", where="the stream's schema", fix=f"send {expected}")
     if KEYS in names and not pa.types.is_string(schema.field(KEYS).type):
         raise BadRequest(what=f"column {KEYS!r} is {schema.field(KEYS).type}", where="the stream's schema", fix="send it as text (utf8)")
 
@@ -112,14 +118,30 @@ def _typed(column: pa.ChunkedArray, field: Field) -> pa.Array:
     import pyarrow as pa
 
     try:
-        whole = pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
-        return whole.cast(arrow_type(field))
+        whole = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+        found = whole.cast(arrow_type(field))
+        if reason := malformed(field, found) or lacking(field, found):
+            raise ValueError(reason)
     except (pa.ArrowException, ValueError) as error:
         what = f"feature {field.name!r} can't be read as {field.described}"
         raise BadRequest(what=what, where=str(error)[:200], fix=f"send {arrow_type(field)}") from error
+    return found
 
 
-def _refuse_compressed(body: bytes) -> None:
+def _holds_values(kind: pa.DataType) -> bool:
+    """Whether arrays of a type hold each of their values, so that they are no larger than what came."""
+    import pyarrow as pa
+
+    is_ = pa.types
+    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
+        return _holds_values(kind.value_type)
+    if is_.is_struct(kind):
+        return all(_holds_values(kind.field(place).type) for place in range(kind.num_fields))
+    texts = (is_.is_string, is_.is_large_string, is_.is_binary, is_.is_large_binary, is_.is_fixed_size_binary)
+    return bool(is_.is_primitive(kind)) or any(test(kind) for test in texts)
+
+
+def _refuse_compressed(body: bytes | memoryview) -> None:
     """Walk over the stream's messages; their headers are FlatBuffers, of which only two fields are read."""
     import pyarrow as pa
 

@@ -24,7 +24,7 @@ from noria.core.errors import UserMistake, nearest
 from noria.core.settings import Platform, ServingSettings
 from noria.core.signature import FLOATS, INTEGERS, Field
 from noria.data.rows import Fields
-from noria.serving.protocol.request import BadRequest, PredictRequest, check_rows
+from noria.serving.protocol.request import LARGE, BadRequest, PredictRequest, Row, check_rows, in_columns
 
 EVERYWHERE = "0.0.0.0"
 CSV = "text/csv"
@@ -92,7 +92,7 @@ def read_instances(body: bytes, fields: Fields, content_type: str = "") -> Predi
     Raises `BadRequest`.
     """
     if content_type.split(";")[0].strip().lower() == CSV:
-        return PredictRequest([_csv_row(row, fields) for row in _csv(body)])
+        return _found([_csv_row(row, fields) for row in _csv(body)], body, fields)
     try:
         asked = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -101,7 +101,12 @@ def read_instances(body: bytes, fields: Fields, content_type: str = "") -> Predi
     if not isinstance(rows, list):
         raise BadRequest(what="there are no instances", where="the body", fix='send {"instances": [{feature: number or null, …}, …]}')
     check_rows(len(rows))
-    return PredictRequest([_row(row, fields, place) for place, row in enumerate(rows)])
+    return _found([_row(row, fields, place) for place, row in enumerate(rows)], body, fields)
+
+
+def _found(rows: list[Row], body: bytes, fields: Fields) -> PredictRequest:
+    asked = PredictRequest(rows)
+    return in_columns(asked, fields) if len(body) > LARGE else asked
 
 
 def _row(row: Any, fields: Fields, place: int) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Any
 
 import msgspec
@@ -23,8 +24,12 @@ from noria.core.errors import nearest
 from noria.core.signature import FLOATS, Field, Signature, dense_type
 from noria.data.rows import Block, Rows
 from noria.serving.protocol.datatypes import outputs
-from noria.serving.protocol.request import ALL, BadRequest, PredictRequest, check_rows
+from noria.serving.protocol.request import ALL, LARGE, WEIGHED, BadRequest, PredictRequest, check_rows, in_columns
 from noria.serving.protocol.tensors import Tensor, bad_shape, check_datatype, check_shape, column_of, flat_data, raw_numbers
+
+SHOWN = 3  # features in a message
+LOOKED_AT = 4_096  # bytes of a body that is no JSON, to say why
+NAMES = {"array": "a list", "object": "an object", "str": "a text", "int": "a number", "float": "a number", "bool": "true or false"}
 
 
 class _Output(msgspec.Struct):
@@ -61,25 +66,43 @@ class Decoder:
         ]
         body = msgspec.defstruct("Rows", fields_of_body, forbid_unknown_fields=True)
         self._plain: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
+        self._parts = [*fields_of_body, ("stream", bool | None, None)]
         self._v2 = msgspec.json.Decoder(_InferRequest)
 
-    def plain(self, body: bytes) -> PredictRequest:
+    def plain(self, body: bytes | memoryview) -> PredictRequest:
         """A plain JSON request. Raises `BadRequest`."""
         try:
             asked = self._plain.decode(body)
-        except msgspec.ValidationError as error:
-            raise self._explained(str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _malformed(error) from error
+            raise self._undecoded(error, body) from error
+        if len(asked.rows) == 1 and asked.keys is None and len(body) <= WEIGHED:
+            return PredictRequest([astuple(asked.rows[0])])
+        return self._request(asked, len(body))
+
+    def plain_or_parts(self, body: bytes | memoryview) -> tuple[PredictRequest, bool | None]:
+        """A plain JSON request to a model that streams, and whether it says that its answer is to come in parts. Raises `BadRequest`."""
+        try:
+            asked = self._with_stream.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._undecoded(error, body) from error
+        return self._request(asked, len(body)), asked.stream
+
+    @cached_property
+    def _with_stream(self) -> msgspec.json.Decoder[Any]:
+        return msgspec.json.Decoder(msgspec.defstruct("Rows", self._parts, forbid_unknown_fields=True))
+
+    def _undecoded(self, error: Exception, body: bytes | memoryview) -> BadRequest:
+        return self._explained(str(error)) if isinstance(error, msgspec.ValidationError) else _malformed(error, body, self._example)
+
+    def _request(self, asked: Any, size: int) -> PredictRequest:
         rows, keys = asked.rows, asked.keys
-        if len(rows) == 1 and keys is None:
-            return PredictRequest([astuple(rows[0])])
         check_rows(len(rows))
         if keys is not None and len(keys) != len(rows):
             raise BadRequest(what=f"{len(keys)} keys for {len(rows)} rows", where="keys", fix="send one key per row, or none at all")
-        return PredictRequest([astuple(row) for row in rows], keys)
+        found = PredictRequest([astuple(row) for row in rows], keys)
+        return in_columns(found, self.fields) if size > LARGE else found if self._dense else found.measured(size, self.fields)
 
-    def v2(self, body: bytes, json_length: int | None = None) -> PredictRequest:
+    def v2(self, body: bytes | memoryview, json_length: int | None = None) -> PredictRequest:
         """An Open Inference Protocol v2 request; binary tensors follow after `json_length` bytes. Raises `BadRequest`."""
         try:
             asked = self._v2.decode(body if json_length is None else body[:json_length])
@@ -92,7 +115,7 @@ class Decoder:
         for tensor in asked.inputs:
             tensor.raw = None  # never from JSON
         if json_length is not None:
-            _cut_binary(asked.inputs, body[json_length:])
+            _cut_binary(asked.inputs, memoryview(body)[json_length:])
         wanted = ALL if asked.outputs is None and not asked.parameters else _wanted(asked, self.outputs)
         return self.tensors(asked.inputs, (asked.parameters or {}).get("keys"), asked.id, wanted)
 
@@ -102,7 +125,7 @@ class Decoder:
         listed = keys is None or (isinstance(keys, list) and len(keys) == len(rows))
         if not listed or not all(k is None or isinstance(k, str) for k in keys or ()):
             raise BadRequest(what="keys must be one string per row", where="parameters.keys", fix="send one key per row, or none at all")
-        asked = PredictRequest(rows, keys)
+        asked = PredictRequest(rows, keys).measured(rows.nbytes, self.fields)
         asked.request_id, asked.wanted = request_id, wanted
         return asked
 
@@ -141,9 +164,15 @@ class Decoder:
     def _explained(self, text: str) -> BadRequest:
         """The decoder's complaint in the user's words."""
         if found := re.search(r"missing required field `(.+?)`(?: - at `(.+?)`)?", text):
-            return self._missing(found[1], found[2]) if found[1] in self._place else _shape_of_plain(text)
+            return self._missing(found[1], found[2]) if found[1] in self._place else self._shape_of_plain(text)
         if found := re.search(r"unknown field `(.+?)`(?: - at `(.+?)`)?", text):
-            return self._unknown(found[1], found[2]) if found[2] else _shape_of_plain(text)
+            return self._unknown(found[1], found[2]) if found[2] else self._shape_of_plain(text)
+        if found := re.search(r"Expected `object`, got `(.+?)` - at `(\$\.rows\[\d+\])`", text):
+            what = f"a row must be an object of features by name, not {NAMES.get(found[1], found[1])}"
+            return BadRequest(what=what, where=found[2], fix=f"send {self._example}")
+        if found := re.search(r"got `(.+?)` - at `(\$\.keys.*?)`", text):
+            what = f"keys must be a list of texts, and {found[2]} is {NAMES.get(found[1], found[1])}"
+            return BadRequest(what=what, where=found[2], fix='send "keys": ["1"], one text for each row')
         if found := re.search(r"Expected `(.+?)`, got `(.+?)` - at `(\$\.rows\[.+?)`", text):
             wanted = found[1].replace("float", "a number").replace(" | null", " or null")
             return BadRequest(
@@ -151,7 +180,18 @@ class Decoder:
                 where=found[3],
                 fix=f"send {wanted.replace(' or null', ', or null where it is unknown')}",
             )
-        return _shape_of_plain(text)
+        return self._shape_of_plain(text)
+
+    @property
+    def _example(self) -> str:
+        """A body as it has to be, for messages."""
+        shown = [f'"{field.name}": {"1.0" if field.type in FLOATS and not field.shape else "…"}' for field in self.fields[:SHOWN]]
+        return f'{{"rows": [{{{", ".join([*shown, *(["…"] if len(self.fields) > SHOWN else [])])}}}]}}'
+
+    def _shape_of_plain(self, text: str) -> BadRequest:
+        return BadRequest(
+            what="the body is not a valid plain JSON request", where=text, fix=f'send {self._example}; with "keys": ["…"] or without'
+        )
 
     def _missing(self, name: str, where: str | None = None) -> BadRequest:
         return BadRequest(
@@ -164,18 +204,19 @@ class Decoder:
         return BadRequest(
             what=f"there is no feature {name!r}{nearest(name, self.features)}",
             where=where or "inputs",
-            fix="the model's features are " + ", ".join(self.features),
+            fix=f"the model's features are {', '.join(self.features)}; columns from which features are looked up go to "
+            "/predict/<endpoint>/entities",
         )
 
 
-def _shape_of_plain(text: str) -> BadRequest:
-    return BadRequest(
-        what="the body is not a valid plain JSON request", where=text, fix='send {"rows": [{feature: number or null, …}], "keys": ["…"]}'
-    )
-
-
-def _malformed(error: Exception) -> BadRequest:
-    return BadRequest(what="the body is not valid JSON", where=str(error), fix="send UTF-8 encoded JSON")
+def _malformed(error: Exception, body: bytes | memoryview = b"", example: str = "") -> BadRequest:
+    start = bytes(body[:LOOKED_AT])
+    fix = f"send UTF-8 encoded JSON: {example}" if example else "send UTF-8 encoded JSON"
+    if re.search(rb"[:\[,]\s*(NaN|-?Infinity|None)\b", start):
+        fix = "send null where a value is unknown: JSON has no NaN, Infinity or None"
+    elif re.match(rb"\s*\{\s*'", start):
+        fix = "write names and texts in double quotes: Python's json.dumps does"
+    return BadRequest(what="the body is not valid JSON", where=str(error), fix=fix)
 
 
 def _values(tensor: Tensor, kind: str) -> Block:
@@ -206,7 +247,7 @@ def _from_bytes(tensor: Tensor, kind: str) -> Block:
         return values.astype(kind)
 
 
-def _cut_binary(inputs: Sequence[Tensor], binary: bytes) -> None:
+def _cut_binary(inputs: Sequence[Tensor], binary: memoryview) -> None:
     """Give each input that announces `binary_data_size` its bytes."""
     at = 0
     for tensor in inputs:
@@ -245,7 +286,9 @@ def _python_type(field: Field) -> Any:
     """What JSON holds of a field; a byte string as base64, a time as RFC 3339."""
     kinds = {"bool": bool, "string": str, "bytes": bytes, "timestamp": Annotated[datetime, msgspec.Meta(tz=True)]}
     kind: Any = kinds.get(field.type, float if field.type in FLOATS else int)
-    if field.shape and (field.type in FLOATS or len(field.shape) == 1):  # a list in a table may hold nulls; a tensor has none but NaN
+    if (
+        field.shape and field.nullable and (field.type in FLOATS or len(field.shape) == 1)
+    ):  # a table's list may hold nulls; a tensor only NaN
         kind = kind | None
     for _ in field.shape:
         kind = list.__class_getitem__(kind)

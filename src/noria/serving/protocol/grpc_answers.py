@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle
 from noria.serving.protocol.answers import raw_values
 from noria.serving.protocol.datatypes import BYTES, outputs
@@ -69,6 +70,45 @@ def typed_answer(name: str, bundle: Bundle, asked: PredictRequest, values: Mappi
         getattr(tensor.contents, CONTENTS[kind]).extend([str(text).encode() for text in flat] if kind == BYTES else flat)
     encoded: bytes = message.SerializeToString()
     return encoded
+
+
+def stream_answer(
+    name: str,
+    bundle: Bundle,
+    asked: PredictRequest,
+    values: Mapping[str, list[Any]],
+    *,
+    typed: bool,
+    fallback: str | None = None,
+    last: bool = False,
+) -> bytes:
+    """One message of an answer in parts."""
+    made = (typed_answer if typed else raw_answer)(name, bundle, asked, values, fallback)
+    return _field(_INFER_RESPONSE, made + _LAST if last else made)
+
+
+def error_message(error: NoriaError, request_id: str | None) -> bytes:
+    """The message that says why a request on a stream has no answer, or no more of it; with the request's id, if it has one."""
+    text = f"{error.what} ({error.where}); {error.fix} [{error.code}]"
+    named = inference["ModelInferResponse"](id=request_id or "")
+    message = inference["ModelStreamInferResponse"](error_message=text, infer_response=named)
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+def _field(tag: bytes, data: bytes) -> bytes:
+    return tag + _varint(len(data)) + data
+
+
+def _last_parameter() -> bytes:
+    head = inference["ModelInferResponse"]()
+    head.parameters["triton_final_response"].bool_param = True
+    data: bytes = head.SerializeToString()
+    return data
+
+
+_INFER_RESPONSE = b"\x12"  # field 2, with a length
+_LAST = _last_parameter()  # fields may come in any order, and maps add up
 
 
 def _varint(number: int) -> bytes:

@@ -39,6 +39,7 @@ INFERENCE: Fields = {
     "5 outputs *InferOutputTensor, 6 raw_output_contents *bytes",
     "ModelInferResponse.InferOutputTensor": "1 name string, 2 datatype string, 3 shape *int64, 4 parameters <>InferParameter, "
     "5 contents InferTensorContents",
+    "ModelStreamInferResponse": "1 error_message string, 2 infer_response ModelInferResponse",
 }
 HEALTH: Fields = {"HealthCheckRequest": "1 service string", "HealthCheckResponse": "1 status int32"}
 REFLECTION: Fields = {
@@ -58,6 +59,7 @@ INFERENCE_SERVICE = "inference.GRPCInferenceService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
 REFLECTION_SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 INFERENCE_METHODS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
+STREAM_INFER = "ModelStreamInfer"  # of Triton's service, which is otherwise this one
 
 _Field = descriptor_pb2.FieldDescriptorProto
 
@@ -113,6 +115,8 @@ def _add_service(file: Any, package: str) -> None:
         service = file.service.add(name="GRPCInferenceService")
         for name in INFERENCE_METHODS:
             service.method.add(name=name, input_type=f".inference.{name}Request", output_type=f".inference.{name}Response")
+        kinds = {"input_type": ".inference.ModelInferRequest", "output_type": ".inference.ModelStreamInferResponse"}
+        service.method.add(name=STREAM_INFER, **kinds, client_streaming=True, server_streaming=True)
     elif package == "grpc.health.v1":
         service = file.service.add(name="Health")
         for name in ("Check", "Watch"):

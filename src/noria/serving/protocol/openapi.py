@@ -1,20 +1,31 @@
-"""The server's OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0), made from the signatures of the models that it serves."""
+"""The server's OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0), made from what its models read and answer.
+
+Every operation has an example that the server answers with 200. One that is too large for a page to hold lies in a file of its own, as do
+those in bytes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from noria.core.signature import FLOATS, Field, Signature, dense_type
-from noria.data.rows import Fields
+import msgspec
+
+from noria.serving.protocol import example_bodies, examples, schemas
+from noria.serving.protocol.answers import error_answer, v2_metadata
 from noria.serving.protocol.arrow import STREAM
 from noria.serving.protocol.clouds import CSV
-from noria.serving.protocol.datatypes import BYTES, NUMBERS, outputs
-from noria.serving.protocol.request import MAX_ROWS
+from noria.serving.protocol.example_bodies import BINARY
+from noria.serving.protocol.examples import Described
+from noria.serving.protocol.generate import texts_for_texts
+from noria.serving.protocol.request import BadRequest
 
 JSON, EVENTS, TEXT = "application/json", "text/event-stream", "text/html"
-BINARY = "application/octet-stream"
+LARGE = 16_384  # bytes of an example
+EXAMPLES = "/docs/examples"  # the path under which examples in files of their own lie
+SERVER, CLOUDS = "The server", "Cloud platforms"
 Json = dict[str, Any]
 
 REFUSALS = {
@@ -36,18 +47,11 @@ REFUSALS = {
     "503": "the server is not ready or overloaded",
     "504": "the deadline has passed",
 }
-WORDS: dict[str, Json] = {
-    "bool": {"type": "boolean"},
-    "string": {"type": "string"},
-    "bytes": {"type": "string", "contentEncoding": "base64"},
-    "timestamp": {"type": "string", "format": "date-time"},
-}
-KEYS = {"type": "array", "items": {"type": ["string", "null"]}, "maxItems": MAX_ROWS, "description": "one key per row, to join outcomes"}
 HEADERS = [
     {
         "name": "x-noria-priority",
         "in": "header",
-        "schema": {"enum": ["low", "normal", "high"]},
+        "schema": {"type": "string", "enum": ["low", "normal", "high"]},
         "description": "which requests are served first under overload",
     },
     {
@@ -57,175 +61,241 @@ HEADERS = [
         "description": "the deadline: after it, the request is answered with 504",
     },
 ]
+LENGTH: Json = {
+    "name": "inference-header-content-length",
+    "in": "header",
+    "schema": {"type": "integer", "minimum": 0},
+    "description": "where binary tensors follow: how many bytes of the body are JSON",
+}
+REFUSED = BadRequest(what="feature 'age' is missing", where="$.rows[0]", fix="send every feature; null where a value is unknown")
 
 
-def document(endpoints: Mapping[str, Signature], *, version: str, keys: bool, platform: Mapping[str, str]) -> Json:
-    """The document for endpoints, by name. keys: whether keys are needed; platform: its own paths → what they are for."""
+def document(endpoints: Mapping[str, Described], *, version: str, keys: bool, platform: Mapping[str, str]) -> Json:
+    """The document for endpoints, by name. keys: whether keys are needed; platform: its own paths → what they are for"""
     paths: dict[str, Json] = {}
-    for name, signature in endpoints.items():
-        paths |= _paths_of(name, signature)
-    paths |= {
-        "/v2": {"get": _told("The server's name and version")},
-        "/v2/health/live": {"get": _told("Liveness of the server")},
-        "/v2/health/ready": {"get": _told("Readiness: whether the models reproduce their golden predictions")},
-        "/status": {"get": _told("Counts, and whether every answered row is accounted for")},
-        "/openapi.json": {"get": _told("This document")},
-        "/docs": {"get": _told("This document as a page", kind=TEXT)},
-    }
+    for name, told in endpoints.items():
+        for path, item in _paths_of(quote(name, safe=""), name, told):
+            paths[path] = _tagged(item, name)
+    paths |= {path: _tagged(item, SERVER) for path, item in _server_paths(endpoints, version).items()}
     if len(endpoints) == 1:
-        ((_, signature),) = endpoints.items()
-        paths |= _cloud_paths(signature, platform)
+        ((name, told),) = endpoints.items()
+        paths |= {path: _tagged(item, CLOUDS) for path, item in _cloud_paths(quote(name, safe=""), told, platform).items()}
     schemes = {"bearer": {"type": "http", "scheme": "bearer"}, "key": {"type": "apiKey", "in": "header", "name": "x-api-key"}}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Noria", "version": version, "description": "Predictions, each logged before it is sent."},
+        "info": {"title": "Noria", "version": version, "description": _description()},
+        "tags": [{"name": name, "description": _described(told)} for name, told in endpoints.items()] + [{"name": SERVER}],
         "paths": paths,
-        "components": {"schemas": {"Error": _error()}, **({"securitySchemes": schemes} if keys else {})},
+        "components": {"schemas": {"Error": _error()}, "responses": _refused(), **({"securitySchemes": schemes} if keys else {})},
         **({"security": [{"bearer": []}, {"key": []}]} if keys else {}),
     }
 
 
-def _paths_of(name: str, signature: Signature) -> Iterator[tuple[str, Json]]:
-    name = quote(name, safe="")
-    model = f"/v2/models/{name}"
-    plain = _object({"rows": _rows(signature.inputs), "keys": {"oneOf": [KEYS, {"type": "null"}]}}, ["rows"])
-    arrow = {"type": "string", "format": "binary"}
-    answers = {JSON: _plain_answer(signature), STREAM: arrow}
-    entities = _object({"entities": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_ROWS}, "keys": KEYS})
-    tensors = {JSON: _v2_request(signature), BINARY: arrow}
-    yield f"/predict/{name}", {"post": _asked("Predict rows of features", {JSON: plain, STREAM: arrow}, answers)}
-    yield (
-        f"/predict/{name}/stream",
-        {"post": _asked("Predict rows, and stream the predictions as they are made", {JSON: plain}, {EVENTS: _event()})},
+def _description() -> str:
+    rows = "\n".join(f"| {status} | {words} |" for status, words in REFUSALS.items())
+    return (
+        "Predictions, each logged before it is sent.\n\n<details><summary>Errors</summary>\n\n"
+        "The body of an error says what happened, where, and how to fix it, and has a stable code.\n\n"
+        f"| status | what it means |\n| --- | --- |\n{rows}\n\n</details>"
     )
-    yield (
-        f"/predict/{name}/entities",
-        {"post": _asked("Predict entities; the server looks up their features", {JSON: entities}, {JSON: _plain_answer(signature)})},
+
+
+def _described(told: Described) -> str:
+    signature = told.bundle.signature
+    inputs, outputs = (
+        f"{len(fields)} {what}{'s' * (len(fields) != 1)}" for fields, what in ((signature.inputs, "input"), (signature.outputs, "output"))
     )
-    yield f"{model}/infer", {"post": _asked("Open Inference Protocol v2", tensors, {JSON: _v2_answer(), BINARY: arrow})}
-    yield f"{model}", {"get": _told(f"The model's inputs and outputs; {len(signature.inputs)} features")}
-    yield f"{model}/ready", {"get": _told("Readiness of the model")}
-    version = {"name": "bundle", "in": "path", "required": True, "schema": {"type": "string"}}
-    same = "The same, for one version"
-    of_version = {
-        "/infer": {"post": _asked(same, tensors, {JSON: _v2_answer(), BINARY: arrow})},
-        "": {"get": _told(same)},
-        "/ready": {"get": _told(same)},
+    return f"{inputs}, {outputs}"
+
+
+def _tagged(item: Json, tag: str) -> Json:
+    return {key: {"tags": [tag], **operation} if key in ("get", "post") else operation for key, operation in item.items()}
+
+
+# --- the paths of an endpoint ----------------------------------------------------------------------------------------------
+
+
+def _paths_of(quoted: str, name: str, told: Described) -> Iterator[tuple[str, Json]]:
+    """The paths of an endpoint. quoted: its name, as paths have it"""
+    yield from _predict_paths(quoted, told)
+    yield from _model_paths(f"/v2/models/{quoted}", _tensor_operations(quoted, name, told), told)
+    if texts_for_texts(told.bundle.signature):
+        yield from _model_paths(f"/v2/models/{quoted}", _generate_operations(told), told)
+
+
+def _predict_paths(quoted: str, told: Described) -> Iterator[tuple[str, Json]]:
+    events = [*(("part", "answer") if told.streams else ()), "predictions", "error", "end"]
+    bodies = {JSON: _plain_body(quoted, told, streams=told.streams), STREAM: _arrow_body(quoted)}
+    answers = {
+        JSON: _answer_of(told),
+        STREAM: {"schema": schemas.BYTES_OF_ANY},
+        **({EVENTS: _events(told, "part", "answer", "error")} if told.streams else {}),
     }
-    for path, item in of_version.items():
-        yield f"{model}/versions/{{bundle}}{path}", {**item, "parameters": [version]}
+    yield f"/predict/{quoted}", {"post": _asked("Predict rows of features", bodies, answers)}
+    streamed = _asked(
+        "Predict rows, and stream the predictions as they are made",
+        {JSON: _plain_body(quoted, told, streams=False)},
+        {EVENTS: _events(told, *events)},
+    )
+    yield f"/predict/{quoted}/stream", {"post": streamed}
+    if told.entity is not None:
+        schema = schemas.entities_request(list(told.entity))
+        body = {JSON: {"schema": schema, "example": {"entities": [told.entity]}}}
+        summary = "Predict entities; the server looks up their features"
+        yield f"/predict/{quoted}/entities", {"post": _asked(summary, body, {JSON: _answer_of(told)})}
 
 
-def _cloud_paths(signature: Signature, platform: Mapping[str, str]) -> dict[str, Json]:
-    fields = signature.inputs
-    listed = {"type": "array", "prefixItems": [_value(field) for field in fields], "minItems": len(fields), "maxItems": len(fields)}
-    instances = {"type": "array", "items": {"anyOf": [_row(fields), listed]}, "minItems": 1, "maxItems": MAX_ROWS}
-    body = {JSON: _object({"instances": instances}, ["instances"], more=True), CSV: {"type": "string"}}
-    ask = _asked("Predict, in a cloud platform's format", body, {JSON: _plain_answer(signature)})
-    healthy = _told("Health check of a cloud platform")
-    paths = {"/ping": {"get": healthy}, "/invocations": {"post": ask}, "/": {"get": healthy}, "/score": {"post": ask}}
-    return paths | {path: {"get": healthy} if what == "health" else {"post": ask} for path, what in platform.items()}
+def _tensor_operations(quoted: str, name: str, told: Described) -> Iterator[tuple[str, str, Json]]:
+    """The operations on a model: where beneath its path, by which method, and what they are."""
+    shown = {
+        name: _shown(quoted, f"{name}.json", summary, body)
+        for name, summary in (("tensors", "a tensor for each input"), ("features", "all inputs as one tensor"))
+        if (body := example_bodies.bodies(told).get(f"{name}.json")) is not None
+    }
+    bodies = {JSON: {"schema": schemas.tensors_request(told.bundle.signature), **_several(shown)}, BINARY: _binary_body(quoted, told)}
+    answers = {
+        JSON: {"schema": schemas.tensors_answer(), **_small(examples.answered_in_tensors(told))},
+        BINARY: {"schema": schemas.BYTES_OF_ANY},
+    }
+    yield "/infer", "post", _asked("Open Inference Protocol v2", bodies, answers, LENGTH)
+    metadata = json.loads(v2_metadata(told.bundle, name))
+    yield "", "get", _state(f"The model's inputs and outputs; {len(told.bundle.signature.inputs)} features", metadata)
+    yield "/ready", "get", _state("Readiness of the model", {"ready": True})
 
 
-def _asked(summary: str, bodies: Mapping[str, Json], answers: Mapping[str, Json]) -> Json:
+def _generate_operations(told: Described) -> Iterator[tuple[str, str, Json]]:
+    body = {JSON: {"schema": schemas.generate_request(told.bundle.signature), "example": example_bodies.generate_body(told)}}
+    answer = examples.answered_text(told)
+    yield "/generate", "post", _asked("Generate a text", body, {JSON: {"schema": schemas.generate_answer(), **_small(answer)}})
+    if told.streams:
+        schema = schemas.an_object({"data": {"type": "string"}}, ["data"])
+        last = {"data": json.dumps({**answer, "text_output": "", "done": True})}
+        yield (
+            "/generate_stream",
+            "post",
+            _asked("Generate a text, and stream its parts", body, {EVENTS: {"schema": schema, "example": last}}),
+        )
+
+
+def _model_paths(model: str, operations: Iterator[tuple[str, str, Json]], told: Described) -> Iterator[tuple[str, Json]]:
+    """The paths of operations on a model, and of the same on one version."""
+    found = list(operations)
+    version = {"name": "bundle", "in": "path", "required": True, "schema": {"type": "string"}, "example": told.bundle.id}
+    for path, method, operation in found:
+        yield f"{model}{path}", {method: operation}
+    for path, method, operation in found:
+        of_version = {**operation, "summary": f"{operation['summary']}, by one version"}
+        yield f"{model}/versions/{{bundle}}{path}", {method: of_version, "parameters": [version]}
+
+
+# --- bodies and answers ----------------------------------------------------------------------------------------------------
+
+
+def _plain_body(quoted: str, told: Described, *, streams: bool) -> Json:
+    body = example_bodies.bodies(told)["rows.json"]
+    shown = {"rows": _shown(quoted, "rows.json", "rows by input", body)}
+    if streams:
+        shown["parts"] = {"summary": "an answer in parts", "value": {**body, "stream": True}}
+    return {"schema": schemas.plain_request(told.bundle.signature, streams=streams), **_several(shown)}
+
+
+def _arrow_body(quoted: str) -> Json:
+    shown = {"rows": {"summary": "an Arrow stream, as a file", "externalValue": f"{EXAMPLES}/{quoted}/rows.arrow"}}
+    return {"schema": schemas.BYTES_OF_ANY, "examples": shown}
+
+
+def _binary_body(quoted: str, told: Described) -> Json:
+    binary = example_bodies.binary_body(told)
+    shown = {
+        "summary": "JSON and binary tensors, as a file",
+        "externalValue": f"{EXAMPLES}/{quoted}/tensors.bin",
+        "x-headers": {LENGTH["name"]: str(0 if binary is None else binary[0])},
+    }
+    return {"schema": schemas.BYTES_OF_ANY, **({} if binary is None else {"examples": {"tensors": shown}})}
+
+
+def _shown(quoted: str, file: str, summary: str, body: Json) -> Json:
+    """An example, in a file of its own where it is large."""
+    if len(msgspec.json.encode(body)) > LARGE:
+        return {"summary": f"{summary}, as a file", "externalValue": f"{EXAMPLES}/{quoted}/{file}"}
+    return {"summary": summary, "value": body}
+
+
+def _several(shown: Mapping[str, Json]) -> Json:
+    return {"examples": dict(shown)} if shown else {}
+
+
+def _small(body: Json) -> Json:
+    """An answer as an example, unless it is large."""
+    return {"example": body} if len(msgspec.json.encode(body)) <= LARGE else {}
+
+
+def _answer_of(told: Described) -> Json:
+    return {"schema": schemas.plain_answer(told.bundle.signature), **_small(examples.answered(told))}
+
+
+def _events(told: Described, *names: str) -> Json:
+    """Events by name; the example is one of the first."""
+    data = {"text": "…"} if names[0] == "part" else examples.answered(told)
+    return {"schema": schemas.event(*names), **_small({"event": names[0], "data": json.dumps(data, ensure_ascii=False)})}
+
+
+def _asked(summary: str, bodies: Mapping[str, Json], answers: Mapping[str, Json], *headers: Json) -> Json:
     return {
         "summary": summary,
-        "parameters": list(HEADERS),
-        "requestBody": {"required": True, "content": {kind: {"schema": schema} for kind, schema in bodies.items()}},
+        "parameters": [*HEADERS, *headers],
+        "requestBody": {"required": True, "content": dict(bodies)},
         "responses": {"200": _answer("the predictions, in the order of the rows", answers), **_refusals()},
     }
 
 
-def _told(summary: str, kind: str = JSON) -> Json:
+def _state(summary: str, example: Any, kind: str = JSON) -> Json:
     schema = {"type": "object"} if kind == JSON else {"type": "string"}
-    return {"summary": summary, "responses": {"200": _answer("the current state", {kind: schema}), **_refusals()}}
+    return {
+        "summary": summary,
+        "responses": {"200": _answer("the current state", {kind: {"schema": schema, "example": example}}), **_refusals()},
+    }
 
 
 def _answer(words: str, kinds: Mapping[str, Json]) -> Json:
-    return {"description": words, "content": {kind: {"schema": schema} for kind, schema in kinds.items()}}
+    return {"description": words, "content": dict(kinds)}
 
 
 def _refusals() -> Json:
-    return {status: _answer(words, {JSON: {"$ref": "#/components/schemas/Error"}}) for status, words in REFUSALS.items()}
+    return {status: {"$ref": f"#/components/responses/Refused{status}"} for status in REFUSALS}
+
+
+def _refused() -> Json:
+    error = {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {f"Refused{status}": _answer(words, error) for status, words in REFUSALS.items()}
 
 
 def _error() -> Json:
-    words = {
-        "error": "what happened, as one line",
-        "code": "a stable error code",
-        "what": "what happened",
-        "where": "where",
-        "fix": "how to fix it",
+    return {**schemas.error(), "examples": [json.loads(error_answer(REFUSED))]}
+
+
+# --- the paths of the server -----------------------------------------------------------------------------------------------
+
+
+def _server_paths(endpoints: Mapping[str, Described], version: str) -> dict[str, Json]:
+    served = [{"endpoint": name, "bundle": told.bundle.id, "health": "healthy"} for name, told in endpoints.items()]
+    about = {"name": "noria", "version": version, "extensions": ["binary_tensor_data", "generate"]}
+    return {
+        "/v2": {"get": _state("The server's name and version", about)},
+        "/v2/health/live": {"get": _state("Liveness of the server", {"live": True})},
+        "/v2/health/ready": {"get": _state("Readiness: whether the models reproduce their golden predictions", {"ready": True})},
+        "/status": {"get": _state("Counts, and whether every answered row is accounted for", {"health": "healthy", "endpoints": served})},
+        "/openapi.json": {"get": _state("This document", {"openapi": "3.1.0"})},
+        "/docs": {"get": _state("This document as a page", "<!doctype html>…", kind=TEXT)},
     }
-    return _object({name: {"type": "string", "description": text} for name, text in words.items()}, list(words))
 
 
-def _object(properties: Json, required: Sequence[str] = (), *, more: bool = False) -> Json:
-    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": more}
-
-
-def _value(field: Field) -> Json:
-    """What a request may hold of a field."""
-    if not field.shape:
-        return _single(field, nullable=field.nullable)
-    found = _single(field, nullable=field.type in FLOATS)
-    for size in reversed(field.shape):
-        found = {"type": "array", "items": found, **({} if size is None else {"minItems": size, "maxItems": size})}
-    return {"anyOf": [found, {"type": "null"}]} if field.nullable else found
-
-
-def _single(field: Field, *, nullable: bool) -> Json:
-    kind: Json = {"type": "integer"}
-    if field.type in FLOATS:
-        kind = {"type": "number", "minimum": -3.4e38, "maximum": 3.4e38}
-    elif field.type in WORDS:
-        kind = dict(WORDS[field.type])
-    return {**kind, "type": [kind["type"], "null"], "description": "null where it is unknown"} if nullable else kind
-
-
-def _row(fields: Fields) -> Json:
-    return _object({field.name: _value(field) for field in fields}, [field.name for field in fields])
-
-
-def _rows(fields: Fields) -> Json:
-    return {"type": "array", "items": _row(fields), "minItems": 1, "maxItems": MAX_ROWS}
-
-
-def _plain_answer(signature: Signature) -> Json:
-    told = {field.name: _value(field) for field in signature.outputs}
-    one = next(iter(told.values())) if len(told) == 1 else _object(told, list(told))
-    texts = {name: {"type": "string"} for name in ("model", "bundle", "fallback")}
-    lists = {"predictions": {"type": "array", "items": one}, "ids": {"type": "array", "items": {"type": "string"}}}
-    return _object({**texts, **lists}, ["model", "bundle", "predictions", "ids"])
-
-
-def _v2_request(signature: Signature) -> Json:
-    shape = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
-    together = ["features"] if dense_type(signature.inputs) is not None else []
-    tensor = {
-        "name": {"enum": [*together, *signature.names]},
-        "shape": shape,
-        "datatype": {"enum": sorted([*NUMBERS, BYTES])},
-        "data": {"type": "array"},
-        "parameters": {"type": "object"},
-    }
-    output = _object({"name": {"enum": list(outputs(signature).fields)}, "parameters": {"type": "object"}}, ["name"], more=True)
-    inputs = {"type": "array", "items": _object(tensor, ["name", "shape", "datatype"], more=True), "minItems": 1}
-    properties = {
-        "id": {"type": "string"},
-        "inputs": inputs,
-        "outputs": {"type": "array", "items": output},
-        "parameters": {"type": "object"},
-    }
-    return _object(properties, ["inputs"], more=True)
-
-
-def _v2_answer() -> Json:
-    texts = {name: {"type": "string"} for name in ("model_name", "model_version", "id")}
-    outputs = {"type": "array", "items": {"type": "object"}}
-    return _object({**texts, "outputs": outputs, "parameters": {"type": "object"}}, ["model_name", "model_version", "outputs"])
-
-
-def _event() -> Json:
-    """One server-sent event, as its fields."""
-    return _object({"event": {"enum": ["predictions", "error", "end"]}, "data": {"type": "string"}}, ["event", "data"])
+def _cloud_paths(quoted: str, told: Described, platform: Mapping[str, str]) -> dict[str, Json]:
+    shown = {"instances": _shown(quoted, "instances.json", "instances by input", example_bodies.bodies(told)["instances.json"])}
+    body = {JSON: {"schema": schemas.instances_request(told.bundle.signature), **_several(shown)}}
+    if (lines := example_bodies.csv_body(told)) is not None:
+        body[CSV] = {"schema": {"type": "string"}, "example": lines}
+    ask = _asked("Predict, in a cloud platform's format", body, {JSON: _answer_of(told)})
+    healthy = _state("Health check of a cloud platform", {"ready": True})
+    paths = {"/ping": {"get": healthy}, "/invocations": {"post": ask}, "/": {"get": healthy}, "/score": {"post": ask}}
+    return paths | {path: {"get": healthy} if what == "health" else {"post": ask} for path, what in platform.items()}

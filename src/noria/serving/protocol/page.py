@@ -1,78 +1,92 @@
-"""The OpenAPI document as a page for people: an entry for each path, without any script."""
+"""The API's page: a shell in which Swagger UI shows `/openapi.json`, and the files that it loads, all of them in the package.
+
+The shell holds nothing of the server. Where keys are needed, its reader is asked for one, with which the document is then fetched and
+requests are tried; the key stays in that page's memory. Nothing is loaded from another host.
+"""
 
 from __future__ import annotations
 
-import json
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
-from html import escape
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
-Json = dict[str, Any]
+from noria.serving.protocol.request import NotHere
+
+HERE = Path(__file__).parent
+VIEWER = HERE / "swagger_ui"  # by `make viewer`, with its licence and version
+SCRIPT, STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+PAGE_HEADERS = (
+    f"content-security-policy: {POLICY}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+    "x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\ncache-control: no-cache\r\n"
+)
+FILE_HEADERS = "x-content-type-options: nosniff\r\ncache-control: public, max-age=31536000, immutable\r\nvary: accept-encoding\r\n"
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """A file that the page loads, packed with gzip."""
+
+    content_type: str
+    packed: bytes
+
+    @property
+    def plain(self) -> bytes:
+        return gzip.decompress(self.packed)
+
+    @property
+    def tag(self) -> str:
+        """What its content is known by, so that browsers keep it until it changes."""
+        return hashlib.sha256(self.packed).hexdigest()[:12]
 
 
 @cache
-def _style() -> str:
-    return Path(__file__).with_name("page.css").read_text()
+def page_files() -> Mapping[str, PageFile]:
+    """The files that the page loads, by name."""
+    own = {"page.css": STYLE, "page.js": SCRIPT}
+    vendored = {"swagger-ui.css": STYLE, "swagger-ui-bundle.js": SCRIPT}
+    packed = {name: PageFile(kind, (VIEWER / f"{name}.gz").read_bytes()) for name, kind in vendored.items()}
+    return packed | {name: PageFile(kind, gzip.compress((HERE / name).read_bytes(), mtime=0)) for name, kind in own.items()}
 
 
-def page(found: Json, url: str) -> str:
-    """The document as HTML: an entry for each path, an example to paste for each that is asked with a body."""
-    models = [path for path in found["paths"] if path.startswith("/predict/") and path.count("/") == 2]
-    sections = [(unquote(path.split("/")[2]), _of_endpoint(found["paths"], path.split("/")[2])) for path in models]
-    taken = {path for _, part in sections for path in part}
-    sections.append(("The server", {path: item for path, item in found["paths"].items() if path not in taken}))
-    body = "".join(
-        f"<h2>{escape(title)}</h2>"
-        + "".join(_entry(path, method, op, url) for path, item in part.items() for method, op in item.items() if method in ("get", "post"))
-        for title, part in sections
-    )
-    info = found["info"]
+def page_file(name: str) -> PageFile:
+    """A file that the page loads. Raises `NotHere`."""
+    found = page_files().get(name)
+    if found is None:
+        raise NotHere(what=f"the API's page has no file {name!r}", where="the path", fix="open /docs")
+    return found
+
+
+@cache
+def page() -> bytes:
+    """The page, whatever the server serves."""
+    where = {name: f"/docs/{name}?v={file.tag}" for name, file in page_files().items()}
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(info['title'])}</title><style>{_style()}</style><h1>{escape(info['title'])} {escape(info['version'])}</h1>"
-        f'<p>{escape(info["description"])} <a href="/openapi.json">openapi.json</a></p>{body}{_refusals(found)}</html>'
-    )
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<title>Noria</title><link rel="icon" href="data:,">'
+        f'<link rel="stylesheet" href="{where["swagger-ui.css"]}"><link rel="stylesheet" href="{where["page.css"]}">'
+        '<main id="api"><noscript>This page needs JavaScript; <a href="/openapi.json">openapi.json</a> says the same.</noscript></main>'
+        f'<script src="{where["swagger-ui-bundle.js"]}"></script><script src="{where["page.js"]}"></script></html>\n'
+    ).encode()
 
 
-def _refusals(found: Json) -> str:
-    """What any answer but 200 means: the same for all paths."""
-    operation = next(op for item in found["paths"].values() for method, op in item.items() if method in ("get", "post"))
-    rows = "".join(f"<tr><td>{s}<td>{escape(answer['description'])}" for s, answer in operation["responses"].items() if s != "200")
-    words = "The body of an error says what happened, where, and how to fix it, and has a stable error code."
-    return f"<h2>Errors</h2><p>{words}</p><table>{rows}</table>"
+def file_headers(*, packed: bool) -> str:
+    """The header lines of a file of the page."""
+    return FILE_HEADERS + ("content-encoding: gzip\r\n" if packed else "")
 
 
-def _of_endpoint(paths: Json, name: str) -> Json:
-    roots = (f"/predict/{name}", f"/v2/models/{name}")
-    return {path: item for path, item in paths.items() if any(path == root or path.startswith(f"{root}/") for root in roots)}
+def takes_gzip(accepted: str) -> bool:
+    """Whether a client takes gzip, by its Accept-Encoding (RFC 9110, section 12.5.3).
 
-
-def _entry(path: str, method: str, operation: Json, url: str) -> str:
-    content = operation.get("requestBody", {}).get("content", {})
-    kinds = f"<p>accepts {escape(', '.join(content))}</p>" if content else ""
-    example = f"<pre>{escape(_example(path, content['application/json']['schema'], url))}</pre>" if "application/json" in content else ""
-    return (
-        f'<details><summary><b class="{method}">{method.upper()}</b><code>{escape(path)}</code><span>{escape(operation["summary"])}</span>'
-        f"</summary><div>{kinds}{example}</div></details>"
-    )
-
-
-def _example(path: str, schema: Json, url: str) -> str:
-    return f"curl {url}{path} -d '{json.dumps(_sample(schema))}'"
-
-
-def _sample(schema: Json) -> Any:
-    """The simplest value of a schema of ours."""
-    if "enum" in schema:
-        return schema["enum"][0]
-    if "anyOf" in schema:
-        return _sample(schema["anyOf"][0])
-    kind = schema.get("type")
-    if kind == "object":
-        properties = schema.get("properties", {})
-        return {name: _sample(properties[name]) for name in schema.get("required", ())}
-    if kind == "array":
-        return [_sample(schema["items"])] if "items" in schema else []
-    return 1 if kind == "integer" else "" if kind == "string" else 0.5
+    >>> [takes_gzip(text) for text in ("gzip, br", "br;q=1, *", "gzip;q=0, *", "identity", "")]
+    [True, True, False, False, False]
+    """
+    weights = {}
+    for part in accepted.lower().split(","):
+        coding, _, weight = part.partition(";")
+        weights[coding.strip()] = weight.replace(" ", "").removeprefix("q=")
+    found = weights.get("gzip", weights.get("*", "0"))
+    return not found or found.strip("0.") != ""

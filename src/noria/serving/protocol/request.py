@@ -16,6 +16,8 @@ from noria.data.rows import Block, Fields, Rows, stacked
 from noria.models.bundle import Bundle
 
 MAX_ROWS = 10_000
+LARGE = 64 * 1024  # bytes of a body from which its rows are made columns at once: Python's own values take many times the room
+WEIGHED = 4_096  # bytes of a row of no fixed size that weigh as much as a row
 
 
 class BadRequest(UserMistake):
@@ -59,6 +61,7 @@ class PredictRequest:
 
     wanted: the outputs that are asked for, and whether each as bytes (none: all, as they are)
     entities: what the rows are yet to be looked up by
+    size, weight: bytes of its values where they are many, and what it weighs beside its rows where these have no fixed size (0: nothing)
     client, stamp, deadline: who gets the answer, since when it waits, and until when it is of use; set by the batcher, as is its trace
     """
 
@@ -66,6 +69,8 @@ class PredictRequest:
     wanted: Mapping[str, bool] = ALL
     entities: list[tuple[Any, ...]] | None = None
     deadline: float | None = None
+    size = 0
+    weight = 0
     trace: Any = None
     client: Responder
     stamp: Stamp
@@ -82,6 +87,19 @@ class PredictRequest:
     def __len__(self) -> int:
         return self.count
 
+    def measured(self, size: int, fields: Fields) -> PredictRequest:
+        """The same, with so many bytes of values known to be its."""
+        if size > WEIGHED:
+            self.size = size
+            if any([None in field.shape or field.type in ("string", "bytes") for field in fields]):  # noqa: C419 - a list is quicker here
+                self.weight = max(size // WEIGHED - self.count, 0)
+        return self
+
+    def forget(self) -> None:
+        """Let go of many bytes of values: they were scored and logged, and what waits for the log is the answer."""
+        if self.size:
+            self.rows = []
+
 
 def rows_of(asked: Sequence[PredictRequest], fields: Fields) -> Rows:
     """The rows of requests as one; a number beyond its field's float is infinite. Raises `BadRequest` for a value that does not fit."""
@@ -93,11 +111,21 @@ def rows_of(asked: Sequence[PredictRequest], fields: Fields) -> Rows:
     return stacked([part if isinstance(part, Rows) else rows_of([each], fields) for part, each in zip(parts, asked, strict=True)])
 
 
+def in_columns(asked: PredictRequest, fields: Fields) -> PredictRequest:
+    """The same request, its rows in columns, as large ones wait. Raises `BadRequest` for a value that does not fit."""
+    rows = asked.rows = rows_of([asked], fields)
+    return asked.measured(rows.nbytes, fields)
+
+
 def parts_of(asked: PredictRequest, rows: int) -> list[PredictRequest]:
-    """A request of decoded rows as several of at most so many."""
-    keys, listed = asked.keys, asked.rows
-    assert isinstance(listed, list), "plain JSON is decoded into a list"
-    return [PredictRequest(listed[at : at + rows], keys and keys[at : at + rows]) for at in range(0, len(listed), rows)]
+    """A request as several of at most so many rows."""
+    parts = []
+    for at in range(0, asked.count, rows):
+        end = min(at + rows, asked.count)
+        part = asked.rows.part(at, end) if isinstance(asked.rows, Rows) else asked.rows[at:end]
+        parts.append(PredictRequest(part, asked.keys and asked.keys[at:end]))
+        parts[-1].size, parts[-1].weight = asked.size * (end - at) // asked.count, asked.weight * (end - at) // asked.count
+    return parts
 
 
 def _block(rows: Sequence[Row], kind: str) -> Block:

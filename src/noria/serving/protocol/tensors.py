@@ -1,4 +1,8 @@
-"""Tensors of the Open Inference Protocol as columns: their data, from JSON or from bytes, checked against their shape."""
+"""Tensors of the Open Inference Protocol as columns: their data, from JSON or from bytes, checked against their shape.
+
+What a shape declares is believed by nobody: ranks are compared before sizes are multiplied, and the number of values that came before
+anything is made of them. So a shape costs what its data does. Bytes are not copied on their way into a column.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,16 @@ from numpy.typing import NDArray
 
 from noria.core.clock import moment
 from noria.core.errors import UserMistake, nearest
-from noria.core.signature import Field
+from noria.core.signature import FLOATS, INTEGERS, Field
 from noria.data.rows import arrow_type
+from noria.data.tensors import cut, fits, lacking
 from noria.serving.protocol.datatypes import BYTES, NUMBERS, datatype
 from noria.serving.protocol.request import BadRequest, check_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+MAX_TOLD = 8  # sizes of a shape, in messages
 
 
 class Tensor(msgspec.Struct):
@@ -29,7 +36,7 @@ class Tensor(msgspec.Struct):
     datatype: str
     data: Any = None
     parameters: dict[str, Any] | None = None
-    raw: bytes | None = None
+    raw: memoryview | None = None
 
 
 def column_of(tensor: Tensor, field: Field) -> pa.Array:
@@ -42,23 +49,38 @@ def column_of(tensor: Tensor, field: Field) -> pa.Array:
         check_datatype(tensor)
     if (tensor.datatype == BYTES) != (expected == BYTES):
         raise BadRequest(what=f"input {tensor.name!r} has datatype {tensor.datatype!r}", where="inputs", fix=f"send {expected}")
-    sizes = list(tensor.shape[1:])
-    if field.shape and (
-        len(sizes) != len(field.shape) or any(want not in (None, got) for want, got in zip(field.shape, sizes, strict=True))
-    ):
+    sizes = tensor.shape[1:]
+    if field.shape and not fits(field, sizes):
         raise bad_shape(tensor, f"[n, {', '.join('any' if size is None else str(size) for size in field.shape)}]")
+    if len(field.shape) > 1 and 0 in sizes:
+        raise bad_shape(tensor, "sizes of 1 or more: a tensor without values is none")
     flat = flat_data(tensor) if tensor.raw is None else _texts(tensor) if expected == BYTES else raw_numbers(tensor)
     try:
         if field.type == "timestamp":
             flat = [_time(value) for value in flat]
-        single = pa.array(flat, arrow_type(Field(field.name, field.type)))
-        return single if not field.shape else _cut(single, field, tensor)
+        single = _single(flat, field)
+        if len(field.shape) > 1 and single.null_count and field.type not in FLOATS:
+            raise ValueError("a value in a tensor is null")
+        found = single if not field.shape else cut(single, field, tensor.shape[0], tensor.shape[1:])
+        if reason := lacking(field, found):
+            raise ValueError(reason)
     except (pa.ArrowException, OverflowError, ValueError, TypeError, UserMistake) as error:
         raise BadRequest(
             what=f"input {tensor.name!r} can't be read as {field.described}",
             where=str(error)[:200],
             fix="send BYTES such as 2024-05-01T12:00:00Z" if field.type == "timestamp" else f"send {expected}",
         ) from error
+    return found
+
+
+def _single(flat: Any, field: Field) -> pa.Array:
+    """Values as a column of single ones. Raises `pa.ArrowException`, `OverflowError` or `TypeError` for one that its type can't hold."""
+    import pyarrow as pa
+
+    kind = arrow_type(Field(field.name, field.type))
+    if field.type in INTEGERS and isinstance(flat, list) and any([isinstance(value, float) for value in flat]):  # noqa: C419
+        return pa.array(flat).cast(kind)  # which, unlike making an array, cuts nothing off
+    return pa.array(flat, kind)
 
 
 def _time(value: str | bytes | None) -> datetime | None:
@@ -70,30 +92,20 @@ def _time(value: str | bytes | None) -> datetime | None:
     return moment(value.decode() if isinstance(value, bytes) else value)
 
 
-def _cut(flat: pa.Array, field: Field, tensor: Tensor) -> pa.Array:
-    """The values of all rows as tensors of one row each."""
-    import pyarrow as pa
-
-    rows, size = tensor.shape[0], math.prod(tensor.shape[1:])
-    kind = arrow_type(field)
-    if None not in field.shape:
-        return pa.FixedSizeListArray.from_arrays(flat, size)
-    lists = pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * size), flat)
-    if len(field.shape) == 1:
-        return lists
-    shapes = pa.array([tensor.shape[1:]] * rows, kind.field("shape").type)
-    return pa.StructArray.from_arrays([shapes, lists], ["shape", "values"])
-
-
 def check_shape(tensor: Tensor) -> None:
     """Raise `BadRequest` for a shape that no rows have."""
-    check_rows(tensor.shape[0] if tensor.shape else 0)
-    if min(tensor.shape) < 0:
+    if min(tensor.shape, default=0) < 0:
         raise bad_shape(tensor, "sizes of 0 or more")
+    check_rows(tensor.shape[0] if tensor.shape else 0)
 
 
 def bad_shape(tensor: Tensor, expected: str) -> BadRequest:
-    return BadRequest(what=f"input {tensor.name!r} has shape {tensor.shape}", where="inputs", fix=f"send shape {expected}")
+    return BadRequest(what=f"input {tensor.name!r} has shape {_told(tensor)}", where="inputs", fix=f"send shape {expected}")
+
+
+def _told(tensor: Tensor) -> str:
+    """A shape, as much of it as people read."""
+    return str(tensor.shape) if len(tensor.shape) <= MAX_TOLD else f"[{', '.join(map(str, tensor.shape[:MAX_TOLD]))}, …]"
 
 
 def flat_data(tensor: Tensor) -> list[Any]:
@@ -102,10 +114,10 @@ def flat_data(tensor: Tensor) -> list[Any]:
         raise BadRequest(
             what=f"input {tensor.name!r} has no data", where="inputs", fix="send `data` for each row; [null] where a value is unknown"
         )
-    flat = _flat(tensor.data, len(tensor.shape))
+    flat = _flat(tensor)
     if len(flat) != math.prod(tensor.shape):
         raise BadRequest(
-            what=f"input {tensor.name!r} has {len(flat)} values for shape {tensor.shape}",
+            what=f"input {tensor.name!r} has {len(flat)} values for shape {_told(tensor)}",
             where="inputs",
             fix="make the number of values match the shape",
         )
@@ -118,7 +130,7 @@ def raw_numbers(tensor: Tensor) -> NDArray[Any]:
     kind = np.dtype(NUMBERS[tensor.datatype])
     if len(tensor.raw) != math.prod(tensor.shape) * kind.itemsize:
         raise BadRequest(
-            what=f"input {tensor.name!r} has {len(tensor.raw)} bytes for shape {tensor.shape} of {tensor.datatype}",
+            what=f"input {tensor.name!r} has {len(tensor.raw)} bytes for shape {_told(tensor)} of {tensor.datatype}",
             where="inputs",
             fix="make the data match the shape and datatype",
         )
@@ -128,14 +140,14 @@ def raw_numbers(tensor: Tensor) -> NDArray[Any]:
 def _texts(tensor: Tensor) -> list[bytes]:
     """The texts that a tensor has as bytes, each with its length before it. Raises `BadRequest`."""
     assert tensor.raw is not None
-    found, at, raw = [], 0, tensor.raw
+    found, at, raw = [], 0, bytes(tensor.raw)
     while at < len(raw):
         size = int.from_bytes(raw[at : at + 4], "little")
         found.append(raw[at + 4 : at + 4 + size])
         at += 4 + size
     if at != len(raw) or len(found) != math.prod(tensor.shape):
         raise BadRequest(
-            what=f"input {tensor.name!r} has {len(found)} texts for shape {tensor.shape}",
+            what=f"input {tensor.name!r} has {len(found)} texts for shape {_told(tensor)}",
             where="inputs",
             fix="send each text with its length in 4 bytes before it",
         )
@@ -152,10 +164,20 @@ def check_datatype(tensor: Tensor) -> None:
         )
 
 
-def _flat(data: Any, depth: int) -> list[Any]:
-    """Nested lists of at most this depth (at least two) as one."""
-    if not isinstance(data, list):
-        return [data]
-    if data and isinstance(data[0], list) and depth > 0:
-        return [value for part in data for value in _flat(part, depth - 1)]
+def _flat(tensor: Tensor) -> list[Any]:
+    """The data of a tensor as one list: it is one, or lists nested as its shape says (single values may each be in one of their own).
+
+    Raises `BadRequest` where lists are ragged. What is nested deeper stays a list, which is no value.
+    """
+    data = tensor.data if isinstance(tensor.data, list) else [tensor.data]
+    for size in tensor.shape[1:] or (1,):
+        if not data or not isinstance(data[0], list):
+            return data
+        if any([not isinstance(part, list) or len(part) != size for part in data]):  # noqa: C419 - a list is quicker here
+            raise BadRequest(
+                what=f"input {tensor.name!r} has lists that are not of shape {_told(tensor)}",
+                where="inputs",
+                fix="nest the lists as the shape says, each as long as its size, or send one flat list",
+            )
+        data = [value for part in data for value in part]
     return data

@@ -6,6 +6,7 @@ import re
 from typing import Protocol
 
 from noria.serving.protocol.request import BadRequest
+from noria.serving.transport.budget import UNCOUNTED, ByteBudget
 from noria.serving.transport.head import FIELD, BadHead, Head, HeadTooLarge
 
 MAX_CHUNK_LINE = 1_024
@@ -21,7 +22,11 @@ class TooLarge(BadRequest):
     http_status = 413
 
     def __init__(self, limit: int) -> None:
-        super().__init__(what="the request is too large", where=f"the limit is {limit:,} bytes", fix="send fewer rows at a time")
+        super().__init__(
+            what="the request is too large",
+            where=f"the limit is {limit:,} bytes",
+            fix="send fewer rows at a time, or raise serving.max_body_bytes",
+        )
 
 
 class Body(Protocol):
@@ -30,7 +35,10 @@ class Body(Protocol):
     def feed(self, data: bytes) -> bytes | None:
         """Take what belongs to the body. Returns what lies beyond its end, None where that has not come. Raises what is wrong."""
 
-    def whole(self) -> bytes: ...
+    def whole(self) -> Content: ...
+
+
+Content = bytes | memoryview  # a large body is a view of memory that is counted
 
 
 class Sized:
@@ -48,15 +56,43 @@ class Sized:
         self._parts.append(data[: self._left])
         return data[self._left :]
 
-    def whole(self) -> bytes:
+    def whole(self) -> Content:
         return b"".join(self._parts)
+
+
+class Large:
+    """A body whose length was said before, in one buffer from the beginning: it is not joined, and its memory is counted."""
+
+    def __init__(self, length: int, budget: ByteBudget) -> None:
+        """Raises `TooManyBytes`."""
+        self._buffer, self._at = budget.buffer(length), 0
+
+    def feed(self, data: Content) -> bytes | None:
+        view = memoryview(data)
+        at, left = self._at, len(self._buffer) - self._at
+        if len(view) < left:
+            self._at = at + len(view)
+            self._buffer[at : self._at] = view
+            return None
+        self._buffer[at:] = view[:left]
+        self._at = len(self._buffer)
+        return bytes(view[left:])
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come."""
+        return self._at == len(self._buffer)
+
+    def whole(self) -> Content:
+        return self._buffer
 
 
 class Chunked:
     """A body in chunks (section 7.1). Extensions and trailers are read over, and have a bound."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit, self._size, self._around = limit, 0, 0
+    def __init__(self, limit: int, budget: ByteBudget) -> None:
+        self._limit, self._budget, self._size, self._around = limit, budget, 0, 0
+        self._room = budget.buffer(0)  # as much of the budget as is held by what has come
         self._parts: list[bytes] = []
         self._held = b""  # a line that has not come whole
         self._left = 0  # bytes of a chunk that are still to come
@@ -78,8 +114,12 @@ class Chunked:
                 return data[end + 2 :]
             at = end + 2
 
-    def whole(self) -> bytes:
-        return b"".join(self._parts)
+    def whole(self) -> Content:
+        body = b"".join(self._parts)
+        if len(body) <= UNCOUNTED:
+            return body
+        self._room[: len(body)] = body
+        return self._room[: len(body)]
 
     def _chunk(self, line: bytes) -> bool:
         """The line before a chunk. Returns, as all that read lines, whether the body has ended."""
@@ -93,6 +133,9 @@ class Chunked:
         self._size += self._left
         if self._size > self._limit:
             raise TooLarge(self._limit)
+        if self._size > max(len(self._room), UNCOUNTED):  # how long it becomes nobody said: room is taken for as much again
+            self._room = memoryview(b"")
+            self._room = self._budget.buffer(min(2 * self._size, self._limit))
         self._line = self._after_chunk if self._left else self._trailer
         return False
 
@@ -124,10 +167,10 @@ class Chunked:
         self._held = rest
 
 
-def body_of(head: Head, limit: int) -> Body:
-    """What reads the body that a head announces. Raises `TooLarge`."""
+def body_of(head: Head, limit: int, budget: ByteBudget) -> Body:
+    """What reads the body that a head announces. Raises `TooLarge` or `TooManyBytes`, before any of it is read."""
     if head.length is None:
-        return Chunked(limit)
+        return Chunked(limit, budget)
     if head.length > limit:
         raise TooLarge(limit)
-    return Sized(head.length)
+    return Sized(head.length) if head.length <= UNCOUNTED else Large(head.length, budget)

@@ -16,7 +16,8 @@ from typing import Any, cast
 
 from noria.core.errors import NoriaError, OurBug
 from noria.serving.protocol.request import BadRequest
-from noria.serving.transport.body import Body, body_of
+from noria.serving.transport.body import Body, Content, Large, body_of
+from noria.serving.transport.budget import UNCOUNTED, ByteBudget
 from noria.serving.transport.head import Head, find_end, read_head, without_empty_lines
 from noria.serving.transport.reply import AnswerHeads, HeadOnly, Reply, Streamed
 
@@ -28,7 +29,7 @@ KNOWN_HEAD_BYTES = 2_048
 MAX_KNOWN_HEADS = 4_096
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-Answer = Callable[[bytes, Reply], None]
+Answer = Callable[[Content, Reply], None]
 Resolve = Callable[[Head], Answer]
 
 
@@ -72,7 +73,9 @@ class Connection(asyncio.Protocol):
         most_body_bytes: int,
         failed: Callable[[NoriaError], None],
         heads: AnswerHeads,
+        budget: ByteBudget,
     ) -> None:
+        self._budget = budget
         self._resolve, self._known, self._open, self._most_body = resolve, known, open_connections, most_body_bytes
         self.failed, self.heads = failed, heads
         self._transport: asyncio.Transport | None = None
@@ -83,11 +86,11 @@ class Connection(asyncio.Protocol):
         self._deaf = False  # the last request was read, or one that can't be: what follows is dropped (RFC 9112, section 9.6)
         self._owes_go_on = False  # a client waits to be told to send its body
         self._half_closed = False
-        self._paused = False  # the client does not read what it is sent
+        self.paused = False  # the client does not read what it is sent
         self._choked = False  # the client sends faster than it is answered
         self._draining = False
         self._closing: asyncio.TimerHandle | None = None
-        self._taken, self._seen, self._since = 0, (-1, False), 0.0
+        self._taken, self._resumed, self._seen, self._since = 0, 0, (-1, False, 0), 0.0
 
     # --- asyncio ---
 
@@ -101,6 +104,9 @@ class Connection(asyncio.Protocol):
         self._deaf = True
         if self._closing is not None:
             self._closing.cancel()
+        for reply in list(self._waiting):
+            if reply.on_gone is not None:
+                reply.on_gone()
 
     def data_received(self, data: bytes) -> None:
         while data and not self._deaf:
@@ -121,14 +127,21 @@ class Connection(asyncio.Protocol):
         return bool(self._waiting)
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self.paused = True
         if self._transport:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._paused = False
+        self.paused = False
+        self._resumed += 1
         if self._transport and not self._choked:
             self._transport.resume_reading()
+        self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
+        """Have an answer in parts go on, whose turn it is."""
+        if self._waiting and not self.paused and (on_room := self._waiting[0].on_room) is not None:
+            on_room()
 
     # --- requests ---
 
@@ -148,21 +161,33 @@ class Connection(asyncio.Protocol):
         end = find_end(held, seen) if self._in_message else 0
         if not end:
             return None
-        self._held, rest = held[:end], held[end:]
+        self._held = held[:end]
         head = read_head(self._held)
-        self._head = head, body_of(head, self._most_body)
+        body = body_of(head, self._most_body, self._budget)
+        self._head = head, body
+        if isinstance(body, Large):  # what follows is copied once, to where it stays
+            if len(held) > end:
+                left = body.feed(memoryview(held)[end:])
+                return None if left is None else self._body_read(left)
+            rest = b""
+        else:
+            rest = held[end:]
         if head.expects and not rest:
             self._go_on(head)
         return self._read_body(rest)
 
     def _read_body(self, data: bytes) -> bytes | None:
         assert self._head is not None
+        left = self._head[1].feed(data)
+        return None if left is None else self._body_read(left)
+
+    def _body_read(self, left: bytes) -> bytes:
+        """Take the request whose body has come, with `left` beyond it."""
+        assert self._head is not None
         head, body = self._head
-        left = body.feed(data)
-        if left is not None:
-            raw, self._held = self._held, b""
-            self._head, self._in_message, self._owes_go_on = None, False, False
-            self._take_read(head, raw, body.whole())
+        raw, self._held = self._held, b""
+        self._head, self._in_message, self._owes_go_on = None, False, False
+        self._take_read(head, raw, body.whole())
         return left
 
     def _go_on(self, head: Head) -> None:
@@ -181,7 +206,7 @@ class Connection(asyncio.Protocol):
             logger.exception("error while routing a request")
             raise bug(error) from error
 
-    def _take_read(self, head: Head, raw: bytes, body: bytes) -> None:
+    def _take_read(self, head: Head, raw: bytes, body: Content) -> None:
         reply = (HeadOnly if head.method == "HEAD" else Reply)(self, head.keep_alive and not self._draining)
         if head.old:
             reply.old = True
@@ -190,11 +215,11 @@ class Connection(asyncio.Protocol):
         except NoriaError as error:
             answer = partial(_failing, error)
         else:
-            if head.keep_alive and head.length and not head.expects:
+            if head.keep_alive and head.length and head.length <= UNCOUNTED and not head.expects:
                 self._known.remember(raw, head.length, answer)
         self._take(answer, body, reply)
 
-    def _take(self, answer: Answer, body: bytes, reply: Reply) -> None:
+    def _take(self, answer: Answer, body: Content, reply: Reply) -> None:
         self._waiting.append(reply)
         self._taken += 1
         if not reply.keep_alive:
@@ -242,6 +267,7 @@ class Connection(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.write(data)
             if not reply.ended:
+                self._tell_of_room()
                 break
             waiting.popleft()
             if not reply.keep_alive:
@@ -252,7 +278,7 @@ class Connection(asyncio.Protocol):
                 self._close()
         elif self._choked and len(waiting) <= MAX_WAITING:
             self._choked = False
-            if self._transport is not None and not self._paused:
+            if self._transport is not None and not self.paused:
                 self._transport.resume_reading()
         elif self._owes_go_on and not waiting and self._transport is not None:
             self._owes_go_on = False
@@ -267,11 +293,11 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float, request_seconds: float, idle_seconds: float) -> None:
         """Called now and then: close what has stood still for too long, whether in the middle of a request, idle, or unread."""
-        state = (self._taken, self._in_message)
-        if state != self._seen or (self._waiting and not self._paused):
+        state = (self._taken, self._in_message, self._resumed)
+        if state != self._seen or (self._waiting and not self.paused):
             self._seen, self._since = state, now
         still = now - self._since
-        if self._paused and still > request_seconds and self._transport is not None:
+        if self.paused and still > request_seconds and self._transport is not None:
             self._transport.abort()
         elif self._in_message and still > request_seconds and not self._deaf:
             self._refuse(TooSlow(request_seconds))
@@ -296,7 +322,7 @@ class Connection(asyncio.Protocol):
         self._closing = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close)
 
 
-def _failing(error: NoriaError, body: bytes, reply: Reply) -> None:  # noqa: ARG001
+def _failing(error: NoriaError, body: Content, reply: Reply) -> None:  # noqa: ARG001
     reply.fail(error)
 
 

@@ -30,6 +30,7 @@ END_HEADERS, PADDED, WITH_PRIORITY = 0x4, 0x8, 0x20
 
 MAX_STREAMS = 1024
 MAX_FRAME = 16_384
+COPIED = 4_096  # bytes of a frame; what is larger is a view of what was received
 MAX_HEADER_BYTES = 16_384
 STREAM_WINDOW = 1 << 20
 CONNECTION_WINDOW = 1 << 24
@@ -66,11 +67,14 @@ class ConnectionFault(Exception):
 class Receiver(Protocol):
     """What takes a stream's content. Its methods must not raise."""
 
-    def received(self, data: bytes, *, end: bool) -> None:
-        """More of the request's body; `end` with the last of it."""
+    def received(self, data: bytes | memoryview, *, end: bool) -> None:
+        """More of the request's body, which may be a view of what was received; `end` with the last of it."""
 
     def cancelled(self) -> None:
         """The peer gave the stream up, or is gone: answers to it go nowhere."""
+
+    def room(self) -> None:
+        """What was to be sent has left, after the stream was `full`."""
 
 
 class Stream:
@@ -131,6 +135,18 @@ class Stream:
         self._queue.append((data, tail))
         self.flush()
 
+    @property
+    def full(self) -> bool:
+        """Whether what is sent now waits: for the peer's windows, or for its reading."""
+        self._waits = bool(self._queue) or self._connection.paused
+        return self._waits
+
+    def tell_of_room(self) -> None:
+        """Say that there is room, to who was told that there is none."""
+        if self._waits and not self._queue and not self._connection.paused and self.receiver is not None:
+            self._waits = False
+            self.receiver.room()
+
     def flush(self) -> None:
         """Send what the windows allow of what waits."""
         connection = self._connection
@@ -151,6 +167,8 @@ class Stream:
                 connection.send(_headers(self.id, tail, end=True))
                 connection.done(self)
                 return
+        if self._waits:
+            self.tell_of_room()
 
 
 Factory = Callable[[Stream], Receiver]
@@ -178,7 +196,9 @@ class Http2Connection(asyncio.Protocol):
         self._resets = self._served = 0
         self._out: list[bytes] = []
         self._draining = False
-        self._seen, self._since = (-1, -1), 0.0
+        self.paused = False  # the peer does not read
+        self._flushed = 0
+        self._seen, self._since = (-1, -1, -1), 0.0
 
     # --- asyncio ---
 
@@ -200,10 +220,14 @@ class Http2Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._transport is None:
             return
-        data = self._buffer + data if self._buffer else data
         try:
-            at = self._take_preface(data)
-            self._buffer = data[self._take_frames(data, at) :]
+            if not self._preface:
+                data, self._buffer = self._buffer + data, b""
+                at = self._take_preface(data)
+            else:
+                at = self._complete(data) if self._buffer else 0
+            if at < len(data):
+                self._buffer = data[self._take_frames(data, at) :]
         except ConnectionFault as fault:
             self._end(fault.code, fault.why)
 
@@ -211,12 +235,16 @@ class Http2Connection(asyncio.Protocol):
         return bool(self._streams)
 
     def pause_writing(self) -> None:
+        self.paused = True
         if self._transport is not None:
             self._transport.pause_reading()  # who does not read its answers gets no more of them made
 
     def resume_writing(self) -> None:
+        self.paused = False
         if self._transport is not None:
             self._transport.resume_reading()
+        for stream in list(self._streams.values()):
+            stream.tell_of_room()
 
     # --- frames in ---
 
@@ -229,6 +257,18 @@ class Http2Connection(asyncio.Protocol):
             return 0
         self._preface = True
         return len(PREFACE)
+
+    def _complete(self, data: bytes) -> int:
+        """Take the frame that has begun, with no more of `data` than it needs; returns where the rest begins."""
+        at = 0
+        while self._buffer and at < len(data):
+            held = self._buffer
+            size = HEAD_BYTES + (int.from_bytes(held[:3], "big") if len(held) >= HEAD_BYTES else 0)
+            part = data[at : at + size - len(held)]
+            at += len(part)
+            held += part
+            self._buffer = held[self._take_frames(held, 0) :]
+        return at
 
     def _take_frames(self, data: bytes, at: int) -> int:
         """Take every whole frame; returns where the rest begins."""
@@ -243,13 +283,14 @@ class Http2Connection(asyncio.Protocol):
             end = at + HEAD_BYTES + length
             if end > size:
                 break
-            self._take(kind, flags, number & LARGEST_WINDOW, data[at + HEAD_BYTES : end])
+            payload = data[at + HEAD_BYTES : end] if length <= COPIED else memoryview(data)[at + HEAD_BYTES : end]
+            self._take(kind, flags, number & LARGEST_WINDOW, payload if kind == DATA else bytes(payload))
             at = end
             if self._transport is None:
                 return size
         return at
 
-    def _take(self, kind: int, flags: int, number: int, payload: bytes) -> None:
+    def _take(self, kind: int, flags: int, number: int, payload: Any) -> None:
         if self._block is not None and (kind != CONTINUATION or number != self._block[0]):
             raise ConnectionFault(Code.PROTOCOL_ERROR, "a header block was interrupted")
         if kind == DATA:
@@ -337,7 +378,7 @@ class Http2Connection(asyncio.Protocol):
             self._known[block] = factory
         return factory
 
-    def _data(self, flags: int, number: int, payload: bytes) -> None:
+    def _data(self, flags: int, number: int, payload: bytes | memoryview) -> None:
         size = len(payload)
         self._inbound -= size
         _require(self._inbound >= 0, "more data than the connection's window", Code.FLOW_CONTROL_ERROR)
@@ -365,7 +406,7 @@ class Http2Connection(asyncio.Protocol):
         if stream.receiver is not None:
             stream.receiver.received(payload, end=False)
 
-    def _ended(self, stream: Stream, payload: bytes) -> None:
+    def _ended(self, stream: Stream, payload: bytes | memoryview) -> None:
         if stream.ended:
             self._abort(stream, Code.STREAM_CLOSED)
             return
@@ -464,7 +505,7 @@ class Http2Connection(asyncio.Protocol):
 
     def sweep(self, now: float, request_seconds: float, idle_seconds: float) -> None:
         """Called now and then: close what has stood still for too long."""
-        state = (self._last, self._served)
+        state = (self._last, self._served, self._flushed)
         if state != self._seen:
             self._seen, self._since = state, now
         still = now - self._since
@@ -474,6 +515,7 @@ class Http2Connection(asyncio.Protocol):
             self.drain()
 
     def _flush(self, stream: Stream) -> None:
+        self._flushed += 1  # the peer reads, if slowly
         self._waiting.pop(stream.id, None)
         stream.flush()
 
@@ -511,7 +553,7 @@ def _require(holds: bool, fault: str, code: Code = Code.PROTOCOL_ERROR) -> None:
         raise ConnectionFault(code, fault)
 
 
-def _unpadded(flags: int, payload: bytes) -> bytes:
+def _unpadded(flags: int, payload: Any) -> Any:
     if not flags & PADDED:
         return payload
     _require(len(payload) > 0 and payload[0] < len(payload), "more padding than payload")

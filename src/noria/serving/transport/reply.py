@@ -15,6 +15,7 @@ from noria.serving.protocol.answers import error_answer, plain_answer
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 JSON = "application/json"
+HELD_BYTES = 64 * 1024  # of an answer in parts that may wait for those before it
 
 
 class AnswerHeads:
@@ -49,6 +50,10 @@ class Answering(Protocol):
 
     @property
     def closed(self) -> bool: ...
+    @property
+    def paused(self) -> bool:
+        """Whether the client does not read what it is sent."""
+
     def flush(self) -> None: ...
     def failed(self, error: NoriaError) -> None: ...
     def begin_stream(self, reply: Reply, content_type: str) -> Streamed: ...
@@ -64,6 +69,8 @@ class Reply:
     ended = True  # what `data` holds is all there is
     old = False  # it goes to HTTP/1.0
     observed: Callable[[int, bytes], None] | None = None  # told the status and the body
+    on_gone: Callable[[], None] | None = None  # told when the client leaves before it is answered
+    on_room: Callable[[], None] | None = None  # told, of an answer in parts, when more can be sent
 
     def __init__(self, connection: Answering, keep_alive: bool) -> None:
         self._connection, self.keep_alive = connection, keep_alive
@@ -82,8 +89,12 @@ class Reply:
             self.observed(status, body)
         connection.flush()
 
-    def fail(self, error: NoriaError) -> None:
+    def failed(self, error: NoriaError) -> None:
+        """Count an error that its client is told of."""
         self._connection.failed(error)
+
+    def fail(self, error: NoriaError) -> None:
+        self.failed(error)
         status = error.http_status if error.http_status in REASONS else 500
         headers = "".join(f"{name}: {value}\r\n" for name, value in error.http_headers)
         if error.retry_after is not None:
@@ -113,17 +124,28 @@ class Streamed(Reply):
 
     def __init__(self, connection: Answering, reply: Reply, content_type: str) -> None:
         super().__init__(connection, reply.keep_alive)
-        self.ended, self._chunked = False, not reply.old
+        self.ended, self._chunked, self.observed = False, not reply.old, reply.observed
+        self._whole = list[bytes]()  # its parts, where it is observed
         framing = "transfer-encoding: chunked\r\n" if self._chunked else ""
         closing = "" if reply.keep_alive else "connection: close\r\n"
         self.data = connection.heads.streamed(content_type, framing + closing)
 
+    @property
+    def full(self) -> bool:
+        """Whether the client is behind, so that what is sent now waits here; `on_room` is then told when it no longer does."""
+        return self._connection.paused or len(self.data or b"") > HELD_BYTES
+
     def part(self, data: bytes) -> None:
         """Send some more."""
+        if self.observed is not None:
+            self._whole.append(data)
         self.data = (self.data or b"") + (b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self._connection.flush()
 
     def end(self) -> None:
         """Nothing more comes."""
+        self.on_gone = self.on_room = None
+        if self.observed is not None:
+            self.observed(200, b"".join(self._whole))
         self.data, self.ended = (self.data or b"") + (b"0\r\n\r\n" if self._chunked else b""), True
         self._connection.flush()

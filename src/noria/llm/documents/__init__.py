@@ -1,0 +1,12 @@
+"""Documents: files of any kind, read as Markdown.
+
+In:   the bytes of a file and its name
+Out:  a `Document`: its text, its title, and what each part of the text is called (page 3, cell 2); or why there is none
+"""
+
+from noria.llm.documents.document import Document, Place
+from noria.llm.documents.extract import KINDS, extract
+from noria.llm.documents.refusals import NotExtracted
+from noria.llm.documents.source import DocumentSource, document_of, documents, documents_at
+
+__all__ = ["KINDS", "Document", "DocumentSource", "NotExtracted", "Place", "document_of", "documents", "documents_at", "extract"]

@@ -1,0 +1,30 @@
+"""A cross-encoder as ONNX: it reads a question and a text together, and says how well they belong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.llm.embedding.tokenized import OnnxFolder
+
+
+class OnnxReranker:
+    """The model of a folder with `model.onnx` and `tokenizer.json`, whose one output is a score for each pair."""
+
+    def __init__(self, folder: str | Path, *, max_tokens: int | None = None, threads: int = 0) -> None:
+        self._model = OnnxFolder(Path(folder), max_tokens, threads)
+        self.truncated = 0
+
+    def scores(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        found = np.zeros(len(texts), np.float32)
+        for places, fed, cut in self._model.batches([(question, text) for text in texts]):
+            self.truncated += cut
+            found[places] = np.asarray(self._model.session.run(None, fed)[0], np.float32).reshape(len(places), -1)[:, -1]
+        return found
+
+    def definition(self) -> dict[str, Any]:
+        return {"reranker": "onnx", "sha256": self._model.sha256, "max_tokens": self._model.reads}

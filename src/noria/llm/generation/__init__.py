@@ -1,0 +1,12 @@
+"""Generation: what is said to a model that writes, and what it answers.
+
+In:   a question, the chunks that were found for it, and a prompt
+Out:  messages for a model; its answer with the chunks that it cites
+"""
+
+from noria.llm.generation.citations import Cited, CitedStream, cited
+from noria.llm.generation.extractive import DONT_KNOW, extracted
+from noria.llm.generation.prompt import BadPrompt, Message, Prompt
+from noria.llm.generation.sources import told
+
+__all__ = ["DONT_KNOW", "BadPrompt", "Cited", "CitedStream", "Message", "Prompt", "cited", "extracted", "told"]

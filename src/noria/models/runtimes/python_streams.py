@@ -1,0 +1,205 @@
+"""Streamed answers of a model's process, seen from the one that asks: whose turn it is, who waits, and how far ahead parts are made.
+
+So many streams are open at once, the rest wait in their order. A stream is granted some parts ahead of its reader, and more as they come:
+a reader that pauses has the model pause, after at most so many parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from weakref import WeakMethod
+
+from noria.core.signature import Signature
+from noria.data.rows import Rows, stacked
+from noria.models.runtimes.messages import Cancel, Grant, Part, StreamEnded
+from noria.models.runtimes.port import AnswerStream, AnswerTooLong, ModelBusy, ModelFailed, PartsReader, RuntimeOptions
+
+AHEAD = 32  # parts of a stream that may be on their way
+QUEUED = 8  # streams that may wait, for each that may be open
+
+Give = Callable[[Grant | Cancel], None]
+
+
+class PythonStream:
+    """One streamed answer, from its place in the queue to its end. owed: parts that were granted and have not come"""
+
+    def __init__(self, streams: PythonStreams, number: int, row: Rows, reader: PartsReader) -> None:
+        self.number, self.row, self.owed, self.closing = number, row, 0, False
+        self._streams, self._reader = streams, reader
+        self._live, self._paused, self._texts = True, False, list[str]()
+        self.timer: asyncio.TimerHandle | None = None
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self._grant_more()
+
+    def cancel(self) -> None:
+        if self._live:
+            self._live = False
+            self._streams.drop(self)
+
+    def first_parts(self) -> int:
+        """It begins: how many parts may come before it is granted more."""
+        self.owed = AHEAD
+        return AHEAD
+
+    def took(self, text: str) -> None:
+        """A part came."""
+        self.owed -= 1
+        if not self._live:
+            return
+        self._texts.append(text)
+        if text:
+            self._reader.part(text)
+        self._grant_more()
+
+    def _grant_more(self) -> None:
+        if self._live and not self._paused and self.owed <= AHEAD // 2:
+            self._streams.grant(self, AHEAD - self.owed)
+
+    def over(self, ended: StreamEnded, signature: Signature) -> None:
+        """The model has ended it."""
+        if ended.reason is None:
+            self.end(Rows.of_values(signature.outputs, [("".join(self._texts),)]))
+        else:
+            self.end((AnswerTooLong if ended.too_long else ModelFailed)(ended.reason))
+
+    def end(self, found: Rows | ModelFailed) -> None:
+        """Tell the reader, unless it has gone or was told."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self._live:
+            self._live = False
+            self._reader.ended(found)
+
+
+class PythonStreams:
+    """The streams of one process. give: says an order to it, where it is there; a method of who holds this, who is not held in turn"""
+
+    def __init__(self, signature: Signature, options: RuntimeOptions, give: Give) -> None:
+        self._signature, self._options, self._give = signature, options, WeakMethod(give)
+        self._waiting: deque[PythonStream] = deque()
+        self._open: dict[int, PythonStream] = {}
+        self._number = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the process owes a part, or an end."""
+        return any(stream.owed or stream.closing for stream in self._open.values())
+
+    def add(self, row: Rows, reader: PartsReader) -> PythonStream:
+        """A stream that waits for its turn; where too many wait, one that fails at once."""
+        most = self._options.streams
+        if len(self._open) >= most and len(self._waiting) >= QUEUED * most:
+            return self.refuse(row, reader, ModelBusy(len(self._open), len(self._waiting)))
+        self._number += 1
+        stream = PythonStream(self, self._number, row, reader)
+        self._waiting.append(stream)
+        return stream
+
+    def refuse(self, row: Rows, reader: PartsReader, error: ModelFailed) -> PythonStream:
+        """A stream that fails at once; its reader hears of it later, as always."""
+        stream = PythonStream(self, 0, row, reader)
+        asyncio.get_running_loop().call_soon(stream.end, error)
+        return stream
+
+    def next(self) -> PythonStream | None:
+        """The one that may begin now, if any may: it is then open."""
+        if not self._waiting or len(self._open) >= self._options.streams:
+            return None
+        stream = self._waiting.popleft()
+        self._open[stream.number] = stream
+        seconds = self._options.stream_seconds
+        stream.timer = asyncio.get_running_loop().call_later(seconds, self._too_slow, stream)
+        return stream
+
+    def heard(self, reply: Part | StreamEnded) -> None:
+        """What the process said of a stream."""
+        stream = self._open[reply.stream]
+        if isinstance(reply, Part):
+            stream.took(reply.text)
+        else:
+            del self._open[reply.stream]
+            stream.over(reply, self._signature)
+
+    def grant(self, stream: PythonStream, parts: int) -> None:
+        if stream.number in self._open and not stream.closing:
+            self._say(Grant(stream.number, parts))
+            stream.owed += parts
+
+    def drop(self, stream: PythonStream) -> None:
+        """Nobody reads it: it leaves the queue, or is closed. Its place is free once the process says so."""
+        if stream.timer is not None:
+            stream.timer.cancel()
+        if stream.number in self._open:
+            if not stream.closing:
+                self._say(Cancel(stream.number))
+                stream.closing = True
+        elif stream in self._waiting:
+            self._waiting.remove(stream)
+
+    def _say(self, order: Grant | Cancel) -> None:
+        give = self._give()
+        if give is not None:
+            give(order)
+
+    def _too_slow(self, stream: PythonStream) -> None:
+        stream.end(AnswerTooLong(f"it took longer than {self._options.stream_seconds:g} s in all (serving.stream_seconds)"))
+        self.drop(stream)
+
+    def lose(self, opened: ModelFailed, waiting: ModelFailed) -> None:
+        """The process is gone, and with it all that was open."""
+        streams, self._open, queued, self._waiting = self._open, {}, self._waiting, deque()
+        for stream in streams.values():
+            stream.end(opened)
+        for stream in queued:
+            stream.end(waiting)
+
+
+class WholeTexts:
+    """Rows answered by a model that only streams: each text joined, as many at once as it may make."""
+
+    def __init__(self, stream: Callable[[Rows, PartsReader], AnswerStream], rows: Rows, then: Callable[[Rows | ModelFailed], None]) -> None:
+        self._stream, self._rows, self._then = stream, rows, then
+        self._found: dict[int, Rows] = {}
+        self._open: dict[int, AnswerStream] = {}
+        self._begun = 0
+
+    def begin(self, at_once: int) -> None:
+        for _ in range(min(at_once, len(self._rows))):
+            self._more()
+
+    def _more(self) -> None:
+        place, self._begun = self._begun, self._begun + 1
+        self._open[place] = self._stream(self._rows.part(place, place + 1), _Whole(self, place))
+
+    def ended(self, place: int, found: Rows | ModelFailed) -> None:
+        del self._open[place]
+        if not isinstance(found, Rows):
+            for stream in self._open.values():
+                stream.cancel()
+            self._then(found)
+            return
+        self._found[place] = found
+        if self._begun < len(self._rows):
+            self._more()
+        elif len(self._found) == len(self._rows):
+            self._then(stacked([self._found[place] for place in range(len(self._rows))]))
+
+
+class _Whole:
+    """Reads the text of one of several rows."""
+
+    def __init__(self, texts: WholeTexts, place: int) -> None:
+        self._texts, self._place = texts, place
+
+    def part(self, text: str) -> None:
+        """It is in the complete answer."""
+
+    def ended(self, found: Rows | ModelFailed) -> None:
+        self._texts.ended(self._place, found)
