@@ -6,7 +6,23 @@ Out:  messages for a model; its answer with the chunks that it cites
 
 from noria.llm.generation.citations import Cited, CitedStream, cited
 from noria.llm.generation.extractive import DONT_KNOW, extracted
+from noria.llm.generation.port import Completion, Finish, Generator, Options, Usage
 from noria.llm.generation.prompt import BadPrompt, Message, Prompt
 from noria.llm.generation.sources import told
 
-__all__ = ["DONT_KNOW", "BadPrompt", "Cited", "CitedStream", "Message", "Prompt", "cited", "extracted", "told"]
+__all__ = [
+    "DONT_KNOW",
+    "BadPrompt",
+    "Cited",
+    "CitedStream",
+    "Completion",
+    "Finish",
+    "Generator",
+    "Message",
+    "Options",
+    "Prompt",
+    "Usage",
+    "cited",
+    "extracted",
+    "told",
+]
