@@ -1,4 +1,4 @@
-"""Generation: an answer in words, with the sources that it was made from. An outcome says whether it helped, and a score is the chance of that."""
+"""Generation: answers in words, and what they were made from. An outcome says whether one helped; a score is the chance of that."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Generation(Binary):
 
         answer       the text
         cited        the ids of the chunks that it cites
-        found        the ids of the chunks that were found for the question, the most relevant first; their texts, their places (the document
-                     and the part of it) and their scores are as many: found_texts, found_places, found_scores
+        found        the ids of the chunks that were found for the question, the most relevant first; as many are their texts, their
+                     places (the document and the part of it) and their scores: found_texts, found_places, found_scores
         confidence   the chance that it helps
         finish       answered, unknown (nothing relevant was found), blocked (by a guardrail), length (it was cut), or searched (mode)
         prompt_tokens, completion_tokens, cost    what it took; cost in US dollars, unknown where there is no price

@@ -8,6 +8,7 @@ imported when the first run is tracked.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -157,7 +158,9 @@ class MlflowTracking:
 
 
 def _client_of(database: Path) -> Any:
-    from mlflow import MlflowClient
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm in a notebook: MLflow's bars, of which none is ever shown
+        from mlflow import MlflowClient
 
     uri = f"sqlite:///{database}"
     return MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -14,7 +14,7 @@ Finish = Literal["stop", "length", "filtered", "tools"]
 
 @dataclass(frozen=True)
 class Usage:
-    """What an answer took. cached: tokens of the prompt that the provider had already read; cost: US dollars, None where no price is known"""
+    """What an answer took. cached: tokens of the prompt that the provider had read before; cost: US dollars, None where no price is known"""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -33,9 +33,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class Options:
-    """How an answer is to be made. most_tokens: of the answer; timeout: seconds until it is complete; schema: JSON Schema that it has to meet
+    """How an answer is to be made. most_tokens: of the answer; timeout: seconds until it is complete
 
-    seed: the same seed, the same answer, as far as the model keeps to that; stop: texts at which it ends
+    seed: the same seed, the same answer, as far as the model keeps to that; stop: texts at which it ends; schema: JSON Schema that it meets
     """
 
     temperature: float = 0.0
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Completion:
-    """A complete answer. model: as it is called by whom it came from; first_part: seconds until its first part; attempts: all that were made"""
+    """A complete answer. model: as who made it calls it; first_part: seconds until its first part; attempts: all that were made"""
 
     text: str
     finish: Finish = "stop"
