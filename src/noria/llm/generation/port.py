@@ -14,7 +14,7 @@ Finish = Literal["stop", "length", "filtered", "tools"]
 
 @dataclass(frozen=True)
 class Usage:
-    """What an answer took. cached: tokens of the prompt that the provider had read before; cost: US dollars, None where no price is known"""
+    """What an answer took. cached: tokens of the prompt that the provider knew already; cost: US dollars, None: no price is known"""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
