@@ -268,7 +268,7 @@ class Rows:
         return [msgspec.msgpack.encode(row) for row in zip(*[column.to_pylist() for column in self._columns], strict=True)]
 
     def finite(self) -> bool:
-        """Whether no number is infinite or unknown."""
+        """Whether no number is infinite, and none is unknown but where its field may be: null, and not NaN."""
         if self._block is not None:
             return bool(np.isfinite(self._block).all())
         return all(_finite(field, column) for field, column in zip(self.fields, self._columns, strict=True))
@@ -383,7 +383,13 @@ def _floats(column: pa.Array) -> NDArray[np.floating[Any]]:
 
 
 def _finite(field: Field, column: pa.Array) -> bool:
-    return field.type not in FLOATS or (not column.null_count and bool(np.isfinite(_floats(column)).all()))
+    if field.type not in FLOATS:
+        return True
+    if column.null_count:
+        if not field.nullable:
+            return False
+        column = column.drop_null()
+    return bool(np.isfinite(_floats(column)).all())
 
 
 def _difference(field: Field, one: pa.Array, other: pa.Array) -> float:

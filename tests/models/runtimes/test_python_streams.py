@@ -251,7 +251,7 @@ def test_a_runtime_that_streamed_and_that_nobody_holds_leaves_no_process(tmp_pat
     [
         ("class M:\n    def predict(self, columns):\n        yield 'a'\n", TEXTS, "its `predict` is a generator; call it `stream`"),
         ("class M:\n    async def stream(self, row):\n        yield 'a'\n", TEXTS, "its method `stream` is asynchronous"),
-        ("class M:\n    def stream(self, row):\n        yield 'a'\n", Signature(TEXTS.inputs, (SCORE,)), "its output is not one text"),
+        ("class M:\n    def stream(self, row):\n        yield 'a'\n", Signature(TEXTS.inputs, (SCORE,)), "its first output is not a text"),
     ],
 )
 def test_a_model_that_can_not_stream_says_why_when_it_is_loaded(tmp_path: Path, source: str, signature: Signature, words: str) -> None:

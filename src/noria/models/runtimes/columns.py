@@ -107,11 +107,19 @@ def answered(fields: Fields, found: Any, count: int) -> Rows:
     found: an array, if there is one output (of several columns, the last is the score), or one of all numbers of several outputs,
     `(rows, numbers)`; or name → array; label → array, where an output has labels
     """
-    arrays = [_of_rows(field, array, count) for field, array in zip(fields, _by_field(fields, found), strict=True)]
+    by_field = _by_field(fields, found)
     kind = dense_type(fields)
     if kind is None:
-        return Rows.of_arrays(fields, arrays)
+        return Rows.of(fields, [_column(field, each, count) for field, each in zip(fields, by_field, strict=True)])
+    arrays = [_of_rows(field, array, count) for field, array in zip(fields, by_field, strict=True)]
     return Rows.dense(fields, np.column_stack([_single(field, array) for field, array in zip(fields, arrays, strict=True)]).astype(kind))
+
+
+def _column(field: Field, found: Any, count: int) -> Any:
+    """An output as Arrow has it. Lists of any length come as such, since they are no array; None is unknown where that may be."""
+    if isinstance(found, list | tuple) and len(found) == count and (None in field.shape or (field.nullable and None in found)):
+        return Rows.of_values((field,), [(value,) for value in found]).column(field.name)
+    return Rows.of_arrays((field,), [_of_rows(field, found, count)]).column(field.name)
 
 
 def _single(field: Field, array: NDArray[Any]) -> NDArray[Any]:

@@ -395,7 +395,7 @@ class Batcher:
         self.counts.gone += found is None
         if sent is not None and not isinstance(found, Rows):
             outputs, cut = route.champion.bundle.signature.outputs, found or TooLate()
-            values = Values(stream.row, Rows.of_values(outputs, [(sent,)]))
+            values = Values(stream.row, Rows.of_values(outputs, [(sent, *[None] * (len(outputs) - 1))]))
             tell = partial(stream.was_cut, found)
             self.recorder.record_cut(asked, route.champion.bundle, values, cut, tell, ours=found is not None)
         elif isinstance(found, Rows | ModelFailed) and not isinstance(found, ModelBusy):
