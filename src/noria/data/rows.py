@@ -268,7 +268,7 @@ class Rows:
         return [msgspec.msgpack.encode(row) for row in zip(*[column.to_pylist() for column in self._columns], strict=True)]
 
     def finite(self) -> bool:
-        """Whether no number is infinite, and none is unknown but where its field may be: null, and not NaN."""
+        """Whether no number is infinite, and none is unknown, but for null (not NaN) in a single nullable value."""
         if self._block is not None:
             return bool(np.isfinite(self._block).all())
         return all(_finite(field, column) for field, column in zip(self.fields, self._columns, strict=True))
@@ -386,7 +386,7 @@ def _finite(field: Field, column: pa.Array) -> bool:
     if field.type not in FLOATS:
         return True
     if column.null_count:
-        if not field.nullable:
+        if field.shape or not field.nullable:
             return False
         column = column.drop_null()
     return bool(np.isfinite(_floats(column)).all())
@@ -395,6 +395,10 @@ def _finite(field: Field, column: pa.Array) -> bool:
 def _difference(field: Field, one: pa.Array, other: pa.Array) -> float:
     if field.type not in FLOATS:
         return 0.0 if one.equals(other) else math.inf
+    if one.null_count or other.null_count:
+        if not one.is_null().equals(other.is_null()):
+            return math.inf
+        one, other = one.drop_null(), other.drop_null()
     mine, theirs = (_floats(column).astype(np.float64, copy=False) for column in (one, other))
     if mine.shape != theirs.shape:
         return math.inf

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -290,7 +291,10 @@ class GrpcServices:
         def begin(stream: Stream) -> Call:
             call = Call(stream, handle, self._limit, terms, self._failed, self._budget, streaming=streaming)
             try:  # asked of every call: blocks of headers are known for as long as the connection lives, keys are not
-                self.access.spend(self.access.require(secret, role))
+                key = self.access.require(secret, role)
+                self.access.spend(key)
+                if key is not None and key.labels:
+                    call.terms = replace(terms, labels=key.labels)
             except NoriaError as error:
                 call.fail(error)
             return call
