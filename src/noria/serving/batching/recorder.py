@@ -83,6 +83,7 @@ class Recorder:
         self._unsafe = 0
         self.counts, self.failures, self.generated = Counts(), Failures(), Generated()
         self.failed: LogFailed | None = None
+        self.newest_id: str | None = None  # of an answer that is in the log
 
     @property
     def unsafe(self) -> int:
@@ -140,6 +141,7 @@ class Recorder:
             return
         # what waits for the log's disk must hold no inputs
         ids, count, kept = rows.ids, len(rows), 0 if logged is None else len(logged)
+        told = self._spans(batch, bundle, ids, Values(inputs, answers)) if self._traced and generates(bundle) else {}
         for asked in batch:
             asked.forget()
         self._unsafe += count
@@ -151,12 +153,12 @@ class Recorder:
                 self._stop(batch, failure)
                 return
             self.counts.logged += kept
+            self.newest_id = ids[-1] if kept == count else self.newest_id
             self.counts.unlogged += count - kept
             self._deliver(batch, bundle, ids, answers, fallback)
             seconds = watch.seconds
             if self._traced:
                 about = answered_by(bundle.id, count, fallback)
-                told = self._spans(batch, bundle, ids, Values(inputs, answers)) if generates(bundle) else {}
                 self._end_traces(batch, [*stages, ("commit", appended, seconds)], seconds, about, told)
             self._measures.answered(count, seconds, seconds - appended)
             if generates(bundle):

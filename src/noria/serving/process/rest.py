@@ -56,6 +56,7 @@ from noria.serving.protocol.example_bodies import example_file
 from noria.serving.protocol.openapi import document
 from noria.serving.protocol.page import PAGE_HEADERS, file_headers, page, page_file, takes_gzip
 from noria.serving.protocol.request import BadRequest, NotHere, PredictRequest, parts_of
+from noria.serving.protocol.v1.documented import FEEDBACK_FILE
 from noria.serving.transport.body import Content
 from noria.serving.transport.head import IMPLEMENTED, Head
 from noria.serving.transport.http1 import Answer
@@ -269,7 +270,9 @@ class Rest:
         return lambda _, reply: reply.send(200, found.packed if packed else found.plain, found.content_type, file_headers(packed=packed))
 
     def example(self, head: Head, endpoint: str, file: str) -> Answer:  # noqa: ARG002
-        self._plane.find(endpoint)
+        served = self._plane.find(endpoint)
+        if file == FEEDBACK_FILE:
+            return _told(lambda: v1.feedback_example(served))
         return lambda _, reply: reply.send(200, *example_file(self._plane.described[endpoint], file))
 
     def _document(self) -> bytes:

@@ -17,7 +17,7 @@ from noria.serving.batching.streamed import PartsResponder
 from noria.serving.process.in_time import in_time
 from noria.serving.process.rest_chat import ChatEvents, WholeChat
 from noria.serving.process.terms import terms_of
-from noria.serving.protocol.request import PredictRequest, Responder
+from noria.serving.protocol.request import NotHere, PredictRequest, Responder
 from noria.serving.protocol.v1 import chat as chats
 from noria.serving.protocol.v1 import embeddings as vectors
 from noria.serving.protocol.v1 import feedback as said
@@ -143,6 +143,14 @@ def _feedback(plane: DataPlane, body: Content, reply: Reply) -> None:
             reply.send(200, listed.encoded(found))
 
     plane.take_feedback(given, stored)
+
+
+def feedback_example(served: ServedEndpoint) -> bytes:
+    """Feedback on the newest answer of an endpoint. Raises `NotHere` before there is one."""
+    newest = served.batcher.recorder.newest_id
+    if newest is None:
+        raise NotHere(what="there is no answer yet to give feedback on", where="the path", fix="ask the endpoint first")
+    return listed.encoded({"prediction_id": newest, "helpful": True})
 
 
 def list_models(rest: Rest, head: Head) -> Answer:  # noqa: ARG001
