@@ -153,8 +153,9 @@ def sample_row(question: str = "say golden rows", answer: str = "golden rows ") 
     return [question, None, None, None, None], [answer, *found, places, scores, 0.75, "answered", 7, 3, 0.001, None]
 
 
-def application(root: Path, source: str = SOURCE, run: str = "run") -> Bundle:
-    row, answer = sample_row()
+def application(root: Path, source: str = SOURCE, run: str = "run", said: str = "golden rows ") -> Bundle:
+    """said: what it answers to its sample"""
+    row, answer = sample_row(answer=said)
     return python_bundle(root, source, signature=SIGNATURE, sample=([row], [answer]), run=run, task=TASK)
 
 

@@ -1,4 +1,4 @@
-"""Chat completions: OpenAI's own client, unchanged, against a real server of models that stream, that don't, and that can't be chatted with."""
+"""Chat completions: OpenAI's own client, unchanged, against a real server of models that stream, and of others."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from applications import SIGNATURE, WHOLE, application, as_json, embedder
+from noria.core.clock import SystemClock
 from noria.core.files import LocalFiles
 from noria.core.signature import Field, Signature
 from noria.evaluation.generation import INPUTS, Generation
@@ -74,7 +75,7 @@ def test_a_whole_answer_is_a_completion_and_its_id_is_that_of_the_logged_predict
     assert (choice.message.role, choice.message.content, choice.finish_reason) == ("assistant", "hello wörld 👋 ", "stop")
     assert found.usage is not None
     assert (found.usage.prompt_tokens, found.usage.completion_tokens, found.usage.total_tokens) == (7, 3, 10)
-    assert abs(found.created - time.time()) < 60
+    assert abs(found.created - SystemClock().now().timestamp()) < 60
     variant, asked, answered = logged(server)[found.id]
     assert (variant, asked["question"], answered["answer"]) == ("champion", "say hello wörld 👋", "hello wörld 👋 ")
     more: Any = found.model_extra
@@ -292,10 +293,10 @@ def test_models_are_listed(client: openai.OpenAI) -> None:
 def test_a_failure_midway_raises_in_the_client_and_what_was_sent_is_logged(
     server: Standalone, client: openai.OpenAI, question: str, words: str
 ) -> None:
-    parts = []
+    parts: list[Any] = []
+    stream = client.chat.completions.create(model="small", messages=said(question), stream=True)
     with pytest.raises(openai.APIError, match=words) as failed:
-        for chunk in client.chat.completions.create(model="small", messages=said(question), stream=True):
-            parts.append(chunk)
+        parts.extend(stream)
     assert [chunk.choices[0].delta.content for chunk in parts] == ["a "]
     body: Any = failed.value.body
     assert (body["code"], body["prediction_id"]) == ("NR-304", parts[0].id)
@@ -371,7 +372,7 @@ def test_plain_requests_stream_it_too_and_the_last_event_has_all_outputs(server:
     assert [each["answer"] for each in whole["predictions"]] == ["a b ", "unpriced "]
 
 
-def test_streams_share_the_model_with_whole_answers(server: Standalone, client: openai.OpenAI) -> None:
+def test_streams_share_the_model_with_whole_answers(client: openai.OpenAI) -> None:
     def streamed(number: int) -> str:
         chunks = client.chat.completions.create(model="small", messages=said(f"slowly 0.01 a b {number}"), stream=True)
         return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)

@@ -33,7 +33,7 @@ import msgspec
 from noria.core.errors import NoriaError, OutsideWorld
 from noria.core.health import Health, Healthy, Unhealthy
 from noria.core.settings import ServingSettings
-from noria.serving.access.keys import Access, Role, secret_of
+from noria.serving.access.keys import Access, Key, Role, secret_of
 from noria.serving.batching.lookup import NoLookup, StaleFeatures
 from noria.serving.batching.request_queue import ORDINARY, RequestOptions
 from noria.serving.process import rest_v1 as v1
@@ -171,18 +171,11 @@ class Rest:
             answer = self._after_waking(variables["endpoint"], lambda: rule.make(self, head, **variables))
         else:
             answer = rule.make(self, head, **variables)
-        if head.target.startswith(OPENAI):
-            answer = in_openais_form(answer)
         if self.capture is not None and head.method == "POST":
             answer = self.capture.around(head, answer)
-        if not access.limits(key):
-            return answer
-
-        def limited(body: Content, reply: Reply) -> None:
-            access.spend(key)
-            answer(body, reply)
-
-        return limited
+        if access.limits(key):
+            answer = _limited(access, key, answer)
+        return in_openais_form(answer) if head.target.startswith(OPENAI) else answer
 
     def _after_waking(self, endpoint: str, make: Callable[[], Answer]) -> Answer:
         """What answers once an endpoint is awake."""
@@ -361,6 +354,16 @@ def _meant(parts: Sequence[str]) -> str:
     rest = [f"<{name}>" for name in ("endpoint",)] if near == ["predict"] and len(parts) < 2 else list(parts[1:])
     meant = f"did you mean /{'/'.join([*near, *rest])}? " if near else ""
     return f"{meant}use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2"
+
+
+def _limited(access: Access, key: Key | None, answer: Answer) -> Answer:
+    """What answers a request of a key each of whose requests counts."""
+
+    def limited(body: Content, reply: Reply) -> None:
+        access.spend(key)
+        answer(body, reply)
+
+    return limited
 
 
 def _host_of(authority: str) -> str:

@@ -9,7 +9,7 @@ from noria.models.bundle import Bundle
 from noria.serving.batching.batcher import Batcher
 from noria.serving.batching.request_queue import RequestOptions
 from noria.serving.process.rest_streams import event
-from noria.serving.protocol.answers import error_answer, plain_answer, v2_answer
+from noria.serving.protocol.answers import NotATensor, error_answer, plain_answer, v2_answer
 from noria.serving.protocol.arrow import STREAM, write_answer
 from noria.serving.protocol.openapi import EVENTS
 from noria.serving.protocol.request import PredictRequest
@@ -32,7 +32,11 @@ class V2Client:
         self._reply, self._asked, self.fail, self.gone = reply, asked, reply.fail, reply.gone
 
     def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
-        data, length = v2_answer(bundle, predictions, ids, self._asked, fallback)
+        try:
+            data, length = v2_answer(bundle, predictions, ids, self._asked, fallback)
+        except NotATensor as error:
+            self.fail(error)
+            return
         if length is None:
             self._reply.send(200, data)
         else:

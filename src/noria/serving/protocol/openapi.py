@@ -234,8 +234,8 @@ def _several(shown: Mapping[str, Json]) -> Json:
 
 
 def _small(body: Json) -> Json:
-    """An answer as an example, unless it is large."""
-    return {"example": body} if len(msgspec.json.encode(body)) <= LARGE else {}
+    """An answer as an example, unless it is large or there is none."""
+    return {"example": body} if body and len(msgspec.json.encode(body)) <= LARGE else {}
 
 
 def _answer_of(told: Described) -> Json:
