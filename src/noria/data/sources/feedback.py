@@ -59,6 +59,8 @@ def _nothing() -> pa.Table:
 def feedback(endpoint: str, *, workspace: str = ".noria") -> FeedbackSource:
     """Feedback on the answers of an endpoint, as a table's source.
 
+    endpoint: its name; workspace: the project's setting `stores.folder`
+
         given = nr.Table("feedback", nr.feedback("docs"), key="key", event_time="asked_at", known_at="given_at")
         helped = nr.Label(given, "helpful", matures="7d")
 

@@ -300,8 +300,8 @@ def _v1_paths(endpoints: Mapping[str, Described]) -> dict[str, Json]:
     return {**found, **list_of}
 
 
-def _asked_of_v1(path: str, summary: str, schema: Json, bodies: Mapping[str, Json], answer: Json) -> Json:
-    answers = {JSON: {"schema": answer}}
+def _asked_of_v1(path: str, summary: str, schema: Json, bodies: Mapping[str, Json], answer: Json, example: bytes) -> Json:
+    answers = {JSON: {"schema": answer, **_small(json.loads(example))}}
     if path == "/v1/chat/completions":
         event = schemas.an_object({"data": {"type": "string"}}, ["data"])
         answers[EVENTS] = {"schema": event, "example": {"data": "[DONE]"}}

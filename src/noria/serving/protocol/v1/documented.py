@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from noria.core.signature import Signature
 from noria.serving.generated import generates
 from noria.serving.protocol import schemas
@@ -24,27 +26,57 @@ EXAMPLES = "/docs/examples"
 FEEDBACK_FILE = "feedback.json"
 
 
-Path = tuple[str, Json, dict[str, Json], Json]
+Path = tuple[str, Json, dict[str, Json], Json, bytes]
 
 
 def paths(endpoints: Mapping[str, Described]) -> dict[str, Path]:
-    """Path → summary, schema of the body, examples of bodies by name, and schema of the answer, for each that can be answered."""
+    """Path → summary, schema of the body, examples of bodies by name, schema of the answer and an example of it, where it can be asked."""
     found: dict[str, Path] = {}
     chatting = _bodies(endpoints, lambda signature: chat.question_of(signature) is not None, _chat_body)
     if chatting:
         parts = {f"{name}, in parts": {**body, "value": {**body["value"], "stream": True}} for name, body in chatting.items()}
-        found["/v1/chat/completions"] = "Chat completion", _chat_request(), {**chatting, **parts}, _chat_answer()
+        found["/v1/chat/completions"] = (
+            "Chat completion",
+            _chat_request(),
+            {**chatting, **parts},
+            _chat_answer(),
+            _answered(endpoints, chatting, _chat_example),
+        )
     if bodies := _bodies(endpoints, embeddings.embeds, _embeddings_body):
-        found["/v1/embeddings"] = "Embeddings of texts", _embeddings_request(), bodies, _list_answer("data")
+        found["/v1/embeddings"] = (
+            "Embeddings of texts",
+            _embeddings_request(),
+            bodies,
+            _list_answer("data"),
+            _answered(endpoints, bodies, _embeddings_example),
+        )
     if bodies := _bodies(endpoints, rerank.reranks, _rerank_body):
         for path in ("/v1/rerank", "/v2/rerank"):
-            found[path] = "Documents by their relevance to a query", _rerank_request(), bodies, _list_answer("results")
+            found[path] = (
+                "Documents by their relevance to a query",
+                _rerank_request(),
+                bodies,
+                _list_answer("results"),
+                _answered(endpoints, bodies, _rerank_example),
+            )
     if bodies := _bodies(endpoints, search.searches, _search_body):
         for path in ("/v1/search", "/search"):
-            found[path] = "Chunks for a question, without an answer", _search_request(), bodies, _list_answer("results")
+            found[path] = (
+                "Chunks for a question, without an answer",
+                _search_request(),
+                bodies,
+                _list_answer("results"),
+                _answered(endpoints, bodies, _search_example),
+            )
     if newest := {name: told for name, told in endpoints.items() if generates(told.bundle)}:
         shown = {name: _feedback_example(name) for name in newest}
-        found["/v1/feedback"] = "Whether an answer helped", _feedback_request(), shown, _feedback_answer()
+        found["/v1/feedback"] = (
+            "Whether an answer helped",
+            _feedback_request(),
+            shown,
+            _feedback_answer(),
+            _answered(endpoints, shown, _feedback_told),
+        )
     return found
 
 
@@ -75,6 +107,38 @@ def _rerank_body(name: str, told: Described) -> Json:
 
 def _search_body(name: str, told: Described) -> Json:
     return {"model": name, "question": told.rows[0]["question"] or "", "count": 3}
+
+
+# --- answers -----------------------------------------------------------------------------------------------------------------
+
+Example = Callable[[str, Described], bytes]
+
+
+def _answered(endpoints: Mapping[str, Described], bodies: Mapping[str, Json], make: Example) -> bytes:
+    """What the first of the examples is answered with, by the sample."""
+    name = next(iter(bodies))
+    return make(name, endpoints[name])
+
+
+def _chat_example(name: str, told: Described) -> bytes:
+    return chat.completion(chat.Answered(name, told.bundle, told.predictions[0], told.ids[0], 0))
+
+
+def _embeddings_example(name: str, told: Described) -> bytes:
+    return embeddings.answer(name, told.bundle, told.predictions, told.ids, None)
+
+
+def _rerank_example(name: str, told: Described) -> bytes:
+    asked = rerank.decoded(msgspec.json.encode({**_rerank_body(name, told), "documents": [""]}))
+    return rerank.answer(asked, told.bundle, told.predictions[:1], told.ids)
+
+
+def _search_example(name: str, told: Described) -> bytes:
+    return search.answer(name, told.bundle, told.predictions[0], told.ids[0], 3)
+
+
+def _feedback_told(name: str, told: Described) -> bytes:
+    return msgspec.json.encode({"prediction_id": told.ids[0], "model": name, "helpful": 1.0, "stored": True})
 
 
 # --- schemas ---------------------------------------------------------------------------------------------------------------
