@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from noria.core.errors import MissingExtra
 from noria.core.signature import FLOATS, INTEGERS, SCORE, Field, dense_type
-from noria.data.rows import Fields, Rows, width
+from noria.data.rows import Fields, Rows, column_of_array, column_of_values, width
 from noria.data.tensors import stacked_tensor
 
 SHOWN = 6  # outputs in a message
@@ -118,8 +118,8 @@ def answered(fields: Fields, found: Any, count: int) -> Rows:
 def _column(field: Field, found: Any, count: int) -> Any:
     """An output as Arrow has it. Lists of any length come as such, since they are no array; None is unknown where that may be."""
     if isinstance(found, list | tuple) and len(found) == count and (None in field.shape or (field.nullable and None in found)):
-        return Rows.of_values((field,), [(value,) for value in found]).column(field.name)
-    return Rows.of_arrays((field,), [_of_rows(field, found, count)]).column(field.name)
+        return column_of_values(field, found)
+    return column_of_array(field, np.asarray(_of_rows(field, found, count)))
 
 
 def _single(field: Field, array: NDArray[Any]) -> NDArray[Any]:

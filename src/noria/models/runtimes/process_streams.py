@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from noria.core.signature import Field, Signature
-from noria.data.rows import Fields, Rows
+from noria.data.rows import Fields, Rows, column_of_values
 from noria.models.runtimes.messages import Failed, Part, Reply, StreamEnded
 from noria.models.runtimes.shared import packed
 
@@ -173,10 +173,9 @@ def _column(output: Field, value: Any) -> Any:
     if isinstance(value, str) and (output.shape or output.type not in ("string", "timestamp")):
         raise TypeError(f"{output.described} is the text {value[:SHOWN]!r}")
     try:
-        found = Rows.of_values((output,), [(value,)])
+        return column_of_values(output, [value])
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{output.described} is {type(value).__name__} {str(value)[:SHOWN]!r}: {error}") from error
-    return found.column(output.name)
 
 
 def _names(fields: Iterable[Field]) -> str:

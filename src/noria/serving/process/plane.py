@@ -290,11 +290,6 @@ class DataPlane:
         entity = None if route.lookup is None else route.lookup.entity
         return _described(route.champion, self._settings.redact, entity)
 
-    def created(self, name: str) -> int:
-        """Up to when an endpoint's champion has learned, in seconds since 1970-01-01 UTC; 0 while its models are closed."""
-        served = self._served.get(name)
-        return 0 if served is None else int(served.batcher.route.champion.bundle.manifest.lineage.as_of.timestamp())
-
     def take_feedback(self, given: Feedback, then: Callable[[dict[str, Any] | NoriaError], None]) -> None:
         """Store what is said of an answer, in a thread; `then` is told what was stored, or why it was not. Raises `NotHere`."""
         names = self.names if given.model is None else [self.require(given.model)]

@@ -154,13 +154,20 @@ def feedback_example(served: ServedEndpoint) -> bytes:
 
 
 def list_models(rest: Rest, head: Head) -> Answer:  # noqa: ARG001
-    return lambda _, reply: reply.send(200, listed.models({name: rest.plane.created(name) for name in rest.plane.names}))
+    return lambda _, reply: reply.send(200, listed.models({name: _learned(rest.plane, name) for name in rest.plane.names}))
 
 
 def one_model(rest: Rest, head: Head, model: str) -> Answer:  # noqa: ARG001
     if not rest.plane.unloaded(model):
         rest.plane.find(model)
-    return lambda _, reply: reply.send(200, listed.encoded(listed.model(model, rest.plane.created(model))))
+    return lambda _, reply: reply.send(200, listed.encoded(listed.model(model, _learned(rest.plane, model))))
+
+
+def _learned(plane: DataPlane, name: str) -> int:
+    """Up to when an endpoint's champion has learned, in seconds since 1970-01-01 UTC; 0 while its models are closed."""
+    if plane.unloaded(name):
+        return 0
+    return int(plane.find(name).batcher.route.champion.bundle.manifest.lineage.as_of.timestamp())
 
 
 # --- asking an endpoint that the body names --------------------------------------------------------------------------------
