@@ -33,7 +33,8 @@ def share_bounds(yes: int, count: int, alpha: float) -> tuple[float, float]:
 
 
 def resampled_bounds(values: Floats, alpha: float, seed: int = 0, draws: int = 2_000) -> tuple[float, float]:
-    """The bounds of a mean of values `(n,)` by the percentile bootstrap over them (Efron 1979), for figures that are shown, not gated on."""
+    """The bounds of a mean of values `(n,)` by the percentile bootstrap over them (Efron 1979), for figures that are shown, not gated
+    on."""
     given = np.asarray(values, np.float64)
     if not len(given):
         return math.nan, math.nan

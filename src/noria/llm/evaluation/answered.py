@@ -64,9 +64,9 @@ def answered_rows(rows: Rows, ids: Sequence[str], seconds: Sequence[float | None
     found = list[Answered]()
     for place, (row, question_id) in enumerate(zip(rows.dicts(), ids, strict=True)):
         usage = Usage(int(row.get("prompt_tokens") or 0), int(row.get("completion_tokens") or 0), cost=row.get("cost"))
-        lists = {name: tuple(row.get(name) or ()) for name in ("cited", "found", "found_texts", "found_places")}
+        cited, chunks, texts, places = (tuple(row.get(name) or ()) for name in ("cited", "found", "found_texts", "found_places"))
         took = None if seconds is None else seconds[place]
-        found.append(Answered(question_id, row["answer"], **lists, finish=row["finish"], seconds=took, usage=usage))
+        found.append(Answered(question_id, row["answer"], cited, chunks, texts, places, row["finish"], took, usage))
     return found
 
 

@@ -94,7 +94,7 @@ def compare(
     """Judge a candidate by gates. before: the champion on the same set, None where there is none yet
 
     records: of the judges, as `measured` made them; a metric of a judge without one is unknown
-    human: what people say of some of these answers, by metric and question id: (the champion's, the candidate's), of questions drawn at random
+    human: what people say of some answers, by metric and question id: (the champion's, the candidate's); of questions drawn at random
     unreviewed: whether questions count that a machine made and nobody has looked at
 
     Raises `NotReviewed`, `NotComparable`, `UnknownAnswerMetric`.

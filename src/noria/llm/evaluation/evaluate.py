@@ -21,7 +21,6 @@ from noria.llm.evaluation.metrics import AnswerMetric, answer_metrics, judged_me
 from noria.llm.evaluation.questions import Question, QuestionSet
 
 
-
 def evaluate(
     application: Answering,
     questions: QuestionSet,

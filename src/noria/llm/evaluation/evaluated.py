@@ -55,7 +55,7 @@ class ByQuestion:
     @property
     def known(self) -> Floats:
         """The values of the questions of which none is missing `(known,)`."""
-        return self.lowest[self.lowest == self.highest]
+        return np.asarray(self.lowest[self.lowest == self.highest])
 
 
 @dataclass(frozen=True)

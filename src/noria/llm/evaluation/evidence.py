@@ -104,7 +104,8 @@ def _through_the_judge(differences: Differences, record: JudgeRecord, level: flo
 
 
 def slope_bounds(record: JudgeRecord, alpha: float) -> tuple[float, float]:
-    """The bounds of a judge's slope, each of which holds with 1 − alpha: by its standard error, robust to unequal spread (White 1980, HC3)."""
+    """The bounds of a judge's slope, each of which holds with 1 − alpha: by its standard error, robust to unequal spread (White 1980,
+    HC3)."""
     from scipy.special import stdtrit
 
     human, judged = np.array(record.human), np.array(record.judged)

@@ -50,7 +50,9 @@ class NotComparable(UserMistake):
     code = "NR-853"
 
     def __init__(self, why: str) -> None:
-        super().__init__(what=why, where="compare(before, after)", fix="evaluate both on the same version of the set, with the same metrics")
+        super().__init__(
+            what=why, where="compare(before, after)", fix="evaluate both on the same version of the set, with the same metrics"
+        )
 
 
 class BadGate(UserMistake):
@@ -88,4 +90,4 @@ class BadReview(UserMistake):
     code = "NR-857"
 
     def __init__(self, where: str, why: str) -> None:
-        super().__init__(what=why, where=where, fix="write one line a question: {\"id\": …, \"decision\": \"accept\" | \"reject\", \"by\": …}")
+        super().__init__(what=why, where=where, fix='write one line a question: {"id": …, "decision": "accept" | "reject", "by": …}')

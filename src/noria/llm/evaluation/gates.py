@@ -1,11 +1,12 @@
 """Gates on applications of language models: what a candidate has to show before it goes live.
 
 Each is a test on questions, the units that are drawn independently of each other; repeats of a question are averaged first. A gate asks for
-evidence at its `level` *and* for an effect that matters (`by`), so that it says one of three things: passed (it is shown), failed (the opposite
-is shown), or unknown (neither, or what is missing could change it). Only a pass opens the way, so that a wrong pass has the chance `level`.
+evidence at its `level` *and* for an effect that matters (`by`), so that it says one of three things: passed (it is shown), failed (the
+opposite is shown), or unknown (neither, or what is missing could change it). Only a pass opens the way, and a wrong pass has the chance
+`level`.
 
-What is missing (a judge that timed out, refused or could not be read, an application that failed) is never a loss and never a pass: a gate says
-what holds whatever the missing values are, and unknown otherwise.
+What is missing (a judge that timed out, refused or could not be read, an application that failed) is never a loss and never a pass: a gate
+says what holds whatever the missing values are, and unknown otherwise.
 """
 
 from __future__ import annotations
@@ -123,7 +124,9 @@ class AtLeast:
         mean = float(of.known.mean()) if len(of.known) else math.nan
         lacking = f", {of.missing} missing" if of.missing else ""
         return Verdict(
-            self.name, outcome, f"{metric.format(mean)} on {len(of.questions)} questions, {1 - self.level:.0%} bounds {least:.3f} and {most:.3f}{lacking}"
+            self.name,
+            outcome,
+            f"{metric.format(mean)} on {len(of.questions)} questions, {1 - self.level:.0%} bounds {least:.3f} and {most:.3f}{lacking}",
         )
 
 
@@ -158,7 +161,7 @@ class Within:
 
 @dataclass(frozen=True)
 class NotAbove:
-    """Passes where it is shown that the candidate's mean is below `times` the champion's, fails where it is above: for seconds, cost, tokens."""
+    """Passes where the candidate's mean is shown to be below `times` the champion's, fails where above it: for seconds, cost, tokens."""
 
     metric: str
     times: float
@@ -178,7 +181,11 @@ class NotAbove:
         both = [question.id for question in comparison.after.questions if question.id in old and question.id in new]
         lacking = len(comparison.after.questions) - len(both)
         if before.missing or after.missing or lacking:
-            return Verdict(self.name, "unknown", f"{max(before.missing, after.missing, lacking)} of {len(comparison.after.questions)} values are missing")
+            return Verdict(
+                self.name,
+                "unknown",
+                f"{max(before.missing, after.missing, lacking)} of {len(comparison.after.questions)} values are missing",
+            )
         if len(both) < MIN_QUESTIONS:
             return Verdict(self.name, "unknown", _too_few(len(both)))
         contrast = free_mean(np.array([new[each] - self.times * old[each] for each in both]), self.level)

@@ -27,7 +27,9 @@ from noria.llm.generation.port import Generator
 MIN_CHARACTERS = 80  # of a chunk that can be asked for
 ANSWERABLE = 0.6  # of the words of the answer that its chunk must have
 LONGEST_TITLE = 6  # words of a subject
-DEFINES = re.compile(r"^(?:An?|The)\s+(?P<subject>[\w \-]{3,60}?)\s+(?P<verb>is|are|costs?|returns?|takes?|needs?|opens?|allows?|means?)\s", re.IGNORECASE)
+DEFINES = re.compile(
+    r"^(?:An?|The)\s+(?P<subject>[\w \-]{3,60}?)\s+(?P<verb>is|are|costs?|returns?|takes?|needs?|opens?|allows?|means?)\s", re.IGNORECASE
+)
 ASKS = {"is": "What is {}?", "are": "What are {}?", "mean": "What does {} mean?"}
 
 Found = Callable[[str], Sequence[Chunk]]

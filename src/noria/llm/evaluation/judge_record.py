@@ -1,4 +1,5 @@
-"""How good a judge is, measured against what people say. Without that, and for another prompt or model than was measured, no gate goes by it."""
+"""How good a judge is, measured against what people say. Without that, and for another prompt or model than was measured, no gate goes
+by it."""
 
 from __future__ import annotations
 
@@ -74,8 +75,8 @@ class JudgeRecord:
         """What is to be said of it in one line."""
         low, high = self.accuracy_bounds
         return (
-            f"{self.name}: agrees with people on {self.accuracy:.0%} of {self.labels} answers ({low:.0%} to {high:.0%}), kappa {self.kappa:.2f}, "
-            f"bias {self.bias:+.3f}, length bias {self.length_bias:+.2f}"
+            f"{self.name}: agrees with people on {self.accuracy:.0%} of {self.labels} answers ({low:.0%} to {high:.0%}), "
+            f"kappa {self.kappa:.2f}, bias {self.bias:+.3f}, length bias {self.length_bias:+.2f}"
         )
 
     def write(self, path: str | Path) -> None:
@@ -136,7 +137,8 @@ def measured(judge: Judge, labels: Sequence[HumanLabel], *, again: int = 20) -> 
 
 @dataclass(frozen=True)
 class PositionBias:
-    """How the order of two answers sways a judge. changed: the share of pairs of which it prefers another answer when they are swapped, with
+    """How the order of two answers sways a judge. changed: the share of pairs of which it prefers another answer when they are swapped,
+    with
     exact bounds; first: the mean preference for whatever stands first, 0.5 where the order does not count; missing: pairs it can't say"""
 
     pairs: int

@@ -150,7 +150,9 @@ class Faithfulness(_LlmJudge):
             return Judgement(1.0, why="it claims nothing")
         numbered = fenced("claims", "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, start=1)))
         messages = prompt("verdicts").filled({"sources": fenced_all("source", chunks), "claims": numbered})
-        verdicts = asked.json(messages, _list_schema("verdicts", {"enum": list(VERDICTS)}, len(claims)), _several("verdicts", VERDICTS, len(claims)))
+        verdicts = asked.json(
+            messages, _list_schema("verdicts", {"enum": list(VERDICTS)}, len(claims)), _several("verdicts", VERDICTS, len(claims))
+        )
         judged = tuple(Claim(claim, verdict) for claim, verdict in zip(claims, verdicts, strict=True))
         wrong = [f"{claim.verdict}: {claim.text}" for claim in judged if claim.verdict != "supported"]
         return Judgement(1 - len(wrong) / len(claims), why="; ".join(wrong)[:1_000], claims=judged)
@@ -190,7 +192,12 @@ class Correctness(_LlmJudge):
             "reference": fenced("reference", reference),
             "answer": fenced("answer", CITED.sub("", answer)),
         }
-        schema = {"type": "object", "properties": {"verdict": {"enum": list(CORRECT)}}, "required": ["verdict"], "additionalProperties": False}
+        schema = {
+            "type": "object",
+            "properties": {"verdict": {"enum": list(CORRECT)}},
+            "required": ["verdict"],
+            "additionalProperties": False,
+        }
         verdict = asked.json(prompt("correctness").filled(values), schema, _one_of("verdict", tuple(CORRECT)))
         return Judgement(CORRECT[verdict])
 
@@ -212,7 +219,12 @@ class BetterAnswer:
             "first": fenced("first", CITED.sub("", one)),
             "second": fenced("second", CITED.sub("", other)),
         }
-        schema = {"type": "object", "properties": {"better": {"enum": list(PREFERENCE)}}, "required": ["better"], "additionalProperties": False}
+        schema = {
+            "type": "object",
+            "properties": {"better": {"enum": list(PREFERENCE)}},
+            "required": ["better"],
+            "additionalProperties": False,
+        }
         try:
             better = asked.json(prompt("preference").filled(values), schema, _one_of("better", tuple(PREFERENCE)))
         except _Unjudged as error:
@@ -230,13 +242,15 @@ def _claims(found: Any) -> list[str] | None:
     return [" ".join(claim.split()) for claim in claims if claim.strip()][:MAX_CLAIMS]
 
 
-def _several(name: str, allowed: Sequence[Any], count: int) -> Callable[[Any], list[Any] | None]:
+def _several(name: str, allowed: Sequence[str | bool], count: int) -> Callable[[Any], list[Any] | None]:
     """Reads a list of so many of the allowed values."""
+    kind = type(allowed[0])
 
     def read(found: Any) -> list[Any] | None:
         values = found.get(name) if isinstance(found, dict) else None
-        right = isinstance(values, list) and len(values) == count
-        return values if right and all(any(value is each or (isinstance(each, str) and value == each) for each in allowed) for value in values) else None
+        if not isinstance(values, list) or len(values) != count:
+            return None
+        return values if all(isinstance(value, kind) and value in allowed for value in values) else None
 
     return read
 

@@ -82,7 +82,9 @@ def answer_metrics(embedder: Embedder | None = None, supports: Supports | None =
         AnswerMetric("tokens", lambda _question, answered: _tokens(answered), "lowest", (0.0, math.inf)),
     ]
     if embedder is not None:
-        found.append(AnswerMetric("similarity", _of_references(partial(similarity, embedder=embedder)), title="similarity to the reference"))
+        found.append(
+            AnswerMetric("similarity", _of_references(partial(similarity, embedder=embedder)), title="similarity to the reference")
+        )
     if supports is not None:
         for name, of in (("citation_precision", citation_precision), ("citation_recall", citation_recall)):
             found.append(AnswerMetric(name, partial(_of_answerable, of=partial(of, supports=supports)), title=name.replace("_", " ")))

@@ -37,8 +37,8 @@ def mined(
     known: Sequence[str] = (),
     name: str = "mined",
 ) -> Mined:
-    """Questions of the rows of a prediction log: `question`, and as far as there are `confidence`, `finish`, `outcome` (0: thumbs down, 1: up)
-    and `drifted` (whether a monitor says that such questions are new).
+    """Questions of the rows of a prediction log: `question`, and as far as there are `confidence`, `finish`, `outcome` (0: thumbs down,
+    1: up) and `drifted` (whether a monitor says that such questions are new).
 
     below: the confidence under which an answer was unsure; most: questions, the most often asked of each reason first
     known: questions that need not be taken again, such as those of the set there is

@@ -35,7 +35,7 @@ class Differences:
     @property
     def known(self) -> Floats:
         """Those of the questions of which nothing is missing."""
-        return self.lowest[self.lowest == self.highest]
+        return np.asarray(self.lowest[self.lowest == self.highest])
 
     def of(self, chosen: NDArray[np.bool_]) -> Differences:
         """The same of some questions."""

@@ -108,7 +108,7 @@ class QuestionSet:
         """
         made = [_question(row, number, where or name) for number, row in enumerate(rows, start=1)]
         if not made:
-            raise BadQuestionSet(where or name, "there is no question in it", "write one line a question, such as {\"question\": \"…\"}")
+            raise BadQuestionSet(where or name, "there is no question in it", 'write one line a question, such as {"question": "…"}')
         return QuestionSet(name, tuple(made))
 
     def write(self, path: str | Path) -> None:
@@ -140,7 +140,9 @@ def _question(row: Mapping[str, Any], number: int, where: str) -> Question:
     text = row.get("question")
     if not isinstance(text, str) or not text.strip():
         near = "" if "question" in row else nearest("question", map(str, row))
-        raise BadQuestionSet(place, f"it has no text in `question`{near}", f"give one; this row has {', '.join(map(str, row)) or 'nothing'}")
+        raise BadQuestionSet(
+            place, f"it has no text in `question`{near}", f"give one; this row has {', '.join(map(str, row)) or 'nothing'}"
+        )
     if len(text) > LONGEST:
         raise BadQuestionSet(place, f"it has {len(text):,} characters", f"ask in {LONGEST:,} at most")
     origin = row.get("origin") or "written"
@@ -200,7 +202,9 @@ def _relevant(given: Any, place: str) -> dict[str, float]:
     except (AttributeError, TypeError, ValueError):
         raise BadQuestionSet(place, "`relevant` is no list of ids", 'write ["guide.md"], or {"guide.md": 2, "faq.md": 1}') from None
     if any(grade != int(grade) or not 0 <= grade <= 100 for grade in found.values()):
-        raise BadQuestionSet(place, "a grade in `relevant` is no whole number from 0 to 100", "use 1 for relevant, 2 for more so; 0 for not")
+        raise BadQuestionSet(
+            place, "a grade in `relevant` is no whole number from 0 to 100", "use 1 for relevant, 2 for more so; 0 for not"
+        )
     return found
 
 

@@ -11,7 +11,8 @@ from noria.llm.generation.extractive import DONT_KNOW
 
 LONGEST = 250  # characters; a longer answer says something, whatever else it says that it does not know
 REFUSAL = re.compile(
-    r"\b(?:i|we)(?:\s+am|'m|\s+are|'re|\s+do|\s+have|\s+could|\s+can|\s+was)?\s*(?:do\s*n[o']?t|not|n't|cannot|can't|couldn't|unable to|sorry)\b"
+    r"\b(?:i|we)(?:\s+am|'m|\s+are|'re|\s+do|\s+have|\s+could|\s+can|\s+was)?"
+    r"\s*(?:do\s*n[o']?t|not|n't|cannot|can't|couldn't|unable to|sorry)\b"
     r"[^.]{0,60}\b(?:know|find|found|answer|sure|information|help|determine|say|tell)"
     r"|\b(?:no|not enough|insufficient) (?:relevant )?(?:information|answer|source|sources|context)\b"
     r"|\b(?:sources?|documents?|context|text)\b[^.]{0,40}\b(?:do(?:es)?n't|do(?:es)? not|says? nothing|no mention|not contain|not mention)"

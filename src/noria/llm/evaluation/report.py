@@ -54,7 +54,10 @@ def headline(compared: Compared) -> str:
 def _verdicts(compared: Compared) -> str:
     if not compared.verdicts:
         return ""
-    rows = [((verdict.outcome, f"tag {TAG[verdict.outcome]}"), escape(verdict.gate), (_text(verdict.why), "dim")) for verdict in compared.verdicts]
+    rows = [
+        ((verdict.outcome, f"tag {TAG[verdict.outcome]}"), escape(verdict.gate), (_text(verdict.why), "dim"))
+        for verdict in compared.verdicts
+    ]
     return "<h2>Gates</h2>" + table(("verdict", "gate", "why"), rows, stacked=True)
 
 
@@ -126,7 +129,11 @@ def _mean_of(evaluated: Evaluated, name: str, column: str, value: str) -> float 
     if name not in evaluated.metrics:
         return None
     of = evaluated.by_question(name)
-    kept = [low for question, low, high in zip(of.questions, of.lowest, of.highest, strict=True) if question.slices.get(column) == value and low == high]
+    kept = [
+        low
+        for question, low, high in zip(of.questions, of.lowest, of.highest, strict=True)
+        if question.slices.get(column) == value and low == high
+    ]
     return sum(kept) / len(kept) if kept else None
 
 
@@ -147,7 +154,9 @@ def _worst(compared: Compared) -> str:
     if not every:
         return ""
     parts = "".join(_side_by_side(*each) for each in every)
-    return f"<h2>The worst answers</h2><p class='dim'>The {len(every)} questions on which the candidate lost most, the worst first.</p>{parts}"
+    return (
+        f"<h2>The worst answers</h2><p class='dim'>The {len(every)} questions on which the candidate lost most, the worst first.</p>{parts}"
+    )
 
 
 def _side_by_side(question: Question, before: Record | None, after: Record, lost: Mapping[str, float]) -> str:
@@ -168,10 +177,12 @@ def _answer(title: str, record: Record) -> str:
     texts, places = answered.text_of, dict(zip(answered.found, answered.found_places, strict=False))
     chosen = [*answered.cited, *(chunk for chunk in answered.found if chunk not in answered.cited)][:3]
     sources = "".join(
-        f"<li><b>{_text(places.get(chunk) or chunk, 120)}</b>{' (cited)' if chunk in answered.cited else ''}: {_text(texts.get(chunk, ''), MAX_SOURCE)}</li>"
+        f"<li><b>{_text(places.get(chunk) or chunk, 120)}</b>{' (cited)' if chunk in answered.cited else ''}: "
+        f"{_text(texts.get(chunk, ''), MAX_SOURCE)}</li>"
         for chunk in chosen
     )
-    return f"<figure><figcaption>{title}</figcaption><p>{said}</p>{notes}<details><summary class='dim'>sources</summary><ul>{sources}</ul></details></figure>"
+    listed = f"<details><summary class='dim'>sources</summary><ul>{sources}</ul></details>"
+    return f"<figure><figcaption>{title}</figcaption><p>{said}</p>{notes}{listed}</figure>"
 
 
 def _text(text: Any, most: int = MAX_TEXT) -> str:

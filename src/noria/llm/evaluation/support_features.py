@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,36 @@ from noria.llm.generation.extractive import COMMON
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d.,]*(?:e[-+]?\d+)?%?", re.IGNORECASE)
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-UNITS = "zero one two three four five six seven eight nine ten eleven twelve".split(" ")
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split(" ")
-SPELLED = {word: str(number) for number, word in enumerate(UNITS)} | {word: str(number) for number, word in zip(range(20, 100, 10), TENS, strict=True)}
-NEGATIONS = frozenset("not no never none neither nor without cannot isn't aren't wasn't weren't don't doesn't didn't won't can't couldn't".split(" "))
+UNITS = "zero one two three four five six seven eight nine ten eleven twelve"  # of 0, 1, …
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+SPELLED = {word: str(number) for number, word in enumerate(UNITS.split(" "))} | {
+    word: str(number) for number, word in zip(range(20, 100, 10), TENS.split(" "), strict=True)
+}
+NEGATIONS = frozenset(
+    [
+        "not",
+        "no",
+        "never",
+        "none",
+        "neither",
+        "nor",
+        "without",
+        "cannot",
+        "isn't",
+        "aren't",
+        "wasn't",
+        "weren't",
+        "don't",
+        "doesn't",
+        "didn't",
+        "won't",
+        "can't",
+        "couldn't",
+    ]
+)
 OPPOSITES = (
-    "true/false increase/decrease increases/decreases increased/decreased more/less higher/lower greater/smaller before/after first/last all/none "
+    "true/false increase/decrease increases/decreases increased/decreased more/less higher/lower greater/smaller before/after first/last "
+    "all/none "
     "always/never minimum/maximum min/max enable/disable enabled/disabled allow/forbid allowed/forbidden include/exclude included/excluded "
     "open/closed opens/closes start/end starts/ends begin/end positive/negative left/right above/below inside/outside same/different "
     "required/optional ascending/descending success/failure valid/invalid public/private sync/async input/output read/write older/newer "
@@ -66,14 +91,14 @@ def sentence(text: str) -> Sentence:
     numbers = {number.strip(".,").replace(",", "") for number in NUMBER.findall(plain)} | {word for word in words if word.isdecimal()}
     names = {word.casefold() for word in every[1:] if word[:1].isupper() or any(sign.isupper() for sign in word[1:])}
     negations = sum(word in NEGATIONS or word.endswith("n't") for word in words)
-    return Sentence(words, frozenset(telling), frozenset(zip(telling, telling[1:], strict=False)), frozenset(numbers), frozenset(names), negations)
+    return Sentence(words, frozenset(telling), frozenset(pairwise(telling)), frozenset(numbers), frozenset(names), negations)
 
 
 @lru_cache(maxsize=5_000)
 def sentences_of(source: str) -> tuple[Sentence, ...]:
     """The sentences of a source, and each two neighbours as one, since a statement may be made of both."""
     single = [text for at, end in sentences(source, LONGEST) if (text := " ".join(source[at:end].split()))]
-    joined = [f"{one} {other}" for one, other in zip(single, single[1:], strict=False)]
+    joined = [f"{one} {other}" for one, other in pairwise(single)]
     return tuple(map(sentence, single + joined))
 
 

@@ -1,7 +1,9 @@
 """Pairs of sources and statements of which it is known whether the one supports the other, made from texts.
 
-Supported: a sentence of the source, as it is, shortened, with other words, after an opening, or two as one. Not supported: a sentence with another
-number, a negation, an opposite or another name; half of it; with something added; one of another text; one that was taken out of the source.
+Supported: a sentence of the source, as it is, shortened, with other words, after an opening, or two as one. Not supported: a sentence
+with another
+number, a negation, an opposite or another name; half of it; with something added; one of another text; one that was taken out of the
+source.
 """
 
 from __future__ import annotations
@@ -18,12 +20,20 @@ from noria.llm.evaluation.support_features import NEGATIONS, NUMBER, OPPOSITE
 MIN_WORDS, MAX_WORDS = 5, 40
 SYNONYMS = {
     "returns": "gives", "return": "give", "create": "make", "creates": "makes", "use": "employ", "uses": "employs", "used": "employed",
-    "show": "display", "shows": "displays", "get": "obtain", "remove": "delete", "removes": "deletes", "check": "verify", "checks": "verifies",
+    "show": "display", "shows": "displays", "get": "obtain", "remove": "delete",
+    "removes": "deletes", "check": "verify", "checks": "verifies",
     "begin": "start", "whether": "if", "must": "has to", "large": "big", "quick": "fast", "error": "failure", "allows": "lets",
-    "given": "provided", "specified": "stated", "method": "function", "array": "list", "needs": "requires", "also": "too", "costs": "is priced at",
+    "given": "provided", "specified": "stated", "method": "function", "array": "list", "needs": "requires",
+    "also": "too", "costs": "is priced at",
 }  # fmt: skip
 OPENINGS = ("According to the documentation, ", "In short, ", "The sources say that ", "Note that ", "Yes: ")
-ADDED = (" and it was introduced in 1987", ", which costs 40 dollars", " in every country of Europe", " unless the moon is full", ", as Einstein showed")
+ADDED = (
+    " and it was introduced in 1987",
+    ", which costs 40 dollars",
+    " in every country of Europe",
+    " unless the moon is full",
+    ", as Einstein showed",
+)
 VERB = re.compile(r"\b(is|are|was|were|can|will|should|must|may|has|does|do)\b(?! (?:not|never)\b)", re.IGNORECASE)
 NEGATED = re.compile(r"\b(?:not|never) ", re.IGNORECASE)
 NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w.]+")
