@@ -219,6 +219,12 @@ class Rows:
         columns = [_nulls(field, count) if i in hidden else self._columns[i] for i, field in enumerate(self.fields)]
         return Rows(self.fields, None, tuple(columns))
 
+    def replaced(self, name: str, column: pa.Array) -> Rows:
+        """The same rows with other values in one column of several types."""
+        columns = list(self._columns)
+        columns[self._place(name)] = column
+        return Rows(self.fields, None, tuple(columns))
+
     def shuffled(self, place: int, order: NDArray[np.intp]) -> Rows:
         """The same rows with the values of one column in another order."""
         if self._block is not None:
@@ -384,13 +390,10 @@ def _floats(column: pa.Array) -> NDArray[np.floating[Any]]:
 
 
 def _finite(field: Field, column: pa.Array) -> bool:
-    if field.type not in FLOATS:
-        return True
-    if column.null_count:
-        if field.shape or not field.nullable:
-            return False
+    """Whether its numbers are; a single one may be unknown, where the field says so."""
+    if field.type in FLOATS and field.nullable and not field.shape:
         column = column.drop_null()
-    return bool(np.isfinite(_floats(column)).all())
+    return field.type not in FLOATS or (not column.null_count and bool(np.isfinite(_floats(column)).all()))
 
 
 def _difference(field: Field, one: pa.Array, other: pa.Array) -> float:
