@@ -56,8 +56,12 @@ def demo(
 ) -> None:
     """Run the full lifecycle of one model on a year of real flights: ingest, train, replay ten months, serve, report.
 
-    An interrupted demo continues where it stopped.
+    `noria demo docs-assistant` is another one: an application that answers from documentation, and cites it. An interrupted demo continues
+    where it stopped.
     """
+    if folder.name == "docs-assistant":
+        demo_assistant(folder, json=json, fresh=fresh)
+        return
     from noria.cli.demo import run_demo
     from noria.cli.progress import watching
     from noria.cli.render import console, show_figures, show_json
@@ -83,6 +87,24 @@ def demo(
     )
     out.print(f"took {figures['seconds']:.0f} s\n\nreport: [bold]{figures['report']}[/]")
     out.print(f"next:   [bold]cd {folder} && noria status[/]  or  [bold]noria explain {serving['prediction_id']}[/]")
+
+
+def demo_assistant(folder: Path, *, json: bool, fresh: bool) -> None:
+    from noria.cli.demo_assistant import run_assistant
+    from noria.cli.progress import watching
+    from noria.cli.render import show_json
+    from noria.cli.show_assistant import show_assistant
+
+    if fresh:
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
+    with watching(quiet=json) as tell:
+        told = run_assistant(folder, tell)
+    if json:
+        show_json(told)
+    else:
+        show_assistant(told, folder)
 
 
 @app.command()

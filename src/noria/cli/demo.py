@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,20 +56,20 @@ def run_demo(folder: Path, tell: Tell, *, weeks: int | None = None) -> dict[str,
     return told
 
 
-def example_folder() -> Path:
-    """Where the example's files are: inside the installed package, or in the checkout it was installed from."""
-    for folder in (Path(__file__).parents[1] / "examples" / "flights", Path(__file__).parents[3] / "examples" / "flights"):
-        if (folder / "flights.py").is_file():
+def example_folder(name: str = "flights") -> Path:
+    """Where an example's files are: inside the installed package, or in the checkout it was installed from."""
+    for folder in (Path(__file__).parents[1] / "examples" / name, Path(__file__).parents[3] / "examples" / name):
+        if (folder / "noria.toml").is_file():
             return folder
-    raise OurBug(what="the flights example is missing", where=str(Path(__file__).parents[1]), fix="reinstall noria")
+    raise OurBug(what=f"the {name} example is missing", where=str(Path(__file__).parents[1]), fix="reinstall noria")
 
 
-def copy_example(folder: Path) -> None:
-    """Copy the example into `folder`; files that are there stay as they are."""
+def copy_example(folder: Path, example: str = "flights", files: Sequence[str] = EXAMPLE_FILES) -> None:
+    """Copy an example into `folder`; files that are there stay as they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in EXAMPLE_FILES:
+    for name in files:
         if not (folder / name).exists():
-            shutil.copyfile(example_folder() / name, folder / name)
+            shutil.copyfile(example_folder(example) / name, folder / name)
 
 
 def prepare(folder: Path, tell: Tell) -> None:

@@ -9,6 +9,7 @@ Out:  a model that answers questions with the sources it cites, which is evaluat
     index/       chunks with their vectors, to be searched by meaning and by words
     retrieval/   which chunks answer a question: rankings, and conditions on what may be found
     generation/  models that write: what they are told, what they answer, and the sources that an answer cites
+    evaluation/  sets of questions, metrics, judges and gates
     application/ all of it as one model
 
 `from noria import llm` has the names that a project needs, loaded when they are first used: `llm.document_files`, `llm.Application`, ….
@@ -20,17 +21,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from noria.llm.application import Application, Terms, questions
+    from noria.llm.application import Application, Terms, judged, questions
     from noria.llm.chunking import ByFunction, ByHeading, ByKind, BySentence, Fixed, Recursive, Semantic, WithParents
     from noria.llm.documents import document_files
     from noria.llm.embedding import CachedEmbedder, HashedEmbedder, OnnxEmbedder, OnnxReranker
+    from noria.llm.evaluation import QuestionSet, at_least, better, no_slice_worse, not_above, not_worse, within
     from noria.llm.generation import Options, Prompt
 
 _HOMES = {
-    "noria.llm.application": ["Application", "Terms", "questions"],
+    "noria.llm.application": ["Application", "Terms", "judged", "questions"],
     "noria.llm.chunking": ["ByFunction", "ByHeading", "ByKind", "BySentence", "Fixed", "Recursive", "Semantic", "WithParents"],
     "noria.llm.documents": ["document_files"],
     "noria.llm.embedding": ["CachedEmbedder", "HashedEmbedder", "OnnxEmbedder", "OnnxReranker"],
+    "noria.llm.evaluation": ["QuestionSet", "at_least", "better", "no_slice_worse", "not_above", "not_worse", "within"],
     "noria.llm.generation": ["Options", "Prompt"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -48,12 +51,20 @@ __all__ = [
     "OnnxReranker",
     "Options",
     "Prompt",
+    "QuestionSet",
     "Recursive",
     "Semantic",
     "Terms",
     "WithParents",
+    "at_least",
+    "better",
     "document_files",
+    "judged",
+    "no_slice_worse",
+    "not_above",
+    "not_worse",
     "questions",
+    "within",
 ]
 
 

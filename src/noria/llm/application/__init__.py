@@ -8,11 +8,13 @@ Out:  a model whose bundle holds the index as of a moment, the prompt, and the s
     answering.py    how a question is answered
     opening.py      the same from a bundle, in a process of its own
     parts.py        parts as plain data
+    judged.py       gates on a set of questions
 """
 
 from noria.llm.application.answering import Answering, Terms
 from noria.llm.application.application import Application
+from noria.llm.application.judged import Judged, judged
 from noria.llm.application.parts import LostPart, NotAPart
 from noria.llm.application.questions import questions
 
-__all__ = ["Answering", "Application", "LostPart", "NotAPart", "Terms", "questions"]
+__all__ = ["Answering", "Application", "Judged", "LostPart", "NotAPart", "Terms", "judged", "questions"]

@@ -1,0 +1,125 @@
+"""`noria demo docs-assistant`: an application, from nothing to a cited answer over HTTP; then a change for the worse, and an update."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from noria.cli.demo import copy_example
+from noria.core.clock import Stopwatch, SystemClock
+from noria.core.errors import OutsideWorld
+from noria.core.progress import Progress, Tell
+from noria.data.ingest import ingest
+from noria.evidence.training import trained
+from noria.llm.chunking import Fixed
+from noria.loop.context import EndpointContext, Policy
+from noria.loop.controller import train_now
+from noria.loop.project import Project, load_project
+from noria.release.endpoint import Endpoint
+from noria.stores.catalog import PATIENCE_SECONDS
+from noria.stores.workspace import Workspace
+
+NAME, ENDPOINT = "docs-assistant", "assistant"
+FILES = ("noria.toml", "assistant.py", "prepare.py", "README.md")
+QUESTION = "How do I compute the Pearson correlation coefficient and p-value?"
+NEW_QUESTION = "What does noria.example.tides.high_water tell?"
+NEW_PAGE = (
+    "# noria.example.tides.high_water\n\nTells the times of high water at a harbour for a day, in UTC, from its harmonic constituents.\n"
+)
+
+
+def run_assistant(folder: Path, tell: Tell) -> dict[str, Any]:
+    """Run the demo in `folder`; returns what was answered and decided. Run again, it goes on from there."""
+    watch = Stopwatch()
+    copy_example(folder, NAME, FILES)
+    if not (folder / "data" / "docs").is_dir():
+        tell(Progress("prepare", "writing the documentation of NumPy and SciPy as a folder of documents"))
+        _prepare(folder)
+    project = load_project(folder)
+    workspace, endpoint = Workspace.of(folder, project.settings), project.endpoint(ENDPOINT)
+    told: dict[str, Any] = {"documents": _ingest(project, workspace, tell), "first": _train(project, workspace, endpoint, tell)}
+    with _served(folder, tell) as ask:
+        told["answer"] = ask("/v1/chat/completions", {"model": ENDPOINT, "messages": [{"role": "user", "content": QUESTION}]})
+        told["answered_after"] = watch.seconds
+        tell(Progress("feedback", "saying that the answer helped"))
+        told["feedback"] = ask("/v1/feedback", {"prediction_id": told["answer"]["id"], "helpful": True})
+    tell(Progress("loop", "a change for the worse: chunks of 60 characters"))
+    told["worse"] = _train(project, workspace, _with_small_chunks(endpoint), tell)
+    tell(Progress("loop", "an update of the corpus: one document more"))
+    (folder / "data" / "docs" / "noria.example.tides.high_water.md").write_text(NEW_PAGE, encoding="utf-8")
+    _ingest(project, workspace, tell)
+    told["update"] = _train(project, workspace, endpoint, tell)
+    with _served(folder, tell) as ask:
+        told["new_answer"] = ask("/v1/chat/completions", {"model": ENDPOINT, "messages": [{"role": "user", "content": NEW_QUESTION}]})
+    return {**told, "seconds": watch.seconds}
+
+
+def _prepare(folder: Path) -> None:
+    done = subprocess.run([sys.executable, "prepare.py"], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise OutsideWorld(what="the example's data could not be prepared", where=done.stderr.strip()[-500:], fix="see the message above")
+
+
+def _ingest(project: Project, workspace: Workspace, tell: Tell) -> int:
+    """How many documents there are once everything is ingested."""
+    rows = dict[str, int]()
+    for table in project.tables:
+        done = ingest(table, workspace.tables, project.folder)
+        rows[table.name] = done.snapshot.rows
+        tell(Progress("ingest", f"{table.name}: {done.balance.rows_in:,} rows read, {done.snapshot.rows:,} stored"))
+    return rows["docs"]
+
+
+def _train(project: Project, workspace: Workspace, endpoint: Endpoint, tell: Tell) -> list[dict[str, Any]]:
+    """What was decided of a candidate, with its gates."""
+    context = EndpointContext.open(project, workspace, endpoint, Policy.declared(project, endpoint), live=True)
+    with closing(context.stores.catalog) as catalog:
+        catalog.take_lease(PATIENCE_SECONDS)
+        done = train_now(context, SystemClock(), tell)
+        results = trained(catalog, done)
+    return [
+        {"action": action.verb, "reason": action.reason, "gates": results[action.key]["gates"] if action.key in results else []}
+        for action in done
+    ]
+
+
+def _with_small_chunks(endpoint: Endpoint) -> Endpoint:
+    """The endpoint with a chunker that somebody might have tried."""
+    trainer = replace(endpoint.model.trainer, chunker=Fixed(size=60, overlap=0))  # type: ignore[type-var]
+    return replace(endpoint, model=replace(endpoint.model, trainer=trainer))
+
+
+@contextmanager
+def _served(folder: Path, tell: Tell) -> Iterator[Any]:
+    """A real server of the champion, in processes of its own, and what asks it."""
+    tell(Progress("serve", "the champion, in a separate process, queried over HTTP"))
+    start = [sys.executable, "-m", "noria", "serve", ENDPOINT, "--project", str(folder), "--port", "0", "--json"]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stderr is not None
+            line = server.stdout.readline()
+            if not line:
+                raise OutsideWorld(what="the server did not start", where=server.stderr.read().strip()[-500:], fix="see the message above")
+            where = json.loads(line)
+
+            def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
+                with closing(http.client.HTTPConnection(where["host"], where["port"], timeout=60)) as connection:
+                    connection.request("POST", path, json.dumps(body))
+                    response = connection.getresponse()
+                    found: dict[str, Any] = json.loads(response.read())
+                if response.status >= 300:
+                    raise OutsideWorld(what=f"{path} answered {response.status}", where=str(found), fix="see the message above")
+                return found
+
+            yield ask
+        finally:
+            server.send_signal(signal.SIGTERM)
