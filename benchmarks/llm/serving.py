@@ -1,7 +1,7 @@
 """What chat completions, search and feedback cost beside plain requests to the same endpoint: python -m benchmarks.llm.serving
 
-The model answers at once, with all outputs of the task `generation` and eight chunks among them: what is measured is what serving adds. Server
-and model share one core, the client has the other.
+The model answers at once, with all outputs of the task `generation` and eight chunks among them: what is measured is what serving adds.
+Server and model share one core, the client has the other.
 """
 
 from __future__ import annotations
