@@ -19,6 +19,7 @@ from noria.core.files import LocalFiles
 from noria.core.signature import Field, Signature
 from noria.evaluation.generation import INPUTS, Generation
 from noria.serving import generated
+from noria.serving.again import _numbers as what_is_compared
 from noria.serving.log.segments import read_log
 from noria.serving.protocol.v1 import chat as chats
 from noria.serving.protocol.v1.errors import UnsupportedParameter
@@ -384,6 +385,19 @@ def test_streams_share_the_model_with_whole_answers(client: openai.OpenAI) -> No
         parts, wholes = pool.map(streamed, range(8)), pool.map(whole, range(16))
         assert list(parts) == [f"a b {number} " for number in range(8)]
         assert list(wholes) == [f"c d {number} " for number in range(16)]
+
+
+def test_a_completion_that_is_asked_for_again_is_the_same_where_it_says_the_same(server: Standalone) -> None:
+    """Though ids and times differ: what `noria replay-request` compares."""
+
+    def answered(question: str, *, stream: bool) -> Any:
+        found = raw(server, {"model": "small", "messages": said(question), "stream": stream})[1]
+        return what_is_compared(found if isinstance(found, str) else json.dumps(found))
+
+    for stream in (False, True):
+        assert answered("say a b", stream=stream) == answered("say a b", stream=stream)
+        assert answered("say a b", stream=stream) != answered("say a c", stream=stream)
+        assert "NR-304" in str(answered("fails", stream=stream))
 
 
 # --- the pieces ---

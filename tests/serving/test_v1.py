@@ -23,13 +23,16 @@ from documented import check_document
 from noria.core.clock import ReplayClock, SystemClock
 from noria.core.files import LocalFiles
 from noria.core.settings import ServingSettings
+from noria.core.signature import Field
 from noria.data.ingest import current, facts, ingest
+from noria.data.rows import Rows
 from noria.features.outcomes import Outcomes
 from noria.serving.access.keys import Access, KeyFile, Role
 from noria.serving.access.labels import allowed
 from noria.serving.access.tokens import Tokens, find_issuer
 from noria.serving.log.feedback import FeedbackLog, Logged, find_answer
-from noria.serving.log.segments import read_log
+from noria.serving.log.predictions import Predictions, Values
+from noria.serving.log.segments import PredictionLog, find_in_segment, read_log
 from noria.stores.tables import DeltaTables
 from servers import Standalone, make_bundle, soon
 from serving.test_chat import said
@@ -381,6 +384,31 @@ def test_an_answer_is_found_in_its_writers_log_alone(open_server: Standalone) ->
     assert (answer.id, answer.key) == (found["id"], found["id"])
     assert find_answer(log, "other", found["id"], LocalFiles()) is None
     assert find_answer(log, writer, found["id"][:-1] + "f", LocalFiles()) is None
+
+
+def test_an_answer_is_found_in_a_segment_that_is_torn_and_where_its_id_is_quoted_too(tmp_path: Path) -> None:
+    log, files = PredictionLog(tmp_path, "w", LocalFiles()), LocalFiles()
+    asked, said_fields = (Field("question", "string"),), (Field("answer", "string"), Field("n", "float64"))
+    start = 1_796_000_000_000_000
+    ids = [f"{(start + n) // 1000:012x}-w-{n:08x}" for n in range(30)]
+    for n, identifier in enumerate(ids):
+        question = f"what of {ids[20]}?" if n == 3 else "x" * 100
+        values = Values(Rows.of_values(asked, [(question,)]), Rows.of_values(said_fields, [("yes", 1.0)]))
+        numbers = np.array([start + n]), np.array([1], np.int32)
+        log.append(Predictions([identifier], [None], ["champion"], ["b"], *numbers, {"b": values}))
+    log.close()
+    [path] = tmp_path.glob("w/*.seg")
+
+    def found(identifier: str) -> list[str] | None:
+        rows = find_in_segment(path, identifier, files)
+        return None if rows is None else rows.ids
+
+    assert [found(ids[place]) for place in (0, 3, 20, 29)] == [[ids[0]], [ids[3]], [ids[20]], [ids[29]]]
+    assert found("another") is None
+    whole = path.read_bytes()
+    cut = whole.index(ids[25].encode())
+    path.write_bytes(whole[:cut])
+    assert [found(ids[place]) for place in (20, 25)] == [[ids[20]], None]
 
 
 # --- a shadow, metrics, traces, the document ---

@@ -92,15 +92,36 @@ def _send(url: str, body: bytes, headers: dict[str, str], secret: str | None) ->
 
 
 def _numbers(answer: str) -> Any:
-    """What of an answer should be the same again: its predictions, rounded; or its error's code."""
+    """What of an answer should be the same again: its predictions, rounded; what a completion says; or its error's code."""
+    if answer.startswith("data: "):
+        return _said(answer)
     try:
         found = json.loads(answer.rpartition("event: answer\ndata: ")[2])  # of an answer in parts, its last event
     except ValueError:
         return answer
     if not isinstance(found, dict):
         return found
+    if "choices" in found:
+        return [[choice["message"]["content"], choice["finish_reason"]] for choice in found["choices"]]
+    if isinstance(found.get("error"), dict):
+        return found["error"].get("code")
     values = found.get("predictions") or [o["data"] for o in found.get("outputs", []) if o["name"] == "prediction" and "data" in o]
     return json.loads(json.dumps(values), parse_float=lambda text: round(float(text), 6)) if values else found.get("code")
+
+
+def _said(events: str) -> Any:
+    """What the chunks of a completion, or the events of a generated text, say together."""
+    texts, ends = [], []
+    for line in events.splitlines():
+        if line.startswith("data: {"):
+            found = json.loads(line.removeprefix("data: "))
+            texts.append(found.get("text_output", ""))
+            for choice in found.get("choices", ()):
+                texts.append(choice["delta"].get("content") or "")
+                ends += [choice["finish_reason"]] if choice["finish_reason"] else []
+            ends += [found["error"]] if isinstance(found.get("error"), str) else []
+            ends += [found["error"]["code"]] if isinstance(found.get("error"), dict) else []
+    return ["".join(texts), ends]
 
 
 def _shown(one: Captured) -> dict[str, Any]:

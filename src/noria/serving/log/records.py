@@ -159,6 +159,11 @@ def value_head(sha256: str, size: int) -> bytes:
     return ENTRY.pack(0, VALUE, HASH_BYTES + size) + bytes.fromhex(sha256)
 
 
+def is_rows(data: bytes, at: int) -> bool:
+    """Whether a payload that begins here holds rows."""
+    return at + ENTRY.size <= len(data) and ENTRY.unpack_from(data, at)[1] == ROWS
+
+
 def value_of(payload: bytes) -> tuple[str, memoryview] | None:
     """The SHA-256 and the content of a value that is a payload of its own; None for any other payload."""
     _, kind, _ = ENTRY.unpack_from(payload)

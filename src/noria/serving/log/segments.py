@@ -28,7 +28,7 @@ from noria.core.errors import OutsideWorld
 from noria.core.files import AppendFile, Files
 from noria.core.ids import digest
 from noria.serving.log.predictions import Predictions, together
-from noria.serving.log.records import Schemas, decode, decode_format3, encode, value_head, value_of
+from noria.serving.log.records import Schemas, decode, decode_format3, encode, is_rows, value_head, value_of
 
 SUMS_FILE = "served.json"  # beside a writer's segments: how many rows it answered, and logged
 MAGIC, OLD_MAGIC = b"NRLOG004", b"NRLOG003"
@@ -308,16 +308,16 @@ def read_segment(path: Path, files: Files, low: int = 0, high: int = 2**63 - 1) 
 
 
 def find_in_segment(path: Path, prediction_id: str, files: Files) -> Predictions | None:
-    """The frame of a segment that has a prediction; None where none has. Ids stand in a frame as they are, so that few are decoded.
+    """The rows that were written together with a prediction; None where a segment has none of that id.
 
-    Raises `DamagedLog` and `LostValue`.
+    Ids stand in frames as they are, so that no more is decoded than the frame where one is found. Raises `DamagedLog` and `LostValue`.
     """
     data, wanted = files.read(path), prediction_id.encode()
-    if wanted not in data or data.startswith(OLD_MAGIC):
+    place = data.find(wanted)
+    if place < 0 or data.startswith(OLD_MAGIC):
         return None
-    frames = [payload for _, payload in _scan(path, data).frames if payload]
     schemas, contents = Schemas(), Beside(path, files)
-    for payload in frames:
+    for payload in _payloads(path, data, place):
         if schemas.read(payload):
             continue
         if (value := value_of(payload)) is not None:
@@ -327,6 +327,24 @@ def find_in_segment(path: Path, prediction_id: str, files: Files) -> Predictions
                 if prediction_id in rows.ids:
                     return rows
     return None
+
+
+def _payloads(path: Path, data: bytes, place: int) -> Iterator[bytes]:
+    """The payloads of a segment that are not rows, and those of rows from a place on. Frames before it are hopped over; where that is not
+    possible, since something is torn or damaged, all are read. Raises `DamagedLog`."""
+    at = len(MAGIC)
+    while at < len(data):
+        marker, length = HEAD.unpack_from(data, at)[:2] if at + HEAD.size <= len(data) else (b"", 0)
+        end = at + HEAD.size + length
+        if marker == MARKER and (not length or (end <= place and is_rows(data, at + HEAD.size))):
+            at = end
+            continue
+        frame = _frame_at(data, at)
+        if frame is None:
+            yield from [payload for _, payload in _scan(path, data).frames if payload]
+            return
+        yield frame[2]
+        at = end
 
 
 def _of_frames(payloads: Iterable[bytes], contents: Beside, *, torn: bool) -> Iterator[Predictions]:

@@ -303,7 +303,7 @@ def _v1_paths(endpoints: Mapping[str, Described]) -> dict[str, Json]:
 def _asked_of_v1(path: str, summary: str, schema: Json, bodies: Mapping[str, Json], answer: Json, example: bytes) -> Json:
     answers = {JSON: {"schema": answer, **_small(json.loads(example))}}
     if path == "/v1/chat/completions":
-        event = schemas.an_object({"data": {"type": "string"}}, ["data"])
+        event = schemas.an_object({"data": {"type": "string"}}, ["data"], more=True)  # unnamed events are `message` to who reads them
         answers[EVENTS] = {"schema": event, "example": {"data": "[DONE]"}}
     asked = _asked(summary, {JSON: {"schema": schema, "examples": dict(bodies)}}, answers)
     return asked if not path.startswith("/v1/") else _in_openais_form(asked)

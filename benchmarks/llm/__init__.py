@@ -1,0 +1,1 @@
+"""Applications of language models: what is claimed of them, measured."""
