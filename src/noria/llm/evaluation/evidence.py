@@ -51,9 +51,11 @@ def evidence_of(comparison: Comparison, name: str, where: str, level: float) -> 
     differences = comparison.differences(name, where)
     if len(differences.questions) < MIN_QUESTIONS:
         return f"{len(differences.questions)} questions; {MIN_QUESTIONS} are needed to say anything"
+    people = comparison.human.get(name, {})
+    if len(differences.known) < MIN_QUESTIONS and not people:
+        return f"{len(differences.known)} questions of which nothing is missing; {MIN_QUESTIONS} are needed to say anything"
     if differences.missing and not metric.bounded:
         return f"{differences.missing} values are missing"
-    people = comparison.human.get(name, {})
     if metric.judge is not None and people:
         return _powered(differences, people, level)
     record, why = comparison.record(metric)
