@@ -1,4 +1,8 @@
-"""Thirty-odd faults of an application over docstrings, and as many changes that do no harm."""
+"""Thirty-odd faults of an application over docstrings, and thirty changes that do no harm.
+
+Two changes stood among the harmless ones at first, and were taken out: another chunker, and words weighted 0.9, which lose 0.03 and 0.05 of
+recall here. The gates said unknown of both.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.llm.docstring_app import DocstringApp, HashedWords, corpus
-from noria.llm.chunking import BySentence, Chunk, Fixed, Recursive
+from noria.llm.chunking import Chunk, Fixed, Recursive
 from noria.llm.documents import Document
 from noria.llm.evaluation import Answered, Question
 from noria.llm.generation import DONT_KNOW, extracted
@@ -204,13 +208,11 @@ HARMLESS: dict[str, Planted] = {
     "chunks of 580 characters": lambda app: replace(app, chunker=Recursive(580, 60)),
     "an overlap of 70": lambda app: replace(app, chunker=Recursive(600, 70)),
     "an overlap of 50": lambda app: replace(app, chunker=Recursive(600, 50)),
-    "chunks by sentences": lambda app: replace(app, chunker=BySentence(600, 60)),
     "vectors rounded to three digits": lambda app: replace(app, embedder=HashedWords(rounded=3)),
     "vectors with other places": lambda app: replace(app, embedder=HashedWords(seed=2)),
     "sixty candidates": lambda app: replace(app, candidates=60),
     "forty candidates": lambda app: replace(app, candidates=40),
     "words weighted 1.1": lambda app: replace(app, words=1.1),
-    "words weighted 0.9": lambda app: replace(app, words=0.9),
     "questions in small letters": lambda app: replace(app, asked=str.lower),
     "questions in capitals": lambda app: replace(app, asked=str.upper),
     "white space around questions": lambda app: replace(app, asked=lambda text: f"  {text}\n"),

@@ -16,6 +16,7 @@ from noria.statistics.prediction_powered import MIN_LABELS, powered_mean
 
 Floats = NDArray[np.float64]
 MIN_QUESTIONS = 20
+HALF_THE_LEVEL = 1.25  # by how much further a bound lies at half the level, for levels up to 0.05
 MIN_SLOPE = 0.2  # of a judge's scores on people's, below which it says too little of them
 
 
@@ -36,6 +37,11 @@ class Evidence:
     how: str = ""
     spread: float | None = None
     ends: tuple[float, float] | None = None
+
+    @property
+    def clearly_better(self) -> bool:
+        """Whether a gain is shown at about half the level, which two runs of an application that did not change seldom do."""
+        return self.mean - HALF_THE_LEVEL * (self.mean - self.lower) > 0
 
     def words(self, conclusion: str) -> str:
         """The evidence in a sentence."""
