@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from noria.llm.evaluation import (
     Judgement,
     Question,
     QuestionSet,
+    SameName,
     compare,
     evaluate,
     no_slice_worse,
@@ -54,6 +56,10 @@ def test_one_question_that_fails_stops_no_other() -> None:
     assert found.missing_reasons("exact") == {"the application failed": 1}
     own = evaluate(Table(right), numbered(3), [AnswerMetric("own", boom)])
     assert own.missing_reasons("own") == {"the metric raised ZeroDivisionError": 1}
+    odd = [AnswerMetric("odd", lambda _question, _answered: math.nan), AnswerMetric("far", lambda _question, _answered: 7.0)]
+    assert [evaluate(Table(right), numbered(3), odd).by_question(name).missing for name in ("odd", "far")] == [3, 3]
+    with pytest.raises(SameName):
+        evaluate(Table(right), numbered(3), [*odd, odd[0]])
 
 
 def test_the_table_has_a_row_for_each_answer() -> None:
@@ -74,10 +80,10 @@ def test_an_evaluation_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> 
         evaluate(Table(stops), numbered(8), folder=tmp_path)
     file = next(tmp_path.glob("*.jsonl"))
     with file.open("ab") as torn:
-        torn.write(b'{"answer": {"question_id": "7", "ans')
+        torn.write(b'{"answer": {"of": "another version"}, "repeat": 0}\nnull\n{"answer": {"question_id": "7", "ans')
     again = Table(right)
     whole = evaluate(again, numbered(8), folder=tmp_path)
-    assert {question for question, _ in again.asked}.isdisjoint({"0", "1", "2", "3"})
+    assert {question for question, _ in again.asked} == {"4", "5", "6", "7"}
     assert whole.summary()["exact"]["mean"] == 1
     third = Table(right)
     assert evaluate(third, numbered(8), folder=tmp_path).records == whole.records

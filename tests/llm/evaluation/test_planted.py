@@ -35,7 +35,11 @@ FACTS = (
     "A ferry in {0} costs {2} euros for each person.",
     "The bridge of {0} was built of stone in {3}.",
 )
-ASKED = ("What is the mayor of {0} called?", "What euros for each person costs a ferry in {0}?", "When was the bridge of {0} built of stone?")
+ASKED = (
+    "What is the mayor of {0} called?",
+    "What euros for each person costs a ferry in {0}?",
+    "When was the bridge of {0} built of stone?",
+)
 DOCUMENTS = [
     Document(
         f"{town}.md",
