@@ -39,8 +39,10 @@ from noria.llm.evaluation import (
     not_worse,
     retrieval_metrics,
 )
-from noria.llm.evaluation.evidence import HALF_THE_LEVEL
+from noria.llm.evaluation.evidence import HALF_THE_LEVEL, through_the_judge
 from noria.llm.evaluation.gates import POWER
+from noria.llm.evaluation.judge_record import slope
+from noria.llm.evaluation.pairs import Differences
 from noria.llm.evaluation.support_pairs import pairs_of
 from noria.llm.generation import DONT_KNOW, extracted
 from noria.statistics.agreement import share_bounds
@@ -58,6 +60,7 @@ def prove() -> Proof:
     yield from simulated()
     yield from wrong_passes()
     yield from coverage()
+    yield from through_judges()
     yield from real()
 
 
@@ -157,6 +160,51 @@ def coverage() -> Proof:
             missed = f"{under / RUNS:.1%} and {over / RUNS:.1%}"
             yield f"# a judge right in {right:.0%}, {labels} labels: bounds miss in {missed}, error {np.mean(width):.2f} of theirs alone"
     yield Figure("ppi_bounds_miss: worst", worst, f"of {RUNS} runs at level {LEVEL}", "<=", LEVEL + 3 * (LEVEL * 0.95 / RUNS) ** 0.5)
+
+
+def through_judges() -> Proof:
+    """A candidate that is worse by just what matters, seen through judges that err and were measured on few labels: how often it passes;
+    and how often one that did not change does."""
+    worst, by = 0.0, 0.1
+    template = measured(_Coin(), [HumanLabel(str(number), "x", float(number % 2)) for number in range(60)])
+    for right_good, right_bad in ((0.98, 0.98), (0.95, 0.8), (0.8, 0.95), (0.75, 0.75)):
+        for labels in (60, 200):
+            rng, wrong, passed = np.random.default_rng([int(right_good * 100), int(right_bad * 100), labels]), 0, 0
+            for _ in range(RUNS):
+                human = (rng.random(labels) < 0.6).astype(float)
+                judged = _seen(human, right_good, right_bad, rng)
+                record = replace(template, human=tuple(human), judged=tuple(judged), slope=slope(human, judged), labels=labels)
+                champion = _seen((rng.random(1_000) < 0.8).astype(float), right_good, right_bad, rng)
+                for loss in (by, 0.0):
+                    candidate = _seen((rng.random(1_000) < 0.8 - loss).astype(float), right_good, right_bad, rng)
+                    gain = candidate - champion
+                    found = through_the_judge(Differences((), gain, gain, 0, (-1, 1)), record, LEVEL)
+                    shown = not isinstance(found, str) and found.lower > -by
+                    wrong, passed = wrong + (shown and loss > 0), passed + (shown and loss == 0)
+            worst = max(worst, wrong / RUNS)
+            yield (
+                f"# a judge right on {right_good:.0%} of good and {right_bad:.0%} of bad answers, {labels} labels, 1000 questions: "
+                f"{wrong / RUNS:.1%} wrong passes; {passed / RUNS:.0%} pass where nothing changed"
+            )
+    yield Figure("wrong_passes: through judges, worst", worst, f"of {RUNS} runs", "<=", LEVEL + 3 * (LEVEL * 0.95 / RUNS) ** 0.5)
+
+
+def _seen(truth: Floats, right_good: float, right_bad: float, rng: np.random.Generator) -> Floats:
+    """What a judge says of answers that are good (1) or bad (0)."""
+    right = rng.random(len(truth)) < np.where(truth > 0, right_good, right_bad)
+    return np.where(right, truth, 1 - truth)
+
+
+class _Coin:
+    """A judge that says whether the question's number is odd."""
+
+    name, needs_reference = "coin", False
+
+    def judge(self, question: str, answer: str, chunks: Sequence[str], reference: str | None = None) -> Judgement:  # noqa: ARG002
+        return Judgement(float(int(question) % 2))
+
+    def definition(self) -> dict[str, Any]:
+        return {"judge": "coin"}
 
 
 def _sampled(quality: Floats, rng: np.random.Generator) -> Floats:

@@ -68,7 +68,7 @@ def evidence_of(comparison: Comparison, name: str, where: str, level: float) -> 
     if why:
         return why
     if record is not None:
-        return _through_the_judge(differences, record, level)
+        return through_the_judge(differences, record, level)
     if not metric.bounded:
         return _of(differences, free_mean(differences.lowest, level), free_mean(differences.highest, level), level)
     low, high = differences.ends
@@ -94,7 +94,7 @@ def _of(differences: Differences, under: BoundedMean, over: BoundedMean, level: 
     return Evidence(mean, under.lower, over.upper, len(differences.questions), differences.missing, level, "", spread, ends)
 
 
-def _through_the_judge(differences: Differences, record: JudgeRecord, level: float) -> Evidence | str:
+def through_the_judge(differences: Differences, record: JudgeRecord, level: float) -> Evidence | str:
     """A judge that errs shrinks differences by its slope on people's scores (Rogan & Gladen 1978, for shares): they are stretched again, by
     what the slope may be at half the level, and tested at the other half."""
     least, most = slope_bounds(record, level / 2)
