@@ -1,9 +1,8 @@
 """A/A: one application evaluated twice, with a generator that samples and a judge that errs. `python -m benchmarks.llm.aa`
 
-A flip is another verdict on the same thing. What is promised: passed and failed are never both said of one application, beyond the
-level; where
-the questions are as many as the gate asks for, no two runs differ at all, beyond the level; a wrong pass is as rare as the level; and the
-intervals of prediction-powered inference cover as often as they say.
+A flip is another verdict on the same thing. What is promised: passed and failed are never both said of one application, beyond the level;
+where the questions are as many as the gate asks for, no two runs differ at all, beyond the level; a wrong pass is as rare as the level;
+and the intervals of prediction-powered inference cover as often as they say.
 """
 
 from __future__ import annotations
