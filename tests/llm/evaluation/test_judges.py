@@ -34,13 +34,11 @@ from noria.llm.generation import DONT_KNOW, Completion
 ANSWER = "A permit costs forty euros. [1] It is blue."
 
 
-class Late(OutsideWorld):
+def late() -> OutsideWorld:
     """What a generator raises that takes too long."""
-
-    code = "NR-837"
-
-    def __init__(self) -> None:
-        super().__init__(what="the answer is late", where="a server", fix="wait")
+    error = OutsideWorld(what="the answer is late", where="a server", fix="wait")
+    error.code = "NR-837"  # as `noria.llm.generation.failures` has it
+    return error
 
 
 def checks(text: str) -> Any:
@@ -68,7 +66,7 @@ def test_faithfulness_goes_claim_by_claim() -> None:
 @pytest.mark.parametrize(
     ("says", "missing"),
     [
-        (Late(), "timed_out"),
+        (late(), "timed_out"),
         (TimeoutError("late"), "timed_out"),
         (OutsideWorld(what="gone", where="there", fix="wait"), "failed"),
         ("I would rather not.", "unreadable"),
