@@ -1,11 +1,11 @@
 """The mean of a few bounded values, with bounds that hold where most values are equal and a few are extreme.
 
 That is how two versions of one application differ: on most questions not at all. There a t-test errs by much, in the worst case at every
-sample
-size: of twenty questions on which nothing changed, it is certain that nothing ever does. Here `ln(1/alpha) / 2` values are imagined at the
-end that would change the conclusion, as Agresti & Min ("Simple improved confidence intervals for comparing matched proportions", Statistics
-in Medicine 2005) add half a pair to each cell. With that the level was kept in simulations of the worst distributions that were tried (a
-few extreme losses among none, among small gains, and among as large gains, from 20 to 320 values; `benchmarks/llm/aa.py`).
+sample size: of twenty questions on which nothing changed, it is certain that nothing ever does. Here `ln(1/alpha) / 2` values are
+imagined at the end that would change the conclusion, as Agresti & Min ("Simple improved confidence intervals for comparing matched
+proportions", Statistics in Medicine 2005) add half a pair to each cell. With that the level was kept in simulations of the worst
+distributions that were tried (a few extreme losses among none, among small gains, and among as large gains, from 20 to 320 values;
+`benchmarks/llm/aa.py`).
 """
 
 from __future__ import annotations

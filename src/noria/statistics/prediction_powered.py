@@ -1,9 +1,9 @@
 """Means of what people say, from a few of their labels and many predictions of them.
 
 PPI++ (Angelopoulos, Duchi & Zrnic, "PPI++: Efficient prediction-powered inference", 2023, section 3; Angelopoulos et al.,
-"Prediction-powered
-inference", Science 2023): the mean of many predictions, corrected by what the few labels say of their error. `power` (λ in the paper)
-says how much predictions count; it is chosen for the smallest variance (eq. 6), so that useless predictions cost next to nothing.
+"Prediction-powered inference", Science 2023): the mean of many predictions, corrected by what the few labels say of their error. `power`
+(λ in the paper) says how much predictions count; it is chosen for the smallest variance (eq. 6), so that useless predictions cost next to
+nothing.
 """
 
 from __future__ import annotations

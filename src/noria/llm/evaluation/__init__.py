@@ -20,6 +20,7 @@ from noria.llm.evaluation.failures import (
     BadReview,
     NotComparable,
     NotReviewed,
+    SameName,
     UnknownAnswerMetric,
 )
 from noria.llm.evaluation.gates import AnswerGate, at_least, better, no_slice_worse, not_above, not_worse, within
@@ -72,6 +73,7 @@ __all__ = [
     "QuestionSet",
     "Record",
     "Reviewed",
+    "SameName",
     "SupportModel",
     "UnknownAnswerMetric",
     "answer_metrics",

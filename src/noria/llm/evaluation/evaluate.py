@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -16,6 +17,7 @@ from noria.core.ids import digest
 from noria.core.progress import Progress, Tell, silence
 from noria.llm.evaluation.answered import Answered, Answering, failed
 from noria.llm.evaluation.evaluated import Evaluated, Record
+from noria.llm.evaluation.failures import SameName
 from noria.llm.evaluation.judge import Judge
 from noria.llm.evaluation.metrics import AnswerMetric, answer_metrics, judged_metric, retrieval_metrics
 from noria.llm.evaluation.questions import Question, QuestionSet
@@ -40,29 +42,42 @@ def evaluate(
     folder: where answers and judgements are kept, by the application, the set and the judge: an evaluation that was stopped goes on, and
         what is missing is asked for again; None keeps nothing
 
-    A question whose answer, metric or judgement fails stops no other: what is missing is said, with why.
+    A question whose answer, metric or judgement fails stops no other: what is missing is said, with why. Raises `SameName`.
     """
-    every = [*(metrics if metrics is not None else [*retrieval_metrics(), *answer_metrics()]), *map(judged_metric, judges)]
+    every = _named([*(metrics if metrics is not None else [*retrieval_metrics(), *answer_metrics()]), *map(judged_metric, judges)])
     definition = application.definition()
     of = digest(definition)
     work = _Work(application, every, _Kept.of(folder, of, questions, every))
-    asked = [(question, repeat) for question in questions for repeat in range(repeats)]
+    asked = [(question, repeat) for question in questions for repeat in range(max(repeats, 1))]
     records = dict[tuple[str, int], Record]()
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        waiting = {pool.submit(work.record, question, repeat): (question.id, repeat) for question, repeat in asked}
-        for done, future in enumerate(as_completed(waiting), start=1):
-            records[waiting[future]] = future.result()
-            progress(Progress("evaluate", f"{done:,} of {len(asked):,} answers", name, done / len(asked)))
+    for done, (place, record) in enumerate(_each(work, asked, workers), start=1):
+        records[place] = record
+        progress(Progress("evaluate", f"{done:,} of {len(asked):,} answers", name, done / len(asked)))
     ordered = tuple(records[question.id, repeat] for question, repeat in asked)
     return Evaluated(name, of, definition, questions, {metric.name: metric for metric in every}, ordered)
 
 
 def remeasured(before: Evaluated, metrics: Sequence[AnswerMetric] = (), judges: Sequence[Judge] = ()) -> Evaluated:
     """The same answers measured by other metrics or judges, without asking the application again."""
-    every, of = [*metrics, *map(judged_metric, judges)], {question.id: question for question in before.questions}
+    every, of = _named([*metrics, *map(judged_metric, judges)]), {question.id: question for question in before.questions}
     work = _Work(None, every, _Kept())
     records = tuple(work.measured(of[record.answered.question_id], record.answered, record.repeat) for record in before.records)
     return replace(before, metrics={metric.name: metric for metric in every}, records=records)
+
+
+def _each(work: _Work, asked: Sequence[tuple[Question, int]], workers: int) -> Iterator[tuple[tuple[str, int], Record]]:
+    """The records as they are made. Whoever stops it does not pay for the questions that are left."""
+    if workers <= 1:
+        for question, repeat in asked:
+            yield (question.id, repeat), work.record(question, repeat)
+        return
+    pool = ThreadPoolExecutor(workers)
+    try:
+        waiting = {pool.submit(work.record, question, repeat): (question.id, repeat) for question, repeat in asked}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -96,8 +111,14 @@ class _Work:
             except Exception as error:  # noqa: BLE001 - a metric of one's own, which must stop no other question
                 missing[metric.name] = f"the metric raised {type(error).__name__}"
                 continue
-            if value is not None and value == value:
-                values[metric.name] = float(value)
+            if value is None:
+                continue
+            if not metric.bounds[0] <= value <= metric.bounds[1]:  # nor is NaN
+                missing[metric.name] = (
+                    f"the metric gave {value:g}, which does not lie between {metric.bounds[0]:g} and {metric.bounds[1]:g}"
+                )
+                continue
+            values[metric.name] = float(value)
         return Record(answered, repeat, values, missing, notes)
 
     def _answered(self, question: Question, repeat: int) -> Answered:
@@ -160,7 +181,8 @@ class _Kept:
         folder.mkdir(parents=True, exist_ok=True)
         kept = _Kept(folder / f"{digest([application, questions.version])[:32]}.jsonl")
         for line in _lines(kept.path):
-            kept.take(line)
+            with suppress(KeyError, TypeError, ValueError):  # a line of another version, or by another hand: it is asked for again
+                kept.take(line)
         return kept
 
     def take(self, line: Mapping[str, Any]) -> None:
@@ -188,6 +210,15 @@ class _Kept:
                 file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
             finally:
                 file.close()
+
+
+def _named(metrics: Sequence[AnswerMetric]) -> Sequence[AnswerMetric]:
+    """The same, each of its own name. Raises `SameName`."""
+    names = [metric.name for metric in metrics]
+    for name in names:
+        if names.count(name) > 1:
+            raise SameName(name)
+    return metrics
 
 
 def _lines(path: Path | None) -> Iterable[dict[str, Any]]:

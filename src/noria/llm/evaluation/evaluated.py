@@ -86,8 +86,18 @@ class Evaluated:
             found[record.answered.question_id] = (*found.get(record.answered.question_id, ()), record)
         return found
 
+    @cached_property
+    def _by_name(self) -> dict[str, ByQuestion]:
+        """What was worked out of the metrics so far."""
+        return {}
+
     def by_question(self, name: str) -> ByQuestion:
         """A metric of each question. Raises `UnknownAnswerMetric`."""
+        if name not in self._by_name:
+            self._by_name[name] = self._of_questions(name)
+        return self._by_name[name]
+
+    def _of_questions(self, name: str) -> ByQuestion:
         metric, kept, low, high, spread, missing = self.metric(name), list[Question](), list[float](), list[float](), list[float](), 0
         for question in self.questions:
             records = self.by_id.get(question.id, ())

@@ -16,6 +16,7 @@ from noria.statistics.prediction_powered import MIN_LABELS, powered_mean
 
 Floats = NDArray[np.float64]
 MIN_QUESTIONS = 20
+HALF_THE_LEVEL = 1.25  # by how much further a bound lies at half the level, for levels up to 0.05
 MIN_SLOPE = 0.2  # of a judge's scores on people's, below which it says too little of them
 
 
@@ -37,6 +38,11 @@ class Evidence:
     spread: float | None = None
     ends: tuple[float, float] | None = None
 
+    @property
+    def clearly_better(self) -> bool:
+        """Whether a gain is shown at about half the level, which two runs of an application that did not change seldom do."""
+        return self.mean - HALF_THE_LEVEL * (self.mean - self.lower) > 0
+
     def words(self, conclusion: str) -> str:
         """The evidence in a sentence."""
         lacking = f", {self.missing} missing" if self.missing else ""
@@ -51,16 +57,18 @@ def evidence_of(comparison: Comparison, name: str, where: str, level: float) -> 
     differences = comparison.differences(name, where)
     if len(differences.questions) < MIN_QUESTIONS:
         return f"{len(differences.questions)} questions; {MIN_QUESTIONS} are needed to say anything"
+    people = comparison.human.get(name, {})
+    if len(differences.known) < MIN_QUESTIONS and not people:
+        return f"{len(differences.known)} questions of which nothing is missing; {MIN_QUESTIONS} are needed to say anything"
     if differences.missing and not metric.bounded:
         return f"{differences.missing} values are missing"
-    people = comparison.human.get(name, {})
     if metric.judge is not None and people:
         return _powered(differences, people, level)
     record, why = comparison.record(metric)
     if why:
         return why
     if record is not None:
-        return _through_the_judge(differences, record, level)
+        return through_the_judge(differences, record, level)
     if not metric.bounded:
         return _of(differences, free_mean(differences.lowest, level), free_mean(differences.highest, level), level)
     low, high = differences.ends
@@ -86,7 +94,7 @@ def _of(differences: Differences, under: BoundedMean, over: BoundedMean, level: 
     return Evidence(mean, under.lower, over.upper, len(differences.questions), differences.missing, level, "", spread, ends)
 
 
-def _through_the_judge(differences: Differences, record: JudgeRecord, level: float) -> Evidence | str:
+def through_the_judge(differences: Differences, record: JudgeRecord, level: float) -> Evidence | str:
     """A judge that errs shrinks differences by its slope on people's scores (Rogan & Gladen 1978, for shares): they are stretched again, by
     what the slope may be at half the level, and tested at the other half."""
     least, most = slope_bounds(record, level / 2)

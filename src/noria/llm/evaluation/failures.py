@@ -64,6 +64,17 @@ class BadGate(UserMistake):
         super().__init__(what=why, where=gate, fix=fix)
 
 
+class SameName(UserMistake):
+    """Two metrics of one evaluation have the same name."""
+
+    code = "NR-858"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            what=f"two metrics are called {name!r}", where="evaluate(…)", fix="leave one out, or measure it by itself: remeasured"
+        )
+
+
 class BadHumanLabels(UserMistake):
     """Labels by people do not fit what was judged."""
 

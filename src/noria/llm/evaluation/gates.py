@@ -41,11 +41,15 @@ class AnswerGate(Protocol):
 
 @dataclass(frozen=True)
 class NotWorse:
-    """Passes where it is shown that the candidate's mean is worse by less than `by`; fails where it is shown that it is worse by more."""
+    """Passes where it is shown that the candidate's mean is worse by less than `by`; fails where it is shown that it is worse by more.
+
+    steady: whether there must also be so many questions that another run of an application that did not change would pass as well
+    """
 
     metric: str
     by: float
     level: float = LEVEL
+    steady: bool = False
 
     @property
     def name(self) -> str:
@@ -58,6 +62,9 @@ class NotWorse:
         if isinstance(found, str):
             return Verdict(self.name, "unknown", found)
         if found.lower > -self.by:
+            more = _more(found, self.by, self.level) if self.steady and not found.clearly_better else ""
+            if more:
+                return Verdict(self.name, "unknown", f"{found.words('another run might not show it')}{more}")
             return Verdict(self.name, "passed", found.words(f"worse by less than {self.by:g}"))
         if found.upper < -self.by:
             return Verdict(self.name, "failed", found.words(f"worse by more than {self.by:g}"))
@@ -270,9 +277,10 @@ class NoSliceWorse:
 
 
 def _chance(part: Differences, by: float) -> float:
-    """How likely it is that a slice which is worse by no more than `by` looks as it does: an exact bound for values with ends.
+    """How likely it is that a slice which is worse by no more than `by` looks as it does: the smaller of two bounds.
 
-    Hoeffding's inequality in its sharper form (1963, theorem 1, of which the chance of a binomial is the case of values at the ends).
+    Hoeffding's inequality in its sharper form (1963, theorem 1), which is exact where every value lies at an end; and that of
+    `bounded_mean`, which keeps its level from six values on (simulated).
     """
     low, high = part.ends
     seen = (float(part.highest.mean()) - low) / (high - low)
@@ -281,8 +289,6 @@ def _chance(part: Differences, by: float) -> float:
         return 1.0
     distance = (1 - seen) * math.log((1 - seen) / (1 - least)) + (seen * math.log(seen / least) if seen > 0 else 0.0)
     exact = math.exp(-len(part.questions) * distance)
-    if len(part.questions) < MIN_QUESTIONS:
-        return exact
     return min(exact, _by_t(part, by))
 
 
@@ -309,9 +315,12 @@ def _too_few(count: int) -> str:
     return f"{count} questions; {MIN_QUESTIONS} are needed to say anything"
 
 
-def not_worse(metric: str, *, by: float, level: float = LEVEL) -> NotWorse:
-    """A gate: the candidate is worse than the champion by less than `by`, as is shown at the level."""
-    return NotWorse(metric, _positive("not_worse", "by", by), _level("not_worse", level))
+def not_worse(metric: str, *, by: float, level: float = LEVEL, steady: bool = False) -> NotWorse:
+    """A gate: the candidate is worse than the champion by less than `by`, as is shown at the level.
+
+    steady: unknown too where another run of the same would often not pass, since the questions are too few for that: as many as it says
+    """
+    return NotWorse(metric, _positive("not_worse", "by", by), _level("not_worse", level), steady)
 
 
 def better(metric: str, *, by: float, level: float = LEVEL) -> Better:

@@ -138,8 +138,8 @@ def measured(judge: Judge, labels: Sequence[HumanLabel], *, again: int = 20) -> 
 @dataclass(frozen=True)
 class PositionBias:
     """How the order of two answers sways a judge. changed: the share of pairs of which it prefers another answer when they are swapped,
-    with
-    exact bounds; first: the mean preference for whatever stands first, 0.5 where the order does not count; missing: pairs it can't say"""
+    with exact bounds; first: the mean preference for whatever stands first, 0.5 where the order does not count; missing: pairs it can't
+    say"""
 
     pairs: int
     missing: int

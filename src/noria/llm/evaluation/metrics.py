@@ -12,6 +12,7 @@ from typing import Literal
 from noria.llm.embedding.port import Embedder
 from noria.llm.evaluation.answered import Answered
 from noria.llm.evaluation.citations import Supports, citation_precision, citation_recall, cited_relevant
+from noria.llm.evaluation.failures import UnknownAnswerMetric
 from noria.llm.evaluation.judge import Judge, judge_digest
 from noria.llm.evaluation.questions import Question
 from noria.llm.evaluation.refusals import is_refusal, refusal_correctness
@@ -20,7 +21,8 @@ from noria.llm.evaluation.text_metrics import exact, similarity, token_f1, token
 from noria.llm.evaluation.toxicity import toxicity
 
 Of = Callable[[Question, Answered], float | None]
-RETRIEVAL = {"recall@5": "R@5", "recall@20": "R@20", "precision@5": "P@5", "mrr": "RR", "ndcg@10": "nDCG@10"}
+MEASURES = {"recall": "R", "precision": "P", "mrr": "RR", "ndcg": "nDCG"}
+RETRIEVAL = ("recall@5", "recall@20", "precision@5", "mrr", "ndcg@10")
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,13 @@ class AnswerMetric:
         return f"{value:.3f}{' ' * bool(self.unit)}{self.unit}"
 
 
-def retrieval_metrics(cutoffs: Sequence[str] = tuple(RETRIEVAL)) -> list[AnswerMetric]:
-    """Of what was found: names such as `recall@10`, `precision@5`, `mrr`, `ndcg@10`."""
-    return [AnswerMetric(name, partial(_retrieval, measure=_measure(name)), title=name.replace("@", " at ")) for name in cutoffs]
+def retrieval_metrics(cutoffs: Sequence[str] = RETRIEVAL) -> list[AnswerMetric]:
+    """Of what was found: names such as `recall@10`, `precision@5`, `mrr`, `ndcg@10`; and whether the same text was found twice.
+
+    Raises `UnknownAnswerMetric` for another name.
+    """
+    of_ranks = [AnswerMetric(name, partial(_retrieval, measure=_measure(name)), title=name.replace("@", " at ")) for name in cutoffs]
+    return [*of_ranks, AnswerMetric("distinct", _distinct, title="found texts that are no repetition")]
 
 
 def answer_metrics(embedder: Embedder | None = None, supports: Supports | None = None) -> list[AnswerMetric]:
@@ -102,11 +108,20 @@ def _by_the_judge(question: Question, answered: Answered) -> float | None:
 
 def _measure(name: str) -> str:
     kind, _, cutoff = name.partition("@")
-    return {"recall": "R", "precision": "P", "mrr": "RR", "ndcg": "nDCG"}[kind] + (f"@{int(cutoff)}" if cutoff else "")
+    if kind not in MEASURES or not (cutoff.isdecimal() and int(cutoff) if kind != "mrr" or cutoff else True):
+        raise UnknownAnswerMetric(name, RETRIEVAL, "retrieval_metrics(…)")
+    return MEASURES[kind] + (f"@{int(cutoff)}" if cutoff else "")
 
 
 def _retrieval(question: Question, answered: Answered, measure: str) -> float | None:
     return retrieval_values(question, answered, (measure,)).get(measure)
+
+
+def _distinct(question: Question, answered: Answered) -> float | None:
+    """The share of found texts that are not found twice; 1 where none was found."""
+    del question
+    texts = [" ".join(text.split()) for text in answered.found_texts]
+    return len(set(texts)) / len(texts) if texts else 1.0
 
 
 def _of_references(of: Callable[[str, Sequence[str]], float]) -> Of:

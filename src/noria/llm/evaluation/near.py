@@ -20,7 +20,7 @@ def words(text: str) -> list[str]:
 def telling(text: str) -> frozenset[str]:
     """The words that tell one question from another; all of them, where it has only common ones."""
     every = words(text)
-    return frozenset(word for word in every if word not in COMMON) or frozenset(every)
+    return frozenset(word for word in every if word not in COMMON) or frozenset(every or [""])
 
 
 def alike(one: frozenset[str], other: frozenset[str]) -> float:

@@ -35,7 +35,7 @@ def render(compared: Compared) -> str:
         f"{after.name}{f' against {before.name}' if before is not None else ''} · {len(after.questions):,} questions of the set "
         f"{after.questions.name} (version {after.questions.version[:12]}){reviewed}"
     )
-    return page(f"{after.name}: evaluation", headline(compared), told, sections)
+    return page(_harmless(f"{after.name}: evaluation"), headline(compared), _harmless(told), sections)
 
 
 def headline(compared: Compared) -> str:
@@ -188,7 +188,12 @@ def _answer(title: str, record: Record) -> str:
 def _text(text: Any, most: int = MAX_TEXT) -> str:
     """A text that others wrote, as text: escaped, cut, and without addresses that a page could be taken to load."""
     short = str(text)[:most] + ("…" if len(str(text)) > most else "")
-    return escape(short).replace("://", ":&#8203;//")
+    return escape(_harmless(short))
+
+
+def _harmless(text: str) -> str:
+    """A text whose addresses are none: with a space of no width in them."""
+    return text.replace("://", ":\u200b//")
 
 
 def _number(value: Any) -> str:

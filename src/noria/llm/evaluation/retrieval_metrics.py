@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from noria.core.errors import MissingExtra
 from noria.llm.evaluation.answered import Answered
 from noria.llm.evaluation.questions import Question
 
@@ -37,8 +38,6 @@ def retrieval_values(question: Question, answered: Answered, measures: Sequence[
     The greater a grade, the more it counts in nDCG; for the others, 1 and more is relevant. A relevant document of which several chunks
     were found counts once, where the first stands.
     """
-    import ir_measures
-
     grades = {name: int(grade) for name, grade in question.relevant.items() if grade > 0}
     if not grades:
         return {}
@@ -46,13 +45,20 @@ def retrieval_values(question: Question, answered: Answered, measures: Sequence[
     run = {question.id: {name: 1.0 / place for place, name in enumerate(found, start=1)}}
     if not found:
         return dict.fromkeys(measures, 0.0)
-    values = ir_measures.iter_calc([_measure(name) for name in measures], {question.id: grades}, run)
+    values = _library().iter_calc([_measure(name) for name in measures], {question.id: grades}, run)
     of = {str(each.measure): float(each.value) for each in values}
     return {name: value for name in measures if math.isfinite(value := of[str(_measure(name))])}
 
 
 @cache
 def _measure(name: str) -> Any:
-    import ir_measures
+    return _library().parse_measure(name)
 
-    return ir_measures.parse_measure(name)
+
+def _library() -> Any:
+    """ir-measures. Raises `MissingExtra`."""
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise MissingExtra(library="ir-measures", extra="llm", needed_for="metrics of retrieval") from error
+    return ir_measures

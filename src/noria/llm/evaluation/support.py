@@ -1,9 +1,9 @@
 """A judge without a language model: whether the sources support what an answer says, by a small model that is trained here.
 
-It is a logistic regression on what can be counted: words, pairs of words, numbers, names, negations, opposites. It knows no language, so
-that
-it takes a free paraphrase for unsupported; how good it is on sentences held out is part of it (`quality`), and how well it agrees with
-people is measured as for any judge (`measured`).
+For applications that answer in the words of their sources. It is a logistic regression on what can be counted: words, pairs of words,
+numbers, names, negations, opposites. It knows no language, so that it takes a free paraphrase for unsupported, and may take what is made
+of two sentences of a source for supported. How good it is on sentences held out is part of it (`quality`); how well it agrees with people
+is measured as for any judge (`measured`).
 """
 
 from __future__ import annotations

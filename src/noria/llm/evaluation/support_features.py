@@ -22,28 +22,8 @@ TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 SPELLED = {word: str(number) for number, word in enumerate(UNITS.split(" "))} | {
     word: str(number) for number, word in zip(range(20, 100, 10), TENS.split(" "), strict=True)
 }
-NEGATIONS = frozenset(
-    [
-        "not",
-        "no",
-        "never",
-        "none",
-        "neither",
-        "nor",
-        "without",
-        "cannot",
-        "isn't",
-        "aren't",
-        "wasn't",
-        "weren't",
-        "don't",
-        "doesn't",
-        "didn't",
-        "won't",
-        "can't",
-        "couldn't",
-    ]
-)
+NO = "not no never none neither nor without cannot isn't aren't wasn't weren't don't doesn't didn't won't can't couldn't"
+NEGATIONS = frozenset(NO.split(" "))
 OPPOSITES = (
     "true/false increase/decrease increases/decreases increased/decreased more/less higher/lower greater/smaller before/after first/last "
     "all/none "

@@ -1,9 +1,8 @@
 """Pairs of sources and statements of which it is known whether the one supports the other, made from texts.
 
 Supported: a sentence of the source, as it is, shortened, with other words, after an opening, or two as one. Not supported: a sentence
-with another
-number, a negation, an opposite or another name; half of it; with something added; one of another text; one that was taken out of the
-source.
+with another number, a negation, an opposite or another name; half of it; with something added; one of another text; one that was taken
+out of the source.
 """
 
 from __future__ import annotations

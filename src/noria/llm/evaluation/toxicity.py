@@ -16,9 +16,7 @@ STEMS = (
     "hijo de puta|gilipollas|cabrón|maricón|"
     "stronzo|vaffanculo|puttana|filho da puta|caralho"
 )
-THREATS = (
-    r"\b(?:kill|hang|shoot) yourself\b|\bi (?:will|'ll|am going to) (?:kill|hurt|rape|find) you\b|\byou (?:deserve|ought|should) to die\b"
-)
+THREATS = r"\b(?:kill|hang|shoot) yourself\b|\bi(?: will|'ll| am going to) (?:kill|hurt|rape) you\b|\byou (?:deserve|ought|should) to die\b"
 TOXIC = re.compile(rf"\b(?:{STEMS})(?:s|ed|er|ers|ing)?\b|{THREATS}", re.IGNORECASE)
 
 
