@@ -507,6 +507,15 @@ def test_options_that_can_not_be_are_refused(bad: dict[str, Any]) -> None:
         Options(**bad)
 
 
+@both
+@pytest.mark.parametrize(("message", "extra"), [("half \ud83d", {}), ("hi", {"bad": object()})])
+def test_what_can_not_be_sent_is_refused(message: str, extra: dict[str, Any], how: str) -> None:
+    with chat_server(fine("a")) as server, pytest.raises(BadRequest, match="can't be sent"):
+        ask = of(server.base_url, extra=extra).stream if how == "streamed" else of(server.base_url, extra=extra).generate
+        list(ask([Message("user", message)]))  # type: ignore[arg-type]
+    assert server.requests == []
+
+
 def test_a_definition_opens_the_same_generator() -> None:
     generator = of("http://localhost:8000/v1", prices=Prices(1, 2), extra={"top_p": 0.5}, between=3.0, headers_env={"api-key": "AZURE"})
     assert json.loads(json.dumps(generator.definition())) == generator.definition()

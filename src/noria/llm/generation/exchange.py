@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from noria.llm.generation.events import Events, TooLong
-from noria.llm.generation.failures import BadAnswer, NoAnswer, NotAnswered
+from noria.llm.generation.failures import BadAnswer, BadRequest, NoAnswer, NotAnswered
 from noria.llm.generation.pace import Pace
 from noria.llm.generation.refusals import Asked, broken, refusal
 from noria.llm.generation.transport import READ, Transport
@@ -36,12 +36,12 @@ class Exchange:
 
     def whole(self, asked: Asked, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace, answer: Answer) -> None:
         """Have the answer put into `answer`. Raises `NoAnswer`."""
-        with self._failures(asked, answer, pace), self._sent(body, headers, pace) as response:
+        with self._failures(asked, answer, pace), self._sent(asked, body, headers, pace) as response:
             self._answer(asked, response, answer)
 
-    def parts(self, asked: Asked, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace, answer: Answer) -> Iterator[str]:
+    def parts(self, asked: Asked, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace, answer: Answer) -> Generator[str]:
         """The texts of an answer as they come; what else is known of it is put into `answer`. Raises `NoAnswer`."""
-        with self._failures(asked, answer, pace), self._sent(body, headers, pace) as response:
+        with self._failures(asked, answer, pace), self._sent(asked, body, headers, pace) as response:
             kind = response.headers.get("content-type", "")
             if "json" in kind or "html" in kind:  # a server that does not stream sends the whole, and one that is none a page
                 if text := self._answer(asked, response, answer):
@@ -79,8 +79,11 @@ class Exchange:
             yield rest
 
     @contextmanager
-    def _sent(self, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace) -> Iterator[BaseHTTPResponse]:
-        encoded = msgspec.json.encode(body)
+    def _sent(self, asked: Asked, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace) -> Iterator[BaseHTTPResponse]:
+        try:
+            encoded = msgspec.json.encode(body)
+        except (TypeError, ValueError) as error:  # half of a UTF-16 pair in a text, or something in `extra` that JSON does not have
+            raise BadRequest(asked.provider, f"it can't be sent: {error}", "give texts that are Unicode, and plain data") from None
         with self.transport.post(encoded, headers, pace) as response:
             if response.status != 200:
                 headers = {name.lower(): value for name, value in response.headers.items()}

@@ -11,7 +11,8 @@ class NoAnswer(NoriaError):
     """The family of these errors.
 
     provider: who was asked; partial: what of the answer was handed out before; again: whether the same request may succeed at the same
-    provider; wait: seconds that it asked to be left alone (None: it did not say); of_request: others may well be answered
+    provider; wait: seconds that it asked to be left alone (None: it did not say); of_request: others may well be answered;
+    attempts: that were made
     """
 
     provider = ""
@@ -19,6 +20,7 @@ class NoAnswer(NoriaError):
     again = False
     wait: float | None = None
     of_request = False
+    attempts = 1
 
     def __init__(self, *, what: str, where: str, fix: str, provider: str = "", partial: str = "") -> None:
         self.provider, self.partial = provider, partial

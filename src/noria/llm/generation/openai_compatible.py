@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any, Literal, Self
@@ -17,7 +18,7 @@ from noria.llm.generation.prices import Prices, estimated
 from noria.llm.generation.prompt import Message
 from noria.llm.generation.refusals import Asked
 from noria.llm.generation.retries import Retries
-from noria.llm.generation.schemas import NotOfSchema, asked_in_words, corrected, read
+from noria.llm.generation.schemas import NotOfSchema, asked_in_words, checker, corrected, read
 from noria.llm.generation.wire import Answer, body
 
 OPENAI = "https://api.openai.com/v1"
@@ -89,10 +90,11 @@ class OpenAICompatible:
             pace.attempt()
             asked, headers = self._asked()
             try:
-                for text in self._exchange.parts(asked, self._body(told, options, stream=True), headers, pace, answer):
-                    first = pace.seconds if first is None else first
-                    yield text
-                    pace.part()
+                with closing(self._exchange.parts(asked, self._body(told, options, stream=True), headers, pace, answer)) as parts:
+                    for text in parts:
+                        first = pace.seconds if first is None else first
+                        yield text
+                        pace.part()
                 break
             except NoAnswer as failure:
                 self._again(failure, tries, pace)
@@ -135,8 +137,10 @@ class OpenAICompatible:
         return replace(self._completion(messages, answer, pace, tries, None), seconds=pace.seconds - began)
 
     def _told(self, messages: Sequence[Message], options: Options) -> Sequence[Message]:
-        in_words = options.schema is not None and self._form["schema_mode"] != "json_schema"
-        return asked_in_words(messages, options.schema) if in_words and options.schema is not None else messages
+        if options.schema is None:
+            return messages
+        checker(options.schema)
+        return messages if self._form["schema_mode"] == "json_schema" else asked_in_words(messages, options.schema)
 
     def _body(self, messages: Sequence[Message], options: Options, *, stream: bool) -> dict[str, Any]:
         return body(self.model, messages, options, self._form | {"limit": self._limit, "stream": stream})
@@ -158,6 +162,7 @@ class OpenAICompatible:
 
     def _again(self, failure: NoAnswer, tries: int, pace: Pace) -> None:
         """Wait until the next try, or raise why there is none."""
+        failure.attempts = tries
         if failure.partial:  # it was handed out, and can't be taken back
             raise failure
         if self._given_limit is None and self._limit == "max_tokens" and "max_completion_tokens" in failure.what:

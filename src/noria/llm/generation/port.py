@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator as GeneratorType
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from noria.core.errors import OurBug
 from noria.llm.generation.failures import BadRequest
 from noria.llm.generation.prompt import Message
 
@@ -106,9 +106,12 @@ class Generator(Protocol):
         ...
 
 
-def whole(parts: Iterator[str | Completion]) -> Completion:
-    """The `Completion` at the end of a stream."""
-    for part in parts:
-        if isinstance(part, Completion):
-            return part
-    raise OurBug(what="a stream ended without its Completion", where="a Generator", fix="please report this")
+def parts_of(generator: Generator, messages: Sequence[Message], options: Options) -> GeneratorType[str | Completion, None, None]:
+    """The stream of a generator as one that can be closed: what ends the reading ends the writing, at once."""
+    parts = generator.stream(messages, options)
+    try:
+        yield from parts
+    finally:
+        close = getattr(parts, "close", None)
+        if close is not None:
+            close()

@@ -37,23 +37,32 @@ def read(text: str, schema: Mapping[str, Any]) -> Any:
 
 def check(value: Any, schema: Mapping[str, Any]) -> None:
     """Hold a value against a schema. Raises `NotOfSchema` with the place of what is wrong first, `BadRequest` where the schema is none."""
+    import jsonschema
+    import referencing
+
     try:
-        import jsonschema
-        import referencing
-    except ImportError as error:
-        raise MissingExtra(library="jsonschema", extra="llm", needed_for="answers with a schema") from error
-    kind = jsonschema.validators.validator_for(dict(schema), default=jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(dict(schema))
-        checker = kind(dict(schema), registry=referencing.Registry())
-        wrong = jsonschema.exceptions.best_match(checker.iter_errors(value))
-    except jsonschema.SchemaError as error:
-        raise BadRequest("Options", f"the schema is none: {error.message}", "give a JSON Schema") from None
+        wrong = jsonschema.exceptions.best_match(checker(schema).iter_errors(value))
     except referencing.exceptions.Unresolvable as error:
         raise BadRequest("Options", f"the schema has no {error.ref!r}", "put what a $ref names into the schema itself") from None
     if wrong is not None:
         place = "".join(f"[{step!r}]" for step in wrong.absolute_path)
         raise NotOfSchema(f"{place or 'the whole'}: {wrong.message}")
+
+
+def checker(schema: Mapping[str, Any]) -> Any:
+    """What holds values against a schema. Raises `BadRequest` where it is none: before a model is asked for an answer that can't be one."""
+    try:
+        import jsonschema
+        import referencing
+    except ImportError as error:
+        raise MissingExtra(library="jsonschema", extra="llm", needed_for="answers with a schema") from error
+    told = dict(schema)
+    kind = jsonschema.validators.validator_for(told, default=jsonschema.Draft202012Validator)
+    try:
+        kind.check_schema(told)
+    except jsonschema.SchemaError as error:
+        raise BadRequest("Options", f"the schema is none: {error.message}", "give a JSON Schema") from None
+    return kind(told, registry=referencing.Registry())
 
 
 def corrected(
@@ -63,6 +72,7 @@ def corrected(
 
     Its usage and attempts are of all answers together. Raises `BadAnswer`.
     """
+    checker(schema)
     told, done = list(messages), list[Completion]()
     while True:
         made = answer(told)
