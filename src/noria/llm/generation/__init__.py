@@ -10,6 +10,7 @@ alike; what goes wrong is a `NoAnswer`. Prompts are files in `prompts/`, with te
 from noria.llm.generation.budget import Budget, Limit
 from noria.llm.generation.cached import Cached
 from noria.llm.generation.citations import Cited, CitedStream, cited
+from noria.llm.generation.definitions import generator_of
 from noria.llm.generation.extractive import DONT_KNOW, extracted
 from noria.llm.generation.failures import (
     AnswerTimedOut,
@@ -24,6 +25,7 @@ from noria.llm.generation.failures import (
     TooManyRequests,
 )
 from noria.llm.generation.fallbacks import Fallbacks
+from noria.llm.generation.local import Local
 from noria.llm.generation.openai_compatible import OpenAICompatible
 from noria.llm.generation.port import Completion, Finish, Generator, Options, Usage
 from noria.llm.generation.prices import FREE, Prices
@@ -52,6 +54,7 @@ __all__ = [
     "Finish",
     "Generator",
     "Limit",
+    "Local",
     "Message",
     "NoAnswer",
     "NoSuchModel",
@@ -71,6 +74,7 @@ __all__ = [
     "Usage",
     "cited",
     "extracted",
+    "generator_of",
     "prompt_cases",
     "prompt_results",
     "rewritten",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -114,5 +114,7 @@ class _Turns:
 
 
 def _name(generator: Generator) -> str:
-    found: Mapping[str, Any] = generator.definition()
-    return str(getattr(generator, "provider", "") or found.get("model") or found.get("generator", ""))
+    if provider := getattr(generator, "provider", ""):
+        return str(provider)
+    definition = generator.definition()
+    return str(definition.get("model") or definition.get("generator", ""))

@@ -89,9 +89,10 @@ class Local:
     def _parts(self, messages: Sequence[Message], options: Options, pace: Pace) -> Iterator[str | Completion]:
         began, model = pace.seconds, self._open()
         prompt = model.chat.tokens(messages)
-        room = min(len(prompt) + options.most_tokens, model.made.about.context)
-        if len(prompt) >= room:
-            raise ContextTooLong(self.provider, f"{len(prompt):,} tokens, and it reads {room - 1:,}")
+        context = model.made.about.context
+        if len(prompt) > context:
+            raise ContextTooLong(self.provider, f"{len(prompt):,} tokens, and it reads {context:,}")
+        room = min(len(prompt) + options.most_tokens - 1, context)  # the last token is written, and not read again
         until, decoder, parts = UntilStop(options.stop), model.chat.decoder(), list[str]()
         finish: Finish = "length"
         count, first = 0, None
@@ -140,21 +141,21 @@ class _Opened:
         import onnxruntime as ort
 
         about, length = self.made.about, 0
-        empty = np.zeros((1, about.kv_heads, room, about.head), np.float32)
-        binding = self._session.io_binding()
-        for name in (f"{layer}.{kind}" for layer in range(about.layers) for kind in "kv"):
-            kept = ort.OrtValue.ortvalue_from_numpy(empty)  # keys and values are written where they are read: nothing is copied
-            binding.bind_ortvalue_input(f"past.{name}", kept)
-            binding.bind_ortvalue_output(f"present.{name}", kept)
-        binding.bind_output("logits", "cpu")
+        names = [f"{layer}.{kind}" for layer in range(about.layers) for kind in "kv"]
+        shape, binding = (1, about.kv_heads, room, about.head), self._session.io_binding()
+        kept = {name: ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32)) for name in names}  # which lives as long as it is used
+        binding.bind_output("logits", "cpu")  # the first of the binding's outputs
+        for name, value in kept.items():
+            binding.bind_ortvalue_input(f"past.{name}", value)
+            binding.bind_ortvalue_output(f"present.{name}", value)  # written where it is read: nothing is copied
         waiting = list(prompt)
         while length < room:
             now, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
             length += len(now)
             pace.wait()
-            binding.bind_cpu_input("tokens", np.array([now], np.int64))
-            binding.bind_cpu_input("last", np.array([length - 1], np.int32))
-            binding.bind_cpu_input("length", np.array(length, np.int32))
+            step = {"tokens": np.array([now], np.int64), "last": np.array([length - 1], np.int32), "length": np.array(length, np.int32)}
+            for name, array in step.items():
+                binding.bind_cpu_input(name, array)  # which is not copied either
             self._session.run_with_iobinding(binding)
             if not waiting:
                 token = _chosen(binding.get_outputs()[0].numpy()[0], temperature, random)
