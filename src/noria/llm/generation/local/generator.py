@@ -132,6 +132,7 @@ class _Opened:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait leave the cores to what else runs
         self.made = made
         self._session = ort.InferenceSession(str(made.folder / MODEL), options, providers=["CPUExecutionProvider"])
         self.chat = Chat(Tokenizer.from_file(str(made.folder / TOKENIZER)), made.about.usual)
