@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "prompt_tokens_details": {"cached_tokens": 4}}
 Behaviour = Callable[["Exchange"], None]
@@ -64,7 +66,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.told.requests.append(self.body)
             self.told.headers.append({name.lower(): value for name, value in self.headers.items()})
             behave = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        if self.path.split("?")[0] != "/v1/chat/completions":
+        if urlsplit(self.path).path != "/v1/chat/completions":  # with its host in front, where this is somebody's proxy
             self.json(404, {"error": {"message": f"no route {self.path}"}})
             return
         try:
@@ -123,12 +125,15 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextmanager
-def chat_server(*script: Behaviour) -> Iterator[Server]:
-    """The server, while within."""
+def chat_server(*script: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """The server, while within. tls: it speaks HTTPS with this, as localhost"""
     told = Server()
     handler = type("_Exchange", (Exchange,), {"told": told, "script": list(script), "lock": threading.Lock()})
     with _Quiet(("127.0.0.1", 0), handler) as server:
         told.base_url = f"http://127.0.0.1:{server.server_port}/v1"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            told.base_url = f"https://localhost:{server.server_port}/v1"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
