@@ -436,7 +436,10 @@ def test_a_key_that_no_header_may_have_is_refused_unseen(monkeypatch: pytest.Mon
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://a/v1", "https://", "http://user:secret@a/v1", "http://a/v1?key=secret", ""])
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:8000", "ftp://a/v1", "https://", "http://user:secret@a/v1", "http://a/v1?key=secret", "", "http://a:99999", "http://a b"],
+)
 def test_an_address_that_is_none_or_has_secrets_is_refused(url: str) -> None:
     with pytest.raises(BadRequest) as caught:
         OpenAICompatible("m", url)

@@ -44,7 +44,7 @@ def test_a_follow_up_is_a_question_of_its_own(said: str, question: str) -> None:
     assert "User: What is a lease?\nAssistant: A lock that expires.\n\nLast question: How long does it last?" in sent
 
 
-@pytest.mark.parametrize("said", ["", "   \n", "```", "---", "Here is the question:", "x" * 2000])
+@pytest.mark.parametrize("said", ["", "   \n", "```", "---", "Here is the question:", "x" * 2000, "It lasts a minute."])
 def test_what_is_no_question_leaves_the_question_as_it_was(said: str) -> None:
     with chat_server(fine(said)) as server:
         found = rewritten("How long does it last?", TALK, of(server.base_url))
@@ -76,6 +76,7 @@ def test_nobody_is_asked_where_there_is_nothing_to_rewrite() -> None:
         "How do I end a permit?\nWhat ends a permit?\n",
         "Here are two:\n1. How do I end a permit?\n2) What ends a permit?",
         "- How do I end a permit?\n\n- how do I END a permit\n* What ends a permit?\n* cancel a permit?",
+        "To cancel it, go to the office.\nHow do I end a permit?\nWhat ends a permit?",
         '["How do I end a permit?", "What ends a permit?"]',
         '```json\n["How do I end a permit?", "What ends a permit?"]\n```',
     ],

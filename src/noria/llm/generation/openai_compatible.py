@@ -192,10 +192,16 @@ class OpenAICompatible:
 
 def _base(url: str) -> str:
     """The address without what must not be in it. Raises `BadRequest`."""
-    parts = urlsplit(url)
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
     fix = "give an address such as http://localhost:8000/v1, and the key in the environment's variable that key_env names"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadRequest(parts.hostname or "base_url", "base_url is not an HTTP(S) address", fix)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise BadRequest(parts.hostname, "base_url has a name, a password or a query, which could be secret", fix)
-    return url.rstrip("/").removesuffix(PATH)
+    try:
+        parts = parse_url(url.strip())
+    except LocationParseError:
+        parts = parse_url("")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise BadRequest("base_url", "it is not an HTTP(S) address", fix)
+    if parts.auth or parts.query is not None or parts.fragment is not None:
+        raise BadRequest(parts.host, "base_url has a name, a password or a query, which could be secret", fix)
+    return url.strip().rstrip("/").removesuffix(PATH)

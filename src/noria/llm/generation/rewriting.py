@@ -59,7 +59,7 @@ def rewritten(
     if isinstance(made, str):
         return Rewritten(question, made)
     found = next((clean for line in made.text.splitlines() if (clean := _clean(line))), "")
-    reason = _no_question(found, made)
+    reason = _no_question(found, question, made)
     return Rewritten(question, reason, made) if reason else Rewritten(found, "", made)
 
 
@@ -79,7 +79,7 @@ def several_ways(
     found = {_same(question): question}
     for line in _lines(made.text):
         clean = _clean(line)
-        if clean and not _no_question(clean, made) and len(found) <= count:
+        if clean and not _no_question(clean, question, made) and len(found) <= count:
             found.setdefault(_same(clean), clean)
     ways = tuple(found.values())
     lacking = count + 1 - len(ways)
@@ -121,11 +121,14 @@ def _clean(line: str) -> str:
     return " ".join(line.split())
 
 
-def _no_question(text: str, made: Completion) -> str:
+def _no_question(text: str, question: str, made: Completion) -> str:
+    """Why a text can't stand for a question; empty where it can."""
     if not text or not any(letter.isalnum() for letter in text):
         return "the model wrote nothing"
     if text.endswith(":") or text.startswith("```"):
         return "the model wrote no question"
+    if question.rstrip().endswith(("?", "？")) and text.endswith((".", "!", "。")):
+        return "the model wrote a statement, and no question"
     if len(text) > LONGEST:
         return "what the model wrote is too long for a question"
     if made.finish == "length" and made.text.rstrip().endswith(text) and "\n" not in made.text.strip():
