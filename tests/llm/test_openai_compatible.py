@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import ssl
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from chat_server import (
     Behaviour,
@@ -462,30 +459,6 @@ def test_a_server_that_wants_the_limit_by_its_other_name_gets_it() -> None:
         assert [("max_tokens" in sent, "max_completion_tokens" in sent) for sent in server.requests] == [(True, False)] + [
             (False, True)
         ] * 2
-
-
-def test_a_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    with chat_server(fine("a", "b"), tls=context) as server:
-        with pytest.raises(NotAnswered, match="certificate verify failed"):
-            of(server.base_url).generate(HI)
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        generator = of(server.base_url)
-        assert [generator.generate(HI).text, streamed(generator)[1].text] == ["ab", "ab"]
-        assert len(server.requests) == 2
-    with chat_server(hangs, tls=context) as server, pytest.raises(AnswerTimedOut):
-        of(server.base_url).generate(HI, Options(timeout=0.3))
-
-
-def test_a_proxy_is_used_where_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with chat_server(fine("by the proxy")) as proxy, chat_server(fine("direct")) as server:
-        monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
-        assert of("http://models.example/v1").generate(HI).text == "by the proxy"
-        assert proxy.headers[0]["host"] == "models.example"
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        assert of(server.base_url).generate(HI).text == "direct"
 
 
 @pytest.mark.parametrize(
