@@ -27,7 +27,7 @@ def test_a_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             of(server.base_url).generate(HI)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         generator = of(server.base_url)
-        assert [generator.generate(HI).text, list(generator.stream(HI))[0]] == ["ab", "ab"]
+        assert [generator.generate(HI).text, next(generator.stream(HI))] == ["ab", "ab"]
         assert len(server.requests) == 2
     with chat_server(hangs, tls=context) as server, pytest.raises(AnswerTimedOut):
         of(server.base_url).generate(HI, Options(timeout=0.3))
