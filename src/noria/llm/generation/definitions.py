@@ -1,0 +1,28 @@
+"""Generators from their definitions: a bundle names one as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from noria.llm.generation.failures import BadRequest
+from noria.llm.generation.fallbacks import Fallbacks
+from noria.llm.generation.openai_compatible import OpenAICompatible
+from noria.llm.generation.port import Generator
+
+
+def generator_of(definition: Mapping[str, Any]) -> Generator:
+    """The generator of a definition. Raises `BadRequest` where it is none of ours."""
+    kind = definition.get("generator")
+    try:
+        if kind == "openai-compatible":
+            return OpenAICompatible.opened(definition)
+        if kind == "local":
+            from noria.llm.generation.local import Local
+
+            return Local.opened(definition)
+        if kind == "fallbacks":
+            return Fallbacks([generator_of(each) for each in definition["of"]], **definition["calls"])
+    except (KeyError, TypeError) as error:
+        raise BadRequest("a definition", f"it is none of {kind}: {error}", "give what `definition()` of a generator returned") from error
+    raise BadRequest("a definition", f"there is no generator {kind!r}", "give one of openai-compatible, local, fallbacks")
