@@ -24,7 +24,6 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.json import Jsonb
 
-from noria.llm.chunking.chunk import Chunk
 from noria.llm.documents.document import Value
 from noria.llm.index.port import Hit, NoVersion, OtherDimension, StoreFailed, Vector, checked, require_name
 from noria.llm.index.rows import chunk_json, chunk_of, field_and_values, fields_of, kind_of
@@ -50,7 +49,9 @@ def open_store(collection: str, environ: Mapping[str, str]) -> VersionedStore:
     """The store of the database that the environment names."""
     url = environ.get("NORIA_INDEX_URL", "")
     if not url:
-        raise StoreFailed("pgvector", "NORIA_INDEX_URL is not set", "set it to the database's address: postgresql://user:password@host/database")
+        raise StoreFailed(
+            "pgvector", "NORIA_INDEX_URL is not set", "set it to the database's address: postgresql://user:password@host/database"
+        )
     return pgvector_store(url, collection)
 
 
@@ -137,7 +138,7 @@ class PgvectorRows:
                 yield con
 
     def _sql(self, text: str, **parts: SQL | Composed | Identifier) -> Composed:
-        return SQL(text).format(rows=self._rows, versions=self._versions, **parts)  # type: ignore[arg-type] # the texts of this module
+        return SQL(text).format(rows=self._rows, versions=self._versions, **parts)
 
     def manifests(self) -> list[Manifest]:
         with self._connection() as con:
@@ -266,7 +267,8 @@ class PgvectorIndex:
         if not asked:
             return []
         params = {"words": _sparse(asked), "terms": list(asked)}
-        return self._nearest(SQL("-(words <#> %(words)s)"), SQL("words <#> %(words)s"), params, count, conditions, SQL("terms && %(terms)s::int4[]"))
+        has_one = SQL("terms && %(terms)s::int4[]")
+        return self._nearest(SQL("-(words <#> %(words)s)"), SQL("words <#> %(words)s"), params, count, conditions, has_one)
 
     def _nearest(self, score: SQL, order: SQL, params: Params, count: int, conditions: Conditions, also: SQL) -> list[Hit]:
         if count < 1 or not len(self):
@@ -301,7 +303,7 @@ class PgvectorIndex:
 def _seen(chain: str) -> Composed:
     """That a chain of builds sees a row."""
     found = "(added = ANY(%({0})s) AND (removed IS NULL OR NOT removed && %({0})s))".replace("{0}", chain)
-    return Composed([SQL(found)])  # type: ignore[arg-type] # the names are this module's own
+    return Composed([SQL(found)])
 
 
 SEEN = _seen("chain")
@@ -329,11 +331,11 @@ def _condition(condition: Condition, name: str) -> tuple[SQL | Composed, Params]
     field, values = field_and_values(condition)
     if condition.relation in ("is", "any_of"):  # by the index on the fields
         possible = [Jsonb({field: _text(value)}) for value in values if not isinstance(value, float) or math.isfinite(value)]
-        return SQL("fields @> ANY(%({})s::jsonb[])".format(name)), {name: possible}  # type: ignore[arg-type]  # noqa: UP032
+        return SQL(f"fields @> ANY(%({name})s::jsonb[])"), {name: possible}
     form = {"flag": "(fields->>%({0}_f)s)::boolean", "number": "(fields->>%({0}_f)s)::float8", "text": '(fields->>%({0}_f)s) COLLATE "C"'}
     left = form[kind_of(condition.value)].replace("{0}", name)
     sql = f"({left} {COMPARED[condition.relation]} %({name})s)"
-    return Composed([SQL(sql)]), {name: _text(values[0]), f"{name}_f": field}  # type: ignore[arg-type]
+    return Composed([SQL(sql)]), {name: _text(values[0]), f"{name}_f": field}
 
 
 def _columns(row: Row, build: str) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ from noria.core.files import sync_folder
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.documents.document import Value
 from noria.llm.index.port import BadIndex, Hit, Vector, checked
-from noria.llm.index.rows import Kind, chunk_json, chunk_of, field_and_values, field_of, fields_of, kind_of, require_rows
+from noria.llm.index.rows import Kind, chunk_json, chunk_of, field_and_values, field_of, fields_of, kind_of, require_rows, whole_of
 from noria.llm.retrieval.conditions import Condition, Conditions
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write_lance(folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float
 
 def _write(beside: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> None:
     columns = _columns_of(chunks)
-    facts = {"dimension": int(vectors.shape[1]), "chunks": len(chunks), "columns": columns}
+    facts = {"dimension": int(vectors.shape[1]), "chunks": len(chunks), "columns": columns, "digest": whole_of(chunks, vectors)}
     table = _connected(beside).create_table(TABLE, schema=_schema(columns, vectors.shape[1]))
     for at in range(0, len(chunks), BATCH_ROWS):
         table.add(_rows(chunks[at : at + BATCH_ROWS], vectors[at : at + BATCH_ROWS], columns))
@@ -96,6 +96,7 @@ class LanceIndex:
             facts = json.loads((folder / FACTS).read_bytes())
             self.dimension, self._count = int(facts["dimension"]), int(facts["chunks"])
             self._columns: dict[str, list[Kind]] = facts["columns"]
+            self.digest = str(facts.get("digest", ""))  # of its rows
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadIndex(str(folder), f"it has no {FACTS} that can be read ({error})") from error
 
@@ -124,7 +125,7 @@ class LanceIndex:
         import lancedb.query
 
         words: Any = lancedb.query.MatchQuery  # its defaults are not typed
-        query = self._table.search(words(question, "words"), query_type="fts").limit(count)
+        query = self._table.search(words(question.encode(errors="replace").decode(), "words"), query_type="fts").limit(count)
         return [Hit(chunk_of(row["id"], row["chunk"]), float(row["_score"])) for row in self._rows(query, conditions)]
 
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
@@ -139,7 +140,10 @@ class LanceIndex:
         where = self._sql(conditions)
         if where is None:
             return []
-        found: list[dict[str, Any]] = (query.where(where, prefilter=True) if where else query).to_list()
+        try:
+            found: list[dict[str, Any]] = (query.where(where, prefilter=True) if where else query).to_list()
+        except Exception as error:  # of LanceDB, whose errors share no base
+            raise BadIndex(str(self.folder), str(error)) from error
         return found
 
     def _sql(self, conditions: Conditions) -> str | None:

@@ -128,7 +128,7 @@ class IndexStore(Protocol):
     """Where versions of one index stand. A version is seen once it is complete, and never changes: it can only be dropped, whole."""
 
     def write(self, version: str, chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> Written:
-        """Write a version: its chunks, and their vectors `(chunks, dimension)` of length 1. One that is there with the same chunks is no error.
+        """Write a version: chunks, and their vectors `(chunks, dimension)` of length 1. One that is there with the same chunks is no error.
 
         Raises `VersionTaken`, `OtherDimension`, `BadChunk`, `BadName` and `StoreFailed`; whatever fails, and whenever the process dies,
         the versions before are as they were, and the same version can be written again.
@@ -144,7 +144,7 @@ class IndexStore(Protocol):
         ...
 
     def drop(self, version: str) -> None:
-        """Remove a version, and the rows that no other one has. Whoever searches it then is told `NoVersion`. Raises `NoVersion`."""
+        """Remove a version, and the rows that no other one has: nobody may be searching it any more. Raises `NoVersion`."""
         ...
 
     def definition(self) -> dict[str, Any]:

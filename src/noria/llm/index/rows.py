@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
+from noria.core.ids import digest
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.documents.document import Value
 from noria.llm.index.port import OtherDimension
@@ -57,7 +58,7 @@ def field_and_values(condition: Condition) -> tuple[str, list[Value]]:
     """The field that a condition is on, and what it is compared with."""
     values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
     kind = kind_of(condition.value)
-    return field_of(condition.name, kind), [float(value) if kind == "number" else value for value in values]
+    return field_of(condition.name, kind), [_number(value) if kind == "number" else value for value in values]
 
 
 def chunk_json(chunk: Chunk) -> str:
@@ -77,6 +78,11 @@ def keys_of(chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> list[str]:
     """What each row is known by: equal keys are equal in all that a search can find out."""
     every = zip(chunks, np.ascontiguousarray(vectors, "<f4"), strict=True)
     return [hashlib.sha256(f"{chunk.id}\n{chunk_json(chunk)}\n".encode() + vector.tobytes()).hexdigest()[:32] for chunk, vector in every]
+
+
+def whole_of(chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> str:
+    """What a version is known by: equal for equal rows, in whatever order."""
+    return digest([int(vectors.shape[1]), sorted(keys_of(chunks, vectors))])
 
 
 def require_rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> None:
@@ -101,7 +107,7 @@ def require_chunk(chunk: Chunk) -> None:
         except UnicodeEncodeError:
             raise BadChunk(chunk.document, f"{each[:40]!r} has half a character (a lone surrogate)") from None
     for name, value in chunk.metadata.items():
-        if kind_of(value) == "number" and not _is_number(value):
+        if kind_of(value) == "number" and not math.isfinite(_number(value)):
             raise BadChunk(chunk.document, f"{name!r} of its metadata is {value!r:.40}, which is no finite number")
 
 
@@ -110,8 +116,9 @@ def _texts(chunk: Chunk) -> Iterable[str]:
     yield from (value for value in chunk.metadata.values() if isinstance(value, str))
 
 
-def _is_number(value: Value) -> bool:
+def _number(value: Value) -> float:
+    """A number as float64: infinite where it is larger than all of them."""
     try:
-        return math.isfinite(float(value))
+        return float(value)
     except OverflowError:
-        return False
+        return math.inf if isinstance(value, int) and value > 0 else -math.inf

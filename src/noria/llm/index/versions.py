@@ -1,8 +1,8 @@
 """Versions of an index in one table or collection of a server, which share the rows that they have in common.
 
-A row is written once, by one *build*, and later builds may mark it as removed. A version is a chain of builds (its *lineage*), and has the
-rows that a build of its chain added and none of its chain removed: multi-version concurrency control (Bernstein & Goodman, 1983) with chains
-of builds for timestamps. So
+A row is written once, by one *build*, and later builds may mark it as removed. A version is a *chain* of builds, and has the rows that a
+build of its chain added and none of its chain removed: multi-version concurrency control (Bernstein & Goodman, 1983) with chains of builds
+for timestamps. So
 
 - an update writes the rows that are new and marks those that are gone; whatever else there is stays as it is;
 - a version is visible once its *manifest* is written, the last step: rows of a build that died are in no chain, and nobody sees them;
@@ -143,7 +143,7 @@ class VersionedStore:
         require_name("version", version)
         require_rows(chunks, vectors)
         keys = keys_of(chunks, vectors)
-        whole = digest([vectors.shape[1], sorted(keys)])
+        whole = digest([int(vectors.shape[1]), sorted(keys)])  # as `whole_of` has it
         with self._rows.building(version, int(vectors.shape[1])):
             sealed = self._sealed()
             there = next((each for each in sealed if each.name == version), None)

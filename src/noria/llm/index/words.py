@@ -1,8 +1,8 @@
 """What a text says by its words: terms, and their weights in BM25, for stores that search sparse vectors and not words.
 
-Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009, section 3.4): the part that depends on a chunk stands in its
-row, the part that depends on the corpus (how rare a term is) in the question's vector. So a row is the same in every version of an index,
-and scores are those of the version that is searched.
+Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009, section 3.4): the part that depends on a chunk stands in
+its row, the part that depends on the corpus (how rare a term is) in the question's vector. So a row is the same in every version of an
+index, and scores are those of the version that is searched.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ PLACES = 10**9  # of terms in a sparse vector: as many as pgvector's may have
 MAX_TERMS = 15_000  # of one chunk, the most frequent ones: pgvector keeps 16,000
 WORD = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+|[^\W_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 WITHOUT_SPACES = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
-STOP = frozenset(  # Lucene's
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was will with"
-    .split()
-)
+_STOP = "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was will with"
+STOP = frozenset(_STOP.split(" "))  # Lucene's
 
 
 def terms(text: str) -> list[str]:
