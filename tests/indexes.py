@@ -13,7 +13,7 @@ DIMENSION = 8
 
 
 def store_of(kind: str, place: str, collection: str = "docs") -> IndexStore:
-    """A store: `lance` and `qdrant` in a folder, `pgvector` in a database; `pgvector_hnsw` with an approximate index from the first row on."""
+    """A store: `lance` and `qdrant` in a folder, `pgvector` in a database; `pgvector_hnsw` with an approximate index from the first row."""
     if kind.startswith("pgvector"):
         from noria.integrations.pgvector_index import EXACT_ROWS, pgvector_store
 

@@ -281,6 +281,9 @@ class PgvectorIndex:
             self._require_there()
         return [Hit(chunk_of(_read(id), chunk), 0.0 if math.isnan(score) else float(score)) for id, chunk, score in found]
 
+    def close(self) -> None:
+        self._connections.close()
+
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
         if not ids:
             return np.zeros((0, self.dimension), np.float32)

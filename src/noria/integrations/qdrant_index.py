@@ -1,4 +1,4 @@
-"""Qdrant as the store of indexes (https://qdrant.tech): NORIA_INDEX_URL, `http://host:6333` or a folder; NORIA_INDEX_KEY where it wants one.
+"""Qdrant as the store of indexes (https://qdrant.tech): NORIA_INDEX_URL, `http://host:6333` or a folder; NORIA_INDEX_KEY if it has one.
 
 A collection is two of Qdrant's, `noria_<collection>` and `noria_<collection>_versions`. Qdrant has no transactions: a build goes by the
 rules of `noria.llm.index.versions`, and the first manifest of a name stands, since it is inserted and never updated (Qdrant 1.17 or later).
@@ -230,6 +230,9 @@ class QdrantIndex:
         if len(found) < count:
             self._require_there()
         return [Hit(chunk_of(point.payload["chunk_id"], point.payload["chunk"]), float(point.score)) for point in found]
+
+    def close(self) -> None:
+        self._of.close()
 
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
         if not ids:

@@ -1,4 +1,4 @@
-"""What every store of indexes must do, on real ones: LanceDB in a folder, PostgreSQL with pgvector (exact, and by HNSW), Qdrant in a folder."""
+"""What every store of indexes must do, on real ones: LanceDB in a folder, PostgreSQL with pgvector, exact and by HNSW, Qdrant in a folder."""
 
 from __future__ import annotations
 
@@ -152,7 +152,8 @@ def test_a_version_is_a_change_of_the_one_before_and_never_changes_itself(store:
     assert everything(written.index) == everything(store.open("two")) == pairs(changed)
     assert everything(first) == everything(store.open("one")) == pairs(chunks)
     assert set(ids(written.index.search_words("elephant", 9))) == {"c18", "c20"}
-    assert first.search_words("elephant", 9) == [] and "c19" in ids(first.search_words("19", 9))
+    assert first.search_words("elephant", 9) == []
+    assert "c19" in ids(first.search_words("19", 9))
     back = store.write("three", chunks, vectors).index  # as at first
     assert everything(back) == pairs(chunks)
     assert [hit.score for hit in back.search_words("text 3", 5)] == pytest.approx([hit.score for hit in first.search_words("text 3", 5)])
@@ -254,16 +255,16 @@ def test_conditions_hold_in_the_stores_own_query(store: IndexStore, rows, asked)
 
 def test_as_many_are_found_as_are_asked_for_however_few_meet_the_conditions(store: IndexStore) -> None:
     """The twelve that may be read are farther than all the others: who filters what was found finds none."""
-    query, vectors = unit(1, 1)[0], unit(1_500)
+    query, vectors = unit(1, 1)[0], unit(400)
     farthest = set(np.argsort(vectors @ query)[:12].tolist())
-    chunks = [chunk(n, "cat", {"rare": n in farthest, "n": n}, ["staff"] if n % 2 and n not in farthest else []) for n in range(1_500)]
+    chunks = [chunk(n, "cat", {"rare": n in farthest, "n": n}, ["staff"] if n % 2 and n not in farthest else []) for n in range(400)]
     index = store.write("one", chunks, vectors).index
     rare = Conditions.read({"rare": True}, ["guest"])
     found = index.search(query, 10, rare)
     best = sorted(farthest, key=lambda n: -(vectors[n] @ query))[:10]
     assert ids(found) == [f"c{n}" for n in best]
     assert len(index.search(query, 50, rare)) == len(index.search_words("cat", 50, rare)) == 12
-    assert ids(index.search(query, 5, Conditions.read({"n": {"at_least": 7, "at_most": 7}}))) in (["c7"], [])
+    assert ids(index.search(query, 5, Conditions.read({"n": {"at_least": 7, "at_most": 7}}))) == ["c7"]
     assert all(int(each[1:]) % 2 == 0 for each in ids(index.search(query, 700, Conditions.read(None, []))))
 
 
@@ -315,7 +316,7 @@ def test_only_one_of_two_builders_of_different_things_gets_the_name(store: Index
 
 
 def _build_until_killed(kind: str, place: str, mark: str) -> None:
-    """Writes a version whose last chunks take their time: the first thousand are there by then."""
+    """Writes a version, and stands still when its rows are there and it is not yet sealed."""
     store = store_of(kind, place)
     rows = getattr(store, "_rows", None)
     if rows is None:  # a folder
@@ -324,7 +325,7 @@ def _build_until_killed(kind: str, place: str, mark: str) -> None:
         lance._sync = lambda _: _wait(mark)  # type: ignore[assignment]
     else:
         rows.count = lambda _: _wait(mark)
-    store.write("two", chunks_of([f"new {n}" for n in range(1_200)]), unit(1_200))
+    store.write("two", chunks_of([f"new {n}" for n in range(150)]), unit(150))
 
 
 def _wait(mark: str) -> int:
@@ -351,8 +352,8 @@ def test_a_crash_in_the_middle_of_a_build_leaves_the_old_version_and_nothing_els
     assert ids(store.open("one").search_words("new", 5)) == []
     with pytest.raises(NoVersion):
         store.open("two")
-    new = chunks_of([f"new {n}" for n in range(100)])
-    assert everything(store.write("two", new, unit(100)).index) == pairs(new)
+    new = chunks_of([f"new {n}" for n in range(40)])
+    assert everything(store.write("two", new, unit(40)).index) == pairs(new)
     assert everything(store.open("one")) == pairs(chunks)
     store.close()
 

@@ -5,7 +5,7 @@ Out:  the nearest chunks that meet the conditions, which are part of the store's
 Embedded default: folders of LanceDB. Adapters stand in `noria.integrations.*_index`; all pass `tests/llm/stores/test_conformance.py`.
 """
 
-from noria.llm.index.build import Built, build
+from noria.llm.index.build import Built, Failure, build, build_in
 from noria.llm.index.lance import LanceIndex, write_lance
 from noria.llm.index.port import BadIndex, BadName, Hit, Index, IndexStore, NoVersion, OtherDimension, StoreFailed, VersionTaken, Written
 from noria.llm.index.rows import BadChunk
@@ -16,6 +16,7 @@ __all__ = [
     "BadIndex",
     "BadName",
     "Built",
+    "Failure",
     "Hit",
     "Index",
     "IndexStore",
@@ -28,6 +29,7 @@ __all__ = [
     "VersionTaken",
     "Written",
     "build",
+    "build_in",
     "open_index",
     "open_store",
     "reference",

@@ -103,6 +103,9 @@ class LanceIndex:
     def __len__(self) -> int:
         return self._count
 
+    def close(self) -> None:
+        """Nothing is held open but files, which end with it."""
+
     @cached_property
     def _table(self) -> Any:
         try:

@@ -113,6 +113,10 @@ class Index(Protocol):
         """The vectors of chunks `(ids, dimension)`. Raises `KeyError` for an id that the index does not have."""
         ...
 
+    def close(self) -> None:
+        """Let go of its connections, which are those of its store: neither is used afterwards."""
+        ...
+
 
 @dataclass(frozen=True)
 class Written:
