@@ -77,7 +77,9 @@ def test_every_document_is_accounted_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["lance", "pgvector", "qdrant"])
 def test_a_new_version_of_a_corpus_costs_what_has_changed(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    store = store_of(kind, request.getfixturevalue("postgres_url") if kind == "pgvector" else str(tmp_path / "store"))
+    store = store_of(
+        kind, request.getfixturevalue("postgres_url") if kind == "pgvector" else ":memory:" if kind == "qdrant" else str(tmp_path)
+    )
     embedder = CachedEmbedder(Hashed(), tmp_path / "kept")
     first = build_in(store, corpus(40), ByKind(), embedder)
     again = build_in(store, corpus(40), ByKind(), embedder)

@@ -1,4 +1,4 @@
-"""What every store of indexes must do, on real ones: LanceDB in a folder, PostgreSQL with pgvector, exact and by HNSW, Qdrant in a folder."""
+"""What every store of indexes must do, on real ones: LanceDB in a folder, PostgreSQL with pgvector, exact and by HNSW, Qdrant."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(kind: str, place: str) -> Iterator[IndexStore]:
-    found = store_of(kind, place)
+    found = store_of(kind, ":memory:" if kind == "qdrant" else place)  # a folder where it is opened again: each of its points is a sync
     yield found
     found.close()
 
@@ -265,7 +265,7 @@ def test_as_many_are_found_as_are_asked_for_however_few_meet_the_conditions(stor
     assert ids(found) == [f"c{n}" for n in best]
     assert len(index.search(query, 50, rare)) == len(index.search_words("cat", 50, rare)) == 12
     assert ids(index.search(query, 5, Conditions.read({"n": {"at_least": 7, "at_most": 7}}))) == ["c7"]
-    assert all(int(each[1:]) % 2 == 0 for each in ids(index.search(query, 700, Conditions.read(None, []))))
+    assert set(ids(index.search(query, 700, Conditions.read(None, [])))) == {each.id for each in chunks if not each.access}
 
 
 # --- several at once -------------------------------------------------------------------------------------------------------
