@@ -205,10 +205,12 @@ class PgvectorRows:
     def index(self, manifest: Manifest) -> PgvectorIndex:
         return PgvectorIndex(self._connections, self._rows, self._versions, manifest)
 
-    def require_approximate(self, con: psycopg.Connection[Any], dimension: int) -> None:
-        """Have an HNSW index where there are many rows."""
+    def require_planned(self, con: psycopg.Connection[Any], dimension: int, added: int) -> None:
+        """Have an HNSW index where there are many rows, and have the planner know what is there where many are new."""
         name = Identifier(f"noria_{self._collection}_hnsw")
         count = con.execute(self._sql("SELECT count(*) FROM {rows}")).fetchall()[0][0]
+        if 10 * added > count:  # fewer are left to the server's own rounds
+            con.execute(self._sql("ANALYZE {rows}"))
         if count > self._exact_rows and dimension <= INDEXED_DIMENSION:
             con.execute(self._sql("CREATE INDEX IF NOT EXISTS {name} ON {rows} USING hnsw (vector vector_cosine_ops)", name=name))
 
@@ -224,6 +226,7 @@ class PgvectorBuild:
 
     def __init__(self, of: PgvectorRows, con: psycopg.Connection[Any], manifest: Manifest) -> None:
         self._of, self._con, self._build, self._dimension = of, con, manifest.builds[-1], manifest.dimension
+        self._added = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         names = SQL(", ").join(map(Identifier, COLUMNS))
@@ -232,14 +235,14 @@ class PgvectorBuild:
             copying.set_types(TYPES)
             for row in rows:
                 copying.write_row(_columns(row, self._build))
+        self._added += len(rows)
 
     def remove(self, ids: Sequence[str]) -> Iterable[Iterable[int]]:
         sql = "UPDATE {rows} SET removed = coalesce(removed, '{{}}') || %(build)s::text WHERE id = ANY(%(ids)s) RETURNING terms"
         return [found for (found,) in self._con.execute(self._of._sql(sql), {"build": self._build, "ids": list(ids)})]
 
     def seal(self, manifest: Manifest) -> Manifest:
-        self._of.require_approximate(self._con, self._dimension)
-        self._con.execute(self._of._sql("ANALYZE {rows}"))  # or the first searches are planned without knowing what is there
+        self._of.require_planned(self._con, self._dimension, self._added)
         self._con.execute(self._of._sql("INSERT INTO {versions} VALUES (%s, %s)"), [manifest.name, manifest.to_json()])
         return manifest  # nobody else was let in meanwhile
 

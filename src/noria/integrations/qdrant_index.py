@@ -63,7 +63,7 @@ class Qdrant:
     def __init__(self, url: str, key: str | None) -> None:
         self.local = "://" not in url
         self.place = f"Qdrant {url if self.local else httpx.URL(url).copy_with(username=None, password=None, query=None)}"
-        self._entry: AbstractContextManager[Any] = threading.RLock() if self.local else nullcontext()
+        self.entry: AbstractContextManager[Any] = threading.RLock() if self.local else nullcontext()
         where: dict[str, Any] = {"url": url, "api_key": key, "timeout": PATIENCE_SECONDS, "check_compatibility": False}
         if self.local:
             where = {"location": url} if url == ":memory:" else {"path": url, "force_disable_check_same_thread": True}
@@ -75,7 +75,7 @@ class Qdrant:
 
     def _asked(self, call: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            with self._entry:
+            with self.entry:
                 return call(*args, **kwargs)
         except (ApiException, httpx.HTTPError, OSError, RuntimeError, ValueError, KeyError) as error:
             raise StoreFailed(self.place, f"{type(error).__name__}: {error}"[:500]) from error
@@ -224,9 +224,12 @@ class QdrantIndex:
     def _nearest(self, asked: Any, using: str, count: int, conditions: Conditions, params: Any = None) -> list[Hit]:
         if count < 1 or not len(self):
             return []
-        limited = models.Filter(must=[_seen(self._manifest.builds), *self._conditions(conditions)])
-        query = {"query": asked, "using": using, "query_filter": limited, "limit": count, "search_params": params}
-        found = self._of.client.ask("query_points", self._of.collection, **query, with_payload=["chunk_id", "chunk"]).points
+        own = list(self._conditions(conditions))
+        query = {"query": asked, "using": using, "limit": count, "search_params": params, "with_payload": ["chunk_id", "chunk"]}
+        with self._of.client.entry:
+            seen = [] if self._alone() else [_seen(self._manifest.builds)]
+            limited = models.Filter(must=[*seen, *own]) if seen or own else None
+            found = self._of.client.ask("query_points", self._of.collection, query_filter=limited, **query).points
         if len(found) < count:
             self._require_there()
         return [Hit(chunk_of(point.payload["chunk_id"], point.payload["chunk"]), float(point.score)) for point in found]
@@ -241,6 +244,11 @@ class QdrantIndex:
         found = self._of.client.scroll(self._of.collection, seen, ["chunk_id"], with_vectors=[MEANING])
         known = {point.payload["chunk_id"]: point.vector[MEANING] for point in found}
         return np.array([known[each] for each in ids], np.float32)
+
+    def _alone(self) -> bool:
+        """Whether a folder has no row but this version's, while nobody else is let in: there, a filter costs more than the search."""
+        client = self._of.client
+        return client.local and bool(client.ask("count", self._of.collection, exact=True).count == len(self))
 
     def _conditions(self, conditions: Conditions) -> Iterator[models.Condition]:
         for each in conditions.of:
