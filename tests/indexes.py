@@ -13,12 +13,15 @@ DIMENSION = 8
 
 
 def store_of(kind: str, place: str, collection: str = "docs") -> IndexStore:
-    """A store: `lance` and `qdrant` in a folder, `pgvector` in a database; `pgvector_hnsw` with an approximate index from the first row."""
+    """A store: `lance` and `qdrant` in a folder, `pgvector` in a database; `pgvector_hnsw` with an approximate index from the first row.
+
+    `qdrant_http` at an address.
+    """
     if kind.startswith("pgvector"):
         from noria.integrations.pgvector_index import EXACT_ROWS, pgvector_store
 
         return pgvector_store(place, collection, 0 if kind == "pgvector_hnsw" else EXACT_ROWS)
-    if kind == "qdrant":
+    if kind.startswith("qdrant"):
         from noria.integrations.qdrant_index import qdrant_store
 
         return qdrant_store(place, collection)

@@ -19,9 +19,10 @@ from indexes import DIMENSION, chunk, chunks_of, store_of, unit
 from noria.llm.chunking import Chunk
 from noria.llm.index import BadChunk, BadName, Index, IndexStore, NoVersion, OtherDimension, VersionTaken
 from noria.llm.retrieval import Conditions
+from qdrant_served import served_qdrant
 from servers import soon
 
-KINDS = ("lance", "pgvector", "pgvector_hnsw", "qdrant")
+KINDS = ("lance", "pgvector", "pgvector_hnsw", "qdrant", "qdrant_http")
 TEXTS = ["the cat sleeps", "a dog barks at the cat", "taxes are due in May", "the law of taxes", "naïve café 日本"]
 Open = Callable[[str], IndexStore]
 
@@ -33,7 +34,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return request.getfixturevalue("postgres_url") if kind.startswith("pgvector") else str(tmp_path)
+    servers = {"pgvector": "postgres_url", "pgvector_hnsw": "postgres_url", "qdrant_http": "qdrant_url"}
+    return request.getfixturevalue(servers[kind]) if kind in servers else str(tmp_path)
+
+
+@pytest.fixture
+def qdrant_url() -> Iterator[str]:
+    with served_qdrant() as (url, _):
+        yield url
 
 
 @pytest.fixture
