@@ -18,9 +18,13 @@ def store_of(kind: str, place: str, collection: str = "docs") -> IndexStore:
     `qdrant_http` at an address.
     """
     if kind.startswith("pgvector"):
+        from psycopg.conninfo import make_conninfo
+
         from noria.integrations.pgvector_index import EXACT_ROWS, pgvector_store
 
-        return pgvector_store(place, collection, 0 if kind == "pgvector_hnsw" else EXACT_ROWS)
+        if kind == "pgvector_hnsw":  # which the planner would not search among so few
+            return pgvector_store(make_conninfo(place, options="-c enable_seqscan=off"), collection, exact_rows=0)
+        return pgvector_store(place, collection, EXACT_ROWS)
     if kind.startswith("qdrant"):
         from noria.integrations.qdrant_index import qdrant_store
 

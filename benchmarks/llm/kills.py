@@ -1,6 +1,6 @@
 """A hundred builders of each store are killed (SIGKILL) at random moments: the version before always serves, and the build succeeds again.
 
-python -m benchmarks.llm.kills [kills]
+python -m benchmarks.llm.kills [kills [store …]]
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from noria.llm.chunking import Chunk
 from noria.llm.index import IndexStore
 
 KILLS = 100
-CHUNKS, DIMENSION = 300, 32
+CHUNKS, DIMENSION = 200, 32
 SWEPT_EVERY = 10  # kills
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a kill is no power cut: what was written is there, on whatever disk
 OLD, VECTORS = chunks_of(CHUNKS, "old"), unit(CHUNKS, DIMENSION)
 
 
-def kills(count: int = KILLS) -> Proof:
+def kills(count: int = KILLS, kinds: Sequence[str] = STORES) -> Proof:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder, postgres(Path(folder)) as url:
-        for kind in STORES:
+        for kind in kinds:
             yield from _kills(kind, url if kind == "pgvector" else str(Path(folder) / kind), count)
 
 
@@ -118,7 +118,7 @@ def _builds(kind: str, place: str, number: int, begun: Connection) -> None:
 def main(arguments: Sequence[str]) -> None:
     os.environ["PYTHONWARNINGS"] = "ignore:lancedb fork support"  # builders are forked from a process that has used nothing yet
     multiprocessing.set_forkserver_preload(["benchmarks.llm.stocked", "benchmarks.llm.preloaded"])
-    for each in kills(int(arguments[0]) if arguments else KILLS):
+    for each in kills(int(arguments[0]) if arguments else KILLS, arguments[1:] or STORES):
         print(each, flush=True)
 
 

@@ -279,8 +279,8 @@ class PgvectorIndex:
         limited, values = _where(conditions)
         sql = "SELECT chunk_id, chunk, {score} FROM {rows} WHERE {seen} AND {also} AND {limited} ORDER BY {order} LIMIT %(count)s"
         query = SQL(sql).format(score=score, rows=self._rows, seen=SEEN, also=also, limited=limited, order=order)
-        found = self._connections.read(query, {**params, **values, **_chain(self._manifest.builds), "count": count})
-        if len(found) < count:
+        found = self._connections.read(query, {**params, **values, **_chain(self._manifest.builds), "count": min(count, len(self))})
+        if len(found) < min(count, len(self)):
             self._require_there()
         return [Hit(chunk_of(_read(id), chunk), 0.0 if math.isnan(score) else float(score)) for id, chunk, score in found]
 

@@ -225,12 +225,18 @@ class QdrantIndex:
         if count < 1 or not len(self):
             return []
         own = list(self._conditions(conditions))
-        query = {"query": asked, "using": using, "limit": count, "search_params": params, "with_payload": ["chunk_id", "chunk"]}
+        query = {
+            "query": asked,
+            "using": using,
+            "limit": min(count, len(self)),
+            "search_params": params,
+            "with_payload": ["chunk_id", "chunk"],
+        }
         with self._of.client.entry:
             seen = [] if self._alone() else [_seen(self._manifest.builds)]
             limited = models.Filter(must=[*seen, *own]) if seen or own else None
             found = self._of.client.ask("query_points", self._of.collection, query_filter=limited, **query).points
-        if len(found) < count:
+        if len(found) < min(count, len(self)):
             self._require_there()
         return [Hit(chunk_of(point.payload["chunk_id"], point.payload["chunk"]), float(point.score)) for point in found]
 

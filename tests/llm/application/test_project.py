@@ -61,7 +61,9 @@ def test_an_application_lives_as_other_models_do(tmp_path: Path, noria: Run) -> 
         assert "more than twenty holidays" in " ".join(searched["found_texts"])
     (tmp_path / "handbook" / "bicycles.md").write_text("# Bicycles\n\nThe key of the bicycles is in drawer 12.")
     (tmp_path / "handbook" / "parking.md").unlink()
-    with closing(LiveLoop(project, workspace, ReplayClock(SystemClock().now() + timedelta(hours=3)), timedelta(hours=1), waits=True)) as loop:
+    with closing(
+        LiveLoop(project, workspace, ReplayClock(SystemClock().now() + timedelta(hours=3)), timedelta(hours=1), waits=True)
+    ) as loop:
         done = loop.run()
     assert not done.troubles
     [train, promote] = done.actions

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
-from indexes import chunks_of, store_of, unit
+from indexes import chunk, chunks_of, store_of, unit
 from noria.core.errors import NoriaError
 from noria.integrations import pgvector_index, qdrant_index
 from noria.llm.index import NoVersion, StoreFailed
@@ -108,4 +109,22 @@ def test_texts_in_qdrant_are_compared_only_while_they_are_few(monkeypatch: pytes
     index = store.write("one", chunks, unit(2)).index
     with pytest.raises(BadCondition, match="no order of texts"):
         index.search(unit(1)[0], 5, Conditions.read({"day": {"at_least": "2026-05-01"}}))
+    store.close()
+
+
+def test_an_approximate_index_is_searched_and_what_it_misses_is_found(postgres_url: str) -> None:
+    """Among many rows PostgreSQL goes by the HNSW index; where that gives up before it has enough, the search is done again, exactly."""
+    store = store_of("pgvector_hnsw", f"{postgres_url}")
+    vectors = unit(300)
+    index = store.write("one", [chunk(n, "cat", {"far": n in (3, 4)}) for n in range(300)], vectors).index
+    rows = index._connections.read(
+        SQL("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%%hnsw%%' AND indexdef LIKE %(of)s"), {"of": "%docs_rows%"}
+    )
+    assert len(rows) == 1
+    query = SQL("EXPLAIN SELECT id FROM noria_docs_rows ORDER BY vector <=> %(vector)s LIMIT 5")
+    assert "hnsw" in str(index._connections.read(query, {"vector": vectors[0]}))
+    with index._connections.one() as con:
+        con.execute("SET hnsw.max_scan_tuples = 1; SET hnsw.ef_search = 1")
+    for asked in (-vectors[3], vectors[3]):
+        assert len(index.search(asked, 2, Conditions.read({"far": True}))) == 2
     store.close()

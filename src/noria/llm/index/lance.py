@@ -119,7 +119,7 @@ class LanceIndex:
         found = checked(vector, self.dimension)
         if not self._count or count < 1:
             return []
-        query = self._table.search(found, vector_column_name="vector").distance_type("cosine").limit(count)
+        query = self._table.search(found, vector_column_name="vector").distance_type("cosine").limit(min(count, self._count))
         return [Hit(chunk_of(row["id"], row["chunk"]), 1 - float(row["_distance"])) for row in self._rows(query, conditions)]
 
     def search_words(self, question: str, count: int, conditions: Conditions = EVERYTHING) -> list[Hit]:
@@ -128,7 +128,9 @@ class LanceIndex:
         import lancedb.query
 
         words: Any = lancedb.query.MatchQuery  # its defaults are not typed
-        query = self._table.search(words(question.encode(errors="replace").decode(), "words"), query_type="fts").limit(count)
+        query = self._table.search(words(question.encode(errors="replace").decode(), "words"), query_type="fts").limit(
+            min(count, self._count)
+        )
         return [Hit(chunk_of(row["id"], row["chunk"]), float(row["_score"])) for row in self._rows(query, conditions)]
 
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
