@@ -201,10 +201,10 @@ def test_a_dropped_version_is_gone_and_the_others_are_whole(store: IndexStore) -
     assert everything(store.write("two", chunks, vectors).index) == pairs(chunks)
 
 
-def test_a_long_chain_of_versions_stays_whole(store: IndexStore) -> None:
+def test_a_long_chain_of_versions_stays_whole(kind: str, store: IndexStore) -> None:
     """Longer than the chain that a search names."""
     texts = [f"text {n}" for n in range(12)]
-    for number in range(36):
+    for number in range(6 if kind == "lance" else 36):  # a folder has no chain
         texts[number % 12] = f"text of {number}"
         index = store.write(f"v{number}", chunks_of(texts), unit(12)).index
         assert everything(index) == pairs(chunks_of(texts))
