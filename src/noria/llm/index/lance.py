@@ -5,21 +5,25 @@ LanceDB, because it searches by meaning and by words, filters within the search,
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import MissingExtra
+from noria.core.files import sync_folder
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.documents.document import Value
-from noria.llm.index.port import BadIndex, Hit, OtherDimension, Vector, checked
+from noria.llm.index.port import BadIndex, Hit, Vector, checked
+from noria.llm.index.rows import Kind, chunk_json, chunk_of, field_and_values, field_of, fields_of, kind_of, require_rows, whole_of
 from noria.llm.retrieval.conditions import Condition, Conditions
 
 if TYPE_CHECKING:
@@ -34,22 +38,18 @@ SQL_OF = {"is": "=", "is_not": "<>", "at_least": ">=", "at_most": "<="}
 def write_lance(folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> LanceIndex:
     """Write an index of chunks and their vectors `(chunks, dimension)`, of length 1, as the new folder `folder`.
 
-    It is there whole or not at all, whenever the process dies. Raises `OtherDimension` for vectors that are none, `FileExistsError` for a
-    folder that is there (an index is never changed: another one is another folder), and `MissingExtra`.
+    It is there whole or not at all, whenever the process dies. Raises `OtherDimension` for vectors that are none, `BadChunk`,
+    `FileExistsError` for a folder that is there (an index is never changed: another one is another folder), and `MissingExtra`.
     """
-    if vectors.ndim != 2 or len(vectors) != len(chunks):
-        raise OtherDimension(f"the shape {vectors.shape}, for {len(chunks)} chunks", vectors.shape[-1] if vectors.ndim else 0)
-    if not np.isfinite(vectors).all():
-        raise OtherDimension("values that are no numbers", vectors.shape[1])
+    require_rows(chunks, vectors)
     if folder.exists():
         raise FileExistsError(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
+    beside = folder.with_name(f".{folder.name}.{uuid4().hex[:12]}")
     try:
         _write(beside, chunks, vectors)
         _sync(beside)
-        beside.rename(folder)
+        _put(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return LanceIndex(folder)
@@ -57,7 +57,7 @@ def write_lance(folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float
 
 def _write(beside: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> None:
     columns = _columns_of(chunks)
-    facts = {"dimension": int(vectors.shape[1]), "chunks": len(chunks), "columns": columns}
+    facts = {"dimension": int(vectors.shape[1]), "chunks": len(chunks), "columns": columns, "digest": whole_of(chunks, vectors)}
     table = _connected(beside).create_table(TABLE, schema=_schema(columns, vectors.shape[1]))
     for at in range(0, len(chunks), BATCH_ROWS):
         table.add(_rows(chunks[at : at + BATCH_ROWS], vectors[at : at + BATCH_ROWS], columns))
@@ -66,12 +66,25 @@ def _write(beside: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float32]) 
     (beside / FACTS).write_text(json.dumps(facts))
 
 
+def _put(beside: Path, folder: Path) -> None:
+    try:
+        beside.rename(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another writer was faster
+            raise FileExistsError(folder) from error
+        raise
+    sync_folder(folder.parent)
+
+
 def _sync(folder: Path) -> None:
     """Have all its files on the disk, before their folder gets its name."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+        elif path.is_dir():
+            sync_folder(path)
+    sync_folder(folder)
 
 
 class LanceIndex:
@@ -82,12 +95,16 @@ class LanceIndex:
         try:
             facts = json.loads((folder / FACTS).read_bytes())
             self.dimension, self._count = int(facts["dimension"]), int(facts["chunks"])
-            self._columns: dict[str, list[str]] = facts["columns"]
+            self._columns: dict[str, list[Kind]] = facts["columns"]
+            self.digest = str(facts.get("digest", ""))  # of its rows
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadIndex(str(folder), f"it has no {FACTS} that can be read ({error})") from error
 
     def __len__(self) -> int:
         return self._count
+
+    def close(self) -> None:
+        """Nothing is held open but files, which end with it."""
 
     @cached_property
     def _table(self) -> Any:
@@ -102,8 +119,8 @@ class LanceIndex:
         found = checked(vector, self.dimension)
         if not self._count or count < 1:
             return []
-        query = self._table.search(found, vector_column_name="vector").distance_type("cosine").limit(count)
-        return [Hit(_chunk(row), 1 - float(row["_distance"])) for row in self._rows(query, conditions)]
+        query = self._table.search(found, vector_column_name="vector").distance_type("cosine").limit(min(count, self._count))
+        return [Hit(chunk_of(row["id"], row["chunk"]), 1 - float(row["_distance"])) for row in self._rows(query, conditions)]
 
     def search_words(self, question: str, count: int, conditions: Conditions = EVERYTHING) -> list[Hit]:
         if not self._count or count < 1 or not any(letter.isalnum() for letter in question):
@@ -111,8 +128,10 @@ class LanceIndex:
         import lancedb.query
 
         words: Any = lancedb.query.MatchQuery  # its defaults are not typed
-        query = self._table.search(words(question, "words"), query_type="fts").limit(count)
-        return [Hit(_chunk(row), float(row["_score"])) for row in self._rows(query, conditions)]
+        query = self._table.search(words(question.encode(errors="replace").decode(), "words"), query_type="fts").limit(
+            min(count, self._count)
+        )
+        return [Hit(chunk_of(row["id"], row["chunk"]), float(row["_score"])) for row in self._rows(query, conditions)]
 
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
         if not ids:
@@ -126,17 +145,20 @@ class LanceIndex:
         where = self._sql(conditions)
         if where is None:
             return []
-        found: list[dict[str, Any]] = (query.where(where, prefilter=True) if where else query).to_list()
+        try:
+            found: list[dict[str, Any]] = (query.where(where, prefilter=True) if where else query).to_list()
+        except Exception as error:  # of LanceDB, whose errors share no base
+            raise BadIndex(str(self.folder), str(error)) from error
         return found
 
     def _sql(self, conditions: Conditions) -> str | None:
         """The conditions in the store's SQL; None where no chunk can meet them, since none has such metadata."""
         parts = []
         for each in conditions.of:
-            kind = _kind(each.value[0] if isinstance(each.value, tuple) else each.value)
-            if kind not in self._columns.get(each.name, []):
+            field, values = field_and_values(each)
+            if kind_of(each.value) not in self._columns.get(each.name, []):
                 return None
-            parts.append(_condition(_column(each.name, kind), each))
+            parts.append(_condition(field, each, values))
         if conditions.labels is not None:
             labels = ", ".join(_literal(label) for label in conditions.labels)
             parts.append(f"(open OR array_has_any(access, make_array({labels})))" if labels else "open")
@@ -160,29 +182,20 @@ def _by_words() -> Any:
     return FTS(with_position=False)
 
 
-def _columns_of(chunks: Sequence[Chunk]) -> dict[str, list[str]]:
+def _columns_of(chunks: Sequence[Chunk]) -> dict[str, list[Kind]]:
     """The kinds of values that each name of the metadata has: each is a column."""
-    found = dict[str, set[str]]()
+    found = dict[str, set[Kind]]()
     for chunk in chunks:
         for name, value in chunk.metadata.items():
-            found.setdefault(name, set()).add(_kind(value))
+            found.setdefault(name, set()).add(kind_of(value))
     return {name: sorted(kinds) for name, kinds in sorted(found.items())}
 
 
-def _kind(value: Value) -> str:
-    return "flag" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
-
-
-def _column(name: str, kind: str) -> str:
-    """Any name as a column's, which SQL has no other reading for."""
-    return f"{kind}_{name.encode().hex()}"
-
-
-def _schema(columns: dict[str, list[str]], dimension: int) -> pa.Schema:
+def _schema(columns: dict[str, list[Kind]], dimension: int) -> pa.Schema:
     import pyarrow as pa
 
     types = {"text": pa.string(), "number": pa.float64(), "flag": pa.bool_()}
-    own = {_column(name, kind): types[kind] for name, kinds in columns.items() for kind in kinds}
+    own = {field_of(name, kind): types[kind] for name, kinds in columns.items() for kind in kinds}
     return pa.schema(
         {
             "id": pa.string(),
@@ -196,44 +209,27 @@ def _schema(columns: dict[str, list[str]], dimension: int) -> pa.Schema:
     )
 
 
-def _rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], columns: dict[str, list[str]]) -> pa.Table:
+def _rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], columns: dict[str, list[Kind]]) -> pa.Table:
     import pyarrow as pa
-
-    def metadata(chunk: Chunk) -> Iterator[tuple[str, Value]]:
-        for name, value in chunk.metadata.items():
-            kind = _kind(value)
-            yield _column(name, kind), float(value) if kind == "number" else value
 
     rows = [
         {
             "id": chunk.id,
             "words": chunk.embedded,
-            "chunk": _written(chunk),
+            "chunk": chunk_json(chunk),
             "open": not chunk.access,
             "access": list(chunk.access),
             "vector": vector,
-            **dict(metadata(chunk)),
+            **fields_of(chunk.metadata),
         }
         for chunk, vector in zip(chunks, vectors, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=_schema(columns, vectors.shape[1]))
 
 
-def _written(chunk: Chunk) -> str:
-    return json.dumps(
-        [chunk.document, chunk.text, chunk.at, chunk.end, chunk.headings, chunk.place, chunk.wider, dict(chunk.metadata), chunk.access]
-    )
-
-
-def _chunk(row: dict[str, Any]) -> Chunk:
-    document, text, at, end, headings, place, wider, metadata, access = json.loads(row["chunk"])
-    return Chunk(row["id"], document, text, at, end, tuple(headings), place, wider, metadata, tuple(access))
-
-
-def _condition(column: str, condition: Condition) -> str:
-    if isinstance(condition.value, tuple):
-        return f"{column} IN ({', '.join(_literal(value) for value in condition.value)})"
-    return f"{column} {SQL_OF[condition.relation]} {_literal(condition.value)}"
+def _condition(field: str, condition: Condition, values: Sequence[Value]) -> str:
+    listed = ", ".join(map(_literal, values))
+    return f"{field} IN ({listed})" if condition.relation == "any_of" else f"{field} {SQL_OF[condition.relation]} {listed}"
 
 
 def _literal(value: Value) -> str:

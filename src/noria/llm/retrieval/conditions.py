@@ -63,6 +63,8 @@ class Conditions:
     def read(given: Mapping[str, Any] | None, labels: Sequence[str] | None = None) -> Conditions:
         """As people and requests write them. Raises `BadCondition`."""
         found = [condition for name, value in (given or {}).items() for condition in _read(name, value)]
+        for text in (*(each.name for each in found), *(labels or ())):
+            _value(text, text)
         return Conditions(tuple(found), None if labels is None else tuple(labels))
 
     def met_by(self, metadata: Mapping[str, Value], access: Sequence[str]) -> bool:
@@ -95,6 +97,8 @@ def _related(name: str, relation: Any, value: Any) -> Condition:
 def _value(name: str, value: Any) -> Value:
     if not isinstance(value, str | int | float | bool) or value != value:
         raise BadCondition(name, f"{value!r} is no text, number or boolean")
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise BadCondition(name, f"{value!r} has half a character (a lone surrogate)")
     return value
 
 

