@@ -8,8 +8,10 @@ unsupported, and one that turns the meaning round without a word that denies pas
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from noria.llm.guardrails.rule import Action, Context, DeclaredRule, Finding, Where
@@ -22,7 +24,9 @@ SENTENCE = re.compile(r"[^\n.!?]+(?:[.!?](?!\s|\Z)[^\n.!?]*)*[.!?]*")
 WORD = re.compile(r"[^\W_]+(?:['’_-][^\W_]+)*")
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|(?<![\w.])[-+]?\d+(?:\.\d+)*")
 NAMES = re.compile(r"\b(?:[A-Z][\w’'-]*[A-Z0-9]\w*|[A-Z][a-z]{2,}|[a-z]+_\w+|[A-Z]{2,})\b")
-NUMBERS = {word: str(value) for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
+_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred".split()
+NUMBERS = {word: str(value) for value, word in enumerate(_UNITS)} | {word: str(10 * value) for value, word in enumerate(_TENS, start=2)}
 DENIES = re.compile(
     r"\b(?:not|no|never|none|neither|nor|without|cannot|unable|fails? to|except|lacks?|nicht|kein\w*|nie(?:mals)?|ohne|ne|pas|jamais|sans|nunca|sin|niet|geen|nooit)\b|n['’]t\b",
     re.IGNORECASE,
@@ -57,10 +61,14 @@ class Support:
 
 @dataclass(frozen=True)
 class _Passage:
+    """One to three sentences that follow one another. denied: the words that each denial in it is about; pairs: words side by side"""
+
     text: str
     stems: frozenset[str]
     numbers: frozenset[str]
     words: frozenset[str]
+    denied: tuple[frozenset[str], ...]
+    pairs: frozenset[tuple[str, str]]
 
 
 def grounded(answer: str, chunks: Sequence[str], embedder: Embedder | None = None) -> list[Support]:
@@ -69,9 +77,9 @@ def grounded(answer: str, chunks: Sequence[str], embedder: Embedder | None = Non
     embedder: lifts the score of a sentence in other words to that of its cosine with the passage; numbers, names and denials stay
     """
     passages = [passage for chunk in chunks for passage in _passages(chunk)]
-    everywhere = frozenset().union(*(passage.numbers for passage in passages)), frozenset().union(*(passage.words for passage in passages))
+    words = frozenset[str]().union(*(passage.words for passage in passages))
     found = [
-        _support(answer[match.start() : match.end()], match.start(), passages, *everywhere)
+        _support(answer[match.start() : match.end()], match.start(), passages, words)
         for match in SENTENCE.finditer(answer)
         if _claims(match[0])
     ]
@@ -108,26 +116,26 @@ def _claims(sentence: str) -> bool:
     return len(stems) >= 2 and not REFUSAL.search(plain) and not plain.strip().endswith("?")
 
 
-def _passages(chunk: str) -> Iterable[_Passage]:
-    """Each two sentences that follow one another, and the last."""
+@lru_cache(maxsize=256)  # a streamed answer asks for the same chunks sentence by sentence
+def _passages(chunk: str) -> tuple[_Passage, ...]:
+    """Each one, two and three sentences that follow one another."""
     texts = [match[0] for match in SENTENCE.finditer(chunk) if match[0].strip()]
-    for place, text in enumerate(texts):
-        whole = " ".join(texts[place : place + 2])
-        yield _Passage(text, _stems(whole), _numbers(whole), _lower(whole))
+    joined = dict.fromkeys(" ".join(texts[place : place + size]) for size in (1, 2, 3) for place in range(len(texts)))
+    return tuple(_Passage(text, _stems(text), _numbers(text), _lower(text), _denied(text), _pairs(text)) for text in joined)
 
 
-def _support(sentence: str, at: int, passages: Sequence[_Passage], numbers: frozenset[str], words: frozenset[str]) -> Support:
+def _support(sentence: str, at: int, passages: Sequence[_Passage], words: frozenset[str]) -> Support:
     plain = CITATION.sub("", sentence)
-    stems = _stems(plain)
-    best = max(passages, key=lambda passage: len(stems & passage.stems), default=None)
-    if best is None:
-        return Support(at, at + len(sentence), 0.0, ("no passage",))
-    covered = len(stems & best.stems) / len(stems)
+    stems, end = _stems(plain), at + len(sentence)
+    if not passages:
+        return Support(at, end, 0.0, ("no passage",))
+    # the shortest of those that have most of its words: passages stand in the order of their length
+    best = max(passages, key=lambda passage: (len(stems & passage.stems), -len(passage.stems)))
     missing = [number for number in sorted(_numbers(plain)) if number not in best.numbers]
     missing += [name for name in _names(plain) if name.casefold() not in words]
-    if _denies(plain, best.text):
+    if _denies(plain, stems, best):
         missing.append("a denial")
-    return Support(at, at + len(sentence), covered * 0.3 ** min(len(missing), 2), tuple(missing))
+    return Support(at, end, len(stems & best.stems) / len(stems) * 0.3 ** min(len(missing), 2), tuple(missing))
 
 
 def _by_meaning(answer: str, found: Sequence[Support], passages: Sequence[str], embedder: Embedder) -> list[Support]:
@@ -140,16 +148,40 @@ def _by_meaning(answer: str, found: Sequence[Support], passages: Sequence[str], 
     ]
 
 
-def _denies(sentence: str, passage: str) -> bool:
-    """Whether one of them denies and the other does not, or has the opposite of a word of the other without the word itself."""
-    if (DENIES.search(sentence) is None) != (DENIES.search(passage) is None):
+def _denies(sentence: str, stems: frozenset[str], passage: _Passage) -> bool:
+    """Whether one denies what the other says: by a word that denies beside the same words, or by the opposite of a word in its place."""
+    mine, pairs = _denied(sentence), _pairs(sentence)
+    if any(each and not any(each & other for other in passage.denied) for each in mine):
         return True
-    mine, theirs = _stems(sentence, common=False), _stems(passage, common=False)
+    if any(each and each <= stems and not any(each & other for other in mine) for each in passage.denied):
+        return True
     for one, other in OPPOSITES:
         for word, opposite in ((_stem(one), _stem(other)), (_stem(other), _stem(one))):
-            if word in mine and word not in theirs and opposite in theirs and opposite not in mine:
-                return True
+            for pair in pairs:
+                if word in pair and pair not in passage.pairs:
+                    turned = tuple(opposite if each == word else each for each in pair)
+                    if turned in passage.pairs and not _stands(word, pair, pairs, passage.pairs):
+                        return True
     return False
+
+
+def _stands(word: str, pair: tuple[str, str], pairs: frozenset[tuple[str, str]], theirs: frozenset[tuple[str, str]]) -> bool:
+    """Whether the word stands in the passage too with its neighbour on the other side, so that it was not put in another's place."""
+    side = pair.index(word)
+    return any(other in theirs for other in pairs if other[1 - side] == word)
+
+
+def _denied(text: str) -> tuple[frozenset[str], ...]:
+    """For each word that denies, the next three words with content."""
+    found = list[frozenset[str]]()
+    for match in DENIES.finditer(text):
+        after = (_stem(word[0].casefold()) for word in WORD.finditer(text, match.end(), match.end() + 60) if word[0].casefold() not in COMMON)
+        found.append(frozenset(islice(after, 3)))
+    return tuple(found)
+
+
+def _pairs(text: str) -> frozenset[tuple[str, str]]:
+    return frozenset(pairwise(_stem(match[0].casefold()) for match in WORD.finditer(text)))
 
 
 def _numbers(text: str) -> frozenset[str]:
@@ -166,18 +198,23 @@ def _names(sentence: str) -> list[str]:
     """Words that name something: capitals within the sentence, abbreviations, identifiers."""
     first = re.match(r"\W*(\w+)", sentence)
     begins = first.start(1) if first else 0
-    return [match[0] for match in NAMES.finditer(sentence) if match.start() > begins or not match[0].istitle()]
+    return [
+        match[0]
+        for match in NAMES.finditer(sentence)
+        if match[0].casefold() not in COMMON and (match.start() > begins or not match[0].istitle())
+    ]
 
 
 def _lower(text: str) -> frozenset[str]:
-    return frozenset(word for match in WORD.finditer(text) for word in (match[0].casefold(), *match[0].casefold().split("-")))
+    return frozenset(word for match in WORD.finditer(text) for word in (match[0].casefold(), *re.split("[-'’]", match[0].casefold())))
 
 
-def _stems(text: str, common: bool = True) -> frozenset[str]:
+def _stems(text: str) -> frozenset[str]:
     words = (match[0].casefold() for match in WORD.finditer(text))
-    return frozenset(_stem(word) for word in words if not (common and word in COMMON))
+    return frozenset(_stem(word) for word in words if word not in COMMON)
 
 
+@lru_cache(maxsize=20_000)
 def _stem(word: str) -> str:
     for suffix in SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 3:

@@ -24,6 +24,7 @@ WINDOW, STEP = 40, 20  # words that are scored at once: an instruction among a p
 SHORT, SHORT_STEP = 14, 7
 MOST = 200_000  # characters that are read; `Length` refuses longer questions
 THRESHOLD = 0.5
+CHUNK_THRESHOLD = 0.7  # of a thousand passages of libraries' docs that it was not trained on, 3 reach it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Injection(DeclaredRule):
     rule: ClassVar[str] = "injection"
     places: tuple[Where, ...] = ("question", "chunk")
     threshold: float = THRESHOLD
-    chunk_threshold: float = THRESHOLD
+    chunk_threshold: float = CHUNK_THRESHOLD
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,19 +80,18 @@ def scored(text: str, model: LinearModel | None = None) -> tuple[float, tuple[in
 
 def worst(model: LinearModel, view: str) -> tuple[float, tuple[int, int]]:
     """The highest score of the windows of a text, and where it stands."""
-    best, span = 0.0, (0, len(view))
-    for size, step in ((WINDOW, STEP), (SHORT, SHORT_STEP)):
-        scores, places = model.windows(view, size, step)
-        if len(scores) and scores.max() > best:
-            best, span = float(scores.max()), places[int(np.argmax(scores))]
-    return best, span
+    scores, places = model.windows(view, ((WINDOW, STEP), (SHORT, SHORT_STEP)))
+    if not len(scores):
+        return 0.0, (0, len(view))
+    best = int(np.argmax(scores))
+    return float(scores[best]), places[best]
 
 
 def views(text: str) -> Iterator[str]:
     """The ways in which a model may read a text: as it is first, then decoded."""
     plain = folded(text)
     yield plain
-    decoded = [folded(each) for each in hidden(text)]
-    decoded += [folded(inner) for each in decoded for inner in hidden(each)]
-    yield from dict.fromkeys(decoded)
+    decoded = list(hidden(text))
+    decoded += [inner for each in decoded for inner in hidden(each)]
+    yield from dict.fromkeys(map(folded, decoded))
     yield from (folded(each) for each in disguised(text if len(text) < 4000 else text[:4000]))

@@ -58,7 +58,6 @@ class Languages(DeclaredRule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "allowed", tuple(self.allowed))
         if not self.allowed or not all(re.fullmatch("[a-z]{2}", each) for each in self.allowed):
             raise BadRule(self.name, f"{self.allowed!r} are no languages", "give codes such as `en`, `de`")
 

@@ -54,9 +54,7 @@ class SafeMarkup(DeclaredRule):
                 raise BadRule(self.name, f"{host!r} is no host", "write hosts such as docs.example.org, without https:// and paths")
 
     def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
-        code = _code(text)
-        found = [each for each in self._all(text) if not any(at <= each.at and each.end <= end for at, end in code)]
-        return merged(found)
+        return merged(self._all(_without_code(text) if "`" in text or "~" in text else text))
 
     def _all(self, text: str) -> Iterator[Finding]:
         if self.markup and "<" in text:
@@ -122,6 +120,20 @@ def _is_script(text: str) -> bool:
     return re.match(r"(?:javascript|vbscript|livescript):[^\s]", plain) is not None and re.search(r"[(=\[`%;\\]", plain) is not None
 
 
-def _code(text: str) -> list[tuple[int, int]]:
-    """The parts of a text that are closed blocks or spans of code."""
-    return [found.span() for found in re.finditer(r"^(`{3,}|~{3,})[^\n]*\n[\s\S]*?^\1[ \t]*$|(?<!`)(`{1,2})(?!`)[^`\n]{1,500}\2(?!`)", text, re.MULTILINE)]
+CODE = re.compile(r"^ {0,3}(`{3,20}|~{3,20})[^\n]*\n[\s\S]*?^ {0,3}\1[ \t]*$|(?<!`)(`{1,2})(?!`)[^`\n]{1,500}\2(?!`)", re.MULTILINE)
+RAW = re.compile(r"<(?:pre|script|style|textarea|!|\?)", re.IGNORECASE)  # begins HTML that goes on over empty lines (CommonMark, 4.6)
+
+
+def _without_code(text: str) -> str:
+    """The text with backquotes in place of closed blocks and spans of code, where a reader of Markdown takes them for such."""
+    parts, after = list[str](), 0
+    for found in CODE.finditer(text):
+        before = "".join([*parts, text[after : found.start()]])
+        if RAW.search(before):
+            break
+        near = before[before.rfind("\n\n") + 1 :] if found[1] else before[before.rfind(">") + 1 :]
+        if re.search("<[a-zA-Z/]", near):  # within an element, these are letters of it
+            continue
+        parts += [text[after : found.start()], "`" * len(found[0])]
+        after = found.end()
+    return "".join([*parts, text[after:]])

@@ -102,31 +102,27 @@ class LinearModel:
         found = features(text, self.bits)
         return _logistic(self.bias + float(self.weights[found].sum()) / max(len(found), 1) ** 0.5)
 
-    def windows(self, text: str, size: int, step: int) -> tuple[NDArray[np.float64], list[tuple[int, int]]]:
-        """The scores of all windows of `size` words, `step` words apart, and where each stands in the text.
+    def windows(self, text: str, shapes: Sequence[tuple[int, int]]) -> tuple[NDArray[np.float64], list[tuple[int, int]]]:
+        """The scores of all windows, and where each stands in the text. shapes: words of a window, and words from one to the next
 
-        One pass: the sum of a window is a difference of running sums.
+        One pass over the text: the sum of a window is a difference of running sums.
         """
         found = list(WORD.finditer(text))
-        words = [match[0] for match in found]
-        if not words:
+        if not found:
             return np.zeros(0), []
-        starts = list(range(0, max(len(words) - size, 0) + step, step)) if len(words) > size else [0]
-        starts = [start for start in starts if start == 0 or start + size - step < len(words)]
-        ends = [min(start + size, len(words)) for start in starts]
+        words = [match[0] for match in found]
+        spans = list(dict.fromkeys(span for size, step in shapes for span in _spans(len(words), size, step)))
+        starts, ends = np.array(spans).T
         letters = np.cumsum([0, *(min(len(word), LONGEST_WORD) + 1 for word in words)])  # where each word's space stands in `joined`
-        total = np.zeros(len(starts))
-        count = np.zeros(len(starts))
+        total, count = np.zeros(len(spans)), np.zeros(len(spans))
         for buckets, n, places in self._runs(words, letters):
             sums = np.concatenate([[0.0], np.cumsum(self.weights[buckets], dtype=np.float64)])
-            low = places[starts]
-            high = np.maximum(places[ends] + (0 if places is not letters else 1) - n + 1, low)
-            high = np.minimum(high, len(buckets))
-            low = np.minimum(low, high)
+            low = np.minimum(places[starts], len(buckets))
+            high = np.clip(places[ends] + (places is letters) - n + 1, low, len(buckets))
             total += sums[high] - sums[low]
             count += high - low
         scores = 1 / (1 + np.exp(-np.clip(self.bias + total / np.sqrt(np.maximum(count, 1)), -60, 60)))
-        return scores, [(found[start].start(), found[end - 1].end()) for start, end in zip(starts, ends, strict=True)]
+        return scores, [(found[start].start(), found[end - 1].end()) for start, end in spans]
 
     def _runs(self, words: Sequence[str], letters: NDArray[Any]) -> list[tuple[Buckets, int, NDArray[Any]]]:
         """Buckets with the length of their n-grams, and for each word the place of its first bucket."""
@@ -134,6 +130,14 @@ class LinearModel:
         of_words = [(buckets, n, each) for buckets, n in zip(word_buckets(words, self.bits), WORDS, strict=True)]
         of_letters = [(buckets, n, letters) for buckets, n in zip(letter_buckets(joined(words), self.bits), LETTERS, strict=True)]
         return of_words + of_letters
+
+
+def _spans(words: int, size: int, step: int) -> list[tuple[int, int]]:
+    """The first and the last word but one of windows, the last of which ends with the text."""
+    if words <= size:
+        return [(0, words)]
+    starts = list(range(0, words - size, step))
+    return [(start, start + size) for start in [*starts, words - size]]
 
 
 def _logistic(value: float) -> float:

@@ -32,7 +32,6 @@ class PersonalData(DeclaredRule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "kinds", tuple(self.kinds))
         for kind in self.kinds:
             if kind not in KINDS:
                 raise BadRule(self.name, f"there is no kind {kind!r}{nearest(kind, KINDS)}", f"use some of {', '.join(KINDS)}")

@@ -29,7 +29,7 @@ TAX_WORDS = re.compile(r"(?:steuer|idnr|tax|tin\b|identifikation)[^\n]{0,30}\Z",
 BSN_WORDS = re.compile(r"(?:bsn|burgerservice|sofi)[^\n]{0,24}\Z", re.IGNORECASE)
 SSN_WORDS = re.compile(r"(?:ssn|social security)[^\n]{0,24}\Z", re.IGNORECASE)
 _MONTHS = (
-    r"(?:jan|feb|m[äa]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|janv|f[ée]v|avr|juin|juil|ao[ûu]|d[ée]c|ene|abr|ago|dic|mrt|mei|mars|mayo)"
+    r"(?:jan|feb|m[äa]r|maa|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|janv|f[ée]v|avr|juin|juil|ao[ûu]|d[ée]c|ene|abr|ago|dic|mrt|mei|mars|mayo|gen|mag|giu|lug|set|ott)"
     r"[a-zéûú]{0,8}\.?"
 )
 _DATE = (
@@ -40,7 +40,8 @@ BORN = (
     r"(?:born|birth ?da(?:y|te)|date of birth|d\.?o\.?b\.?|geboren|geburts(?:datum|tag)|geb\.|n[ée]e? le|date de naissance|nacid[oa]|fecha de nacimiento"
     r"|geboortedatum|nat[oa] il|data di nascita)"
 )
-_WORD = r"[A-ZÀ-ÖØ-ÞŠŽČĆĐŁŚŻ][a-zà-öø-ÿšžčćđłśżğı]+(?:[-'’][A-ZÀ-ÖØ-Þ]?[a-zà-öø-ÿ]+)?"
+_CAPITAL, _SMALL = "[A-ZÀ-ÖØ-ÞŠŽČĆĐŁŚŻ]", "[a-zà-öø-ÿšžčćđłśżğı]"
+_WORD = rf"(?:[A-Z]['’])?{_CAPITAL}{_SMALL}+(?:{_CAPITAL}{_SMALL}+)?(?:[-'’]{_CAPITAL}?{_SMALL}+)?"
 _PARTICLE = r"(?:(?:van|von|de|der|den|del|della|di|la|le|da|dos|el|bin|al)[ ]){0,2}"
 NAME = rf"{_WORD}(?: (?:[A-Z]\. )?{_PARTICLE}{_WORD}){{0,3}}"
 FULL_NAME = rf"{_WORD}(?: (?:[A-Z]\. )?{_PARTICLE}{_WORD}){{1,3}}"
@@ -48,12 +49,12 @@ SAYS_NAME = (
     r"(?:(?i:my name is|my name's|i am called|ich hei(?:ß|ss)e|mein name ist|je m['’]appelle|mon nom est|me llamo|mi nombre es|mijn naam is|ik heet|mi chiamo"
     r"|il mio nome [èe]))"
 )
-TITLE = r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|Monsieur|Madame|Mme|Se[ñn]ora?|Sra?|Dhr|Mevr|Mevrouw|Meneer|Signora?)\.?"
+TITLE = r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|Monsieur|Madame|Mme|[Ss]e[ñn]ora?|Sra?|Dhr|Mevr|Mevrouw|Meneer|meneer|mevrouw|[Ss]ignora?|[Mm]adame|[Mm]onsieur)\.?"
 LABEL = r"(?i:(?:full |first |last |customer |patient |employee |contact )?name|patient|customer|signed by|contact person|vor- und nachname|kunde|kundin|nom et pr[ée]nom|cliente?|nombre|naam|klant)"
 GREETING = r"(?:Dear|Hi|Hello|Liebe|Lieber|Sehr geehrter? (?:Herr|Frau)|Cher|Ch[èe]re|Estimad[oa]|Querid[oa]|Beste|Geachte|Kind regards,|Best regards,|Best,|Cheers,|Sincerely,|Mit freundlichen Grüßen,?|Viele Grüße,?|Cordialement,|Saludos,|Groeten,|Met vriendelijke groet,)"
 NOT_NAMES = frozenset(
     "sir madam team all everyone customer support colleague colleagues friend friends reader readers there world damen herren hiring manager user users "
-    "committee community the this that and service windows linux python java monday tuesday wednesday thursday friday saturday sunday".split()
+    "committee community president speaker chairman chairwoman chancellor minister justice secretary  the this that and service windows linux python java monday tuesday wednesday thursday friday saturday sunday".split()
 )
 _STREET = r"[A-ZÄÖÜÀ-Þ][\w'’.-]{1,24}(?: [A-ZÄÖÜÀ-Þ][\w'’.-]{1,24}){0,2}"
 _CITY = r"[A-ZÄÖÜÀ-Þ][\w'’-]{2,24}(?: [A-ZÄÖÜÀ-Þ][\w'’-]{1,24}){0,2}"
@@ -62,7 +63,7 @@ ADDRESSES = (
     rf"(?:,? (?:Apt|Suite|Unit|Flat)\.? ?\w{{1,5}})?(?:,\s{_CITY}(?:,? [A-Z]{{2}})?(?:,? \d{{5}}(?:-\d{{4}})?|,? [A-Z]{{1,2}}\d[A-Z\d]? \d[A-Z]{{2}})?)?",
     rf"[A-ZÄÖÜ][\w-]{{2,30}}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|ring|damm|ufer|straat|laan|plein|gracht|kade|dijk) ?\d{{1,4}} ?[a-zA-Z]?\b(?:,?\s(?:D-)?\d{{4}}(?:\d| ?[A-Z]{{2}}) {_CITY})?",
     rf"\d{{1,4}}(?: ?(?:bis|ter))?,? (?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Pp]lace|[Cc]hemin|[Ii]mpasse|[Qq]uai|[Aa]llée) (?:(?:de|du|des|la|le|les|d['’]|l['’]) ?){{0,2}}{_STREET}(?:,?\s\d{{5}} {_CITY})?",
-    rf"(?:Calle|C/|Avenida|Avda\.|Plaza|Paseo|Via|Viale|Piazza|Rua) (?:(?:de|del|la|las|los|el) ){{0,2}}{_STREET},? \d{{1,4}}(?:,? \d{{1,2}}[ºª°]? ?[A-Z]?)?(?:,?\s\d{{5}} {_CITY})?",
+    rf"(?:Calle|C/|Avenida|Avda\.|Plaza|Paseo|Via|Viale|Piazza|Rua) (?:(?:de|del|la|las|los|el) ){{0,2}}{_STREET},? \d{{1,4}}(?:,? \d{{1,2}}[ºª°]? ?[A-Z]?(?!\w))?(?:,?\s\d{{5}} {_CITY})?",
 )
 
 
@@ -70,7 +71,7 @@ ADDRESSES = (
 class Pattern:
     """One way in which a kind of data looks. group: what of the match is meant; proven: what must hold of it
 
-    near: what must end the text before it; not_near: what must not
+    near: what must end the text before it; not_near: what must not; extent: how much of the match it is, where the pattern takes too much
     """
 
     kind: str
@@ -80,6 +81,7 @@ class Pattern:
     not_near: re.Pattern[str] | None = None
     score: float = 1.0
     group: int | str = 0
+    extent: Callable[[str], int] | None = None
 
     def findings(self, text: str) -> Iterator[tuple[int, int]]:
         for found in self.of.finditer(text):
@@ -89,7 +91,9 @@ class Pattern:
                 continue
             if self.not_near is not None and self.not_near.search(before):
                 continue
-            if self.proven is None or self.proven(found[self.group]):
+            if self.extent is not None:
+                end = at + self.extent(text[at:end])
+            if end > at and (self.proven is None or self.proven(text[at:end])):
                 yield at, end
 
 
@@ -106,18 +110,19 @@ def _phone_size(least: int, most: int) -> Callable[[str], bool]:
     return lambda text: least <= len(checksums.digits(text)) <= most and len(set(checksums.digits(text))) > 2
 
 
-_SEPARATED = r"(?:[ ./()-]{1,2}\d{1,5}){1,6}"
+_SEPARATED = r"(?:[ ./()-]{1,2}\d{1,8}){1,6}"
 PATTERNS = (
     Pattern("email", re.compile(r"(?<![\w.+%-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,6}[^\W\d_]{2,24}(?![\w-])"), lambda text: ".." not in text),
-    Pattern("iban", re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ .-]?[A-Za-z0-9]{1,4}){3,8}(?![A-Za-z0-9])"), checksums.is_iban),
-    Pattern("card", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w]|[-.]\d)"), checksums.is_card),
+    Pattern("iban", re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ .-]?[A-Za-z0-9]{1,4}){3,9}"), checksums.is_iban, extent=checksums.iban_extent),
+    Pattern("card", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){13,18}(?![\w]|[-.]\d)"), checksums.is_card),
+    Pattern("card", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12}(?![\w]|[-.]\d)"), checksums.is_card, not_near=REFERENCE),  # EAN has thirteen
     Pattern("us_ssn", _whole(r"\d{3}([ -])\d{2}\1\d{4}"), checksums.is_us_ssn, not_near=REFERENCE),
     Pattern("us_ssn", _whole(r"\d{9}"), checksums.is_us_ssn, near=SSN_WORDS),
     Pattern("french_nir", _whole(r"[12] ?\d{2} ?\d{2} ?\d[\dAB] ?\d{3} ?\d{3} ?\d{2}"), checksums.is_french_nir),
     Pattern("spanish_id", _whole(r"(?:[XYZ][ -]?\d{7}|\d{2}\.?\d{3}\.?\d{3})[ -]?[A-Z]"), checksums.is_spanish_id),
     Pattern("uk_nino", _whole(r"[A-Z]{2}[ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-D]"), checksums.is_uk_nino),
     Pattern("italian_code", _whole(r"[A-Za-z]{6}\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}[A-Za-z]"), checksums.is_italian_code),
-    Pattern("german_tax_id", _whole(r"\d{2} \d{3} \d{3} \d{3}"), checksums.is_german_tax_id, not_near=REFERENCE),
+    Pattern("german_tax_id", _whole(r"\d{2} \d{3} \d{3} \d{3}"), checksums.is_german_tax_id),
     Pattern("german_tax_id", _whole(r"\d{11}"), checksums.is_german_tax_id, near=TAX_WORDS),
     Pattern("dutch_bsn", _whole(r"\d{8,9}|\d{4}[. ]\d{2}[. ]\d{3}"), checksums.is_dutch_bsn, near=BSN_WORDS),
     Pattern("phone", re.compile(r"(?<![\w+.])(?:\+|00)[1-9]\d{0,2}(?:[ ./()-]{0,2}\d){6,13}(?![\w]|[-.]\d)"), _phone_size(8, 15), not_near=REFERENCE, score=0.9),

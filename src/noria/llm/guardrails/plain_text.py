@@ -23,7 +23,7 @@ _LOOKALIKES = dict(
 LOOKALIKES = str.maketrans(_LOOKALIKES)
 WORD = re.compile(r"\w+")
 LEET = str.maketrans("01345@$7!|", "oieasast" + "il")
-SPACED = re.compile(r"(?:\b\w[ .\-_*]{1,2}){4,}\w\b")
+SPACED = re.compile(r"(?:\b\w[ .\-_*]){3,}\w\b")
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 HEX = re.compile(r"(?:\b|0x)(?:[0-9a-fA-F]{2}[ :]?){8,}")
 ESCAPED = re.compile(r"(?:\\x[0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|%[0-9a-fA-F]{2}|&#x?[0-9a-fA-F]{2,5};){4,}")

@@ -146,7 +146,9 @@ class DeclaredRule:
         return self.rule
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "places", tuple(self.places))  # as JSON has it: a list
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), list) and not field.name.startswith("port_"):
+                object.__setattr__(self, field.name, tuple(value))  # as JSON has it: a list
         _require(self.name, "action", self.action, ACTIONS[1:])
         _require(self.name, "on_error", self.on_error, get_args(OnError))
         for place in self.places:

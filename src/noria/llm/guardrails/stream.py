@@ -14,15 +14,15 @@ LOOKBACK = 300  # characters before a part that its rules see as well
 KEPT = 512  # of an unbroken run that is too long: the end stays, since a key may begin there
 LONGEST = 8_000  # even of what is open
 
-# A line's end, or a sentence's: after a word of four letters at least, so that no abbreviation is taken for one, before a capital
-END = re.compile(r"\n+(?=[^\n])|(?<=[^\W\d_]{4}[.!?])[ \t]+(?=[A-Z\"'(\[])")
+# A line's end, or a sentence's: after a word of three letters at least, so that no abbreviation is taken for one, before a capital
+END = re.compile(r"\n+(?=[^\n])|(?<=[^\W\d_]{3}[.!?])[ \t]+(?=[A-Z\"'(\[])")
 BLANK = re.compile(r"(?<=[^\W\d_]{2}) (?=[^\W\d_]{2})")  # between two words, where no number, card or account goes on
 # What goes on over ends of lines and sentences: a key, an element of HTML, a link of Markdown
 UNCLOSED = re.compile(
     r"-----BEGIN(?:(?!-----END)[\s\S])*\Z"
     r"|<(?:script|style|iframe|object|svg)\b(?:(?!</(?:script|style|iframe|object|svg)\s*>)[\s\S])*\Z"
     r"|<[!/?a-zA-Z][^<>]{0,1000}\Z"
-    r"|!?\[[^\[\]]{0,1000}(?:\]\(?[^()]{0,2000})?\Z",
+    r"|!?\[[^\[\]]{0,1000}(?:\](?:\([^()]{0,2000})?)?\Z",
     re.IGNORECASE,
 )
 
@@ -133,26 +133,29 @@ class GuardedStream:
 
 def boundary(text: str) -> int:
     """Where the first part of a text ends that can be decided upon by itself; 0: not yet. The same whatever comes after it."""
+    opened = _opened(text[:MOST])
     for found in END.finditer(text):
-        if found.end() > MOST:
+        if found.end() > min(MOST, opened):  # what is open there is open before as well
             break
-        if not _is_open(text[: found.end()]):
+        if _opened(text[: found.end()]) == found.end():
             return found.end()
     if len(text) <= MOST:
         return 0
-    if not _is_open(text[:MOST]):
-        for found in reversed([*BLANK.finditer(text, 0, MOST)][-5:]):
-            if not _is_open(text[: found.end()]):
-                return found.end()
-    ends = sorted(found.end() for border in (END, BLANK) for found in border.finditer(text, MOST - 4) if found.end() > MOST)
-    for end in ends:
-        if end <= LONGEST and not _is_open(text[:end]):
-            return end
+    for found in reversed([*BLANK.finditer(text, 0, min(opened, MOST))][-5:]):
+        if _opened(text[: found.end()]) == found.end():
+            return found.end()
+    if _opened(text[:LONGEST]) >= MOST:
+        ends = sorted(found.end() for border in (END, BLANK) for found in border.finditer(text, MOST - 4) if found.end() > MOST)
+        for end in ends:
+            if end <= LONGEST and _opened(text[:end]) == end:
+                return end
     return LONGEST - KEPT if len(text) > LONGEST else 0
 
 
-def _is_open(text: str) -> bool:
-    return UNCLOSED.search(text) is not None
+def _opened(text: str) -> int:
+    """Where something begins that goes on beyond the text's end; the end itself: nothing does."""
+    found = UNCLOSED.search(text)
+    return len(text) if found is None else found.start()
 
 
 def _moved(decision: Decision, by: int, least: int) -> Decision:
