@@ -1,7 +1,7 @@
-"""Texts with personal data of six locales, made here: where each part stands and what it is, and texts that only look as if they had some.
+"""Texts with personal data of six locales, made here, and texts that only look as if they had some.
 
-Numbers have right check digits, and are nobody's: they are drawn at random; telephone numbers come from ranges that are kept for fiction where the
-country has some. Templates are split in two, so that patterns can be written by the one half and measured on the other.
+Numbers have right check digits, and are nobody's: they are drawn at random. Telephone numbers come from ranges that are kept for fiction,
+where the country has some. Templates are split in two, so that patterns can be written by the one half and measured on the other.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
+from benchmarks.llm.spun import Templates
 from noria.llm.guardrails import checksums
 
 FIRST = {
@@ -29,47 +31,9 @@ LAST = {
     "it": "Rossi Bianchi Esposito Ferrari Romano Colombo Ricci Marino Greco Conti",
 }
 CITY = {"en": "Springfield", "de": "Köln", "fr": "Lyon", "es": "Sevilla", "nl": "Utrecht", "it": "Torino"}
-TEMPLATES = {
-    "en": (
-        "My name is {name} and my email is {email}.", "Please call me on {phone} after five.", "Dear {name},\nyour card {card} was charged.",
-        "My social security number is {us_ssn}.", "I was born on {birth_date} and live at {address}.", "The request came from {ip_address} last night.",
-        "Transfer it to {iban}, please.", "Customer: {name}\nPhone: {phone}\nEmail: {email}", "Mrs {name} asked us to write to {email} instead.",
-        "You can reach me at {phone} or {email}, my NI number is {uk_nino}.", "Ship to {address}. Pay with {card}.", "DOB: {birth_date}, SSN {us_ssn}",
-        "Contact Dr. {name} ({phone}).", "{email} logged in from {ip_address}.",
-    ),
-    "de": (
-        "Ich heiße {name}, meine Mail ist {email}.", "Rufen Sie mich unter {phone} an.", "Meine IBAN lautet {iban}.", "Sehr geehrte Frau {name},\nIhre Karte {card} ist gesperrt.",
-        "Meine Steuer-ID ist {german_tax_id}.", "Ich wurde geboren am {birth_date} und wohne {address}.", "Kunde: {name}\nTelefon: {phone}", "Herr {name} hat die Steuernummer-ID {german_tax_id} angegeben.",
-        "Bitte schicken Sie es an {address} oder an {email}.", "Tel. {phone}, Konto {iban}",
-    ),
-    "fr": (
-        "Je m'appelle {name} et mon adresse est {email}.", "Appelez-moi au {phone}.", "Mon numéro de sécurité sociale est {french_nir}.", "Voici mon IBAN : {iban}.",
-        "Née le {birth_date}, j'habite {address}.", "Madame {name} a payé avec la carte {card}.", "Mon portable: {phone}", "Livrez au {address}, merci. {email}",
-    ),
-    "es": (
-        "Me llamo {name} y mi correo es {email}.", "Llámame al teléfono {phone}.", "Mi DNI es {spanish_id}.", "La cuenta es {iban}.", "Nacido el {birth_date}, vivo en {address}.",
-        "La señora {name} tiene el NIE {spanish_id}.", "Mi móvil es {phone} y mi tarjeta {card}.", "Envíelo a {address}.",
-    ),
-    "nl": (
-        "Mijn naam is {name}, mail naar {email}.", "Bel me op {phone}.", "Mijn BSN is {dutch_bsn}.", "Rekening {iban} graag.", "Geboortedatum: {birth_date}, adres {address}.",
-        "Mevrouw {name} is bereikbaar op telefoon {phone}.", "Klant: {name}\nBSN: {dutch_bsn}",
-    ),
-    "it": (
-        "Mi chiamo {name}, la mia email è {email}.", "Il mio codice fiscale è {italian_code}.", "L'IBAN è {iban}.", "Data di nascita: {birth_date}.",
-        "Il cellulare è {phone}.", "Il codice fiscale {italian_code} è di Signora {name}.",
-    ),
-}  # fmt: skip
-HARMLESS = (
-    "Order number {digits9} was shipped on {date}.", "The build 2.{d}.{d}.{d} fixes it; see version {d}.{d}{d}.{d}.{d}.", "commit {hex40} broke the tests",
-    "Invoice no. {d}{d}{d}-{d}{d}-{d}{d}{d}{d} is due.", "The checksum is {hex32}.", "ISBN 978-3-16-148410-{d}", "It took 12:{d}5:{d}3 and used 192.168.0.0/16.",
-    "Ticket #{digits9}, tracking 1Z{digits9}{digits9}", "numpy=={d}.{d}{d}.{d} needs python>=3.{d}{d}", "Call the function with x = {digits5} and y = {d}.{digits5}.",
-    "The mean is {d}{d}.{digits5} and the p-value 0.0{digits5}.", "@dataclass\nclass A: x = a@b", "In 2024 we sold {digits5},000 units at 12,50 EUR.", "uuid {uuid}",
-    "The article {digits5}/{digits5} costs 19.99.", "Timestamp 17{digits9}0 and id {digits9}{digits9}.", "Paris, London and New York are cities.", "Dear Customer Support,\nthank you.",
-    "Artikelnummer {digits9}, Bestellnummer 0{digits5}-{digits5}", "Room 12, floor 3, seat 44B, platform 9", "localhost at 127.0.0.1 and mask 255.255.255.0", "see RFC 5322 section 3.4.1",
-    "The White House is in Washington.", "Facture n° {digits9} du {date}", "Pedido {digits9} enviado el {date}", "coordinates 52.{digits5}, 13.{digits5}", "rows 1000 2000 3000 4000 5000",
-    "The release of {date} was delayed.", "SELECT id FROM users WHERE id = {digits9};", "sha256:{hex40}{hex32}", "Model 4111-22 costs 1,299.00 dollars", "1 + 2 - 3 * 40 / 55 = 0.8181",
-    "Mr. President is a title.", "We opened 09:00-17:00 on weekdays", "phone numbers have 7 to 15 digits", "Windows 10.0.19045.{digits5}", "EAN 40{digits9}{d}{d}", "port 8080, pid {digits5}",
-)  # fmt: skip
+GROUPS = Templates.read(Path(__file__).with_suffix(".txt")).groups
+HARMLESS = GROUPS["harmless"]
+TEMPLATES = {locale: of for locale, of in GROUPS.items() if locale != "harmless"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +97,9 @@ def made(kind: str, locale: str, rng: random.Random) -> str:
             return f"{first} {last}"
         case "email":
             plain = re.sub("[^a-z]", "", f"{first}{last}".lower()) or "user"
-            return rng.choice([f"{plain}{rng.randint(1, 99)}@example.org", f"{plain[:1]}.{plain[1:]}@mail.example.co.uk", f"{plain}+news@sub.example.com"])
+            return rng.choice(
+                [f"{plain}{rng.randint(1, 99)}@example.org", f"{plain[:1]}.{plain[1:]}@mail.example.co.uk", f"{plain}+news@sub.example.com"]
+            )
         case "phone":
             return _phone(locale, rng)
         case "birth_date":
@@ -141,9 +107,19 @@ def made(kind: str, locale: str, rng: random.Random) -> str:
         case "address":
             return _address(locale, rng)
         case "ip_address":
-            return rng.choice([f"203.0.113.{rng.randint(1, 254)}", f"10.{rng.randint(1, 250)}.3.{rng.randint(1, 254)}", f"2001:db8::{rng.randint(1, 9999):x}:{rng.randint(1, 9999):x}"])
+            return rng.choice(
+                [
+                    f"203.0.113.{rng.randint(1, 254)}",
+                    f"10.{rng.randint(1, 250)}.3.{rng.randint(1, 254)}",
+                    f"2001:db8::{rng.randint(1, 9999):x}:{rng.randint(1, 9999):x}",
+                ]
+            )
         case "card":
-            return _spaced(_with_digit(f"{rng.choice(['4', '51', '37', '6011'])}{rng.getrandbits(60)}"[: rng.choice([15, 15, 14])], checksums.is_luhn), 4, rng)
+            return _spaced(
+                _with_digit(f"{rng.choice(['4', '51', '37', '6011'])}{rng.getrandbits(60)}"[: rng.choice([15, 15, 14])], checksums.is_luhn),
+                4,
+                rng,
+            )
         case "iban":
             return _iban(locale, rng)
         case _:
@@ -161,14 +137,23 @@ def _phone(locale: str, rng: random.Random) -> str:
             "nl": [f"06-1234{d}", f"+31 6 1234{d}", f"020 123 {d}"],
             "it": [f"+39 347 123{d}", f"347 123 {d}", f"06 1234 {d}"],
         }[locale]
-    )  # fmt: skip
+    )
 
 
 def _date(locale: str, rng: random.Random) -> str:
     day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(1940, 2008)
-    named = {"en": ["March", "July"], "de": ["März", "Juli"], "fr": ["mars", "juillet"], "es": ["marzo", "julio"], "nl": ["maart", "juli"], "it": ["marzo", "luglio"]}
+    named = {
+        "en": ["March", "July"],
+        "de": ["März", "Juli"],
+        "fr": ["mars", "juillet"],
+        "es": ["marzo", "julio"],
+        "nl": ["maart", "juli"],
+        "it": ["marzo", "luglio"],
+    }
     name = rng.choice(named[locale])
-    words = {"en": f"{name} {day}, {year}", "de": f"{day}. {name} {year}", "es": f"{day} de {name} de {year}"}.get(locale, f"{day} {name} {year}")
+    words = {"en": f"{name} {day}, {year}", "de": f"{day}. {name} {year}", "es": f"{day} de {name} de {year}"}.get(
+        locale, f"{day} {name} {year}"
+    )
     sign = rng.choice("./-")
     return rng.choice([f"{day:02}{sign}{month:02}{sign}{year}", f"{year}-{month:02}-{day:02}", words])
 
@@ -177,14 +162,19 @@ def _address(locale: str, rng: random.Random) -> str:
     n, code = rng.randint(1, 240), rng.randint(10_000, 98_999)
     return rng.choice(
         {
-            "en": [f"{n} Maple Street, {CITY['en']}, IL {code}", f"{n} Old Mill Road", f"{n} King's Avenue, London, SW1A 2AA", f"{n}B Station Lane"],
+            "en": [
+                f"{n} Maple Street, {CITY['en']}, IL {code}",
+                f"{n} Old Mill Road",
+                f"{n} King's Avenue, London, SW1A 2AA",
+                f"{n}B Station Lane",
+            ],
             "de": [f"Hauptstraße {n}, {code} {CITY['de']}", f"Lindenweg {n}a", f"Goethestr. {n}, {code} Bad Homburg"],
             "fr": [f"{n} rue de la Paix, {code} {CITY['fr']}", f"{n}, avenue Victor Hugo", f"{n} bis boulevard Voltaire"],
             "es": [f"Calle de Alcalá, {n}, {code} Madrid", f"Avenida Libertad {n}"],
             "nl": [f"Kerkstraat {n}, {code // 10} AB {CITY['nl']}", f"Herengracht {n}"],
             "it": [f"Via Garibaldi, {n}, {code} {CITY['it']}", f"Via Roma {n}"],
         }[locale]
-    )  # fmt: skip
+    )
 
 
 def _iban(locale: str, rng: random.Random) -> str:
@@ -199,9 +189,10 @@ def _iban(locale: str, rng: random.Random) -> str:
 
 def _national(kind: str, rng: random.Random) -> str:
     proofs = {
-        "us_ssn": ("###-##-####", checksums.is_us_ssn), "german_tax_id": (rng.choice(["###########", "## ### ### ###"]), checksums.is_german_tax_id),
+        "us_ssn": ("###-##-####", checksums.is_us_ssn),
+        "german_tax_id": (rng.choice(["###########", "## ### ### ###"]), checksums.is_german_tax_id),
         "dutch_bsn": ("#########", checksums.is_dutch_bsn),
-    }  # fmt: skip
+    }
     if kind in proofs:
         form, proof = proofs[kind]
         while not proof(value := re.sub("#", lambda _: str(rng.randint(0, 9)), form)):

@@ -11,20 +11,52 @@ from benchmarks.llm.harmless import documents
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 SAID_AGAIN = (
-    ("Return ", "It returns "), ("Returns ", "It will return "), ("This function ", "The function "), ("e.g.", "for example"), ("which ", "that "), (" because ", " since "),
-    (" large ", " big "), (" use ", " make use of "), (" show ", " display "), (" create ", " make "), (" also ", ""), (" however,", ""), ("If ", "When "), (" may ", " can "),
-    ("Whether to ", "It says whether to "), ("The number of ", "How many "), (" multiple ", " several "), (" default ", " usual "),
-)  # fmt: skip
+    ("Return ", "It returns "),
+    ("Returns ", "It will return "),
+    ("This function ", "The function "),
+    ("e.g.", "for example"),
+    ("which ", "that "),
+    (" because ", " since "),
+    (" large ", " big "),
+    (" use ", " make use of "),
+    (" show ", " display "),
+    (" create ", " make "),
+    (" also ", ""),
+    (" however,", ""),
+    ("If ", "When "),
+    (" may ", " can "),
+    ("Whether to ", "It says whether to "),
+    ("The number of ", "How many "),
+    (" multiple ", " several "),
+    (" default ", " usual "),
+)
 OPPOSITES = (
-    (" always ", " never "), (" before ", " after "), (" maximum ", " minimum "), (" first ", " last "), (" True", " False"), (" increase", " decrease"), (" more ", " less "),
-    (" all ", " none of the "), (" input", " output"), (" larger ", " smaller "), (" enabled", " disabled"), (" ascending", " descending"), (" lower ", " upper "),
-)  # fmt: skip
-ENTITIES = "NumPy Python Paris PostgreSQL Windows Linux Excel TensorFlow Kubernetes Berlin JSON XML HTTP Fourier Gauss Oracle Spark Pandas".split()
+    (" always ", " never "),
+    (" before ", " after "),
+    (" maximum ", " minimum "),
+    (" first ", " last "),
+    (" True", " False"),
+    (" increase", " decrease"),
+    (" more ", " less "),
+    (" all ", " none of the "),
+    (" input", " output"),
+    (" larger ", " smaller "),
+    (" enabled", " disabled"),
+    (" ascending", " descending"),
+    (" lower ", " upper "),
+)
+_ENTITIES = "NumPy Python Paris PostgreSQL Windows Linux Excel TensorFlow Kubernetes Berlin JSON XML HTTP Fourier Gauss Oracle Spark Pandas"
+ENTITIES = _ENTITIES.split(" ")
 ADDITIONS = (
-    "It was first released in 1987 by a team in Zurich.", "The cost is forty dollars a month.", "This feature was removed because of a security problem.",
-    "Users in Japan need a separate licence for it.", "It is the fastest implementation that is known.", "An administrator has to approve each request by telephone.",
-    "The authors recommend to restart the computer twice.", "It needs a graphics card with 8 GB of memory.",
-)  # fmt: skip
+    "It was first released in 1987 by a team in Zurich.",
+    "The cost is forty dollars a month.",
+    "This feature was removed because of a security problem.",
+    "Users in Japan need a separate licence for it.",
+    "It is the fastest implementation that is known.",
+    "An administrator has to approve each request by telephone.",
+    "The authors recommend to restart the computer twice.",
+    "It needs a graphics card with 8 GB of memory.",
+)
 
 
 @dataclass(frozen=True)
@@ -40,10 +72,12 @@ class Claim:
 def claims(packages: tuple[str, ...], count: int, seed: int) -> list[Claim]:
     """Sentences of passages of the packages' documentation, said again and wrong by turns."""
     rng = random.Random(seed)
-    passages = [text for text in documents(packages, 6 * count, seed, words=(40, 110))]
+    passages = documents(packages, 6 * count, seed, words=(40, 110))
     found = list[Claim]()
     for text in passages:
-        sentences = [part for part in SENTENCE.split(text)[1:-1] if 8 <= len(part.split()) <= 35 and part[0].isupper() and part.endswith(".")]
+        sentences = [
+            part for part in SENTENCE.split(text)[1:-1] if 8 <= len(part.split()) <= 35 and part[0].isupper() and part.endswith(".")
+        ]
         if not sentences:
             continue
         chunks = (text, rng.choice(passages), rng.choice(passages))
@@ -76,7 +110,11 @@ def _shortened(sentence: str, _: random.Random) -> str | None:
 
 
 def _number(sentence: str, rng: random.Random) -> str | None:
-    return re.sub(r"(?<![\w.])\d+(?!\w)", lambda found: str(int(found[0]) + rng.randint(1, 40)), sentence, count=1) if re.search(r"(?<![\w.])\d+(?!\w)", sentence) else None
+    return (
+        re.sub(r"(?<![\w.])\d+(?!\w)", lambda found: str(int(found[0]) + rng.randint(1, 40)), sentence, count=1)
+        if re.search(r"(?<![\w.])\d+(?!\w)", sentence)
+        else None
+    )
 
 
 def _denied(sentence: str, _: random.Random) -> str | None:
@@ -99,7 +137,7 @@ def _entity(sentence: str, rng: random.Random) -> str | None:
     return sentence.replace(rng.choice(names), rng.choice(ENTITIES), 1) if names else None
 
 
-def _added(sentence: str, rng: random.Random) -> str:
+def _added(_: str, rng: random.Random) -> str:
     return rng.choice(ADDITIONS)
 
 

@@ -1,7 +1,7 @@
 """Trains the model of `noria.llm.guardrails.injection`, and writes it into the package: `python -m benchmarks.llm.train_injection`.
 
-It learns from the templates of `attacks` and `harmless` and from docstrings, in windows as the rule reads them. `bastioncorpus` and other sets of
-others are never read here. scikit-learn fits it; the package has its weights alone.
+It learns from the templates of `attacks` and `harmless` and from docstrings, in windows as the rule reads them. `bastioncorpus` and
+other sets of others are never read here. scikit-learn fits it; the package has its weights alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection
 import numpy as np
 
 from benchmarks.llm.attacks import FAMILIES, attacks, disguises
-from benchmarks.llm.harmless import KINDS, LEARNED, documents, encoded, harmless
+from benchmarks.llm.harmless import LEARNED, documents, encoded, harmless
 from noria.llm.guardrails.injection import MODEL
 from noria.llm.guardrails.ngrams import WORD, LinearModel, features
 from noria.llm.guardrails.plain_text import disguised, folded

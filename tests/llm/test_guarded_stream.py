@@ -120,7 +120,9 @@ def test_a_sentence_without_support_stops_a_streamed_answer() -> None:
     assert stream.checked.decisions[0].reason == "unsupported"
 
 
-@pytest.mark.parametrize("text", ["a" * (LONGEST + 900), "word " * LONGEST, "<b " + "word " * MOST, "[" + "x" * 2 * LONGEST, PEM[:40] + "line\n" * 1700])
+@pytest.mark.parametrize(
+    "text", ["a" * (LONGEST + 900), "word " * LONGEST, "<b " + "word " * MOST, "[" + "x" * 2 * LONGEST, PEM[:40] + "line\n" * 1700]
+)
 def test_nothing_is_held_back_for_ever(text: str) -> None:
     stream = GuardedStream(RULES)
     parts = [stream.add(text[at : at + 500]) for at in range(0, len(text), 500)]

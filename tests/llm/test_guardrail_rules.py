@@ -33,9 +33,9 @@ from noria.llm.guardrails import (
     Secrets,
     Topics,
     Toxicity,
+    checksums,
     grounded,
 )
-from noria.llm.guardrails import checksums
 from noria.llm.guardrails.injection import injection_model, scored
 from noria.llm.guardrails.ngrams import LinearModel, features
 from noria.llm.guardrails.plain_text import folded, hidden, visible
@@ -59,14 +59,23 @@ def kinds(rule: DeclaredRule, text: str, **context: object) -> list[tuple[str, s
         ("DNI 12345678Z, no 12345678A", [("spanish_id", "12345678Z")]),
         ("NI QQ123456C, AB 12 34 56 C", [("uk_nino", "AB 12 34 56 C")]),
         ("1 84 12 76 451 089 46", [("french_nir", "1 84 12 76 451 089 46")]),
-        ("(415) 555-0132, +49 30 901820, tel 01 99 00 12 34", [("phone", "(415) 555-0132"), ("phone", "+49 30 901820"), ("phone", "01 99 00 12 34")]),
+        (
+            "(415) 555-0132, +49 30 901820, tel 01 99 00 12 34",
+            [("phone", "(415) 555-0132"), ("phone", "+49 30 901820"), ("phone", "01 99 00 12 34")],
+        ),
         ("order 415-555-0132, 2024-11-30, 12:30:59, 1.2.3.4.5", []),
-        ("from 203.0.113.7 and 2001:db8::8a2e:370:7334, version 10.1.2.3, 127.0.0.1", [("ip_address", "203.0.113.7"), ("ip_address", "2001:db8::8a2e:370:7334")]),
+        (
+            "from 203.0.113.7 and 2001:db8::8a2e:370:7334, version 10.1.2.3, 127.0.0.1",
+            [("ip_address", "203.0.113.7"), ("ip_address", "2001:db8::8a2e:370:7334")],
+        ),
         ("born on 3 March 1985; released on 3 March 2015", [("birth_date", "3 March 1985")]),
         ("My name is Mary O'Neill and I like Paris", [("name", "Mary O'Neill")]),
         ("I live at 12 Maple Street, Springfield, IL 62701.", [("address", "12 Maple Street, Springfield, IL 62701")]),
         ("Ich wohne Hauptstraße 5, 50667 Köln.", [("address", "Hauptstraße 5, 50667 Köln")]),
-        ("anna\u200b@exam\u200bple.org and ４１１１１１１１１１１１１１１１", [("email", "anna\u200b@exam\u200bple.org"), ("card", "４１１１１１１１１１１１１１１１")]),
+        (
+            "anna\u200b@exam\u200bple.org and ４１１１１１１１１１１１１１１１",
+            [("email", "anna\u200b@exam\u200bple.org"), ("card", "４１１１１１１１１１１１１１１１")],
+        ),
         ("", []),
     ],
 )
@@ -88,7 +97,10 @@ def made(alphabet: str, count: int) -> str:
 
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
-TOKEN = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "HS256"}, {"sub": "me"})) + ".c2lnbmF0dXJl"
+TOKEN = (
+    ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "HS256"}, {"sub": "me"}))
+    + ".c2lnbmF0dXJl"
+)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +159,7 @@ def test_words_about_credentials_are_none(text: str) -> None:
         ("[![a](https://docs.example.org/a.png)](https://evil.example)", "link"),
         ("see https://evil.example/a.", "link"),
         ("see www.evil.example", "link"),
-        ("<div style=\"background:url(https://evil.example)\">", "script"),
+        ('<div style="background:url(https://evil.example)">', "script"),
         ("<svg/onload=alert(1)>", "markup"),
         ('<img alt="`" src="https://evil.example/?q" title="`">', "image"),
         ("<div>\n```\n<img src=x onerror=alert(1)>\n```\n", "script"),
@@ -229,7 +241,18 @@ def test_the_part_that_looks_like_an_attack_is_told() -> None:
     assert found.end - found.at < 400
 
 
-@pytest.mark.parametrize("text", ["", " \n", "How do I ignore whitespace in git diff?", "What is prompt injection?", "x" * 5000, "\U0001f600" * 50, "Wie ändere ich mein Passwort?"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "How do I ignore whitespace in git diff?",
+        "What is prompt injection?",
+        "x" * 5000,
+        "\U0001f600" * 50,
+        "Wie ändere ich mein Passwort?",
+    ],
+)
 def test_questions_with_the_same_words_are_no_attacks(text: str) -> None:
     assert Injection().check(text, "question", Context()).action == "allow"
 
@@ -260,7 +283,10 @@ def test_texts_are_folded_to_what_a_reader_sees() -> None:
     assert list(hidden(base64.b64encode(bytes(range(64))).decode())) == []
 
 
-CHUNKS = ["The office opens at nine. A parking permit costs forty euros a year. Permits are not transferable.", "Dogs are welcome in the park."]
+CHUNKS = [
+    "The office opens at nine. A parking permit costs forty euros a year. Permits are not transferable.",
+    "Dogs are welcome in the park.",
+]
 
 
 @pytest.mark.parametrize(
@@ -344,7 +370,12 @@ def test_topics_are_limited_by_keywords_and_by_nearness() -> None:
     assert kinds(words, "Which Dose is right?")[0][0] == "topic_medicine"
     assert kinds(words, "A dosette box, an overdose") == []
     near = Topics(forbidden={"tax": ("how to pay tax",)}, allowed={"dogs": ("a dog",)}, threshold=0.7, port_embedder=TwoTopics())
-    assert [kinds(near, text)[:1] for text in ("my tax", "my dog", "the sea", "")] == [[("topic_tax", "my tax")], [], [("off_topic", "the sea")], []]
+    assert [kinds(near, text)[:1] for text in ("my tax", "my dog", "the sea", "")] == [
+        [("topic_tax", "my tax")],
+        [],
+        [("off_topic", "the sea")],
+        [],
+    ]
     with pytest.raises(BadRule, match="nothing says when a text is about 'tax'"):
         Topics(forbidden={"tax": ("how to pay tax",)})
 
@@ -374,7 +405,12 @@ def test_a_schema_that_is_none_is_refused_where_it_is_declared() -> None:
 
 def test_lengths_count_characters() -> None:
     rule = Length(least=2, most=5)
-    assert [[each.kind for each in rule.find(text, "question", Context())] for text in ("", " a ", "abc", "abcdef")] == [["too_short"], ["too_short"], [], ["too_long"]]
+    assert [[each.kind for each in rule.find(text, "question", Context())] for text in ("", " a ", "abc", "abcdef")] == [
+        ["too_short"],
+        ["too_short"],
+        [],
+        ["too_long"],
+    ]
 
 
 class Echo:
@@ -383,7 +419,7 @@ class Echo:
     def __init__(self, answer: str) -> None:
         self.answer, self.asked = answer, list[Message]()
 
-    def generate(self, messages: Sequence[Message], options: Options = Options()) -> Completion:
+    def generate(self, messages: Sequence[Message], _options: Options = Options()) -> Completion:
         self.asked = list(messages)
         return Completion(self.answer)
 

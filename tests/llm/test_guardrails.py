@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import pickle
 import threading
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import pytest
@@ -46,7 +47,7 @@ class Breaks(DeclaredRule):
     waits: ClassVar[bool] = True
     hangs: bool = False
 
-    def find(self, text: str, where: Where, context: Context) -> list[Finding]:
+    def find(self, text: str, _where: Where, _context: Context) -> list[Finding]:
         if self.hangs:
             threading.Event().wait(5)
         raise ZeroDivisionError(text)
@@ -60,7 +61,7 @@ class Sees(DeclaredRule):
     waits: ClassVar[bool] = True
     seen: ClassVar[deque[str]] = deque()
 
-    def find(self, text: str, where: Where, context: Context) -> list[Finding]:
+    def find(self, text: str, _where: Where, _context: Context) -> list[Finding]:
         self.seen.append(text)
         return []
 
@@ -86,7 +87,7 @@ def test_the_same_value_has_the_same_placeholder_and_comes_back_where_allowed() 
     assert restorer.restore(answer) == "a@x.org, b@x.org, [EMAIL_3], [SECRET_1], [EMAIL_9]"  # of the chunk's and of the secret: nothing
     assert "a@x.org" not in repr(restorer)
     with pytest.raises(TypeError, match="stays in this process"):
-        pickle.dumps(restorer)
+        copy.copy(restorer)
 
 
 def test_a_placeholder_that_somebody_wrote_is_nobody_s_value() -> None:
@@ -128,7 +129,9 @@ def test_a_rule_looks_only_where_it_is_to_look() -> None:
 
 
 def test_settings_are_sealed_and_read_again() -> None:
-    guardrails = Guardrails((Length(), Injection(threshold=0.7), PersonalData(kinds=("email",)), Secrets(), SafeMarkup(hosts=("x.org",)), Toxicity()))
+    guardrails = Guardrails(
+        (Length(), Injection(threshold=0.7), PersonalData(kinds=("email",)), Secrets(), SafeMarkup(hosts=("x.org",)), Toxicity())
+    )
     definition = json.loads(json.dumps(guardrails.definition()))
     assert definition["rules"][1]["threshold"] == 0.7
     assert definition["rules"][1]["on_error"] == "closed"
@@ -168,7 +171,7 @@ def test_settings_that_can_t_be_are_refused(declare: Any, why: str) -> None:
 @settings(max_examples=100)
 def test_findings_are_merged_without_overlap_and_lose_nothing(spans: list[tuple[int, int, str, float]]) -> None:
     found = merged(Finding(at, at + size, kind, score) for at, size, kind, score in spans)
-    assert all(one.end <= other.at for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end <= other.at for one, other in pairwise(found))
     covered = {place for at, size, _, _ in spans for place in range(at, at + size)}
     assert covered == {place for each in found for place in range(each.at, each.end)}
 

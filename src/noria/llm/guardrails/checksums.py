@@ -14,7 +14,8 @@ IBAN_LENGTHS = {
     "UA": 29, "VG": 24, "XK": 20,
 }  # fmt: skip
 DNI = "TRWAGMYFPDXBNJZSQVHLCKE"
-_ODD = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", [1, 0, 5, 7, 9, 13, 15, 17, 19, 21] + [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23], strict=True))  # fmt: skip
+_ODD_VALUES = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
+_ODD = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", _ODD_VALUES, strict=True)) | dict(zip("0123456789", _ODD_VALUES, strict=False))
 
 
 def digits(text: str) -> str:
@@ -101,7 +102,9 @@ def is_italian_code(text: str) -> bool:
     code = text.upper()
     if not re.fullmatch(r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]", code):
         return False
-    total = sum(_ODD[letter] if place % 2 == 0 else int(letter, 36) - (10 if letter.isalpha() else 0) for place, letter in enumerate(code[:15]))
+    total = sum(
+        _ODD[letter] if place % 2 == 0 else int(letter, 36) - (10 if letter.isalpha() else 0) for place, letter in enumerate(code[:15])
+    )
     return chr(ord("A") + total % 26) == code[15]
 
 
@@ -121,7 +124,12 @@ def is_us_ssn(text: str) -> bool:
 def is_uk_nino(text: str) -> bool:
     """National Insurance number (HMRC NIM39110): prefixes that were given out."""
     number = re.sub(r"[\s-]", "", text).upper()
-    return (
-        re.fullmatch(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]\d{6}[A-D]?", number) is not None
-        and number[:2] not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ")
+    return re.fullmatch(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]\d{6}[A-D]?", number) is not None and number[:2] not in (
+        "BG",
+        "GB",
+        "NK",
+        "KN",
+        "TN",
+        "NT",
+        "ZZ",
     )

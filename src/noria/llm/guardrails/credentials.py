@@ -38,12 +38,16 @@ ISSUED = re.compile(
     r"|sk_[A-Za-z0-9]{32,64}|AGE-SECRET-KEY-1[A-Z0-9]{58}"
     r")(?![A-Za-z0-9])"
 )
-PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----END)[\s\S]){0,20000}(?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?")
+PEM = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----END)[\s\S]){0,20000}(?:-----END "
+    r"(?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?"
+)
 URL_PASSWORD = re.compile(r"\b[a-z][a-z0-9+.-]{1,30}://[^\s/:@'\"<>]{0,100}:(?P<value>[^\s/@'\"<>]{3,200})@[\w.-]{1,200}", re.IGNORECASE)
 FIELD = re.compile(r"\b(?:AccountKey|SharedAccessKey|Password|Pwd)\s?=\s?(?P<value>[^\s;'\"]{6,200})")  # of connection strings
 HEADER = re.compile(r"\bAuthorization\s*[:=]\s*['\"]?(?:Bearer|Basic|Token)\s+(?P<value>[\w.~+/=-]{12,1000})", re.IGNORECASE)
 ASSIGNED = re.compile(
-    r"(?P<name>[\w.-]{0,40}(?:passw(?:or)?d|passwort|contrase[ñn]a|mot de passe|wachtwoord|passphrase|secret|api[ _-]?key|apikey|access[ _-]?key|auth[ _-]?token"
+    r"(?P<name>[\w.-]{0,40}(?:passw(?:or)?d|passwort|contrase[ñn]a|mot de passe|wachtwoord|passphrase"
+    r"|secret|api[ _-]?key|apikey|access[ _-]?key|auth[ _-]?token"
     r"|access[ _-]?token|refresh[ _-]?token|client[ _-]?secret|private[ _-]?key|token|credential)[\w.-]{0,20})"
     r"['\"`*]{0,3}\s{0,3}(?:=>|:=|=|:|\bis\b|\bist\b|\best\b|\bes\b)\s{0,3}(?P<quote>['\"`]{0,3})(?P<value>[^\s'\"`,;<>{}()\[\]]{6,300})",
     re.IGNORECASE,
@@ -51,7 +55,8 @@ ASSIGNED = re.compile(
 BARE = re.compile(r"(?<![\w/+.=-])[A-Za-z0-9+/_-]{32,200}={0,2}(?![\w/+=-])")  # judged by its entropy
 AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+=])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 NOT_A_VALUE = re.compile(
-    r"\A(?:x{3,}|\*{3,}|\.{3,}|\$\{?\w|%\(?\w|your|my[-_]|example|change|redacted|none|null|true|false|secret|password|token|env|os\.|process\.|str\b|string|required"
+    r"\A(?:x{3,}|\*{3,}|\.{3,}|\$\{?\w|%\(?\w|your|my[-_]|example|change|redacted|none|null|true|false"
+    r"|secret|password|token|env|os\.|process\.|str\b|string|required"
     r"|optional|missing|invalid|expired|wrong|placeholder|todo|\[[A-Z_]+_\d|self\.|config|settings|get|read|load|this|that|the|not)",
     re.IGNORECASE,
 )
@@ -71,7 +76,7 @@ class Secrets(DeclaredRule):
     entropy: float = 3.0
     bare: bool = False
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, _where: Where, _context: Context) -> Sequence[Finding]:
         seen, places = visible(text)
         found = merged(self._all(seen))
         if places is not None:
@@ -90,7 +95,9 @@ class Secrets(DeclaredRule):
         for found in ASSIGNED.finditer(text):
             if self._is_value(found["name"], found["value"].rstrip(".!?:"), bool(found["quote"])):
                 at = found.start("value")
-                yield Finding(at, at + len(found["value"].rstrip(".!?:")), "password" if STRONG_NAME.search(found["name"]) else "secret", 0.8)
+                yield Finding(
+                    at, at + len(found["value"].rstrip(".!?:")), "password" if STRONG_NAME.search(found["name"]) else "secret", 0.8
+                )
         if self.bare:
             for found in BARE.finditer(text):
                 if entropy(found[0]) >= 4.2 and _is_mixed(found[0]):
@@ -117,7 +124,7 @@ def _is_mixed(text: str) -> bool:
 
 
 def _is_issued(text: str) -> bool:
-    """A token that begins as a JSON Web Token is one if its header is JSON; a key that begins with letters of prose is random after them."""
+    """A token that begins as a JSON Web Token is one if its header is JSON; a key is random after its prefix."""
     if text.startswith("eyJ"):
         head = text.split(".")[0]
         try:

@@ -24,34 +24,96 @@ SENTENCE = re.compile(r"[^\n.!?]+(?:[.!?](?!\s|\Z)[^\n.!?]*)*[.!?]*")
 WORD = re.compile(r"[^\W_]+(?:['’_-][^\W_]+)*")
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|(?<![\w.])[-+]?\d+(?:\.\d+)*")
 NAMES = re.compile(r"\b(?:[A-Z][\w’'-]*[A-Z0-9]\w*|[A-Z][a-z]{2,}|[a-z]+_\w+|[A-Z]{2,})\b")
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred".split()
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred"]
 NUMBERS = {word: str(value) for value, word in enumerate(_UNITS)} | {word: str(10 * value) for value, word in enumerate(_TENS, start=2)}
 DENIES = re.compile(
-    r"\b(?:not|no|never|none|neither|nor|without|cannot|unable|fails? to|except|lacks?|nicht|kein\w*|nie(?:mals)?|ohne|ne|pas|jamais|sans|nunca|sin|niet|geen|nooit)\b|n['’]t\b",
+    r"\b(?:not|no|never|none|neither|nor|without|cannot|unable|fails? to|except|lacks?"
+    r"|nicht|kein\w*|nie(?:mals)?|ohne|ne|pas|jamais|sans|nunca|sin|niet|geen|nooit)\b|n['’]t\b",
     re.IGNORECASE,
 )
 OPPOSITES = tuple(
     pair.split("/")
-    for pair in (
-        "always/never increase/decrease higher/lower more/less before/after maximum/minimum enable/disable allow/forbid required/optional "
-        "include/exclude ascending/descending first/last above/below true/false open/close start/stop add/remove mutable/immutable "
-        "synchronous/asynchronous supported/unsupported valid/invalid equal/different accept/reject all/none earlier/later longer/shorter "
-        "larger/smaller faster/slower most/least upper/lower left/right inside/outside positive/negative read/write input/output "
-        "must/may many/few success/failure public/private local/remote"
-    ).split()
+    for pair in [
+        "always/never",
+        "increase/decrease",
+        "higher/lower",
+        "more/less",
+        "before/after",
+        "maximum/minimum",
+        "enable/disable",
+        "allow/forbid",
+        "required/optional",
+        "include/exclude",
+        "ascending/descending",
+        "first/last",
+        "above/below",
+        "true/false",
+        "open/close",
+        "start/stop",
+        "add/remove",
+        "mutable/immutable",
+        "synchronous/asynchronous",
+        "supported/unsupported",
+        "valid/invalid",
+        "equal/different",
+        "accept/reject",
+        "all/none",
+        "earlier/later",
+        "longer/shorter",
+        "larger/smaller",
+        "faster/slower",
+        "most/least",
+        "upper/lower",
+        "left/right",
+        "inside/outside",
+        "positive/negative",
+        "read/write",
+        "input/output",
+        "must/may",
+        "many/few",
+        "success/failure",
+        "public/private",
+        "local/remote",
+    ]
 )
-COMMON = frozenset(
-    "a an the and or but if of in on at to for from by with as is are was were be been being it its this that these those there which who whom whose "
-    "what when where how why can could may might will would shall should must do does did has have had you your we our they their he she his her i me my "
-    "not no also so such than then into over under about between through during each any some all most more other only very just".split()
+_COMMON = (
+    "a an the and or but if of in on at to for from by with as is are was were be been being it its this that these those "
+    "there which who whom whose what when where how why can could may might will would shall should must do does did has "
+    "have had you your we our they their he she his her i me my not no also so such than then into over under about between "
+    "through during each any some all most more other only very just"
 )
+COMMON = frozenset(_COMMON.split(" "))
 SUFFIXES = ("ations", "ation", "ings", "ing", "edly", "ied", "ies", "ers", "ed", "es", "er", "ly", "s")
 
 
 @dataclass(frozen=True)
 class Support:
-    """A sentence of an answer and how well the chunks support it. score: 0 to 1; missing: what stands in no passage: numbers, names, a denial"""
+    """A sentence of an answer and how well the chunks support it. score: 0 to 1
+
+    missing: what stands in no passage: numbers, names, a denial
+    """
 
     at: int
     end: int
@@ -99,7 +161,7 @@ class Grounded(DeclaredRule):
     threshold: float = 0.6
     port_embedder: Embedder | None = None
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, _where: Where, context: Context) -> Sequence[Finding]:
         return [
             Finding(each.at, each.end, "unsupported", 1 - each.score)
             for each in grounded(text, context.chunks, self.port_embedder)
@@ -107,7 +169,10 @@ class Grounded(DeclaredRule):
         ]
 
 
-REFUSAL = re.compile(r"\b(?:i (?:do not|don['’]t) know|sources? (?:say|says|do|does) (?:nothing|not)|weiß (?:ich )?nicht|je ne sais pas|no lo sé)\b", re.IGNORECASE)
+REFUSAL = re.compile(
+    r"\b(?:i (?:do not|don['’]t) know|sources? (?:say|says|do|does) (?:nothing|not)|weiß (?:ich )?nicht|je ne sais pas|no lo sé)\b",
+    re.IGNORECASE,
+)
 
 
 def _claims(sentence: str) -> bool:
@@ -175,7 +240,9 @@ def _denied(text: str) -> tuple[frozenset[str], ...]:
     """For each word that denies, the next three words with content."""
     found = list[frozenset[str]]()
     for match in DENIES.finditer(text):
-        after = (_stem(word[0].casefold()) for word in WORD.finditer(text, match.end(), match.end() + 60) if word[0].casefold() not in COMMON)
+        after = (
+            _stem(word[0].casefold()) for word in WORD.finditer(text, match.end(), match.end() + 60) if word[0].casefold() not in COMMON
+        )
         found.append(frozenset(islice(after, 3)))
     return tuple(found)
 

@@ -120,7 +120,9 @@ class Guardrails:
         names = [rule.name for rule in self.rules]
         for name in changes:
             if name not in names:
-                raise BadRule(name, f"there is no such rule{nearest(name, names)}", f"change one of {', '.join(names) or 'none: there are no rules'}")
+                raise BadRule(
+                    name, f"there is no such rule{nearest(name, names)}", f"change one of {', '.join(names) or 'none: there are no rules'}"
+                )
         kept = [_changed(rule, changes.get(rule.name, {})) for rule in self.rules]
         return replace(self, rules=tuple(rule for rule in kept if rule is not None))
 

@@ -42,7 +42,7 @@ class Injection(DeclaredRule):
             if not 0 < getattr(self, name) < 1:
                 raise BadRule(self.name, f"{name} can't be {getattr(self, name)!r}", "give a number between 0 and 1")
 
-    def check(self, text: str, where: Where, context: Context) -> Decision:
+    def check(self, text: str, where: Where, _context: Context) -> Decision:
         """The decision, with the score of the worst part also where it is allowed: its distribution is worth watching."""
         score, span = scored(text)
         threshold = self.chunk_threshold if where == "chunk" else self.threshold

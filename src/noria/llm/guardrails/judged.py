@@ -46,7 +46,7 @@ class Judged(DeclaredRule):
         if not self.question.strip():
             raise BadRule(self.name, "it asks nothing", "give the `question` that the model answers with yes or no")
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, _where: Where, context: Context) -> Sequence[Finding]:
         from noria.llm.generation.port import Options
         from noria.llm.generation.prompt import Message
 

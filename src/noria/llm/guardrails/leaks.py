@@ -54,7 +54,9 @@ def searched(folder: Path, planted: Sequence[str]) -> Searched:
             for layer, data in _layers(path):
                 lower = data.lower()
                 leaks += [
-                    Leak(path, place, f"{how}{f' in {layer}' if layer else ''}") for place, how, needle in spellings if needle.lower() in lower
+                    Leak(path, place, f"{how}{f' in {layer}' if layer else ''}")
+                    for place, how, needle in spellings
+                    if needle.lower() in lower
                 ]
         except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile):
             unread.append(path)

@@ -36,7 +36,7 @@ class Length(DeclaredRule):
         if not 0 <= self.least <= self.most:
             raise BadRule(self.name, f"no text has from {self.least} to {self.most} characters", "give `least` below `most`")
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, _where: Where, _context: Context) -> Sequence[Finding]:
         size = len(text.strip())
         kind = "too_short" if size < self.least else "too_long" if len(text) > self.most else ""
         return [Finding(0, len(text), kind)] if kind else []
@@ -46,7 +46,8 @@ class Length(DeclaredRule):
 class Languages(DeclaredRule):
     """The languages that a text may be written in, by ISO 639-1. least: letters from which one can be told; below, any may be meant
 
-    sure: the probability of all others from which they count; dialects and neighbours share it, so that Danish is not refused for Norwegian. Found by py3langid (97 languages)
+    sure: the probability of all others together from which they count, so that Danish is not refused where Norwegian is allowed.
+    Found by py3langid (97 languages)
     """
 
     rule: ClassVar[str] = "language"
@@ -61,7 +62,7 @@ class Languages(DeclaredRule):
         if not self.allowed or not all(re.fullmatch("[a-z]{2}", each) for each in self.allowed):
             raise BadRule(self.name, f"{self.allowed!r} are no languages", "give codes such as `en`, `de`")
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, _where: Where, _context: Context) -> Sequence[Finding]:
         words = re.sub(r"```[\s\S]*?```|`[^`]*`|https?://\S+", " ", text)  # code is no language
         if sum(map(str.isalpha, words)) < self.least:
             return []
@@ -112,7 +113,7 @@ class Topics(DeclaredRule):
             if not self.keywords.get(topic) and not (self.port_embedder and {**self.forbidden, **self.allowed}[topic]):
                 raise BadRule(self.name, f"nothing says when a text is about {topic!r}", "give it keywords, or examples and an embedder")
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, _where: Where, _context: Context) -> Sequence[Finding]:
         if not text.strip():
             return []
         scores = self.scores(text)
@@ -136,7 +137,9 @@ class Topics(DeclaredRule):
     @cached_property
     def _patterns(self) -> dict[str, re.Pattern[str]]:
         return {
-            topic: re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE) for topic, words in self.keywords.items() if words
+            topic: re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE)
+            for topic, words in self.keywords.items()
+            if words
         }
 
     @cached_property
@@ -162,7 +165,7 @@ class OutputSchema(DeclaredRule):
         super().__post_init__()
         _validator(json.dumps(self.schema, sort_keys=True))
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, _where: Where, _context: Context) -> Sequence[Finding]:
         fence = FENCE.match(text) if self.fenced else None
         try:
             value = json.loads(fence["inner"] if fence else text, parse_constant=_no_number)

@@ -12,19 +12,33 @@ from typing import ClassVar
 from noria.llm.guardrails.placeholders import merged
 from noria.llm.guardrails.rule import Action, BadRule, Context, DeclaredRule, Finding, Where
 
-ACTIVE = r"script|style|iframe|frame|frameset|object|embed|applet|form|input|button|textarea|select|base|link|meta|svg|math|template|noscript|portal|audio|video|source"
+ACTIVE = (
+    r"script|style|iframe|frame|frameset|object|embed|applet|form|input|button|textarea|select|base|link"
+    r"|meta|svg|math|template|noscript|portal|audio|video|source"
+)
 ELEMENT = re.compile(
-    rf"<(?P<tag>script|style|iframe|object|svg|math|form|template)\b(?:(?!</(?P=tag)\s*>)[\s\S]){{0,20000}}(?:</(?P=tag)\s*>)?|</?(?:{ACTIVE})\b[^<>]{{0,5000}}>?",
+    rf"<(?P<tag>script|style|iframe|object|svg|math|form"
+    rf"|template)\b(?:(?!</(?P=tag)\s*>)[\s\S]){{0,20000}}(?:</(?P=tag)\s*>)?"
+    rf"|</?(?:{ACTIVE})\b[^<>]{{0,5000}}>?",
     re.IGNORECASE,
 )
 TAG = re.compile(r"<[a-zA-Z!/?][^<>]{0,5000}>?")
 HANDLER = re.compile(r"[\s/\"']on[a-z]{3,24}\s{0,5}=", re.IGNORECASE)
-ADDRESS = re.compile(r"\b(?:src|href|srcset|action|formaction|poster|background|data|xlink:href)\s{0,5}=\s{0,5}(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))", re.IGNORECASE)
+ADDRESS = re.compile(
+    r"\b(?:src|href|srcset|action|formaction|poster|background|data|xlink:href)\s{0,5}=\s{0,5}(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))",
+    re.IGNORECASE,
+)
 STYLE = re.compile(r"\bstyle\s*=\s*[\"'][^\"']*(?:url\s*\(|expression|@import)", re.IGNORECASE)
-MARKDOWN = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|!?\[[^\[\]]{0,500}\]){0,1000})\]\(\s{0,10}(?P<url><[^<>\n]{0,4000}>|[^\s()]{0,4000}(?:\([^\s()]{0,500}\)[^\s()]{0,500})?)[^()\n]{0,500}\)")
-REFERENCE = re.compile(r"^[ ]{0,3}\[[^\[\]\n]{1,200}\]:[ \t]{0,10}\n?[ \t]{0,10}(?P<url><[^<>\n]{0,4000}>|\S{1,4000})[^\n]{0,500}", re.MULTILINE)
+MARKDOWN = re.compile(
+    r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|!?\[[^\[\]]{0,500}\]){0,1000})\]\(\s{0,10}(?P<url><[^<>\n]{0,4000}>|[^\s()]{0,4000}(?:\([^\s()]{0,500}\)[^\s()]{0,500})?)[^()\n]{0,500}\)"
+)
+REFERENCE = re.compile(
+    r"^[ ]{0,3}\[[^\[\]\n]{1,200}\]:[ \t]{0,10}\n?[ \t]{0,10}(?P<url><[^<>\n]{0,4000}>|\S{1,4000})[^\n]{0,500}", re.MULTILINE
+)
 BARE = re.compile(r"(?<![\w@])(?:(?:https?|ftp)[:：][\\/]{1,3}|www\.)[^\s<>\"'`\])]{1,4000}", re.IGNORECASE)
-SCHEME = re.compile(r"(?<![\w-])(?:javascript|vbscript|livescript|data)\s{0,3}:(?=\s{0,3}[\w(;,\\/'\"\[`%&+-])[^\s<>)\]]{2,4000}", re.IGNORECASE)
+SCHEME = re.compile(
+    r"(?<![\w-])(?:javascript|vbscript|livescript|data)\s{0,3}:(?=\s{0,3}[\w(;,\\/'\"\[`%&+-])[^\s<>)\]]{2,4000}", re.IGNORECASE
+)
 CONTROL = re.compile("[\x00-\x20\x7f\u00ad\u200b-\u200f\u2060\ufeff]")
 SAFE_SCHEMES = ("http", "https", "mailto", "tel", "")
 
@@ -53,7 +67,7 @@ class SafeMarkup(DeclaredRule):
             if not re.fullmatch(r"[\w.-]+", host):
                 raise BadRule(self.name, f"{host!r} is no host", "write hosts such as docs.example.org, without https:// and paths")
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, _where: Where, _context: Context) -> Sequence[Finding]:
         return merged(self._all(_without_code(text) if "`" in text or "~" in text else text))
 
     def _all(self, text: str) -> Iterator[Finding]:
@@ -88,12 +102,16 @@ class SafeMarkup(DeclaredRule):
         """The kind of what is wrong with an address; empty: it may stand."""
         url = plain_url(url)
         try:
-            parts = urllib.parse.urlsplit(("https:" + url) if url.startswith("//") else ("https://" + url) if url.lower().startswith("www.") else url)
+            parts = urllib.parse.urlsplit(
+                ("https:" + url) if url.startswith("//") else ("https://" + url) if url.lower().startswith("www.") else url
+            )
             host = (parts.hostname or "").strip(".")
         except ValueError:
             return "link"  # an address that can't be read may lead anywhere
         if parts.scheme.lower() not in SAFE_SCHEMES:
-            return "image" if image and parts.scheme == "data" else "script" if parts.scheme in ("javascript", "vbscript", "data") else "link"
+            return (
+                "image" if image and parts.scheme == "data" else "script" if parts.scheme in ("javascript", "vbscript", "data") else "link"
+            )
         if not host:
             return "link" if parts.scheme in ("http", "https") else ""
         if any(host == known or host.endswith(f".{known}") for known in self.hosts):

@@ -19,8 +19,9 @@ from noria.llm.guardrails.rule import Action, BadRule, Context, DeclaredRule, Fi
 
 @dataclass(frozen=True, kw_only=True)
 class PersonalData(DeclaredRule):
-    """Finds personal data, and redacts it unless declared otherwise. kinds: those that are looked for; least: the score from which they count
+    """Finds personal data, and redacts it unless declared otherwise.
 
+    kinds: those that are looked for; least: the score from which they count
     port_analyzer: finds more, such as names by themselves; see `noria.llm.guardrails.presidio`
     """
 
@@ -36,7 +37,7 @@ class PersonalData(DeclaredRule):
             if kind not in KINDS:
                 raise BadRule(self.name, f"there is no kind {kind!r}{nearest(kind, KINDS)}", f"use some of {', '.join(KINDS)}")
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, _where: Where, _context: Context) -> Sequence[Finding]:
         seen, places = visible(text)
         found = [
             Finding(at, end, pattern.kind, pattern.score)

@@ -15,13 +15,16 @@ from noria.llm.guardrails.network_address import is_address
 NEAR = 48  # characters before a match in which a word of its context may stand
 NOT_BEFORE, NOT_AFTER = r"(?<![\w.@/#-])", r"(?![\w@]|[-./]\w)"
 REFERENCE = re.compile(
-    r"(?:order|invoice|ticket|case|tracking|serial|part|batch|article|item|sku|isbn|issn|ean|upc|version|build|release|commit|revision|id|ref(?:erence)?"
-    r"|bestell\w*|rechnung\w*|auftrag\w*|artikel\w*|commande|facture|pedido|factura|factuur|bestelling|port|line|row|code|zip|sum|total|hash|checksum)"
+    r"(?:order|invoice|ticket|case|tracking|serial|part|batch|article|item|sku|isbn|issn|ean|upc|version"
+    r"|build|release|commit|revision|id|ref(?:erence)?"
+    r"|bestell\w*|rechnung\w*|auftrag\w*|artikel\w*|commande|facture|pedido|factura|factuur|bestelling"
+    r"|port|line|row|code|zip|sum|total|hash|checksum)"
     r"(?:[ -]?(?:number|no|nr|nummer|num[ée]ro|n[úu]mero|id|code))?\.?[ :#=]*(?:is |ist |est |es )?[ :#]*\Z",
     re.IGNORECASE,
 )
 PHONE_WORDS = re.compile(
-    r"(?:phone|mobile|cell|call|ring|dial|text me|sms|fax|tel|telefon\w*|handy\w*|ruf|anruf\w*|t[ée]l[ée]phone|portable|appel\w*|joindre|tel[ée]fono|m[óo]vil"
+    r"(?:phone|mobile|cell|call|ring|dial|text me|sms|fax|tel|telefon\w*|handy\w*|ruf|anruf\w*"
+    r"|t[ée]l[ée]phone|portable|appel\w*|joindre|tel[ée]fono|m[óo]vil"
     r"|ll[áa]m\w*|telefoon\w*|bel|mobiel|cellulare|whatsapp|signal)\b[^\n]{0,24}\Z",
     re.IGNORECASE,
 )
@@ -29,15 +32,18 @@ TAX_WORDS = re.compile(r"(?:steuer|idnr|tax|tin\b|identifikation)[^\n]{0,30}\Z",
 BSN_WORDS = re.compile(r"(?:bsn|burgerservice|sofi)[^\n]{0,24}\Z", re.IGNORECASE)
 SSN_WORDS = re.compile(r"(?:ssn|social security)[^\n]{0,24}\Z", re.IGNORECASE)
 _MONTHS = (
-    r"(?:jan|feb|m[äa]r|maa|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|janv|f[ée]v|avr|juin|juil|ao[ûu]|d[ée]c|ene|abr|ago|dic|mrt|mei|mars|mayo|gen|mag|giu|lug|set|ott)"
+    r"(?:jan|feb|m[äa]r|maa|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|janv|f[ée]v|avr|juin|juil|ao[ûu]"
+    r"|d[ée]c|ene|abr|ago|dic|mrt|mei|mars|mayo|gen|mag|giu|lug|set|ott)"
     r"[a-zéûú]{0,8}\.?"
 )
 _DATE = (
     r"(?:\d{1,2}[./-]\d{1,2}[./-](?:19|20)?\d{2}|(?:19|20)\d{2}[./-]\d{1,2}[./-]\d{1,2}"
-    rf"|\d{{1,2}}(?:st|nd|rd|th|er)?\.? (?:of |de )?{_MONTHS},?(?: de| del)? (?:19|20)\d{{2}}|{_MONTHS} \d{{1,2}}(?:st|nd|rd|th)?,? (?:19|20)\d{{2}})"
+    rf"|\d{{1,2}}(?:st|nd|rd|th|er)?\.? (?:of |de )?{_MONTHS},?(?: de| del)? (?:19|20)\d{{2}}|{_MONTHS} "
+    rf"\d{{1,2}}(?:st|nd|rd|th)?,? (?:19|20)\d{{2}})"
 )
 BORN = (
-    r"(?:born|birth ?da(?:y|te)|date of birth|d\.?o\.?b\.?|geboren|geburts(?:datum|tag)|geb\.|n[ée]e? le|date de naissance|nacid[oa]|fecha de nacimiento"
+    r"(?:born|birth ?da(?:y|te)|date of birth|d\.?o\.?b\.?|geboren|geburts(?:datum|tag)|geb\.|n[ée]e? le"
+    r"|date de naissance|nacid[oa]|fecha de nacimiento"
     r"|geboortedatum|nat[oa] il|data di nascita)"
 )
 _CAPITAL, _SMALL = "[A-ZÀ-ÖØ-ÞŠŽČĆĐŁŚŻ]", "[a-zà-öø-ÿšžčćđłśżğı]"
@@ -46,24 +52,42 @@ _PARTICLE = r"(?:(?:van|von|de|der|den|del|della|di|la|le|da|dos|el|bin|al)[ ]){
 NAME = rf"{_WORD}(?: (?:[A-Z]\. )?{_PARTICLE}{_WORD}){{0,3}}"
 FULL_NAME = rf"{_WORD}(?: (?:[A-Z]\. )?{_PARTICLE}{_WORD}){{1,3}}"
 SAYS_NAME = (
-    r"(?:(?i:my name is|my name's|i am called|ich hei(?:ß|ss)e|mein name ist|je m['’]appelle|mon nom est|me llamo|mi nombre es|mijn naam is|ik heet|mi chiamo"
+    r"(?:(?i:my name is|my name's|i am called|ich hei(?:ß|ss)e|mein name ist|je m['’]appelle|mon nom est"
+    r"|me llamo|mi nombre es|mijn naam is|ik heet|mi chiamo"
     r"|il mio nome [èe]))"
 )
-TITLE = r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|Monsieur|Madame|Mme|[Ss]e[ñn]ora?|Sra?|Dhr|Mevr|Mevrouw|Meneer|meneer|mevrouw|[Ss]ignora?|[Mm]adame|[Mm]onsieur)\.?"
-LABEL = r"(?i:(?:full |first |last |customer |patient |employee |contact )?name|patient|customer|signed by|contact person|vor- und nachname|kunde|kundin|nom et pr[ée]nom|cliente?|nombre|naam|klant)"
-GREETING = r"(?:Dear|Hi|Hello|Liebe|Lieber|Sehr geehrter? (?:Herr|Frau)|Cher|Ch[èe]re|Estimad[oa]|Querid[oa]|Beste|Geachte|Kind regards,|Best regards,|Best,|Cheers,|Sincerely,|Mit freundlichen Grüßen,?|Viele Grüße,?|Cordialement,|Saludos,|Groeten,|Met vriendelijke groet,)"
-NOT_NAMES = frozenset(
-    "sir madam team all everyone customer support colleague colleagues friend friends reader readers there world damen herren hiring manager user users "
-    "committee community president speaker chairman chairwoman chancellor minister justice secretary  the this that and service windows linux python java monday tuesday wednesday thursday friday saturday sunday".split()
+TITLE = (
+    r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|Monsieur|Madame|Mme|[Ss]e[ñn]ora?|Sra?|Dhr|Mevr|Mevrouw"
+    r"|Meneer|meneer|mevrouw|[Ss]ignora?|[Mm]adame|[Mm]onsieur)\.?"
 )
+LABEL = (
+    r"(?i:(?:full |first |last |customer |patient |employee |contact )?name|patient|customer|signed by"
+    r"|contact person|vor- und nachname|kunde|kundin|nom et pr[ée]nom|cliente?|nombre|naam|klant)"
+)
+GREETING = (
+    r"(?:Dear|Hi|Hello|Liebe|Lieber|Sehr geehrter? (?:Herr|Frau)|Cher|Ch[èe]re|Estimad[oa]|Querid[oa]"
+    r"|Beste|Geachte|Kind regards,|Best regards,|Best,|Cheers,|Sincerely,|Mit freundlichen Grüßen,?|Viele "
+    r"Grüße,?|Cordialement,|Saludos,|Groeten,|Met vriendelijke groet,)"
+)
+_NOT_NAMES = (
+    "sir madam team all everyone customer support colleague colleagues friend friends reader readers there world damen "
+    "herren hiring manager user users committee community president speaker chairman chairwoman chancellor minister justice "
+    "secretary the this that and service windows linux python java monday tuesday wednesday thursday friday saturday sunday"
+)
+NOT_NAMES = frozenset(_NOT_NAMES.split(" "))
 _STREET = r"[A-ZÄÖÜÀ-Þ][\w'’.-]{1,24}(?: [A-ZÄÖÜÀ-Þ][\w'’.-]{1,24}){0,2}"
 _CITY = r"[A-ZÄÖÜÀ-Þ][\w'’-]{2,24}(?: [A-ZÄÖÜÀ-Þ][\w'’-]{1,24}){0,2}"
 ADDRESSES = (
-    rf"\d{{1,5}}[A-Za-z]? {_STREET} (?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Terrace|Way|Close|Crescent|Gardens|Square|Row)\b\.?"
-    rf"(?:,? (?:Apt|Suite|Unit|Flat)\.? ?\w{{1,5}})?(?:,\s{_CITY}(?:,? [A-Z]{{2}})?(?:,? \d{{5}}(?:-\d{{4}})?|,? [A-Z]{{1,2}}\d[A-Z\d]? \d[A-Z]{{2}})?)?",
-    rf"[A-ZÄÖÜ][\w-]{{2,30}}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|ring|damm|ufer|straat|laan|plein|gracht|kade|dijk) ?\d{{1,4}} ?[a-zA-Z]?\b(?:,?\s(?:D-)?\d{{4}}(?:\d| ?[A-Z]{{2}}) {_CITY})?",
-    rf"\d{{1,4}}(?: ?(?:bis|ter))?,? (?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Pp]lace|[Cc]hemin|[Ii]mpasse|[Qq]uai|[Aa]llée) (?:(?:de|du|des|la|le|les|d['’]|l['’]) ?){{0,2}}{_STREET}(?:,?\s\d{{5}} {_CITY})?",
-    rf"(?:Calle|C/|Avenida|Avda\.|Plaza|Paseo|Via|Viale|Piazza|Rua) (?:(?:de|del|la|las|los|el) ){{0,2}}{_STREET},? \d{{1,4}}(?:,? \d{{1,2}}[ºª°]? ?[A-Z]?(?!\w))?(?:,?\s\d{{5}} {_CITY})?",
+    rf"\d{{1,5}}[A-Za-z]? {_STREET} (?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court"
+    rf"|Ct|Place|Pl|Terrace|Way|Close|Crescent|Gardens|Square|Row)\b\.?"
+    rf"(?:,? (?:Apt|Suite|Unit|Flat)\.? ?\w{{1,5}})?(?:,\s{_CITY}(?:,? [A-Z]{{2}})?(?:,? "
+    rf"\d{{5}}(?:-\d{{4}})?|,? [A-Z]{{1,2}}\d[A-Z\d]? \d[A-Z]{{2}})?)?",
+    rf"[A-ZÄÖÜ][\w-]{{2,30}}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|ring|damm|ufer|straat|laan|plein"
+    rf"|gracht|kade|dijk) ?\d{{1,4}} ?[a-zA-Z]?\b(?:,?\s(?:D-)?\d{{4}}(?:\d| ?[A-Z]{{2}}) {_CITY})?",
+    rf"\d{{1,4}}(?: ?(?:bis|ter))?,? (?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Pp]lace|[Cc]hemin|[Ii]mpasse"
+    rf"|[Qq]uai|[Aa]llée) (?:(?:de|du|des|la|le|les|d['’]|l['’]) ?){{0,2}}{_STREET}(?:,?\s\d{{5}} {_CITY})?",
+    rf"(?:Calle|C/|Avenida|Avda\.|Plaza|Paseo|Via|Viale|Piazza|Rua) (?:(?:de|del|la|las|los|el) "
+    rf"){{0,2}}{_STREET},? \d{{1,4}}(?:,? \d{{1,2}}[ºª°]? ?[A-Z]?(?!\w))?(?:,?\s\d{{5}} {_CITY})?",
 )
 
 
@@ -112,8 +136,15 @@ def _phone_size(least: int, most: int) -> Callable[[str], bool]:
 
 _SEPARATED = r"(?:[ ./()-]{1,2}\d{1,8}){1,6}"
 PATTERNS = (
-    Pattern("email", re.compile(r"(?<![\w.+%-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,6}[^\W\d_]{2,24}(?![\w-])"), lambda text: ".." not in text),
-    Pattern("iban", re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ .-]?[A-Za-z0-9]{1,4}){3,9}"), checksums.is_iban, extent=checksums.iban_extent),
+    Pattern(
+        "email", re.compile(r"(?<![\w.+%-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,6}[^\W\d_]{2,24}(?![\w-])"), lambda text: ".." not in text
+    ),
+    Pattern(
+        "iban",
+        re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ .-]?[A-Za-z0-9]{1,4}){3,9}"),
+        checksums.is_iban,
+        extent=checksums.iban_extent,
+    ),
     Pattern("card", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){13,18}(?![\w]|[-.]\d)"), checksums.is_card),
     Pattern("card", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12}(?![\w]|[-.]\d)"), checksums.is_card, not_near=REFERENCE),  # EAN has thirteen
     Pattern("us_ssn", _whole(r"\d{3}([ -])\d{2}\1\d{4}"), checksums.is_us_ssn, not_near=REFERENCE),
@@ -125,11 +156,37 @@ PATTERNS = (
     Pattern("german_tax_id", _whole(r"\d{2} \d{3} \d{3} \d{3}"), checksums.is_german_tax_id),
     Pattern("german_tax_id", _whole(r"\d{11}"), checksums.is_german_tax_id, near=TAX_WORDS),
     Pattern("dutch_bsn", _whole(r"\d{8,9}|\d{4}[. ]\d{2}[. ]\d{3}"), checksums.is_dutch_bsn, near=BSN_WORDS),
-    Pattern("phone", re.compile(r"(?<![\w+.])(?:\+|00)[1-9]\d{0,2}(?:[ ./()-]{0,2}\d){6,13}(?![\w]|[-.]\d)"), _phone_size(8, 15), not_near=REFERENCE, score=0.9),
-    Pattern("phone", re.compile(r"(?<![\w.+-])\(?[2-9]\d{2}\)?[ .-]{1,2}[2-9]\d{2}[.-]\d{4}(?![\w]|[-.]\d)"), not_near=REFERENCE, score=0.9),
-    Pattern("phone", re.compile(rf"(?<![\w.+-])\(?0[1-9]\d{{0,4}}\)?{_SEPARATED}(?![\w]|[-./]\d)"), _phone_size(9, 12), not_near=REFERENCE, score=0.8),
-    Pattern("phone", re.compile(r"(?<![\w.+-])\(?\d(?:[ ./()-]{0,2}\d){6,13}(?![\w]|[-.]\d)"), _phone_size(7, 13), near=PHONE_WORDS, not_near=REFERENCE, score=0.8),
-    Pattern("ip_address", re.compile(r"(?<![\w.:-])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d|-\d)"), is_address, not_near=re.compile(r"(?:version|release|build|v|rev|==|>=)[ :=.]*\Z", re.IGNORECASE)),
+    Pattern(
+        "phone",
+        re.compile(r"(?<![\w+.])(?:\+|00)[1-9]\d{0,2}(?:[ ./()-]{0,2}\d){6,13}(?![\w]|[-.]\d)"),
+        _phone_size(8, 15),
+        not_near=REFERENCE,
+        score=0.9,
+    ),
+    Pattern(
+        "phone", re.compile(r"(?<![\w.+-])\(?[2-9]\d{2}\)?[ .-]{1,2}[2-9]\d{2}[.-]\d{4}(?![\w]|[-.]\d)"), not_near=REFERENCE, score=0.9
+    ),
+    Pattern(
+        "phone",
+        re.compile(rf"(?<![\w.+-])\(?0[1-9]\d{{0,4}}\)?{_SEPARATED}(?![\w]|[-./]\d)"),
+        _phone_size(9, 12),
+        not_near=REFERENCE,
+        score=0.8,
+    ),
+    Pattern(
+        "phone",
+        re.compile(r"(?<![\w.+-])\(?\d(?:[ ./()-]{0,2}\d){6,13}(?![\w]|[-.]\d)"),
+        _phone_size(7, 13),
+        near=PHONE_WORDS,
+        not_near=REFERENCE,
+        score=0.8,
+    ),
+    Pattern(
+        "ip_address",
+        re.compile(r"(?<![\w.:-])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d|-\d)"),
+        is_address,
+        not_near=re.compile(r"(?:version|release|build|v|rev|==|>=)[ :=.]*\Z", re.IGNORECASE),
+    ),
     Pattern("ip_address", re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])"), is_address),
     Pattern("birth_date", re.compile(rf"\b{BORN}[^\n\d]{{0,24}}?(?P<date>\b{_DATE})", re.IGNORECASE), group="date", score=0.9),
     Pattern("name", re.compile(rf"\b{SAYS_NAME}:? (?P<name>{NAME})"), _no_name, group="name", score=0.8),

@@ -10,7 +10,9 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterator
 
-INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\U000e0000-\U000e01ef]")
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\U000e0000-\U000e01ef]"
+)
 TAGS = re.compile("[\U000e0020-\U000e007e]{4,}")  # an invisible copy of ASCII, by which text is hidden
 # Letters of Cyrillic and Greek that look like Latin ones (of Unicode's confusables.txt, those of one letter)
 _LOOKALIKES = dict(
@@ -34,7 +36,34 @@ ASCII85 = re.compile(r"<~[!-u\s]{12,}~>|(?<!\S)[!-u]{20,}(?!\S)")
 MORSE = re.compile(r"(?:[.\-]{1,6}[ /|]+){8,}[.\-]{1,6}")
 _MORSE = dict(
     zip(
-        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --..".split(),
+        [
+            ".-",
+            "-...",
+            "-.-.",
+            "-..",
+            ".",
+            "..-.",
+            "--.",
+            "....",
+            "..",
+            ".---",
+            "-.-",
+            ".-..",
+            "--",
+            "-.",
+            "---",
+            ".--.",
+            "--.-",
+            ".-.",
+            "...",
+            "-",
+            "..-",
+            "...-",
+            ".--",
+            "-..-",
+            "-.--",
+            "--..",
+        ],
         "abcdefghijklmnopqrstuvwxyz",
         strict=True,
     )

@@ -30,7 +30,7 @@ def presidio(engine: Any = None, *, language: str = "en", kinds: Sequence[str] =
     """
     if engine is None:
         try:
-            from presidio_analyzer import AnalyzerEngine
+            from presidio_analyzer import AnalyzerEngine  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
             fix = "run `pip install presidio-analyzer`, and install a model of spaCy"
             raise BadRule("personal_data", "presidio-analyzer is not installed", fix) from error

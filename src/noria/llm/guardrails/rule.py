@@ -158,9 +158,9 @@ class DeclaredRule:
         if not 0 < self.time_limit < float("inf"):
             raise BadRule(self.name, f"a time limit of {self.time_limit!r} s can't be kept", "give seconds above 0")
 
-    def find(self, text: str, where: Where, context: Context) -> Sequence[Finding]:
+    def find(self, text: str, where: Where, context: Context, /) -> Sequence[Finding]:
         """What stands in the text that should not."""
-        raise NotImplementedError
+        raise NotImplementedError  # of each rule
 
     def check(self, text: str, where: Where, context: Context) -> Decision:
         watch = Stopwatch()
