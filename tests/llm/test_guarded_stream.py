@@ -121,7 +121,7 @@ def test_a_sentence_without_support_stops_a_streamed_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * (LONGEST + 900), "word " * LONGEST, "<b " + "word " * MOST, "[" + "x" * 2 * LONGEST, PEM[:40] + "line\n" * 1700]
+    "text", ["a" * (LONGEST + 900), "word " * LONGEST, "<b " + "word " * MOST, "[" + "x" * (LONGEST + 900), PEM[:40] + "line\n" * 1700]
 )
 def test_nothing_is_held_back_for_ever(text: str) -> None:
     stream = GuardedStream(RULES)
