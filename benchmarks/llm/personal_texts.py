@@ -1,7 +1,8 @@
 """Texts with personal data of six locales, made here, and texts that only look as if they had some.
 
 Numbers have right check digits, and are nobody's: they are drawn at random. Telephone numbers come from ranges that are kept for fiction,
-where the country has some. Templates are split in two, so that patterns can be written by the one half and measured on the other.
+where the country has some. The `fresh` templates were written after the patterns,
+and nothing was changed by what they showed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ LAST = {
 CITY = {"en": "Springfield", "de": "Köln", "fr": "Lyon", "es": "Sevilla", "nl": "Utrecht", "it": "Torino"}
 GROUPS = Templates.read(Path(__file__).with_suffix(".txt")).groups
 HARMLESS = GROUPS["harmless"]
-TEMPLATES = {locale: of for locale, of in GROUPS.items() if locale != "harmless"}
+TEMPLATES = {locale: of for locale, of in GROUPS.items() if locale in FIRST}
+FRESH = {locale: GROUPS[f"fresh {locale}"] for locale in FIRST}  # written after the patterns, and measured without a change to them
 
 
 @dataclass(frozen=True)
@@ -45,22 +47,18 @@ class Labelled:
     locale: str
 
 
-def labelled(count: int, seed: int, half: int) -> list[Labelled]:
-    """Texts with personal data, by one half of the templates (0 or 1; by another number all)."""
+def labelled(count: int, seed: int, fresh: bool = False) -> list[Labelled]:
+    """Texts with personal data. fresh: by templates that no pattern was written by"""
     rng = random.Random(f"personal {seed}")
-    found = list[Labelled]()
-    for _ in range(count):
-        locale = rng.choice(list(TEMPLATES))
-        templates = TEMPLATES[locale][half::2] if half in (0, 1) else TEMPLATES[locale]
-        found.append(_filled(rng.choice(templates), locale, rng))
-    return found
+    templates = FRESH if fresh else TEMPLATES
+    locales = rng.choices(list(templates), k=count)
+    return [_filled(rng.choice(templates[locale]), locale, rng) for locale in locales]
 
 
-def harmless_numbers(count: int, seed: int, half: int) -> list[str]:
+def harmless_numbers(count: int, seed: int, fresh: bool = False) -> list[str]:
     """Texts without personal data that look as if they had some."""
     rng = random.Random(f"harmless {seed}")
-    templates = HARMLESS[half::2] if half in (0, 1) else HARMLESS
-    return [_numbers(rng.choice(templates), rng) for _ in range(count)]
+    return [_numbers(rng.choice(GROUPS["fresh harmless"] if fresh else HARMLESS), rng) for _ in range(count)]
 
 
 def _filled(template: str, locale: str, rng: random.Random) -> Labelled:

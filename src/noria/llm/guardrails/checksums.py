@@ -42,7 +42,9 @@ def iban_extent(text: str) -> int:
 
 def is_card(text: str) -> bool:
     """Luhn (ISO/IEC 7812), of a length and a beginning that card networks use."""
-    number = digits(text)
+    number, groups = digits(text), [len(part) for part in re.split("[ -]", text)]
+    if len(groups) > 1 and not (groups[0] == 4 and all(size in (3, 4, 5, 6) for size in groups[1:-1]) and groups[-1] <= 6):
+        return False
     if not 13 <= len(number) <= 19 or len(set(number)) < 2 or not re.match(r"3[4-7]|30|4|5[0-8]|2[2-7]|6|8[16]|9", number):
         return False
     return is_luhn(number)

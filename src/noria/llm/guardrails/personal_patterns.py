@@ -25,12 +25,15 @@ REFERENCE = re.compile(
 PHONE_WORDS = re.compile(
     r"(?:phone|mobile|cell|call|ring|dial|text me|sms|fax|tel|telefon\w*|handy\w*|ruf|anruf\w*"
     r"|t[ée]l[ée]phone|portable|appel\w*|joindre|tel[ée]fono|m[óo]vil"
-    r"|ll[áa]m\w*|telefoon\w*|bel|mobiel|cellulare|whatsapp|signal)\b[^\n]{0,24}\Z",
+    r"|ll[áa]m\w*|telefoon\w*|bel|mobiel|cellulare|whatsapp|signal"
+    r"|chiam\w*|erreich\w*|reach|(?:my|meine|mijn) num(?:ber|mer)|(?:mi|mon|mio) n[úu]m[ée]ro)\b[^\n]{0,24}\Z",
     re.IGNORECASE,
 )
 TAX_WORDS = re.compile(r"(?:steuer|idnr|tax|tin\b|identifikation)[^\n]{0,30}\Z", re.IGNORECASE)
 BSN_WORDS = re.compile(r"(?:bsn|burgerservice|sofi)[^\n]{0,24}\Z", re.IGNORECASE)
 SSN_WORDS = re.compile(r"(?:ssn|social security)[^\n]{0,24}\Z", re.IGNORECASE)
+VERSION_WORDS = re.compile(r"(?:version|release|build|v|rev|==|>=)[ :=.]*\Z", re.IGNORECASE)
+ADDRESS_WORDS = re.compile(r"(?:ip|address|host|server|dns|ping|from|proxy|resolver)[^\n]{0,16}\Z", re.IGNORECASE)  # 8.8.8.8, not a version
 _MONTHS = (
     r"(?:jan|feb|m[äa]r|maa|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|janv|f[ée]v|avr|juin|juil|ao[ûu]"
     r"|d[ée]c|ene|abr|ago|dic|mrt|mei|mars|mayo|gen|mag|giu|lug|set|ott)"
@@ -56,6 +59,12 @@ SAYS_NAME = (
     r"|me llamo|mi nombre es|mijn naam is|ik heet|mi chiamo"
     r"|il mio nome [èe]))"
 )
+INTRODUCES = r"(?:(?i:i am|i['’]m|it['’]s|ich bin|hier ist|je suis|ici|soy|ik ben|hier is|met|sono))"
+HOLDS = (
+    r"(?i:kontoinhaber(?:in)?|(?:account|card) ?holder|titulaire|titular|t\.n\.v\.|intestat[oa] a|patient(?:in)?|passenger|signed by"
+    r"|(?:my|his|her) (?:wife|husband|son|daughter|mother|father|boss|colleague|friend|neighbour)|meine frau|mein mann|ma femme|mon mari"
+    r"|spoke (?:to|with)|in the name of|on behalf of)"
+)
 TITLE = (
     r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|Monsieur|Madame|Mme|[Ss]e[ñn]ora?|Sra?|Dhr|Mevr|Mevrouw"
     r"|Meneer|meneer|mevrouw|[Ss]ignora?|[Mm]adame|[Mm]onsieur)\.?"
@@ -66,7 +75,7 @@ LABEL = (
 )
 GREETING = (
     r"(?:Dear|Hi|Hello|Liebe|Lieber|Sehr geehrter? (?:Herr|Frau)|Cher|Ch[èe]re|Estimad[oa]|Querid[oa]"
-    r"|Beste|Geachte|Kind regards,|Best regards,|Best,|Cheers,|Sincerely,|Mit freundlichen Grüßen,?|Viele "
+    r"|Beste|Geachte|(?:Kind |Best |Warm |)[Rr]egards,|Best,|Cheers,|Sincerely,|Mit freundlichen Grüßen,?|Viele "
     r"Grüße,?|Cordialement,|Saludos,|Groeten,|Met vriendelijke groet,)"
 )
 _NOT_NAMES = (
@@ -183,13 +192,16 @@ PATTERNS = (
     ),
     Pattern(
         "ip_address",
-        re.compile(r"(?<![\w.:-])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d|-\d)"),
+        re.compile(r"(?<![\w.:-])(?!\d(?:\.\d){3}(?!\d))(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d|-\d)"),
         is_address,
-        not_near=re.compile(r"(?:version|release|build|v|rev|==|>=)[ :=.]*\Z", re.IGNORECASE),
+        not_near=VERSION_WORDS,
     ),
+    Pattern("ip_address", re.compile(r"(?<![\w.:-])\d(?:\.\d){3}(?![\w]|\.\d|-\d)"), is_address, near=ADDRESS_WORDS),
     Pattern("ip_address", re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])"), is_address),
     Pattern("birth_date", re.compile(rf"\b{BORN}[^\n\d]{{0,24}}?(?P<date>\b{_DATE})", re.IGNORECASE), group="date", score=0.9),
     Pattern("name", re.compile(rf"\b{SAYS_NAME}:? (?P<name>{NAME})"), _no_name, group="name", score=0.8),
+    Pattern("name", re.compile(rf"\b{INTRODUCES} (?P<name>{FULL_NAME})"), _no_name, group="name", score=0.6),
+    Pattern("name", re.compile(rf"\b{HOLDS}[ :]{{1,2}}(?P<name>{FULL_NAME})"), _no_name, group="name", score=0.6),
     Pattern("name", re.compile(rf"\b{TITLE} (?P<name>(?:[A-Z]\. )?{NAME})"), _no_name, group="name", score=0.7),
     Pattern("name", re.compile(rf"\b{LABEL}[ \t]*[:=][ \t]*(?P<name>{FULL_NAME})"), _no_name, group="name", score=0.7),
     Pattern("name", re.compile(rf"^{GREETING}\s+(?P<name>{NAME})(?=[,!.\n]|\s*\Z)", re.MULTILINE), _no_name, group="name", score=0.6),
