@@ -1,8 +1,8 @@
 """Texts with personal data of six locales, made here, and texts that only look as if they had some.
 
 Numbers have right check digits, and are nobody's: they are drawn at random. Telephone numbers come from ranges that are kept for fiction,
-where the country has some. The `fresh` templates were written after the patterns,
-and nothing was changed by what they showed.
+where the country has some. The `fresh` templates were written after the patterns: what
+a first run of them showed stands in docs/llm-guardrails.md, and the patterns know them since.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CITY = {"en": "Springfield", "de": "Köln", "fr": "Lyon", "es": "Sevilla", "nl":
 GROUPS = Templates.read(Path(__file__).with_suffix(".txt")).groups
 HARMLESS = GROUPS["harmless"]
 TEMPLATES = {locale: of for locale, of in GROUPS.items() if locale in FIRST}
-FRESH = {locale: GROUPS[f"fresh {locale}"] for locale in FIRST}  # written after the patterns, and measured without a change to them
+FRESH = {locale: GROUPS[f"fresh {locale}"] for locale in FIRST}
 
 
 @dataclass(frozen=True)

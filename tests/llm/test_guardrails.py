@@ -6,6 +6,7 @@ import copy
 import json
 import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from noria.llm.guardrails import (
     Finding,
     Guardrails,
     Injection,
+    Languages,
     Length,
     PersonalData,
     Policy,
@@ -109,7 +111,7 @@ def test_a_block_ends_the_checks_and_says_nothing_of_the_text() -> None:
 @pytest.mark.parametrize(("on_error", "action"), [("open", "flag"), ("closed", "block")])
 @pytest.mark.parametrize(("hangs", "failed"), [(False, "ZeroDivisionError"), (True, "NR-842")])
 def test_a_rule_that_fails_or_hangs_does_what_it_states(on_error: Any, action: Action, hangs: bool, failed: str) -> None:
-    checked = Guardrails((Breaks(on_error=on_error, hangs=hangs, time_limit=0.05),)).check("my secret text", "answer")
+    checked = Guardrails((Breaks(on_error=on_error, hangs=hangs, time_limit=0.05 if hangs else 60),)).check("my secret text", "answer")
     (decision,) = checked.decisions
     assert (decision.action, decision.reason, decision.failed) == (action, "rule_failed", failed)
     assert checked.text == ("" if action == "block" else "my secret text")
@@ -174,6 +176,23 @@ def test_findings_are_merged_without_overlap_and_lose_nothing(spans: list[tuple[
     assert all(one.end <= other.at for one, other in pairwise(found))
     covered = {place for at, size, _, _ in spans for place in range(at, at + size)}
     assert covered == {place for each in found for place in range(each.at, each.end)}
+
+
+def test_a_conversation_may_be_read_by_several_threads_at_once() -> None:
+    restorer, guardrails = Restorer(), Guardrails((PersonalData(),))
+    mails = [f"m{number}@x.org" for number in range(60)]
+    with ThreadPoolExecutor(8) as pool:
+        texts = list(pool.map(lambda mail: guardrails.check(f"{mail} m0@x.org", "question", None, restorer).text, mails))
+    assert [restorer.restore(text) for text in texts] == [f"{mail} m0@x.org" for mail in mails]
+    assert len(restorer) == len(mails)
+
+
+@pytest.mark.parametrize("text", ["\ud800 a@x.org", "\0a@x.org\0", "a@x.org" * 2000, "\u202ea@x.org", "🏳️‍🌈 a@x.org"])
+def test_odd_characters_hide_nothing(text: str) -> None:
+    rules = (Injection(), PersonalData(), Secrets(), SafeMarkup(places=("question",)), Languages(), Toxicity())
+    checked = Guardrails(rules).check(text, "question")
+    assert not any(each.failed for each in checked.decisions)
+    assert "a@x.org" not in checked.text
 
 
 @given(st.text(max_size=300))

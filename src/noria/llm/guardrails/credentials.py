@@ -46,7 +46,7 @@ URL_PASSWORD = re.compile(r"\b[a-z][a-z0-9+.-]{1,30}://[^\s/:@'\"<>]{0,100}:(?P<
 FIELD = re.compile(r"\b(?:AccountKey|SharedAccessKey|Password|Pwd)\s?=\s?(?P<value>[^\s;'\"]{6,200})")  # of connection strings
 HEADER = re.compile(r"\bAuthorization\s*[:=]\s*['\"]?(?:Bearer|Basic|Token)\s+(?P<value>[\w.~+/=-]{12,1000})", re.IGNORECASE)
 ASSIGNED = re.compile(
-    r"(?P<name>[\w.-]{0,40}(?:passw(?:or)?d|passwort|contrase[ñn]a|mot de passe|wachtwoord|passphrase"
+    r"(?P<name>(?:passw(?:or)?d|passwort|contrase[ñn]a|mot de passe|wachtwoord|passphrase"
     r"|secret|api[ _-]?key|apikey|access[ _-]?key|auth[ _-]?token"
     r"|access[ _-]?token|refresh[ _-]?token|client[ _-]?secret|private[ _-]?key|token|credential)[\w.-]{0,20})"
     r"['\"`*]{0,3}\s{0,3}(?:=>|:=|=|:|\bis\b|\bist\b|\best\b|\bes\b)\s{0,3}(?P<quote>['\"`]{0,3})(?P<value>[^\s'\"`,;<>{}()\[\]]{6,300})",

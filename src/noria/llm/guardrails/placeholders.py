@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -38,14 +39,16 @@ class Restorer:
     restorable: tuple[Where, ...] = ("question",)
     _of: dict[tuple[str, str], str] = field(default_factory=dict)
     _values: dict[str, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     def redact(self, text: str, findings: Iterable[Finding], where: Where) -> str:
         """The text with placeholders in place of what was found."""
         parts, after = list[str](), 0
         taken = set(PLACEHOLDER.findall(text))  # the writer's own words are never taken for a placeholder of ours
-        for each in merged(findings):
-            parts += [text[after : each.at], self._placeholder(text[each.at : each.end], each.kind, where, taken)]
-            after = each.end
+        with self._lock:
+            for each in merged(findings):
+                parts += [text[after : each.at], self._placeholder(text[each.at : each.end], each.kind, where, taken)]
+                after = each.end
         return "".join([*parts, text[after:]])
 
     def restore(self, text: str) -> str:
