@@ -21,9 +21,9 @@ def main() -> None:
     kinds = sorted({kind for each in engine.get_recognizers("en") for kind in each.supported_entities})
     engine.analyze("warm up", "en")
     for line in sys.stdin:
-        start = time.perf_counter()
+        start = time.process_time()
         found = engine.analyze(json.loads(line), "en", entities=[kind for kind in kinds if kind not in ("DATE_TIME", "NRP", "URL")])
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         print(json.dumps({"spans": [[each.start, each.end, each.entity_type] for each in found if each.score >= 0.4], "seconds": seconds}))
 
 

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noria.core.errors import NoriaError
-    from noria.data import Contract, Table, files, frame, sql, stream
+    from noria.data import Contract, Table, feedback, files, frame, sql, stream
     from noria.evaluation import (
         Binary,
         Forecast,
+        Generation,
         Metric,
         Multiclass,
         Multilabel,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
         std,
         total,
     )
-    from noria.loop import Retrain, drift, regression, stale
+    from noria.loop import Retrain, changed, drift, regression, stale
     from noria.models import Model, PythonModel
     from noria.monitoring import BusinessMetric, Monitor, Tolerance
     from noria.monitoring.table import judge_table
@@ -67,10 +68,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "noria.core.errors": ["NoriaError"],
-    "noria.data": ["INGESTED", "Contract", "Table", "files", "frame", "sql", "stream"],
+    "noria.data": ["INGESTED", "Contract", "Table", "feedback", "files", "frame", "sql", "stream"],
     "noria.evaluation": [
         "Binary",
         "Forecast",
+        "Generation",
         "Metric",
         "Multiclass",
         "Multilabel",
@@ -98,7 +100,7 @@ _HOMES = {
         "std",
         "total",
     ],
-    "noria.loop": ["Retrain", "drift", "regression", "stale"],
+    "noria.loop": ["Retrain", "changed", "drift", "regression", "stale"],
     "noria.models": ["Model", "PythonModel"],
     "noria.monitoring": ["BusinessMetric", "Monitor", "Tolerance"],
     "noria.monitoring.table": ["judge_table"],
@@ -118,6 +120,7 @@ __all__ = [
     "FeatureSet",
     "FeatureView",
     "Forecast",
+    "Generation",
     "Immediate",
     "Label",
     "Metric",
@@ -136,10 +139,12 @@ __all__ = [
     "Task",
     "Tolerance",
     "beats_champion",
+    "changed",
     "count",
     "distinct",
     "drift",
     "features_for",
+    "feedback",
     "files",
     "first",
     "frame",

@@ -27,7 +27,7 @@ class OnnxEmbedder:
     def __init__(
         self, folder: str | Path, *, pooling: Pooling | None = None, query_prefix: str = "", max_tokens: int | None = None, threads: int = 0
     ) -> None:
-        self._model = OnnxFolder(Path(folder), max_tokens, threads)
+        self._model, self._threads = OnnxFolder(Path(folder), max_tokens, threads), threads
         self._pooling = pooling or _pooling_of(Path(folder))
         self._prefix = query_prefix
         self.truncated = 0
@@ -48,6 +48,16 @@ class OnnxEmbedder:
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         return np.asarray(self.embed([self._prefix + text])[0])
+
+    def arguments(self) -> dict[str, Any]:
+        """By which it is made again."""
+        return {
+            "folder": str(self._model.folder),
+            "pooling": self._pooling,
+            "query_prefix": self._prefix,
+            "max_tokens": self._model.reads,
+            "threads": self._threads,
+        }
 
     def definition(self) -> dict[str, Any]:
         return {
