@@ -9,6 +9,7 @@ Out:  a model that answers questions with the sources it cites, which is evaluat
     index/       chunks with their vectors, to be searched by meaning and by words
     retrieval/   which chunks answer a question: rankings, and conditions on what may be found
     generation/  models that write: what they are told, what they answer, and the sources that an answer cites
+    guardrails/  what may go in and come out: rules that allow, flag, redact or block
     application/ all of it as one model
 
 `from noria import llm` has the names that a project needs, loaded when they are first used: `llm.document_files`, `llm.Application`, ….
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
     from noria.llm.documents import document_files
     from noria.llm.embedding import CachedEmbedder, HashedEmbedder, OnnxEmbedder, OnnxReranker
     from noria.llm.generation import Options, Prompt
+    from noria.llm.guardrails import (
+        Grounded,
+        Guardrails,
+        Injection,
+        Languages,
+        Length,
+        OutputSchema,
+        PersonalData,
+        Policy,
+        SafeMarkup,
+        Secrets,
+        Topics,
+        Toxicity,
+    )
 
 _HOMES = {
     "noria.llm.application": ["Application", "Terms", "questions"],
@@ -32,6 +47,8 @@ _HOMES = {
     "noria.llm.documents": ["document_files"],
     "noria.llm.embedding": ["CachedEmbedder", "HashedEmbedder", "OnnxEmbedder", "OnnxReranker"],
     "noria.llm.generation": ["Options", "Prompt"],
+    "noria.llm.guardrails": ["Grounded", "Guardrails", "Injection", "Languages", "Length", "OutputSchema", "PersonalData", "Policy"]
+    + ["SafeMarkup", "Secrets", "Topics", "Toxicity"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -43,14 +60,26 @@ __all__ = [
     "BySentence",
     "CachedEmbedder",
     "Fixed",
+    "Grounded",
+    "Guardrails",
     "HashedEmbedder",
+    "Injection",
+    "Languages",
+    "Length",
     "OnnxEmbedder",
     "OnnxReranker",
     "Options",
+    "OutputSchema",
+    "PersonalData",
+    "Policy",
     "Prompt",
     "Recursive",
+    "SafeMarkup",
+    "Secrets",
     "Semantic",
     "Terms",
+    "Topics",
+    "Toxicity",
     "WithParents",
     "document_files",
     "questions",
