@@ -47,8 +47,10 @@ _HOMES = {
     "noria.llm.documents": ["document_files"],
     "noria.llm.embedding": ["CachedEmbedder", "HashedEmbedder", "OnnxEmbedder", "OnnxReranker"],
     "noria.llm.generation": ["Options", "Prompt"],
-    "noria.llm.guardrails": ["Grounded", "Guardrails", "Injection", "Languages", "Length", "OutputSchema", "PersonalData", "Policy"]
-    + ["SafeMarkup", "Secrets", "Topics", "Toxicity"],
+    "noria.llm.guardrails": [
+        *("Grounded", "Guardrails", "Injection", "Languages", "Length", "OutputSchema", "PersonalData", "Policy"),
+        *("SafeMarkup", "Secrets", "Topics", "Toxicity"),
+    ],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
