@@ -68,6 +68,16 @@ def test_all_cuts_in_three_of_a_short_answer_give_the_same() -> None:
     assert all(streamed(text, list(cuts))[0] == whole for cuts in combinations(range(1, len(text)), 2))
 
 
+@pytest.mark.parametrize("size", [10, 200, 390, 1200, 3000])
+@pytest.mark.parametrize("tag", ["<img ", "<b alt='> One. Two '", '<img alt="> One. Two '])
+def test_no_element_is_put_together_from_parts_however_long_it_is(size: int, tag: str) -> None:
+    closing = '"' if '"' in tag else ""
+    text = f"A line.\n{tag}{'word ' * size}{closing} onerror=alert(1)> The end."
+    sent = streamed(text, list(range(0, len(text), 7)))[0]
+    assert sent == streamed(text, [])[0]
+    assert "<" not in sent or "onerror" not in sent
+
+
 def test_what_was_decided_upon_is_sent_before_the_end() -> None:
     stream = GuardedStream(RULES)
     assert stream.add("This sentence is complete. And") == "This sentence is complete. "
@@ -129,4 +139,4 @@ def test_nothing_is_held_back_for_ever(text: str) -> None:
     assert len("".join(parts)) > 0
     sent = "".join(parts) + stream.end()
     assert sent == streamed(text, [])[0]
-    assert "BEGIN" in text or sent == text
+    assert "BEGIN" in text or sent == text.replace("<b", "[MARKUP_1]")

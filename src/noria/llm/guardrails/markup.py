@@ -7,6 +7,7 @@ import re
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar
 
 from noria.llm.guardrails.placeholders import merged
@@ -23,6 +24,11 @@ ELEMENT = re.compile(
     re.IGNORECASE,
 )
 TAG = re.compile(r"<[a-zA-Z!/?][^<>]{0,5000}>?")
+QUOTING = re.compile(r"<[a-zA-Z!/?](?:[^<>\"']|\"[^\"]{0,2000}\"|'[^']{0,2000}'){0,5000}>")  # a > between quotes ends nothing
+# Elements and attributes without an end: they are not held back for ever while an answer is streamed, and so their beginning is undone
+ENDLESS = re.compile(
+    r"<[a-zA-Z!/?][^\s<>\"']{0,40}(?=(?:[^<>\"']|\"[^\"]{0,1000}\"|'[^']{0,1000}'){0,1000}(?:[^<>\"']{1000}|\"[^\"]{1000}|'[^']{1000}))"
+)
 HANDLER = re.compile(r"[\s/\"']on[a-z]{3,24}\s{0,5}=", re.IGNORECASE)
 ADDRESS = re.compile(
     r"\b(?:src|href|srcset|action|formaction|poster|background|data|xlink:href)\s{0,5}=\s{0,5}(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))",
@@ -89,7 +95,9 @@ class SafeMarkup(DeclaredRule):
     def _elements(self, text: str) -> Iterator[Finding]:
         for found in ELEMENT.finditer(text):
             yield Finding(found.start(), found.end(), "markup")
-        for found in TAG.finditer(text):
+        for found in ENDLESS.finditer(text):
+            yield Finding(found.start(), found.end(), "markup")
+        for found in chain(TAG.finditer(text), QUOTING.finditer(text)):
             if HANDLER.search(found[0]) or STYLE.search(found[0]):
                 yield Finding(found.start(), found.end(), "script")
                 continue

@@ -21,7 +21,7 @@ BLANK = re.compile(r"(?<=[^\W\d_]{2}) (?=[^\W\d_]{2})")  # between two words, wh
 UNCLOSED = re.compile(
     r"-----BEGIN(?:(?!-----END)[\s\S])*\Z"
     r"|<(?:script|style|iframe|object|svg)\b(?:(?!</(?:script|style|iframe|object|svg)\s*>)[\s\S])*\Z"
-    r"|<[!/?a-zA-Z][^<>]{0,1000}\Z"
+    r"|<[!/?a-zA-Z](?:[^<>\"']|\"[^\"]{0,1500}\"|'[^']{0,1500}'){0,1500}(?:\"[^\"]{0,1500}|'[^']{0,1500})?\Z"
     r"|!?\[[^\[\]]{0,1000}(?:\](?:\([^()]{0,2000})?)?\Z",
     re.IGNORECASE,
 )
