@@ -10,6 +10,7 @@ Out:  a model that answers questions with the sources it cites, which is evaluat
     retrieval/   which chunks answer a question: rankings, and conditions on what may be found
     generation/  models that write: what they are told, what they answer, and the sources that an answer cites
     evaluation/  sets of questions, metrics, judges and gates
+    guardrails/  what may go in and come out: rules that allow, flag, redact or block
     application/ all of it as one model
 
 `from noria import llm` has the names that a project needs, loaded when they are first used: `llm.document_files`, `llm.Application`, ….
@@ -27,6 +28,20 @@ if TYPE_CHECKING:
     from noria.llm.embedding import CachedEmbedder, HashedEmbedder, OnnxEmbedder, OnnxReranker
     from noria.llm.evaluation import QuestionSet, at_least, better, no_slice_worse, not_above, not_worse, within
     from noria.llm.generation import Options, Prompt
+    from noria.llm.guardrails import (
+        Grounded,
+        Guardrails,
+        Injection,
+        Languages,
+        Length,
+        OutputSchema,
+        PersonalData,
+        Policy,
+        SafeMarkup,
+        Secrets,
+        Topics,
+        Toxicity,
+    )
 
 _HOMES = {
     "noria.llm.application": ["Application", "Terms", "judged", "questions"],
@@ -35,6 +50,10 @@ _HOMES = {
     "noria.llm.embedding": ["CachedEmbedder", "HashedEmbedder", "OnnxEmbedder", "OnnxReranker"],
     "noria.llm.evaluation": ["QuestionSet", "at_least", "better", "no_slice_worse", "not_above", "not_worse", "within"],
     "noria.llm.generation": ["Options", "Prompt"],
+    "noria.llm.guardrails": [
+        *("Grounded", "Guardrails", "Injection", "Languages", "Length", "OutputSchema", "PersonalData", "Policy"),
+        *("SafeMarkup", "Secrets", "Topics", "Toxicity"),
+    ],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -46,15 +65,27 @@ __all__ = [
     "BySentence",
     "CachedEmbedder",
     "Fixed",
+    "Grounded",
+    "Guardrails",
     "HashedEmbedder",
+    "Injection",
+    "Languages",
+    "Length",
     "OnnxEmbedder",
     "OnnxReranker",
     "Options",
+    "OutputSchema",
+    "PersonalData",
+    "Policy",
     "Prompt",
     "QuestionSet",
     "Recursive",
+    "SafeMarkup",
+    "Secrets",
     "Semantic",
     "Terms",
+    "Topics",
+    "Toxicity",
     "WithParents",
     "at_least",
     "better",
