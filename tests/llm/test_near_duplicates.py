@@ -66,5 +66,5 @@ def test_many_of_one_frame_take_no_square_of_the_time() -> None:
 
 
 def test_a_share_that_can_not_be_is_refused() -> None:
-    with pytest.raises(ValueError, match="from 0.1 to 1"):
+    with pytest.raises(ValueError, match=r"from 0\.1 to 1"):
         near_duplicates([], 0)

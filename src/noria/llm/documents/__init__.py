@@ -6,17 +6,20 @@ Out:  a `Document`: its text, its title, and what each part of the text is calle
 
 from noria.llm.documents.document import Document, Place
 from noria.llm.documents.extract import KINDS, extract
+from noria.llm.documents.isolated import IsolatedExtractor
 from noria.llm.documents.near_duplicates import NearDuplicate, near_duplicates
-from noria.llm.documents.refusals import NotExtracted
+from noria.llm.documents.refusals import NotExtracted, ReaderDied
 from noria.llm.documents.source import DocumentSource, document_of, documents, documents_at
 
 __all__ = [
     "KINDS",
     "Document",
     "DocumentSource",
+    "IsolatedExtractor",
     "NearDuplicate",
     "NotExtracted",
     "Place",
+    "ReaderDied",
     "document_of",
     "documents",
     "documents_at",
