@@ -7,6 +7,25 @@ Out:  vectors of length 1, `(texts, dimension)` float32; or a score for each tex
 from noria.llm.embedding.cached import CachedEmbedder
 from noria.llm.embedding.onnx_embedder import OnnxEmbedder
 from noria.llm.embedding.onnx_reranker import OnnxReranker
-from noria.llm.embedding.port import Embedder, NotAnEmbedder, Reranker
+from noria.llm.embedding.opening import NoSuchModel, embedder, reranker, runtime_choice
+from noria.llm.embedding.port import Embedded, Embedder, NotAnEmbedder, Reranker, embed_told
+from noria.llm.embedding.runtimes import Choice, Measured
+from noria.llm.embedding.torch_embedder import TorchEmbedder
 
-__all__ = ["CachedEmbedder", "Embedder", "NotAnEmbedder", "OnnxEmbedder", "OnnxReranker", "Reranker"]
+__all__ = [
+    "CachedEmbedder",
+    "Choice",
+    "Embedded",
+    "Embedder",
+    "Measured",
+    "NoSuchModel",
+    "NotAnEmbedder",
+    "OnnxEmbedder",
+    "OnnxReranker",
+    "Reranker",
+    "TorchEmbedder",
+    "embed_told",
+    "embedder",
+    "reranker",
+    "runtime_choice",
+]
