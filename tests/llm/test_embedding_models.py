@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from noria.core.errors import NoriaError
+from noria.llm.chunking import Fixed
+from noria.llm.documents import Document
 from noria.llm.embedding import CachedEmbedder, NoSuchModel, NotAnEmbedder, OnnxEmbedder, embedder, runtime_choice, runtimes
 from noria.llm.embedding.opening import model_folder
 from noria.llm.embedding.sample import sample_pairs
+from noria.llm.index import build
 
 from .bert_folder import WORDS, bert_folder, states, write_safetensors
 
@@ -81,6 +84,14 @@ def test_what_is_cut_keeps_its_closing_mark_and_is_told_each_time(tmp_path: Path
         assert found.cut.tolist() == [True, False]
         assert made.truncated == count
         np.testing.assert_allclose(*found.vectors, atol=1e-6)
+
+
+def test_an_index_says_which_documents_were_cut(tmp_path: Path) -> None:
+    made = embedder(bert_folder(tmp_path / "model"), runtime="onnx", cache=tmp_path, max_tokens=20)
+    given = [Document("long", "w1 w2 w3 " * 30, "plain"), Document("short", "w4 w5 w6", "plain")]
+    for name in ("first", "again"):
+        found = build(given, Fixed(200, 0), made, tmp_path / name)
+        assert (found.truncated, found.truncated_in) == (2, {"long": 2})
 
 
 def test_a_text_that_is_huge_is_cut_before_it_is_tokenized(tmp_path: Path) -> None:

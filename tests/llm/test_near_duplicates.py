@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from noria.llm.documents import NearDuplicate, near_duplicates
+from noria.llm.documents import Document, NearDuplicate, near_duplicates, without_near_duplicates
 
 WORDS = [f"word{i}" for i in range(3_000)]
 
@@ -68,3 +68,18 @@ def test_many_of_one_frame_take_no_square_of_the_time() -> None:
 def test_a_share_that_can_not_be_is_refused() -> None:
     with pytest.raises(ValueError, match=r"from 0\.1 to 1"):
         near_duplicates([], 0)
+
+
+def test_a_copy_for_other_readers_stays() -> None:
+    """Who may not read the first one would find nothing."""
+    same = " ".join(WORDS[:80])
+    given = [
+        Document("a", same, access=("staff",)),
+        Document("b", f"{same} more", access=("staff",)),
+        Document("c", same),
+        Document("d", same, access=("staff",), metadata={"year": 2024}),
+    ]
+    found = without_near_duplicates(given)
+    assert [document.id for document in found.documents] == ["a", "c", "d"]
+    assert [each.id for each in found.left_out] == ["b"]
+    assert [each.id for each in found.kept_apart] == ["c", "d"]

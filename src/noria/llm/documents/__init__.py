@@ -7,7 +7,7 @@ Out:  a `Document`: its text, its title, and what each part of the text is calle
 from noria.llm.documents.document import Document, Place
 from noria.llm.documents.extract import KINDS, extract
 from noria.llm.documents.isolated import IsolatedExtractor
-from noria.llm.documents.near_duplicates import NearDuplicate, near_duplicates
+from noria.llm.documents.near_duplicates import NearDuplicate, Unique, near_duplicates, without_near_duplicates
 from noria.llm.documents.refusals import NotExtracted, ReaderDied
 from noria.llm.documents.source import DocumentSource, document_of, documents, documents_at
 
@@ -20,9 +20,11 @@ __all__ = [
     "NotExtracted",
     "Place",
     "ReaderDied",
+    "Unique",
     "document_of",
     "documents",
     "documents_at",
     "extract",
     "near_duplicates",
+    "without_near_duplicates",
 ]

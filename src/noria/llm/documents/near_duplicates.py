@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.llm.documents.document import Document
+
 SHINGLE = 4  # words that stand together
 BANDS, ROWS = 42, 3  # a pair that shares half of its shingles is a candidate with probability 0.996, one of a tenth with 0.04
 SLACK = 0.2  # by which an estimate of 126 hashes may be below what is measured: over four standard deviations
@@ -63,6 +65,34 @@ def near_duplicates(texts: Iterable[tuple[str, str]], least: float = 0.8) -> lis
                 known[band].append(len(kept))
         kept.append((name, shingles, signature))
     return found
+
+
+@dataclass(frozen=True)
+class Unique:
+    """Documents without their near-duplicates. left_out: of which of them each repeats
+
+    kept_apart: those that repeat one too, and stay, since another circle of people may read them, or they have other metadata
+    """
+
+    documents: tuple[Document, ...]
+    left_out: tuple[NearDuplicate, ...]
+    kept_apart: tuple[NearDuplicate, ...]
+
+
+def without_near_duplicates(documents: Iterable[Document], least: float = 0.8) -> Unique:
+    """The documents of a corpus that say something of their own, the first of each kind, and which others were left out."""
+    given = list(documents)
+    by_id = {document.id: document for document in given}
+    found = near_duplicates(((document.id, document.text) for document in given), least)
+
+    def same_circle(each: NearDuplicate) -> bool:
+        one, other = by_id[each.id], by_id[each.of]
+        return set(one.access) == set(other.access) and dict(one.metadata) == dict(other.metadata)
+
+    out = [each for each in found if same_circle(each)]
+    gone = {each.id for each in out}
+    apart = tuple(each for each in found if each.id not in gone)
+    return Unique(tuple(document for document in given if document.id not in gone), tuple(out), apart)
 
 
 def _shingles(text: str) -> Hashes:
