@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from noria.evaluation import (
         Binary,
         Forecast,
+        Generation,
         Metric,
         Multiclass,
         Multilabel,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
         std,
         total,
     )
-    from noria.loop import Retrain, drift, regression, stale
+    from noria.loop import Retrain, changed, drift, regression, stale
     from noria.models import Model, PythonModel
     from noria.monitoring import BusinessMetric, Monitor, Tolerance
     from noria.monitoring.table import judge_table
@@ -71,6 +72,7 @@ _HOMES = {
     "noria.evaluation": [
         "Binary",
         "Forecast",
+        "Generation",
         "Metric",
         "Multiclass",
         "Multilabel",
@@ -98,7 +100,7 @@ _HOMES = {
         "std",
         "total",
     ],
-    "noria.loop": ["Retrain", "drift", "regression", "stale"],
+    "noria.loop": ["Retrain", "changed", "drift", "regression", "stale"],
     "noria.models": ["Model", "PythonModel"],
     "noria.monitoring": ["BusinessMetric", "Monitor", "Tolerance"],
     "noria.monitoring.table": ["judge_table"],
@@ -118,6 +120,7 @@ __all__ = [
     "FeatureSet",
     "FeatureView",
     "Forecast",
+    "Generation",
     "Immediate",
     "Label",
     "Metric",
@@ -136,6 +139,7 @@ __all__ = [
     "Task",
     "Tolerance",
     "beats_champion",
+    "changed",
     "count",
     "distinct",
     "drift",

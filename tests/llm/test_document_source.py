@@ -11,10 +11,10 @@ import noria as nr
 from noria.core.clock import SystemClock
 from noria.data.ingest import Ingested, ingest
 from noria.data.stored import StoredRows
-from noria.llm.documents import documents, documents_at
+from noria.llm.documents import document_files, documents_at
 from noria.stores.tables import DeltaTables
 
-TABLE = nr.Table("docs", documents("handbook", metadata={"team": "a"}), key="id", event_time="changed_at", deleted="deleted")
+TABLE = nr.Table("docs", document_files("handbook", metadata={"team": "a"}), key="id", event_time="changed_at", deleted="deleted")
 
 
 class Corpus:

@@ -72,8 +72,9 @@ def test_the_runtime_stands_in_the_definition(tmp_path: Path) -> None:
     folder = bert_folder(tmp_path / "model")
     one, other = (runtimes.opened(folder, runtime, tmp_path, {}).definition() for runtime in ("onnx", "onnx-int8"))
     assert {name for name in one if one[name] != other[name]} == {"sha256"}
-    again = runtimes.opened(folder, "onnx", tmp_path / "elsewhere", {}).definition()
-    assert again == one
+    again = runtimes.opened(folder, "onnx", tmp_path / "elsewhere", {})
+    assert again.definition() == one
+    assert type(again)(**again.arguments()).definition() == one
 
 
 def test_what_is_cut_keeps_its_closing_mark_and_is_told_each_time(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import noria as nr
 from noria.data.ingest import ingest
 from noria.data.stored import StoredRows
-from noria.llm.documents import IsolatedExtractor, NotExtracted, documents, extract
+from noria.llm.documents import IsolatedExtractor, NotExtracted, document_files, extract
 from noria.stores.tables import DeltaTables
 
 from .test_documents import bomb, docx, encrypted, pdf, saved
@@ -129,7 +129,7 @@ def test_one_bad_document_never_stops_the_rest(tmp_path: Path) -> None:
     (folder / "large.txt").write_bytes(b"a" * 5_000)
     (folder / "loop.md").symlink_to("loop.md")
     (folder / "named \u00fc\u65e5.md").write_text("text")
-    table = nr.Table("docs", documents("docs", max_bytes=4_000), key="id", event_time="changed_at", deleted="deleted")
+    table = nr.Table("docs", document_files("docs", max_bytes=4_000), key="id", event_time="changed_at", deleted="deleted")
     store = DeltaTables(tmp_path / "tables")
     found = ingest(table, store, tmp_path)
     assert sorted(StoredRows(table, found.snapshot, store).whole.rows["id"].to_pylist()) == ["good.docx", "named \u00fc\u65e5.md"]

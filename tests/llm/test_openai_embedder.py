@@ -105,7 +105,8 @@ def test_settings_reach_the_server_and_the_definition_has_no_secret(server: Serv
     np.testing.assert_allclose(found.vectors, [unit("passage: " + "y" * 11, 8), unit("passage: z", 8)], rtol=1e-6)
     assert (found.cut.tolist(), made.truncated) == ([True, False], 1)
     assert server.asked[0]["dimensions"] == 8
-    assert "sk-secret" not in json.dumps(made.definition()) + repr(vars(made))
+    assert "sk-secret" not in json.dumps(made.definition()) + json.dumps(made.arguments()) + repr(vars(made))
+    assert OpenAIEmbedder(**made.arguments()).definition() == made.definition()
 
 
 def failing(status: int, **headers: str) -> Behaviour:

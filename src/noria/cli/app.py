@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noria.cli.by_hand import add_by_hand
+from noria.cli.llm import add_llm
 from noria.cli.model_files import files_of
 from noria.cli.monitoring import add_monitoring
 from noria.cli.options import HERE, Endpoint, Folder, Json, open_project
@@ -440,3 +441,4 @@ add_starting(app)
 add_serving(app)
 add_by_hand(app)
 add_monitoring(app)
+add_llm(app)

@@ -219,6 +219,12 @@ class Rows:
         columns = [_nulls(field, count) if i in hidden else self._columns[i] for i, field in enumerate(self.fields)]
         return Rows(self.fields, None, tuple(columns))
 
+    def replaced(self, name: str, column: pa.Array) -> Rows:
+        """The same rows with other values in one column of several types."""
+        columns = list(self._columns)
+        columns[self._place(name)] = column
+        return Rows(self.fields, None, tuple(columns))
+
     def shuffled(self, place: int, order: NDArray[np.intp]) -> Rows:
         """The same rows with the values of one column in another order."""
         if self._block is not None:
@@ -383,6 +389,9 @@ def _floats(column: pa.Array) -> NDArray[np.floating[Any]]:
 
 
 def _finite(field: Field, column: pa.Array) -> bool:
+    """Whether its numbers are; a single one may be unknown, where the field says so."""
+    if field.type in FLOATS and field.nullable and not field.shape:
+        column = column.drop_null()
     return field.type not in FLOATS or (not column.null_count and bool(np.isfinite(_floats(column)).all()))
 
 

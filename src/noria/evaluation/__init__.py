@@ -7,6 +7,7 @@ Out: figures, an Evaluation, and for each gate passed, failed or unknown; unknow
 from noria.evaluation.binary import Binary
 from noria.evaluation.forecast import Forecast
 from noria.evaluation.gates import beats_champion, no_slice_worse
+from noria.evaluation.generation import Generation
 from noria.evaluation.metric import Metric
 from noria.evaluation.multi_output import MultiOutput
 from noria.evaluation.multiclass import Multiclass
@@ -18,6 +19,7 @@ from noria.evaluation.task import Task
 __all__ = [
     "Binary",
     "Forecast",
+    "Generation",
     "Metric",
     "MultiOutput",
     "Multiclass",

@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.errors import UserMistake
+from noria.core.progress import Tell
+from noria.core.signature import Signature
 from noria.data.contract import UnknownColumn
+from noria.data.rows import Rows
 from noria.evaluation.metric import Metric
 from noria.evaluation.metrics import require_metric
 from noria.evaluation.task import Task
@@ -100,6 +103,25 @@ class Gate(Protocol):
     @property
     def name(self) -> str: ...
     def judge(self, evaluation: Evaluation) -> Verdict: ...
+
+
+class Answers(Protocol):
+    """A model that can be asked: what it answers to rows of its inputs, which it has by name."""
+
+    @property
+    def signature(self) -> Signature: ...
+    def answer(self, rows: Rows) -> Rows: ...
+
+
+@runtime_checkable
+class ModelGate(Protocol):
+    """Rules for which the models themselves are asked, such as on a set of questions."""
+
+    @property
+    def name(self) -> str: ...
+
+    def judge_models(self, candidate: Answers, champion: Answers | None, tell: Tell) -> Sequence[Verdict]:
+        """A verdict for each rule. champion: None where there is none yet"""
 
 
 @dataclass(frozen=True)

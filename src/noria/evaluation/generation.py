@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from noria.core.signature import Field
+from noria.data.rows import Rows
 from noria.evaluation.binary import Binary
+from noria.evaluation.metric import Floats, Metric
+from noria.evaluation.metrics import registered
+from noria.evaluation.task import Answers
+from noria.features.label import Label
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ANSWER = Field("answer", "string", nullable=False)
 CITED = Field("cited", "string", (None,))
@@ -26,6 +34,9 @@ CONVERSATION = Field("conversation", "string")
 ACCESS = Field("access", "string", (None,))
 CONDITIONS = Field("conditions", "string")
 MODE = Field("mode", "string")
+SEARCH = "search"
+TOOK = (PROMPT_TOKENS, COMPLETION_TOKENS, COST)
+OUTPUTS = (ANSWER, CITED, FOUND, FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES, CONFIDENCE, FINISH, *TOOK, DECISIONS)
 INPUTS = (QUESTION, CONVERSATION, ACCESS, CONDITIONS, MODE)
 
 
@@ -50,8 +61,46 @@ class Generation(Binary):
 
     name: ClassVar[str] = "generation"
     title: ClassVar[str] = "generation"
+    learns: ClassVar[bool] = False
 
     @property
     def outputs(self) -> tuple[Field, ...]:
-        tokens = (PROMPT_TOKENS, COMPLETION_TOKENS, COST)
-        return (ANSWER, CITED, FOUND, FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES, CONFIDENCE, FINISH, *tokens, DECISIONS)
+        return OUTPUTS
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return (*registered(Generation.name), *super().metrics)
+
+    @property
+    def monitored(self) -> tuple[str, ...]:
+        return tuple(field.name for field in (CONFIDENCE, PROMPT_TOKENS, COMPLETION_TOKENS, COST))
+
+    def scores(self, answers: Answers) -> Floats:
+        return answers.scores((CONFIDENCE,))
+
+    def proving(self, rows: Rows) -> Rows:
+        """Searches, which cost nothing, and find the same each time."""
+        import pyarrow as pa
+
+        return rows.replaced(MODE.name, pa.array([SEARCH] * len(rows), pa.string()))
+
+    def answer_columns(self, answers: Rows) -> dict[str, pa.Array]:
+        """Each output that is a single value, and how many chunks were found and cited."""
+        import pyarrow.compute as pc
+
+        single = {field.name: answers.column(field.name) for field in self.outputs if not field.shape}
+        return single | {field.name: pc.list_value_length(answers.column(field.name)) for field in (CITED, FOUND)}
+
+    def require_outcomes(self, label: Label, outcomes: Floats, rows: pa.Table) -> None:
+        """Any will do, since nothing is learnt from them."""
+
+    def lacking(self, outcomes: Floats) -> str:  # noqa: ARG002
+        return ""
+
+    def default(self, given: Any) -> tuple[float, ...] | None:  # noqa: ARG002
+        """No number answers a question."""
+        return None
+
+    @property
+    def default_words(self) -> str:
+        return "nothing else, since no number answers a question: an application has a fallback of its own"

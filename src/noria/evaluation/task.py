@@ -70,6 +70,8 @@ class Task(Protocol):
     bias: the metric of how outcomes and scores differ in the mean; discrimination: of how well scores tell outcomes apart, with bounds on
         both sides; estimator: of losses before their outcomes come; None: there is no such one
     tolerance: by how much two scores may differ that count as the same answer
+    learns: whether its models learn from outcomes. Where not, they are built: rows without an outcome count as well, answers may take
+        seconds, cost money, and differ from one time to the next, so that only a few are asked for in training
     """
 
     name: ClassVar[str]
@@ -77,6 +79,7 @@ class Task(Protocol):
     bounds: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     exclusive: ClassVar[bool] = False
     tolerance: ClassVar[float] = 1e-6
+    learns: ClassVar[bool] = True
     uncalibrated: ClassVar[str] = "Not measured."
 
     @property
@@ -188,6 +191,10 @@ class Task(Protocol):
         """The numbers of answers, in the order of the outputs and their labels, by which they are matched. A bundle may have been sealed
         for others: what it does not answer is NaN."""
         return answers.scores(self.outputs)
+
+    def proving(self, rows: Rows) -> Rows:
+        """Rows of a model's inputs as a server asks them to prove that it has the model: such that the answers are always the same."""
+        return rows
 
     def ideal(self, outcomes: Floats) -> Floats:
         """The scores that would have been right for outcomes: as many numbers a row as there are scores."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from noria.core.calendar import Calendar
 from noria.data.ingest import current, stored
 from noria.data.known import KnownRows
 from noria.data.stored import StoredRows
+from noria.data.table import Table
 from noria.features.feature_set import FeatureSet
 from noria.features.label import Coding, Label
 from noria.features.offline import OfflineFeatures
@@ -26,24 +28,31 @@ class Facts:
 
     @staticmethod
     def read(
-        workspace: Workspace, features: FeatureSet, label: Label, coding: Coding, before: Facts | None = None, *, held: bool = False
+        workspace: Workspace,
+        features: FeatureSet,
+        label: Label,
+        coding: Coding,
+        before: Facts | None = None,
+        *,
+        others: Sequence[Table] = (),
+        held: bool = False,
     ) -> Facts:
         """The current version of every table that a model reads. Raises `NotIngested`.
 
-        before: what was there last time, taken again where nothing is new since; held: whether a table is read whole and kept in memory
-        once something is asked of it, for those who ask of all its history
+        others: tables that it is built from, such as a corpus; before: what was there last time, taken again where nothing is new since;
+        held: whether a table is read whole and kept in memory once something is asked of it, for those who ask of all its history
         """
-        if before is not None and before.hold(workspace, features, label, coding):
+        if before is not None and before.hold(workspace, features, label, coding, others):
             return before
-        declared = {table.name: table for table in [*features.tables, label.table]}
+        declared = {table.name: table for table in [*features.tables, label.table, *others]}
         tables = {name: stored(table, workspace.tables, held=held) for name, table in declared.items()}
         offline = OfflineFeatures(features, [tables[t.name] for t in features.tables], workspace.features, workspace.files)
         outcomes = Outcomes(tables[label.table.name], label, tables[features.spine.name], coding)
         return Facts(offline, outcomes, tables, {} if before is None else before._known)
 
-    def hold(self, workspace: Workspace, features: FeatureSet, label: Label, coding: Coding) -> bool:
+    def hold(self, workspace: Workspace, features: FeatureSet, label: Label, coding: Coding, others: Sequence[Table] = ()) -> bool:
         """Whether a new look would find the same: no table has a newer version, and what is read of them is declared as before."""
-        declared = {table.name: table for table in [*features.tables, label.table]}
+        declared = {table.name: table for table in [*features.tables, label.table, *others]}
         if (label, coding) != (
             self.outcomes.label,
             self.outcomes.coding,

@@ -63,6 +63,10 @@ class LabelRules(Protocol):
     @property
     def coding(self) -> Coding: ...
 
+    @property
+    def learns(self) -> bool:
+        """Whether models learn from outcomes; where not, rows without one are part of a training set."""
+
     def require_label(self, label: Label, rows: pa.Table) -> None:
         """Raise for a column that holds no outcomes of the task; rows: of the label's table"""
 

@@ -244,6 +244,8 @@ def build_training_set(
     keys = spine.column(KEY).to_pylist()
     labels, groups = outcomes.known_at(keys, as_of), rules.groups_of(keys, offline.feature_set.spine.keys)
     young, unlabelled = at >= cut, ~known_rows(labels)
+    if not rules.learns:
+        young, unlabelled = np.zeros_like(young), np.zeros_like(unlabelled)
     if groups is not None:
         young = ~whole_groups(~young, groups)
     kept = ~young & ~unlabelled

@@ -8,6 +8,6 @@ a State, `decide` is a pure function of it, `act` carries actions out, `controll
 turns it over history.
 """
 
-from noria.loop.retrain import Retrain, drift, regression, stale
+from noria.loop.retrain import Retrain, changed, drift, regression, stale
 
-__all__ = ["Retrain", "drift", "regression", "stale"]
+__all__ = ["Retrain", "changed", "drift", "regression", "stale"]

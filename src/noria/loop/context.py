@@ -88,7 +88,7 @@ class EndpointContext(WatchedEndpoint):
 
 
 def _facts(workspace: Workspace, model: Model, remembered: Remembered, *, held: bool) -> Facts:
-    return Facts.read(workspace, model.features, model.label, model.task.coding, remembered.facts, held=held)
+    return Facts.read(workspace, model.features, model.label, model.task.coding, remembered.facts, others=model.built_from, held=held)
 
 
 def _grid(loop: LoopSettings) -> Grid:

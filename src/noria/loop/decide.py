@@ -8,7 +8,7 @@ from typing import Any
 
 from noria.core.clock import in_words
 from noria.core.ids import short
-from noria.loop.retrain import Drift, Regression, Stale, Trigger
+from noria.loop.retrain import Changed, Drift, Regression, Stale, Trigger
 from noria.loop.state import Action, State
 from noria.monitoring.monitors.drift import InputDrift
 from noria.monitoring.monitors.performance import Performance
@@ -88,6 +88,10 @@ def _speaks(trigger: Trigger, state: State) -> tuple[str, dict[str, Any]] | None
             age = state.now - (state.champion_trained_at or state.now)
             if age >= after:
                 return f"stale: trained {in_words(age)} ago", {"age_days": age.total_seconds() / 86_400}
+        case Changed(table=table):
+            since = state.changed.get(table.name)
+            if since is not None:
+                return f"changed: {table.name} has what became known at {since:%Y-%m-%d %H:%M} UTC", {"since": since.isoformat()}
         case Regression():
             performance = state.monitors.of(Performance)
             for reading in performance.readings if performance else ():

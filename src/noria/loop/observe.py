@@ -6,6 +6,8 @@ from datetime import datetime
 
 import numpy as np
 
+from noria.core.clock import from_epoch, since_epoch
+from noria.data.table import microseconds_of
 from noria.evaluation.gates import Verdict
 from noria.loop.context import EndpointContext
 from noria.loop.state import Pending, State
@@ -36,6 +38,7 @@ def observe(context: EndpointContext, now: datetime) -> State:
         monitors=read_monitors(context, release, now) if release else Monitors(),
         failed_at=_failed_at(context),
         tick=context.grid.tick,
+        changed=_changed(context, release.champion, now) if release else {},
     )
 
 
@@ -46,6 +49,17 @@ def _failed_at(context: EndpointContext) -> datetime | None:
 
 def _trained_at(context: EndpointContext, bundle: str) -> datetime:
     return context.stores.bundle(bundle).manifest.lineage.as_of
+
+
+def _changed(context: EndpointContext, champion: str, now: datetime) -> dict[str, datetime]:
+    """The tables that the model is built from of which something became known since the champion was, and when the last of it did."""
+    found, built = dict[str, datetime](), since_epoch(_trained_at(context, champion))
+    for table in context.endpoint.model.built_from:
+        known = microseconds_of(context.facts.tables[table.name].columns([table.known]).column(table.known))
+        fresh = known[(known > built) & (known <= since_epoch(now))]
+        if len(fresh):
+            found[table.name] = from_epoch(int(fresh.max()))
+    return found
 
 
 def _shadow(context: EndpointContext, release: Release, now: datetime) -> ShadowVerdict | None:

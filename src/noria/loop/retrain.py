@@ -9,6 +9,8 @@ from datetime import timedelta
 from noria.core.arguments import require, require_each
 from noria.core.clock import duration
 from noria.core.declarations import declare
+from noria.core.errors import UserMistake
+from noria.data.table import Table
 from noria.models.model import Model
 
 
@@ -29,7 +31,14 @@ class Stale:
     after: timedelta
 
 
-Trigger = Regression | Drift | Stale
+@dataclass(frozen=True)
+class Changed:
+    """Rows of this table became known after the champion was built."""
+
+    table: Table
+
+
+Trigger = Regression | Drift | Stale | Changed
 
 
 def regression() -> Regression:
@@ -47,11 +56,17 @@ def stale(after: str) -> Stale:
     return Stale(duration(after))
 
 
+def changed(table: Table) -> Changed:
+    """Build again when something new is known of a table that the model is built from, such as the corpus of an application."""
+    require("nr.changed", "table", table, Table, "nr.changed(docs): the table that nr.Table(…) gave, not its name")
+    return Changed(table)
+
+
 @dataclass(frozen=True)
 class Retrain:
     """When a model is trained again.
 
-    model: which; when: the triggers, of which one is enough: `nr.regression()`, `nr.drift()`, `nr.stale("63d")`
+    model: which; when: the triggers, of which one is enough: `nr.regression()`, `nr.drift()`, `nr.stale("63d")`, `nr.changed(docs)`
     cooldown: the least time between two trainings, such as `"28d"`, whatever their outcome
     """
 
@@ -61,8 +76,17 @@ class Retrain:
 
     def __post_init__(self) -> None:
         require("nr.Retrain", "model", self.model, Model, "nr.Retrain(model, …): what nr.Model(…) gave")
-        require_each("nr.Retrain", "when", self.when, (Regression, Drift, Stale), 'when=[nr.regression(), nr.drift(), nr.stale("63d")]')
+        require_each(
+            "nr.Retrain", "when", self.when, (Regression, Drift, Stale, Changed), 'when=[nr.regression(), nr.drift(), nr.stale("63d")]'
+        )
         duration(self.cooldown)
+        for trigger in self.when:
+            if isinstance(trigger, Changed) and trigger.table not in self.model.built_from:
+                raise UserMistake(
+                    what=f"model {self.model.name!r} is not built from the table {trigger.table.name!r}",
+                    where=f"nr.Retrain({self.model.name}, when=[nr.changed({trigger.table.name})])",
+                    fix="name a table that its trainer is given, such as the corpus of an llm.Application",
+                )
         declare(self)
 
     @property

@@ -33,6 +33,7 @@ class State:
     tried_at: when a training was last decided on, whatever came of it; None before the first
     failed_at: when the newest action was given up; None where it was not
     tick: how long a window is
+    changed: of the tables that the model is built from, those of which something is known that the champion does not know, and since when
     challenger: the bundle that shadows; shadow: what its shadow says now
     """
 
@@ -50,6 +51,7 @@ class State:
     monitors: Monitors = field(default_factory=Monitors)
     failed_at: datetime | None = None
     tick: timedelta = timedelta(days=1)
+    changed: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

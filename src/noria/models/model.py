@@ -14,8 +14,9 @@ from noria.core.arguments import WrongArgument, require, require_each
 from noria.core.clock import duration
 from noria.core.declarations import declare
 from noria.core.errors import UserMistake
+from noria.data.table import Table
 from noria.evaluation.binary import Binary
-from noria.evaluation.gates import BeatsChampion, Gate, NoSliceWorse
+from noria.evaluation.gates import BeatsChampion, Gate, ModelGate, NoSliceWorse
 from noria.evaluation.task import Task
 from noria.features.feature_set import FeatureSet
 from noria.features.label import Label
@@ -65,7 +66,7 @@ class Model:
     features: FeatureSet
     label: Label
     trainer: Trains
-    gates: Sequence[Gate] = ()
+    gates: Sequence[Gate | ModelGate] = ()
     holdout: str = "14d"
     task: Task = field(default_factory=Binary)
     trust: bool = False
@@ -88,12 +89,17 @@ class Model:
         require(call, "label", self.label, Label, 'label=nr.Label(returns, "returned", matures="30h")')
         if isinstance(self.task, type) or not hasattr(self.task, "require_spine"):  # any class may be a task
             raise WrongArgument(call, "task", self.task, "write task=nr.Binary(), task=nr.Regression() or another, with its brackets")
-        require_each(call, "gates", self.gates, Gate, 'gates=[nr.beats_champion("log_loss", by=-0.02)]')
+        require_each(call, "gates", self.gates, (Gate, ModelGate), 'gates=[nr.beats_champion("log_loss", by=-0.02)]')
         duration(self.holdout)
 
     def groups_of(self, keys: Sequence[str | None]) -> NDArray[np.int64] | None:
         """The number of the group that each row belongs to `(rows,)`, by the rows' keys; None where its task has no groups."""
         return self.task.groups_of(keys, self.features.spine.keys)
+
+    @property
+    def built_from(self) -> tuple[Table, ...]:
+        """The tables that its trainer reads beside the training set, such as the corpus of an application."""
+        return tuple(getattr(self.trainer, "tables", ()))
 
     @property
     def holdout_span(self) -> timedelta:

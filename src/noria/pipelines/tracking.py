@@ -7,12 +7,13 @@ imported when the first run is tracked.
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,7 @@ class MlflowTracking:
         self, run: str, *, at: datetime, parameters: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> str:
         """Track a finished run under Noria's run id; returns MLflow's own id. A run that was cut short is completed."""
-        from mlflow.entities import Metric, Param
-
+        entities = _mlflow().entities
         ms = int(at.timestamp() * 1000)
         found = self._find(run) or self._client.create_run(
             self._experiment_id, start_time=ms, run_name=run[:12], tags={**tags, RUN_TAG: run}
@@ -65,8 +65,8 @@ class MlflowTracking:
         if found.info.status != FINISHED:
             self._client.log_batch(
                 mlflow_id,
-                metrics=[Metric(key, float(value), ms, 0) for key, value in metrics.items()],
-                params=[Param(key, str(value)) for key, value in parameters.items()],
+                metrics=[entities.Metric(key, float(value), ms, 0) for key, value in metrics.items()],
+                params=[entities.Param(key, str(value)) for key, value in parameters.items()],
             )
             self._client.set_terminated(mlflow_id, FINISHED, end_time=ms)
         return mlflow_id
@@ -102,22 +102,14 @@ class MlflowTracking:
         return sorted((ModelVersion(name, int(v.version), v.tags[BUNDLE_TAG]) for v in found), key=lambda v: v.version)
 
     def alias(self, name: str, alias: str) -> ModelVersion | None:
-        from mlflow.exceptions import MlflowException
-
         try:
             found = self._client.get_model_version_by_alias(name, alias)
-        except MlflowException:  # its way to say that there is none
+        except _mlflow().exceptions.MlflowException:  # its way to say that there is none
             return None
         return ModelVersion(name, int(found.version), found.tags[BUNDLE_TAG])
 
     @cached_property
     def _client(self) -> Any:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("DO_NOT_TRACK", "true")
-        import logging
-
-        for name in ("mlflow", "mlflow.store.db.utils", "alembic"):  # it announces each table that it makes
-            logging.getLogger(name).setLevel(logging.WARNING)
         with self._alone():
             if not self._files.exists(self._database):
                 self._create_database()
@@ -158,9 +150,19 @@ class MlflowTracking:
 
 
 def _client_of(database: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm in a notebook: MLflow's bars, of which none is ever shown
-        from mlflow import MlflowClient
-
     uri = f"sqlite:///{database}"
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    return _mlflow().MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@cache
+def _mlflow() -> Any:
+    """MLflow, which sends nothing anywhere, and says nothing on the way."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm in a notebook; none of MLflow's bars is ever shown
+        import mlflow.entities
+        import mlflow.exceptions
+    for name in ("mlflow", "mlflow.store.db.utils", "alembic"):  # it announces each table that it makes
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return mlflow

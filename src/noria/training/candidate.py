@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,13 @@ from noria.core.calendar import Period
 from noria.core.ids import canonical_json, digest
 from noria.core.progress import Progress, Tell, silence
 from noria.evaluation.binary import Binary
-from noria.evaluation.gates import Evaluation, Verdict, all_passed
+from noria.evaluation.gates import Evaluation, Gate, ModelGate, Verdict, all_passed
 from noria.evaluation.holdout import bounds_of_gains, bounds_of_losses, constant
 from noria.evaluation.performance import by_window, counted_groups, value_of
 from noria.evaluation.task import Task
 from noria.features.fields import table_rows
 from noria.features.groups import whole_groups
+from noria.features.outcomes import known_rows
 from noria.features.training_set import TrainingSet, build_training_set
 from noria.models.lineage import environment
 from noria.models.model import Model
@@ -29,7 +30,7 @@ from noria.release.open_endpoint import OpenEndpoint
 from noria.release.rollout import units_of
 from noria.stores.candidates import CandidateDetail, Comparisons, GateResult, HoldoutMetrics
 from noria.training.champion_answers import champion_answers
-from noria.training.fit import Fitted, fit_candidate
+from noria.training.fit import Fitted, build_candidate, fit_candidate, opened
 from noria.training.sealing import LIBRARIES, seal
 
 if TYPE_CHECKING:
@@ -67,14 +68,32 @@ def make_candidate(context: OpenEndpoint, as_of: datetime, champion: str | None,
     record = context.stores.workspace.runs / f"{run}.json"
     if context.stores.workspace.files.exists(record):
         return Candidate.of(json.loads(context.stores.workspace.files.read(record)))
-    fitted = fit_candidate(model, training_set, context.randomness, with_probe=with_probe, tell=tell)
+    if model.task.learns:
+        fitted = fit_candidate(model, training_set, context.randomness, with_probe=with_probe, tell=tell)
+    else:
+        fitted = build_candidate(model, training_set, context.facts.tables, with_probe=with_probe, tell=tell)
     evaluation = _evaluate(context, training_set, fitted, champion)
-    verdicts = [gate.judge(evaluation) for gate in model.gates] if with_probe else []
+    verdicts = list(_verdicts(context, fitted, evaluation, champion, tell)) if with_probe else []
     candidate = _sealed(context, training_set, fitted, evaluation, verdicts, run)
     _track(context, candidate, training_set)
     context.stores.workspace.files.make_folder(record.parent)
     context.stores.workspace.files.write(record, canonical_json(candidate.to_dict()).encode())
     return candidate
+
+
+def _verdicts(context: OpenEndpoint, fitted: Fitted, evaluation: Evaluation, champion: str | None, tell: Tell) -> Iterator[Verdict]:
+    """What the model's gates say, in their order; those that ask the models themselves are given them."""
+    model = context.endpoint.model
+    if not any(isinstance(gate, ModelGate) for gate in model.gates):
+        yield from (gate.judge(evaluation) for gate in model.gates if isinstance(gate, Gate))
+        return
+    before = None if champion is None else context.stores.model(champion)
+    with opened(model, fitted) as candidate:
+        for gate in model.gates:
+            if isinstance(gate, ModelGate):
+                yield from gate.judge_models(candidate, before, tell)
+            else:
+                yield gate.judge(evaluation)
 
 
 def run_id(context: OpenEndpoint, training_set: TrainingSet, champion: str | None, with_probe: bool) -> str:
@@ -91,6 +110,7 @@ def run_id(context: OpenEndpoint, training_set: TrainingSet, champion: str | Non
             "holdout": model.holdout if with_probe else None,
             "champion": champion,
             "gates": [repr(g) for g in model.gates],
+            **_built_from(context, training_set.as_of),
             **_declared(context.reference_period),
             **({"slices": list(context.slices)} if context.slices else {}),
             **({"weights": model.weights} if model.weights else {}),
@@ -99,6 +119,12 @@ def run_id(context: OpenEndpoint, training_set: TrainingSet, champion: str | Non
             "environment": environment(LIBRARIES),
         }
     )
+
+
+def _built_from(context: OpenEndpoint, as_of: datetime) -> dict[str, Any]:
+    """The tables that a model is built from, as runs state them."""
+    tables = context.endpoint.model.built_from
+    return {"built_from": {t.name: context.facts.tables[t.name].snapshot.digest_before(as_of) for t in tables}} if tables else {}
 
 
 def _declared(period: Period | None) -> dict[str, Any]:
@@ -115,6 +141,8 @@ def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, 
     """The probe against the champion on the holdout, each on its own features, but for rows that the champion may have seen. Where it may
     have seen them all, the probe alone."""
     judged, seen, groups = fitted.holdout.copy(), "", training_set.groups
+    if not context.endpoint.task.learns:  # an outcome is of the answer that was given then
+        champion, judged = None, judged & known_rows(training_set.labels)
     if champion is not None:
         trained = context.stores.bundle(champion).manifest.lineage.as_of
         judged &= training_set.moments >= np.datetime64(trained.replace(tzinfo=None), "us")
@@ -147,7 +175,9 @@ def _sealed(
     context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, evaluation: Evaluation, verdicts: list[Verdict], run: str
 ) -> Candidate:
     metrics, task, unseen = _metrics(evaluation), evaluation.task, fitted.holdout  # all of it, whatever the champion has seen
-    reliability = task.reliability(training_set.labels[unseen], fitted.probe, context.grid.numbers(training_set.at[unseen]))
+    known = known_rows(training_set.labels[unseen])
+    at = context.grid.numbers(training_set.at[unseen])
+    reliability = task.reliability(training_set.labels[unseen][known], fitted.probe[known], at[known])
     if reliability is not None:
         metrics["calibration"] = reliability.to_dict()
     bundle = seal(context, training_set, fitted, metrics, verdicts, reliability, run)

@@ -7,6 +7,8 @@ the final model by its shadow on live traffic.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,15 +21,20 @@ from noria.core.errors import UserMistake
 from noria.core.progress import Progress, Tell, silence
 from noria.core.randomness import Randomness
 from noria.core.signature import Signature
-from noria.data.rows import Rows
+from noria.data.rows import Rows, stacked
+from noria.data.table import TableRows
+from noria.evaluation.task import Task
 from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
 from noria.models.export import Exported, Wanted, export
 from noria.models.model import Model
 from noria.models.runtimes.port import Runtime, RuntimeOptions
+from noria.training.builder import Builder
 from noria.training.trainer import Trainer
 
 PARITY_ROWS = 2_000
+ANSWERED_ROWS = 200  # of a training set whose answers are dear
+ASKED_AT_ONCE = 8  # of these
 # Of what was fitted here, by code of this project. One thread, as it is served: with more, ONNX Runtime rounds sums of a large batch
 # otherwise, and a live answer at the edge of the reference would seem to be beyond it.
 OPTIONS = RuntimeOptions(trust=True)
@@ -38,7 +45,8 @@ class Fitted:
     """A trained candidate, as a runtime runs it, and what its probe said about the holdout.
 
     holdout: `(rows of the training set,)` true where the probe did not train; probe: its scores there
-    in_sample: the final model's scores of the whole training set
+    answered: `(rows of the training set,)` true where the final model was asked: everywhere, unless answers are dear; answers: what it said
+    proof: rows and the answers to them, of which some show a server that it has the model
     attribution: how much of them hangs on each feature `(features,)`, summing to 1
     seconds: wall time of the trainings (the probe's included)
     """
@@ -46,7 +54,9 @@ class Fitted:
     exported: Exported
     holdout: NDArray[np.bool_]
     probe: NDArray[np.float64]
-    in_sample: NDArray[np.float64]
+    answered: NDArray[np.bool_]
+    answers: Rows
+    proof: tuple[Rows, Rows]
     attribution: NDArray[np.float64]
     seconds: float
 
@@ -55,11 +65,11 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
     """Train a candidate for `model`. Raises `TrainerFailed`, `CannotExport` or a complaint about too little data."""
     watch = Stopwatch()
     trainer = model.trainer
-    assert isinstance(trainer, Trainer), "a model is declared with a trainer"
+    assert isinstance(trainer, Trainer), "a model is declared with a trainer or a builder"
     seed = randomness.seed(f"train:{model.name}")
     newest = training_set.moments.max()
     holdout = training_set.moments > newest - np.timedelta64(int(model.holdout_span.total_seconds()), "s")
-    probe = Rows.unknown(model.task.outputs, 0).scores(model.task.outputs)
+    probe = model.task.scores(Rows.unknown(model.task.outputs, 0))
     if with_probe:
         _require_rows(model, training_set, holdout)
         tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
@@ -67,22 +77,56 @@ def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomnes
             model, trainer(training_set.dataset(~holdout, weights=model.weights), seed=seed, task=model.task), training_set
         )
         with exported.opened(_signature(model, training_set), OPTIONS) as scorer:
-            probe = _scores(scorer, training_set.features.where(holdout))
+            probe = model.task.scores(scorer.answer(training_set.features.where(holdout)))
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
     final = _exported(model, trainer(training_set.dataset(weights=model.weights), seed=seed, task=model.task), training_set, tell)
     tell(Progress("train", "evaluating, attributing and sealing it"))
     with final.opened(_signature(model, training_set), OPTIONS) as scorer:
-        attribution = attribute(partial(_scores, scorer), training_set.features, randomness.seed(f"attribute:{model.name}"))
-        in_sample = _scores(scorer, training_set.features)
-    return Fitted(final, holdout, probe, in_sample, attribution, watch.seconds)
+        attribution = attribute(partial(_scores, model.task, scorer), training_set.features, randomness.seed(f"attribute:{model.name}"))
+        answers = scorer.answer(training_set.features)
+    proof, everywhere = (training_set.features, answers), np.ones(len(training_set.labels), np.bool_)
+    return Fitted(final, holdout, probe, everywhere, answers, proof, attribution, watch.seconds)
+
+
+def build_candidate(
+    model: Model, training_set: TrainingSet, facts: Mapping[str, TableRows], *, with_probe: bool, tell: Tell = silence
+) -> Fitted:
+    """Build a candidate for `model` from the facts of its builder's tables. It learns from no outcome, so that all of its answers can be
+    judged; of the training set's rows it answers the newest."""
+    watch, builder = Stopwatch(), model.trainer
+    assert isinstance(builder, Builder), "a model is declared with a trainer or a builder"
+    whole = {table.name: facts[table.name].whole for table in builder.tables}
+    exported = _exported(model, builder.build(whole, training_set.as_of, tell), training_set, tell)
+    answered = np.zeros(len(training_set.labels), np.bool_)
+    answered[np.argsort(training_set.at, kind="stable")[-ANSWERED_ROWS:]] = True
+    asked, parts = training_set.features.where(answered), list[Rows]()
+    with exported.opened(_signature(model, training_set), OPTIONS) as opened:
+        for at in range(0, len(asked), ASKED_AT_ONCE):
+            tell(Progress("train", f"answering the newest {len(asked):,} questions", share=at / len(asked)))
+            parts.append(opened.answer(asked.part(at, min(at + ASKED_AT_ONCE, len(asked)))))
+        some = model.task.proving(asked.part(0, ASKED_AT_ONCE))
+        proof = some, opened.answer(some)
+    answers, count = stacked(parts), len(training_set.fields)
+    holdout = answered if with_probe else np.zeros_like(answered)
+    probe = model.task.scores(answers if with_probe else Rows.unknown(model.task.outputs, 0))
+    return Fitted(exported, holdout, probe, answered, answers, proof, np.full(count, 1 / count), watch.seconds)
+
+
+@contextmanager
+def opened(model: Model, fitted: Fitted) -> Iterator[Runtime]:
+    """A fitted candidate, to be asked before it is sealed."""
+    with fitted.exported.opened(Signature(fitted.proof[0].fields, model.task.outputs), OPTIONS) as found:
+        yield found
 
 
 def _exported(model: Model, fitted: Any, training_set: TrainingSet, tell: Tell = silence) -> Exported:
     rows = training_set.features
     some = rows.take(np.arange(0, len(rows), max(1, len(rows) // PARITY_ROWS)))
     task, signature = model.task, _signature(model, training_set)
+    if not task.learns:
+        some = some.take([])
     wanted = Wanted(signature, some, task.bounds, model.trust, exclusive=task.exclusive, order=task.grouped_by is not None)
     return export(fitted, wanted, tell)
 
@@ -91,8 +135,8 @@ def _signature(model: Model, training_set: TrainingSet) -> Signature:
     return Signature(training_set.fields, model.task.outputs)
 
 
-def _scores(model: Runtime, rows: Rows) -> NDArray[np.float64]:
-    return model.answer(rows).scores(model.signature.outputs)
+def _scores(task: Task, model: Runtime, rows: Rows) -> NDArray[np.float64]:
+    return task.scores(model.answer(rows))
 
 
 def _require_rows(model: Model, training_set: TrainingSet, holdout: NDArray[np.bool_]) -> None:

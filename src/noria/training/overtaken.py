@@ -47,7 +47,7 @@ def _made_from(workspace: Workspace, endpoint: Endpoint, bundle: Bundle) -> Made
     changed = False
     if _reached(workspace, endpoint, lineage):
         model = endpoint.model
-        facts = Facts.read(workspace, model.features, model.label, model.task.coding)
+        facts = Facts.read(workspace, model.features, model.label, model.task.coding, others=model.built_from)
         again = build_training_set(facts.offline, model.label, facts.outcomes, model.task, start=lineage.start, as_of=lineage.as_of)
         changed = again.id != lineage.training_set
     return MadeFrom(endpoint.name, bundle.id, lineage.training_set, lineage.as_of.isoformat(), changed)

@@ -58,9 +58,7 @@ def seal(
     contents = {
         **fitted.exported.files,
         PROFILE_FILE: reference.to_json(),
-        SAMPLE_FILE: json.dumps(
-            msgspec.to_builtins(_sample(training_set.features, Rows.of_scores(context.endpoint.task.outputs, fitted.in_sample)))
-        ).encode(),
+        SAMPLE_FILE: json.dumps(msgspec.to_builtins(_sample(*fitted.proof))).encode(),
         CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, left_out, fitted.exported.note).encode(),
         **({} if projections is None else {PROJECTION_FILE: projections.to_json()}),
     }
@@ -77,10 +75,11 @@ def _reference(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted)
     at = training_set.at.astype("datetime64[us]").astype(np.int64)
     task = context.endpoint.task
     names = (*names, *task.monitored)
-    answers = Rows.of_scores(task.outputs, fitted.in_sample)
-    columns = profiled_columns(projections, names, training_set.features, answers, at)
+    asked = fitted.answered
+    features = training_set.features if asked.all() else training_set.features.where(asked)
+    columns = profiled_columns(projections, names, features, fitted.answers, at[asked])
     weights = np.append(weights, np.zeros(len(task.monitored)))  # the answers themselves hang on all of them
-    return profile(names, columns[known], windows[known], weights), projections
+    return profile(names, columns[known[asked]], windows[asked & known], weights), projections
 
 
 def _projections(
@@ -135,8 +134,9 @@ def _manifest(context: OpenEndpoint, training_set: TrainingSet, exported: Export
 
 def _lineage(context: OpenEndpoint, training_set: TrainingSet) -> Lineage:
     model = context.endpoint.model
+    built_from = [context.facts.tables[table.name].snapshot for table in model.built_from]
     return Lineage(
-        tables=tuple(TableVersion(s.table, s.version, s.digest, s.rows) for s in training_set.snapshots),
+        tables=tuple(TableVersion(s.table, s.version, s.digest, s.rows) for s in (*training_set.snapshots, *built_from)),
         label=LabelOf(model.label.table.name, model.label.target, model.task.coding.positive(model.label)),
         start=training_set.start,
         as_of=training_set.as_of,

@@ -9,7 +9,7 @@ from noria.llm.documents.extract import KINDS, extract
 from noria.llm.documents.isolated import IsolatedExtractor
 from noria.llm.documents.near_duplicates import NearDuplicate, Unique, near_duplicates, without_near_duplicates
 from noria.llm.documents.refusals import NotExtracted, ReaderDied
-from noria.llm.documents.source import DocumentSource, document_of, documents, documents_at
+from noria.llm.documents.source import DocumentSource, document_files, document_of, documents_at
 
 __all__ = [
     "KINDS",
@@ -21,8 +21,8 @@ __all__ = [
     "Place",
     "ReaderDied",
     "Unique",
+    "document_files",
     "document_of",
-    "documents",
     "documents_at",
     "extract",
     "near_duplicates",

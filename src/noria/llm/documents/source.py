@@ -1,6 +1,6 @@
 """Documents as a source of a table: a row for each, which is corrected when its content changes, and retracted when it is gone.
 
-    docs = nr.Table("docs", llm.documents("handbook"), key="id", event_time="changed_at", deleted="deleted")
+    docs = nr.Table("docs", llm.document_files("handbook"), key="id", event_time="changed_at", deleted="deleted")
 
 What stands in the table is then known for every moment: an index as of last month is made from the documents of last month.
 """
@@ -120,7 +120,7 @@ class DocumentSource:
         }
 
 
-def documents(
+def document_files(
     pattern: str,
     *,
     storage: Mapping[str, Any] | None = None,

@@ -5,6 +5,7 @@ Out:  vectors of length 1, `(texts, dimension)` float32; or a score for each tex
 """
 
 from noria.llm.embedding.cached import CachedEmbedder
+from noria.llm.embedding.hashed import HashedEmbedder
 from noria.llm.embedding.onnx_embedder import OnnxEmbedder
 from noria.llm.embedding.onnx_reranker import OnnxReranker
 from noria.llm.embedding.openai_embedder import BadEmbeddings, EmbeddingsAway, EmbeddingsRefused, NoKey, OpenAIEmbedder
@@ -21,6 +22,7 @@ __all__ = [
     "Embedder",
     "EmbeddingsAway",
     "EmbeddingsRefused",
+    "HashedEmbedder",
     "Measured",
     "NoKey",
     "NoSuchModel",

@@ -21,16 +21,19 @@ AT_ONCE = 2_000  # texts that are embedded between two writes, so that little is
 
 
 class CachedEmbedder:
-    """An embedder whose vectors are kept in a folder, each with whether its text was cut. embedded: how many texts were not there"""
+    """An embedder whose vectors are kept in a folder, each with whether its text was cut.
+
+    embedder: the one that makes them; embedded: how many texts were not there
+    """
 
     def __init__(self, embedder: Embedder, folder: str | Path) -> None:
-        self._embedder, self._folder = embedder, Path(folder)
+        self.embedder, self._folder = embedder, Path(folder)
         self._of = bytes.fromhex(digest(embedder.definition()))[:16]
         self.embedded = self._truncated = 0
 
     @property
     def dimension(self) -> int:
-        return self._embedder.dimension
+        return self.embedder.dimension
 
     @property
     def truncated(self) -> int:
@@ -57,7 +60,7 @@ class CachedEmbedder:
             fresh = list(missing)
             for at in range(0, len(fresh), AT_ONCE):
                 some = fresh[at : at + AT_ONCE]
-                new = embed_told(self._embedder, [texts[missing[key][0]] for key in some])
+                new = embed_told(self.embedder, [texts[missing[key][0]] for key in some])
                 self.embedded += len(some)
                 with store.begin(write=True) as writing:
                     for key, vector, short in zip(some, new.vectors, new.cut, strict=True):
@@ -67,7 +70,7 @@ class CachedEmbedder:
         return Embedded(found, cut)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
-        return self._embedder.embed_query(text)
+        return self.embedder.embed_query(text)
 
     def definition(self) -> dict[str, Any]:
-        return self._embedder.definition()
+        return self.embedder.definition()

@@ -68,6 +68,16 @@ class FolderEmbedder(ABC):
         }
         return {**said, "text_prefix": self._text_prefix} if self._text_prefix else said
 
+    def arguments(self) -> dict[str, Any]:
+        """By which it is made again."""
+        return {
+            "folder": str(self.folder),
+            "pooling": self._pooling,
+            "query_prefix": self._prefix,
+            "text_prefix": self._text_prefix,
+            "max_tokens": self._read.reads,
+        }
+
     def _embedded(self, texts: Sequence[str]) -> Embedded:
         vectors, cut = np.zeros((len(texts), self.dimension), np.float32), np.zeros(len(texts), bool)
         for batch, states in self._run(texts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from noria.llm.embedding.folder import Pooling
 from noria.llm.embedding.folder_embedder import FolderEmbedder, States
@@ -29,9 +30,9 @@ class OnnxEmbedder(FolderEmbedder):
         text_prefix: str | None = None,
         max_tokens: int | None = None,
         threads: int = 0,
-        graph: Path | None = None,
+        graph: str | Path | None = None,
     ) -> None:
-        self._model = OnnxFolder(Path(folder), max_tokens, threads, graph)
+        self._model, self._threads = OnnxFolder(Path(folder), max_tokens, threads, None if graph is None else Path(graph)), threads
         super().__init__(self._model, pooling, query_prefix, text_prefix)
 
     @property
@@ -44,6 +45,11 @@ class OnnxEmbedder(FolderEmbedder):
     @property
     def sha256(self) -> str:
         return self._model.sha256
+
+    def arguments(self) -> dict[str, Any]:
+        """By which it is made again."""
+        given = {**super().arguments(), "threads": self._threads}
+        return given if self._model.graph is None else {**given, "graph": str(self._model.graph)}
 
     def _run(self, texts: Sequence[str]) -> Iterator[tuple[Batch, States]]:
         return self._model.run(texts)

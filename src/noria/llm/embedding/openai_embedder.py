@@ -133,6 +133,23 @@ class OpenAIEmbedder:
     def embed_query(self, text: str) -> NDArray[np.float32]:
         return np.asarray(self._embedded([self._query_prefix + text]).vectors[0])
 
+    def arguments(self) -> dict[str, Any]:
+        """By which it is made again; the key is not among them."""
+        return {
+            "model": self._model,
+            "base_url": self._url,
+            "key_env": self._key_env,
+            "dimensions": self._dimensions,
+            "encoding": self._encoding,
+            "query_prefix": self._query_prefix,
+            "text_prefix": self._text_prefix,
+            "max_letters": self._max_letters,
+            "batch": self._batch,
+            "parallel": self._parallel,
+            "timeout": self._timeout,
+            "attempts": self._attempts,
+        }
+
     def definition(self) -> dict[str, Any]:
         return {
             "embedder": "openai-compatible",

@@ -50,6 +50,10 @@ class TorchEmbedder(FolderEmbedder):
         paths = [*sorted(self.folder.glob(WEIGHTS)), self.folder / "config.json", self.folder / TOKENIZER]
         return digest([digest(path.read_bytes()) for path in paths])
 
+    def arguments(self) -> dict[str, Any]:
+        """By which it is made again."""
+        return {**super().arguments(), "numbers": self._numbers, "threads": self._threads}
+
     @cached_property
     def _model(self) -> Any:
         try:

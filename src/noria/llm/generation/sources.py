@@ -22,7 +22,7 @@ def told(chunks: Sequence[Chunk], most: int = 12_000) -> tuple[str, list[Chunk]]
             break
         given.append(chunk)
         size += len(chunk.told)
-    mark = _mark([chunk.told for chunk in given])
+    mark = mark_of([chunk.told for chunk in given])
     parts = [
         f"<source-{mark} {number}{_about(chunk)}>\n{chunk.told[:most]}\n</source-{mark} {number}>"
         for number, chunk in enumerate(given, start=1)
@@ -30,7 +30,7 @@ def told(chunks: Sequence[Chunk], most: int = 12_000) -> tuple[str, list[Chunk]]
     return "\n\n".join(parts), given
 
 
-def _mark(texts: Sequence[str]) -> str:
+def mark_of(texts: Sequence[str]) -> str:
     """Letters that stand in none of the texts; the same for the same texts."""
     whole, length = digest(list(texts)), MARK
     while any(whole[:length] in text for text in texts):

@@ -104,9 +104,13 @@ class Chances(NamedTuple):
 def answered(fields: Fields, found: Any, count: int) -> Rows:
     """What a model returned for `count` rows, as rows of its outputs. Raises `ValueError` or `TypeError` where it is not that.
 
-    found: an array, if there is one output (of several columns, the last is the score), or one of all numbers of several outputs,
+    found: Rows; an array, if there is one output (of several columns, the last is the score), or one of all numbers of several outputs,
     `(rows, numbers)`; or name → array; label → array, where an output has labels
     """
+    if isinstance(found, Rows):
+        if found.fields != fields or len(found) != count:
+            raise ValueError(f"it returned {len(found)} rows of {', '.join(found.names)} for {count} rows")
+        return found
     arrays = [_of_rows(field, array, count) for field, array in zip(fields, _by_field(fields, found), strict=True)]
     kind = dense_type(fields)
     if kind is None:

@@ -30,8 +30,9 @@ SKOPS, SKOPS_TRUSTED = f"{SAVED}:skops_file", f"{SAVED}:skops_trusted"
 TRANSFORMERS = "noria.models.runtimes.transformers_folder:load"
 KERAS, KERAS_TRUSTED = (f"noria.models.runtimes.keras_files:{name}" for name in ("keras_checked", "keras_trusted"))
 MLFLOW, PYTHON_OBJECT = f"{SAVED}:mlflow_folder", f"{SAVED}:python_object"
+APPLICATION, APPLICATION_TRUSTED = (f"noria.llm.application.opening:{name}" for name in ("opened", "opened_with_secrets"))
 # loaders of ours that read data, and run none of it
-SAFE = (f"{FORMATS}:lightgbm_text", f"{FORMATS}:xgboost_json", f"{FORMATS}:catboost_cbm", SKOPS, TRANSFORMERS, KERAS)
+SAFE = (f"{FORMATS}:lightgbm_text", f"{FORMATS}:xgboost_json", f"{FORMATS}:catboost_cbm", SKOPS, TRANSFORMERS, KERAS, APPLICATION)
 PICKLED = f"{FORMATS}:pickled"
 
 

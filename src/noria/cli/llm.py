@@ -1,0 +1,15 @@
+"""`noria llm …`: the commands of applications of language models."""
+
+from __future__ import annotations
+
+import typer
+
+from noria.cli.llm_review import review
+
+llm = typer.Typer(help="Applications of language models: evaluate, review questions.", no_args_is_help=True)
+llm.command()(review)
+
+
+def add_llm(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.add_typer(llm, name="llm")

@@ -1,0 +1,110 @@
+"""The declaration of an application, and how it is built from its corpus as of a moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from noria.core.ids import digest
+from noria.core.progress import Progress, Tell
+from noria.data.table import SnapshotRows, Table
+from noria.llm.application.answering import Terms
+from noria.llm.application.opening import INDEX, SETTINGS, opening
+from noria.llm.application.parts import uses_secrets, written
+from noria.llm.chunking import ByKind
+from noria.llm.chunking.chunk import Chunker
+from noria.llm.documents.source import documents_at
+from noria.llm.embedding.cached import CachedEmbedder
+from noria.llm.embedding.port import Embedder, Reranker
+from noria.llm.generation.port import Generator
+from noria.llm.generation.prompt import Prompt
+from noria.llm.index.build import Built, build
+from noria.models.export.port import Saved
+
+PROMPT = Path(__file__).with_name("answer.md")
+
+
+@dataclass(frozen=True)
+class Application:
+    """An application that answers questions from a corpus: what an `nr.Model` with `task=nr.Generation()` has as its trainer.
+
+    corpus: the table of its documents, such as `nr.Table("docs", llm.document_files("handbook"), …)`; others need columns `id` and `text`
+    embedder: makes the vectors; wrapped in a `CachedEmbedder`, a text that has not changed is not embedded again
+    chunker: how documents are cut; reranker: reads what was found once more
+    generator: writes the answers; None: the sentences of the sources that say most about the question, word by word
+    prompt: what the generator is told, with the variables `question` and `sources`; a file, or a `Prompt`
+    words, candidates, balance: of the search, as `Retriever` has them; terms: of the answers
+    """
+
+    corpus: Table
+    embedder: Embedder
+    chunker: Chunker = field(default_factory=ByKind)
+    reranker: Reranker | None = None
+    generator: Generator | None = None
+    prompt: Prompt | Path | str = PROMPT
+    words: float = 1.0
+    candidates: int = 50
+    balance: float = 1.0
+    terms: Terms = field(default_factory=Terms)
+    name: str = "application"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prompt, Prompt):
+            object.__setattr__(self, "prompt", Prompt.read(Path(self.prompt)))
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (self.corpus,)
+
+    def parameters(self) -> dict[str, Any]:
+        """What its answers depend on, beside the corpus: as a run and a bundle's lineage state it."""
+        assert isinstance(self.prompt, Prompt)
+        return {
+            "chunker": self.chunker.definition(),
+            "embedder": self.embedder.definition(),
+            "reranker": None if self.reranker is None else self.reranker.definition(),
+            "generator": None if self.generator is None else self.generator.definition(),
+            "prompt": self.prompt.version,
+            "search": {"words": self.words, "candidates": self.candidates, "balance": self.balance},
+            "terms": written(self.terms),
+        }
+
+    def code_hash(self) -> str:
+        return digest(self.parameters())
+
+    def build(self, facts: Mapping[str, SnapshotRows], as_of: datetime, tell: Tell) -> Saved:
+        """The application with the index of the documents that were known at a moment. Raises `NotAPart`."""
+        settings = self._settings()
+        with TemporaryDirectory(prefix="noria-index-") as name:
+            folder = Path(name) / INDEX
+            built = self._index(facts[self.corpus.name], as_of, folder, tell)
+            files = {str(path.relative_to(name)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        settings["built"] = {"documents": built.documents, "chunks": built.chunks, "repeated": built.repeated, "index": built.digest}
+        files[SETTINGS] = json.dumps(settings, sort_keys=True, indent=1).encode()
+        return Saved("an application", opening(secrets=uses_secrets(settings)), files)
+
+    def _index(self, facts: SnapshotRows, as_of: datetime, folder: Path, tell: Tell) -> Built:
+        def progress(done: int, of: int) -> None:
+            tell(Progress("index", f"{done:,} of {of:,} chunks", share=done / of if of else 1.0))
+
+        return build(documents_at(facts, as_of), self.chunker, self.embedder, folder, progress)
+
+    def _settings(self) -> dict[str, Any]:
+        embedder = self.embedder.embedder if isinstance(self.embedder, CachedEmbedder) else self.embedder
+        return {
+            "embedder": written(embedder),
+            "reranker": written(self.reranker),
+            "generator": written(self.generator),
+            "prompt": written(self.prompt),
+            "search": {"words": self.words, "candidates": self.candidates, "balance": self.balance},
+            "terms": written(self.terms),
+            "definitions": {
+                "embedder": self.embedder.definition(),
+                "reranker": None if self.reranker is None else self.reranker.definition(),
+            },
+        }

@@ -1,0 +1,61 @@
+"""An application from its bundle's files, in the process that runs it.
+
+files/application.json    its parts and settings, as plain data
+files/index/              the index of its corpus
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from noria.llm.application.answering import Answering
+from noria.llm.application.parts import LostPart, made, uses_secrets
+from noria.llm.index.lance import LanceIndex
+from noria.llm.retrieval.retriever import Retriever
+from noria.models.runtimes.python_spec import APPLICATION, APPLICATION_TRUSTED
+
+SETTINGS, INDEX = "application.json", "index"
+PARTS = ("embedder", "reranker")
+
+
+def opening(*, secrets: bool) -> str:
+    """The loader of a bundle, which has to be trusted where a part of it uses a secret."""
+    return APPLICATION_TRUSTED if secrets else APPLICATION
+
+
+def opened(folder: Path) -> Answering:
+    """The application of a folder, of whose parts none uses a secret. Raises `LostPart` and `BadIndex`."""
+    settings = json.loads((folder / SETTINGS).read_bytes())
+    if uses_secrets(settings):
+        raise LostPart("generator", "it uses a secret, and the bundle says that none of its parts does")
+    return _opened(folder, settings)
+
+
+def opened_with_secrets(folder: Path) -> Answering:
+    """The same of one that is trusted."""
+    return _opened(folder, json.loads((folder / SETTINGS).read_bytes()))
+
+
+def _opened(folder: Path, settings: dict[str, Any]) -> Answering:
+    parts = {name: _part(name, settings) for name in PARTS}
+    index = LanceIndex(folder / INDEX)
+    if parts["embedder"].dimension != index.dimension:
+        raise LostPart("embedder", f"its vectors have {parts['embedder'].dimension} numbers, and those of the index {index.dimension}")
+    retriever = Retriever(index, parts["embedder"], parts["reranker"], **settings["search"])
+    return Answering(retriever, made(settings["prompt"]), made(settings["generator"]), made(settings["terms"]))
+
+
+def _part(name: str, settings: dict[str, Any]) -> Any:
+    """A part, if it is the one that the index was made with. Raises `LostPart`."""
+    try:
+        found = made(settings[name])
+        definition = None if found is None else found.definition()
+    except LostPart:
+        raise
+    except Exception as error:  # whatever a model's library raises where its files are not there
+        raise LostPart(name, f"{type(error).__name__}: {error}") from error
+    if definition != settings["definitions"][name]:
+        raise LostPart(name, "it is another one than the index was made with")
+    return found

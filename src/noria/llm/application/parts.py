@@ -1,0 +1,99 @@
+"""Parts of an application as plain data, by which a server makes them again: their class, and the arguments it is made with.
+
+Only classes of Noria are made of what a bundle says. A part that uses a secret is made where the bundle is trusted: it would be sent to
+whatever server the bundle names.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from noria.core.errors import UserMistake
+
+CLASS = "is"
+HOMES = ("noria.llm.", "noria.integrations.")
+SECRET = "key_env"  # the argument by which parts name the environment variable of a secret
+
+
+class NotAPart(UserMistake):
+    """A part of an application can't be made again in another process."""
+
+    code = "NR-870"
+
+    def __init__(self, part: Any, why: str) -> None:
+        self.part = type(part).__name__
+        super().__init__(
+            what=f"{self.part} can't be a part of an application: {why}",
+            where="llm.Application(…)",
+            fix="give a part of noria.llm or noria.integrations, made from plain values",
+        )
+
+
+class LostPart(UserMistake):
+    """A part that a bundle was built with can't be made here, or is another one by now."""
+
+    code = "NR-871"
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            what=f"the application's {name} can't be opened: {why}",
+            where="its bundle names it, and does not hold it",
+            fix="install or copy the same model to the same place, or build the application again",
+        )
+
+
+def written(part: Any) -> Any:
+    """A part, or a value, as plain data. Raises `NotAPart`."""
+    if part is None or isinstance(part, str | int | float | bool):
+        return part
+    if isinstance(part, Path):
+        return str(part)
+    if isinstance(part, list | tuple):
+        return [written(each) for each in part]
+    if isinstance(part, Mapping):
+        return {str(name): written(value) for name, value in part.items()}
+    kind = type(part)
+    if not f"{kind.__module__}.".startswith(HOMES):
+        raise NotAPart(part, f"it is a class of {kind.__module__}, which a bundle can't make")
+    return {CLASS: f"{kind.__module__}:{kind.__qualname__}", **{name: written(value) for name, value in _arguments(part).items()}}
+
+
+def _arguments(part: Any) -> Mapping[str, Any]:
+    own = getattr(part, "arguments", None)
+    if callable(own):
+        found: Mapping[str, Any] = own()
+        return found
+    if is_dataclass(part):
+        return {field.name: getattr(part, field.name) for field in fields(part) if field.init}
+    raise NotAPart(part, "it is no dataclass, and has no method `arguments`")
+
+
+def made(given: Any) -> Any:
+    """What `written` gave, as it was. Raises `LostPart`."""
+    if isinstance(given, list):
+        return tuple(made(each) for each in given)
+    if not isinstance(given, Mapping):
+        return given
+    if CLASS not in given:
+        return {name: made(value) for name, value in given.items()}
+    module, _, name = str(given[CLASS]).partition(":")
+    if not module.startswith(HOMES):
+        raise LostPart(str(given[CLASS]), "it is no class of Noria")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise LostPart(str(given[CLASS]), str(error)) from error
+    return kind(**{name: made(value) for name, value in given.items() if name != CLASS})
+
+
+def uses_secrets(given: Any) -> bool:
+    """Whether a written part names a secret, or one that it is made of does."""
+    if isinstance(given, list):
+        return any(map(uses_secrets, given))
+    if not isinstance(given, Mapping):
+        return False
+    return given.get(SECRET) is not None or any(map(uses_secrets, given.values()))

@@ -1,0 +1,73 @@
+"""An application in a project: trained, served, asked, and built again when its corpus changes; from a folder of documents, by commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desk import served, write_desk
+from noria.cli.exits import ended
+from noria.cli.main import command
+from noria.core.clock import ReplayClock, SystemClock
+from noria.core.files import LocalFiles
+from noria.loop.live_loop import LiveLoop
+from noria.loop.project import load_project
+from noria.models.bundle import open_bundle
+from noria.stores.workspace import Workspace
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def noria(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Types a command for the project in the test's folder; gives what it prints with --json. One that fails fails the test."""
+
+    def typed(*arguments: str) -> Any:
+        capsys.readouterr()
+        code = ended(command, [*arguments, "--project", str(tmp_path), "--json"])
+        said = capsys.readouterr()
+        assert code == 0, said.out + said.err
+        return json.loads(said.out)
+
+    return typed
+
+
+def test_an_application_lives_as_other_models_do(tmp_path: Path, noria: Run) -> None:
+    write_desk(tmp_path)
+    noria("check")
+    assert [table["balance"]["rows_out"]["quarantined"] for table in noria("ingest")] == [0, 0, 0]
+    train, promote = noria("train")
+    assert (train["action"], promote["action"]) == ("train", "promote")
+    assert train["trained"]["candidate"]["helpful"] == 0.5  # what people said, of half of the questions
+    project = load_project(tmp_path)
+    workspace = Workspace.of(tmp_path, project.settings)
+    bundle = open_bundle(workspace.bundles / promote["subject"], LocalFiles())
+    assert not bundle.manifest.trust
+    assert {table.table for table in bundle.manifest.lineage.tables} == {"docs", "asked"}
+    with served(tmp_path) as desk:
+        told = desk.answer("Which form is it for laptops?")
+        assert "7laptops" in told["answer"]
+        assert told["finish"] == "answered"
+        assert told["found_places"][told["found"].index(told["cited"][0])].startswith("laptops.md")
+        assert desk.answer("Was ist die Hauptstadt von Peru?")["finish"] == "unknown"
+        searched = desk.answer("How many holidays may I have?", mode="search")
+        assert (searched["answer"], searched["finish"]) == ("", "searched")
+        assert "more than twenty holidays" in " ".join(searched["found_texts"])
+    (tmp_path / "handbook" / "bicycles.md").write_text("# Bicycles\n\nThe key of the bicycles is in drawer 12.")
+    (tmp_path / "handbook" / "parking.md").unlink()
+    with closing(
+        LiveLoop(project, workspace, ReplayClock(SystemClock().now() + timedelta(hours=3)), timedelta(hours=1), waits=True)
+    ) as loop:
+        done = loop.run()
+    assert not done.troubles
+    [train, promote] = done.actions
+    assert train.reason.startswith("changed: docs has what became known at ")
+    with served(tmp_path) as desk:
+        assert "drawer 12" in desk.answer("Where is the key of the bicycles?")["answer"]
+        assert not any("parking" in place for place in desk.answer("form for parking", mode="search")["found_places"])
