@@ -9,6 +9,7 @@ Out:  a model that answers questions with the sources it cites, which is evaluat
     index/       chunks with their vectors, to be searched by meaning and by words
     retrieval/   which chunks answer a question: rankings, and conditions on what may be found
     generation/  models that write: what they are told, what they answer, and the sources that an answer cites
+    tuning/      settings chosen by what they are worth on questions
     application/ all of it as one model
 
 `from noria import llm` has the names that a project needs, loaded when they are first used: `llm.document_files`, `llm.Application`, ….
@@ -22,16 +23,36 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from noria.llm.application import Application, Terms, questions
     from noria.llm.chunking import ByFunction, ByHeading, ByKind, BySentence, Fixed, Recursive, Semantic, WithParents
-    from noria.llm.documents import document_files
-    from noria.llm.embedding import CachedEmbedder, HashedEmbedder, OnnxEmbedder, OnnxReranker
+    from noria.llm.documents import document_files, read_documents, without_near_duplicates
+    from noria.llm.embedding import (
+        CachedEmbedder,
+        HashedEmbedder,
+        OnnxEmbedder,
+        OnnxReranker,
+        OpenAIEmbedder,
+        TorchEmbedder,
+        embedder,
+        reranker,
+    )
     from noria.llm.generation import Options, Prompt
+    from noria.llm.tuning import tune_chunks
 
 _HOMES = {
     "noria.llm.application": ["Application", "Terms", "questions"],
     "noria.llm.chunking": ["ByFunction", "ByHeading", "ByKind", "BySentence", "Fixed", "Recursive", "Semantic", "WithParents"],
-    "noria.llm.documents": ["document_files"],
-    "noria.llm.embedding": ["CachedEmbedder", "HashedEmbedder", "OnnxEmbedder", "OnnxReranker"],
+    "noria.llm.documents": ["document_files", "read_documents", "without_near_duplicates"],
+    "noria.llm.embedding": [
+        "CachedEmbedder",
+        "HashedEmbedder",
+        "OnnxEmbedder",
+        "OnnxReranker",
+        "OpenAIEmbedder",
+        "TorchEmbedder",
+        "embedder",
+        "reranker",
+    ],
     "noria.llm.generation": ["Options", "Prompt"],
+    "noria.llm.tuning": ["tune_chunks"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -46,14 +67,21 @@ __all__ = [
     "HashedEmbedder",
     "OnnxEmbedder",
     "OnnxReranker",
+    "OpenAIEmbedder",
     "Options",
     "Prompt",
     "Recursive",
     "Semantic",
     "Terms",
+    "TorchEmbedder",
     "WithParents",
     "document_files",
+    "embedder",
     "questions",
+    "read_documents",
+    "reranker",
+    "tune_chunks",
+    "without_near_duplicates",
 ]
 
 

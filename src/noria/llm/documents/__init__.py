@@ -8,6 +8,7 @@ from noria.llm.documents.document import Document, Place
 from noria.llm.documents.extract import KINDS, extract
 from noria.llm.documents.isolated import IsolatedExtractor
 from noria.llm.documents.near_duplicates import NearDuplicate, Unique, near_duplicates, without_near_duplicates
+from noria.llm.documents.reading import ReadDocuments, read_documents
 from noria.llm.documents.refusals import NotExtracted, ReaderDied
 from noria.llm.documents.source import DocumentSource, document_files, document_of, documents_at
 
@@ -19,6 +20,7 @@ __all__ = [
     "NearDuplicate",
     "NotExtracted",
     "Place",
+    "ReadDocuments",
     "ReaderDied",
     "Unique",
     "document_files",
@@ -26,5 +28,6 @@ __all__ = [
     "documents_at",
     "extract",
     "near_duplicates",
+    "read_documents",
     "without_near_duplicates",
 ]
