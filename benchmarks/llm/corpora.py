@@ -57,7 +57,8 @@ def _corpus(name: str, found: Iterable[tuple[str, str, str]], count: int) -> Cor
 
 def _root(package: str) -> Path:
     found = importlib.util.find_spec(package)
-    assert found is not None and found.origin is not None, f"{package} is not installed"
+    assert found is not None, f"{package} is not installed"
+    assert found.origin is not None
     return Path(found.origin).parent
 
 
