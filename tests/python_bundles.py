@@ -87,6 +87,7 @@ def python_bundle(
     modules: Mapping[str, str] | None = None,
     spec: PythonSpec | None = None,
     run: str = "run",
+    task: dict[str, Any] | None = None,
 ) -> Bundle:
     """A bundle whose loader is `load` of a module `mine`. files: what it reads; modules: more of them, name → source"""
     contents = {
@@ -94,10 +95,12 @@ def python_bundle(
         **{f"{SOURCE_FOLDER}/{name}.py": text.encode() for name, text in {"mine": source, **(modules or {})}.items()},
         **{f"{FILES_FOLDER}/{name}": data for name, data in (files or {}).items()},
     }
-    return seal_exported(root, Exported("python", contents, trust=True), signature, sample, run)
+    return seal_exported(root, Exported("python", contents, trust=True), signature, sample, run, task)
 
 
-def seal_exported(root: Path, exported: Exported, signature: Signature, sample: tuple[Any, Any], run: str = "run") -> Bundle:
+def seal_exported(
+    root: Path, exported: Exported, signature: Signature, sample: tuple[Any, Any], run: str = "run", task: dict[str, Any] | None = None
+) -> Bundle:
     """A bundle of what an exporter made."""
     inputs, outputs = sample
     contents = {
@@ -110,7 +113,7 @@ def seal_exported(root: Path, exported: Exported, signature: Signature, sample: 
         name="small",
         runtime=exported.runtime,
         signature=signature,
-        task={},
+        task=task or {},
         feature_set="small",
         definition_hash="",
         run=run,

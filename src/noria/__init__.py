@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noria.core.errors import NoriaError
-    from noria.data import Contract, Table, files, frame, sql, stream
+    from noria.data import Contract, Table, feedback, files, frame, sql, stream
     from noria.evaluation import (
         Binary,
         Forecast,
@@ -68,7 +68,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "noria.core.errors": ["NoriaError"],
-    "noria.data": ["INGESTED", "Contract", "Table", "files", "frame", "sql", "stream"],
+    "noria.data": ["INGESTED", "Contract", "Table", "feedback", "files", "frame", "sql", "stream"],
     "noria.evaluation": [
         "Binary",
         "Forecast",
@@ -144,6 +144,7 @@ __all__ = [
     "distinct",
     "drift",
     "features_for",
+    "feedback",
     "files",
     "first",
     "frame",

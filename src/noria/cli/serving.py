@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from signal import SIGINT
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -137,15 +137,20 @@ def key_add(
     role: Annotated[str, typer.Option("--role", envvar="NORIA_KEY_ROLE", help="predict, read or admin.")] = "predict",
     rate: Annotated[float, typer.Option("--rate", envvar="NORIA_KEY_RATE", min=0, help="Requests per second; 0: no limit.")] = 0.0,
     quota: Annotated[int, typer.Option("--quota", envvar="NORIA_KEY_QUOTA", min=0, help="Requests per day (UTC); 0: no limit.")] = 0,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", envvar="NORIA_KEY_LABEL", help="What it may read of a search's documents; `*` lets requests name any."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Create an API key. Its secret is shown once and not stored; a running server accepts it within two seconds."""
     from noria.cli.render import console, show_json
     from noria.serving.access.keys import role_of
 
-    secret = _keys(project).add(name, role_of(role), rate, quota)
+    labels = label or []
+    secret = _keys(project).add(name, role_of(role), rate, quota, labels)
     if json:
-        show_json({"name": name, "role": role, "rate": rate, "quota": quota, "secret": secret})
+        show_json({"name": name, "role": role, "rate": rate, "quota": quota, "labels": labels, "secret": secret})
     else:
         console().print(f"{secret}\n[dim]shown once; send it as `Authorization: Bearer KEY`[/]", soft_wrap=True)
 
@@ -155,7 +160,10 @@ def key_list(project: Folder = HERE, json: Json = False) -> None:
     """List the API keys, without their secrets."""
     from noria.cli.render import console, show_json
 
-    found = [{"name": key.name, "role": str(key.role), "rate": key.rate, "quota": key.quota} for key in _keys(project).read()]
+    found: list[dict[str, Any]] = [
+        {"name": key.name, "role": str(key.role), "rate": key.rate, "quota": key.quota, "labels": list(key.labels)}
+        for key in _keys(project).read()
+    ]
     if json:
         show_json(found)
         return
@@ -164,6 +172,7 @@ def key_list(project: Folder = HERE, json: Json = False) -> None:
             f"{key['name']}: {key['role']}"
             + (f", {key['rate']:g} requests per second" if key["rate"] else "")
             + (f", {key['quota']:,} per day" if key["quota"] else "")
+            + (f", reads {', '.join(key['labels'])}" if key["labels"] else "")
         )
     if not found:
         console().print("no keys: the server listens on loopback only, and needs no key there")

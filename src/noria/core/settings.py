@@ -95,6 +95,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     oidc_issuer: str | None = None
     oidc_audience: str | None = None
     oidc_claim: str = "roles"
+    oidc_labels_claim: str | None = None
     durability: Literal["disk", "process"] = "disk"
     log_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     redact: list[str] = []
@@ -102,6 +103,8 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     capture_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     trace_endpoint: str | None = None
     trace_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+    trace_contents: bool = False
+    feedback_comments: bool = False
     sketched_rows: Annotated[int, msgspec.Meta(ge=0)] = 0
     messages: LogFormat = "text"
     models_mb: float | None = None

@@ -5,7 +5,7 @@ Out: Snapshots (immutable versions of a Table) and Profiles (summaries of distri
 """
 
 from noria.data.contract import Contract
-from noria.data.source import FileSource, FrameSource, Source, SqlSource, StreamSource, files, frame, sql, stream
+from noria.data.source import FileSource, FrameSource, Source, SqlSource, StreamSource, feedback, files, frame, sql, stream
 from noria.data.table import INGESTED, Snapshot, Table
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "SqlSource",
     "StreamSource",
     "Table",
+    "feedback",
     "files",
     "frame",
     "sql",

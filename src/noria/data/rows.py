@@ -60,12 +60,12 @@ class Rows:
             with np.errstate(over="ignore"):
                 return Rows(fields, np.array(rows, dtype=kind).reshape(len(rows), len(fields)))
         columns = zip(*rows, strict=True) if rows else [()] * len(fields)
-        return Rows(fields, None, tuple(_array(field, values) for field, values in zip(fields, columns, strict=True)))
+        return Rows(fields, None, tuple(column_of_values(field, values) for field, values in zip(fields, columns, strict=True)))
 
     @staticmethod
     def of_arrays(fields: Fields, arrays: Sequence[NDArray[Any]]) -> Rows:
         """Rows of one array for each field, `(rows, *shape)`; single values may be `(rows, 1)`. Raises `ValueError` or `TypeError`."""
-        return Rows.of(fields, [_of_array(field, np.asarray(array)) for field, array in zip(fields, arrays, strict=True)])
+        return Rows.of(fields, [column_of_array(field, np.asarray(array)) for field, array in zip(fields, arrays, strict=True)])
 
     @staticmethod
     def of_scores(fields: Fields, numbers: NDArray[np.float64]) -> Rows:
@@ -274,7 +274,7 @@ class Rows:
         return [msgspec.msgpack.encode(row) for row in zip(*[column.to_pylist() for column in self._columns], strict=True)]
 
     def finite(self) -> bool:
-        """Whether no number is infinite or unknown."""
+        """Whether no number is infinite, and none is unknown, but for null (not NaN) in a single nullable value."""
         if self._block is not None:
             return bool(np.isfinite(self._block).all())
         return all(_finite(field, column) for field, column in zip(self.fields, self._columns, strict=True))
@@ -368,7 +368,8 @@ def arrow_type(field: Field) -> pa.DataType:
     return pa.struct([("shape", pa.list_(pa.int32(), len(field.shape))), ("values", pa.list_(kind))])
 
 
-def _of_array(field: Field, array: NDArray[Any]) -> pa.Array:
+def column_of_array(field: Field, array: NDArray[Any]) -> pa.Array:
+    """A column of one array `(rows, *shape)`; NaN stays NaN, None is unknown. Raises `ValueError` or `TypeError`."""
     import pyarrow as pa
 
     if not field.shape:
@@ -398,6 +399,10 @@ def _finite(field: Field, column: pa.Array) -> bool:
 def _difference(field: Field, one: pa.Array, other: pa.Array) -> float:
     if field.type not in FLOATS:
         return 0.0 if one.equals(other) else math.inf
+    if one.null_count or other.null_count:
+        if not one.is_null().equals(other.is_null()):
+            return math.inf
+        one, other = one.drop_null(), other.drop_null()
     mine, theirs = (_floats(column).astype(np.float64, copy=False) for column in (one, other))
     if mine.shape != theirs.shape:
         return math.inf
@@ -417,7 +422,7 @@ def _unequal(field: Field, one: pa.Array, other: pa.Array, tolerance: float) -> 
     return np.asarray(~(same | (mine & theirs)))
 
 
-def _array(field: Field, values: Sequence[Any]) -> pa.Array:
+def column_of_values(field: Field, values: Sequence[Any]) -> pa.Array:
     """A column of Python values; tensors come as nested lists or arrays."""
     import pyarrow as pa
 

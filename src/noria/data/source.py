@@ -1,7 +1,8 @@
-"""The doors to the sources: `nr.files`, `nr.sql`, `nr.stream` and `nr.frame`. What they do stands in `noria.data.sources`."""
+"""The doors to the sources: `nr.files`, `nr.sql`, `nr.stream`, `nr.feedback`, `nr.frame`. What they do stands in `noria.data.sources`."""
 
 from __future__ import annotations
 
+from noria.data.sources.feedback import FeedbackSource, feedback
 from noria.data.sources.files import FileSource, MissingData, files
 from noria.data.sources.frames import FrameSource, frame
 from noria.data.sources.port import Batch, RawRow, Source, SourceAway, UnreadableData, Watermark
@@ -10,6 +11,7 @@ from noria.data.sources.streams import Message, StreamReader, StreamSource, _row
 
 __all__ = [
     "Batch",
+    "FeedbackSource",
     "FileSource",
     "FrameSource",
     "Message",
@@ -23,6 +25,7 @@ __all__ = [
     "UnreadableData",
     "Watermark",
     "_rows_of",
+    "feedback",
     "files",
     "frame",
     "open_stream",

@@ -251,10 +251,95 @@ def test_a_runtime_that_streamed_and_that_nobody_holds_leaves_no_process(tmp_pat
     [
         ("class M:\n    def predict(self, columns):\n        yield 'a'\n", TEXTS, "its `predict` is a generator; call it `stream`"),
         ("class M:\n    async def stream(self, row):\n        yield 'a'\n", TEXTS, "its method `stream` is asynchronous"),
-        ("class M:\n    def stream(self, row):\n        yield 'a'\n", Signature(TEXTS.inputs, (SCORE,)), "its output is not one text"),
+        ("class M:\n    def stream(self, row):\n        yield 'a'\n", Signature(TEXTS.inputs, (SCORE,)), "its first output is not a text"),
     ],
 )
 def test_a_model_that_can_not_stream_says_why_when_it_is_loaded(tmp_path: Path, source: str, signature: Signature, words: str) -> None:
     bundle = python_bundle(tmp_path, source + "\ndef load(folder): return M()\n", signature=signature, sample=SAMPLE)
     with pytest.raises(NotStarted, match=words):
         open_runtime(bundle, RuntimeOptions(trust=True))
+
+
+# --- several outputs ---
+
+SEVERAL = Signature(
+    TEXTS.inputs,
+    (Field("text", "string", nullable=False), Field("words", "string", (None,)), Field("cost", "float64"), Field("n", "int64")),
+)
+OF_SEVERAL = """
+ENDS = {
+    "fine": lambda n: [{"words": ["a", "b"], "cost": 0.5, "n": n}],
+    "unknown": lambda n: [{"words": None, "cost": None, "n": None}],
+    "replaced": lambda n: [{"words": [], "cost": 0.5, "n": n, "text": "another", "more": 1}],
+    "none": lambda n: [],
+    "lacking": lambda n: [{"words": []}],
+    "misfit": lambda n: [{"words": [], "cost": "much", "n": n}],
+    "text": lambda n: [{"words": "abc", "cost": 0.5, "n": n}],
+    "nan": lambda n: [{"words": [], "cost": float("nan"), "n": n}],
+    "no text": lambda n: [{"words": [], "cost": 0.5, "n": n, "text": None}],
+    "twice": lambda n: [{"words": [], "cost": 0.5, "n": n}] * 2,
+    "after": lambda n: [{"words": [], "cost": 0.5, "n": n}, "more"],
+    "large": lambda n: [{"words": ["x" * 1000] * 100, "cost": 0.5, "n": n}],
+}
+
+
+class Model:
+    def stream(self, row):
+        for number in range(row["times"]):
+            yield f"{number} "
+        yield from ENDS[row["prompt"]](row["times"])
+
+
+def load(folder):
+    return Model()
+"""
+
+
+def several(tmp_path: Path, options: RuntimeOptions) -> PythonRuntime:
+    bundle = python_bundle(tmp_path, OF_SEVERAL, signature=SEVERAL, sample=([["fine", 2]], [["0 1 ", ["a", "b"], 0.5, 2]]))
+    found = open_runtime(bundle, options)
+    assert isinstance(found, PythonRuntime)
+    return found
+
+
+def test_the_other_outputs_come_with_the_end_in_parts_and_as_a_whole(tmp_path: Path) -> None:
+    model = several(tmp_path, RuntimeOptions(trust=True, stream_bytes=50_000))
+    asked = Rows.of_values(SEVERAL.inputs, [(what, 2) for what in ("fine", "unknown", "replaced")])
+    expected = [("0 1 ", ["a", "b"], 0.5, 2), ("0 1 ", None, None, None), ("another", [], 0.5, 2)]
+    wrong = {
+        "none": "ended without its other outputs",
+        "lacking": "lack cost, n: they are words",
+        "misfit": "cost: float64 is the text 'much'",
+        "text": "words: string[any] is the text 'abc'",
+        "nan": "not finite",
+        "no text": "text: string is None, and has to be known",
+        "twice": "gave more after its other outputs",
+        "after": "gave more after its other outputs",
+        "large": "more than 50,000 bytes",
+    }
+    assert model.answer(asked).values() == expected
+    with pytest.raises(ModelFailed) as failed:
+        model.answer(Rows.of_values(SEVERAL.inputs, [("lacking", 1)]))
+    assert wrong["lacking"] in failed.value.where
+    model.close()
+
+    async def streamed() -> None:
+        model = several(tmp_path, RuntimeOptions(trust=True, stream_bytes=50_000))
+        try:
+            for place, row in enumerate(expected):
+                reader = Reader()
+                model.stream(asked.part(place, place + 1), reader)
+                found = await reader.done
+                assert isinstance(found, Rows), found
+                assert (reader.parts, found.values()) == (["0 ", "1 "], [row])
+            for what, words in wrong.items():
+                reader = Reader()
+                model.stream(Rows.of_values(SEVERAL.inputs, [(what, 1)]), reader)
+                ended = await reader.done
+                assert isinstance(ended, ModelFailed), (what, ended.values())
+                assert words in ended.where, what
+                assert reader.parts == ["0 "]
+        finally:
+            model.close()
+
+    asyncio.run(streamed())

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from noria.core.errors import MissingExtra
 from noria.core.signature import FLOATS, INTEGERS, SCORE, Field, dense_type
-from noria.data.rows import Fields, Rows, width
+from noria.data.rows import Fields, Rows, column_of_array, column_of_values, width
 from noria.data.tensors import stacked_tensor
 
 SHOWN = 6  # outputs in a message
@@ -111,11 +111,19 @@ def answered(fields: Fields, found: Any, count: int) -> Rows:
         if found.fields != fields or len(found) != count:
             raise ValueError(f"it returned {len(found)} rows of {', '.join(found.names)} for {count} rows")
         return found
-    arrays = [_of_rows(field, array, count) for field, array in zip(fields, _by_field(fields, found), strict=True)]
+    by_field = _by_field(fields, found)
     kind = dense_type(fields)
     if kind is None:
-        return Rows.of_arrays(fields, arrays)
+        return Rows.of(fields, [_column(field, each, count) for field, each in zip(fields, by_field, strict=True)])
+    arrays = [_of_rows(field, array, count) for field, array in zip(fields, by_field, strict=True)]
     return Rows.dense(fields, np.column_stack([_single(field, array) for field, array in zip(fields, arrays, strict=True)]).astype(kind))
+
+
+def _column(field: Field, found: Any, count: int) -> Any:
+    """An output as Arrow has it. Lists of any length come as such, since they are no array; None is unknown where that may be."""
+    if isinstance(found, list | tuple) and len(found) == count and (None in field.shape or (field.nullable and None in found)):
+        return column_of_values(field, found)
+    return column_of_array(field, np.asarray(_of_rows(field, found, count)))
 
 
 def _single(field: Field, array: NDArray[Any]) -> NDArray[Any]:

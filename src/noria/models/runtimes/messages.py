@@ -81,11 +81,16 @@ class Part(msgspec.Struct, tag="part"):
 
 
 class StreamEnded(msgspec.Struct, tag="stream_ended"):
-    """A stream is over: complete, or for a reason. too_long: whether the reason is its length"""
+    """A stream is over: complete, or for a reason. too_long: whether the reason is its length
+
+    row: the complete answer of a model of several outputs, packed. (The region of answers is that of calls: a stream may end while the
+        answers of one lie in it.)
+    """
 
     stream: int
     reason: str | None = None
     too_long: bool = False
+    row: bytes | None = None
 
 
 class Imported(msgspec.Struct, tag="imported"):

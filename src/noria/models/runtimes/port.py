@@ -143,7 +143,7 @@ class AnswerStream(Protocol):
 
 @runtime_checkable
 class StreamingRuntime(AsyncRuntime, Protocol):
-    """A runtime whose model may answer in parts: texts that, joined, are its one output.
+    """A runtime whose model may answer in parts: texts that, joined, are its first output. Its others, if it has any, come with the end.
 
     streams: whether this model does; predicts: whether it also answers batches at once, without which `answer` and `ask` join parts
     alive: whether there is a process to ask

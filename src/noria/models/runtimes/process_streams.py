@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from noria.core.signature import Signature
+from noria.core.signature import Field, Signature
+from noria.data.rows import Fields, Rows, column_of_values
 from noria.models.runtimes.messages import Failed, Part, Reply, StreamEnded
+from noria.models.runtimes.shared import packed
+
+SHOWN = 60  # characters of a value in a message
 
 Row = dict[str, Any]
-Stream = Callable[[Row], Iterable[str]]
+Stream = Callable[[Row], Iterable[str | Mapping[str, Any]]]
 
 
 @dataclass
 class _Open:
-    """A stream: its row until its first step, then its parts. credit: so many more may be made"""
+    """A stream: its row until its first step, then its parts. credit: so many more may be made
+
+    texts: what was made so far; rest: the other outputs of a model that has several, which come last
+    """
 
     row: Row
     credit: int
-    parts: Iterator[str] | None = None
+    parts: Iterator[str | Mapping[str, Any]] | None = None
     made: int = 0
     size: int = 0
+    texts: list[str] = field(default_factory=list)
+    rest: Mapping[str, Any] | None = None
 
 
 class TooLong(Exception):
@@ -35,10 +44,13 @@ class TooLong(Exception):
 
 
 class Streams:
-    """The streams of one model. described: says an exception in one line, and prints it"""
+    """The streams of one model. outputs: the first is the text; described: says an exception in one line, and prints it"""
 
-    def __init__(self, stream: Stream, most_parts: int, most_bytes: int, described: Callable[[BaseException], str]) -> None:
-        self._stream, self._most_parts, self._most_bytes, self._described = stream, most_parts, most_bytes, described
+    def __init__(
+        self, stream: Stream, outputs: Fields, most_parts: int, most_bytes: int, described: Callable[[BaseException], str]
+    ) -> None:
+        self._stream, self._outputs, self._described = stream, outputs, described
+        self._most_parts, self._most_bytes = most_parts, most_bytes
         self._open: dict[int, _Open] = {}
         self._turns: deque[int] = deque()  # those with credit, in the order of their next steps
 
@@ -72,27 +84,53 @@ class Streams:
         found = self._open[number]
         try:
             part = self._next(found)
-        except StopIteration:
-            del self._open[number]
-            return StreamEnded(number)
+            row = packed(self._complete(found)) if part is None and len(self._outputs) > 1 else None
         except MemoryError as error:
             return Failed(self._described(error), ends=True)
         except TooLong as error:
             return self._ended(number, str(error), too_long=True)
         except Exception as error:  # noqa: BLE001 - whatever a model raises is told to who asked
             return self._ended(number, self._described(error))
+        if part is None:
+            del self._open[number]
+            return StreamEnded(number, row=row)
         found.credit -= 1
         if found.credit:
             self._turns.append(number)
         return Part(number, part)
 
-    def _next(self, found: _Open) -> str:
+    def _next(self, found: _Open) -> str | None:
+        """The next part; None where there are no more. What comes last of a model of several outputs is kept."""
         if found.parts is None:
             found.parts = iter(self._stream(found.row))
-        part = next(found.parts)
-        found.made, found.size = found.made + 1, found.size + _size(part)
-        self._check(found.made, found.size)
-        return part
+        several = len(self._outputs) > 1
+        for part in found.parts:
+            if found.rest is not None:
+                raise TypeError("it gave more after its other outputs, which come last")
+            found.made += 1
+            if several and isinstance(part, Mapping):
+                found.rest = part
+                continue
+            found.size += _size(part)
+            self._check(found.made, found.size)
+            if several:
+                found.texts.append(str(part))
+            return str(part)
+        return None
+
+    def _complete(self, found: _Open) -> Rows:
+        """The whole answer as a row. Raises `TypeError` or `ValueError` where the other outputs are not there, or not what they should be,
+        and `TooLong`."""
+        text, *others = self._outputs
+        if found.rest is None:
+            raise TypeError(f"it ended without its other outputs: after its parts, it has to give a dict of {_names(others)}")
+        given = {text.name: "".join(found.texts), **{str(name): value for name, value in found.rest.items()}}
+        lacking = [each for each in others if each.name not in given]
+        if lacking:
+            raise ValueError(f"its other outputs lack {_names(lacking)}: they are {', '.join(map(str, found.rest)) or 'empty'}")
+        row = whole_row(self._outputs, given)
+        self._check(found.made, row.nbytes)
+        return row
 
     def _check(self, made: int, size: int) -> None:
         if made > self._most_parts:
@@ -110,15 +148,38 @@ class Streams:
                 self._described(error)
         return StreamEnded(number, reason, too_long)
 
-    def whole(self, row: Row) -> str:
-        """A complete text, made at once. Raises `TooLong`, and what the model raises."""
+    def whole(self, row: Row) -> Rows:
+        """A complete answer, made at once. Raises `TooLong`, and what the model raises."""
         found = _Open(row, 0)
         parts: list[str] = []
-        while True:
-            try:
-                parts.append(self._next(found))
-            except StopIteration:
-                return "".join(parts)
+        while (part := self._next(found)) is not None:
+            parts.append(part)
+        return self._complete(found) if len(self._outputs) > 1 else Rows.of_values(self._outputs, [("".join(parts),)])
+
+
+def whole_row(outputs: Fields, given: Mapping[str, Any]) -> Rows:
+    """One row of outputs by name. Raises `ValueError` or `TypeError` for a value that is not one of its output."""
+    columns = [_column(each, given[each.name]) for each in outputs]
+    row = Rows.of(outputs, columns)
+    if not row.finite():
+        raise ValueError("a number of its other outputs is not finite (NaN or infinity)")
+    return row
+
+
+def _column(output: Field, value: Any) -> Any:
+    """A column of one value. Raises `ValueError`, of which Arrow's errors are, or `TypeError`."""
+    if value is None and not output.nullable:
+        raise ValueError(f"{output.described} is None, and has to be known")
+    if isinstance(value, str) and (output.shape or output.type not in ("string", "timestamp")):
+        raise TypeError(f"{output.described} is the text {value[:SHOWN]!r}")
+    try:
+        return column_of_values(output, [value])
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{output.described} is {type(value).__name__} {str(value)[:SHOWN]!r}: {error}") from error
+
+
+def _names(fields: Iterable[Field]) -> str:
+    return ", ".join(each.name for each in fields)
 
 
 def _size(part: Any) -> int:
@@ -128,11 +189,15 @@ def _size(part: Any) -> int:
     return len(part.encode())  # lone surrogates are no text: UnicodeEncodeError is a ValueError
 
 
+def streams_text(outputs: Fields) -> bool:
+    """Whether answers of these outputs may be made in parts: the first is a single text."""
+    return (outputs[0].type, outputs[0].shape) == ("string", ())
+
+
 def stream_of(model: Any, signature: Signature) -> Stream | None:
-    """The model's method `stream`, where its one output is a text; what else may bear the name means nothing. Raises `TypeError`."""
+    """The model's method `stream`, where its first output is a text; what else may bear the name means nothing. Raises `TypeError`."""
     found = getattr(model, "stream", None)
-    texts = [(field.type, field.shape) for field in signature.outputs] == [("string", ())]
-    if not (callable(found) and texts):
+    if not (callable(found) and streams_text(signature.outputs)):
         return None
     if inspect.isasyncgenfunction(found) or inspect.iscoroutinefunction(found):
         raise TypeError("its method `stream` is asynchronous; make it an ordinary generator")
@@ -148,5 +213,5 @@ def predict_of(model: Any, *, streams: bool) -> Callable[[Any], Any] | None:
     if inspect.isgeneratorfunction(found):
         raise TypeError("its `predict` is a generator; call it `stream`: it is given one row, and makes its answer's parts")
     if found is None and not streams:
-        raise TypeError(f"{type(model).__name__} has a method `stream`, but its output is not one text")
+        raise TypeError(f"{type(model).__name__} has a method `stream`, but its first output is not a text")
     return found

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from noria.core.processes import bound_memory, end_with, go_first
+from noria.data.rows import stacked
 from noria.models.runtimes.columns import Columns, answered
 from noria.models.runtimes.formats import answering
 from noria.models.runtimes.messages import (
@@ -55,7 +56,7 @@ class Served:
         model = _loaded(load)
         stream = stream_of(model, load.signature)
         self._predict = predict_of(model, streams=stream is not None)
-        self.streams = Streams(stream or _nothing, load.stream_parts, load.stream_bytes, _told)
+        self.streams = Streams(stream or _nothing, load.signature.outputs, load.stream_parts, load.stream_bytes, _told)
         self.ready = Ready(self._predict is not None, stream is not None)
 
     def reply(self, order: Order) -> Reply | None:
@@ -84,10 +85,8 @@ class Served:
     def _answered(self, order: Ask) -> int:
         rows = self._questions.rows(self._signature.inputs, order.size)
         if self._predict is None:
-            found: Any = [self.streams.whole(row) for row in rows.dicts()]
-        else:
-            found = self._predict(Columns(rows))
-        return self._answers.put(answered(self._signature.outputs, found, len(rows)))
+            return self._answers.put(stacked([self.streams.whole(row) for row in rows.dicts()]))
+        return self._answers.put(answered(self._signature.outputs, self._predict(Columns(rows)), len(rows)))
 
 
 def _nothing(_row: Any) -> Any:

@@ -15,6 +15,7 @@ from noria.core.signature import Signature
 from noria.data.rows import Rows, stacked
 from noria.models.runtimes.messages import Cancel, Grant, Part, StreamEnded
 from noria.models.runtimes.port import AnswerStream, AnswerTooLong, ModelBusy, ModelFailed, PartsReader, RuntimeOptions
+from noria.models.runtimes.shared import unpacked
 
 AHEAD = 32  # parts of a stream that may be on their way
 QUEUED = 8  # streams that may wait, for each that may be open
@@ -65,9 +66,17 @@ class PythonStream:
     def over(self, ended: StreamEnded, signature: Signature) -> None:
         """The model has ended it."""
         if ended.reason is None:
-            self.end(Rows.of_values(signature.outputs, [("".join(self._texts),)]))
+            self.end(self._complete(ended, signature))
         else:
             self.end((AnswerTooLong if ended.too_long else ModelFailed)(ended.reason))
+
+    def _complete(self, ended: StreamEnded, signature: Signature) -> Rows | ModelFailed:
+        if ended.row is None:
+            return Rows.of_values(signature.outputs, [("".join(self._texts),)])
+        try:
+            return unpacked(signature.outputs, ended.row)
+        except (ValueError, KeyError) as error:
+            return ModelFailed(f"its answer can't be read: {error}")
 
     def end(self, found: Rows | ModelFailed) -> None:
         """Tell the reader, unless it has gone or was told."""

@@ -83,6 +83,22 @@ class Reader:
         return memoryview(self._view)[:size]
 
 
+def packed(rows: Rows) -> bytes:
+    """Rows in columns as bytes, for a message."""
+    import pyarrow as pa
+
+    batch = pa.RecordBatch.from_arrays(list(rows.columns().values()), names=list(rows.names))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def unpacked(fields: Fields, data: bytes) -> Rows:
+    """The rows that `packed` made bytes of. Raises `ValueError` (of which Arrow's errors are) where they are none of these fields."""
+    return _read(fields, memoryview(data))
+
+
 def _read(fields: Fields, part: memoryview) -> Rows:
     import pyarrow as pa
 

@@ -45,6 +45,7 @@ class Key(msgspec.Struct, frozen=True):
     """One API key: its name, the hash of its secret, its role, its requests per second and per day (0: unlimited).
 
     until: when it ends, as seconds since 1970-01-01 UTC (0: never); a token's is the token's
+    labels: what it may read of a search's documents, beside what everybody may (see `noria.serving.access.labels`)
     """
 
     name: str
@@ -53,6 +54,7 @@ class Key(msgspec.Struct, frozen=True):
     rate: float = 0.0
     quota: int = 0
     until: float = 0.0
+    labels: tuple[str, ...] = ()
 
 
 class Unauthenticated(UserMistake):
@@ -247,13 +249,13 @@ class KeyFile:
             what = "the key file can't be read"
             raise UnknownKey(what=what, where=f"{self._path}: {error}", fix="restore it from a backup") from error
 
-    def add(self, name: str, role: Role, rate: float, quota: int = 0) -> str:
+    def add(self, name: str, role: Role, rate: float, quota: int = 0, labels: Sequence[str] = ()) -> str:
         """Make a key; returns its secret, which is kept nowhere. Raises `UnknownKey` if the name is taken."""
         keys = self.read()
         if any(key.name == name for key in keys):
             raise UnknownKey(what=f"key {name!r} already exists", where=str(self._path), fix="choose another name, or revoke it first")
         secret = PREFIX + secrets.token_urlsafe(32)
-        self._write([*keys, Key(name, hashed(secret), role, rate, quota)])
+        self._write([*keys, Key(name, hashed(secret), role, rate, quota, labels=tuple(labels))])
         return secret
 
     def revoke(self, name: str) -> None:

@@ -1,7 +1,8 @@
 """Bearer tokens of an identity provider (OpenID Connect), checked by the provider's public keys.
 
-What a token may do stands in a claim: a list of roles (`predict`, `read`, `admin`), or a text of them with spaces. Only signatures
-by public keys are taken, so that nothing that a provider publishes can be used to sign.
+What a token may do stands in a claim: a list of roles (`predict`, `read`, `admin`), or a text of them with spaces. What it may read of a
+search's documents stands in another claim of the same form, where the settings name one. Only signatures by public keys are taken, so that
+nothing that a provider publishes can be used to sign.
 
 The keys are found as the provider's discovery document says (https://openid.net/specs/openid-connect-discovery-1_0.html), by the
 supervisor; workers get them from it and reach out to nobody. `pyjwt` is taken because a check of signatures is nothing to write oneself.
@@ -30,12 +31,13 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class Issuer(msgspec.Struct, frozen=True):
-    """A provider: what its tokens say of themselves, and its public keys (JSON Web Keys, RFC 7517)."""
+    """A provider: what its tokens say of themselves, and its public keys (JSON Web Keys, RFC 7517). labels: the claim with access labels"""
 
     url: str
     audience: str
     claim: str
     keys: list[dict[str, Any]]
+    labels: str | None = None
 
 
 class NoIssuer(OutsideWorld):
@@ -68,7 +70,8 @@ def find_issuer(settings: ServingSettings) -> Issuer | None:
     keys = _fetched(str(found.get("jwks_uri"))).get("keys")
     if not isinstance(keys, list) or not keys:
         raise NoIssuer(url, "it publishes no keys")
-    return Issuer(url, settings.oidc_audience, settings.oidc_claim, [key for key in keys if isinstance(key, dict)])
+    named = [key for key in keys if isinstance(key, dict)]
+    return Issuer(url, settings.oidc_audience, settings.oidc_claim, named, settings.oidc_labels_claim)
 
 
 def _fetched(url: str) -> dict[str, Any]:
@@ -91,7 +94,7 @@ class Tokens:
     def __init__(self, issuer: Issuer, clock: Clock) -> None:
         self._issuer, self._clock = issuer, clock
         self._keys: dict[str | None, Any] = {}
-        self._known: dict[str, tuple[str, frozenset[str], float]] = {}
+        self._known: dict[str, tuple[Key, frozenset[str]]] = {}
 
     @staticmethod
     def looks_like_one(secret: str) -> bool:
@@ -100,8 +103,7 @@ class Tokens:
 
     def require(self, token: str, role: Role) -> Key:
         """What a token may do, as a key whose role is the one asked for. Raises `Unauthenticated` or `Forbidden`."""
-        name, roles, until = self._read(token)
-        key = Key(name, "", Role.READ, until=until)
+        key, roles = self._read(token)
         if not self.valid(key):
             raise Unauthenticated
         if role not in roles and Role.ADMIN not in roles:
@@ -112,15 +114,15 @@ class Tokens:
         """Whether a token's time is not over."""
         return self._clock.now().timestamp() < key.until + LEEWAY_SECONDS
 
-    def _read(self, token: str) -> tuple[str, frozenset[str], float]:
-        """Subject, roles and end of a token with a good signature; told once for equal tokens. Raises `Unauthenticated`."""
+    def _read(self, token: str) -> tuple[Key, frozenset[str]]:
+        """A token with a good signature, as a key that may nothing yet, and its roles: read once. Raises `Unauthenticated`."""
         digest = hashed(token)
         if digest in self._known:
             return self._known[digest]
         claims = self._claims(token)
-        roles = claims.get(self._issuer.claim, ())
-        words = roles.split() if isinstance(roles, str) else roles if isinstance(roles, list) else []
-        found = str(claims["sub"]), frozenset(str(word) for word in words), float(claims["exp"])
+        labels = () if self._issuer.labels is None else _words(claims.get(self._issuer.labels))
+        key = Key(str(claims["sub"]), "", Role.READ, until=float(claims["exp"]), labels=tuple(labels))
+        found = key, frozenset(_words(claims.get(self._issuer.claim)))
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[digest] = found
@@ -157,6 +159,11 @@ class Tokens:
                 raise Unauthenticated
             self._keys[kid] = jwt.PyJWK(those[0])
         return self._keys[kid]
+
+
+def _words(claim: Any) -> list[str]:
+    """What a claim lists: as a list, or as a text with spaces."""
+    return claim.split() if isinstance(claim, str) else [str(word) for word in claim] if isinstance(claim, list) else []
 
 
 def _algorithm(key: Any, header: dict[str, Any]) -> str:

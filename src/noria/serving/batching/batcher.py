@@ -22,6 +22,7 @@ from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import short
 from noria.data.rows import Rows
 from noria.models.runtimes.port import ModelBusy, ModelFailed
+from noria.serving.access.labels import limit, place_of_labels
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup
 from noria.serving.batching.recorder import MAX_UNSAFE, Recorder
@@ -88,6 +89,7 @@ class Batcher:
         self._shadowing = self._shadowing_bytes = 0
         self._closed = False
         self.decoder: Decoder = route.champion.decoder
+        self._labels = place_of_labels(route.champion.bundle)
         self.recorder, self.counts, self._clock, self._measures = recorder, recorder.counts, clock, measures
         self._loop = asyncio.get_running_loop()
         bounds = {"most_bytes": most_bytes, "most_batch_bytes": most_batch_bytes}
@@ -102,6 +104,8 @@ class Batcher:
         counts.requests += 1
         counts.asked += rows
         self._require_log(rows)
+        if self._labels is not None:
+            limit(asked, self._labels, terms.labels)
         # requests read from sockets in one turn of the loop share a time: it is the first's, so latencies are never too low
         asked.client, asked.stamp = client, self._stamp or (since_epoch(self._clock.now()), Stopwatch())
         if terms.timeout_seconds is not None:
@@ -122,9 +126,12 @@ class Batcher:
         counts, route = self.counts, self.route
         counts.requests, counts.asked, counts.streams = counts.requests + 1, counts.asked + 1, counts.streams + 1
         self._require_log(1)
+        if self._labels is not None:
+            limit(asked, self._labels, terms.labels)
         asked.client, asked.stamp = client, (since_epoch(self._clock.now()), Stopwatch())
         if terms.timeout_seconds is not None:
             asked.deadline = self._loop.time() + terms.timeout_seconds
+        self.recorder.reserve_id(asked)
         self.recorder.begin_trace(asked, terms.parent)
         self._begin_stream(asked, route, client)
 
@@ -192,7 +199,7 @@ class Batcher:
                 self._before.append((before, batch))
         while self._before and not self._computing:
             self._score_batch(*self._before.popleft())
-        self._route, self.decoder = route, route.champion.decoder
+        self._route, self.decoder, self._labels = route, route.champion.decoder, place_of_labels(route.champion.bundle)
         if before is not None:
             self._retire([model for model in before.models if all(model is not each for each in route.models)])
 
@@ -395,7 +402,7 @@ class Batcher:
         self.counts.gone += found is None
         if sent is not None and not isinstance(found, Rows):
             outputs, cut = route.champion.bundle.signature.outputs, found or TooLate()
-            values = Values(stream.row, Rows.of_values(outputs, [(sent,)]))
+            values = Values(stream.row, Rows.of_values(outputs, [(sent, *[None] * (len(outputs) - 1))]))
             tell = partial(stream.was_cut, found)
             self.recorder.record_cut(asked, route.champion.bundle, values, cut, tell, ours=found is not None)
         elif isinstance(found, Rows | ModelFailed) and not isinstance(found, ModelBusy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,14 @@ from noria.data.rows import Rows
 from noria.models.bundle import Bundle
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.models.runtimes.port import ModelFailed
+from noria.serving.generated import generates
 from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.predictions import CUT, FALLBACK, Predictions, Values
 from noria.serving.log.segments import LogFailed, PredictionLog
 from noria.serving.observe.failures import Failures
+from noria.serving.observe.generated import Generated
+from noria.serving.observe.generated_spans import GeneratedSpans, spans_of
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stages, Trace, answered_by
 from noria.serving.protocol.request import PredictRequest, keys_of
@@ -59,6 +62,7 @@ class Recorder:
     """Of one endpoint. failed: why the log can't be written, since when nothing is answered
 
     traces: begins the trace of a request with this parent, received at this time
+    trace_contents: whether traces may tell the texts of generated answers, and of what was asked
     """
 
     def __init__(
@@ -70,12 +74,16 @@ class Recorder:
         measures: Measures,
         kept: LogFilter,
         traces: Callable[[str, int], Trace | None] | None = None,
+        endpoint: str = "",
+        trace_contents: bool = False,
     ) -> None:
         self._log, self._ids, self._commit, self._clock, self._measures, self._kept = log, ids, commit, clock, measures, kept
         self._traces, self._traced = traces, 0  # so many requests that are under way have a trace
+        self._endpoint, self._contents = endpoint, trace_contents
         self._unsafe = 0
-        self.counts, self.failures = Counts(), Failures()
+        self.counts, self.failures, self.generated = Counts(), Failures(), Generated()
         self.failed: LogFailed | None = None
+        self.newest_id: str | None = None  # of an answer that is in the log
 
     @property
     def unsafe(self) -> int:
@@ -87,6 +95,10 @@ class Recorder:
         if self._traces is not None and (trace := self._traces(parent, asked.stamp[0])) is not None:
             asked.trace = trace
             self._traced += 1
+
+    def reserve_id(self, asked: PredictRequest) -> None:
+        """Give a request of one row the id of its prediction before there is one."""
+        [asked.prediction_id] = self._ids.take_at(asked.stamp[0] // 1000, 1)
 
     def count_failed(self, rows: int, error: NoriaError, *, ours: bool = True) -> None:
         """Rows that have no answer. ours: whether it is a failure of this server"""
@@ -116,6 +128,8 @@ class Recorder:
         received_us, watch = batch[0].stamp
         variant = FALLBACK if fallback else CHAMPION
         rows = self._logged_rows(variant, bundle.id, batch, Values(inputs, answers), received_us, int(1e6 * watch.seconds))
+        if generates(bundle):
+            rows = _named(rows, batch)
         self.counts.batches += 1
         self.counts.fallbacks += len(rows) if fallback else 0
         logged = self._kept(rows, _together(bundle, batch))
@@ -127,6 +141,7 @@ class Recorder:
             return
         # what waits for the log's disk must hold no inputs
         ids, count, kept = rows.ids, len(rows), 0 if logged is None else len(logged)
+        told = self._spans(batch, bundle, ids, Values(inputs, answers)) if self._traced and generates(bundle) else {}
         for asked in batch:
             asked.forget()
         self._unsafe += count
@@ -138,13 +153,16 @@ class Recorder:
                 self._stop(batch, failure)
                 return
             self.counts.logged += kept
+            self.newest_id = ids[-1] if kept == count else self.newest_id
             self.counts.unlogged += count - kept
             self._deliver(batch, bundle, ids, answers, fallback)
             seconds = watch.seconds
             if self._traced:
                 about = answered_by(bundle.id, count, fallback)
-                self._end_traces(batch, [*stages, ("commit", appended, seconds)], seconds, about)
+                self._end_traces(batch, [*stages, ("commit", appended, seconds)], seconds, about, told)
             self._measures.answered(count, seconds, seconds - appended)
+            if generates(bundle):
+                self.generated.saw(answers)
 
         self._commit.after(self._log, done)
 
@@ -162,6 +180,8 @@ class Recorder:
         not logged."""
         received_us, watch = asked.stamp
         rows = self._logged_rows(CUT, bundle.id, [asked], sent, received_us, int(1e6 * watch.seconds))
+        if generates(bundle):
+            rows = _named(rows, [asked])
         logged = self._kept(rows)
         try:
             if logged is not None:
@@ -197,11 +217,28 @@ class Recorder:
             return
         self.counts.shadowed += len(inputs)
 
-    def _end_traces(self, batch: Sequence[PredictRequest], stages: Stages, seconds: float, about: Mapping[str, Any]) -> None:
-        for asked in batch:
+    def _end_traces(
+        self,
+        batch: Sequence[PredictRequest],
+        stages: Stages,
+        seconds: float,
+        about: Mapping[str, Any],
+        told: Mapping[int, GeneratedSpans],
+    ) -> None:
+        for place, asked in enumerate(batch):
             if asked.trace is not None:
                 self._traced -= 1
-                asked.trace.end(stages, seconds, about)
+                asked.trace.end(stages, seconds, about, told.get(place))
+
+    def _spans(self, batch: Sequence[PredictRequest], bundle: Bundle, ids: list[str], values: Values) -> dict[int, GeneratedSpans]:
+        """What the traces of requests for one generated answer say of it, by their places in the batch."""
+        found, at = dict[int, GeneratedSpans](), 0
+        for place, asked in enumerate(batch):
+            if asked.trace is not None and asked.count == 1:
+                row, said = (rows.part(at, at + 1).dicts()[0] for rows in values)
+                found[place] = spans_of(self._endpoint, bundle, ids[at], row, said, contents=self._contents)
+            at += asked.count
+        return found
 
     def _deliver(self, batch: Sequence[PredictRequest], bundle: Bundle, ids: list[str], answers: Rows, fallback: str | None) -> None:
         self.counts.answered += len(ids)
@@ -225,9 +262,10 @@ class Recorder:
         received_us: int,
         latency_us: int,
     ) -> Predictions:
-        count = len(values.inputs)
+        count, own = len(values.inputs), batch[0].prediction_id if variant != CHALLENGER else None
+        ids = self._ids.take_at(received_us // 1000, count) if own is None else [own]
         return Predictions(
-            ids=self._ids.take_at(received_us // 1000, count),
+            ids=ids,
             keys=keys_of(batch),
             variant=[variant] * count,
             bundle=[bundle] * count,
@@ -240,6 +278,16 @@ class Recorder:
         """The log can't be written: refuse this batch and everything after it."""
         self.failed = error
         self.fail(batch, error)
+
+
+def _named(rows: Predictions, batch: Sequence[PredictRequest]) -> Predictions:
+    """The same answers, each whose request had no key by its id: so that what is said of it can be joined, and its shadow's with it."""
+    at = 0
+    for asked in batch:
+        keys = asked.keys or [None] * asked.count
+        asked.keys = [key or identifier for key, identifier in zip(keys, rows.ids[at : at + asked.count], strict=True)]
+        at += asked.count
+    return replace(rows, keys=keys_of(batch))
 
 
 def _together(bundle: Bundle, batch: Sequence[PredictRequest]) -> list[int] | None:

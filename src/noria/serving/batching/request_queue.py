@@ -48,11 +48,15 @@ def priority_of(text: str) -> Priority:
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """How a request wants to be treated. timeout_seconds: when its answer is no longer of use; parent: its caller's trace."""
+    """How a request wants to be treated. timeout_seconds: when its answer is no longer of use; parent: its caller's trace
+
+    labels: those of its key, which say what it may read
+    """
 
     priority: Priority = Priority.NORMAL
     timeout_seconds: float | None = None
     parent: str = ""
+    labels: tuple[str, ...] = ()
 
 
 ORDINARY = RequestOptions()

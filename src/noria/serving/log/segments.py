@@ -307,6 +307,28 @@ def read_segment(path: Path, files: Files, low: int = 0, high: int = 2**63 - 1) 
             yield rows.where(keep)
 
 
+def find_in_segment(path: Path, prediction_id: str, files: Files) -> Predictions | None:
+    """The frame of a segment that has a prediction; None where none has. Ids stand in a frame as they are, so that few are decoded.
+
+    Raises `DamagedLog` and `LostValue`.
+    """
+    data, wanted = files.read(path), prediction_id.encode()
+    if wanted not in data or data.startswith(OLD_MAGIC):
+        return None
+    frames = [payload for _, payload in _scan(path, data).frames if payload]
+    schemas, contents = Schemas(), Beside(path, files)
+    for payload in frames:
+        if schemas.read(payload):
+            continue
+        if (value := value_of(payload)) is not None:
+            contents.write(*value)
+        elif wanted in payload:
+            for rows in decode(payload, schemas, contents):
+                if prediction_id in rows.ids:
+                    return rows
+    return None
+
+
 def _of_frames(payloads: Iterable[bytes], contents: Beside, *, torn: bool) -> Iterator[Predictions]:
     """torn: whether a power cut took frames before others: rows whose large value was among them were on no disk yet, and are dropped"""
     schemas = Schemas()

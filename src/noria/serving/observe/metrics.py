@@ -9,6 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from noria.serving.observe.generated import COUNTERS as GENERATED
+
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
@@ -114,6 +116,12 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
         counter = CounterMetricFamily(f"noria_{name}", words, labels=labels)
         for worker, e in endpoints:
             counter.add_metric([e["endpoint"], worker], e["counts"][name])
+        yield counter
+    generating = [(worker, e) for worker, e in endpoints if e["generated"] is not None]
+    for name, words in GENERATED.items() if generating else ():
+        counter = CounterMetricFamily(f"noria_{name}", words, labels=labels)
+        for worker, e in generating:
+            counter.add_metric([e["endpoint"], worker], e["generated"][name])
         yield counter
     for name, (metric, words, bounds) in HISTOGRAMS.items():
         histogram = HistogramMetricFamily(metric, words, labels=labels)

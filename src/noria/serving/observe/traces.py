@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import MissingExtra, NoriaError
 from noria.core.ids import short
+from noria.serving.observe.generated_spans import GeneratedSpans
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
@@ -30,8 +31,9 @@ class Trace:
     def __init__(self, tracer: Tracer, span: Span, received_us: int) -> None:
         self._tracer, self._span, self._received_ns = tracer, span, 1000 * received_us
 
-    def end(self, stages: Stages, seconds: float, about: Mapping[str, Any]) -> None:
-        """The request was answered, so long after its batch's first came."""
+    def end(self, stages: Stages, seconds: float, about: Mapping[str, Any], generated: GeneratedSpans | None = None) -> None:
+        """The request was answered, so long after its batch's first came. generated: what there is to say of an answer that a model of the
+        task `generation` gave"""
         from opentelemetry.trace import set_span_in_context
 
         inside = set_span_in_context(self._span)
@@ -40,7 +42,18 @@ class Trace:
             span.end(self._at(end))
         for name, value in about.items():
             self._span.set_attribute(f"noria.{name}", value)
+        if generated is not None:
+            self._describe(generated, inside, self._at(model_began(stages)))
         self._span.end(self._at(seconds))
+
+    def _describe(self, generated: GeneratedSpans, inside: Any, at: int) -> None:
+        """Name the request's span as the conventions have it, and put one for what was found below it. A model does not say how long it
+        searched: that span has no length, and stands where the model began."""
+        self._span.update_name(generated.name)
+        self._span.set_attributes(generated.attributes)
+        if generated.retrieval is not None:
+            span = self._tracer.start_span(generated.retrieval_name, inside, start_time=at, attributes=generated.retrieval)
+            span.end(at)
 
     def fail(self, error: NoriaError, seconds: float) -> None:
         from opentelemetry.trace import StatusCode
@@ -93,6 +106,11 @@ class Traces:
     def close(self) -> None:
         """Send what is left. May take seconds where nobody takes it."""
         self._provider.shutdown()
+
+
+def model_began(stages: Stages) -> float:
+    """When the model began with a batch or an answer, in seconds since the first request of it came."""
+    return next((begin for name, begin, _ in stages if name in ("score", "first part")), 0.0)
 
 
 def answered_by(bundle: str, batch_rows: int, fallback: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -25,7 +26,7 @@ from noria.serving.access.keys import Access, Role, secret_of
 from noria.serving.batching.batcher import Batcher
 from noria.serving.batching.request_queue import ORDINARY, RequestOptions, TooLate, priority_of
 from noria.serving.process.grpc_streams import InferClient, StreamedCall
-from noria.serving.protocol.answers import raw_values, values_of
+from noria.serving.protocol.answers import NotATensor, raw_values, values_of
 from noria.serving.protocol.datatypes import BYTES, NUMBERS, outputs, tensors
 from noria.serving.protocol.grpc_answers import CONTENTS, error_message, raw_answer, typed_answer
 from noria.serving.protocol.messages import (
@@ -290,7 +291,10 @@ class GrpcServices:
         def begin(stream: Stream) -> Call:
             call = Call(stream, handle, self._limit, terms, self._failed, self._budget, streaming=streaming)
             try:  # asked of every call: blocks of headers are known for as long as the connection lives, keys are not
-                self.access.spend(self.access.require(secret, role))
+                key = self.access.require(secret, role)
+                self.access.spend(key)
+                if key is not None and key.labels:
+                    call.terms = replace(terms, labels=key.labels)
             except NoriaError as error:
                 call.fail(error)
             return call
@@ -416,7 +420,12 @@ class _InferClient:
     def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
         values = {name: values_of(bundle.signature, name, predictions, ids) for name in self._asked.wanted}
         answer = typed_answer if self._typed else raw_answer
-        self._call.reply(answer(self._name, bundle, self._asked, values, fallback))
+        try:
+            message = answer(self._name, bundle, self._asked, values, fallback)
+        except NotATensor as error:
+            self.fail(error)
+            return
+        self._call.reply(message)
 
 
 class _Reflection:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle
-from noria.serving.protocol.answers import values_of
+from noria.serving.protocol.answers import NotATensor, values_of
 from noria.serving.protocol.datatypes import ID
 from noria.serving.protocol.grpc_answers import error_message, stream_answer
 from noria.serving.protocol.request import PredictRequest
@@ -90,9 +90,15 @@ class InferClient:
             self._stream.pause()
 
     def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
-        wanted = [ID] if self._parts else self._asked.wanted
+        sent = bundle.signature.outputs[0].name if self._parts else None  # clients append what comes
+        wanted = dict.fromkeys([*(name for name in self._asked.wanted if name != sent), ID])
         values = {name: values_of(bundle.signature, name, predictions, ids) for name in wanted}
-        self._on.send(stream_answer(self._name, bundle, self._asked, values, typed=self._typed, fallback=fallback, last=True))
+        try:
+            message = stream_answer(self._name, bundle, self._asked, values, typed=self._typed, fallback=fallback, last=True)
+        except NotATensor as error:
+            self.fail(error)
+            return
+        self._on.send(message)
         self._on.done(self)
 
     def cut(self, error: NoriaError, prediction_id: str | None) -> None:  # noqa: ARG002 - the message has no room for it

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,15 +29,18 @@ from noria.serving.batching.batcher import Batcher, Route
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures, in_order_of
 from noria.serving.batching.recorder import Recorder
+from noria.serving.generated import generates
 from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.segments import SUMS_FILE, LogFailed, PredictionLog
 from noria.serving.observe.failures import FAILURES_FILE
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Traces
+from noria.serving.process.feedback import FeedbackTaker
 from noria.serving.process.opening import Target, in_thread, open_route
 from noria.serving.protocol.examples import Described
 from noria.serving.protocol.request import NotHere
+from noria.serving.protocol.v1.feedback import Feedback
 from noria.serving.transport.http1 import bug
 
 logger = logging.getLogger("noria.serving")
@@ -109,6 +113,8 @@ class DataPlane:
         self._traces = None if where is None else Traces(where, settings.trace_share, writer)
         self._kept = LogFilter(share=settings.log_share, redact=settings.redact)
         self._tasks: set[asyncio.Task[None]] = set()
+        durable, comments = settings.durability == "disk", settings.feedback_comments
+        self._feedback = FeedbackTaker(writer, files, clock, durable=durable, comments=comments)
         self.draining = False
 
     def on_change(self, told: Callable[[], None]) -> None:
@@ -235,7 +241,9 @@ class DataPlane:
         traces = None if self._traces is None else partial(self._traces.begin, target.endpoint)
         batcher = Batcher(
             route,
-            Recorder(log, self._ids, self._commit, self._clock, measures, self._kept, traces),
+            Recorder(
+                log, self._ids, self._commit, self._clock, measures, self._kept, traces, target.endpoint, self._settings.trace_contents
+            ),
             self._clock,
             measures,
             most_rows=self._settings.max_batch,
@@ -281,6 +289,22 @@ class DataPlane:
     def _described(self, route: Route) -> Described:
         entity = None if route.lookup is None else route.lookup.entity
         return _described(route.champion, self._settings.redact, entity)
+
+    def take_feedback(self, given: Feedback, then: Callable[[dict[str, Any] | NoriaError], None]) -> None:
+        """Store what is said of an answer, in a thread; `then` is told what was stored, or why it was not. Raises `NotHere`."""
+        names = self.names if given.model is None else [self.require(given.model)]
+        self._tasks.add(task := self._loop.create_task(self._feedback.take(given, {name: self._log_of(name) for name in names}, then)))
+        task.add_done_callback(self._tasks.discard)
+
+    def require(self, name: str) -> str:
+        """The name, if it is one of an endpoint's. Raises `NotHere`."""
+        if name not in self._unloaded:
+            self.find(name)
+        return name
+
+    def _log_of(self, name: str) -> Path:
+        served = self._served.get(name)
+        return (self._unloaded[name][0] if served is None else served.target).log
 
     # --- health and sums ---
 
@@ -433,6 +457,7 @@ class DataPlane:
             "cache_hits": route.champion.cache.hits if route.champion.cache else 0,
             "conserved": self._balance(name, served).holds,
             "measures": served.measures.to_dict(),
+            "generated": served.batcher.recorder.generated.to_dict() if generates(route.champion.bundle) else None,
             "live_profile": None if served.batcher.live is None else served.batcher.live.to_dict(),
         }
 
@@ -450,7 +475,7 @@ class DataPlane:
     @property
     def idle(self) -> bool:
         """Whether all that was asked is answered, and durable."""
-        return self._commit.idle and all(served.batcher.idle for served in self._served.values())
+        return self._commit.idle and self._feedback.idle and all(served.batcher.idle for served in self._served.values())
 
     def stop_streams(self, error: NoriaError) -> None:
         """End all answers that are made in parts where they are; their clients are told."""
@@ -460,6 +485,7 @@ class DataPlane:
     async def close(self) -> None:
         """Close the logs, the traces and the sums."""
         self._commit.close()
+        self._feedback.close()
         if self._traces is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_TRACES_SECONDS):

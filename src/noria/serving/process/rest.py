@@ -5,6 +5,8 @@ POST /predict/<endpoint>                               plain JSON or an Arrow st
 POST /predict/<endpoint>/stream                        plain JSON, answers as server-sent events
 POST /v2/models/<endpoint>[/versions/<bundle>]/generate[_stream]   a text for a text, and in parts
 POST /predict/<endpoint>/entities                      plain JSON, features looked up in the online store
+POST /v1/chat/completions, /v1/embeddings, /v1/rerank  what OpenAI's clients and rerankers ask, of the endpoint that `model` names
+POST /v1/search, /v1/feedback; GET /v1/models          chunks for a question, whether an answer helped, every endpoint
 GET  /v2/models/<endpoint>[/versions/<bundle>][/ready] metadata, readiness
 GET  /v2/health/live, /v2/health/ready, /v2
 GET  /status                                           counts, and whether answered = logged
@@ -18,7 +20,6 @@ HEAD is answered where GET is, without the body; OPTIONS says what a path takes,
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,41 +33,41 @@ import msgspec
 from noria.core.errors import NoriaError, OutsideWorld
 from noria.core.health import Health, Healthy, Unhealthy
 from noria.core.settings import ServingSettings
-from noria.models.bundle import Bundle
-from noria.serving.access.keys import Access, Role, secret_of
-from noria.serving.batching.batcher import Batcher
+from noria.serving.access.keys import Access, Key, Role, secret_of
 from noria.serving.batching.lookup import NoLookup, StaleFeatures
-from noria.serving.batching.request_queue import ORDINARY, RequestOptions, priority_of
+from noria.serving.batching.request_queue import ORDINARY, RequestOptions
+from noria.serving.process import rest_v1 as v1
 from noria.serving.process.in_time import in_time
+from noria.serving.process.rest_clients import ArrowClient, EventsClient, V2Client
 from noria.serving.process.rest_streams import (
     DoesNotStream,
-    event,
     generate,
     generate_stream,
     plain_or_parts,
     streamed_rows,
     wants_events,
 )
-from noria.serving.protocol.answers import error_answer, plain_answer, v2_answer, v2_metadata
-from noria.serving.protocol.arrow import STREAM, read_rows, write_answer
+from noria.serving.process.rest_v1 import in_openais_form
+from noria.serving.process.terms import terms_of
+from noria.serving.protocol.answers import v2_metadata
+from noria.serving.protocol.arrow import STREAM, read_rows
 from noria.serving.protocol.clouds import contract, read_instances
 from noria.serving.protocol.example_bodies import example_file
-from noria.serving.protocol.openapi import EVENTS, document
+from noria.serving.protocol.openapi import document
 from noria.serving.protocol.page import PAGE_HEADERS, file_headers, page, page_file, takes_gzip
 from noria.serving.protocol.request import BadRequest, NotHere, PredictRequest, parts_of
+from noria.serving.protocol.v1.documented import FEEDBACK_FILE
 from noria.serving.transport.body import Content
 from noria.serving.transport.head import IMPLEMENTED, Head
 from noria.serving.transport.http1 import Answer
-from noria.serving.transport.reply import Reply, Streamed
+from noria.serving.transport.reply import OPENAI, Reply
 
 if TYPE_CHECKING:
     from noria.serving.observe.capture import Capture
     from noria.serving.process.plane import DataPlane, ServedEndpoint
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-BINARY = "application/octet-stream"
 EVENT_ROWS = 64  # that go into one event
-MAX_TIMEOUT_SECONDS = 3600.0
 
 
 class WrongMethod(BadRequest):
@@ -131,7 +132,8 @@ class Rest:
     """The routes of a data plane."""
 
     def __init__(self, plane: DataPlane, settings: ServingSettings, state: Callable[[], Mapping[str, Any]]) -> None:
-        self._plane, self._settings, self._state = plane, settings, state
+        self.plane = self._plane = plane
+        self._settings, self._state = settings, state
         self.access = Access([], lambda: 0.0)
         self.capture: Capture | None = None
         self._platform = contract(settings.platform, os.environ)
@@ -164,20 +166,16 @@ class Rest:
         rule, variables = found[method]
         access = self.access
         key = access.require(secret_of(head.header(b"authorization"), head.header(b"x-api-key")), rule.role)
+        head.labels = () if key is None else key.labels
         if "endpoint" in variables and self._plane.unloaded(variables["endpoint"]):
             answer = self._after_waking(variables["endpoint"], lambda: rule.make(self, head, **variables))
         else:
             answer = rule.make(self, head, **variables)
         if self.capture is not None and head.method == "POST":
             answer = self.capture.around(head, answer)
-        if not access.limits(key):
-            return answer
-
-        def limited(body: Content, reply: Reply) -> None:
-            access.spend(key)
-            answer(body, reply)
-
-        return limited
+        if access.limits(key):
+            answer = _limited(access, key, answer)
+        return in_openais_form(answer) if head.target.startswith(OPENAI) else answer
 
     def _after_waking(self, endpoint: str, make: Callable[[], Answer]) -> Answer:
         """What answers once an endpoint is awake."""
@@ -196,7 +194,7 @@ class Rest:
         return answer
 
     def plain(self, head: Head, endpoint: str) -> Answer:
-        served, terms = self._plane.find(endpoint), _terms(head)
+        served, terms = self._plane.find(endpoint), terms_of(head)
         if head.header(b"content-type").split(";")[0].strip().lower() == STREAM:
             return partial(_arrow, served, terms)
         answer, events = partial(_plain, served, terms), wants_events(head.header(b"accept"))
@@ -207,24 +205,24 @@ class Rest:
         return answer
 
     def events(self, head: Head, endpoint: str) -> Answer:
-        served, terms = self._plane.find(endpoint), _terms(head)
+        served, terms = self._plane.find(endpoint), terms_of(head)
         many = partial(_events, served, terms)
         return many if served.batcher.route.champion.streaming is None else streamed_rows(served, terms, many)
 
     def generate(self, head: Head, endpoint: str, bundle: str | None = None) -> Answer:
-        return generate(self._plane.find(endpoint, bundle), _terms(head))
+        return generate(self._plane.find(endpoint, bundle), terms_of(head))
 
     def generate_stream(self, head: Head, endpoint: str, bundle: str | None = None) -> Answer:
-        return generate_stream(self._plane.find(endpoint, bundle), _terms(head))
+        return generate_stream(self._plane.find(endpoint, bundle), terms_of(head))
 
     def entities(self, head: Head, endpoint: str) -> Answer:
-        return partial(_entities, self._plane.find(endpoint), self._settings, _terms(head))
+        return partial(_entities, self._plane.find(endpoint), self._settings, terms_of(head))
 
     def v2(self, head: Head, endpoint: str, bundle: str | None = None) -> Answer:
-        return partial(_v2, self._plane.find(endpoint, bundle), _json_length(head), _terms(head))
+        return partial(_v2, self._plane.find(endpoint, bundle), _json_length(head), terms_of(head))
 
     def instances(self, head: Head) -> Answer:
-        return partial(_instances, self._plane.find(self._only_endpoint()), head.header(b"content-type"), _terms(head))
+        return partial(_instances, self._plane.find(self._only_endpoint()), head.header(b"content-type"), terms_of(head))
 
     def _only_endpoint(self) -> str:
         names = self._plane.names
@@ -265,7 +263,9 @@ class Rest:
         return lambda _, reply: reply.send(200, found.packed if packed else found.plain, found.content_type, file_headers(packed=packed))
 
     def example(self, head: Head, endpoint: str, file: str) -> Answer:  # noqa: ARG002
-        self._plane.find(endpoint)
+        served = self._plane.find(endpoint)
+        if file == FEEDBACK_FILE:
+            return _told(lambda: v1.feedback_example(served))
         return lambda _, reply: reply.send(200, *example_file(self._plane.described[endpoint], file))
 
     def _document(self) -> bytes:
@@ -298,7 +298,19 @@ class Rest:
             )
 
 
+OPENAI_ROUTES = (
+    Rule("POST", "/v1/chat/completions", Role.PREDICT, v1.chat),
+    Rule("POST", "/v1/embeddings", Role.PREDICT, v1.embeddings),
+    Rule("POST", "/v1/rerank", Role.PREDICT, v1.rerank),
+    Rule("POST", "/v2/rerank", Role.PREDICT, v1.rerank),
+    Rule("POST", "/v1/search", Role.PREDICT, v1.search),
+    Rule("POST", "/search", Role.PREDICT, v1.search),
+    Rule("POST", "/v1/feedback", Role.PREDICT, v1.feedback),
+    Rule("GET", "/v1/models", Role.PREDICT, v1.list_models),
+    Rule("GET", "/v1/models/<model>", Role.PREDICT, v1.one_model),
+)
 ROUTES = (
+    *OPENAI_ROUTES,
     Rule("POST", "/predict/<endpoint>", Role.PREDICT, Rest.plain),
     Rule("POST", "/predict/<endpoint>/stream", Role.PREDICT, Rest.events),
     Rule("POST", "/predict/<endpoint>/entities", Role.PREDICT, Rest.entities),
@@ -338,10 +350,20 @@ def _meant(parts: Sequence[str]) -> str:
     """What to ask instead of a path of these parts."""
     if parts and parts[0] in ELSEWHERE:
         return ELSEWHERE[parts[0]]
-    near = difflib.get_close_matches(parts[0], ["predict", "v2", "status", "docs"], n=1, cutoff=0.5) if parts else []
+    near = difflib.get_close_matches(parts[0], ["predict", "v1", "v2", "search", "status", "docs"], n=1, cutoff=0.5) if parts else []
     rest = [f"<{name}>" for name in ("endpoint",)] if near == ["predict"] and len(parts) < 2 else list(parts[1:])
     meant = f"did you mean /{'/'.join([*near, *rest])}? " if near else ""
     return f"{meant}use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2"
+
+
+def _limited(access: Access, key: Key | None, answer: Answer) -> Answer:
+    """What answers a request of a key each of whose requests counts."""
+
+    def limited(body: Content, reply: Reply) -> None:
+        access.spend(key)
+        answer(body, reply)
+
+    return limited
 
 
 def _host_of(authority: str) -> str:
@@ -363,21 +385,6 @@ def _told(body: Callable[[], bytes]) -> Answer:
     return lambda _, reply: reply.send(200, body())
 
 
-def _terms(head: Head) -> RequestOptions:
-    """How a request wants to be treated, by its headers. Raises `BadRequest`."""
-    priority, text = head.header(b"x-noria-priority"), head.header(b"x-noria-timeout-ms")
-    parent = head.header(b"traceparent")
-    if not (priority or text or parent):
-        return ORDINARY
-    try:
-        timeout = float(text) / 1e3 if text else None
-    except ValueError:
-        timeout = math.nan
-    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
-        raise BadRequest(what=f"{text!r} is not a valid timeout", where="header x-noria-timeout-ms", fix="send milliseconds, up to an hour")
-    return RequestOptions(priority_of(priority), timeout, parent)
-
-
 def _plain(served: ServedEndpoint, terms: RequestOptions, body: Content, reply: Reply) -> None:
     batcher = served.batcher
     if batcher.line.rows >= batcher.line.capacity:  # asked here, since most requests come this way, and calls cost
@@ -388,7 +395,7 @@ def _plain(served: ServedEndpoint, terms: RequestOptions, body: Content, reply: 
 def _arrow(served: ServedEndpoint, terms: RequestOptions, body: Content, reply: Reply) -> None:
     batcher = served.batcher
     batcher.require_room(terms.priority)
-    batcher.ask(read_rows(body, batcher.decoder.fields), in_time(_ArrowClient(reply), terms), terms)
+    batcher.ask(read_rows(body, batcher.decoder.fields), in_time(ArrowClient(reply), terms), terms)
 
 
 def _instances(served: ServedEndpoint, content_type: str, terms: RequestOptions, body: Content, reply: Reply) -> None:
@@ -401,7 +408,7 @@ def _v2(served: ServedEndpoint, json_length: int | None, terms: RequestOptions, 
     batcher = served.batcher
     batcher.require_room(terms.priority)
     asked = batcher.decoder.v2(body, json_length)
-    batcher.ask(asked, in_time(_V2Client(reply, asked), terms), terms)
+    batcher.ask(asked, in_time(V2Client(reply, asked), terms), terms)
 
 
 def _entities(served: ServedEndpoint, settings: ServingSettings, terms: RequestOptions, body: Content, reply: Reply) -> None:
@@ -422,68 +429,7 @@ def _events(served: ServedEndpoint, terms: RequestOptions, body: Content, reply:
     batcher.require_room(terms.priority)
     asked = batcher.decoder.plain(body)
     rows = asked.count if batcher.route.champion.bundle.ranks else EVENT_ROWS  # what is ranked together is scored together
-    _EventsClient(batcher, terms, parts_of(asked, rows), reply).ask()
-
-
-# --- clients that want their answers in other forms than plain JSON ------------------------------------------------------------
-
-
-class _ArrowClient:
-    def __init__(self, reply: Reply) -> None:
-        self._reply, self.fail, self.gone = reply, reply.fail, reply.gone
-
-    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
-        several = len(bundle.signature.outputs) > 1
-        self._reply.send(200, write_answer(bundle.manifest.name, bundle.id, predictions, ids, fallback, several=several), STREAM)
-
-
-class _V2Client:
-    def __init__(self, reply: Reply, asked: PredictRequest) -> None:
-        self._reply, self._asked, self.fail, self.gone = reply, asked, reply.fail, reply.gone
-
-    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
-        data, length = v2_answer(bundle, predictions, ids, self._asked, fallback)
-        if length is None:
-            self._reply.send(200, data)
-        else:
-            self._reply.send(200, data, BINARY, f"inference-header-content-length: {length}\r\n")
-
-
-class _EventsClient:
-    """Gets some rows at a time, each part as an event; the next part is asked for when the one before has left."""
-
-    def __init__(self, batcher: Batcher, terms: RequestOptions, parts: list[PredictRequest], reply: Reply) -> None:
-        self._batcher, self._terms, self._left, self._reply = batcher, terms, parts[::-1], reply
-        self._stream: Streamed | None = None
-
-    def ask(self) -> None:
-        """Ask for the next part."""
-        try:
-            self._batcher.ask(self._left.pop(), self, self._terms)
-        except NoriaError as error:
-            self.fail(error)
-
-    def answered(self, bundle: Bundle, predictions: list[Any], ids: list[str], fallback: str | None) -> None:
-        if self._stream is None:
-            self._stream = self._reply.stream(EVENTS)
-        if self._stream.gone():
-            return
-        self._stream.part(event("predictions", plain_answer(bundle, predictions, ids, fallback)))
-        if self._left:
-            self.ask()
-        else:
-            self._stream.part(event("end", b"{}"))
-            self._stream.end()
-
-    def fail(self, error: NoriaError) -> None:
-        if self._stream is None:
-            self._reply.fail(error)
-        else:
-            self._stream.part(event("error", error_answer(error)))
-            self._stream.end()
-
-    def gone(self) -> bool:
-        return (self._stream or self._reply).gone()
+    EventsClient(batcher, terms, parts_of(asked, rows), reply).ask()
 
 
 def _json_length(head: Head) -> int | None:

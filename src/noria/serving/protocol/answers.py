@@ -10,10 +10,23 @@ import msgspec
 import numpy as np
 
 from noria.core.errors import NoriaError
-from noria.core.signature import Field, Signature
+from noria.core.signature import Signature
 from noria.models.bundle import Bundle
 from noria.serving.protocol.datatypes import BYTES, ID, NUMBERS, outputs, tensors
-from noria.serving.protocol.request import PredictRequest
+from noria.serving.protocol.request import BadRequest, PredictRequest
+
+
+class NotATensor(BadRequest):
+    """An answer can't be told as the protocol's tensors: lists of several lengths, or unknown numbers that bytes have no value for."""
+
+    code = "NR-865"
+
+    def __init__(self, output: str, reason: str) -> None:
+        super().__init__(
+            what=f"output {output!r} is no tensor: {reason}",
+            where="the answer",
+            fix="ask for one row at a time, name the outputs that you want, or use /predict/<endpoint>, whose answers are plain JSON",
+        )
 
 
 class _PlainAnswer(msgspec.Struct, gc=False, omit_defaults=True):
@@ -46,9 +59,9 @@ def v2_answer(
     told, binary = [], []
     for name, as_bytes in (asked.wanted or dict.fromkeys(fields, False)).items():
         data = values_of(bundle.signature, name, predictions, ids)
-        output: dict[str, Any] = {"name": name, "datatype": datatypes[name], "shape": [len(ids), *_shape(fields[name], data)]}
+        output: dict[str, Any] = {"name": name, "datatype": datatypes[name], "shape": tensor_shape(name, data)}
         if as_bytes:
-            binary.append(raw_values(output["datatype"], data))
+            binary.append(raw_values(output["datatype"], data, name))
             output["parameters"] = {"binary_data_size": len(binary[-1])}
         else:
             output["data"] = data
@@ -73,24 +86,39 @@ def values_of(signature: Signature, output: str, predictions: list[Any], ids: li
     return values if not field.labels else [list(each.values()) for each in values]
 
 
-def _shape(field: Field, data: list[Any]) -> Sequence[int]:
-    return () if not field.shape else np.shape(data[0])
+def tensor_shape(name: str, data: Sequence[Any]) -> tuple[int, ...]:
+    """The shape of one output of all rows. Raises `NotATensor`."""
+    if not data or not (isinstance(data[0], list) or (data[0] is None and any(isinstance(each, list) for each in data))):
+        return (len(data),)
+    shapes = {None if each is None else np.shape(each) for each in data}
+    if len(shapes) > 1 or None in shapes:
+        raise NotATensor(name, "its lists differ in length" if None not in shapes else "it is unknown for a row")
+    return (len(data), *shapes.pop())  # type: ignore[misc]
 
 
-def raw_values(kind: str, data: Sequence[Any]) -> bytes:
-    """Values as the protocol's bytes: numbers little-endian, texts with their length before them."""
+def raw_values(kind: str, data: Sequence[Any], name: str = "") -> bytes:
+    """Values as the protocol's bytes: numbers little-endian, NaN where unknown; texts with their length before them, none where unknown.
+
+    Raises `NotATensor` for a whole number or a truth that is unknown.
+    """
     if kind == BYTES:
-        texts = [value if isinstance(value, bytes) else str(value).encode() for value in _flat(data)]
+        texts = [value if isinstance(value, bytes) else b"" if value is None else str(value).encode() for value in flat_values(data)]
         return b"".join([len(text).to_bytes(4, "little") + text for text in texts])
-    return struct.pack(f"<{len(data)}d", *data) if kind == "FP64" and not _nested(data) else np.array(data, NUMBERS[kind]).tobytes()
+    try:
+        return struct.pack(f"<{len(data)}d", *data) if kind == "FP64" and not _nested(data) else np.array(data, NUMBERS[kind]).tobytes()
+    except (struct.error, TypeError, ValueError) as error:
+        if kind.startswith("FP"):
+            return np.array(data, NUMBERS[kind]).tobytes()  # None becomes NaN
+        raise NotATensor(name, "it is unknown for a row") from error
 
 
 def _nested(data: Sequence[Any]) -> bool:
     return bool(data) and isinstance(data[0], list)
 
 
-def _flat(data: Sequence[Any]) -> Sequence[Any]:
-    return [value for part in data for value in _flat(part)] if _nested(data) else data
+def flat_values(data: Sequence[Any]) -> list[Any]:
+    """Nested values, one after the other."""
+    return [value for part in data for value in flat_values(part)] if _nested(data) else list(data)
 
 
 def v2_metadata(bundle: Bundle, name: str) -> bytes:

@@ -14,7 +14,7 @@ from noria.serving.protocol.answers import raw_values
 from noria.serving.protocol.arrow import STREAM
 from noria.serving.protocol.datatypes import datatype
 from noria.serving.protocol.decoder import Decoder
-from noria.serving.protocol.examples import Described, Json
+from noria.serving.protocol.examples import Described, Json, made_up
 from noria.serving.protocol.generate import is_text
 from noria.serving.protocol.request import NotHere, rows_of
 
@@ -112,8 +112,8 @@ def _tensors(fields: Fields, rows: Sequence[Json]) -> list[Json] | None:
                 values = [_mapped(value, None, _decoded) for value in values]
             except UnicodeDecodeError:
                 return None
-        if field.shape and values[0] is None:
-            return None
+        if field.shape:  # a tensor has a shape: what is unknown is made up
+            values = [made_up(field) if value is None else value for value in values]
         found.append({"name": field.name, "datatype": datatype(field), "shape": _shape(field, values), "data": values})
     return found
 

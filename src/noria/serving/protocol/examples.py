@@ -20,7 +20,7 @@ import numpy as np
 from noria.core.signature import FLOATS, INTEGERS, Field
 from noria.data.rows import Fields, Rows
 from noria.models.bundle import Bundle
-from noria.serving.protocol.answers import plain_answer, v2_answer, values_of
+from noria.serving.protocol.answers import NotATensor, plain_answer, v2_answer, values_of
 from noria.serving.protocol.request import PredictRequest
 
 Json = dict[str, Any]
@@ -74,8 +74,11 @@ def answered(told: Described) -> Json:
 
 
 def answered_in_tensors(told: Described) -> Json:
-    """The Open Inference Protocol's answer."""
-    found, _ = v2_answer(told.bundle, told.predictions, told.ids, PredictRequest([()] * len(told.ids)))
+    """The Open Inference Protocol's answer; empty where the sample's can't be told as tensors."""
+    try:
+        found, _ = v2_answer(told.bundle, told.predictions, told.ids, PredictRequest([()] * len(told.ids)))
+    except NotATensor:
+        return {}
     return dict(json.loads(found))
 
 

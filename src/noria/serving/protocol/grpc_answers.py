@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle
-from noria.serving.protocol.answers import raw_values
+from noria.serving.protocol.answers import NotATensor, flat_values, raw_values, tensor_shape
 from noria.serving.protocol.datatypes import BYTES, outputs
 from noria.serving.protocol.messages import inference
 from noria.serving.protocol.request import PredictRequest
@@ -34,14 +35,14 @@ CONTENTS = {
 
 def raw_answer(name: str, bundle: Bundle, asked: PredictRequest, values: Mapping[str, list[Any]], fallback: str | None) -> bytes:
     """The answer's bytes: what is the same for all answers of so many rows is made once; the values follow as fields of their own."""
-    shapes = tuple(np.shape(data) if data and isinstance(data[0], list) else (len(data),) for data in values.values())
+    shapes = tuple(tensor_shape(output, data) for output, data in values.items())
     kinds = [outputs(bundle.signature).datatypes[output] for output in values]
     parts = [_answer_head(name, bundle.id, tuple(zip(values, kinds, shapes, strict=True)), fallback)]
     if asked.request_id is not None:
         text = asked.request_id.encode()
         parts += (b"\x1a", _varint(len(text)), text)
-    for kind, data in zip(kinds, values.values(), strict=True):
-        raw = raw_values(kind, data)
+    for kind, (output, data) in zip(kinds, values.items(), strict=True):
+        raw = raw_values(kind, data, output)
         parts += (b"\x32", _varint(len(raw)), raw)
     return b"".join(parts)
 
@@ -64,12 +65,23 @@ def typed_answer(name: str, bundle: Bundle, asked: PredictRequest, values: Mappi
     if fallback:
         message.parameters["fallback"].string_param = fallback
     for output, data in values.items():
-        kind, array = outputs(bundle.signature).datatypes[output], np.array(data)
-        tensor = message.outputs.add(name=output, datatype=kind, shape=array.shape)
-        flat = array.reshape(-1).tolist()
-        getattr(tensor.contents, CONTENTS[kind]).extend([str(text).encode() for text in flat] if kind == BYTES else flat)
+        kind, shape = outputs(bundle.signature).datatypes[output], tensor_shape(output, data)
+        tensor = message.outputs.add(name=output, datatype=kind, shape=shape)
+        getattr(tensor.contents, CONTENTS[kind]).extend(_typed(output, kind, data))
     encoded: bytes = message.SerializeToString()
     return encoded
+
+
+def _typed(output: str, kind: str, data: list[Any]) -> list[Any]:
+    """Values one after the other, as typed contents have them. Raises `NotATensor`."""
+    flat: list[Any] = np.array(data, object).reshape(-1).tolist() if kind != BYTES else flat_values(data)
+    if kind == BYTES:
+        return [value if isinstance(value, bytes) else b"" if value is None else str(value).encode() for value in flat]
+    if None not in flat:
+        return flat
+    if not kind.startswith("FP"):
+        raise NotATensor(output, "it is unknown for a row")
+    return [math.nan if value is None else value for value in flat]
 
 
 def stream_answer(

@@ -21,11 +21,13 @@ from noria.serving.protocol.example_bodies import BINARY
 from noria.serving.protocol.examples import Described
 from noria.serving.protocol.generate import texts_for_texts
 from noria.serving.protocol.request import BadRequest
+from noria.serving.protocol.v1 import documented
+from noria.serving.protocol.v1.errors import openai_error
 
 JSON, EVENTS, TEXT = "application/json", "text/event-stream", "text/html"
 LARGE = 16_384  # bytes of an example
 EXAMPLES = "/docs/examples"  # the path under which examples in files of their own lie
-SERVER, CLOUDS = "The server", "Cloud platforms"
+SERVER, CLOUDS, CLIENTS = "The server", "Cloud platforms", "Clients of OpenAI and others"
 Json = dict[str, Any]
 
 REFUSALS = {
@@ -77,6 +79,7 @@ def document(endpoints: Mapping[str, Described], *, version: str, keys: bool, pl
         for path, item in _paths_of(quote(name, safe=""), name, told):
             paths[path] = _tagged(item, name)
     paths |= {path: _tagged(item, SERVER) for path, item in _server_paths(endpoints, version).items()}
+    paths |= {path: _tagged(item, CLIENTS) for path, item in _v1_paths(endpoints).items()}
     if len(endpoints) == 1:
         ((name, told),) = endpoints.items()
         paths |= {path: _tagged(item, CLOUDS) for path, item in _cloud_paths(quote(name, safe=""), told, platform).items()}
@@ -84,9 +87,14 @@ def document(endpoints: Mapping[str, Described], *, version: str, keys: bool, pl
     return {
         "openapi": "3.1.0",
         "info": {"title": "Noria", "version": version, "description": _description()},
-        "tags": [{"name": name, "description": _described(told)} for name, told in endpoints.items()] + [{"name": SERVER}],
+        "tags": [{"name": name, "description": _described(told)} for name, told in endpoints.items()]
+        + [{"name": SERVER}, {"name": CLIENTS}],
         "paths": paths,
-        "components": {"schemas": {"Error": _error()}, "responses": _refused(), **({"securitySchemes": schemes} if keys else {})},
+        "components": {
+            "schemas": {"Error": _error(), "OpenAIError": _openai_error()},
+            "responses": _refused("Refused", "Error") | _refused("RefusedAsOpenAI", "OpenAIError"),
+            **({"securitySchemes": schemes} if keys else {}),
+        },
         **({"security": [{"bearer": []}, {"key": []}]} if keys else {}),
     }
 
@@ -226,8 +234,8 @@ def _several(shown: Mapping[str, Json]) -> Json:
 
 
 def _small(body: Json) -> Json:
-    """An answer as an example, unless it is large."""
-    return {"example": body} if len(msgspec.json.encode(body)) <= LARGE else {}
+    """An answer as an example, unless it is large or there is none."""
+    return {"example": body} if body and len(msgspec.json.encode(body)) <= LARGE else {}
 
 
 def _answer_of(told: Described) -> Json:
@@ -261,17 +269,48 @@ def _answer(words: str, kinds: Mapping[str, Json]) -> Json:
     return {"description": words, "content": dict(kinds)}
 
 
-def _refusals() -> Json:
-    return {status: {"$ref": f"#/components/responses/Refused{status}"} for status in REFUSALS}
+def _refusals(form: str = "Refused") -> Json:
+    return {status: {"$ref": f"#/components/responses/{form}{status}"} for status in REFUSALS}
 
 
-def _refused() -> Json:
-    error = {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {f"Refused{status}": _answer(words, error) for status, words in REFUSALS.items()}
+def _refused(form: str, schema: str) -> Json:
+    error = {JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {f"{form}{status}": _answer(words, error) for status, words in REFUSALS.items()}
 
 
 def _error() -> Json:
     return {**schemas.error(), "examples": [json.loads(error_answer(REFUSED))]}
+
+
+def _openai_error() -> Json:
+    return {**documented.error(), "examples": [json.loads(openai_error(REFUSED))]}
+
+
+# --- the paths that name an endpoint in the body -----------------------------------------------------------------------------
+
+
+def _v1_paths(endpoints: Mapping[str, Described]) -> dict[str, Json]:
+    found = {path: {"post": _asked_of_v1(path, *told)} for path, told in documented.paths(endpoints).items()}
+    told = _state("The endpoints, as models", documented.models_example(endpoints))
+    one = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}, "example": next(iter(endpoints), "")}
+    list_of: dict[str, Json] = {"/v1/models": {"get": _in_openais_form(told)}}
+    if endpoints:
+        shown = _state("One endpoint, as a model", documented.models_example(endpoints)["data"][0])
+        list_of["/v1/models/{model}"] = {"get": _in_openais_form(shown), "parameters": [one]}
+    return {**found, **list_of}
+
+
+def _asked_of_v1(path: str, summary: str, schema: Json, bodies: Mapping[str, Json], answer: Json, example: bytes) -> Json:
+    answers = {JSON: {"schema": answer, **_small(json.loads(example))}}
+    if path == "/v1/chat/completions":
+        event = schemas.an_object({"data": {"type": "string"}}, ["data"])
+        answers[EVENTS] = {"schema": event, "example": {"data": "[DONE]"}}
+    asked = _asked(summary, {JSON: {"schema": schema, "examples": dict(bodies)}}, answers)
+    return asked if not path.startswith("/v1/") else _in_openais_form(asked)
+
+
+def _in_openais_form(operation: Json) -> Json:
+    return {**operation, "responses": {"200": operation["responses"]["200"], **_refusals("RefusedAsOpenAI")}}
 
 
 # --- the paths of the server -----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from noria.serving.protocol.request import BadRequest
 from noria.serving.transport.body import Body, Content, Large, body_of
 from noria.serving.transport.budget import UNCOUNTED, ByteBudget
 from noria.serving.transport.head import Head, find_end, read_head, without_empty_lines
-from noria.serving.transport.reply import AnswerHeads, HeadOnly, Reply, Streamed
+from noria.serving.transport.reply import OPENAI, AnswerHeads, HeadOnly, Reply, Streamed
 
 logger = logging.getLogger("noria.serving")
 
@@ -210,6 +210,8 @@ class Connection(asyncio.Protocol):
         reply = (HeadOnly if head.method == "HEAD" else Reply)(self, head.keep_alive and not self._draining)
         if head.old:
             reply.old = True
+        if head.target.startswith(OPENAI):
+            reply.openai = True
         try:
             answer = self._answer_to(head)
         except NoriaError as error:
@@ -239,6 +241,7 @@ class Connection(asyncio.Protocol):
         """Answer with an error and close: after what can't be read, where the next request begins is not known."""
         self._deaf = True
         reply = (HeadOnly if self._held.startswith(b"HEAD ") else Reply)(self, keep_alive=False)
+        reply.openai = self._held.partition(b" ")[2].startswith(OPENAI)
         self._waiting.append(reply)
         reply.fail(error)
 

@@ -12,9 +12,11 @@ from noria.core.clock import Clock
 from noria.core.errors import NoriaError
 from noria.models.bundle import Bundle
 from noria.serving.protocol.answers import error_answer, plain_answer
+from noria.serving.protocol.v1.errors import openai_error
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 JSON = "application/json"
+OPENAI = b"/v1/"  # what paths begin with whose errors are in OpenAI's form
 HELD_BYTES = 64 * 1024  # of an answer in parts that may wait for those before it
 
 
@@ -71,6 +73,7 @@ class Reply:
     observed: Callable[[int, bytes], None] | None = None  # told the status and the body
     on_gone: Callable[[], None] | None = None  # told when the client leaves before it is answered
     on_room: Callable[[], None] | None = None  # told, of an answer in parts, when more can be sent
+    openai = False  # errors are in OpenAI's form
 
     def __init__(self, connection: Answering, keep_alive: bool) -> None:
         self._connection, self.keep_alive = connection, keep_alive
@@ -99,7 +102,7 @@ class Reply:
         headers = "".join(f"{name}: {value}\r\n" for name, value in error.http_headers)
         if error.retry_after is not None:
             headers += f"retry-after: {error.retry_after}\r\n"
-        self.send(status, error_answer(error), JSON, headers)
+        self.send(status, openai_error(error) if self.openai else error_answer(error), JSON, headers)
 
     def gone(self) -> bool:
         """Whether the client has left."""

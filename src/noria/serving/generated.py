@@ -1,0 +1,39 @@
+"""What the task `generation` calls a model's inputs and outputs (`noria.evaluation.generation`), for those who serve it.
+
+The names stand here as well, so that a worker need not load what judges models; a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from noria.models.bundle import Bundle
+
+TASK = "generation"
+QUESTION, CONVERSATION, ACCESS, CONDITIONS, MODE = "question", "conversation", "access", "conditions", "mode"
+ANSWER, CITED, FOUND = "answer", "cited", "found"
+FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES = "found_texts", "found_places", "found_scores"
+FINISH, PROMPT_TOKENS, COMPLETION_TOKENS, COST = "finish", "prompt_tokens", "completion_tokens", "cost"
+SEARCH = "search"  # the mode in which chunks are found, and no answer is made
+UNKNOWN, BLOCKED, LENGTH = "unknown", "blocked", "length"  # how an answer may finish, other than answered
+
+REASONS = {BLOCKED: "content_filter", LENGTH: "length"}
+
+
+def generates(bundle: Bundle) -> bool:
+    """Whether a bundle was sealed for the task `generation`."""
+    return bundle.manifest.task.get("name") == TASK
+
+
+def finish_reason(values: Mapping[str, Any]) -> str:
+    """How an answer finished, in OpenAI's words."""
+    return REASONS.get(str(values.get(FINISH)), "stop")
+
+
+def usage_of(values: Mapping[str, Any]) -> dict[str, int] | None:
+    """The tokens that an answer took, in OpenAI's form; None where they are not known."""
+    prompt, completion = values.get(PROMPT_TOKENS), values.get(COMPLETION_TOKENS)
+    if prompt is None or completion is None:
+        return None
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
