@@ -27,8 +27,13 @@ ROOT = Path(__file__).parents[1]
 def errors() -> dict[str, set[str]]:
     """Every error code with the classes that carry it."""
     for found in pkgutil.walk_packages(noria.__path__, "noria."):
-        if "migrations" not in found.name and not found.name.endswith("__main__"):
+        if "migrations" in found.name or found.name.endswith("__main__"):
+            continue
+        try:
             importlib.import_module(found.name)
+        except ModuleNotFoundError as error:
+            if not found.name.startswith("noria.integrations.") or str(error.name).startswith("noria"):
+                raise  # an adapter may need a library that is too large for every test run
     kinds, waiting = {}, [NoriaError]
     while waiting:
         kind = waiting.pop()

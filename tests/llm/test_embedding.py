@@ -74,7 +74,7 @@ def test_pooling_and_lengths_are_as_the_folder_says(folder: Path) -> None:
 
 
 def test_a_folder_without_a_model_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotAnEmbedder, match=r"there is no model\.onnx"):
+    with pytest.raises(NotAnEmbedder, match=r"there is no tokenizer\.json"):
         OnnxEmbedder(tmp_path / "nothing")
     (folder / "model.onnx").write_bytes(b"not a graph")
     with pytest.raises(NotAnEmbedder, match=r"model\.onnx can't be loaded"):

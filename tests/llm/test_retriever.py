@@ -90,6 +90,10 @@ def test_a_reranker_has_the_last_word_and_several_questions_are_one(built: Built
     reranked = Retriever(built.index, Meanings(), reranker=Longest()).find("cat", 4)
     assert [hit.score for hit in reranked] == sorted((hit.score for hit in reranked), reverse=True)
     assert reranked[0].score == max(len(hit.chunk.embedded) for hit in reranked)
+    unmoved = [hit.chunk.id for hit in Retriever(built.index, Meanings()).find("cat", 4)]
+    assert [hit.chunk.id for hit in Retriever(built.index, Meanings(), reranker=Longest(), trust=0).find("cat", 4)] == unmoved
+    two = Retriever(built.index, Meanings(), reranker=Longest(), reranked=2).find("cat", 4)
+    assert {hit.chunk.id for hit in two} == set(unmoved[:2])
     both = Retriever(built.index, Meanings()).find_any(["cat", "levy"], 2)
     assert {hit.chunk.document for hit in both} == {"pets.md", "money.md"}
     assert Retriever(built.index, Meanings(), balance=0.3).find("dog park", 2) != []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 
 from noria.cli.llm_review import review
+from noria.cli.llm_tuning import tune_chunks
 
-llm = typer.Typer(help="Applications of language models: evaluate, review questions.", no_args_is_help=True)
+llm = typer.Typer(help="Applications of language models: evaluate, review questions, tune.", no_args_is_help=True)
 llm.command()(review)
+llm.command("tune-chunks")(tune_chunks)
 
 
 def add_llm(app: typer.Typer) -> None:

@@ -75,7 +75,7 @@ class MissingExtra(UserMistake):
     code = "NR-101"
 
     def __init__(self, *, library: str, extra: str, needed_for: str) -> None:
-        self.library, self.extra = library, extra
+        self.library, self.extra, self.needed_for = library, extra, needed_for
         super().__init__(
             what=f"{library} is not installed",
             where=f"it is needed for {needed_for}",

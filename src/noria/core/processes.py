@@ -38,3 +38,13 @@ def bound_memory(gigabytes: float | None) -> None:
     """Beyond its bound an allocation fails in this process, before the machine has none left for others."""
     if gigabytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (int(gigabytes * GIB), int(gigabytes * GIB)))
+
+
+def usable_cores() -> int:
+    """How many cores this process may keep busy: those it may run on, and no more than its control group's share (cgroup v2 `cpu.max`)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or no limit ("max")
+        return cores

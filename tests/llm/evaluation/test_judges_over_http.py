@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("noria.llm.generation.openai_compatible")
 
 from chat_server import Behaviour, chat_server, fine, hangs, status
-
 from noria.llm.evaluation import Faithfulness
 from noria.llm.evaluation.llm_judge import JUDGED
 from noria.llm.generation import OpenAICompatible, Retries

@@ -6,7 +6,28 @@ Out:  a `Document`: its text, its title, and what each part of the text is calle
 
 from noria.llm.documents.document import Document, Place
 from noria.llm.documents.extract import KINDS, extract
-from noria.llm.documents.refusals import NotExtracted
+from noria.llm.documents.isolated import IsolatedExtractor
+from noria.llm.documents.near_duplicates import NearDuplicate, Unique, near_duplicates, without_near_duplicates
+from noria.llm.documents.reading import ReadDocuments, read_documents
+from noria.llm.documents.refusals import NotExtracted, ReaderDied
 from noria.llm.documents.source import DocumentSource, document_files, document_of, documents_at
 
-__all__ = ["KINDS", "Document", "DocumentSource", "NotExtracted", "Place", "document_files", "document_of", "documents_at", "extract"]
+__all__ = [
+    "KINDS",
+    "Document",
+    "DocumentSource",
+    "IsolatedExtractor",
+    "NearDuplicate",
+    "NotExtracted",
+    "Place",
+    "ReadDocuments",
+    "ReaderDied",
+    "Unique",
+    "document_files",
+    "document_of",
+    "documents_at",
+    "extract",
+    "near_duplicates",
+    "read_documents",
+    "without_near_duplicates",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from noria.core.errors import UserMistake
+from noria.core.errors import OutsideWorld, UserMistake
 
 
 class NotExtracted(UserMistake):
@@ -25,4 +25,17 @@ class NoDocuments(UserMistake):
             what=f"{pattern!r} has no documents",
             where=f"looked in {where}",
             fix="put documents there (Markdown, HTML, PDF, Office, notebooks, code, text), or correct the path",
+        )
+
+
+class ReaderDied(OutsideWorld):
+    """The process that reads PDF, HTML and Office files did not start."""
+
+    code = "NR-805"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            what="documents can't be read",
+            where=f"the process that reads PDF, HTML and Office files: {reason}",
+            fix="try again; check that the machine has memory left",
         )

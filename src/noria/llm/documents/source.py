@@ -24,7 +24,8 @@ from noria.data.table import SnapshotRows
 from noria.features.versions import versions_of
 from noria.llm.documents.document import Document, Value
 from noria.llm.documents.document import Place as Part
-from noria.llm.documents.extract import KINDS, MAX_BYTES, extract
+from noria.llm.documents.extract import KINDS, MAX_BYTES, too_large
+from noria.llm.documents.isolated import GIGABYTES, SECONDS, IsolatedExtractor
 from noria.llm.documents.refusals import NoDocuments, NotExtracted
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class DocumentSource:
     metadata: Mapping[str, Value] = field(default_factory=dict)
     access: tuple[str, ...] = ()
     max_bytes: int = MAX_BYTES
+    seconds: float = SECONDS
+    gigabytes: float = GIGABYTES
 
     @property
     def types(self) -> Mapping[str, str]:
@@ -69,28 +72,38 @@ class DocumentSource:
         """The documents that are new, some at a time; `known` gets the mark of each that was read.
 
         What is read at first was known since its file was changed; what comes later, since now: the age of a file that is put back, or
-        copied with its age, says nothing of when it came.
+        copied with its age, says nothing of when it came. A file that may not be read is tried again the next time.
         """
         rows, raw, size, now = list[dict[str, Any]](), list[RawRow](), 0, SystemClock().now()
-        for path, mark in fresh.items():
-            name, data = place.relative(path).lstrip("/"), _content(place, path)
-            known[path] = [*mark, digest(data)]
-            if path in before and before[path][2:] == [digest(data)]:
-                continue  # it was only touched
-            changed_at = min(from_epoch(mark[1] // 1000), now) if first and isinstance(mark[1], int) else now
-            try:
-                row = self._row(extract(name, data, max_bytes=self.max_bytes), changed_at)
-            except NotExtracted as error:
-                raw.append(RawRow(name, name, error.reason))
-                continue
-            rows.append(row)
-            size += len(row["text"])
-            if len(rows) >= PIECE_ROWS or size >= PIECE_BYTES:
-                yield piece_of(f"{self.pattern}: {len(rows)} documents", _table(rows), tuple(raw))
-                rows, raw, size = [], [], 0
+        with IsolatedExtractor(seconds=self.seconds, gigabytes=self.gigabytes, max_bytes=self.max_bytes) as extractor:
+            for path, mark in fresh.items():
+                changed_at = min(from_epoch(mark[1] // 1000), now) if first and isinstance(mark[1], int) else now
+                name, known[path] = place.relative(path).lstrip("/"), [*mark, ""]
+                try:
+                    data = self._content(place, path, name, mark)
+                    known[path] = [*mark, digest(data)]
+                    if path not in before or before[path][2:] != [digest(data)]:  # it was not only touched
+                        rows.append(self._row(extractor.extract(name, data), changed_at))
+                        size += len(rows[-1]["text"])
+                except NotExtracted as error:
+                    raw.append(RawRow(name, name, error.reason))
+                except OSError as error:
+                    del known[path]
+                    if not isinstance(error, FileNotFoundError):  # which went away since the folder was listed
+                        raw.append(RawRow(name, name, f"it can't be opened: {error.strerror or error}"))
+                if len(rows) >= PIECE_ROWS or size >= PIECE_BYTES:
+                    yield piece_of(f"{self.pattern}: {len(rows)} documents", _table(rows), tuple(raw))
+                    rows, raw, size = [], [], 0
         rows += [{"id": place.relative(path).lstrip("/"), "changed_at": now, "deleted": True} for path in gone]
         if rows or raw:
             yield piece_of(f"{self.pattern}: {len(rows)} documents", _table(rows), tuple(raw))
+
+    def _content(self, place: Place, path: str, name: str, mark: list[Any]) -> bytes:
+        """The bytes of a file. Raises `NotExtracted` for a file that is too large, which is not opened."""
+        if isinstance(mark[0], int) and mark[0] > self.max_bytes:
+            raise too_large(name, mark[0], self.max_bytes)
+        with place.local(path) as local:
+            return local.read_bytes()
 
     def _row(self, document: Document, changed_at: datetime) -> dict[str, Any]:
         return {
@@ -114,13 +127,16 @@ def document_files(
     metadata: Mapping[str, Value] | None = None,
     access: tuple[str, ...] = (),
     max_bytes: int = MAX_BYTES,
+    seconds: float = SECONDS,
+    gigabytes: float = GIGABYTES,
 ) -> DocumentSource:
     """Documents from a folder and the folders below it, a glob, or any fsspec URL: Markdown, HTML, PDF, Office files, notebooks, code.
 
     metadata: of all of them, by which searches may be filtered; access: the labels of those who may read them, none: everybody
-    max_bytes: of a file that is read; larger ones are quarantined, as are those without a text, each with its reason
+    max_bytes, seconds, gigabytes: of a file that is read, and what reading it may take; what takes more is quarantined, as is what has no
+        text, each with its reason, and the others are read
     """
-    return DocumentSource(pattern, dict(storage or {}), dict(metadata or {}), tuple(access), max_bytes)
+    return DocumentSource(pattern, dict(storage or {}), dict(metadata or {}), tuple(access), max_bytes, seconds, gigabytes)
 
 
 def document_of(row: Mapping[str, Any]) -> Document:
@@ -146,11 +162,6 @@ def documents_at(facts: SnapshotRows, moment: datetime) -> Iterator[Document]:
     rows = versions.rows.filter(counts).sort_by(versions.table.keys[0])
     for batch in rows.to_batches(max_chunksize=PIECE_ROWS):
         yield from map(document_of, batch.to_pylist())
-
-
-def _content(place: Place, path: str) -> bytes:
-    with place.local(path) as local:
-        return local.read_bytes()
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:

@@ -8,6 +8,32 @@ from noria.llm.embedding.cached import CachedEmbedder
 from noria.llm.embedding.hashed import HashedEmbedder
 from noria.llm.embedding.onnx_embedder import OnnxEmbedder
 from noria.llm.embedding.onnx_reranker import OnnxReranker
-from noria.llm.embedding.port import Embedder, NotAnEmbedder, Reranker
+from noria.llm.embedding.openai_embedder import BadEmbeddings, EmbeddingsAway, EmbeddingsRefused, NoKey, OpenAIEmbedder
+from noria.llm.embedding.opening import NoSuchModel, embedder, reranker, runtime_choice
+from noria.llm.embedding.port import Embedded, Embedder, NotAnEmbedder, Reranker, embed_told
+from noria.llm.embedding.runtimes import Choice, Measured
+from noria.llm.embedding.torch_embedder import TorchEmbedder
 
-__all__ = ["CachedEmbedder", "Embedder", "HashedEmbedder", "NotAnEmbedder", "OnnxEmbedder", "OnnxReranker", "Reranker"]
+__all__ = [
+    "BadEmbeddings",
+    "CachedEmbedder",
+    "Choice",
+    "Embedded",
+    "Embedder",
+    "EmbeddingsAway",
+    "EmbeddingsRefused",
+    "HashedEmbedder",
+    "Measured",
+    "NoKey",
+    "NoSuchModel",
+    "NotAnEmbedder",
+    "OnnxEmbedder",
+    "OnnxReranker",
+    "OpenAIEmbedder",
+    "Reranker",
+    "TorchEmbedder",
+    "embed_told",
+    "embedder",
+    "reranker",
+    "runtime_choice",
+]

@@ -14,19 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.ids import digest
-from noria.llm.embedding.port import Embedder, Vectors
+from noria.llm.embedding.port import Embedded, Embedder, Vectors, embed_told
 
 MAP_BYTES = 2**40  # that the file may grow to; it takes what it holds
 AT_ONCE = 2_000  # texts that are embedded between two writes, so that little is done again after a stop
 
 
 class CachedEmbedder:
-    """An embedder whose vectors are kept in a folder. embedder: the one that makes them; embedded: how many texts were not there"""
+    """An embedder whose vectors are kept in a folder, each with whether its text was cut.
+
+    embedder: the one that makes them; embedded: how many texts were not there
+    """
 
     def __init__(self, embedder: Embedder, folder: str | Path) -> None:
         self.embedder, self._folder = embedder, Path(folder)
         self._of = bytes.fromhex(digest(embedder.definition()))[:16]
-        self.embedded = 0
+        self.embedded = self._truncated = 0
 
     @property
     def dimension(self) -> int:
@@ -34,33 +37,37 @@ class CachedEmbedder:
 
     @property
     def truncated(self) -> int:
-        return self.embedder.truncated
+        return self._truncated
 
     def embed(self, texts: Sequence[str]) -> Vectors:
+        return self.embed_told(texts).vectors
+
+    def embed_told(self, texts: Sequence[str]) -> Embedded:
         import lmdb
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        found = np.zeros((len(texts), self.dimension), np.float32)
+        found, cut = np.zeros((len(texts), self.dimension), np.float32), np.zeros(len(texts), bool)
         keys = [self._of + bytes.fromhex(digest(text.encode())) for text in texts]
         with closing(lmdb.open(str(self._folder), map_size=MAP_BYTES, subdir=True)) as store:
             missing = dict[bytes, list[int]]()
             with store.begin() as reading:
                 for place, key in enumerate(keys):
                     kept = reading.get(key)
-                    if kept is None or len(kept) != found.shape[1] * 4:
+                    if kept is None or len(kept) != found.shape[1] * 4 + 1:
                         missing.setdefault(key, []).append(place)
                     else:
-                        found[place] = np.frombuffer(kept, "<f4")
+                        found[place], cut[place] = np.frombuffer(kept[:-1], "<f4"), kept[-1]
             fresh = list(missing)
             for at in range(0, len(fresh), AT_ONCE):
                 some = fresh[at : at + AT_ONCE]
-                vectors = self.embedder.embed([texts[missing[key][0]] for key in some])
+                new = embed_told(self.embedder, [texts[missing[key][0]] for key in some])
                 self.embedded += len(some)
                 with store.begin(write=True) as writing:
-                    for key, vector in zip(some, vectors, strict=True):
-                        writing.put(key, vector.astype("<f4").tobytes())
-                        found[missing[key]] = vector
-        return found
+                    for key, vector, short in zip(some, new.vectors, new.cut, strict=True):
+                        writing.put(key, vector.astype("<f4").tobytes() + bytes([bool(short)]))
+                        found[missing[key]], cut[missing[key]] = vector, short
+        self._truncated += int(cut.sum())
+        return Embedded(found, cut)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         return self.embedder.embed_query(text)

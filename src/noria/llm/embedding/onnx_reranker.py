@@ -21,9 +21,9 @@ class OnnxReranker:
 
     def scores(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
         found = np.zeros(len(texts), np.float32)
-        for places, fed, cut in self._model.batches([(question, text) for text in texts]):
-            self.truncated += cut
-            found[places] = np.asarray(self._model.session.run(None, fed)[0], np.float32).reshape(len(places), -1)[:, -1]
+        for batch, judged in self._model.run([(question, text) for text in texts]):
+            self.truncated += len(batch.cut)
+            found[batch.places] = judged.reshape(len(batch.places), -1)[:, -1]
         return found
 
     def arguments(self) -> dict[str, Any]:

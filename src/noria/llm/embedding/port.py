@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +25,25 @@ class NotAnEmbedder(UserMistake):
         super().__init__(what=f"the folder has no model that can be used: {reason}", where=str(folder), fix=fix)
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors `(texts, dimension)`, and which of the texts were longer than the model reads, and were cut `(texts,)` bool."""
+
+    vectors: Vectors
+    cut: NDArray[np.bool_]
+
+
 class Embedder(Protocol):
     """What makes vectors of texts.
 
     dimension: of the vectors; truncated: how many texts were longer than the model reads, and were cut, since it was opened
     """
 
-    dimension: int
-    truncated: int
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def truncated(self) -> int: ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """The vectors of texts that are to be found."""
@@ -44,6 +56,20 @@ class Embedder(Protocol):
     def definition(self) -> dict[str, Any]:
         """What the vectors depend on, as plain data: another definition is another index."""
         ...
+
+
+@runtime_checkable
+class TellsTruncation(Protocol):
+    """An embedder that says which of the texts it cut."""
+
+    def embed_told(self, texts: Sequence[str]) -> Embedded: ...
+
+
+def embed_told(embedder: Embedder, texts: Sequence[str]) -> Embedded:
+    """The vectors of texts, and which of them were cut, as far as the embedder says."""
+    if isinstance(embedder, TellsTruncation):
+        return embedder.embed_told(texts)
+    return Embedded(embedder.embed(texts), np.zeros(len(texts), bool))
 
 
 class Reranker(Protocol):

@@ -14,42 +14,43 @@ from numpy.typing import NDArray
 
 from noria.core.errors import MissingExtra
 from noria.core.ids import digest
+from noria.core.processes import usable_cores
 from noria.llm.embedding.port import NotAnEmbedder
 
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
 MAX_TOKENS = 512  # where the folder does not say how many a model reads
 BATCH_TOKENS = 8_192  # of all texts of a batch, padding included: about as fast as larger ones, in little memory
+TOKENIZED_AT_ONCE = 2_000  # texts, so that the tokens of a whole corpus are never in memory
+MAX_LETTERS = 100  # of a token: what is longer by as much is cut before it is tokenized
+GIVEN = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 Tokens = dict[str, NDArray[np.int64]]
+Text = str | tuple[str, str]  # a text, or a pair that is read together
 
 
 @dataclass(frozen=True)
-class OnnxFolder:
-    """A model of texts in a folder: its graph and its tokenizer. threads: that a batch is computed with; 0: as many as there are cores"""
+class Batch:
+    """Texts that are read together. places: of those that were given; cut: the places of those that were longer than the model reads"""
+
+    places: list[int]
+    fed: Tokens
+    cut: list[int]
+
+
+@dataclass(frozen=True)
+class TokenizedFolder:
+    """The tokenizer of a folder. max_tokens: of a text that are read, with the marks around it; None: as the folder says"""
 
     folder: Path
     max_tokens: int | None = None
-    threads: int = 0
 
     def __post_init__(self) -> None:
-        for name in (MODEL, TOKENIZER):
-            if not (self.folder / name).is_file():
-                raise NotAnEmbedder(self.folder, f"there is no {name}")
-
-    @cached_property
-    def session(self) -> Any:
-        """The graph. Raises `NotAnEmbedder`."""
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = self.threads, 3
-        try:
-            return ort.InferenceSession(self.folder / MODEL, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # of ONNX Runtime, whose errors share no base
-            raise NotAnEmbedder(self.folder, f"{MODEL} can't be loaded: {error}") from error
+        if not (self.folder / TOKENIZER).is_file():
+            raise NotAnEmbedder(self.folder, f"there is no {TOKENIZER}")
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The tokenizer, which pads and cuts nothing. Raises `MissingExtra` and `NotAnEmbedder`."""
+        """The tokenizer, which pads nothing, and cuts as the model was trained: its closing mark stays. Raises `MissingExtra` and
+        `NotAnEmbedder`."""
         try:
             from tokenizers import Tokenizer
         except ImportError as error:
@@ -59,7 +60,7 @@ class OnnxFolder:
         except Exception as error:  # of the library, which raises plain exceptions
             raise NotAnEmbedder(self.folder, f"{TOKENIZER} can't be read: {error}") from error
         found.no_padding()
-        found.no_truncation()
+        found.enable_truncation(self.reads)
         return found
 
     @cached_property
@@ -73,37 +74,80 @@ class OnnxFolder:
                 return found
         return MAX_TOKENS
 
+    def batches(self, texts: Sequence[Text], names: Sequence[str] = tuple(GIVEN)) -> Iterator[Batch]:
+        """The texts in batches, long ones first, so that memory that is not there is missed at once. names: of what the graph takes"""
+        for at in range(0, len(texts), TOKENIZED_AT_ONCE):
+            some = texts[at : at + TOKENIZED_AT_ONCE]
+            encoded = self.tokenizer.encode_batch([self._shortened(text) for text in some])
+            cut = {place for place, each in enumerate(encoded) if each.overflowing or self._shortened(some[place]) != some[place]}
+            order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place].ids))
+            begins = 0
+            while begins < len(order):
+                longest = len(encoded[order[begins]].ids)
+                places = order[begins : begins + max(1, BATCH_TOKENS // max(longest, 1))]
+                fed = _padded([encoded[place] for place in places], names, longest)
+                yield Batch([at + place for place in places], fed, [at + place for place in places if place in cut])
+                begins += len(places)
+
+    def _shortened(self, text: Text) -> Text:
+        most = self.reads * MAX_LETTERS
+        return text[:most] if isinstance(text, str) else (text[0][:most], text[1][:most])
+
+
+@dataclass(frozen=True)
+class OnnxFolder(TokenizedFolder):
+    """A model of texts in a folder: its graph and its tokenizer.
+
+    threads: that a batch is computed with; 0: as many as there are cores for this process; graph: a file that is not the folder's own
+    """
+
+    threads: int = 0
+    graph: Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.path.is_file():
+            raise NotAnEmbedder(self.folder, f"there is no {self.path.name}")
+
+    @property
+    def path(self) -> Path:
+        return self.graph or self.folder / MODEL
+
+    @cached_property
+    def session(self) -> Any:
+        """The graph. Raises `NotAnEmbedder`."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = self.threads or usable_cores(), 3
+        try:
+            found = ort.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # of ONNX Runtime, whose errors share no base
+            raise NotAnEmbedder(self.folder, f"{self.path.name} can't be loaded: {error}") from error
+        for each in found.get_inputs():
+            if each.name not in GIVEN:
+                raise NotAnEmbedder(self.folder, f"{self.path.name} has an input {each.name!r}, which no tokenizer gives")
+        return found
+
     @cached_property
     def sha256(self) -> str:
         """Of the graph and the tokenizer."""
-        return digest([digest((self.folder / name).read_bytes()) for name in (MODEL, TOKENIZER)])
+        return digest([digest(path.read_bytes()) for path in (self.path, self.folder / TOKENIZER)])
 
-    def batches(self, texts: Sequence[Any]) -> Iterator[tuple[list[int], Tokens, int]]:
-        """The places of the texts of each batch, what the graph is fed, and how many of them were cut; long texts first, so that memory
-        that is not there is missed at once. texts: each a text, or a pair of texts that are read together"""
-        encoded = self.tokenizer.encode_batch(list(texts))
-        order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place].ids))
-        at = 0
-        while at < len(order):
-            longest = min(len(encoded[order[at]].ids), self.reads)
-            places = order[at : at + max(1, BATCH_TOKENS // max(longest, 1))]
-            own = [encoded[place] for place in places]
-            cut = sum(len(each.ids) > self.reads for each in own)
-            for each in own:
-                each.truncate(self.reads)
-            yield places, self._fed(own, longest), cut
-            at += len(places)
+    def run(self, texts: Sequence[Text]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
+        """Each batch of texts with the graph's first output for it."""
+        names = [each.name for each in self.session.get_inputs()]
+        for batch in self.batches(texts, names):
+            yield batch, np.asarray(self.session.run(None, batch.fed)[0], np.float32)
 
-    def _fed(self, encoded: Sequence[Any], longest: int) -> Tokens:
-        """Tokens, padded to the longest text, as far as the graph takes them."""
-        given = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-        fed = {}
-        for name in (each.name for each in self.session.get_inputs()):
-            if name not in given:
-                raise NotAnEmbedder(self.folder, f"{MODEL} has an input {name!r}, which no tokenizer gives")
-            padded = np.zeros((len(encoded), longest), np.int64)
-            for row, each in enumerate(encoded):
-                values = getattr(each, given[name])
-                padded[row, : len(values)] = values
-            fed[name] = padded
-        return fed
+
+def _padded(encoded: Sequence[Any], names: Sequence[str], longest: int) -> Tokens:
+    """Tokens `(texts, longest)`, with zeros after shorter ones."""
+    fed = {}
+    for name in names:
+        padded = np.zeros((len(encoded), longest), np.int64)
+        for row, each in enumerate(encoded):
+            values = getattr(each, GIVEN[name])
+            padded[row, : len(values)] = values
+        fed[name] = padded
+    return fed

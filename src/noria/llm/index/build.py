@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from noria.core.errors import NoriaError
 from noria.core.ids import digest, short
 from noria.llm.chunking.chunk import Chunk, Chunker, chunked
 from noria.llm.documents.document import Document
-from noria.llm.embedding.port import Embedder
+from noria.llm.embedding.port import Embedder, embed_told
 from noria.llm.index.lance import LanceIndex, write_lance
 from noria.llm.index.port import Index, IndexStore, VersionTaken, Written
 from noria.llm.index.rows import BadChunk, chunk_json, require_chunk
@@ -51,7 +52,8 @@ class Built:
 
     documents: that were given, of which `empty` had no text and `failed` could not be cut or stored; the others are in the index
     chunks: of the index; repeated: chunks whose text another one of the index has, and which are in it once
-    truncated: chunks longer than the embedder reads; written, kept: rows that were written, and that stood there from the version before
+    truncated: chunks longer than the embedder reads; truncated_in: how many of each document, as far as the embedder says
+    written, kept: rows that were written, and that stood there from the version before
     digest: of everything that its answers depend on: the chunks, in their order, and the settings; version: its name in a store
     """
 
@@ -67,6 +69,7 @@ class Built:
     written: int = 0
     kept: int = 0
     version: str = ""
+    truncated_in: Mapping[str, int] = field(default_factory=dict)
 
 
 def _silent(_done: int, _all: int) -> None:
@@ -121,7 +124,7 @@ def _built(
 ) -> Built:
     cut = cut_of(documents, chunker)
     before = embedder.truncated
-    vectors = _embedded(cut.chunks, embedder, progress)
+    vectors, truncated_in = _embedded(cut.chunks, embedder, progress)
     definition = {"chunker": chunker.definition(), "embedder": embedder.definition()}
     of_all = digest([definition, [[chunk.id, chunk_json(chunk)] for chunk in cut.chunks]])
     written, name = write(cut.chunks, vectors, of_all)
@@ -131,6 +134,7 @@ def _built(
         chunks=len(cut.chunks),
         repeated=cut.repeated,
         truncated=embedder.truncated - before,
+        truncated_in=truncated_in,
         digest=of_all,
         definition=definition,
         empty=cut.empty,
@@ -175,11 +179,13 @@ def _reason(error: Exception) -> str:
     return error.what if isinstance(error, NoriaError) else f"{type(error).__name__}: {error}"
 
 
-def _embedded(chunks: list[Chunk], embedder: Embedder, progress: Told) -> NDArray[np.float32]:
-    """The vectors of chunks `(chunks, dimension)`."""
-    vectors = np.zeros((len(chunks), embedder.dimension), np.float32)
+def _embedded(chunks: list[Chunk], embedder: Embedder, progress: Told) -> tuple[NDArray[np.float32], dict[str, int]]:
+    """The vectors of chunks `(chunks, dimension)`, and how many of each document were cut, as far as the embedder says."""
+    vectors, truncated_in = np.zeros((len(chunks), embedder.dimension), np.float32), Counter[str]()
     for at in range(0, len(chunks), EMBEDDED_AT_ONCE):
         some = chunks[at : at + EMBEDDED_AT_ONCE]
-        vectors[at : at + len(some)] = embedder.embed([chunk.embedded for chunk in some])
+        found = embed_told(embedder, [chunk.embedded for chunk in some])
+        vectors[at : at + len(some)] = found.vectors
+        truncated_in.update(chunk.document for chunk, cut in zip(some, found.cut, strict=True) if cut)
         progress(at + len(some), len(chunks))
-    return vectors
+    return vectors, dict(truncated_in)

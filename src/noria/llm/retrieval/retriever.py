@@ -21,7 +21,9 @@ class Retriever:
     """What finds chunks for questions.
 
     words: how much the search by words counts beside that by meaning; 0: not at all
-    reranker: reads the best `candidates` with the question, and has the last word; balance: below 1, chunks that say the same are left out
+    reranker: reads the best `reranked` with the question, of which it chooses
+    trust: how much the reranker's order counts; 1: it has the last word, below 1 the order of the searches counts as well
+    balance: below 1, chunks that say the same are left out
     """
 
     index: Index
@@ -30,6 +32,8 @@ class Retriever:
     words: float = 1.0
     candidates: int = CANDIDATES
     balance: float = 1.0
+    reranked: int = CANDIDATES
+    trust: float = 1.0
 
     def find(self, question: str, count: int = 5, conditions: Conditions | None = None) -> list[Hit]:
         """The chunks that answer a question best, at most `count` of them. Scores are the reranker's, or those of the fused ranks."""
@@ -50,9 +54,7 @@ class Retriever:
                 weights.append(weight)
         ranked = fused(rankings, weights)[: self.candidates]
         if self.reranker is not None and ranked:
-            scores = self.reranker.scores(questions[0], [known[each].chunk.embedded for each, _ in ranked])
-            pairs = zip((each for each, _ in ranked), scores.tolist(), strict=True)
-            ranked = sorted(pairs, key=lambda pair: -pair[1])
+            ranked = self._reread(self.reranker, questions[0], ranked, known)
         if self.balance < 1 and ranked:
             ranked = self._diverse(questions[0], ranked, count)
         return [replace(known[each], score=score) for each, score in ranked[:count]]
@@ -65,7 +67,18 @@ class Retriever:
             "words": self.words,
             "candidates": self.candidates,
             "balance": self.balance,
+            "reranked": self.reranked,
+            "trust": self.trust,
         }
+
+    def _reread(self, reranker: Reranker, question: str, ranked: list[tuple[str, float]], known: dict[str, Hit]) -> list[tuple[str, float]]:
+        """The best of a ranking in the order that the reranker sees, or between that and their own; without the others."""
+        best = [each for each, _ in ranked[: self.reranked]]
+        scores = reranker.scores(question, [known[each].chunk.embedded for each in best]).tolist()
+        judged = sorted(zip(best, scores, strict=True), key=lambda pair: -pair[1])
+        if self.trust >= 1:
+            return judged
+        return fused([[each for each, _ in judged], best], [self.trust, 1 - self.trust])
 
     def _diverse(self, question: str, ranked: list[tuple[str, float]], count: int) -> list[tuple[str, float]]:
         vectors = self.index.vectors([each for each, _ in ranked])
