@@ -174,14 +174,16 @@ def test_an_assistant_answers_from_documentation_and_cites_it(noria: Run, tmp_pa
     trained, promoted = noria("train")
     assert (promoted["action"], {gate["outcome"] for gate in trained["trained"]["gates"]}) == ("promote", {"passed"})
     with running(tmp_path, "assistant") as post:
-        messages = [{"role": "user", "content": "How do I append values to the end of an array?"}]
-        told = post("/v1/chat/completions", {"model": "assistant", "messages": messages})
+        hits = []
+        for line in (tmp_path / "data" / "questions.jsonl").read_text().splitlines()[:6]:
+            asked = json.loads(line)
+            told = post("/v1/chat/completions", {"model": "assistant", "messages": [{"role": "user", "content": asked["question"]}]})
+            found = {chunk["id"]: chunk["place"] for chunk in told["noria"]["found"]}
+            assert set(told["noria"]["cited"]) <= set(found)
+            assert bool(told["noria"]["cited"]) == (told["noria"]["finish"] == "answered")
+            hits.append(any(place.startswith(next(iter(asked["relevant"]))) for place in found.values()))
+        assert sum(hits) >= 5
         assert post("/v1/feedback", {"prediction_id": told["id"], "helpful": True})
-    found = {chunk["id"]: chunk["place"] for chunk in told["noria"]["found"]}
-    assert told["noria"]["finish"] == "answered"
-    assert told["noria"]["cited"]
-    assert set(told["noria"]["cited"]) <= set(found)
-    assert any(place.startswith("numpy/numpy.append.md") for place in found.values())
 
 
 def known(folder: Path, at: datetime) -> int:
