@@ -99,7 +99,7 @@ class Application:
             files = {str(path.relative_to(name)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         settings["built"] = {"documents": built.documents, "chunks": built.chunks, "repeated": built.repeated, "index": built.digest}
         files[SETTINGS] = json.dumps(settings, sort_keys=True, indent=1).encode()
-        return Saved("an application", opening(secrets=uses_secrets(settings)), files)
+        return Saved("application", opening(secrets=uses_secrets(settings)), files)
 
     def _index(self, facts: SnapshotRows, as_of: datetime, folder: Path, tell: Tell) -> Built:
         def progress(done: int, of: int) -> None:
