@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -109,6 +110,18 @@ def data_and_features(reader: Reader) -> Iterator[None]:
     assert reader.names["trip"](rows)["pair"].to_pylist() == ["ams-ber"]
     assert reader.names["basket"](rows)["paid_share"].tolist() == [0.25]
     assert reader.names["features"].features == ("orders_1d", "mean_7d", "last_net", "price", "paid_share")
+
+
+@page("docs/llm.md")
+def llm(reader: Reader) -> Iterator[None]:
+    """The page's project on some of the example's documents: what it trains passes its gates, which two questions in three say nothing of."""
+    example = ROOT / "examples" / "docs-assistant"
+    for name in ("prepare.py", "noria.toml"):
+        shutil.copy(example / name, reader.folder)
+    subprocess.run([sys.executable, "prepare.py", "90"], check=True)
+    yield
+    [kept] = json.loads(reader.run(["noria", "models", "list", "--json"], endless=False))["models"]
+    assert kept["part"] == "champion"
 
 
 @page("docs/models.md")

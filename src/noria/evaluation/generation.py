@@ -44,6 +44,8 @@ INPUTS = (QUESTION, CONVERSATION, ACCESS, CONDITIONS, MODE)
 class Generation(Binary):
     """Answers in words. A label is 1 where an answer helped, and 0 where it did not; the score of an answer is the chance that it helps.
 
+    own: metrics of your own, beside those that every application has
+
     What a model answers:
 
         answer       the text

@@ -57,7 +57,10 @@ def stale(after: str) -> Stale:
 
 
 def changed(table: Table) -> Changed:
-    """Build again when something new is known of a table that the model is built from, such as the corpus of an application."""
+    """Build again when something new is known of a table that the model is built from, such as the corpus of an application.
+
+    table: the one that is watched
+    """
     require("nr.changed", "table", table, Table, "nr.changed(docs): the table that nr.Table(…) gave, not its name")
     return Changed(table)
 
