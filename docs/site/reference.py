@@ -16,6 +16,7 @@ from typing import Any
 import noria
 
 NAME = re.compile(r"- `(nr\.\w+|noria(?:\.\w+)+)`")
+PUBLIC = ("noria", "noria.llm")  # the modules whose names are promised: a class is what it takes, elsewhere what it has
 NAMES = r"[a-z_]\w*(?:, [a-z_]\w*)*"
 USUAL = "Any Callable Collection Iterable Literal Mapping NDArray Path Sequence datetime timedelta np pa pd float64 int64 Array DataFrame"
 KNOWN = {*noria.__all__, *vars(builtins), *USUAL.split(), "Dataset", "OpenProject", "StoredTable", "TrainingRows", "Result"}
@@ -46,8 +47,8 @@ def entry(path: str, links: dict[str, tuple[str, str]]) -> str:
     owner, name = resolve(path)
     thing = getattr(owner, name)
     links = {**links, **errors_beside(thing)}
-    public = path.startswith("nr.")
-    module = "noria" if public else path.rpartition(".")[0]
+    module = "noria" if path.startswith("nr.") else path.rpartition(".")[0]
+    public = module in PUBLIC
     kind = "class" if inspect.isclass(thing) else "function" if callable(thing) else "data"
     body = [text_of(thing, links, whole=public or kind == "function")] if kind != "data" else [noria_data(name)]
     if kind == "class" and not public:

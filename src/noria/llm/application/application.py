@@ -42,6 +42,7 @@ class Application:
     guardrails: what may be asked, told and answered, of all and of tenants; the settings are sealed in the bundle
     prompt: what the generator is told, with the variables `question` and `sources`; a file, or a `Prompt`
     words, candidates, balance, reranked, trust: of the search, as `Retriever` has them; terms: of the answers
+    name: what it is called
     """
 
     corpus: Table

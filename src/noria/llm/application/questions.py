@@ -18,7 +18,10 @@ OTHERS = (CONVERSATION, ACCESS, CONDITIONS, MODE)
 
 def questions(asked: Table, *, name: str = "questions") -> FeatureSet:
     """The features of an application, from a table of questions that were asked: a row for each, with a column `question`, and
-    `conversation`, `access`, `conditions` and `mode` where there are any (see `nr.Generation`)."""
+    `conversation`, `access`, `conditions` and `mode` where there are any (see `nr.Generation`).
+
+    asked: the table; name: of the features
+    """
     transform = RequestTransform(tuple(field.name for field in INPUTS), asked_for, tuple(INPUTS))
     return FeatureSet(name, spine=asked, request=[transform])
 

@@ -132,6 +132,7 @@ def document_files(
 ) -> DocumentSource:
     """Documents from a folder and the folders below it, a glob, or any fsspec URL: Markdown, HTML, PDF, Office files, notebooks, code.
 
+    pattern: the folder, glob or URL; storage: options of its file system, as fsspec has them
     metadata: of all of them, by which searches may be filtered; access: the labels of those who may read them, none: everybody
     max_bytes, seconds, gigabytes: of a file that is read, and what reading it may take; what takes more is quarantined, as is what has no
         text, each with its reason, and the others are read
