@@ -89,18 +89,19 @@ def _figures(before: Evaluated | None, after: Evaluated) -> Any:
     from noria.cli.render import grid
 
     every = [(each.name, each.summary()) for each in (before, after) if each is not None]
-    table = grid("metric", *(head for name, _ in every for head in (name, "95 % interval")), "questions", "unknown")
+    table = grid("metric", *(f"{name}, 95 % interval" for name, _ in every), "questions", "unknown")
     for metric, of in every[-1][1].items():
-        cells = [cell for _, summary in every for cell in _mean(summary.get(metric), of["unit"])]
         unknown = [summary.get(metric, {}).get("missing", 0) for _, summary in every]
-        table.add_row(metric, *cells, f"{of['questions']:,}", " / ".join(f"{count:,}" for count in unknown) if any(unknown) else "")
+        shown = " / ".join(f"{count:,}" for count in unknown) if any(unknown) else ""
+        table.add_row(metric, *(_mean(summary.get(metric)) for _, summary in every), f"{of['questions']:,}", shown)
     return table
 
 
-def _mean(of: dict[str, Any] | None, unit: str) -> tuple[str, str]:
+def _mean(of: dict[str, Any] | None) -> str:
+    """The mean of a metric, with its interval and its unit."""
     if of is None or of["mean"] is None:
-        return "unknown", ""
-    return f"{of['mean']:.3f}{' ' * bool(unit)}{unit}", f"{of['lower']:.3f} – {of['upper']:.3f}"
+        return "unknown"
+    return f"{of['mean']:.3f}  {of['lower']:.3f} – {of['upper']:.3f} {of['unit']}".rstrip()
 
 
 def _show_missing(evaluated: Evaluated | None) -> None:

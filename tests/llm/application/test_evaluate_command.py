@@ -12,8 +12,21 @@ from desk import MODULE, TOPICS, write_desk
 from noria.cli.exits import ended
 from noria.cli.main import command
 from noria.core.ids import digest
+from noria.llm.application.endpoint_evaluation import EndpointEvaluation
 from noria.llm.application.judged import judged
-from noria.llm.evaluation import Decision, NotReviewed, QuestionSet, at_least, decide, retrieval_metrics, review_file
+from noria.llm.evaluation import (
+    Answered,
+    Decision,
+    NotReviewed,
+    Question,
+    QuestionSet,
+    at_least,
+    compare,
+    decide,
+    evaluate,
+    retrieval_metrics,
+    review_file,
+)
 
 GATES = """task=nr.Generation(), gates=[
     llm.judged("{file}", [llm.at_least("recall@5", 0.5), llm.not_worse("recall@5", by=0.2)])
@@ -30,9 +43,17 @@ def written(path: Path, **more: Any) -> Path:
     return path
 
 
+class Refusing:
+    def answer(self, question: Question, repeat: int = 0) -> Answered:  # noqa: ARG002
+        return Answered(question.id, "I don't know.", finish="unknown")
+
+    def definition(self) -> dict[str, Any]:
+        return {"bundle": "a" * 64}
+
+
 def test_a_champion_is_measured_and_a_candidate_is_judged_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked, report = written(tmp_path / "questions.jsonl"), tmp_path / "out.html"
-    write_desk(tmp_path, MODULE.replace("task=nr.Generation())", GATES.format(file=asked)))
+    asked, other, report = written(tmp_path / "questions.jsonl"), tmp_path / "other.jsonl", tmp_path / "out.html"
+    write_desk(tmp_path)
 
     def typed(*arguments: str, code: int = 0) -> str:
         capsys.readouterr()
@@ -42,39 +63,43 @@ def test_a_champion_is_measured_and_a_candidate_is_judged_beside_it(tmp_path: Pa
         return said.out if code in (0, 1) else said.err
 
     typed("ingest", "--json")
-    assert "no champion yet" in typed("llm", "evaluate", code=2)
-    promote = json.loads(typed("train", "--json"))[-1]
-    assert promote["action"] == "promote"
+    assert "judged on no set of questions" in typed("llm", "evaluate", code=2)
+    assert "no champion yet" in typed("llm", "evaluate", "--on", str(asked), code=2)
+    bundle = json.loads(typed("train", "--json"))[-1]["subject"]
+    (tmp_path / "desk.py").write_text(MODULE.replace("task=nr.Generation())", GATES.format(file=asked)))
 
-    alone = json.loads(typed("llm", "evaluate", "--json", "--workers", "2"))
-    assert alone["champion"]["bundle"] == promote["subject"]
-    assert alone["champion"]["application"] == digest({"bundle": promote["subject"]})
-    assert (alone["candidate"], alone["passed"], alone["verdicts"]) == (None, None, [])
-    recall = alone["champion"]["metrics"]["recall@5"]
-    assert recall["mean"] > 0.9
-    assert recall["questions"] == 20
-    assert recall["lower"] <= recall["mean"] <= recall["upper"]
-    assert Path(alone["report"]) == tmp_path.resolve() / "evaluation.html"
-    assert "candidate" not in (tmp_path / "evaluation.html").read_text().partition("</style>")[2]
+    alone = typed("llm", "evaluate", "--workers", "2")
+    assert f"champion {bundle[:12]}; 25 questions of questions" in alone
+    assert "recall@5         1.000  1.000 – 1.000" in alone
+    assert "Who hands out holidays, and by which form?\n    refusal −1.00" in alone
+    page = (tmp_path / "evaluation.html").read_text().partition("</style>")[2]
+    assert "The champion was measured" in page
+    assert "andidate" not in page
 
-    beside = ("llm", "evaluate", "desk", "--candidate", promote["subject"][:12], "--report", str(report))
-    shown = typed(*beside)
-    assert "passed recall@5 is 0.5 or better" in shown
-    assert "passed not worse in recall@5 by 0.2" in shown
-    assert "the worst answers:" in shown
-    assert "passed all 2 gates" in report.read_text()
-
-    other = tmp_path / "other.jsonl"
-    rows = [{"question": f"How many {t} may I have, {i}?", "relevant": ["of-another-corpus.md"]} for t in TOPICS for i in range(5)]
-    QuestionSet.of(rows).write(other)
-    failed = json.loads(typed(*beside, "--on", str(other), "--json", code=1))
-    assert [verdict["outcome"] for verdict in failed["verdicts"]] == ["failed", "passed"]
-    assert failed["failed"]
-    assert "there is no file" in typed("llm", "evaluate", "--on", "gone.jsonl", code=2)
-    written(other, origin="generated")
-    assert "nobody has reviewed them" in typed(*beside, "--on", str(other), code=2)
+    beside = ("llm", "evaluate", "desk", "--candidate", bundle[:12], "--report", str(report), "--on")
+    assert "there is no file" in typed(*beside, "gone.jsonl", code=2)
+    written(other, origin="generated", relevant=["of-another-corpus.md"])
+    assert "nobody has reviewed them" in typed(*beside, str(other), code=2)
     decide(review_file(other), Decision("holidays-0", "accept", "a person"))
-    assert "passed all 2 gates" in typed(*beside, "--on", str(other))
+    (tmp_path / "desk.py").write_text((tmp_path / "desk.py").read_text().replace("0.5", "1.0, level=0.5"))
+    found = json.loads(typed(*beside, str(other), "--json", code=1))
+    assert [verdict["outcome"] for verdict in found["verdicts"]] == ["failed", "passed"]
+    assert (found["failed"], found["passed"], found["report"]) == (True, False, str(report))
+    assert found["champion"]["bundle"] == found["candidate"]["bundle"] == bundle
+    assert found["champion"]["application"] == digest({"bundle": bundle})
+    recall = found["candidate"]["metrics"]["recall@5"]
+    assert recall["mean"] == pytest.approx(0.95)
+    assert recall["lower"] < 0.95 < recall["upper"]
+    assert "failed 1 of 2 gates" in report.read_text()
+
+
+def test_a_champion_alone_is_told_as_the_champion(tmp_path: Path) -> None:
+    compared = compare(None, evaluate(Refusing(), QuestionSet.read(written(tmp_path / "asked.jsonl"))), ())
+    told = EndpointEvaluation("desk", "a" * 64, None, compared).to_dict()
+    assert (told["candidate"], told["passed"], told["failed"], told["verdicts"]) == (None, None, False, [])
+    assert told["champion"]["bundle"] == "a" * 64
+    assert told["champion"]["metrics"]["refusal"]["mean"] == pytest.approx(0.2)
+    assert {each["champion"]["answer"] for each in told["worst"]} == {"I don't know."}
 
 
 def test_gates_on_a_file_count_the_decisions_beside_it_and_their_metrics(tmp_path: Path) -> None:

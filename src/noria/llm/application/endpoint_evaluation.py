@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -12,7 +12,7 @@ from typing import Any
 from noria.core.errors import UserMistake, nearest
 from noria.core.progress import Tell, silence
 from noria.data.rows import Rows
-from noria.evaluation.generation import Generation
+from noria.evaluation.generation import MODE, QUESTION, SEARCH, Generation
 from noria.llm.application.judged import AskedModel, Judged
 from noria.llm.evaluation.compare import Compared, compare
 from noria.llm.evaluation.evaluated import Evaluated
@@ -23,7 +23,7 @@ from noria.loop.by_hand import candidate_named
 from noria.loop.context import EndpointContext
 from noria.loop.live import NothingToServe
 from noria.models.runtimes import open_runtime
-from noria.models.runtimes.port import Runtime
+from noria.models.runtimes.port import ModelFailed, Runtime
 from noria.release.releases import current_release
 
 
@@ -164,7 +164,15 @@ def _opened(context: EndpointContext, bundle: str, processes: int) -> Iterator[P
         for _ in range(processes):
             models.append(open_runtime(context.stores.bundle(bundle), context.stores.options))
             stack.callback(models[-1].close)
+            _warm(models[-1])
         yield Processes(models)
+
+
+def _warm(model: Runtime) -> None:
+    """Have a process search once, so that its first answer does not take what is loaded late. What fails will fail again, and be said."""
+    fields, given = model.signature.inputs, {QUESTION.name: "?", MODE.name: SEARCH}
+    with suppress(ModelFailed):
+        model.answer(Rows.of_values(fields, [tuple(given.get(field.name) for field in fields)]))
 
 
 def _as_champion(found: Mapping[str, Any]) -> dict[str, Any]:
