@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from desk import MODULE, TOPICS, write_desk
 from noria.cli.exits import ended
 from noria.cli.main import command
 from noria.core.ids import digest
-from noria.llm.application.endpoint_evaluation import EndpointEvaluation
-from noria.llm.application.judged import judged
+from noria.core.signature import Signature
+from noria.data.rows import Rows
+from noria.evaluation.generation import INPUTS, OUTPUTS
+from noria.llm.application.endpoint_evaluation import EndpointEvaluation, Processes
+from noria.llm.application.judged import AskedModel, judged
 from noria.llm.evaluation import (
     Answered,
     Decision,
@@ -68,7 +73,7 @@ def test_a_champion_is_measured_and_a_candidate_is_judged_beside_it(tmp_path: Pa
     bundle = json.loads(typed("train", "--json"))[-1]["subject"]
     (tmp_path / "desk.py").write_text(MODULE.replace("task=nr.Generation())", GATES.format(file=asked)))
 
-    alone = typed("llm", "evaluate", "--workers", "2")
+    alone = typed("llm", "evaluate")
     assert f"champion {bundle[:12]}; 25 questions of questions" in alone
     assert "recall@5         1.000  1.000 – 1.000" in alone
     assert "Who hands out holidays, and by which form?\n    refusal −1.00" in alone
@@ -91,6 +96,29 @@ def test_a_champion_is_measured_and_a_candidate_is_judged_beside_it(tmp_path: Pa
     assert recall["mean"] == pytest.approx(0.95)
     assert recall["lower"] < 0.95 < recall["upper"]
     assert "failed 1 of 2 gates" in report.read_text()
+
+
+def test_as_many_threads_as_there_are_processes_wait_for_none(tmp_path: Path) -> None:
+    both = Barrier(2, timeout=30)
+
+    class Asked:
+        signature = Signature(INPUTS, OUTPUTS)
+        rows = 0
+
+        def answer(self, rows: Rows) -> Rows:
+            self.rows += len(rows)
+            if self.rows <= 5:  # each is asked so often while the other one is
+                both.wait()
+            return (
+                Rows.unknown(OUTPUTS, len(rows)).replaced("answer", pa.array(["no"] * len(rows))).replaced("finish", pa.array(["unknown"]))
+            )
+
+        def close(self) -> None: ...
+
+    models = [Asked(), Asked()]
+    found = evaluate(AskedModel(Processes(models), "champion"), QuestionSet.read(written(tmp_path / "asked.jsonl")), workers=2)
+    assert {record.answered.error for record in found.records} == {""}
+    assert sum(model.rows for model in models) == 25
 
 
 def test_a_champion_alone_is_told_as_the_champion(tmp_path: Path) -> None:
