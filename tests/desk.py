@@ -22,6 +22,9 @@ module = "desk"
 
 [loop]
 tick = "1h"
+
+[serving]
+redact = ["question", "conversation"]
 """
 MODULE = """
 import noria as nr
@@ -31,7 +34,8 @@ docs = nr.Table("docs", llm.document_files("handbook"), key="id", event_time="ch
 asked = nr.Table("asked", nr.files("data/asked.csv"), key="question_id", event_time="asked_at")
 feedback = nr.Table("feedback", nr.files("data/feedback.csv"), key="question_id", event_time="given_at")
 
-application = llm.Application(docs, llm.HashedEmbedder(), terms=llm.Terms(count=3, least=0.1))
+guardrails = llm.Guardrails((llm.PersonalData(),))
+application = llm.Application(docs, llm.HashedEmbedder(), guardrails=guardrails, terms=llm.Terms(count=3, least=0.1))
 desk = nr.Model("desk", llm.questions(asked), label=nr.Label(feedback, "helpful"), trainer=application, task=nr.Generation())
 endpoint = nr.Endpoint("desk", desk)
 monitor = nr.Monitor(endpoint, false_alarms_per_year=2)

@@ -32,7 +32,7 @@ SENT = [{"role": "user", "content": "hi"}]
 HI = [Message("user", "hi")]
 
 
-def generation() -> Proof:
+def prove() -> Proof:
     yield from against_the_official_client()
     yield from in_this_process()
 
@@ -151,5 +151,5 @@ def _server() -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    for told in generation():
+    for told in prove():
         print(told, flush=True)

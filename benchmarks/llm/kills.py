@@ -30,7 +30,9 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a kill is no power
 OLD, VECTORS = chunks_of(CHUNKS, "old"), unit(CHUNKS, DIMENSION)
 
 
-def kills(count: int = KILLS, kinds: Sequence[str] = STORES) -> Proof:
+def prove(count: int = KILLS, kinds: Sequence[str] = STORES) -> Proof:
+    os.environ["PYTHONWARNINGS"] = "ignore:lancedb fork support"  # builders are forked from a process that has used nothing yet
+    multiprocessing.set_forkserver_preload(["benchmarks.llm.stocked", "benchmarks.llm.preloaded"])
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder, postgres(Path(folder)) as url:
         for kind in kinds:
             yield from _kills(kind, url if kind == "pgvector" else str(Path(folder) / kind), count)
@@ -116,9 +118,7 @@ def _builds(kind: str, place: str, number: int, begun: Connection) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    os.environ["PYTHONWARNINGS"] = "ignore:lancedb fork support"  # builders are forked from a process that has used nothing yet
-    multiprocessing.set_forkserver_preload(["benchmarks.llm.stocked", "benchmarks.llm.preloaded"])
-    for each in kills(int(arguments[0]) if arguments else KILLS, arguments[1:] or STORES):
+    for each in prove(int(arguments[0]) if arguments else KILLS, arguments[1:] or STORES):
         print(each, flush=True)
 
 

@@ -28,7 +28,7 @@ SIDES = {"lance": "LanceDB", "pgvector": "pgvector", "qdrant": "Qdrant in a fold
 Search = Callable[[np.ndarray], list[str]]
 
 
-def stores(count: int = CHUNKS) -> Proof:
+def prove(count: int = CHUNKS) -> Proof:
     chunks, vectors, queries = chunks_of(count, "text", 80), unit(count, DIMENSION), unit(QUERIES, DIMENSION, 1)
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # so that disks, which differ, are no part of it
     for kind in STORES:
@@ -148,5 +148,5 @@ BARE: dict[str, Callable[[str, Sequence[Chunk], np.ndarray], Search]] = {
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "2")
-    for each in stores(int(sys.argv[1]) if len(sys.argv) > 1 else CHUNKS):
+    for each in prove(int(sys.argv[1]) if len(sys.argv) > 1 else CHUNKS):
         print(each, flush=True)

@@ -27,6 +27,7 @@ assistant = llm.Application(
     chunker=llm.ByKind(),
     embedder=llm.CachedEmbedder(embedder, HERE / "data" / "embeddings"),
     reranker=llm.OnnxReranker(MODELS / "reranker") if MODELS.is_dir() else None,
+    guardrails=llm.Guardrails((llm.Length(), llm.Injection(), llm.Secrets())),
     words=2.0,
     terms=llm.Terms(count=10, least=0.1),
 )

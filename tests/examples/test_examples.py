@@ -12,7 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,13 @@ def span(monkeypatch: pytest.MonkeyPatch, start: datetime, end: datetime) -> Non
 
 def served(folder: Path, endpoint: str, body: Mapping[str, Any], path: str = "") -> Any:
     """What a real server answers, in a process of its own."""
+    with running(folder, endpoint) as post:
+        return post(f"/predict/{endpoint}{path}", body)["predictions"]
+
+
+@contextmanager
+def running(folder: Path, endpoint: str) -> Iterator[Callable[[str, Mapping[str, Any]], Any]]:
+    """A real server in a process of its own; gives what posts to it."""
     start = [sys.executable, "-m", "noria", "serve", endpoint, "--project", str(folder), "--port", "0", "--json"]
     with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         try:
@@ -78,15 +86,19 @@ def served(folder: Path, endpoint: str, body: Mapping[str, Any], path: str = "")
             assert server.stderr is not None
             line = server.stdout.readline()
             assert line, server.stderr.read()
-            connection = http.client.HTTPConnection("127.0.0.1", json.loads(line)["port"], timeout=30)
-            connection.request("POST", f"/predict/{endpoint}{path}", json.dumps(body))
-            response = connection.getresponse()
-            answer = json.loads(response.read())
-            connection.close()
+            port = json.loads(line)["port"]
+
+            def post(path: str, body: Mapping[str, Any]) -> Any:
+                with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+                    connection.request("POST", path, json.dumps(body))
+                    response = connection.getresponse()
+                    answer = json.loads(response.read())
+                assert response.status < 300, answer
+                return answer
+
+            yield post
         finally:
             server.send_signal(signal.SIGTERM)
-    assert response.status == 200, answer
-    return answer["predictions"]
 
 
 def policies(told: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -151,6 +163,27 @@ def test_loans_are_learnt_from_outcomes_that_were_known(noria: Run, tmp_path: Pa
     assert 0.1 < loop["log_loss"] < 0.5
     assert loop["auc"] > 0.9
     assert f"from {known(tmp_path, start):,} rows" in told["decisions"][0]["outcome"]
+
+
+def test_an_assistant_answers_from_documentation_and_cites_it(noria: Run, tmp_path: Path) -> None:
+    for path in (ROOT / "examples" / "docs-assistant").glob("*.*"):
+        shutil.copy(path, tmp_path / path.name)
+    subprocess.run([sys.executable, str(tmp_path / "prepare.py"), "90"], check=True)
+    noria("check")
+    assert [table["balance"]["rows_out"]["quarantined"] for table in noria("ingest")] == [0, 0, 0]
+    trained, promoted = noria("train")
+    assert (promoted["action"], {gate["outcome"] for gate in trained["trained"]["gates"]}) == ("promote", {"passed"})
+    with running(tmp_path, "assistant") as post:
+        hits = []
+        for line in (tmp_path / "data" / "questions.jsonl").read_text().splitlines()[:6]:
+            asked = json.loads(line)
+            told = post("/v1/chat/completions", {"model": "assistant", "messages": [{"role": "user", "content": asked["question"]}]})
+            found = {chunk["id"]: chunk["place"] for chunk in told["noria"]["found"]}
+            assert set(told["noria"]["cited"]) <= set(found)
+            assert bool(told["noria"]["cited"]) == (told["noria"]["finish"] == "answered")
+            hits.append(any(place.startswith(next(iter(asked["relevant"]))) for place in found.values()))
+        assert sum(hits) >= 5
+        assert post("/v1/feedback", {"prediction_id": told["id"], "helpful": True})
 
 
 def known(folder: Path, at: datetime) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from noria.llm.embedding import CachedEmbedder, NotAnEmbedder, OnnxEmbedder, OnnxReranker
+from noria.llm.embedding import CachedEmbedder, HashedEmbedder, NotAnEmbedder, OnnxEmbedder, OnnxReranker
 
 WORDS = ["[PAD]", "[CLS]", "[UNK]", "cat", "dog", "tax", "law"]
 STATES = np.array([[0, 0, 9], [0, 0, 1], [1, 1, 1], [3, 0, 0], [2, 1, 0], [0, 4, 0], [0, 3, 1]], np.float32)
@@ -122,3 +123,12 @@ def test_several_processes_keep_in_one_folder(folder: Path, tmp_path: Path) -> N
     after = CachedEmbedder(OnnxEmbedder(folder), tmp_path / "kept")
     after.embed([f"cat {'tax ' * (place % 7)}{number}" for place in range(50) for number in (1, 2)])
     assert after.embedded == 0
+
+
+def test_threads_share_a_folder_of_kept_embeddings(tmp_path: Path) -> None:
+    embedders = [CachedEmbedder(HashedEmbedder(16), tmp_path) for _ in range(4)]
+    texts = [[f"text {i} {j % 3}" for j in range(50)] for i in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda pair: pair[0].embed(pair[1]), zip(embedders, texts, strict=True)))
+    for each, some in zip(found, texts, strict=True):
+        np.testing.assert_array_equal(each, HashedEmbedder(16).embed(some))

@@ -192,7 +192,7 @@ def _compared(training_set: TrainingSet, fitted: Fitted, evaluation: Evaluation)
         gains=dict(bounds_of_gains(evaluation)),
         constant=constant(evaluation.task, before, evaluation),
         lost=evaluation.lost,
-        importance=dict(zip(training_set.names, fitted.attribution.tolist(), strict=True)),
+        importance=dict(zip(training_set.names, fitted.attribution.tolist(), strict=True)) if evaluation.task.learns else {},
     )
 
 

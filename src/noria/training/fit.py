@@ -127,7 +127,8 @@ def _exported(model: Model, fitted: Any, training_set: TrainingSet, tell: Tell =
     task, signature = model.task, _signature(model, training_set)
     if not task.learns:
         some = some.take([])
-    wanted = Wanted(signature, some, task.bounds, model.trust, exclusive=task.exclusive, order=task.grouped_by is not None)
+    order, varies = task.grouped_by is not None, not task.learns
+    wanted = Wanted(signature, some, task.bounds, model.trust, exclusive=task.exclusive, order=order, varies=varies)
     return export(fitted, wanted, tell)
 
 

@@ -16,11 +16,13 @@ from noria.cli.exits import ended
 from noria.cli.main import command
 from noria.core.clock import ReplayClock, SystemClock
 from noria.core.files import LocalFiles
+from noria.llm.guardrails import searched as searched_for
 from noria.loop.live_loop import LiveLoop
 from noria.loop.project import load_project
 from noria.models.bundle import open_bundle
 from noria.stores.workspace import Workspace
 
+MAIL = "ada.lovelace@analytical.example"
 Run = Callable[..., Any]
 
 
@@ -56,9 +58,12 @@ def test_an_application_lives_as_other_models_do(tmp_path: Path, noria: Run) -> 
         assert told["finish"] == "answered"
         assert told["found_places"][told["found"].index(told["cited"][0])].startswith("laptops.md")
         assert desk.answer("Was ist die Hauptstadt von Peru?")["finish"] == "unknown"
+        assert desk.answer(f"Which form is it for laptops of {MAIL}?")["answer"] == told["answer"]
         searched = desk.answer("How many holidays may I have?", mode="search")
         assert (searched["answer"], searched["finish"]) == ("", "searched")
         assert "more than twenty holidays" in " ".join(searched["found_texts"])
+    leaks = searched_for(tmp_path, [MAIL])  # what is redacted stands in no file
+    assert leaks.clean, leaks
     (tmp_path / "handbook" / "bicycles.md").write_text("# Bicycles\n\nThe key of the bicycles is in drawer 12.")
     (tmp_path / "handbook" / "parking.md").unlink()
     with closing(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,36 +15,49 @@ from noria.evaluation.generation import OUTPUTS, SEARCH
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.generation.citations import CitedStream
 from noria.llm.generation.extractive import DONT_KNOW, extracted
-from noria.llm.generation.port import Completion, Generator, Options, Usage
+from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of
 from noria.llm.generation.prompt import Message, Prompt
+from noria.llm.generation.rewriting import rewritten
 from noria.llm.generation.sources import told
+from noria.llm.guardrails.guardrails import Checked, Guardrails
+from noria.llm.guardrails.placeholders import PLACEHOLDER
+from noria.llm.guardrails.rule import Context
+from noria.llm.guardrails.stream import GuardedStream
 from noria.llm.index.port import Hit
 from noria.llm.retrieval.conditions import BadCondition, Conditions
 from noria.llm.retrieval.retriever import Retriever
 
 AT_ONCE = 8  # questions of a batch that are answered side by side, where a generator is waited for
+TIMES = ("seconds", "late")
 UNKNOWN = "i don't know"
+BLOCKED = "This can't be answered here."
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Terms:
     """How questions are answered. count: of the chunks that are told; least: how near the nearest of them must be in meaning, as a cosine,
-    for there to be an answer; most: characters of the sources; options: of the generator"""
+    for there to be an answer; most: characters of the sources; options: of the generator
+    rewrites: whether a question that leans on the conversation before it is asked in full, by the generator, before it is searched for"""
 
     count: int = 5
     least: float = 0.2
     most: int = 12_000
     options: Options = field(default_factory=Options)
+    rewrites: bool = True
 
 
 @dataclass(frozen=True)
 class Answering:
-    """An opened application: what its bundle's process runs. generator: None where the answer is the sentences of the sources themselves"""
+    """An opened application: what its bundle's process runs. generator: None where the answer is the sentences of the sources themselves
+
+    guardrails: what may be asked, told and answered. What they redact is not put back, since answers are logged
+    """
 
     retriever: Retriever
     prompt: Prompt
     generator: Generator | None = None
+    guardrails: Guardrails = field(default_factory=Guardrails)
     terms: Terms = field(default_factory=Terms)
 
     def predict(self, columns: Mapping[str, Any]) -> Rows:
@@ -69,32 +82,62 @@ class Answering:
 
     def stream(self, row: Row) -> Iterator[str | dict[str, Any]]:
         """The parts of an answer, and last its other outputs."""
-        question = (row["question"] or "").strip()
-        hits = self._found(question, row)
-        if row.get("mode") == SEARCH:
-            yield _outputs(hits, finish="searched")
+        asked = self.guardrails.check((row["question"] or "").strip(), "question")
+        if asked.blocked:
+            yield BLOCKED
+            yield _outputs([], finish="blocked", checked=[asked])
             return
-        near = self._nearness(question, hits)
+        question = self._standalone(asked.text, row)
+        searched = " ".join(PLACEHOLDER.sub(" ", question).split())  # what was redacted is nothing to search for
+        hits, checked = self._allowed(self._found(searched, row))
+        checked = [asked, *checked]
+        if row.get("mode") == SEARCH:
+            yield _outputs(hits, finish="searched", checked=checked)
+            return
+        near = self._nearness(searched, hits)
         if not hits or near < self.terms.least:
             yield DONT_KNOW
-            yield _outputs(hits, finish="unknown")
+            yield _outputs(hits, finish="unknown", checked=checked)
             return
         sources, given = told([hit.chunk for hit in hits], self.terms.most)
-        if self.generator is None:
-            parts: Iterator[str | Completion] = iter([extracted(question, given)])
-        else:
-            parts = self.generator.stream(self._messages(row, question, sources), self.terms.options)
-        cited, text, completion = CitedStream(given), list[str](), Completion("")
-        for part in parts:
+        context = Context(question=question, chunks=tuple(chunk.told for chunk in given))
+        cited, guarded = CitedStream(given), GuardedStream(self.guardrails, context, restored=False)
+        text, completion = list[str](), Completion("")
+        for part in self._written(row, question, sources, given):
             if isinstance(part, Completion):
                 completion = part
-            elif kept := cited.add(part):
+            elif kept := cited.add(guarded.add(part)):
                 text.append(kept)
                 yield kept
-        if rest := cited.end():
+        if rest := cited.add(guarded.end()) + cited.end():
             text.append(rest)
             yield rest
-        yield _ended("".join(text), completion, hits, cited, near)
+        yield _ended("".join(text), completion, hits, cited, near, [*checked, guarded.checked])
+
+    def _standalone(self, question: str, row: Row) -> str:
+        """The question in full, where it leans on the conversation before it."""
+        if self.generator is None or not self.terms.rewrites:
+            return question
+        return rewritten(question, _conversation(row), self.generator).text
+
+    def _allowed(self, hits: Sequence[Hit]) -> tuple[list[Hit], list[Checked]]:
+        """The chunks that may be told, as they may be; and what was said of those that are not as they were."""
+        if not self.guardrails.rules:
+            return list(hits), []
+        checked = self.guardrails.check_chunks([hit.chunk.told for hit in hits])
+        kept = [
+            hit if each.text == hit.chunk.told else replace(hit, chunk=replace(hit.chunk, text=each.text, wider=""))
+            for hit, each in zip(hits, checked, strict=True)
+            if not each.blocked
+        ]
+        return kept, [each for each in checked if each.action != "allow"]
+
+    def _written(self, row: Row, question: str, sources: str, given: Sequence[Chunk]) -> Iterator[str | Completion]:
+        """The answer as it is made, before anything is taken out of it."""
+        if self.generator is None:
+            return iter([extracted(PLACEHOLDER.sub(" ", question), given)])
+        filled = self.prompt.filled({"question": question, "sources": sources})
+        return parts_of(self.generator, [*filled[:-1], *_conversation(row), filled[-1]], self.terms.options)
 
     def _found(self, question: str, row: Row) -> list[Hit]:
         if not question:
@@ -113,23 +156,39 @@ class Answering:
         vectors = self.retriever.index.vectors([hit.chunk.id for hit in hits])
         return float(np.clip((vectors @ self.retriever.embedder.embed_query(question)).max(), 0.0, 1.0))
 
-    def _messages(self, row: Row, question: str, sources: str) -> list[Message]:
-        """The prompt's messages, with the conversation before its last one."""
-        filled = self.prompt.filled({"question": question, "sources": sources})
+
+def _conversation(row: Row) -> list[Message]:
+    """What was said before the question, by the two who talk. What is no message says nothing."""
+    try:
         before = json.loads(row.get("conversation") or "[]")
-        said = [Message(str(each["role"]), str(each["content"])) for each in before if each.get("role") in ("user", "assistant")]
-        return [*filled[:-1], *said, filled[-1]]
+    except ValueError:
+        return []
+    said = [each for each in before if isinstance(each, dict)] if isinstance(before, list) else []
+    return [Message(each["role"], str(each.get("content") or "")) for each in said if each.get("role") in ("user", "assistant")]
 
 
-def _ended(text: str, completion: Completion, hits: Sequence[Hit], cited: CitedStream, near: float) -> dict[str, Any]:
-    finish = "unknown" if text.casefold().startswith(UNKNOWN) else "length" if completion.finish == "length" else "answered"
-    found = _outputs(hits, finish=finish, usage=completion.usage, cited=cited.chunks)
+def _ended(
+    text: str, completion: Completion, hits: Sequence[Hit], cited: CitedStream, near: float, checked: Sequence[Checked]
+) -> dict[str, Any]:
+    blocked = checked[-1].blocked
+    finish = (
+        "blocked"
+        if blocked
+        else "unknown"
+        if text.casefold().startswith(UNKNOWN)
+        else "length"
+        if completion.finish == "length"
+        else "answered"
+    )
+    found = _outputs(hits, finish=finish, usage=completion.usage, cited=() if blocked else cited.chunks, checked=checked)
     return {**found, "confidence": near if finish == "answered" else 0.0}
 
 
-def _outputs(hits: Sequence[Hit], *, finish: str, usage: Usage | None = None, cited: Sequence[Chunk] = ()) -> dict[str, Any]:
+def _outputs(
+    hits: Sequence[Hit], *, finish: str, usage: Usage | None = None, cited: Sequence[Chunk] = (), checked: Sequence[Checked] = ()
+) -> dict[str, Any]:
     """All outputs but the text, as `nr.Generation` has them."""
-    chunks = [hit.chunk for hit in hits]
+    chunks, decided = [hit.chunk for hit in hits], [_decided(each) for each in checked if each.decisions]
     return {
         "cited": [chunk.id for chunk in cited],
         "found": [chunk.id for chunk in chunks],
@@ -141,8 +200,14 @@ def _outputs(hits: Sequence[Hit], *, finish: str, usage: Usage | None = None, ci
         "prompt_tokens": usage.prompt_tokens if usage else 0,
         "completion_tokens": usage.completion_tokens if usage else 0,
         "cost": usage.cost if usage else None,
-        "decisions": None,
+        "decisions": json.dumps(decided) if decided else None,
     }
+
+
+def _decided(checked: Checked) -> dict[str, Any]:
+    """What was decided of a text, without how long that took: the same question has the same outputs."""
+    found = checked.to_dict()
+    return {**found, "decisions": [{name: value for name, value in each.items() if name not in TIMES} for each in found["decisions"]]}
 
 
 def _place(chunk: Chunk) -> str:

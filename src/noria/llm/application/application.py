@@ -23,6 +23,8 @@ from noria.llm.embedding.cached import CachedEmbedder
 from noria.llm.embedding.port import Embedder, Reranker
 from noria.llm.generation.port import Generator
 from noria.llm.generation.prompt import Prompt
+from noria.llm.guardrails.guardrails import Guardrails
+from noria.llm.guardrails.policy import Policy
 from noria.llm.index.build import Built, build
 from noria.models.export.port import Saved
 
@@ -37,8 +39,9 @@ class Application:
     embedder: makes the vectors; wrapped in a `CachedEmbedder`, a text that has not changed is not embedded again
     chunker: how documents are cut; reranker: reads what was found once more
     generator: writes the answers; None: the sentences of the sources that say most about the question, word by word
+    guardrails: what may be asked, told and answered, of all and of tenants; the settings are sealed in the bundle
     prompt: what the generator is told, with the variables `question` and `sources`; a file, or a `Prompt`
-    words, candidates, balance: of the search, as `Retriever` has them; terms: of the answers
+    words, candidates, balance, reranked, trust: of the search, as `Retriever` has them; terms: of the answers
     """
 
     corpus: Table
@@ -47,19 +50,28 @@ class Application:
     reranker: Reranker | None = None
     generator: Generator | None = None
     prompt: Prompt | Path | str = PROMPT
+    guardrails: Policy | Guardrails = field(default_factory=Guardrails)
     words: float = 1.0
     candidates: int = 50
     balance: float = 1.0
+    reranked: int = 50
+    trust: float = 1.0
     terms: Terms = field(default_factory=Terms)
     name: str = "application"
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, Prompt):
             object.__setattr__(self, "prompt", Prompt.read(Path(self.prompt)))
+        if isinstance(self.guardrails, Guardrails):
+            object.__setattr__(self, "guardrails", Policy(self.guardrails))
 
     @property
     def tables(self) -> tuple[Table, ...]:
         return (self.corpus,)
+
+    @property
+    def _search(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("words", "candidates", "balance", "reranked", "trust")}
 
     def parameters(self) -> dict[str, Any]:
         """What its answers depend on, beside the corpus: as a run and a bundle's lineage state it."""
@@ -70,7 +82,8 @@ class Application:
             "reranker": None if self.reranker is None else self.reranker.definition(),
             "generator": None if self.generator is None else self.generator.definition(),
             "prompt": self.prompt.version,
-            "search": {"words": self.words, "candidates": self.candidates, "balance": self.balance},
+            "guardrails": self.guardrails.definition(),
+            "search": self._search,
             "terms": written(self.terms),
         }
 
@@ -86,7 +99,7 @@ class Application:
             files = {str(path.relative_to(name)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         settings["built"] = {"documents": built.documents, "chunks": built.chunks, "repeated": built.repeated, "index": built.digest}
         files[SETTINGS] = json.dumps(settings, sort_keys=True, indent=1).encode()
-        return Saved("an application", opening(secrets=uses_secrets(settings)), files)
+        return Saved("application", opening(secrets=uses_secrets(settings)), files)
 
     def _index(self, facts: SnapshotRows, as_of: datetime, folder: Path, tell: Tell) -> Built:
         def progress(done: int, of: int) -> None:
@@ -99,9 +112,10 @@ class Application:
         return {
             "embedder": written(embedder),
             "reranker": written(self.reranker),
-            "generator": written(self.generator),
+            "generator": None if self.generator is None else self.generator.definition(),
             "prompt": written(self.prompt),
-            "search": {"words": self.words, "candidates": self.candidates, "balance": self.balance},
+            "guardrails": self.guardrails.definition(),
+            "search": self._search,
             "terms": written(self.terms),
             "definitions": {
                 "embedder": self.embedder.definition(),

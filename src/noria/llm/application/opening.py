@@ -12,6 +12,8 @@ from typing import Any
 
 from noria.llm.application.answering import Answering
 from noria.llm.application.parts import LostPart, made, uses_secrets
+from noria.llm.generation.definitions import generator_of
+from noria.llm.guardrails.declared import policy_of
 from noria.llm.index.lance import LanceIndex
 from noria.llm.retrieval.retriever import Retriever
 from noria.models.runtimes.python_spec import APPLICATION, APPLICATION_TRUSTED
@@ -44,7 +46,10 @@ def _opened(folder: Path, settings: dict[str, Any]) -> Answering:
     if parts["embedder"].dimension != index.dimension:
         raise LostPart("embedder", f"its vectors have {parts['embedder'].dimension} numbers, and those of the index {index.dimension}")
     retriever = Retriever(index, parts["embedder"], parts["reranker"], **settings["search"])
-    return Answering(retriever, made(settings["prompt"]), made(settings["generator"]), made(settings["terms"]))
+    generator = None if settings["generator"] is None else generator_of(settings["generator"])
+    ports = {"embedder": parts["embedder"], "generator": generator}
+    guardrails = policy_of(settings["guardrails"], {name: port for name, port in ports.items() if port is not None}).of(None)
+    return Answering(retriever, made(settings["prompt"]), generator, guardrails, made(settings["terms"]))
 
 
 def _part(name: str, settings: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from noria.core.errors import UserMistake
 
 CLASS = "is"
 HOMES = ("noria.llm.", "noria.integrations.")
-SECRET = "key_env"  # the argument by which parts name the environment variable of a secret
+SECRETS = ("key_env", "headers_env")  # the arguments by which parts name the environment variables of secrets
 
 
 class NotAPart(UserMistake):
@@ -96,4 +96,4 @@ def uses_secrets(given: Any) -> bool:
         return any(map(uses_secrets, given))
     if not isinstance(given, Mapping):
         return False
-    return given.get(SECRET) is not None or any(map(uses_secrets, given.values()))
+    return any(given.get(name) for name in SECRETS) or any(map(uses_secrets, given.values()))

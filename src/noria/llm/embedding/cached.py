@@ -5,6 +5,7 @@ They stand in LMDB, as the house's other keyed values do: several processes read
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from noria.llm.embedding.port import Embedded, Embedder, Vectors, embed_told
 
 MAP_BYTES = 2**40  # that the file may grow to; it takes what it holds
 AT_ONCE = 2_000  # texts that are embedded between two writes, so that little is done again after a stop
+_OPEN = threading.Lock()  # LMDB opens no file twice in a process: threads take turns
 
 
 class CachedEmbedder:
@@ -48,7 +50,7 @@ class CachedEmbedder:
         self._folder.mkdir(parents=True, exist_ok=True)
         found, cut = np.zeros((len(texts), self.dimension), np.float32), np.zeros(len(texts), bool)
         keys = [self._of + bytes.fromhex(digest(text.encode())) for text in texts]
-        with closing(lmdb.open(str(self._folder), map_size=MAP_BYTES, subdir=True)) as store:
+        with _OPEN, closing(lmdb.open(str(self._folder), map_size=MAP_BYTES, subdir=True)) as store:
             missing = dict[bytes, list[int]]()
             with store.begin() as reading:
                 for place, key in enumerate(keys):

@@ -15,6 +15,7 @@ from noria.llm.chunking.sentences import sentences
 
 DONT_KNOW = "I don't know: the sources say nothing about it."
 WORD = re.compile(r"\w+")
+HEADING = re.compile(r"#{1,6} ")  # which says what a part is about, and nothing of it
 LONGEST = 400  # characters of a sentence that is quoted
 K1, B = 1.2, 0.75  # of BM25 (Robertson & Zaragoza 2009)
 COMMON_WORDS = (
@@ -34,7 +35,7 @@ def extracted(question: str, chunks: Sequence[Chunk], count: int = 2, least: flo
         (number, sentence)
         for number, chunk in enumerate(chunks, start=1)
         for at, end in sentences(chunk.told, LONGEST)
-        if (sentence := " ".join(chunk.told[at:end].split()))
+        if (sentence := " ".join(chunk.told[at:end].split())) and not HEADING.match(sentence)
     ]
     if not asked or not found:
         return DONT_KNOW

@@ -30,6 +30,7 @@ class Wanted:
     bounds: of an answer, as the model's task has them; trust: whether code that the bundle carries may run
     refused: what an exporter before said of it; exclusive: whether the scores of a row are the chances of classes, and sum to 1
     order: whether only the order of answers means anything, as in a ranking
+    varies: whether the same row may be answered otherwise the next time, as what is sampled is
     """
 
     signature: Signature
@@ -39,6 +40,7 @@ class Wanted:
     refused: CannotExport | None = None
     exclusive: bool = False
     order: bool = False
+    varies: bool = False
 
     @property
     def scores(self) -> int:

@@ -203,6 +203,8 @@ def _compare(kind: str, model: Runtime, original: Any, wanted: Wanted) -> Rows:
         apart = max(answers.differences(_original(original, rows, wanted)), default=0.0)
         if not apart <= TOLERANCE:
             raise CannotExport(kind, f"loaded in another process it answers differently, by up to {apart:.2g}", LOADER)
+    if wanted.varies:
+        return answers
     some = range(0, len(rows), -(-len(rows) // ALONE))
     alone = stacked([model.answer(rows.part(place, place + 1)) for place in some])
     apart = max(alone.differences(answers.take(list(some))), default=0.0)
