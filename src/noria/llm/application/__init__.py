@@ -9,6 +9,7 @@ Out:  a model whose bundle holds the index as of a moment, the prompt, and the s
     opening.py      the same from a bundle, in a process of its own
     parts.py        parts as plain data
     judged.py       gates on a set of questions
+    endpoint_evaluation.py    an endpoint's champion, and a candidate beside it, on a set
 """
 
 from noria.llm.application.answering import Answering, Terms

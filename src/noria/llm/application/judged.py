@@ -19,15 +19,21 @@ from noria.llm.evaluation.evaluated import Evaluated
 from noria.llm.evaluation.gates import AnswerGate
 from noria.llm.evaluation.judge import Judge
 from noria.llm.evaluation.judge_record import JudgeRecord
+from noria.llm.evaluation.metrics import AnswerMetric
 from noria.llm.evaluation.questions import Question, QuestionSet
+from noria.llm.evaluation.review import read_reviewed
 
 
 @dataclass(frozen=True)
 class AskedModel:
-    """A model of the task `nr.Generation` as what evaluation asks. name: as progress and reports have it"""
+    """A model of the task `nr.Generation` as what evaluation asks.
+
+    name: as progress and reports have it; bundle: the id of what it was opened from, by which its answers are then known
+    """
 
     model: Answers
     name: str
+    bundle: str = ""
 
     def answer(self, question: Question, repeat: int = 0) -> Answered:  # noqa: ARG002 - the model samples as it does
         fields, watch = self.model.signature.inputs, Stopwatch()
@@ -36,7 +42,7 @@ class AskedModel:
         return found
 
     def definition(self) -> dict[str, Any]:
-        return {"model": self.name}
+        return {"bundle": self.bundle} if self.bundle else {"model": self.name}
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,11 +55,13 @@ class Judged:
     records: tuple[JudgeRecord, ...] = ()
     repeats: int = 1
     unreviewed: bool = False
+    metrics: tuple[AnswerMetric, ...] | None = None
 
     def __repr__(self) -> str:
-        """By what the questions, the gates and the judges are: a run's id depends on it."""
+        """By what the questions, the gates, the judges and the metrics are: a run's id depends on it."""
         judges = [judge.definition() for judge in self.judges]
-        return f"Judged({self.questions.version}, {list(self.gates)!r}, {judges}, {self.repeats}, {self.unreviewed})"
+        own = "" if self.metrics is None else f", {[(metric.name, metric.best, metric.bounds) for metric in self.metrics]}"
+        return f"Judged({self.questions.version}, {list(self.gates)!r}, {judges}, {self.repeats}, {self.unreviewed}{own})"
 
     @property
     def name(self) -> str:
@@ -65,12 +73,25 @@ class Judged:
 
     def compared(self, candidate: Answers, champion: Answers | None, tell: Tell) -> Compared:
         """The two side by side, for verdicts and for the report."""
-        before = None if champion is None else self._evaluated(champion, "champion", tell)
-        after = self._evaluated(candidate, "candidate", tell)
-        return compare(before, after, self.gates, records=self.records, unreviewed=self.unreviewed)
+        before = None if champion is None else self.evaluated(AskedModel(champion, "champion"), tell)
+        return self.judge(before, self.evaluated(AskedModel(candidate, "candidate"), tell))
 
-    def _evaluated(self, model: Answers, name: str, tell: Tell) -> Evaluated:
-        return evaluate(AskedModel(model, name), self.questions, judges=self.judges, name=name, repeats=self.repeats, progress=tell)
+    def evaluated(self, asked: AskedModel, tell: Tell, *, workers: int = 1) -> Evaluated:
+        """What a model answers to the set, and what is measured of it."""
+        return evaluate(
+            asked,
+            self.questions,
+            self.metrics,
+            self.judges,
+            name=asked.name,
+            repeats=self.repeats,
+            workers=workers,
+            progress=tell,
+        )
+
+    def judge(self, before: Evaluated | None, after: Evaluated) -> Compared:
+        """The verdicts of the gates. Raises `NotReviewed` and `UnknownAnswerMetric`."""
+        return compare(before, after, self.gates, records=self.records, unreviewed=self.unreviewed)
 
 
 def judged(
@@ -81,14 +102,18 @@ def judged(
     records: Sequence[JudgeRecord] = (),
     repeats: int = 1,
     unreviewed: bool = False,
+    metrics: Sequence[AnswerMetric] | None = None,
 ) -> Judged:
     """Gates of a model: before each release, candidate and champion answer a set of questions, and each gate compares them.
 
-    questions: the set, or its file; gates: `llm.not_worse("recall@5", by=0.03)` and its like, which are unknown where something is missing
+    questions: the set, or its file, of which the decisions beside it count (`noria llm review`)
+    gates: `llm.not_worse("recall@5", by=0.03)` and its like, which are unknown where something is missing
     judges: a metric each, which may gate once it was measured against people: its record is among `records`
     repeats: how often each question is asked, where answers are sampled; unreviewed: whether questions count that nobody has looked at
+    metrics: what is measured beside the judges; those of retrieval and of answers that need no model, if left out
 
-    Raises `BadQuestionSet`.
+    Raises `BadQuestionSet` and `BadReview`.
     """
-    found = questions if isinstance(questions, QuestionSet) else QuestionSet.read(Path(questions))
-    return Judged(found, tuple(gates), tuple(judges), tuple(records), repeats, unreviewed)
+    found = questions if isinstance(questions, QuestionSet) else read_reviewed(questions).questions
+    measured = None if metrics is None else tuple(metrics)
+    return Judged(found, tuple(gates), tuple(judges), tuple(records), repeats, unreviewed, measured)

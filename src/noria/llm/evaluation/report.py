@@ -24,10 +24,10 @@ def render(compared: Compared) -> str:
     after, before = comparison.after, comparison.before
     sections = [
         _verdicts(compared),
-        _figures(before, after),
+        _figures(before, after, _called(compared)),
         _judges(compared),
         _slices(before, after),
-        _missing(before, after),
+        _missing(before, after, _called(compared)),
         _worst(compared),
     ]
     reviewed = f", {after.questions.unreviewed:,} of them not reviewed" if after.questions.unreviewed else ""
@@ -35,20 +35,27 @@ def render(compared: Compared) -> str:
         f"{after.name}{f' against {before.name}' if before is not None else ''} · {len(after.questions):,} questions of the set "
         f"{after.questions.name} (version {after.questions.version[:12]}){reviewed}"
     )
-    return page(_harmless(f"{after.name}: evaluation"), headline(compared), _harmless(told), sections)
+    return page(_harmless(f"{after.name}: evaluation"), _harmless(headline(compared)), _harmless(told), sections)
 
 
 def headline(compared: Compared) -> str:
     """What came out, in one sentence."""
     outcomes = [verdict.outcome for verdict in compared.verdicts]
     if not outcomes:
-        return "The candidate was measured; no gate was declared."
+        called = _called(compared)
+        return f"{'The ' if called in ('candidate', 'champion') else ''}{called} was measured; no gate was declared."
     if compared.passed:
         return f"The candidate passed {'its gate' if len(outcomes) == 1 else f'all {len(outcomes)} gates'}."
     failed, unknown = outcomes.count("failed"), outcomes.count("unknown")
     if failed:
         return f"The candidate failed {failed} of {len(outcomes)} gates{f', and {unknown} are unknown' if unknown else ''}."
     return f"The candidate may not go live: {unknown} of {len(outcomes)} gates are unknown."
+
+
+def _called(compared: Compared) -> str:
+    """What was measured: a candidate, where there are gates or there is a champion; else by its name."""
+    alone = not compared.verdicts and compared.comparison.before is None
+    return compared.comparison.after.name if alone else "candidate"
 
 
 def _verdicts(compared: Compared) -> str:
@@ -61,7 +68,7 @@ def _verdicts(compared: Compared) -> str:
     return "<h2>Gates</h2>" + table(("verdict", "gate", "why"), rows, stacked=True)
 
 
-def _figures(before: Evaluated | None, after: Evaluated) -> str:
+def _figures(before: Evaluated | None, after: Evaluated, called: str) -> str:
     new, old = after.summary(), before.summary() if before is not None else {}
     rows = list[list[Cell]]()
     for name, of in new.items():
@@ -71,16 +78,23 @@ def _figures(before: Evaluated | None, after: Evaluated) -> str:
                 escape(str(of["title"])) + (f" <span class='dim'>({escape(of['unit'])})</span>" if of["unit"] else ""),
                 (_number(of["mean"]), "n"),
                 (_between(of), "n"),
-                (_number(champion["mean"]) if champion else "", "n"),
-                (_between(champion) if champion else "", "n"),
+                *_champion(before, champion),
                 (f"{of['questions']:,}", "n"),
                 (str(of["missing"] or ""), "n"),
                 (_number(of["repeatability"]) if of["repeatability"] is not None else "", "n"),
             ]
         )
-    heads = ("metric", "candidate", "95 % interval", "champion", "95 % interval", "questions", "missing", "repeatability")
+    beside = () if before is None else ("champion", "95 % interval")
+    heads = ("metric", _text(called, 60), "95 % interval", *beside, "questions", "missing", "repeatability")
     said = "Intervals are by the bootstrap over questions; repeatability is the spread of one question’s values when it is asked again."
     return f"<h2>Figures</h2><p class='dim'>{said}</p>{table(heads, rows)}"
+
+
+def _champion(before: Evaluated | None, of: Mapping[str, Any] | None) -> list[Cell]:
+    """The champion's cells of a metric; none where there is no champion."""
+    if before is None:
+        return []
+    return [(_number(of["mean"]) if of else "", "n"), (_between(of) if of else "", "n")]
 
 
 def _judges(compared: Compared) -> str:
@@ -137,9 +151,9 @@ def _mean_of(evaluated: Evaluated, name: str, column: str, value: str) -> float 
     return sum(kept) / len(kept) if kept else None
 
 
-def _missing(before: Evaluated | None, after: Evaluated) -> str:
+def _missing(before: Evaluated | None, after: Evaluated, called: str) -> str:
     rows = list[list[Cell]]()
-    for title, evaluated in (("candidate", after), ("champion", before)):
+    for title, evaluated in ((_text(called, 60), after), ("champion", before)):
         for name in evaluated.metrics if evaluated is not None else ():
             for why, count in evaluated.missing_reasons(name).items() if evaluated is not None else ():
                 rows.append([title, escape(name), _text(why, 200), (f"{count:,}", "n")])
@@ -153,17 +167,17 @@ def _worst(compared: Compared) -> str:
     every = compared.worst(SHOWN)
     if not every:
         return ""
-    parts = "".join(_side_by_side(*each) for each in every)
-    return (
-        f"<h2>The worst answers</h2><p class='dim'>The {len(every)} questions on which the candidate lost most, the worst first.</p>{parts}"
-    )
+    called = _called(compared)
+    parts = "".join(_side_by_side(*each, called) for each in every)
+    said = f"The {len(every)} questions on which the {_text(called, 60)} lost most, the worst first."
+    return f"<h2>The worst answers</h2><p class='dim'>{said}</p>{parts}"
 
 
-def _side_by_side(question: Question, before: Record | None, after: Record, lost: Mapping[str, float]) -> str:
+def _side_by_side(question: Question, before: Record | None, after: Record, lost: Mapping[str, float], called: str) -> str:
     losses = ", ".join(f"{escape(name)} −{change:.2f}" for name, change in sorted(lost.items(), key=lambda pair: -pair[1])[:4])
     reference = f"<p class='dim'>Right answer: {_text(question.references[0])}</p>" if question.references else ""
     known = "<p class='dim'>It can’t be answered from the corpus.</p>" if question.unanswerable else reference
-    sides = f"{_answer('Candidate', after)}{_answer('Champion', before) if before is not None else ''}"
+    sides = f"{_answer(_text(called.capitalize(), 60), after)}{_answer('Champion', before) if before is not None else ''}"
     return (
         f"<div class='todo {'unknown' if not lost else ''}'><p class='what'>{_text(question.question)}</p>{known}"
         f"<p class='dim'>{losses or 'nothing lost'}</p><div class='pair'>{sides}</div></div>"
