@@ -15,7 +15,7 @@ from noria.profiles.sketch import ABOVE, BELOW, NULL, Bins
 singles = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20, unique=True), st.lists(singles, max_size=50), st.booleans())
 def test_places_are_those_of_a_plain_search(borders: list[float], values: list[float], few: bool) -> None:
     edges = np.sort(np.array(borders, np.float32))
