@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,9 +44,14 @@ def reference(rng: np.random.Generator) -> Profile:
     return profile(("number", "category", "skewed"), values, np.repeat(np.arange(40), 100))
 
 
+@cache
+def same_reference() -> Profile:
+    return reference(np.random.default_rng(0))
+
+
 @given(arrays(np.float64, st.tuples(st.integers(1, 40), st.just(3)), elements=st.floats(-9, 9)), st.integers(0, 40))
 def test_parts_merge_into_the_whole(values: np.ndarray, cut: int) -> None:
-    known = reference(np.random.default_rng(0))
+    known = same_reference()
     whole, one, two = known.sketch(), known.sketch(), known.sketch()
     whole.add(values)
     one.add(values[:cut])
