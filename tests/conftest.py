@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from noria.core.files import LocalFiles
+from noria.pipelines.tracking import MlflowTracking
 from projects import write_project
 
 settings.register_profile("noria", deadline=None)  # no test depends on how fast a machine is
@@ -19,6 +22,11 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 LONGEST = (
     "loop/test_live_loop",
+    "llm/application/test_project",
+    "llm/stores/test_conformance",
+    "features/test_spark",
+    "serving/test_supervision",
+    "loop/test_several_numbers",
     "cli/test_feature_commands",
     "cli/test_bad_input",
     "monitoring/test_no_false_green",
@@ -45,6 +53,25 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_run_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In this process, MLflow makes its empty database once and gets copies of it from then on: its migrations take a second.
+    Programs that a test starts make their own."""
+    first, create = tmp_path_factory.mktemp("runs") / "mlflow.db", MlflowTracking._create_database
+
+    def copied(tracking: MlflowTracking) -> None:
+        if not first.exists():
+            create(MlflowTracking(first, first.parent / "mlflow", "none", LocalFiles()))
+        partial = tracking._database.with_name(f".{tracking._database.name}.partial")
+        tracking._files.remove(partial)
+        shutil.copyfile(first, partial)
+        tracking._files.rename(partial, tracking._database)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MlflowTracking, "_create_database", copied)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -236,7 +236,7 @@ def test_the_digest_comes_once_a_day(catalog: Catalog) -> None:
     assert "1 still open" in next(told.summary for told in phone.heard if told.event == "digest")
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.sets(st.sampled_from(["a", "b", "c"])), st.booleans()), max_size=12))
 def test_whatever_happens_every_opening_is_told_and_every_incident_ends(
     tmp_path_factory: pytest.TempPathFactory, turns: list[tuple[set[str], bool]]

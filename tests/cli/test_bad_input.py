@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from projects import edit
+from typed_commands import typed
 
 
 def noria(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "noria", *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return typed(folder, *arguments)
 
 
 def refused(done: subprocess.CompletedProcess[str], code: str, *words: str) -> None:

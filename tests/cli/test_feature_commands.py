@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,13 @@ import pytest
 
 import noria as nr
 from projects import edit, write_project
+from typed_commands import typed
 
 END = "2024-03-28T00:00:00"
 
 
 def noria(folder: Path, *arguments: str, code: int = 0) -> Any:
-    done = subprocess.run([sys.executable, "-m", "noria", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    done = typed(folder, *arguments)
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout) if "--json" in arguments else done.stdout
 
@@ -153,7 +152,7 @@ def test_a_contract_is_suggested_from_the_data(shop: Path) -> None:
 
 def test_a_view_that_the_engine_refuses_is_named_by_check(shop: Path) -> None:
     edit(shop / "shop.py", {'nr.mean("seconds"': 'nr.mean("no_such(seconds)"'})
-    done = subprocess.run([sys.executable, "-m", "noria", "check"], cwd=shop, capture_output=True, text=True, check=False)
+    done = typed(shop, "check")
     assert done.returncode == 2
     assert done.stderr.startswith("error NR-211")
     assert "by_city" in done.stderr

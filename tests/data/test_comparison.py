@@ -43,7 +43,7 @@ def as_meant(bound: Any) -> Any:
     return Decimal(repr(bound)) if isinstance(bound, float) and math.isfinite(bound) and not bound.is_integer() else bound
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(INT64, min_size=1, max_size=5),
     st.one_of(st.none(), st.integers(-(2**70), 2**70), INT64, FINITE, st.decimals(allow_nan=False, allow_infinity=False, places=3)),
@@ -55,7 +55,7 @@ def test_integers_are_compared_exactly_with_any_number(values: list[int], low: A
         assert beyond([*values, None], low, high, pa.int64()) == [*truth, False]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.integers(-(10**18) + 1, 10**18 - 1).map(lambda n: Decimal(n).scaleb(-2)), min_size=1, max_size=5),
     st.one_of(st.integers(-(10**20), 10**20), st.floats(-1e18, 1e18), st.decimals(-1000, 1000, places=4)),
@@ -66,7 +66,7 @@ def test_decimals_are_compared_exactly_with_numbers_as_they_are_written(values: 
     assert broken(none_of("x", [bound, values[0]], CENTS), values, CENTS) == [v not in (as_meant(bound), values[0]) for v in values]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(), min_size=1, max_size=5), st.floats(allow_nan=False))
 def test_floats_are_compared_to_the_last_digit_and_nan_lies_in_no_range(values: list[float], bound: float) -> None:
     around = [*values, bound, math.nextafter(bound, -math.inf), math.nextafter(bound, math.inf)]
@@ -75,7 +75,7 @@ def test_floats_are_compared_to_the_last_digit_and_nan_lies_in_no_range(values: 
     assert broken(none_of("x", [bound], pa.float64()), around, pa.float64()) == [v != bound for v in around]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5), st.text(st.characters(exclude_categories=["Cs"]))
 )

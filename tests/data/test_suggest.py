@@ -62,13 +62,13 @@ def test_a_range_holds_what_was_seen(column: list[Any], kind: pa.DataType | None
     assert pasted(column, kind).between == ({} if wanted is None else {"x": wanted})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=6))
 def test_floats_of_any_size_keep_their_range(column: list[float]) -> None:
     pasted(column, pa.float64())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(-(10**37), 10**37), min_size=1, max_size=6), st.integers(0, 37))
 def test_decimals_of_any_size_keep_their_range(units: list[int], scale: int) -> None:
     pasted([Decimal((n < 0, tuple(map(int, str(abs(n)))), -scale)) for n in units], pa.decimal128(38, scale))

@@ -18,12 +18,9 @@ import pytest
 
 from projects import SETTINGS, edited, write_project
 from servers import Standalone, make_bundle
+from typed_commands import done
 
 NAME = re.compile(r"\bnoria_[a-z_]+")
-
-
-def noria(shop: Path, *words: str) -> str:
-    return subprocess.run([sys.executable, "-m", "noria", *words], cwd=shop, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +28,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop of a few days, one of whose monitors is not well: nothing has come since."""
     folder = write_project(tmp_path_factory.mktemp("board") / "shop", settings=edited(SETTINGS, {"2024-03-28": "2024-02-16"}))
     for words in (["ingest"], ["train"], ["loop"]):
-        noria(folder, *words, "--json")
+        done(folder, *words, "--json")
     return folder
 
 
@@ -70,7 +67,7 @@ def test_the_watcher_tells_states_findings_and_ages_and_the_dashboard_asks_for_w
         states = dict(re.findall(r'noria_monitor_state\{endpoint="returns",monitor="([^"]+)"\} (\S+)', told))
         assert {"drift", "predictions", "performance: log_loss"} <= set(states)
         assert set(states.values()) <= {"1.0", "0.0", "-1.0"}
-        kinds = {f["kind"] for f in json.loads(noria(shop, "findings", "list", "--json"))["findings"]}
+        kinds = {f["kind"] for f in json.loads(done(shop, "findings", "list", "--json"))["findings"]}
         assert kinds == set(re.findall(r'noria_findings_open\{endpoint="returns",kind="([^"]+)"', told))
         assert kinds
     server = Standalone(tmp_path / "server", make_bundle(tmp_path / "bundles").path)
@@ -80,7 +77,7 @@ def test_the_watcher_tells_states_findings_and_ages_and_the_dashboard_asks_for_w
     finally:
         server.stop()
     board = tmp_path / "board.json"
-    noria(shop, "monitor", "dashboard", "--out", str(board))
+    done(shop, "monitor", "dashboard", "--out", str(board))
     queries = [target["expr"] for panel in json.loads(board.read_text())["panels"] for target in panel.get("targets", [])]
     assert len(queries) >= 6
     assert {name for query in queries for name in NAME.findall(query)} <= known

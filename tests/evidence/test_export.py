@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from noria.monitoring.recorded import answered_rows
 from noria.release.releases import current_release
 from noria.stores.workspace import Workspace
 from projects import MODULE, SETTINGS, edited, write_project
+from typed_commands import done, typed
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +25,13 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-20T00:00:00Z"})
     folder = write_project(tmp_path_factory.mktemp("export") / "shop", settings=settings)
     for command in ("ingest", "replay"):
-        subprocess.run([sys.executable, "-m", "noria", command, "--json"], cwd=folder, check=True, capture_output=True)
+        done(folder, command, "--json")
     return folder
 
 
 def noria(folder: Path, *words: str) -> tuple[int, dict]:  # type: ignore[type-arg]
-    done = subprocess.run([sys.executable, "-m", "noria", *words, "--json"], cwd=folder, capture_output=True, text=True, check=False)
-    return done.returncode, json.loads(done.stdout)
+    ran = typed(folder, *words, "--json")
+    return ran.returncode, json.loads(ran.stdout)
 
 
 def test_every_row_of_the_log_and_of_the_training_set_is_there(replayed: Path, tmp_path: Path) -> None:

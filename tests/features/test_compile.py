@@ -113,7 +113,7 @@ def test_lists_that_sum_to_huge_integers_are_numbers_too() -> None:
 numbers = st.floats(-LARGEST, LARGEST, allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.one_of(numbers, st.floats(-1e3, 1e3), st.floats(-1e-30, 1e-30)), min_size=1, max_size=12))
 @example([1e20, 1.0, -1e20])
 @example([2.0**63, -(2.0**62), -(2.0**62), 1.0])
@@ -201,11 +201,11 @@ def test_columns_of_every_odd_name_have_their_own_values(table_name: str) -> Non
             f"v{i}",
             table,
             entity="the city",
-            aggregate={f"{kind} of {name}": make(quoted(name), window="1h") for kind, make in makers.items()},
-            latest={f"latest {name}": quoted(name)},
+            aggregate={f"{kind} of {name}": make(quoted(name), window="1h") for name in names for kind, make in makers.items()},
+            latest={f"latest {name}": quoted(name) for name in names},
             ttl="1h",
         )
-        for i, name in enumerate(ODD)
+        for i, names in enumerate([[name] for name in ODD] if table_name == "v" else [ODD])  # a view of each, or one of all: many are slow
     ]
     views.append(nr.FeatureView("plain", table, entity="the city", latest=ODD, ttl="1h"))
     spine = pa.table({"the city": ["x"], "_at": times([10])})

@@ -93,7 +93,7 @@ def occasion_keys(occasions: list[tuple[str, int]]) -> list[str | None]:
 
 
 @given(rows=FACTS, occasions=OCCASIONS, moment=st.integers(0, 75))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_outcomes_are_those_of_a_plain_reading(rows: list[dict[str, Any]], occasions: list[tuple[str, int]], moment: int) -> None:
     facts = series(rows)
     outcomes = Outcomes(facts, Label(facts.table, "value", matures="3d"), coding=AtHorizons(HORIZONS))
@@ -110,7 +110,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(rows=FACTS.filter(lambda rows: len(rows) > 1), occasions=OCCASIONS, moment=st.integers(0, 75))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_a_stored_series_is_read_for_what_is_asked_alone(
     folder: Path, rows: list[dict[str, Any]], occasions: list[tuple[str, int]], moment: int
 ) -> None:

@@ -137,7 +137,7 @@ def test_texts_of_keys_are_equal_exactly_where_the_keys_are(group: list[Any]) ->
 numbers = st.one_of(st.floats(), st.integers(-(2**63), 2**63 - 1), st.decimals(-(10**12), 10**12, places=6))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=20))
 def test_any_numbers_have_equal_texts_exactly_where_they_are_equal(values: list[Any]) -> None:
     texts = []
@@ -153,7 +153,7 @@ def test_any_numbers_have_equal_texts_exactly_where_they_are_equal(values: list[
 awkward = st.text(st.sampled_from("a|\\\x1f\x00🙂"), max_size=4)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(awkward, awkward, awkward), min_size=2, max_size=30, unique=True))
 def test_different_composite_keys_have_different_texts(keys: list[tuple[str, str, str]]) -> None:
     rows = pa.table({name: [key[i] for key in keys] for i, name in enumerate("abc")})

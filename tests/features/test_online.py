@@ -42,7 +42,7 @@ def served(store: OnlineStore, row: dict[str, Any], views: list[nr.FeatureView])
     return {name: values[0] for name, values in found.items()}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(events, spines, st.sampled_from([None, "15m"]), st.sampled_from(["city", ("city", "line")]))
 def test_the_store_gives_at_each_moment_what_the_join_gives(rows: Rows, spine: Rows, freshness: str | None, entity: Any) -> None:
     """All rows are there from the start, each to be known at its time; the store is brought forward step by step."""
@@ -63,7 +63,7 @@ def served_from_now_on(store: OnlineStore, city: str, asked: nr.FeatureView) -> 
     return repr([served(store, {"city": city, "_at": minute}, [asked]) for minute in range(320, 367)])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(events, events)
 def test_a_late_batch_marks_what_it_changes_and_that_is_fixed(first: Rows, late: Rows) -> None:
     """The marked entities are exactly those that would be served other values, and after recomputing none would."""

@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(rows=typed_events.events, freshness=FRESH.filter(lambda f: f != "10m"), start=st.integers(0, 250), length=st.integers(1, 120))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_features_of_every_type_are_those_from_all_rows(
     folder: Path, rows: list[dict[str, Any]], freshness: str | None, start: int, length: int
 ) -> None:
@@ -70,7 +70,7 @@ def test_features_of_every_type_are_those_from_all_rows(
 
 
 @given(rows=events, freshness=FRESH, start=st.integers(0, 250), length=st.integers(1, 120))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_features_of_a_stretch_are_those_from_all_rows(
     folder: Path, rows: list[dict[str, Any]], freshness: str | None, start: int, length: int
 ) -> None:
@@ -82,7 +82,7 @@ def test_features_of_a_stretch_are_those_from_all_rows(
 
 
 @given(rows=events, freshness=FRESH, asked=st.lists(st.integers(0, 300), min_size=1, max_size=6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_skew_is_that_from_all_rows(folder: Path, rows: list[dict[str, Any]], freshness: str | None, asked: list[int]) -> None:
     with stored(rows, folder) as there:
         features, names = feature_set(freshness), ["a|1", "a|2", "b|1", "c|2", None]
@@ -98,7 +98,7 @@ def test_skew_is_that_from_all_rows(folder: Path, rows: list[dict[str, Any]], fr
 
 
 @given(rows=events, known=st.integers(0, 400))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_outcomes_are_those_from_all_rows(folder: Path, rows: list[dict[str, Any]], known: int) -> None:
     label = nr.Label(TABLE, "whole", positive=1)
     keys = ["a|1", "b|2", None, "c|1", "no such key", "a|1"]

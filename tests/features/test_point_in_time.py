@@ -73,7 +73,7 @@ def agrees(got: Any, expected: Any) -> bool:
     return bool(got == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True))
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(events, spines, st.sampled_from([None, "15m", "7m"]), st.sampled_from(["city", ("city", "line")]))
 def test_every_value_is_what_was_known_at_its_time(
     rows: list[dict[str, Any]], spine: list[dict[str, Any]], freshness: str | None, entity: str | tuple[str, ...]
@@ -86,7 +86,7 @@ def test_every_value_is_what_was_known_at_its_time(
         assert {n: (got[n], e) for n, e in expected.items() if not agrees(got[n], e)} == {}, asked
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.floats(-1e15, 1e15, allow_subnormal=False), min_size=1, max_size=30),
     st.randoms(use_true_random=False),
@@ -109,7 +109,7 @@ def test_an_empty_table_and_an_empty_spine_give_empty_answers() -> None:
     assert {name for name, value in found.items() if value is not None} == {"n", "values", "kinds"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(events, spines, st.integers(0, 300), st.randoms(use_true_random=False))
 def test_what_is_known_later_changes_nothing_before(rows: list[dict[str, Any]], spine: list[dict[str, Any]], cut: int, random: Any) -> None:
     garbage = [

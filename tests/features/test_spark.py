@@ -34,7 +34,7 @@ def session() -> Iterator[Any]:
 
 
 @needs_java
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=events, spine=spines, freshness=st.sampled_from([None, "15m"]), entity=st.sampled_from(["city", ("city", "line")]))
 def test_both_engines_give_equal_results(session: Any, rows: list[Any], spine: list[Any], freshness: str | None, entity: Any) -> None:
     asked = view(freshness, entity)
@@ -46,7 +46,7 @@ def test_both_engines_give_equal_results(session: Any, rows: list[Any], spine: l
 
 
 @needs_java
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=typed_events.events, spine=typed_events.spines, freshness=st.sampled_from([None, "15m"]))
 def test_both_engines_give_equal_values_of_every_type(session: Any, rows: list[Any], spine: list[Any], freshness: str | None) -> None:
     whole = typed_events.view(freshness)

@@ -49,7 +49,7 @@ def offline(rows: Rows, spine: Rows, asked: nr.FeatureView) -> Rows:
 # --- offline ------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(events, spines, st.sampled_from([None, "15m"]))
 def test_every_value_of_every_type_is_what_was_known_at_its_time(rows: Rows, spine: Rows, freshness: str | None) -> None:
     for asked, found in zip(spine, offline(rows, spine, view(freshness)), strict=True):
@@ -230,7 +230,7 @@ def served(store: LmdbStore, asked: nr.FeatureView, city: str | None, at: int) -
     return found
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(events, spines, st.sampled_from([None, "15m"]))
 def test_the_store_gives_at_each_moment_what_the_join_gives(rows: Rows, spine: Rows, freshness: str | None) -> None:
     """The store is brought forward step by step, and opened anew for every step."""
@@ -246,7 +246,7 @@ def test_the_store_gives_at_each_moment_what_the_join_gives(rows: Rows, spine: R
             store.close()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(events, events)
 def test_a_late_batch_marks_what_it_changes_and_that_is_recomputed(first: Rows, late: Rows) -> None:
     asked = view()

@@ -113,7 +113,7 @@ def by_hand(found: list[Fact], *, ordered: bool, deleting: bool) -> list[tuple[i
     return [(v[0], superseded[v[0]]) for v in sorted(counting, key=lambda v: (v[2], v[3], v[1], v[4], v[0]))]
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(facts, st.booleans(), st.booleans())
 def test_versions_are_what_the_rule_makes_of_them_one_by_one(found: list[Fact], ordered: bool, deleting: bool) -> None:
     made = nr.Table(

@@ -43,7 +43,7 @@ STREAMS = st.lists(st.tuples(LINES, ENDS), max_size=12).map(lambda lines: b"".jo
     data=STREAMS | st.binary(max_size=60) | st.text("data: \r\n", max_size=60).map(str.encode),
     cuts=st.lists(st.integers(0, 200), max_size=20),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_events_are_the_standards_however_they_are_cut(data: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     assert read([data[a:b] for a, b in pairwise(places)] or [data]) == simply(data)

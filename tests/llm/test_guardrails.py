@@ -170,7 +170,7 @@ def test_settings_that_can_t_be_are_refused(declare: Any, why: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12), st.sampled_from("abc"), st.floats(0, 1)), max_size=12))
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_findings_are_merged_without_overlap_and_lose_nothing(spans: list[tuple[int, int, str, float]]) -> None:
     found = merged(Finding(at, at + size, kind, score) for at, size, kind, score in spans)
     assert all(one.end <= other.at for one, other in pairwise(found))
@@ -196,7 +196,7 @@ def test_odd_characters_hide_nothing(text: str) -> None:
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_no_text_breaks_a_rule(text: str) -> None:
     rules: list[Rule] = [Length(), Injection(), PersonalData(), Secrets(bare=True), SafeMarkup(places=("question",)), Toxicity()]
     checked = Guardrails(tuple(rules)).check(text, "question")

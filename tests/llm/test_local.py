@@ -172,7 +172,7 @@ def test_a_file_that_is_cut_or_is_none_is_refused(tmp_path: Path) -> None:
 @given(
     text=st.text("abc", max_size=30), stops=st.lists(st.text("abc", min_size=1, max_size=4), max_size=3), cuts=st.lists(st.integers(0, 30))
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_text_in_parts_ends_where_the_whole_would(text: str, stops: list[str], cuts: list[int]) -> None:
     until, places = UntilStop(stops), sorted({0, len(text), *(cut for cut in cuts if cut <= len(text))})
     found = ""

@@ -95,7 +95,7 @@ def test_fewer_ways_than_were_asked_are_told() -> None:
 
 
 @given(text=st.text(max_size=200) | st.text(st.sampled_from('ab?1.)-*"[]{}`:\n,'), max_size=60), count=st.integers(1, 4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whatever_a_model_writes_there_are_questions(text: str, count: int) -> None:
     ways = several_ways("Why?", Says(text), count)  # type: ignore[arg-type]
     assert ways.questions[0] == "Why?"

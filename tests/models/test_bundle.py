@@ -47,7 +47,7 @@ def test_the_same_content_is_the_same_bundle(tmp_path: Path) -> None:
     assert other.id != one.id
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_a_changed_byte_anywhere_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     bundle = sealed(tmp_path_factory.mktemp("b"))

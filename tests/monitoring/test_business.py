@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from tests.projects import MODULE, SETTINGS, edited, write_project
 from noria.core.errors import UserMistake
 from noria.core.health import Healthy, Unhealthy, Unknown
 from noria.monitoring.business import BusinessMetric, BusinessMetricReading, read_business_metric
+from typed_commands import done
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 PREDICTIONS = pa.table({"key": ["a", "b", "c"], "prediction": [0.1, 0.5, 0.9], "price": [1.0, 2.0, 3.0]})
@@ -89,9 +88,8 @@ def test_a_project_declares_metrics_and_the_loop_reads_them(tmp_path: Path) -> N
     settings = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-29T00:00:00Z"})
     shop = write_project(tmp_path / "shop", module, settings)
     for command in ("ingest", "replay"):
-        subprocess.run([sys.executable, "-m", "noria", command, "--json"], cwd=shop, check=True, capture_output=True)
-    done = subprocess.run([sys.executable, "-m", "noria", "status", "--json"], cwd=shop, check=True, capture_output=True, text=True)
-    told = {m["monitor"]: m for m in json.loads(done.stdout)["endpoints"][0]["monitors"]}
+        done(shop, command, "--json")
+    told = {m["monitor"]: m for m in json.loads(done(shop, "status", "--json"))["endpoints"][0]["monitors"]}
     assert 20 < told["metric: mean price"]["evidence"]["mean price"] < 60
     assert told["metric: returns"]["health"] == "healthy"
     assert told["metric: odd"]["health"] == "unknown"

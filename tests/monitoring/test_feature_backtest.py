@@ -17,6 +17,7 @@ import pytest
 from noria.core.errors import UserMistake
 from noria.monitoring.feature_backtest import read_incidents
 from projects import START, write_project
+from typed_commands import done
 
 BROKEN, FIXED = START + timedelta(days=60), START + timedelta(days=70)
 
@@ -43,7 +44,7 @@ def dear(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wrong = (at >= np.datetime64(BROKEN.replace(tzinfo=None))) & (at < np.datetime64(FIXED.replace(tzinfo=None)))
     price = np.where(wrong, 1.5, 1.0) * orders.column("price").to_numpy()
     pq.write_table(orders.set_column(orders.column_names.index("price"), "price", pa.array(price)), path)
-    subprocess.run([sys.executable, "-m", "noria", "ingest", "--json"], cwd=folder, check=True, capture_output=True)
+    done(folder, "ingest", "--json")
     return folder
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +24,7 @@ from noria.evidence.status import status
 from noria.loop.project import load_project
 from noria.serving.log.segments import SUMS_FILE
 from noria.stores.workspace import Workspace
+from typed_commands import done, typed
 
 QUIET = edited(MODULE, {'nr.Tolerance("log_loss", by=0.05)': 'nr.Tolerance("log_loss", by=0.3)'})
 UNTIL = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-29T00:00:00Z"})  # the change in the middle comes after it
@@ -35,7 +34,7 @@ UNTIL = edited(SETTINGS, {"2024-03-28T00:00:00Z": "2024-02-29T00:00:00Z"})  # th
 def well(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_project(tmp_path_factory.mktemp("well") / "shop", QUIET, UNTIL)
     for command in ("ingest", "replay"):
-        subprocess.run([sys.executable, "-m", "noria", command, "--json"], cwd=folder, check=True, capture_output=True)
+        done(folder, command, "--json")
     return folder
 
 
@@ -219,9 +218,9 @@ def test_no_fault_in_the_monitoring_ends_green(well: Path, tmp_path: Path, name:
     folder = tmp_path / "shop"
     shutil.copytree(well, folder)
     FAULTS[name](folder)
-    done = subprocess.run([sys.executable, "-m", "noria", "status", "--json"], cwd=folder, capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    told = json.loads(done.stdout)
+    ran = typed(folder, "status", "--json")
+    assert "Traceback" not in ran.stderr, ran.stderr
+    told = json.loads(ran.stdout)
     if "error" in told:
         assert all(told["error"][part] for part in ("what", "where", "fix"))
         return
@@ -240,25 +239,20 @@ def test_a_clock_that_goes_back_is_refused(well: Path, tmp_path: Path) -> None:
     ahead = since_epoch(datetime(2199, 1, 1, tzinfo=UTC))
     sql(folder, "UPDATE progress SET at = ? WHERE name = 'windows/returns'", ahead)
     sql(folder, "DELETE FROM progress WHERE name = 'history/returns'")  # as if it had been live
-    done = subprocess.run([sys.executable, "-m", "noria", "loop", "--json"], cwd=folder, capture_output=True, text=True, check=False)
-    assert json.loads(done.stdout)["error"]["code"] == "NR-403"
+    ran = typed(folder, "loop", "--json")
+    assert json.loads(ran.stdout)["error"]["code"] == "NR-403"
 
 
 def test_a_report_of_a_null_column_is_json_as_well(well: Path, tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     shutil.copytree(well, folder)
     FAULTS["a feature is no longer logged"](folder)
-    command = [sys.executable, "-m", "noria", "monitor", "report", "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(done(folder, "monitor", "report", "--json"))
     assert None in [path[-1] for path in told["drift"]["shift"].values()]
 
 
 def test_a_report_says_what_windows_say_that_still_wait_for_outcomes(well: Path) -> None:
-    command = [sys.executable, "-m", "noria", "monitor", "report", "--json"]
-    done = subprocess.run(command, cwd=well, capture_output=True, text=True, check=True)
-    early = json.loads(done.stdout)["early"]
+    early = json.loads(done(well, "monitor", "report", "--json"))["early"]
     assert early
     for one in early:
         assert (one["value"] is None) == (one["missing"] == 1)

@@ -112,7 +112,7 @@ def test_a_time_is_how_long_before_the_rows_own_it_lies() -> None:
     assert seconds_of(column([date(1970, 1, 2)])).tolist() == [86_400.0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.one_of(st.none(), st.text()), max_size=40))
 def test_no_text_is_a_crash(texts: list[str | None]) -> None:
     values = column(texts, pa.string())
@@ -122,7 +122,7 @@ def test_no_text_is_a_crash(texts: list[str | None]) -> None:
             assert projection.of(values, None).shape == (len(texts), len(projection.names))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.one_of(st.none(), st.lists(st.floats(width=32), max_size=4)), max_size=30))
 def test_no_embedding_is_a_crash(vectors: list[list[float] | None]) -> None:
     values = column(vectors, pa.list_(pa.float32()))

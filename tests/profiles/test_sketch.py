@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from noria.profiles.sketch import ABOVE, BELOW, NULL, Bins
 singles = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20, unique=True), st.lists(singles, max_size=50), st.booleans())
 def test_places_are_those_of_a_plain_search(borders: list[float], values: list[float], few: bool) -> None:
     edges = np.sort(np.array(borders, np.float32))
@@ -42,9 +44,14 @@ def reference(rng: np.random.Generator) -> Profile:
     return profile(("number", "category", "skewed"), values, np.repeat(np.arange(40), 100))
 
 
+@cache
+def same_reference() -> Profile:
+    return reference(np.random.default_rng(0))
+
+
 @given(arrays(np.float64, st.tuples(st.integers(1, 40), st.just(3)), elements=st.floats(-9, 9)), st.integers(0, 40))
 def test_parts_merge_into_the_whole(values: np.ndarray, cut: int) -> None:
-    known = reference(np.random.default_rng(0))
+    known = same_reference()
     whole, one, two = known.sketch(), known.sketch(), known.sketch()
     whole.add(values)
     one.add(values[:cut])

@@ -65,7 +65,7 @@ def test_what_is_appended_is_read_back_in_order(tmp_path: Path) -> None:
     assert np.array_equal(found.prediction, np.concatenate([b.prediction for b in expected]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_a_torn_tail_is_dropped_and_writing_goes_on(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("torn")
@@ -86,7 +86,7 @@ def test_a_torn_tail_is_dropped_and_writing_goes_on(tmp_path_factory: pytest.Tem
     assert after.ids[:kept] == [i for n in range(3) for i in batch(n).ids][:kept]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_flipped_bit_is_never_served(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("flipped")

@@ -49,7 +49,7 @@ def test_the_server_answers_as_its_document_says(server: Standalone) -> None:
     for found in api.get_all_operations():
         operation = found.ok()
 
-        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def conforms(case: schemathesis.Case) -> None:
             answer = case.call_and_validate(checks=CHECKS)

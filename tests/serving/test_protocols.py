@@ -66,7 +66,7 @@ def test_bad_arrow_streams_are_refused_in_words(body: bytes, words: str) -> None
 WHOLE = [stream(GOOD), stream(GOOD, compression="lz4"), stream(GOOD.append_column("_key", pa.array(["x", "y"])))]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 2000))
 def test_a_mutated_arrow_stream_is_refused_or_read(whole: bytes, changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(whole)
@@ -110,7 +110,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.one_of(json_values.map(lambda v: json.dumps({"instances": v}).encode()), st.binary(max_size=60)), st.sampled_from(["", "text/csv"])
 )

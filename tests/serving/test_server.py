@@ -25,6 +25,7 @@ from noria.core.files import LocalFiles
 from noria.core.heartbeat import Beat, beats
 from projects import edit, write_project
 from servers import soon
+from typed_commands import typed
 
 ROW = {"visits_6h": 3.0, "seconds_6h": 40.5, "seconds": None, "price": 12.0, "twice": 24.0}
 BEING_WRITTEN = shutil.ignore_patterns("*.partial")  # by a server of another test, in the folder that is copied
@@ -74,7 +75,7 @@ class Running:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_project(tmp_path_factory.mktemp("served") / "shop")
     for command in ("ingest", "train"):
-        subprocess.run([sys.executable, "-m", "noria", command, "--json"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        typed(folder, command, "--json").check_returncode()
     return folder
 
 

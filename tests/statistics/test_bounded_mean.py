@@ -54,7 +54,7 @@ def test_as_many_as_needed_are_enough() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.01, 0.3))
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_bounds_enclose_the_mean_and_stay_within_the_ends(values: list[float], alpha: float) -> None:
     found = bounded_mean(np.array(values), 0, 1, alpha)
     assert 0 <= found.lower <= found.mean + 1e-9

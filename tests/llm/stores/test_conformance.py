@@ -248,7 +248,7 @@ ONE = st.one_of(
     rows=st.lists(st.tuples(METADATA, LABELS), min_size=1, max_size=30),
     asked=st.lists(st.tuples(st.dictionaries(NAMES, ONE, max_size=2), st.none() | LABELS), min_size=8, max_size=8),
 )
-@settings(max_examples=6, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, suppress_health_check=list(HealthCheck))
 def test_conditions_hold_in_the_stores_own_query(store: IndexStore, rows, asked) -> None:
     chunks, vectors = [chunk(n, "cat", metadata, access) for n, (metadata, access) in enumerate(rows)], unit(len(rows))
     index = store.write("some", chunks, vectors).index
