@@ -29,8 +29,8 @@ from noria.stores.workspace import Workspace
 
 NAME, ENDPOINT = "docs-assistant", "assistant"
 FILES = ("noria.toml", "assistant.py", "prepare.py", "README.md")
-QUESTION = "How do I compute the Pearson correlation coefficient and p-value?"
-NEW_QUESTION = "What does noria.example.tides.high_water tell?"
+QUESTION = "How do I solve a linear matrix equation?"
+NEW_QUESTION = "How do I tell the times of high water at a harbour?"
 NEW_PAGE = (
     "# noria.example.tides.high_water\n\nTells the times of high water at a harbour for a day, in UTC, from its harmonic constituents.\n"
 )
