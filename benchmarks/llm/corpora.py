@@ -20,7 +20,7 @@ from noria.llm.documents import Document
 
 COUNT = 2_000
 LIBRARIES = ("numpy", "pandas", "scipy", "sklearn")
-LEAST_TEXT, QUESTION = 200, (20, 200)  # characters
+MIN_TEXT, QUESTION = 200, (20, 200)  # characters
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _root(package: str) -> Path:
 
 
 def _fits(question: str, text: str) -> bool:
-    return QUESTION[0] <= len(question) <= QUESTION[1] and len(text) >= LEAST_TEXT
+    return QUESTION[0] <= len(question) <= QUESTION[1] and len(text) >= MIN_TEXT
 
 
 def _docstrings(library: str) -> Iterator[tuple[str, str, str]]:

@@ -89,7 +89,7 @@ def deepeval_model(generator: Generator, options: Options = Options(most_tokens=
     """A generator as a model that DeepEval's metrics ask: `FaithfulnessMetric(model=deepeval_model(generator))`. Raises `MissingExtra`."""
     base: Any = _deepeval("models").DeepEvalBaseLLM
 
-    class Asked(base):  # type: ignore[misc]
+    class GeneratorModel(base):  # type: ignore[misc]
         """Asks the generator, at temperature 0."""
 
         def __init__(self) -> None:
@@ -109,7 +109,7 @@ def deepeval_model(generator: Generator, options: Options = Options(most_tokens=
         def get_model_name(self, *_args: Any, **_more: Any) -> str:
             return f"noria:{digest(generator.definition())[:16]}"
 
-    return Asked()
+    return GeneratorModel()
 
 
 def _shows_progress(metric: Any) -> bool:

@@ -74,7 +74,7 @@ def ragas_llm(generator: Generator, options: Options = Options(most_tokens=1_024
     """A generator as a model that RAGAS's metrics ask: `Faithfulness(llm=ragas_llm(generator))`. Raises `MissingExtra`."""
     base: Any = _ragas("llms.base").InstructorBaseRagasLLM
 
-    class Asked(base):  # type: ignore[misc]
+    class GeneratorModel(base):  # type: ignore[misc]
         """Asks the generator, at temperature 0, for JSON of the model that RAGAS wants."""
 
         noria_digest = digest(generator.definition())[:16]
@@ -86,7 +86,7 @@ def ragas_llm(generator: Generator, options: Options = Options(most_tokens=1_024
         async def agenerate(self, prompt: str, response_model: Any) -> Any:
             return self.generate(prompt, response_model)
 
-    return Asked()
+    return GeneratorModel()
 
 
 def _version(library: str) -> str:

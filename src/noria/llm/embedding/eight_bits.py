@@ -22,7 +22,7 @@ CONSTANTS = {
     "q8.step": np.array(1 / LARGEST, np.float32),
     "q8.tiny": np.array(1e-12, np.float32),
 }
-LEAST_ROWS = 32  # of a matrix, below which whole numbers save nothing
+MIN_ROWS = 32  # of a matrix, below which whole numbers save nothing
 
 
 def eight_bits(model: bytes) -> bytes:
@@ -37,7 +37,7 @@ def eight_bits(model: bytes) -> bytes:
     nodes, rows, weights = list[Any](), dict[str, list[str]](), dict[str, list[str]]()
     for node in graph.node:
         weight = constants.get(node.input[1]) if node.op_type == "MatMul" and node.domain == "" else None
-        if weight is None or len(weight.dims) != 2 or weight.data_type != onnx.TensorProto.FLOAT or weight.dims[0] < LEAST_ROWS:
+        if weight is None or len(weight.dims) != 2 or weight.data_type != onnx.TensorProto.FLOAT or weight.dims[0] < MIN_ROWS:
             nodes.append(node)
             continue
         if node.input[0] not in rows:

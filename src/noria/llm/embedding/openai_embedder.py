@@ -32,7 +32,7 @@ TOO_LONG = re.compile(r"context length|too long|too many tokens|maximum.{0,40}(t
 MAX_ANSWER = 256 * 2**20  # bytes
 BATCH_LETTERS = 100_000  # of the texts of one request
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts: doubled each time
-LEAST_LETTERS = 100  # of a text that is cut until a server takes it
+MIN_LETTERS = 100  # of a text that is cut until a server takes it
 
 
 class NoKey(UserMistake):
@@ -197,9 +197,9 @@ class OpenAIEmbedder:
         if len(texts) > 1:
             halves = [self._batch_of(half) for half in (texts[: len(texts) // 2], texts[len(texts) // 2 :])]
             return np.concatenate([vectors for vectors, _ in halves]), np.concatenate([cut for _, cut in halves])
-        if len(texts[0]) <= LEAST_LETTERS:
+        if len(texts[0]) <= MIN_LETTERS:
             raise EmbeddingsRefused(self._host, answer.status, reason)
-        return self._batch_of([texts[0][: max(LEAST_LETTERS, len(texts[0]) * 3 // 4)]])[0], np.ones(1, bool)
+        return self._batch_of([texts[0][: max(MIN_LETTERS, len(texts[0]) * 3 // 4)]])[0], np.ones(1, bool)
 
     def _asked(self, texts: Sequence[str]) -> Answer:
         """The answer to one request, asked again while the server is away or busy. Raises `EmbeddingsAway`."""

@@ -39,7 +39,7 @@ RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 FULL: tuple[Runtime, ...] = ("onnx", "torch")  # in full numbers, by which others are judged
 VERSION = 1  # of this measurement: another one asks again
 ROUNDS = 3  # of which the quickest counts: what else the machine does only ever slows one down
-LEAST_COSINE, MOST_LOSS = 0.98, 0.01  # of a text's vector to that of full numbers; of the mean reciprocal rank on the sample
+MIN_COSINE, MAX_LOSS = 0.98, 0.01  # of a text's vector to that of full numbers; of the mean reciprocal rank on the sample
 Settings = dict[str, Any]
 
 
@@ -146,7 +146,7 @@ def measure(runtimes: list[Runtime], open_: Callable[[Runtime], FolderEmbedder])
     for runtime in runtimes:
         cosine = float((vectors[runtime] * vectors[full]).sum(axis=1).min())
         loss = 1 - _reciprocal_rank(asked[runtime], vectors[runtime]) / best
-        refused = "other vectors" if not cosine >= LEAST_COSINE else "finds less" if loss > MOST_LOSS else ""
+        refused = "other vectors" if not cosine >= MIN_COSINE else "finds less" if loss > MAX_LOSS else ""
         found.append(Measured(runtime, round(len(texts) / seconds[runtime], 2), round(cosine, 5), round(loss, 5), refused))
     return found
 

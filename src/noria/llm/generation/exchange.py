@@ -12,7 +12,7 @@ import msgspec
 from noria.llm.generation.events import Events, TooLong
 from noria.llm.generation.failures import BadAnswer, BadRequest, NoAnswer, NotAnswered
 from noria.llm.generation.pace import Pace
-from noria.llm.generation.refusals import Asked, broken, refusal
+from noria.llm.generation.refusals import ModelServer, broken, refusal
 from noria.llm.generation.transport import READ, Transport
 from noria.llm.generation.wire import NOT_JSON, Answer, Garbage, ServerError, error_in
 
@@ -34,12 +34,12 @@ class Exchange:
     most: int
     connect: float
 
-    def whole(self, asked: Asked, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace, answer: Answer) -> None:
+    def whole(self, asked: ModelServer, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace, answer: Answer) -> None:
         """Have the answer put into `answer`. Raises `NoAnswer`."""
         with self._failures(asked, answer, pace), self._sent(asked, body, headers, pace) as response:
             self._answer(asked, response, answer)
 
-    def parts(self, asked: Asked, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace, answer: Answer) -> Generator[str]:
+    def parts(self, asked: ModelServer, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace, answer: Answer) -> Generator[str]:
         """The texts of an answer as they come; what else is known of it is put into `answer`. Raises `NoAnswer`."""
         with self._failures(asked, answer, pace), self._sent(asked, body, headers, pace) as response:
             kind = response.headers.get("content-type", "")
@@ -56,7 +56,7 @@ class Exchange:
             if not answer.ended and answer.finish is None:
                 raise NotAnswered(asked.provider, "the stream ended before the answer did", partial=answer.text)
 
-    def _events(self, asked: Asked, response: BaseHTTPResponse, answer: Answer, pace: Pace) -> Iterator[bytes]:
+    def _events(self, asked: ModelServer, response: BaseHTTPResponse, answer: Answer, pace: Pace) -> Iterator[bytes]:
         events, size = Events(self.most), 0
         while piece := response.read1(READ):
             size += len(piece)
@@ -79,7 +79,7 @@ class Exchange:
             yield rest
 
     @contextmanager
-    def _sent(self, asked: Asked, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace) -> Iterator[BaseHTTPResponse]:
+    def _sent(self, asked: ModelServer, body: Mapping[str, Any], headers: Mapping[str, str], pace: Pace) -> Iterator[BaseHTTPResponse]:
         try:
             encoded = msgspec.json.encode(body)
         except (TypeError, ValueError) as error:  # half of a UTF-16 pair in a text, or something in `extra` that JSON does not have
@@ -90,14 +90,14 @@ class Exchange:
                 raise ServerError(error_in(response.read(ERROR_BYTES)), response.status, headers)
             yield response
 
-    def _answer(self, asked: Asked, response: BaseHTTPResponse, answer: Answer) -> str:
+    def _answer(self, asked: ModelServer, response: BaseHTTPResponse, answer: Answer) -> str:
         text = answer.add(self._all(asked, response)).text
         if answer.finish is None and not text:
             raise Garbage("it has no choice with a message")
         answer.ended = True
         return text
 
-    def _all(self, asked: Asked, response: BaseHTTPResponse) -> bytes:
+    def _all(self, asked: ModelServer, response: BaseHTTPResponse) -> bytes:
         found = bytearray()
         while piece := response.read1(READ):
             found += piece
@@ -108,7 +108,7 @@ class Exchange:
         return bytes(found)
 
     @contextmanager
-    def _failures(self, asked: Asked, answer: Answer, pace: Pace) -> Iterator[None]:
+    def _failures(self, asked: ModelServer, answer: Answer, pace: Pace) -> Iterator[None]:
         """What goes wrong within, as one of our errors."""
         from urllib3.exceptions import HTTPError
 

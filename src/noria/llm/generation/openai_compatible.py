@@ -16,14 +16,14 @@ from noria.llm.generation.pace import Pace
 from noria.llm.generation.port import Completion, Options
 from noria.llm.generation.prices import Prices, estimated
 from noria.llm.generation.prompt import Message
-from noria.llm.generation.refusals import Asked
+from noria.llm.generation.refusals import ModelServer
 from noria.llm.generation.retries import Retries
 from noria.llm.generation.schemas import NotOfSchema, asked_in_words, checker, corrected, read
 from noria.llm.generation.wire import Answer, body
 
 OPENAI = "https://api.openai.com/v1"
 OWN_LIMIT = ("api.openai.com", ".openai.azure.com")  # hosts that want max_completion_tokens; others may not know it
-MOST_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 PATH = "/chat/completions"
 SchemaMode = Literal["json_schema", "json_object", "prompt"]
 Limit = Literal["max_tokens", "max_completion_tokens"]
@@ -58,7 +58,7 @@ class OpenAICompatible:
         limit: Limit | None = None,
         without: Sequence[str] = (),
         extra: Mapping[str, Any] | None = None,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = MAX_BYTES,
     ) -> None:
         from noria.llm.generation.exchange import Exchange
         from noria.llm.generation.transport import Transport
@@ -145,7 +145,7 @@ class OpenAICompatible:
     def _body(self, messages: Sequence[Message], options: Options, *, stream: bool) -> dict[str, Any]:
         return body(self.model, messages, options, self._form | {"limit": self._limit, "stream": stream})
 
-    def _asked(self) -> tuple[Asked, dict[str, str]]:
+    def _asked(self) -> tuple[ModelServer, dict[str, str]]:
         """Who is asked, with the headers: the secrets are read from the environment each time, and kept nowhere. Raises `BadKey`."""
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "noria"}
         secrets = {name: os.environ[variable].strip() for name, variable in self._secrets() if os.environ.get(variable, "").strip()}
@@ -155,7 +155,7 @@ class OpenAICompatible:
                 raise BadKey(self.provider, variable, "it has characters that no header may have", given=True)
             if value:
                 headers[name] = f"Bearer {value}" if name == "Authorization" else value
-        return Asked(self.provider, self.model, self._key_env, bool(secrets), tuple(secrets.values())), headers
+        return ModelServer(self.provider, self.model, self._key_env, bool(secrets), tuple(secrets.values())), headers
 
     def _secrets(self) -> list[tuple[str, str]]:
         return [("Authorization", self._key_env), *self._headers_env.items()]

@@ -36,8 +36,8 @@ NO_MODEL = re.compile(
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Who was asked, and as whom. given: whether a key was sent; secrets: what no error may show"""
+class ModelServer:
+    """A server that is asked, and as whom. given: whether a key was sent; secrets: what no error may show"""
 
     provider: str
     model: str
@@ -51,7 +51,7 @@ class Asked:
         return text
 
 
-def refusal(asked: Asked, status: int, said: Said, headers: Mapping[str, str]) -> NoAnswer:
+def refusal(asked: ModelServer, status: int, said: Said, headers: Mapping[str, str]) -> NoAnswer:
     """The error that a server's answer is."""
     reason = asked.without_secrets(said.message) or f"status {status}"
     failure = _refusal(asked, status, reason, said.code.lower(), headers)
@@ -61,7 +61,7 @@ def refusal(asked: Asked, status: int, said: Said, headers: Mapping[str, str]) -
     return failure
 
 
-def _refusal(asked: Asked, status: int, reason: str, code: str, headers: Mapping[str, str]) -> NoAnswer:
+def _refusal(asked: ModelServer, status: int, reason: str, code: str, headers: Mapping[str, str]) -> NoAnswer:
     wait = told_to_wait(headers)
     if status in (401, 403):
         return BadKey(asked.provider, asked.key_env, reason, given=asked.given)
@@ -79,7 +79,7 @@ def _refusal(asked: Asked, status: int, reason: str, code: str, headers: Mapping
     return BadRequest(asked.provider, f"status {status}: {reason}")
 
 
-def broken(asked: Asked, error: Exception, pace: Pace, connect: float, partial: str) -> NoAnswer:
+def broken(asked: ModelServer, error: Exception, pace: Pace, connect: float, partial: str) -> NoAnswer:
     """The error that a failed connection is."""
     from urllib3 import exceptions
 

@@ -18,7 +18,7 @@ from noria.llm.guardrails.rule import BadRule, Context, DeclaredRule, Finding, W
 if TYPE_CHECKING:
     from noria.llm.embedding.port import Embedder
 
-MOST_READ = 4_000  # characters by which a language is told
+MAX_READ = 4_000  # characters by which a language is told
 FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(?P<inner>.*?)\n?```\s*\Z", re.DOTALL)
 
 
@@ -64,7 +64,7 @@ class Languages(DeclaredRule):
             raise BadRule(self.name, f"{self.allowed!r} are no languages", "give codes such as `en`, `de`")
 
     def find(self, text: str, _where: Where, _context: Context) -> Sequence[Finding]:
-        words = re.sub(r"```[\s\S]{0,4000}?```|`[^`\n]{1,200}`|https?://\S+", " ", text[:MOST_READ])  # code is no language
+        words = re.sub(r"```[\s\S]{0,4000}?```|`[^`\n]{1,200}`|https?://\S+", " ", text[:MAX_READ])  # code is no language
         if sum(map(str.isalpha, words)) < self.least:
             return []
         probabilities = languages_of(words)

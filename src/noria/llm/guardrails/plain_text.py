@@ -68,7 +68,7 @@ _MORSE = dict(
         strict=True,
     )
 )
-MOST_DECODED = 20  # runs of a text that are decoded, and characters of a run: a text can be made of nothing else
+MAX_DECODED = 20  # runs of a text that are decoded, and characters of a run: a text can be made of nothing else
 LONGEST_RUN = 8_000
 
 
@@ -116,7 +116,7 @@ def hidden(text: str) -> Iterator[str]:
         yield "".join(chr(ord(letter) - 0xE0000) for letter in run)
     for pattern, decode in DECODERS:
         for number, found in enumerate(pattern.finditer(text)):
-            if number == MOST_DECODED:
+            if number == MAX_DECODED:
                 break
             try:
                 plain = decode(found[0][:LONGEST_RUN])

@@ -25,7 +25,7 @@ from noria.llm.retrieval.retriever import Retriever
 from noria.llm.tuning.chunkers import usual_chunkers
 from noria.llm.tuning.intervals import mean_interval, paired_intervals
 
-MOST_LETTERS = 4_000  # that what was found may have together, as a generator is told it
+MAX_LETTERS = 4_000  # that what was found may have together, as a generator is told it
 FOUND = 50  # chunks that are looked through, however short
 
 
@@ -95,7 +95,7 @@ def tune_chunks(
     *,
     reranker: Reranker | None = None,
     words: float = 1.0,
-    most_letters: int = MOST_LETTERS,
+    most_letters: int = MAX_LETTERS,
     cache: Path | None = None,
     tell: Tell = silence,
 ) -> Tuned:
