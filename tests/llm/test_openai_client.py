@@ -23,6 +23,7 @@ from noria.llm.generation import (
     Retries,
     TooManyRequests,
 )
+from openai_clients import closed_clients, openai_client  # noqa: F401 - a fixture
 
 HI = [Message("system", "Be brief."), Message("user", "hi 🎏")]
 SENT: Any = [{"role": message.role, "content": message.content} for message in HI]
@@ -35,7 +36,7 @@ def ours(server: Server, timeout: float = 30.0) -> tuple[OpenAICompatible, Optio
 
 
 def official(server: Server, timeout: float = 30.0) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.base_url, api_key="sk-test", max_retries=0, timeout=timeout)
+    return openai_client(server.base_url, "sk-test", timeout=timeout)
 
 
 ASKED: Any = {"model": "m", "messages": SENT, "temperature": 0.5, "max_tokens": 9, "seed": 3, "stop": ["END"]}

@@ -46,8 +46,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
 
 
 @pytest.fixture(scope="module")
-def client(server: Standalone) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.where['url']}/v1", api_key="none", max_retries=0, timeout=20)
+def client(server: Standalone) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.where['url']}/v1", api_key="none", max_retries=0, timeout=20) as opened:
+        yield opened
 
 
 def said(*texts: str) -> Any:

@@ -34,6 +34,7 @@ from noria.serving.log.feedback import FeedbackLog, Logged, find_answer
 from noria.serving.log.predictions import Predictions, Values
 from noria.serving.log.segments import PredictionLog, find_in_segment, read_log
 from noria.stores.tables import DeltaTables
+from openai_clients import closed_clients, openai_client  # noqa: F401 - a fixture
 from servers import Standalone, make_bundle, soon
 from serving.test_chat import said
 from serving.test_tokens import RSA, Provider
@@ -214,7 +215,7 @@ def test_what_counts_of_labels() -> None:
 
 
 def test_a_client_is_told_to_slow_down_and_its_retries_get_through(server: Standalone, secrets: dict[str, str]) -> None:
-    client = openai.OpenAI(base_url=f"{server.where['url']}/v1", api_key=secrets["slow"], max_retries=0)
+    client = openai_client(f"{server.where['url']}/v1", secrets["slow"])
     ends = []
     for _ in range(4):
         try:
@@ -235,7 +236,7 @@ def test_a_client_is_told_to_slow_down_and_its_retries_get_through(server: Stand
 
 
 def test_embeddings_by_openais_client(open_server: Standalone) -> None:
-    client = openai.OpenAI(base_url=f"{open_server.where['url']}/v1", api_key="none", max_retries=0)
+    client = openai_client(f"{open_server.where['url']}/v1")
     found = client.embeddings.create(model="vectors", input=["an apple", "wörld", ""])  # the client asks for base64, and decodes it
     assert [each.embedding for each in found.data] == [[8.0, 2.0, 0.5], [5.0, 0.0, 0.5], [0.0, 0.0, 0.5]]
     assert [each.index for each in found.data] == [0, 1, 2]
@@ -325,7 +326,7 @@ GIVEN = nr.Table("feedback", nr.feedback("docs"), key="key", event_time="asked_a
 
 def test_feedback_is_stored_and_read_as_the_outcomes_of_a_label(server: Standalone, secrets: dict[str, str], tmp_path: Path) -> None:
     secret = secrets["plain"]
-    client = openai.OpenAI(base_url=f"{server.where['url']}/v1", api_key=secret, max_retries=0)
+    client = openai_client(f"{server.where['url']}/v1", secret)
     first, second = (client.chat.completions.create(model="small", messages=said(f"say {word}")) for word in "ab")
     named = client.chat.completions.create(model="small", messages=said("say c"), extra_body={"noria": {"key": "order 7"}})
     for identifier, helpful in ((first.id, True), (second.id, True), (second.id, False), (named.id, 0.25)):
@@ -425,7 +426,7 @@ def shadowed(server: Standalone) -> dict[str, tuple[str | None, dict[str, Any]]]
 
 
 def test_a_shadow_of_several_outputs_scores_what_was_streamed_and_what_was_not(open_server: Standalone) -> None:
-    client = openai.OpenAI(base_url=f"{open_server.where['url']}/v1", api_key="none", max_retries=0)
+    client = openai_client(f"{open_server.where['url']}/v1")
     whole = client.chat.completions.create(model="small", messages=said("say shadow one"))
     chunks = list(client.chat.completions.create(model="small", messages=said("say shadow two"), stream=True))
 
