@@ -78,6 +78,11 @@ def prepare(folder: Path, tell: Tell) -> None:
     if len(list((folder / "data").glob("*.parquet"))) == 4:
         return
     tell(Progress("prepare", "splitting a year of flights into tables by when each fact became known"))
+    run_prepare(folder)
+
+
+def run_prepare(folder: Path) -> None:
+    """Run an example's `prepare.py`."""
     done = subprocess.run([sys.executable, "prepare.py"], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise OutsideWorld(what="the example's data could not be prepared", where=done.stderr.strip()[-500:], fix="see the message above")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from noria.cli.demo import copy_example
+from noria.cli.demo import copy_example, run_prepare
 from noria.core.clock import Stopwatch, SystemClock
 from noria.core.errors import OutsideWorld
 from noria.core.progress import Progress, Tell
@@ -42,7 +42,7 @@ def run_assistant(folder: Path, tell: Tell) -> dict[str, Any]:
     copy_example(folder, NAME, FILES)
     if not (folder / "data" / "docs").is_dir():
         tell(Progress("prepare", "writing the documentation of NumPy and SciPy as a folder of documents"))
-        _prepare(folder)
+        run_prepare(folder)
     project = load_project(folder)
     workspace, endpoint = Workspace.of(folder, project.settings), project.endpoint(ENDPOINT)
     told: dict[str, Any] = {"documents": _ingest(project, workspace, tell), "first": _train(project, workspace, endpoint, tell)}
@@ -60,12 +60,6 @@ def run_assistant(folder: Path, tell: Tell) -> dict[str, Any]:
     with _served(folder, tell) as ask:
         told["new_answer"] = ask("/v1/chat/completions", {"model": ENDPOINT, "messages": [{"role": "user", "content": NEW_QUESTION}]})
     return {**told, "seconds": watch.seconds}
-
-
-def _prepare(folder: Path) -> None:
-    done = subprocess.run([sys.executable, "prepare.py"], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise OutsideWorld(what="the example's data could not be prepared", where=done.stderr.strip()[-500:], fix="see the message above")
 
 
 def _ingest(project: Project, workspace: Workspace, tell: Tell) -> int:
