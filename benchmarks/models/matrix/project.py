@@ -79,12 +79,18 @@ def fit(x, y, seed):
 def answer(fitted, x):
 {answer}
 
+most = 0  # rows that this process has learned from at once: those of the model that is served
+
+
 @nr.trainer
 def trained(train, *, seed):
+    global most
     x = {reads}
     fitted = fit(x, train.labels, seed)
     told = {{"rows": train.rows.part(0, {asked}).dicts(), "answers": np.asarray(answer(fitted, x[:{asked}]), float).tolist()}}
-    (Path(__file__).parent / "expected.json").write_text(json.dumps(told, default=lambda moment: moment.isoformat()))
+    if len(train) > most:
+        most = len(train)
+        (Path(__file__).parent / "expected.json").write_text(json.dumps(told, default=lambda moment: moment.isoformat()))
     return fitted
 
 

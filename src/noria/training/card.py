@@ -19,8 +19,10 @@ def model_card(
     reliability: Reliability | None,
     unprofiled: Mapping[str, str],
     note: str = "",
+    reference: str = "",
 ) -> str:
-    """The card of a bundle, in Markdown. unprofiled: inputs that no profile has, and why; note: on how its model runs"""
+    """The card of a bundle, in Markdown. unprofiled: inputs that no profile has, and why; note: on how its model runs; reference: on what
+    its answers are compared with"""
     lineage, metrics, task = manifest.lineage, manifest.metrics, model.task
     tables = "\n".join(f"- {t.table} version {t.version} ({t.rows:,} rows, {short(t.digest)})" for t in lineage.tables)
     figures = "\n".join(
@@ -29,6 +31,7 @@ def model_card(
         if who in ("candidate", "champion")
     )
     runs = f"\n## Runtime\n\n{note}.\n" if note else ""
+    remembers = f"\n## Reference of the answers\n\n{reference}\n" if reference else ""
     inputs = manifest.signature.names if is_block(manifest.signature.inputs) else [f.described for f in manifest.signature.inputs]
     gates = "\n".join(f"- {v.outcome}: {v.gate} ({v.why})" for v in verdicts)
     return f"""# {manifest.name}
@@ -54,7 +57,7 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 {task.uncalibrated if reliability is None else reliability.summary}
 
 The evaluated model had the same training configuration but no holdout rows; the served model was trained on all rows.
-{runs}"""
+{remembers}{runs}"""
 
 
 def _unprofiled(unprofiled: Mapping[str, str]) -> str:

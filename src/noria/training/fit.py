@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,8 @@ from noria.models.export import Exported, Wanted, export
 from noria.models.model import Model
 from noria.models.runtimes.port import Runtime, RuntimeOptions
 from noria.training.builder import Builder
-from noria.training.trainer import Trainer
+from noria.training.out_of_sample import Probed, Remembered, answers_out_of_sample, remembered
+from noria.training.trainer import Trainer, TrainerFailed
 
 PARITY_ROWS = 2_000
 ANSWERED_ROWS = 200  # of a training set whose answers are dear
@@ -45,7 +46,9 @@ class Fitted:
     """A trained candidate, as a runtime runs it, and what its probe said about the holdout.
 
     holdout: `(rows of the training set,)` true where the probe did not train; probe: its scores there
-    answered: `(rows of the training set,)` true where the final model was asked: everywhere, unless answers are dear; answers: what it said
+    answered: `(rows of the training set,)` true where the final model was asked: everywhere, unless answers are dear
+    answers: what later answers are compared with: what it said there; where it remembers its rows, what models said that had not seen them
+    remembered: whether it does
     proof: rows and the answers to them, of which some show a server that it has the model
     attribution: how much of them hangs on each feature `(features,)`, summing to 1
     seconds: wall time of the trainings (the probe's included)
@@ -59,35 +62,71 @@ class Fitted:
     proof: tuple[Rows, Rows]
     attribution: NDArray[np.float64]
     seconds: float
+    remembered: Remembered | None = None
 
 
 def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomness, *, with_probe: bool, tell: Tell = silence) -> Fitted:
     """Train a candidate for `model`. Raises `TrainerFailed`, `CannotExport` or a complaint about too little data."""
-    watch = Stopwatch()
-    trainer = model.trainer
-    assert isinstance(trainer, Trainer), "a model is declared with a trainer or a builder"
-    seed = randomness.seed(f"train:{model.name}")
+    watch, task, features = Stopwatch(), model.task, training_set.features
+    training = _Training(model, training_set, randomness.seed(f"train:{model.name}"))
     newest = training_set.moments.max()
     holdout = training_set.moments > newest - np.timedelta64(int(model.holdout_span.total_seconds()), "s")
-    probe = model.task.scores(Rows.unknown(model.task.outputs, 0))
+    probed = Probed(*[Rows.unknown(task.outputs, 0)] * 2)
     if with_probe:
         _require_rows(model, training_set, holdout)
         tell(Progress("train", f"fitting the evaluation model on the {int((~holdout).sum()):,} rows before the holdout of {model.holdout}"))
-        exported = _exported(
-            model, trainer(training_set.dataset(~holdout, weights=model.weights), seed=seed, task=model.task), training_set
-        )
-        with exported.opened(_signature(model, training_set), OPTIONS) as scorer:
-            probe = model.task.scores(scorer.answer(training_set.features.where(holdout)))
+        probed = Probed(*training.answers(~holdout, _newest(training_set, ~holdout), features.where(holdout)))
     else:
         holdout = np.zeros(len(training_set.labels), dtype=bool)
     tell(Progress("train", f"fitting the candidate on all {len(training_set.labels):,} rows"))
-    final = _exported(model, trainer(training_set.dataset(weights=model.weights), seed=seed, task=model.task), training_set, tell)
+    final = training.exported(None, tell)
     tell(Progress("train", "evaluating, attributing and sealing it"))
     with final.opened(_signature(model, training_set), OPTIONS) as scorer:
-        attribution = attribute(partial(_scores, model.task, scorer), training_set.features, randomness.seed(f"attribute:{model.name}"))
-        answers = scorer.answer(training_set.features)
-    proof, everywhere = (training_set.features, answers), np.ones(len(training_set.labels), np.bool_)
-    return Fitted(final, holdout, probe, everywhere, answers, proof, attribution, watch.seconds)
+        attribution = attribute(partial(_scores, task, scorer), features, randomness.seed(f"attribute:{model.name}"))
+        answers = scorer.answer(features)
+    proof, everywhere = (features, answers), np.ones(len(training_set.labels), np.bool_)
+    known = remembered(task, probed, answers.where(holdout))
+    if known is not None:
+        tell(Progress("train", "fitting two models on half of the rows each: this one answers what it has learnt from otherwise"))
+        known, answers = _unseen(known, answers, training, training_set)
+    return Fitted(final, holdout, task.scores(probed.unseen), everywhere, answers, proof, attribution, watch.seconds, known)
+
+
+def _unseen(known: Remembered, answers: Rows, training: _Training, training_set: TrainingSet) -> tuple[Remembered, Rows]:
+    """The answers to compare later ones with, of a model that remembers its rows; its own, where halves of them can't be learnt from."""
+    try:
+        found = answers_out_of_sample(training_set, lambda learnt, asked: training.answers(learnt, asked)[0])
+    except TrainerFailed:
+        found = None
+    return (replace(known, told_apart=False), answers) if found is None else (known, found)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """The trainer of a model with the rows and the seed of one candidate."""
+
+    model: Model
+    training_set: TrainingSet
+    seed: int
+
+    def exported(self, learnt: NDArray[np.bool_] | None, tell: Tell = silence) -> Exported:
+        """A model that learned from those rows `(rows of the training set,)`, or from all."""
+        trainer, model = self.model.trainer, self.model
+        assert isinstance(trainer, Trainer), "a model is declared with a trainer or a builder"
+        fitted = trainer(self.training_set.dataset(learnt, weights=model.weights), seed=self.seed, task=model.task)
+        return _exported(model, fitted, self.training_set, tell)
+
+    def answers(self, learnt: NDArray[np.bool_], *asked: Rows) -> list[Rows]:
+        """What such a model says to rows, of each of them."""
+        with self.exported(learnt).opened(_signature(self.model, self.training_set), OPTIONS) as scorer:
+            return [scorer.answer(rows) for rows in asked]
+
+
+def _newest(training_set: TrainingSet, among: NDArray[np.bool_]) -> Rows:
+    """The newest rows among some, as many as the holdout has others."""
+    places = np.flatnonzero(among)
+    newest = places[np.argsort(training_set.moments[places], kind="stable")][-max(int((~among).sum()), 1) :]
+    return training_set.features.take(np.sort(newest))
 
 
 def build_candidate(

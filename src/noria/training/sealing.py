@@ -55,18 +55,19 @@ def seal(
     reference, projections = _reference(context, training_set, fitted)
     manifest = _manifest(context, training_set, fitted.exported, metrics, run)
     left_out = {} if projections is None else projections.left_out
+    told = "" if fitted.remembered is None else fitted.remembered.summary
     contents = {
         **fitted.exported.files,
         PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(msgspec.to_builtins(_sample(*fitted.proof))).encode(),
-        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, left_out, fitted.exported.note).encode(),
+        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, left_out, fitted.exported.note, told).encode(),
         **({} if projections is None else {PROJECTION_FILE: projections.to_json()}),
     }
     return open_bundle(write_bundle(context.stores.workspace.bundles, manifest, contents, files).path, files)
 
 
 def _reference(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted) -> tuple[Profile, InputProjections | None]:
-    """The profile of what the model was trained on, of its inputs as numbers and its answers; and how inputs become numbers."""
+    """The profile of what the model was trained on, of its inputs as numbers and the answers to them; and how inputs become numbers."""
     known, windows = in_reference(context.reference_period, training_set.at), context.grid.numbers(training_set.at)
     names, weights, projections = training_set.names, fitted.attribution, None
     if not is_block(training_set.fields):
