@@ -7,11 +7,15 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 import noria as nr
 from noria.core.clock import SystemClock
 from noria.data.ingest import Ingested, ingest
 from noria.data.stored import StoredRows
 from noria.llm.documents import document_files, documents_at
+from noria.llm.documents.refusals import BadDocumentRow
+from noria.llm.documents.source import document_of
 from noria.stores.tables import DeltaTables
 
 TABLE = nr.Table("docs", document_files("handbook", metadata={"team": "a"}), key="id", event_time="changed_at", deleted="deleted")
@@ -90,3 +94,29 @@ def test_a_file_without_a_text_is_quarantined_and_its_last_version_stays(tmp_pat
     corpus.write("a.md", b"")
     corpus.ingest()
     assert corpus.texts() == {"a.md": "good"}
+
+
+def test_links_that_lead_out_and_names_that_are_no_text_are_quarantined(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    (tmp_path / "secret.txt").write_text("the password is tulip")
+    (tmp_path / "handbook" / "out.txt").symlink_to(tmp_path / "secret.txt")
+    corpus.write("a.md", "good")
+    (tmp_path / "handbook" / "again.md").symlink_to(tmp_path / "handbook" / "a.md")
+    Path(os.fsdecode(bytes(tmp_path / "handbook") + b"/bad\xff.md")).write_text("bad")
+    found = corpus.ingest()
+    assert corpus.texts() == {"a.md": "good", "again.md": "good"}
+    assert found.balance.rows_out == {"stored": 2, "repeated": 0, "quarantined": 2}
+    assert corpus.ingest().balance.rows_out["stored"] == 0
+
+
+def test_labels_and_metadata_are_lists_and_structs_or_their_json() -> None:
+    for access, metadata in (('["board"]', '{"team": "a"}'), (["board"], {"team": "a", "year": None})):
+        document = document_of({"id": 1, "text": "t", "access": access, "metadata": metadata})
+        assert (document.id, document.access, document.metadata) == ("1", ("board",), {"team": "a"})
+    assert document_of({"id": 1, "text": None, "access": "", "metadata": None}).access == ()
+
+
+@pytest.mark.parametrize("access", ["board", '"board"', "{}", '[""]', "[1]", 3, [None]])
+def test_labels_that_cannot_be_read_are_refused(access: object) -> None:
+    with pytest.raises(BadDocumentRow, match="'access'"):
+        document_of({"id": "pay", "text": "t", "access": access})

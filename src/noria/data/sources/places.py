@@ -37,11 +37,32 @@ def ending(path: str) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _with_data(paths: list[str]) -> list[str]:
-    """The files that hold data: what Spark and other tools leave beside them, and hidden files, do not."""
+def _with_data(paths: list[str], root: str, pattern: str) -> list[str]:
+    """The files that hold data: what Spark and other tools leave beside them, and what is hidden below the root, do not; unless the pattern
+    names it."""
+    named = set(PurePosixPath(pattern).parts)
     return [
-        p for p in paths if not NO_DATA.match(PurePosixPath(p).name) and not any(part.startswith("_temporary") for part in Path(p).parts)
+        p
+        for p in paths
+        if not NO_DATA.match(PurePosixPath(p).name)
+        and not any(_is_aside(folder) and folder not in named for folder in _folders_below(p, root))
     ]
+
+
+def _folders_below(path: str, root: str) -> tuple[str, ...]:
+    """The folders between a root and a file; all that it lies in, if it does not lie below it."""
+    at = PurePosixPath(path)
+    return (at.relative_to(root) if at.is_relative_to(root) else at).parts[:-1]
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folders above the first part of a pattern that has a wildcard."""
+    return re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+
+
+def _is_aside(folder: str) -> bool:
+    """Whether a folder is hidden, such as `.git`, or one of another tool's own."""
+    return folder.startswith((".", "_temporary")) or folder in ("_delta_log", "_spark_metadata")
 
 
 def _that_end(paths: Iterable[str], endings: Collection[str]) -> list[str]:
@@ -79,14 +100,21 @@ class LocalPlace:
             found = [self._base]
         else:
             found = list(self._fixed.glob(str(self._base.relative_to(self._fixed))))
-        chosen = _with_data(sorted(str(p) for p in found if p.exists() and not p.is_dir())) or (
+        chosen = _with_data(sorted(str(p) for p in found if p.exists() and not p.is_dir()), str(self._root), self.pattern) or (
             [str(self._base)] if self._base.is_file() else []
         )
         return {p: [(s := Path(p).stat()).st_size, s.st_mtime_ns] for p in chosen}
 
+    @property
+    def _root(self) -> Path:
+        return self._base if self._base.is_dir() else self._fixed
+
     def relative(self, path: str) -> str:
-        root = self._base if self._base.is_dir() else self._fixed
-        return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else Path(path).name
+        return str(Path(path).relative_to(self._root)) if Path(path).is_relative_to(self._root) else Path(path).name
+
+    def leads_out(self, path: str) -> bool:
+        """Whether a file is a link to one that does not lie below the folder."""
+        return not Path(path).resolve().is_relative_to(self._root.resolve())
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
@@ -111,15 +139,17 @@ class RemotePlace:
             fs.invalidate_cache()
             base = fs._strip_protocol(self.pattern)
             found = _that_end(fs.find(base), self.endings) if fs.isdir(base) else [p for p in fs.glob(self.pattern) if not fs.isdir(p)]
-            details = {path: fs.info(path) for path in _with_data(sorted(found))}
+            details = {
+                path: fs.info(path)
+                for path in _with_data(sorted(found), base.rstrip("/") if fs.isdir(base) else _fixed_part(base), self.pattern)
+            }
         except Exception as error:  # every file system has exceptions of its own; re-raised with its words
             raise SourceAway(self.pattern, f"{type(error).__name__}: {error}") from error
         return {path: [d["size"], str(d.get("ETag") or d.get("mtime") or d.get("LastModified"))] for path, d in details.items()}
 
     def relative(self, path: str) -> str:
         base = str(self._fs()._strip_protocol(self.pattern)).rstrip("/")
-        root = base if path.startswith(base + "/") else re.split(r"[*?\[]", base, maxsplit=1)[0].rpartition("/")[0]
-        return path.removeprefix(root)
+        return path.removeprefix(base if path.startswith(base + "/") else _fixed_part(base))
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:

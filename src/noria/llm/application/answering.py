@@ -87,10 +87,11 @@ class Answering:
             yield BLOCKED
             yield _outputs([], finish="blocked", checked=[asked])
             return
-        question = self._standalone(asked.text, row)
+        before, doubts = self._before(row)
+        question = self._standalone(asked.text, before)
         searched = " ".join(PLACEHOLDER.sub(" ", question).split())  # what was redacted is nothing to search for
         hits, checked = self._allowed(self._found(searched, row))
-        checked = [asked, *checked]
+        checked = [asked, *doubts, *checked]
         if row.get("mode") == SEARCH:
             yield _outputs(hits, finish="searched", checked=checked)
             return
@@ -103,7 +104,7 @@ class Answering:
         context = Context(question=question, chunks=tuple(chunk.told for chunk in given))
         cited, guarded = CitedStream(given), GuardedStream(self.guardrails, context, restored=False)
         text, completion = list[str](), Completion("")
-        for part in self._written(row, question, sources, given):
+        for part in self._written(question, before, sources, given):
             if isinstance(part, Completion):
                 completion = part
             elif kept := cited.add(guarded.add(part)):
@@ -114,11 +115,22 @@ class Answering:
             yield rest
         yield _ended("".join(text), completion, hits, cited, near, [*checked, guarded.checked])
 
-    def _standalone(self, question: str, row: Row) -> str:
+    def _before(self, row: Row) -> tuple[list[Message], list[Checked]]:
+        """The conversation before the question, as a generator may see it, and what was said of what it may not.
+
+        Clients send all of it with each question, so each message is looked at like one; what is blocked is left out."""
+        said = _conversation(row) if self.generator is not None else []
+        if not self.guardrails.rules:
+            return said, []
+        checked = [self.guardrails.check(each.content, "question") for each in said]
+        kept = [replace(message, content=each.text) for message, each in zip(said, checked, strict=True) if not each.blocked]
+        return kept, [each for each in checked if each.action != "allow"]
+
+    def _standalone(self, question: str, before: Sequence[Message]) -> str:
         """The question in full, where it leans on the conversation before it."""
         if self.generator is None or not self.terms.rewrites:
             return question
-        return rewritten(question, _conversation(row), self.generator).text
+        return rewritten(question, before, self.generator).text
 
     def _allowed(self, hits: Sequence[Hit]) -> tuple[list[Hit], list[Checked]]:
         """The chunks that may be told, as they may be; and what was said of those that are not as they were."""
@@ -132,12 +144,12 @@ class Answering:
         ]
         return kept, [each for each in checked if each.action != "allow"]
 
-    def _written(self, row: Row, question: str, sources: str, given: Sequence[Chunk]) -> Iterator[str | Completion]:
+    def _written(self, question: str, before: Sequence[Message], sources: str, given: Sequence[Chunk]) -> Iterator[str | Completion]:
         """The answer as it is made, before anything is taken out of it."""
         if self.generator is None:
             return iter([extracted(PLACEHOLDER.sub(" ", question), given)])
         filled = self.prompt.filled({"question": question, "sources": sources})
-        return parts_of(self.generator, [*filled[:-1], *_conversation(row), filled[-1]], self.terms.options)
+        return parts_of(self.generator, [*filled[:-1], *before, filled[-1]], self.terms.options)
 
     def _found(self, question: str, row: Row) -> list[Hit]:
         if not question:

@@ -39,3 +39,18 @@ class ReaderDied(OutsideWorld):
             where=f"the process that reads PDF, HTML and Office files: {reason}",
             fix="try again; check that the machine has memory left",
         )
+
+
+class BadDocumentRow(UserMistake):
+    """A table of documents has a column of lists or objects that holds neither."""
+
+    code = "NR-872"
+
+    def __init__(self, document: str, column: str, why: str, kind: type) -> None:
+        self.document, self.column = document, column
+        example = '["board", "staff"]' if kind is list else '{"team": "sales"}'
+        super().__init__(
+            what=f"the column {column!r} of a document can't be read: {why}",
+            where=f"the document {document!r}",
+            fix=f"give a {'list' if kind is list else 'struct'}, or a text with its JSON, such as {example}",
+        )

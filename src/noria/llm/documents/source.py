@@ -18,7 +18,7 @@ from noria.core.clock import SystemClock, from_epoch, since_epoch
 from noria.core.ids import digest
 from noria.core.sql import connect
 from noria.data.sources.arrow import piece_of
-from noria.data.sources.places import Place, place_of
+from noria.data.sources.places import LocalPlace, Place, place_of
 from noria.data.sources.port import Batch, Piece, RawRow, Watermark
 from noria.data.table import SnapshotRows
 from noria.features.versions import versions_of
@@ -26,7 +26,7 @@ from noria.llm.documents.document import Document, Value
 from noria.llm.documents.document import Place as Part
 from noria.llm.documents.extract import KINDS, MAX_BYTES, too_large
 from noria.llm.documents.isolated import GIGABYTES, SECONDS, IsolatedExtractor
-from noria.llm.documents.refusals import NoDocuments, NotExtracted
+from noria.llm.documents.refusals import BadDocumentRow, NoDocuments, NotExtracted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,6 +80,7 @@ class DocumentSource:
                 changed_at = min(from_epoch(mark[1] // 1000), now) if first and isinstance(mark[1], int) else now
                 name, known[path] = place.relative(path).lstrip("/"), [*mark, ""]
                 try:
+                    name.encode()
                     data = self._content(place, path, name, mark)
                     known[path] = [*mark, digest(data)]
                     if path not in before or before[path][2:] != [digest(data)]:  # it was not only touched
@@ -87,6 +88,10 @@ class DocumentSource:
                         size += len(rows[-1]["text"])
                 except NotExtracted as error:
                     raw.append(RawRow(name, name, error.reason))
+                except UnicodeEncodeError:
+                    del known[path]
+                    shown = name.encode(errors="backslashreplace").decode()
+                    raw.append(RawRow(shown, shown, "its name is not UTF-8: rename it"))
                 except OSError as error:
                     del known[path]
                     if not isinstance(error, FileNotFoundError):  # which went away since the folder was listed
@@ -99,7 +104,10 @@ class DocumentSource:
             yield piece_of(f"{self.pattern}: {len(rows)} documents", _table(rows), tuple(raw))
 
     def _content(self, place: Place, path: str, name: str, mark: list[Any]) -> bytes:
-        """The bytes of a file. Raises `NotExtracted` for a file that is too large, which is not opened."""
+        """The bytes of a file. Raises `NotExtracted` for one that is not opened: it is too large, or a link to what is not in the folder,
+        which whoever wrote the folder may not be allowed to read."""
+        if isinstance(place, LocalPlace) and place.leads_out(path):
+            raise NotExtracted(name, "it is a link that leads out of the folder of documents", "copy what it leads to, or leave it out")
         if isinstance(mark[0], int) and mark[0] > self.max_bytes:
             raise too_large(name, mark[0], self.max_bytes)
         with place.local(path) as local:
@@ -141,17 +149,41 @@ def document_files(
 
 
 def document_of(row: Mapping[str, Any]) -> Document:
-    """The document of a row of its table. Tables of other sources need `id` and `text` alone."""
+    """The document of a row of its table. Tables of other sources need `id` and `text` alone; their `metadata` is a struct or a JSON
+    object, their `access` a list of labels, as such or as JSON. Raises `BadDocumentRow`."""
+    name = str(row["id"])
     return Document(
-        str(row["id"]),
+        name,
         row["text"] or "",
         row.get("kind") or "markdown",
         row.get("title") or "",
         row.get("language") or "",
-        tuple(Part(at, name) for at, name in json.loads(row.get("places") or "[]")),
-        json.loads(row.get("metadata") or "{}"),
-        tuple(json.loads(row.get("access") or "[]")),
+        tuple(Part(at, place) for at, place in _plain(name, "places", row, list)),
+        {key: value for key, value in _plain(name, "metadata", row, dict).items() if value is not None},
+        tuple(_labels(name, _plain(name, "access", row, list))),
     )
+
+
+def _plain(document: str, column: str, row: Mapping[str, Any], kind: type[Any]) -> Any:
+    """A value of a column as a list or an object, whether it is one or is JSON. An access label that is misread lets everybody read."""
+    value = row.get(column)
+    if isinstance(value, str):
+        try:
+            value = json.loads(value or "null")
+        except ValueError as error:
+            raise BadDocumentRow(document, column, f"it is no JSON: {error}", kind) from None
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise BadDocumentRow(document, column, f"{str(value)[:60]!r} is no {'list' if kind is list else 'object'}", kind)
+    return value
+
+
+def _labels(document: str, labels: list[Any]) -> list[str]:
+    for label in labels:
+        if not isinstance(label, str) or not label:
+            raise BadDocumentRow(document, "access", f"{label!r} is no label", list)
+    return labels
 
 
 def documents_at(facts: SnapshotRows, moment: datetime) -> Iterator[Document]:
