@@ -196,7 +196,7 @@ def show_weeks(figures: Mapping[str, Any]) -> None:
 def show_decision(policy: str, at: datetime, verb: str, reason: str) -> str:
     """One decision as a line."""
     colour = {"promote": "green", "refuse": "red", "train": "blue"}.get(verb, "white")
-    return f"{at:%Y-%m-%d}  {policy:<9}[{colour}]{verb:<8}[/] {reason}"
+    return f"{at:%Y-%m-%d}  {policy:<8} [{colour}]{verb:<8}[/] {reason}"
 
 
 def show_actions(

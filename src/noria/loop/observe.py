@@ -52,8 +52,11 @@ def _trained_at(context: EndpointContext, bundle: str) -> datetime:
 
 
 def _changed(context: EndpointContext, champion: str, now: datetime) -> dict[str, datetime]:
-    """The tables that the model is built from of which something became known since the champion was, and when the last of it did."""
-    found, built = dict[str, datetime](), since_epoch(_trained_at(context, champion))
+    """The tables that the model is built from of which something became known since it was last built, and when the last of it did. A
+    candidate that was refused was built as well: it would be refused again."""
+    newest = newest_candidate(context.stores.catalog, context.endpoint.name)
+    known_to = _trained_at(context, champion)
+    found, built = dict[str, datetime](), since_epoch(known_to if newest is None else max(known_to, newest.at))
     for table in context.endpoint.model.built_from:
         known = microseconds_of(context.facts.tables[table.name].columns([table.known]).column(table.known))
         fresh = known[(known > built) & (known <= since_epoch(now))]

@@ -33,7 +33,7 @@ class Stale:
 
 @dataclass(frozen=True)
 class Changed:
-    """Rows of this table became known after the champion was built."""
+    """Rows of this table became known after the model was last built, whether that candidate was released or refused."""
 
     table: Table
 

@@ -89,8 +89,17 @@ class Model:
         require(call, "label", self.label, Label, 'label=nr.Label(returns, "returned", matures="30h")')
         if isinstance(self.task, type) or not hasattr(self.task, "require_spine"):  # any class may be a task
             raise WrongArgument(call, "task", self.task, "write task=nr.Binary(), task=nr.Regression() or another, with its brackets")
+        self._check_task(call)
         require_each(call, "gates", self.gates, (Gate, ModelGate), 'gates=[nr.beats_champion("log_loss", by=-0.02)]')
         duration(self.holdout)
+
+    def _check_task(self, call: str) -> None:
+        """Raise `WrongArgument` where a trainer has nothing to learn from, or what is built is asked to learn."""
+        learns, built = getattr(self.task, "learns", True), hasattr(self.trainer, "build") and hasattr(self.trainer, "tables")
+        if learns and built:
+            raise WrongArgument(call, "task", self.task, "write task=nr.Generation(), since the trainer builds an application")
+        if not learns and not built:
+            raise WrongArgument(call, "task", self.task, "give an llm.Application as the trainer, or leave the task out")
 
     def groups_of(self, keys: Sequence[str | None]) -> NDArray[np.int64] | None:
         """The number of the group that each row belongs to `(rows,)`, by the rows' keys; None where its task has no groups."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from desk import served, write_desk
+from desk import MODULE, served, write_desk
 from noria.cli.exits import ended
 from noria.cli.main import command
 from noria.core.clock import ReplayClock, SystemClock
@@ -19,11 +19,28 @@ from noria.core.files import LocalFiles
 from noria.llm.guardrails import searched as searched_for
 from noria.loop.live_loop import LiveLoop
 from noria.loop.project import load_project
+from noria.loop.state import Action
 from noria.models.bundle import open_bundle
 from noria.stores.workspace import Workspace
+from projects import edited
 
 MAIL = "ada.lovelace@analytical.example"
 Run = Callable[..., Any]
+BEFORE = """
+from pathlib import Path
+
+from noria.evaluation.gates import Verdict
+
+
+class OnlyBefore:
+    name = "only before there are bicycles"
+
+    def judge(self, evaluation):
+        late = (Path(__file__).parent / "handbook" / "bicycles.md").exists()
+        return Verdict(self.name, "failed" if late else "passed", "of the bicycles")
+
+
+application ="""
 
 
 @pytest.fixture
@@ -38,6 +55,16 @@ def noria(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         return json.loads(said.out)
 
     return typed
+
+
+def looped(folder: Path, hours: float) -> list[Action]:
+    """What the loop does if it runs so many hours from now."""
+    project = load_project(folder)
+    clock = ReplayClock(SystemClock().now() + timedelta(hours=hours))
+    with closing(LiveLoop(project, Workspace.of(folder, project.settings), clock, timedelta(hours=1), waits=True)) as loop:
+        done = loop.run()
+    assert not done.troubles
+    return list(done.actions)
 
 
 def test_an_application_lives_as_other_models_do(tmp_path: Path, noria: Run) -> None:
@@ -66,13 +93,17 @@ def test_an_application_lives_as_other_models_do(tmp_path: Path, noria: Run) -> 
     assert leaks.clean, leaks
     (tmp_path / "handbook" / "bicycles.md").write_text("# Bicycles\n\nThe key of the bicycles is in drawer 12.")
     (tmp_path / "handbook" / "parking.md").unlink()
-    with closing(
-        LiveLoop(project, workspace, ReplayClock(SystemClock().now() + timedelta(hours=3)), timedelta(hours=1), waits=True)
-    ) as loop:
-        done = loop.run()
-    assert not done.troubles
-    [train, promote] = done.actions
+    [train, promote] = looped(tmp_path, hours=3)
     assert train.reason.startswith("changed: docs has what became known at ")
     with served(tmp_path) as desk:
         assert "drawer 12" in desk.answer("Where is the key of the bicycles?")["answer"]
         assert not any("parking" in place for place in desk.answer("form for parking", mode="search")["found_places"])
+
+
+def test_what_changed_is_built_once_even_if_it_is_refused(tmp_path: Path, noria: Run) -> None:
+    write_desk(tmp_path, edited(MODULE, {"task=nr.Generation()": "task=nr.Generation(), gates=[OnlyBefore()]", "application =": BEFORE}))
+    noria("ingest")
+    assert [each["action"] for each in noria("train")] == ["train", "promote"]
+    (tmp_path / "handbook" / "bicycles.md").write_text("# Bicycles\n\nThe key of the bicycles is in drawer 12.")
+    assert [each.verb for each in looped(tmp_path, hours=3)] == ["train", "refuse"]
+    assert not looped(tmp_path, hours=6)

@@ -12,6 +12,7 @@ import numpy as np
 
 from noria.data.rows import Rows
 from noria.evaluation.generation import OUTPUTS, SEARCH
+from noria.llm.application.declared import require_terms
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.generation.citations import CitedStream
 from noria.llm.generation.extractive import DONT_KNOW, extracted
@@ -45,6 +46,9 @@ class Terms:
     most: int = 12_000
     options: Options = field(default_factory=Options)
     rewrites: bool = True
+
+    def __post_init__(self) -> None:
+        require_terms(self)
 
 
 @dataclass(frozen=True)

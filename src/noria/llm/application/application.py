@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from noria.core.ids import digest
 from noria.core.progress import Progress, Tell
 from noria.data.table import SnapshotRows, Table
 from noria.llm.application.answering import Terms
+from noria.llm.application.declared import policy, require_parts
 from noria.llm.application.opening import INDEX, SETTINGS, opening
 from noria.llm.application.parts import uses_secrets, written
 from noria.llm.chunking import ByKind
@@ -25,6 +26,7 @@ from noria.llm.generation.port import Generator
 from noria.llm.generation.prompt import Prompt
 from noria.llm.guardrails.guardrails import Guardrails
 from noria.llm.guardrails.policy import Policy
+from noria.llm.guardrails.rule import Rule
 from noria.llm.index.build import Built, build
 from noria.models.export.port import Saved
 
@@ -39,7 +41,7 @@ class Application:
     embedder: makes the vectors; wrapped in a `CachedEmbedder`, a text that has not changed is not embedded again
     chunker: how documents are cut; reranker: reads what was found once more
     generator: writes the answers; None: the sentences of the sources that say most about the question, word by word
-    guardrails: what may be asked, told and answered, of all and of tenants; the settings are sealed in the bundle
+    guardrails: what may be asked, told and answered: rules, or those of all and of tenants; the settings are sealed in the bundle
     prompt: what the generator is told, with the variables `question` and `sources`; a file, or a `Prompt`
     words, candidates, balance, reranked, trust: of the search, as `Retriever` has them; terms: of the answers
     name: what it is called
@@ -51,7 +53,7 @@ class Application:
     reranker: Reranker | None = None
     generator: Generator | None = None
     prompt: Prompt | Path | str = PROMPT
-    guardrails: Policy | Guardrails = field(default_factory=Guardrails)
+    guardrails: Policy | Guardrails | Sequence[Rule] = field(default_factory=Guardrails)
     words: float = 1.0
     candidates: int = 50
     balance: float = 1.0
@@ -61,10 +63,10 @@ class Application:
     name: str = "application"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.prompt, Prompt):
+        if isinstance(self.prompt, str | Path):
             object.__setattr__(self, "prompt", Prompt.read(Path(self.prompt)))
-        if isinstance(self.guardrails, Guardrails):
-            object.__setattr__(self, "guardrails", Policy(self.guardrails))
+        object.__setattr__(self, "guardrails", policy(self.guardrails))
+        require_parts(self)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -83,7 +85,7 @@ class Application:
             "reranker": None if self.reranker is None else self.reranker.definition(),
             "generator": None if self.generator is None else self.generator.definition(),
             "prompt": self.prompt.version,
-            "guardrails": self.guardrails.definition(),
+            "guardrails": policy(self.guardrails).definition(),
             "search": self._search,
             "terms": written(self.terms),
         }
@@ -115,7 +117,7 @@ class Application:
             "reranker": written(self.reranker),
             "generator": None if self.generator is None else self.generator.definition(),
             "prompt": written(self.prompt),
-            "guardrails": self.guardrails.definition(),
+            "guardrails": policy(self.guardrails).definition(),
             "search": self._search,
             "terms": written(self.terms),
             "definitions": {

@@ -352,7 +352,7 @@ def _meant(parts: Sequence[str]) -> str:
         return ELSEWHERE[parts[0]]
     near = difflib.get_close_matches(parts[0], ["predict", "v1", "v2", "search", "status", "docs"], n=1, cutoff=0.5) if parts else []
     rest = [f"<{name}>" for name in ("endpoint",)] if near == ["predict"] and len(parts) < 2 else list(parts[1:])
-    meant = f"did you mean /{'/'.join([*near, *rest])}? " if near else ""
+    meant = f"did you mean /{'/'.join([*near, *rest])}? " if near and [*near, *rest] != [*parts] else ""
     return f"{meant}use /predict/<endpoint>, /v2/models/<endpoint>/infer or /v2"
 
 
