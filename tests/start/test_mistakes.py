@@ -227,7 +227,7 @@ DATA: dict[str, Mistake] = {
         written("orders.csv", [{"id": i, "price": i * 3 % 7, "returned": i % 2} for i in range(60)], ":"), INIT, "NR-202", 'delimiter=":"'
     ),
     "a file that is not UTF-8": Mistake(
-        content("orders.csv", b"id,city\n" + "".join(f"{i},Köln\n" for i in range(60)).encode("latin-1")),
+        content("orders.csv", b"id,city\n" + "".join(f"{i},Zürich\n" for i in range(60)).encode("cp850")),
         INIT,
         "NR-202",
         'encoding="latin-1"',
@@ -526,6 +526,25 @@ def test_decimal_commas_are_numbers_and_the_module_says_so(proposed: Callable[..
     assert "price" in proposed("orders.csv", "--dry-run")["features"]
     assert noria("init", "orders.csv", "--yes")[0] == 0
     assert 'decimal=","' in (tmp_path / "orders.py").read_text()
+
+
+@pytest.mark.parametrize("name", ["größe", "size"])
+def test_a_file_of_windows_is_read_as_that_and_the_module_says_so(
+    proposed: Callable[..., dict[str, Any]], tmp_path: Path, noria: Type, name: str
+) -> None:
+    rows = changed(**{name: lambda i, _: ("Müller", "Möller", "Noël")[i % 3]})
+    path = write_csv(tmp_path / "orders.csv", rows)
+    path.write_bytes(path.read_text().encode("cp1252"))
+    found = proposed("orders.csv", "--label", "returned", "--dry-run")
+    assert any(note.startswith("the data is not UTF-8: it is read as cp1252") for note in found["notes"])
+    assert noria("init", "orders.csv", "--label", "returned", "--yes")[0] == 0
+    assert 'encoding="cp1252"' in (tmp_path / "orders.py").read_text()
+    assert noria("ingest")[0] == 0
+
+
+def test_yes_is_yes_in_other_languages(proposed: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    write_csv(tmp_path / "orders.csv", changed(returned=lambda i, _: "nein" if i % 3 == 0 else "ja"))
+    assert "'ja' counts as 1 by its meaning" in json.dumps(proposed("orders.csv", "--dry-run", "--label", "returned"), ensure_ascii=False)
 
 
 def test_thousands_are_no_fractions(proposed: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

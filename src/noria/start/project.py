@@ -52,11 +52,11 @@ class Given:
             return sample_query(self.query, folder)
         return sample_files(self.patterns[0], folder)
 
-    def pieces(self, folder: Path, decimal: str = ".") -> Iterable[Piece]:
-        """All rows, to be written anew. decimal: the sign before fractions in CSV files"""
+    def pieces(self, folder: Path, sample: Sample) -> Iterable[Piece]:
+        """All rows, to be written anew, read as a sample of them was."""
         if self.pictures:
             return pictures.pieces_of(list(self.pictures))
-        batch = (self.query or files(self.patterns[0], decimal=decimal)).read(folder, None)
+        batch = (self.query or files(self.patterns[0], decimal=sample.decimal, encoding=sample.encoding)).read(folder, None)
         assert batch is not None
         return batch.pieces
 
@@ -156,7 +156,7 @@ def write(planned: Plan, store: Files | None = None) -> None:
         if planned.rows is not None:
             written.append(planned.folder / planned.rows)
             write_rows(
-                planned.given.pieces(planned.folder, planned.sample.decimal),
+                planned.given.pieces(planned.folder, planned.sample),
                 planned.proposal,
                 planned.sample,
                 planned.folder / planned.rows,
@@ -216,7 +216,8 @@ def _origin(given: Given, sample: Sample, proposal: Proposal, *, anew: bool) -> 
         note = f"Set {DATABASE} in the environment: an address with a password belongs into no file." if url != given.query.url else ""
         return Origin("nr.sql", (_quoted(given.query.query), f"url={_quoted(url)}"), about, types, zones, note)
     comma = ('decimal=","',) if sample.decimal == "," else ()
-    return Origin("nr.files", (_quoted(given.patterns[0]), *comma), about, types, zones)
+    encoding = (f"encoding={_quoted(sample.encoding)}",) if sample.encoding is not None else ()
+    return Origin("nr.files", (_quoted(given.patterns[0]), *comma, *encoding), about, types, zones)
 
 
 def _about(given: Given) -> str:

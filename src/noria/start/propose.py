@@ -267,7 +267,9 @@ def _notes(sample: Sample, facts: Mapping[str, Facts], label: str) -> list[str]:
     if not sample.whole:
         found.append(f"the data is large: {sample.rows.num_rows:,} rows from all parts of it were looked at")
     if sample.malformed:
-        found.append(f"{sample.malformed:,} records are malformed, or do not fit their columns, and will be quarantined")
+        found.append(f"{sample.malformed:,} records are malformed, or do not fit their columns: they become no rows")
+    if sample.encoding is not None:
+        found.append(f"the data is not UTF-8: it is read as {sample.encoding}, as Windows writes it; see whether its names look right")
     found += [f"{place} can't be read: {reason}" for place, reason in sample.unreadable.items()]
     for name, meant in sample.meant.items():
         if meant.bad:

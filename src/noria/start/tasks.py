@@ -18,7 +18,10 @@ from noria.start.mistakes import FlagDoesNotFit, UnclearOutcome
 if TYPE_CHECKING:
     import pyarrow as pa
 
-YES = re.compile(r"^(1|true|yes|y|t|positive|pos|spam|fraud|bad|malignant|churned|late|returned)$", re.IGNORECASE)
+YES = re.compile(
+    r"^(1|true|yes|y|t|positive|pos|spam|fraud|bad|malignant|churned|late|returned|ja|j|oui|o|s[ií]|s|sim|da|да|tak|evet|wahr|vrai|是|はい|예)$",
+    re.IGNORECASE,
+)
 ABSENT_WORDS = {*(word.lower() for word in ABSENT), "nan", "nil", "missing", "unknown", "?", "-", "."}  # "" is null already
 REGULAR = 0.9  # of the steps from one time to the next, that are equal
 MIN_STEPS = 100

@@ -170,6 +170,12 @@ def test_another_encoding_is_read_where_it_is_named(tmp_path: Path) -> None:
             load(tmp_path, content, encoding=wrong)
 
 
+def test_names_of_columns_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableData, match="the names of its columns are not UTF-8") as refused:
+        load(tmp_path, "a;größe\n1;2\n".encode("cp1252"))
+    assert 'encoding="latin-1"' in refused.value.fix
+
+
 def test_a_line_that_is_not_utf_8_is_kept_and_a_file_of_such_lines_is_refused(tmp_path: Path) -> None:
     good = "".join(f"{i},v\n" for i in range(20))
     loaded, rows = load(tmp_path, b"a,b\n" + good.encode() + "x,Zürich\n".encode("latin-1"))
