@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from noria.evidence.predictions import judge_predictions
     from noria.features import (
+        AsNumbers,
         FeatureSet,
         FeatureView,
         Label,
@@ -85,6 +86,7 @@ _HOMES = {
     ],
     "noria.evidence.predictions": ["judge_predictions"],
     "noria.features": [
+        "AsNumbers",
         "FeatureSet",
         "FeatureView",
         "Label",
@@ -113,6 +115,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "INGESTED",
     "SLO",
+    "AsNumbers",
     "Binary",
     "BusinessMetric",
     "Contract",

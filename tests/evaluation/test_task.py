@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import noria as nr
@@ -17,6 +18,7 @@ from noria.evaluation.gates import Evaluation
 from noria.evaluation.metric import Floats, Metric, UnknownMetric
 from noria.evaluation.performance import Performance, by_window, measure
 from noria.evaluation.task import UnknownTask
+from noria.evaluation.yes_or_no import NotYesOrNo
 from noria.monitoring.performance import PerformanceReading, read_performance
 from noria.monitoring.windows import Window
 
@@ -76,6 +78,15 @@ def days(rng: np.random.Generator, count: int, **changed: float) -> list[Perform
 def read(metric: Metric, baseline: list[Performance], since: list[Performance]) -> PerformanceReading:
     windows = [Window(START + i * timedelta(days=1), "b", "champion", p.rows, None, p) for i, p in enumerate(since)]
     return read_performance(Delay(), nr.Tolerance(metric, by=1.0), baseline, windows, 150.0)
+
+
+def test_outcomes_that_are_numbers_are_not_taken_for_yes_or_no() -> None:
+    table = nr.Table("trips", nr.files("none"), key="id", event_time="at")
+    rows = pa.table({"late": [0.5, 12.0, 1.0]})
+    with pytest.raises(NotYesOrNo, match=r"coding = nr\.AsNumbers"):
+        Delay().require_label(nr.Label(table, "late"), rows)
+    counted = type("Counted", (Delay,), {"coding": nr.AsNumbers()})()
+    counted.require_label(nr.Label(table, "late"), rows)
 
 
 def test_gates_judge_a_regression_in_its_unit() -> None:

@@ -15,7 +15,8 @@ import noria as nr
 from noria.core.errors import UserMistake
 from noria.core.files import LocalFiles
 from noria.data.table import Snapshot, SnapshotRows
-from noria.evaluation.binary import Binary, NotYesOrNo, OneClass
+from noria.evaluation.binary import Binary, OneClass
+from noria.evaluation.yes_or_no import NotYesOrNo
 from noria.features.check import check_keys
 from noria.features.offline import OfflineFeatures
 from noria.features.outcomes import Outcomes

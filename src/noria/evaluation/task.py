@@ -14,6 +14,7 @@ from noria.core.signature import SCORE, Field
 from noria.data.rows import Rows
 from noria.evaluation.estimation import Estimator
 from noria.evaluation.metric import Floats, Metric, UnknownMetric
+from noria.evaluation.yes_or_no import require_yes_or_no
 from noria.features.coding import EqualToPositive
 from noria.features.groups import group_numbers
 from noria.features.label import Coding, Label
@@ -167,9 +168,10 @@ class Task(Protocol):
         """Raise for a spine of this name with these key columns, by which no row of this task could be told."""
         return
 
-    def require_label(self, label: Label, rows: pa.Table) -> None:  # noqa: ARG002
+    def require_label(self, label: Label, rows: pa.Table) -> None:
         """Raise for a label whose column, in the rows of its table, holds no outcomes of this task."""
-        return
+        if isinstance(self.coding, EqualToPositive):
+            require_yes_or_no(label, rows)
 
     def require_outcomes(self, label: Label, outcomes: Floats, rows: pa.Table) -> None:  # noqa: ARG002
         """Raise for the outcomes of a training set `(rows,)` from which no model can learn; rows: of the label's table."""

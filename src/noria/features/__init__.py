@@ -4,6 +4,7 @@ In:  Facts (a Snapshot with its rows) and a spine of (keys, time)
 Out: for every spine row, in its order, the values that were known at its time; TrainingSets with lineage
 """
 
+from noria.features.coding import AsNumbers
 from noria.features.feature_set import FeatureSet, request_transform
 from noria.features.label import Label
 from noria.features.view import (
@@ -23,6 +24,7 @@ from noria.features.view import (
 
 __all__ = [
     "Aggregate",
+    "AsNumbers",
     "FeatureSet",
     "FeatureView",
     "Label",
