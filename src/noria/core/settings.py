@@ -113,6 +113,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     model_memory_gb: Annotated[float, msgspec.Meta(gt=0)] | None = None
     model_versions: Literal["locked", "any"] = "locked"
     model_streams: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
+    waiting_streams: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 32
     stream_seconds: Annotated[float, msgspec.Meta(gt=0, le=1800)] = 300.0
     stream_parts: Annotated[int, msgspec.Meta(ge=1)] = 16_384
     stream_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1_048_576

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from noria.evaluation.generation import OUTPUTS, SEARCH
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.generation.citations import CitedStream
 from noria.llm.generation.extractive import DONT_KNOW, extracted
-from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of
+from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of, waits
 from noria.llm.generation.prompt import Message, Prompt
 from noria.llm.generation.rewriting import rewritten
 from noria.llm.generation.sources import told
@@ -59,6 +61,18 @@ class Answering:
     generator: Generator | None = None
     guardrails: Guardrails = field(default_factory=Guardrails)
     terms: Terms = field(default_factory=Terms)
+    # One search at a time, where embedder and reranker compute here: each uses all cores, and not every library is safe for threads (ONNX
+    # Runtime and LanceDB are). Where one of them waits for a network, searches stand side by side.
+    _searches: AbstractContextManager[Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        apart = waits(self.retriever.embedder) or waits(self.retriever.reranker)
+        object.__setattr__(self, "_searches", nullcontext() if apart else Lock())
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a network, so that its answers are made side by side."""
+        return any(map(waits, (self.generator, self.retriever.embedder, self.retriever.reranker)))
 
     def predict(self, columns: Mapping[str, Any]) -> Rows:
         """The answers of a batch, as rows of the task's outputs."""
@@ -89,12 +103,15 @@ class Answering:
             return
         question = self._standalone(asked.text, row)
         searched = " ".join(PLACEHOLDER.sub(" ", question).split())  # what was redacted is nothing to search for
-        hits, checked = self._allowed(self._found(searched, row))
+        with self._searches:
+            found = self._found(searched, row)
+        hits, checked = self._allowed(found)
         checked = [asked, *checked]
         if row.get("mode") == SEARCH:
             yield _outputs(hits, finish="searched", checked=checked)
             return
-        near = self._nearness(searched, hits)
+        with self._searches:
+            near = self._nearness(searched, hits)
         if not hits or near < self.terms.least:
             yield DONT_KNOW
             yield _outputs(hits, finish="unknown", checked=checked)

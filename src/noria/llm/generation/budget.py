@@ -12,7 +12,7 @@ from typing import Any
 
 from noria.core.clock import Clock, SystemClock
 from noria.llm.generation.failures import AnswerTimedOut, BadRequest, NoAnswer, NotAnswered, OverBudget
-from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of
+from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of, waits
 from noria.llm.generation.prices import Prices, tokens_in, tokens_of
 from noria.llm.generation.prompt import Message
 from noria.stores.spending import Amount, SpendingLedger, Spent
@@ -54,6 +54,11 @@ class Budget:
         self._path = Path(folder) / FILE
         with self._failures():
             self._ledger = SpendingLedger(self._path)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a network."""
+        return waits(self._generator)
 
     @property
     def provider(self) -> str:

@@ -329,7 +329,7 @@ class Batcher:
         if isinstance(found, Rows):
             self.recorder.record([asked], route.champion.bundle, rows, found)
         else:
-            if found.alive:  # otherwise its runtime has said so, once
+            if found.alive and not found.mistake:  # otherwise its runtime has said so, once
                 logger.error("bundle %s: %s", short(route.champion.bundle.id), found)
             self._fall_back(asked, route, rows, found)
 
@@ -339,6 +339,12 @@ class Batcher:
     def open_streams(self) -> int:
         """Answers that are made in parts, or wait for their turn."""
         return len(self._streams)
+
+    @property
+    def queued_streams(self) -> int:
+        """Those of them that wait for their turn."""
+        streaming = None if self._route is None else self._route.champion.streaming
+        return 0 if streaming is None else streaming.queued_streams
 
     def stop_streams(self, error: NoriaError) -> None:
         """End all answers that are made in parts where they are."""
@@ -456,7 +462,7 @@ class Batcher:
 
     def _fall_back(self, asked: PredictRequest, route: Route, rows: Rows, error: NoriaError) -> None:
         """Answer as the endpoint declares where its champion can't: by the version before, by the default, or with the error."""
-        if not isinstance(error, ModelFailed) or route.previous is None:
+        if not isinstance(error, ModelFailed) or error.mistake or route.previous is None:
             self._answer_default(asked, route, rows, error)
             return
         previous, inputs = route.previous, route.previous.inputs(rows)
@@ -472,7 +478,7 @@ class Batcher:
         previous.ask(inputs, answered)
 
     def _answer_default(self, asked: PredictRequest, route: Route, rows: Rows, error: NoriaError) -> None:
-        if route.default is None or isinstance(error, UserMistake):
+        if route.default is None or isinstance(error, UserMistake) or (isinstance(error, ModelFailed) and error.mistake):
             self.recorder.fail([asked], error)
         else:
             default = Rows.of_scores(route.champion.bundle.signature.outputs, np.tile(route.default, (len(rows), 1)))

@@ -138,17 +138,19 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
     yield served
     waiting = GaugeMetricFamily("noria_waiting_rows", "Rows queued for scoring", labels=labels)
     streams = GaugeMetricFamily("noria_open_streams", "Answers being made in parts, or queued for it", labels=labels)
+    queued = GaugeMetricFamily("noria_queued_streams", "Answers in parts that wait for their turn", labels=labels)
     age = GaugeMetricFamily("noria_feature_age_seconds", "Age of the features in the online store", labels=labels)
     hits = CounterMetricFamily("noria_cache_hits", "Rows answered from the cache", labels=labels)
     restarts = CounterMetricFamily("noria_model_restarts", "Processes of models that were lost and replaced", labels=labels)
     for worker, e in endpoints:
         waiting.add_metric([e["endpoint"], worker], e["waiting"])
         streams.add_metric([e["endpoint"], worker], e["open_streams"])
+        queued.add_metric([e["endpoint"], worker], e["queued_streams"])
         restarts.add_metric([e["endpoint"], worker], e["model_restarts"])
         hits.add_metric([e["endpoint"], worker], e["cache_hits"])
         if e["feature_age_seconds"] is not None:
             age.add_metric([e["endpoint"], worker], e["feature_age_seconds"])
-    yield from (waiting, streams, age, hits, restarts)
+    yield from (waiting, streams, queued, age, hits, restarts)
     for told, (metric, words) in LIVE.items():
         gauge = GaugeMetricFamily(metric, words, labels=[*labels, "feature"])
         for worker, e in endpoints:
