@@ -120,10 +120,11 @@ class Answering:
         context = Context(question=question, chunks=tuple(chunk.told for chunk in given))
         cited, guarded = CitedStream(given), GuardedStream(self.guardrails, context, restored=False)
         text, completion = list[str](), Completion("")
+        looked_at = any("answer" in rule.places for rule in self.guardrails.rules)  # otherwise no part has to wait for its sentence's end
         for part in self._written(row, question, sources, given):
             if isinstance(part, Completion):
                 completion = part
-            elif kept := cited.add(guarded.add(part)):
+            elif kept := cited.add(guarded.add(part) if looked_at else part):
                 text.append(kept)
                 yield kept
         if rest := cited.add(guarded.end()) + cited.end():
