@@ -1,8 +1,8 @@
 """Many clients of an application whose generator is a server of models: python -m benchmarks.llm.waiting
 
 The server of models takes a second for an answer (20 tokens, one each 50 ms), and computes nothing. One client, then 32 at once, by
-OpenAI's own client; beside what many write by hand (FastAPI and OpenAI's asynchronous client), which neither searches nor logs. Then one answer
-hangs while the others are made. All processes share two cores.
+OpenAI's own client; beside what many write by hand (FastAPI and OpenAI's asynchronous client), which neither searches nor logs. Then one
+answer hangs while the others are made. All processes share two cores.
 """
 
 from __future__ import annotations

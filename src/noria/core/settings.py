@@ -96,6 +96,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     oidc_audience: str | None = None
     oidc_claim: str = "roles"
     oidc_labels_claim: str | None = None
+    oidc_tenant_claim: str | None = None
     durability: Literal["disk", "process"] = "disk"
     log_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     redact: list[str] = []

@@ -19,10 +19,11 @@ from noria.llm.generation.citations import CitedStream
 from noria.llm.generation.extractive import DONT_KNOW, extracted
 from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of, waits
 from noria.llm.generation.prompt import Message, Prompt
-from noria.llm.generation.rewriting import rewritten
+from noria.llm.generation.rewriting import SHORT, rewritten
 from noria.llm.generation.sources import told
 from noria.llm.guardrails.guardrails import Checked, Guardrails
 from noria.llm.guardrails.placeholders import PLACEHOLDER
+from noria.llm.guardrails.policy import Policy
 from noria.llm.guardrails.rule import Context
 from noria.llm.guardrails.stream import GuardedStream
 from noria.llm.index.port import Hit
@@ -53,13 +54,13 @@ class Terms:
 class Answering:
     """An opened application: what its bundle's process runs. generator: None where the answer is the sentences of the sources themselves
 
-    guardrails: what may be asked, told and answered. What they redact is not put back, since answers are logged
+    guardrails: what may be asked, told and answered, of all and of tenants. What they redact is not put back, since answers are logged
     """
 
     retriever: Retriever
     prompt: Prompt
     generator: Generator | None = None
-    guardrails: Guardrails = field(default_factory=Guardrails)
+    guardrails: Policy | Guardrails = field(default_factory=Guardrails)
     terms: Terms = field(default_factory=Terms)
     # One search at a time, where embedder and reranker compute here: each uses all cores, and not every library is safe for threads (ONNX
     # Runtime and LanceDB are). Where one of them waits for a network, searches stand side by side.
@@ -68,6 +69,8 @@ class Answering:
     def __post_init__(self) -> None:
         apart = waits(self.retriever.embedder) or waits(self.retriever.reranker)
         object.__setattr__(self, "_searches", nullcontext() if apart else Lock())
+        if isinstance(self.guardrails, Guardrails):
+            object.__setattr__(self, "guardrails", Policy(self.guardrails))
 
     @property
     def waits(self) -> bool:
@@ -95,8 +98,12 @@ class Answering:
         return {"answer": "".join(parts), **rest}
 
     def stream(self, row: Row) -> Iterator[str | dict[str, Any]]:
-        """The parts of an answer, and last its other outputs."""
-        asked = self.guardrails.check((row["question"] or "").strip(), "question")
+        """The parts of an answer, and last its other outputs. Raises `UnknownTenant` before there is any."""
+        assert isinstance(self.guardrails, Policy)
+        tenant = row.get("tenant")
+        guardrails = self.guardrails.of(tenant)
+        about = Context(tenant=tenant or "")
+        asked = guardrails.check((row["question"] or "").strip(), "question", about)
         if asked.blocked:
             yield BLOCKED
             yield _outputs([], finish="blocked", checked=[asked])
@@ -105,7 +112,7 @@ class Answering:
         searched = " ".join(PLACEHOLDER.sub(" ", question).split())  # what was redacted is nothing to search for
         with self._searches:
             found = self._found(searched, row)
-        hits, checked = self._allowed(found)
+        hits, checked = _allowed(found, guardrails, about)
         checked = [asked, *checked]
         if row.get("mode") == SEARCH:
             yield _outputs(hits, finish="searched", checked=checked)
@@ -117,10 +124,10 @@ class Answering:
             yield _outputs(hits, finish="unknown", checked=checked)
             return
         sources, given = told([hit.chunk for hit in hits], self.terms.most)
-        context = Context(question=question, chunks=tuple(chunk.told for chunk in given))
-        cited, guarded = CitedStream(given), GuardedStream(self.guardrails, context, restored=False)
+        context = replace(about, question=question, chunks=tuple(chunk.told for chunk in given))
+        cited, guarded = CitedStream(given), GuardedStream(guardrails, context, restored=False)
         text, completion = list[str](), Completion("")
-        looked_at = any("answer" in rule.places for rule in self.guardrails.rules)  # otherwise no part has to wait for its sentence's end
+        looked_at = any("answer" in rule.places for rule in guardrails.rules)  # otherwise no part has to wait for its sentence's end
         for part in self._written(row, question, sources, given):
             if isinstance(part, Completion):
                 completion = part
@@ -136,26 +143,15 @@ class Answering:
         """The question in full, where it leans on the conversation before it."""
         if self.generator is None or not self.terms.rewrites:
             return question
-        return rewritten(question, _conversation(row), self.generator).text
-
-    def _allowed(self, hits: Sequence[Hit]) -> tuple[list[Hit], list[Checked]]:
-        """The chunks that may be told, as they may be; and what was said of those that are not as they were."""
-        if not self.guardrails.rules:
-            return list(hits), []
-        checked = self.guardrails.check_chunks([hit.chunk.told for hit in hits])
-        kept = [
-            hit if each.text == hit.chunk.told else replace(hit, chunk=replace(hit.chunk, text=each.text, wider=""))
-            for hit, each in zip(hits, checked, strict=True)
-            if not each.blocked
-        ]
-        return kept, [each for each in checked if each.action != "allow"]
+        return rewritten(question, _conversation(row), self.generator, replace(SHORT, tenant=row.get("tenant") or "")).text
 
     def _written(self, row: Row, question: str, sources: str, given: Sequence[Chunk]) -> Iterator[str | Completion]:
         """The answer as it is made, before anything is taken out of it."""
         if self.generator is None:
             return iter([extracted(PLACEHOLDER.sub(" ", question), given)])
         filled = self.prompt.filled({"question": question, "sources": sources})
-        return parts_of(self.generator, [*filled[:-1], *_conversation(row), filled[-1]], self.terms.options)
+        options = replace(self.terms.options, tenant=row.get("tenant") or "")
+        return parts_of(self.generator, [*filled[:-1], *_conversation(row), filled[-1]], options)
 
     def _found(self, question: str, row: Row) -> list[Hit]:
         if not question:
@@ -173,6 +169,19 @@ class Answering:
             return 0.0
         vectors = self.retriever.index.vectors([hit.chunk.id for hit in hits])
         return float(np.clip((vectors @ self.retriever.embedder.embed_query(question)).max(), 0.0, 1.0))
+
+
+def _allowed(hits: Sequence[Hit], guardrails: Guardrails, about: Context) -> tuple[list[Hit], list[Checked]]:
+    """The chunks that may be told, as they may be; and what was said of those that are not as they were."""
+    if not guardrails.rules:
+        return list(hits), []
+    checked = guardrails.check_chunks([hit.chunk.told for hit in hits], about)
+    kept = [
+        hit if each.text == hit.chunk.told else replace(hit, chunk=replace(hit.chunk, text=each.text, wider=""))
+        for hit, each in zip(hits, checked, strict=True)
+        if not each.blocked
+    ]
+    return kept, [each for each in checked if each.action != "allow"]
 
 
 def _conversation(row: Row) -> list[Message]:

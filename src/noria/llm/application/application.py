@@ -21,6 +21,7 @@ from noria.llm.chunking.chunk import Chunker
 from noria.llm.documents.source import documents_at
 from noria.llm.embedding.cached import CachedEmbedder
 from noria.llm.embedding.port import Embedder, Reranker
+from noria.llm.generation.definitions import sealed
 from noria.llm.generation.port import Generator
 from noria.llm.generation.prompt import Prompt
 from noria.llm.guardrails.guardrails import Guardrails
@@ -81,7 +82,7 @@ class Application:
             "chunker": self.chunker.definition(),
             "embedder": self.embedder.definition(),
             "reranker": None if self.reranker is None else self.reranker.definition(),
-            "generator": None if self.generator is None else self.generator.definition(),
+            "generator": None if self.generator is None else sealed(self.generator),
             "prompt": self.prompt.version,
             "guardrails": self.guardrails.definition(),
             "search": self._search,
@@ -113,7 +114,7 @@ class Application:
         return {
             "embedder": written(embedder),
             "reranker": written(self.reranker),
-            "generator": None if self.generator is None else self.generator.definition(),
+            "generator": None if self.generator is None else sealed(self.generator),
             "prompt": written(self.prompt),
             "guardrails": self.guardrails.definition(),
             "search": self._search,

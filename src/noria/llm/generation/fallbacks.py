@@ -32,6 +32,10 @@ class Fallbacks:
         self._circuits = [Circuit(failures, timedelta(seconds=pause), clock or SystemClock()) for _ in generators]
 
     @property
+    def generators(self) -> Sequence[Generator]:
+        return self._generators
+
+    @property
     def waits(self) -> bool:
         """Whether it waits for a network."""
         return any(map(waits, self._generators))

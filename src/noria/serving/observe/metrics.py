@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from noria.serving.observe.generated import COUNTERS as GENERATED
+from noria.serving.observe.tenants import COUNTERS as TENANTS
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -122,6 +123,12 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
         counter = CounterMetricFamily(f"noria_{name}", words, labels=labels)
         for worker, e in generating:
             counter.add_metric([e["endpoint"], worker], e["generated"][name])
+        yield counter
+    for name, words in TENANTS.items() if generating else ():
+        counter = CounterMetricFamily(f"noria_tenant_{name}", words, labels=[*labels, "tenant"])
+        for worker, e in generating:
+            for tenant, sums in e["generated"]["tenants"].items():
+                counter.add_metric([e["endpoint"], worker, tenant], sums[name])
         yield counter
     for name, (metric, words, bounds) in HISTOGRAMS.items():
         histogram = HistogramMetricFamily(metric, words, labels=labels)
