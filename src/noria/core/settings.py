@@ -79,7 +79,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
 
     budget_ms: what waiting and scoring may take; batches are sized by it, and what would wait longer is refused
     model_…: of models that Python runs in processes of their own: what a call and a start may take, their memory, their versions, and how
-        many answers in parts one makes at once
+        many answers in parts one makes at once; waiting_streams: the same of those that wait for a network
     stream_…: what one answer in parts may have in all
     """
 
