@@ -53,7 +53,7 @@ class OneAnswer:
     """A row until its first part, then the parts: the texts that were made, and the other outputs of a model that has several."""
 
     def __init__(self, making: Making, row: Row) -> None:
-        self._making, self._row = making, row
+        self._making, self._row, self._several = making, row, making.several
         self._parts: Iterator[str | Mapping[str, Any]] | None = None
         self._made = self._size = 0
         self._texts = list[str]()
@@ -67,12 +67,12 @@ class OneAnswer:
             if self._rest is not None:
                 raise TypeError("it gave more after its other outputs, which come last")
             self._made += 1
-            if self._making.several and isinstance(part, Mapping):
+            if self._several and isinstance(part, Mapping):
                 self._rest = part
                 continue
             self._size += _size(part)
             self._making.check(self._made, self._size)
-            if self._making.several:
+            if self._several:
                 self._texts.append(str(part))
             return str(part)
         return None
