@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ class Upstream:
 
     together: threading.Barrier = field(default_factory=lambda: threading.Barrier(12))
     hanging: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    released: threading.Event = field(default_factory=threading.Event)
     left: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def __call__(self, exchange: Exchange) -> None:
@@ -44,6 +46,9 @@ class Upstream:
             if exchange.connection.recv(1) == b"":
                 self.left.release()
             exchange.close_connection = True
+        elif "patient" in asked:
+            self.released.wait(30)
+            fine("at last")(exchange)
         elif "limited" in asked:
             status(429, "slow down", wait=7)(exchange)
         else:
@@ -98,6 +103,23 @@ def test_a_client_that_leaves_before_the_first_part_ends_the_request_to_the_serv
     assert upstream.left.acquire(timeout=30)
     soon(lambda: counts(server)["counts"]["gone"] == gone + 1)
     soon(lambda: counts(server)["open_streams"] == 0)
+
+
+def test_a_client_that_only_closed_one_half_is_asked_whether_it_is_there_and_gets_its_answer(
+    server: Standalone, upstream: Upstream
+) -> None:
+    asked = as_json(body("patient"))
+    with socket.create_connection(("127.0.0.1", server.where["port"]), timeout=30) as connection:
+        connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (len(asked), asked))
+        connection.shutdown(socket.SHUT_WR)
+        found = connection.recv(1 << 16)
+        assert found.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+        upstream.released.set()
+        while more := connection.recv(1 << 16):
+            found += more
+    answer = found.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"at last" in answer
 
 
 def test_a_deadline_ends_the_request_to_the_server_of_models_and_the_others_go_on(server: Standalone, upstream: Upstream) -> None:
