@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from applications import SIGNATURE, TASK
-from noria.core.signature import Signature
 from noria.data.table import Table
 from noria.evaluation.generation import OUTPUTS
 from noria.llm.application.answering import Terms
@@ -31,10 +30,10 @@ PAGES = {
 QUESTION = "What is the form for holidays?"
 
 
-def application_bundle(root: Path, application: Application, run: str = "run", signature: Signature = SIGNATURE) -> Bundle:
-    """signature: of an application that was built before, whose inputs are fewer"""
+def application_bundle(root: Path, application: Application, run: str = "run") -> Bundle:
+    """A bundle of an application whose corpus is `PAGES`."""
     settings = application._settings()
-    row = dict.fromkeys([field.name for field in signature.inputs]) | {"question": QUESTION, "mode": "search"}
+    row = dict.fromkeys([field.name for field in SIGNATURE.inputs]) | {"question": QUESTION, "mode": "search"}
     with TemporaryDirectory() as name:
         build([Document(page, text) for page, text in PAGES.items()], application.chunker, application.embedder, Path(name) / INDEX)
         (Path(name) / SETTINGS).write_bytes(msgspec.json.encode(settings))
@@ -42,8 +41,8 @@ def application_bundle(root: Path, application: Application, run: str = "run", s
         files = {f"{FILES_FOLDER}/{p.relative_to(name)}": p.read_bytes() for p in sorted(Path(name).rglob("*")) if p.is_file()}
     spec = PythonSpec(opening(secrets=uses_secrets(settings)), this_python(), {})
     exported = Exported("python", {PYTHON_FILE: msgspec.json.encode(spec), **files}, trust=spec.runs_its_own_code)
-    sample = [[row[field.name] for field in signature.inputs]], [[answer[field.name] for field in OUTPUTS]]
-    return seal_exported(root, exported, signature, sample, run, TASK)
+    sample = [[row[field.name] for field in SIGNATURE.inputs]], [[answer[field.name] for field in OUTPUTS]]
+    return seal_exported(root, exported, SIGNATURE, sample, run, TASK)
 
 
 def application(**parts: Any) -> Application:
