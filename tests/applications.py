@@ -150,7 +150,7 @@ def sample_row(question: str = "say golden rows", answer: str = "golden rows ") 
     """A row of the sample and its answer."""
     found = [["c1"], ["c1", "c3"], ["Noria sends predictions over HTTP.", "Keys are kept as hashes."]]
     places, scores = ["serving.md#http", "serving.md#keys"], [0.9, 0.5]
-    return [question, None, None, None, None], [answer, *found, places, scores, 0.75, "answered", 7, 3, 0.001, None]
+    return [question, None, None, None, None, None], [answer, *found, places, scores, 0.75, "answered", 7, 3, 0.001, None]
 
 
 def application(root: Path, source: str = SOURCE, run: str = "run", said: str = "golden rows ") -> Bundle:

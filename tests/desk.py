@@ -54,7 +54,7 @@ Write to the office of {topic} two weeks before. The form for {topic} is number 
 
 Nobody may have more than twenty {topic} a year.
 """
-NOTHING = {"conversation": None, "access": None, "conditions": None, "mode": None}
+NOTHING = {"conversation": None, "access": None, "conditions": None, "mode": None, "tenant": None}
 
 
 def write_desk(folder: Path, module: str = MODULE) -> Path:

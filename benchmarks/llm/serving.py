@@ -83,7 +83,7 @@ def make_bundle(root: Path) -> Bundle:
     contents = {
         PYTHON_FILE: msgspec.json.encode(PythonSpec("mine:load", this_python(), {})),
         f"{SOURCE_FOLDER}/mine.py": MODEL.encode(),
-        SAMPLE_FILE: msgspec.json.encode({"inputs": [["1", None, None, None, None]], "outputs": [answer]}),
+        SAMPLE_FILE: msgspec.json.encode({"inputs": [["1", None, None, None, None, None]], "outputs": [answer]}),
         PROFILE_FILE: b"{}",
         CARD_FILE: b"",
     }

@@ -211,7 +211,7 @@ def test_the_commands_for_keys(tmp_path: Path) -> None:
 
     made = noria("add", "web", "--rate", "10")[1]
     assert made["secret"].startswith("nr_")
-    assert noria("list")[1] == [{"name": "web", "role": "predict", "rate": 10.0, "quota": 0, "labels": []}]
+    assert noria("list")[1] == [{"name": "web", "role": "predict", "rate": 10.0, "quota": 0, "labels": [], "tenant": ""}]
     assert noria("add", "web")[0] == 2
     assert "did you mean 'predict'" in str(noria("add", "x", "--role", "predikt")[1])
     assert "did you mean 'web'" in str(noria("revoke", "webb")[1])

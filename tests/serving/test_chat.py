@@ -407,7 +407,15 @@ def test_a_completion_that_is_asked_for_again_is_the_same_where_it_says_the_same
 def test_the_names_are_those_of_the_task() -> None:
     names = [field.name for field in (*INPUTS, *Generation().outputs)]
     own = [generated.QUESTION, generated.CONVERSATION, generated.ACCESS, generated.CONDITIONS, generated.MODE, generated.ANSWER]
-    own += [generated.CITED, generated.FOUND, generated.FOUND_TEXTS, generated.FOUND_PLACES, generated.FOUND_SCORES, generated.FINISH]
+    own += [
+        generated.TENANT,
+        generated.CITED,
+        generated.FOUND,
+        generated.FOUND_TEXTS,
+        generated.FOUND_PLACES,
+        generated.FOUND_SCORES,
+        generated.FINISH,
+    ]
     own += [generated.PROMPT_TOKENS, generated.COMPLETION_TOKENS, generated.COST]
     assert set(own) == set(names) - {"confidence", "decisions"}
     assert Generation.name == generated.TASK

@@ -141,6 +141,9 @@ def key_add(
         list[str] | None,
         typer.Option("--label", envvar="NORIA_KEY_LABEL", help="What it may read of a search's documents; `*` lets requests name any."),
     ] = None,
+    tenant: Annotated[
+        str, typer.Option("--tenant", envvar="NORIA_KEY_TENANT", help="On whose behalf it asks: its guardrails, budget and metrics.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Create an API key. Its secret is shown once and not stored; a running server accepts it within two seconds."""
@@ -148,9 +151,9 @@ def key_add(
     from noria.serving.access.keys import role_of
 
     labels = label or []
-    secret = _keys(project).add(name, role_of(role), rate, quota, labels)
+    secret = _keys(project).add(name, role_of(role), rate, quota, labels, tenant)
     if json:
-        show_json({"name": name, "role": role, "rate": rate, "quota": quota, "labels": labels, "secret": secret})
+        show_json({"name": name, "role": role, "rate": rate, "quota": quota, "labels": labels, "tenant": tenant, "secret": secret})
     else:
         console().print(f"{secret}\n[dim]shown once; send it as `Authorization: Bearer KEY`[/]", soft_wrap=True)
 
@@ -161,7 +164,7 @@ def key_list(project: Folder = HERE, json: Json = False) -> None:
     from noria.cli.render import console, show_json
 
     found: list[dict[str, Any]] = [
-        {"name": key.name, "role": str(key.role), "rate": key.rate, "quota": key.quota, "labels": list(key.labels)}
+        {"name": key.name, "role": str(key.role), "rate": key.rate, "quota": key.quota, "labels": list(key.labels), "tenant": key.tenant}
         for key in _keys(project).read()
     ]
     if json:
@@ -173,6 +176,7 @@ def key_list(project: Folder = HERE, json: Json = False) -> None:
             + (f", {key['rate']:g} requests per second" if key["rate"] else "")
             + (f", {key['quota']:,} per day" if key["quota"] else "")
             + (f", reads {', '.join(key['labels'])}" if key["labels"] else "")
+            + (f", tenant {key['tenant']}" if key["tenant"] else "")
         )
     if not found:
         console().print("no keys: the server listens on loopback only, and needs no key there")

@@ -79,7 +79,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
 
     budget_ms: what waiting and scoring may take; batches are sized by it, and what would wait longer is refused
     model_…: of models that Python runs in processes of their own: what a call and a start may take, their memory, their versions, and how
-        many answers in parts one makes at once
+        many answers in parts one makes at once; waiting_streams: the same of those that wait for a network
     stream_…: what one answer in parts may have in all
     """
 
@@ -96,6 +96,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     oidc_audience: str | None = None
     oidc_claim: str = "roles"
     oidc_labels_claim: str | None = None
+    oidc_tenant_claim: str | None = None
     durability: Literal["disk", "process"] = "disk"
     log_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     redact: list[str] = []
@@ -113,6 +114,7 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True):
     model_memory_gb: Annotated[float, msgspec.Meta(gt=0)] | None = None
     model_versions: Literal["locked", "any"] = "locked"
     model_streams: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
+    waiting_streams: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 32
     stream_seconds: Annotated[float, msgspec.Meta(gt=0, le=1800)] = 300.0
     stream_parts: Annotated[int, msgspec.Meta(ge=1)] = 16_384
     stream_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1_048_576

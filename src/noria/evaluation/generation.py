@@ -34,10 +34,11 @@ CONVERSATION = Field("conversation", "string")
 ACCESS = Field("access", "string", (None,))
 CONDITIONS = Field("conditions", "string")
 MODE = Field("mode", "string")
+TENANT = Field("tenant", "string")
 SEARCH = "search"
 TOOK = (PROMPT_TOKENS, COMPLETION_TOKENS, COST)
 OUTPUTS = (ANSWER, CITED, FOUND, FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES, CONFIDENCE, FINISH, *TOOK, DECISIONS)
-INPUTS = (QUESTION, CONVERSATION, ACCESS, CONDITIONS, MODE)
+INPUTS = (QUESTION, CONVERSATION, ACCESS, CONDITIONS, MODE, TENANT)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Generation(Binary):
         decisions    what the guardrails said, as JSON; unknown where there are none
 
     What one reads: the question; the conversation before it, JSON as `[{"role": …, "content": …}, …]`; the access labels of who asks, none:
-    what everybody may read; conditions on the documents' metadata, JSON; and the mode: `answer`, or `search` for the chunks alone.
+    what everybody may read; conditions on the documents' metadata, JSON; the mode: `answer`, or `search` for the chunks alone; and the
+    tenant on whose behalf it is asked, as the key or token says: empty where it says nothing, unknown where no request is answered.
     """
 
     name: ClassVar[str] = "generation"

@@ -12,6 +12,7 @@ from noria.models.bundle import Bundle
 
 TASK = "generation"
 QUESTION, CONVERSATION, ACCESS, CONDITIONS, MODE = "question", "conversation", "access", "conditions", "mode"
+TENANT = "tenant"
 ANSWER, CITED, FOUND = "answer", "cited", "found"
 FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES = "found_texts", "found_places", "found_scores"
 FINISH, PROMPT_TOKENS, COMPLETION_TOKENS, COST = "finish", "prompt_tokens", "completion_tokens", "cost"

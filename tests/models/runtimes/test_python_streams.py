@@ -250,7 +250,9 @@ def test_a_runtime_that_streamed_and_that_nobody_holds_leaves_no_process(tmp_pat
     ("source", "signature", "words"),
     [
         ("class M:\n    def predict(self, columns):\n        yield 'a'\n", TEXTS, "its `predict` is a generator; call it `stream`"),
-        ("class M:\n    async def stream(self, row):\n        yield 'a'\n", TEXTS, "its method `stream` is asynchronous"),
+        ("class M:\n    async def stream(self, row):\n        return 'a'\n", TEXTS, "its method `stream` is a coroutine"),
+        ("class M:\n    async def predict(self, columns):\n        return 'a'\n", TEXTS, "its `predict` is a coroutine"),
+        ("class M:\n    waits = True\n    def predict(self, columns):\n        return 'a'\n", TEXTS, "has no method `stream`"),
         ("class M:\n    def stream(self, row):\n        yield 'a'\n", Signature(TEXTS.inputs, (SCORE,)), "its first output is not a text"),
     ],
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,13 @@ from noria.llm.application.declared import require_terms
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.generation.citations import CitedStream
 from noria.llm.generation.extractive import DONT_KNOW, extracted
-from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of
+from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of, waits
 from noria.llm.generation.prompt import Message, Prompt
-from noria.llm.generation.rewriting import rewritten
+from noria.llm.generation.rewriting import SHORT, rewritten
 from noria.llm.generation.sources import told
 from noria.llm.guardrails.guardrails import Checked, Guardrails
 from noria.llm.guardrails.placeholders import PLACEHOLDER
+from noria.llm.guardrails.policy import Policy
 from noria.llm.guardrails.rule import Context
 from noria.llm.guardrails.stream import GuardedStream
 from noria.llm.index.port import Hit
@@ -55,14 +58,28 @@ class Terms:
 class Answering:
     """An opened application: what its bundle's process runs. generator: None where the answer is the sentences of the sources themselves
 
-    guardrails: what may be asked, told and answered. What they redact is not put back, since answers are logged
+    guardrails: what may be asked, told and answered, of all and of tenants. What they redact is not put back, since answers are logged
     """
 
     retriever: Retriever
     prompt: Prompt
     generator: Generator | None = None
-    guardrails: Guardrails = field(default_factory=Guardrails)
+    guardrails: Policy | Guardrails = field(default_factory=Guardrails)
     terms: Terms = field(default_factory=Terms)
+    # One search at a time, where embedder and reranker compute here: each uses all cores, and not every library is safe for threads (ONNX
+    # Runtime and LanceDB are). Where one of them waits for a network, searches stand side by side.
+    _searches: AbstractContextManager[Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        apart = waits(self.retriever.embedder) or waits(self.retriever.reranker)
+        object.__setattr__(self, "_searches", nullcontext() if apart else Lock())
+        if isinstance(self.guardrails, Guardrails):
+            object.__setattr__(self, "guardrails", Policy(self.guardrails))
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a network, so that its answers are made side by side."""
+        return any(map(waits, (self.generator, self.retriever.embedder, self.retriever.reranker)))
 
     def predict(self, columns: Mapping[str, Any]) -> Rows:
         """The answers of a batch, as rows of the task's outputs."""
@@ -85,33 +102,41 @@ class Answering:
         return {"answer": "".join(parts), **rest}
 
     def stream(self, row: Row) -> Iterator[str | dict[str, Any]]:
-        """The parts of an answer, and last its other outputs."""
-        asked = self.guardrails.check((row["question"] or "").strip(), "question")
+        """The parts of an answer, and last its other outputs. Raises `UnknownTenant` before there is any."""
+        assert isinstance(self.guardrails, Policy)
+        tenant = row.get("tenant")
+        guardrails = self.guardrails.of(tenant)
+        about = Context(tenant=tenant or "")
+        asked = guardrails.check((row["question"] or "").strip(), "question", about)
         if asked.blocked:
             yield BLOCKED
             yield _outputs([], finish="blocked", checked=[asked])
             return
-        before, doubts = self._before(row)
-        question = self._standalone(asked.text, before)
+        before, doubts = self._before(row, guardrails, about)
+        question = self._standalone(asked.text, before, about.tenant)
         searched = " ".join(PLACEHOLDER.sub(" ", question).split())  # what was redacted is nothing to search for
-        hits, checked = self._allowed(self._found(searched, row))
+        with self._searches:
+            found = self._found(searched, row)
+        hits, checked = _allowed(found, guardrails, about)
         checked = [asked, *doubts, *checked]
         if row.get("mode") == SEARCH:
             yield _outputs(hits, finish="searched", checked=checked)
             return
-        near = self._nearness(searched, hits)
+        with self._searches:
+            near = self._nearness(searched, hits)
         if not hits or near < self.terms.least:
             yield DONT_KNOW
             yield _outputs(hits, finish="unknown", checked=checked)
             return
         sources, given = told([hit.chunk for hit in hits], self.terms.most)
-        context = Context(question=question, chunks=tuple(chunk.told for chunk in given))
-        cited, guarded = CitedStream(given), GuardedStream(self.guardrails, context, restored=False)
+        context = replace(about, question=question, chunks=tuple(chunk.told for chunk in given))
+        cited, guarded = CitedStream(given), GuardedStream(guardrails, context, restored=False)
         text, completion = list[str](), Completion("")
-        for part in self._written(question, before, sources, given):
+        looked_at = any("answer" in rule.places for rule in guardrails.rules)  # otherwise no part has to wait for its sentence's end
+        for part in self._written(question, before, sources, given, about.tenant):
             if isinstance(part, Completion):
                 completion = part
-            elif kept := cited.add(guarded.add(part)):
+            elif kept := cited.add(guarded.add(part) if looked_at else part):
                 text.append(kept)
                 yield kept
         if rest := cited.add(guarded.end()) + cited.end():
@@ -119,41 +144,31 @@ class Answering:
             yield rest
         yield _ended("".join(text), completion, hits, cited, near, [*checked, guarded.checked])
 
-    def _before(self, row: Row) -> tuple[list[Message], list[Checked]]:
+    def _before(self, row: Row, guardrails: Guardrails, about: Context) -> tuple[list[Message], list[Checked]]:
         """The conversation before the question, as a generator may see it, and what was said of what it may not.
 
         Clients send all of it with each question, so each message is looked at like one; what is blocked is left out."""
         said = _conversation(row) if self.generator is not None else []
-        if not self.guardrails.rules:
+        if not guardrails.rules:
             return said, []
-        checked = [self.guardrails.check(each.content, "question") for each in said]
+        checked = [guardrails.check(each.content, "question", about) for each in said]
         kept = [replace(message, content=each.text) for message, each in zip(said, checked, strict=True) if not each.blocked]
         return kept, [each for each in checked if each.action != "allow"]
 
-    def _standalone(self, question: str, before: Sequence[Message]) -> str:
+    def _standalone(self, question: str, before: Sequence[Message], tenant: str) -> str:
         """The question in full, where it leans on the conversation before it."""
         if self.generator is None or not self.terms.rewrites:
             return question
-        return rewritten(question, before, self.generator).text
+        return rewritten(question, before, self.generator, replace(SHORT, tenant=tenant)).text
 
-    def _allowed(self, hits: Sequence[Hit]) -> tuple[list[Hit], list[Checked]]:
-        """The chunks that may be told, as they may be; and what was said of those that are not as they were."""
-        if not self.guardrails.rules:
-            return list(hits), []
-        checked = self.guardrails.check_chunks([hit.chunk.told for hit in hits])
-        kept = [
-            hit if each.text == hit.chunk.told else replace(hit, chunk=replace(hit.chunk, text=each.text, wider=""))
-            for hit, each in zip(hits, checked, strict=True)
-            if not each.blocked
-        ]
-        return kept, [each for each in checked if each.action != "allow"]
-
-    def _written(self, question: str, before: Sequence[Message], sources: str, given: Sequence[Chunk]) -> Iterator[str | Completion]:
+    def _written(
+        self, question: str, before: Sequence[Message], sources: str, given: Sequence[Chunk], tenant: str
+    ) -> Iterator[str | Completion]:
         """The answer as it is made, before anything is taken out of it."""
         if self.generator is None:
             return iter([extracted(PLACEHOLDER.sub(" ", question), given)])
         filled = self.prompt.filled({"question": question, "sources": sources})
-        return parts_of(self.generator, [*filled[:-1], *before, filled[-1]], self.terms.options)
+        return parts_of(self.generator, [*filled[:-1], *before, filled[-1]], replace(self.terms.options, tenant=tenant))
 
     def _found(self, question: str, row: Row) -> list[Hit]:
         if not question:
@@ -171,6 +186,19 @@ class Answering:
             return 0.0
         vectors = self.retriever.index.vectors([hit.chunk.id for hit in hits])
         return float(np.clip((vectors @ self.retriever.embedder.embed_query(question)).max(), 0.0, 1.0))
+
+
+def _allowed(hits: Sequence[Hit], guardrails: Guardrails, about: Context) -> tuple[list[Hit], list[Checked]]:
+    """The chunks that may be told, as they may be; and what was said of those that are not as they were."""
+    if not guardrails.rules:
+        return list(hits), []
+    checked = guardrails.check_chunks([hit.chunk.told for hit in hits], about)
+    kept = [
+        hit if each.text == hit.chunk.told else replace(hit, chunk=replace(hit.chunk, text=each.text, wider=""))
+        for hit, each in zip(hits, checked, strict=True)
+        if not each.blocked
+    ]
+    return kept, [each for each in checked if each.action != "allow"]
 
 
 def _conversation(row: Row) -> list[Message]:

@@ -22,6 +22,7 @@ from noria.llm.chunking.chunk import Chunker
 from noria.llm.documents.source import documents_at
 from noria.llm.embedding.cached import CachedEmbedder
 from noria.llm.embedding.port import Embedder, Reranker
+from noria.llm.generation.definitions import sealed
 from noria.llm.generation.port import Generator
 from noria.llm.generation.prompt import Prompt
 from noria.llm.guardrails.guardrails import Guardrails
@@ -83,7 +84,7 @@ class Application:
             "chunker": self.chunker.definition(),
             "embedder": self.embedder.definition(),
             "reranker": None if self.reranker is None else self.reranker.definition(),
-            "generator": None if self.generator is None else self.generator.definition(),
+            "generator": None if self.generator is None else sealed(self.generator),
             "prompt": self.prompt.version,
             "guardrails": policy(self.guardrails).definition(),
             "search": self._search,
@@ -115,7 +116,7 @@ class Application:
         return {
             "embedder": written(embedder),
             "reranker": written(self.reranker),
-            "generator": None if self.generator is None else self.generator.definition(),
+            "generator": None if self.generator is None else sealed(self.generator),
             "prompt": written(self.prompt),
             "guardrails": policy(self.guardrails).definition(),
             "search": self._search,

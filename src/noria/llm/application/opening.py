@@ -48,7 +48,7 @@ def _opened(folder: Path, settings: dict[str, Any]) -> Answering:
     retriever = Retriever(index, parts["embedder"], parts["reranker"], **settings["search"])
     generator = None if settings["generator"] is None else generator_of(settings["generator"])
     ports = {"embedder": parts["embedder"], "generator": generator}
-    guardrails = policy_of(settings["guardrails"], {name: port for name, port in ports.items() if port is not None}).of(None)
+    guardrails = policy_of(settings["guardrails"], {name: port for name, port in ports.items() if port is not None})
     return Answering(retriever, made(settings["prompt"]), generator, guardrails, made(settings["terms"]))
 
 

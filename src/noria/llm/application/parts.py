@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import UserMistake
+from noria.llm.generation.definitions import BUDGET
 
 CLASS = "is"
 HOMES = ("noria.llm.", "noria.integrations.")
@@ -91,9 +92,9 @@ def made(given: Any) -> Any:
 
 
 def uses_secrets(given: Any) -> bool:
-    """Whether a written part names a secret, or one that it is made of does."""
+    """Whether a written part names a secret, or a folder to write to as a budget does, or one that it is made of does."""
     if isinstance(given, list):
         return any(map(uses_secrets, given))
     if not isinstance(given, Mapping):
         return False
-    return any(given.get(name) for name in SECRETS) or any(map(uses_secrets, given.values()))
+    return given.get("generator") == BUDGET or any(given.get(name) for name in SECRETS) or any(map(uses_secrets, given.values()))

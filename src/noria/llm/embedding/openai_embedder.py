@@ -90,6 +90,8 @@ class OpenAIEmbedder:
     parallel: requests at once; timeout: seconds of one; attempts: of one, before `EmbeddingsAway`
     """
 
+    waits = True
+
     def __init__(
         self,
         model: str,

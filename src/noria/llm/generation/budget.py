@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from noria.core.clock import Clock, SystemClock
 from noria.llm.generation.failures import AnswerTimedOut, BadRequest, NoAnswer, NotAnswered, OverBudget
-from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of
+from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of, waits
 from noria.llm.generation.prices import Prices, tokens_in, tokens_of
 from noria.llm.generation.prompt import Message
 from noria.stores.spending import Amount, SpendingLedger, Spent
 
 FILE = "spending.sqlite"
+FOLDER_ENV = "NORIA_SPENDING_FOLDER"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Budget:
     The most that an answer can take (its prompt, by estimate, and `Options.most_tokens`) is reserved before it is asked for, and what it
     took is put in its place after: parallel requests never spend the same rest. A prompt's estimate may be short by a few percent, and
     a day may go over by so much. prices: of `Limit.dollars`; tenants: limits of some, in place of `tenant`; folder: shared by processes
+
+    A bundle has the limits and the folder. Where a server keeps its files elsewhere, `NORIA_SPENDING_FOLDER` says where.
     """
 
     def __init__(
@@ -51,9 +55,34 @@ class Budget:
         self._prices, self._clock = prices, clock or SystemClock()
         if prices is None and any(limit.dollars is not None for limit in (a_day, tenant, *self._tenants.values())):
             raise BadRequest("Budget", "a limit is in dollars, and there are no prices", "give prices=Prices(prompt, completion)")
-        self._path = Path(folder) / FILE
+        self._folder = Path(folder).absolute()
+        self._path = self._folder / FILE
         with self._failures():
             self._ledger = SpendingLedger(self._path)
+
+    @property
+    def limited(self) -> Generator:
+        """The generator that it limits."""
+        return self._generator
+
+    def limits(self) -> dict[str, Any]:
+        """What it allows, and where it keeps what was spent, as plain data."""
+        tenants = {name: asdict(limit) for name, limit in self._tenants.items()}
+        limits = {"a_day": asdict(self._all), "tenant": asdict(self._each), "tenants": tenants}
+        return limits | {"prices": asdict(self._prices) if self._prices else None, "folder": str(self._folder)}
+
+    @classmethod
+    def opened(cls, generator: Generator, limits: Mapping[str, Any]) -> Self:
+        """A budget of these limits."""
+        prices = Prices(**limits["prices"]) if limits["prices"] else None
+        tenants = {name: Limit(**limit) for name, limit in limits["tenants"].items()}
+        folder = os.environ.get(FOLDER_ENV) or limits["folder"]
+        return cls(generator, folder, a_day=Limit(**limits["a_day"]), tenant=Limit(**limits["tenant"]), tenants=tenants, prices=prices)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a network."""
+        return waits(self._generator)
 
     @property
     def provider(self) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from noria.core.ids import digest
 from noria.llm.generation.failures import BadRequest
-from noria.llm.generation.port import Completion, Generator, Options, parts_of
+from noria.llm.generation.port import Completion, Generator, Options, parts_of, waits
 from noria.llm.generation.prompt import Message
 from noria.stores.kept_answers import KeptAnswers
 
@@ -36,6 +36,11 @@ class Cached:
         except (sqlite3.Error, OSError) as error:
             raise BadRequest("Cached", f"{folder} can't keep answers: {error}", "give a folder that can be written") from error
         self._of = digest(_answers(generator.definition()))
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a network."""
+        return waits(self._generator)
 
     @property
     def provider(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from noria.core.clock import Clock, Stopwatch, SystemClock
 from noria.llm.generation.circuit import Circuit
 from noria.llm.generation.failures import BadRequest, NoAnswer, NotAnswered, none_answered
-from noria.llm.generation.port import Completion, Generator, Options, parts_of
+from noria.llm.generation.port import Completion, Generator, Options, parts_of, waits
 from noria.llm.generation.prompt import Message
 
 
@@ -30,6 +30,15 @@ class Fallbacks:
             raise BadRequest("Fallbacks", "there are no generators", "give at least one")
         self._generators, self._failures, self._pause = list(generators), failures, pause
         self._circuits = [Circuit(failures, timedelta(seconds=pause), clock or SystemClock()) for _ in generators]
+
+    @property
+    def generators(self) -> Sequence[Generator]:
+        return self._generators
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a network."""
+        return any(map(waits, self._generators))
 
     @property
     def provider(self) -> str:

@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
-from datetime import timedelta
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from noria.core.clock import SystemClock
+from noria.core.cancelling import current
 from noria.llm.generation.failures import BadAnswer, BadKey, BadRequest, NoAnswer
 from noria.llm.generation.pace import Pace
 from noria.llm.generation.port import Completion, Options
@@ -40,6 +39,8 @@ class OpenAICompatible:
     limit: what the server calls the limit of tokens, None: max_tokens but for OpenAI's own; without: fields that it does not take;
     extra: further fields, such as {"top_p": 0.9}; most_bytes: of an answer. It may be used by several threads.
     """
+
+    waits = True
 
     def __init__(
         self,
@@ -171,7 +172,7 @@ class OpenAICompatible:
         wait = self._retries.wait(failure, tries, pace.left)
         if wait is None:
             raise failure
-        SystemClock().sleep(timedelta(seconds=wait))
+        current().sleep(wait)
 
     def _completion(self, messages: Sequence[Message], answer: Answer, pace: Pace, tries: int, first: float | None) -> Completion:
         usage = answer.usage

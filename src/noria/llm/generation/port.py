@@ -106,6 +106,11 @@ class Generator(Protocol):
         ...
 
 
+def waits(part: Any) -> bool:
+    """Whether a part of an application (a generator, an embedder) waits for a network, so that what asks it waits beside others."""
+    return getattr(part, "waits", False) is True
+
+
 def parts_of(generator: Generator, messages: Sequence[Message], options: Options) -> GeneratorType[str | Completion, None, None]:
     """The stream of a generator as one that can be closed: what ends the reading ends the writing, at once."""
     parts = generator.stream(messages, options)

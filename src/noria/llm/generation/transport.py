@@ -8,33 +8,33 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from noria.core.cancelling import current
 from noria.llm.generation.pace import Pace
 
 if TYPE_CHECKING:
-    import socket
-
     from urllib3 import BaseHTTPResponse
 
 KEPT = 32  # idle connections to one server
 READ = 64 * 1024  # bytes at most that are read at once
-_now = threading.local()  # the pace of the request that this thread is sending
+_now = threading.local()  # the pace of the request that this thread is sending, and the line it is sent over
 
 
 class _PacedFile(io.RawIOBase):
     """What is read of a socket."""
 
-    def __init__(self, socket: _PacedSocket) -> None:
-        self._socket, self._file = socket, socket.bare.makefile("rb", buffering=0)
+    def __init__(self, paced: _PacedSocket) -> None:
+        self._socket, self._file = paced, paced.bare.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
@@ -65,6 +65,28 @@ class _PacedSocket:
         return getattr(self.bare, name)
 
 
+class _Line:
+    """The connection that a request is sent over: how to end it from another thread, which waits for nothing."""
+
+    def __init__(self) -> None:
+        self._lock, self._ended = threading.Lock(), False
+        self._socket: socket.socket | None = None
+
+    def over(self, bare: socket.socket | None) -> None:
+        """It goes over this one from now on; None: over none, since the connection may be another's request's."""
+        with self._lock:
+            self._socket = bare
+        if self._ended:
+            self.end()
+
+    def end(self) -> None:
+        """Both directions: who reads finds the end, and the server that nobody reads."""
+        self._ended = True
+        with self._lock, suppress(OSError):  # it may have ended
+            if self._socket is not None:
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS's own would forget its state, which its reader is using
+
+
 class _Paced:
     """What both kinds of connection have of it."""
 
@@ -73,10 +95,12 @@ class _Paced:
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
         self.sock = _PacedSocket(self.sock, _now.pace)
+        _now.line.over(self.sock.bare)
 
     def request(self, *args: Any, **named: Any) -> None:
         if self.sock is not None:
             self.sock.pace = _now.pace
+            _now.line.over(self.sock.bare)
         super().request(*args, **named)  # type: ignore[misc]
 
 
@@ -107,15 +131,31 @@ class Transport:
 
     @contextmanager
     def post(self, body: bytes, headers: Mapping[str, str], pace: Pace) -> Iterator[BaseHTTPResponse]:
-        """The server's answer, whatever its status; redirects are not followed. Raises urllib3's errors."""
-        _now.pace = pace
+        """The server's answer, whatever its status; redirects are not followed. Raises urllib3's errors.
+
+        Where nobody waits for it any more, the connection is closed at once, and this raises `Cancelled`.
+        """
+        line, cancellation = _Line(), current()
+        with cancellation.ended_by(line.end):
+            try:
+                response = self._sent(body, headers, pace, line)
+                yield from self._read(response, line)
+            except Exception:
+                cancellation.check()  # what went wrong is then that it was ended
+                raise
+
+    def _sent(self, body: bytes, headers: Mapping[str, str], pace: Pace, line: _Line) -> BaseHTTPResponse:
+        _now.pace, _now.line = pace, line
         try:
             waits = Timeout(connect=min(self._connect, pace.wait()), read=None)
-            response = self._manager().urlopen(
+            return self._manager().urlopen(
                 "POST", self._url, body=body, headers=headers, timeout=waits, retries=False, redirect=False, preload_content=False
             )
         finally:
-            del _now.pace
+            del _now.pace, _now.line
+
+    @staticmethod
+    def _read(response: BaseHTTPResponse, line: _Line) -> Iterator[BaseHTTPResponse]:
         whole = False
         try:
             yield response
@@ -123,6 +163,7 @@ class Transport:
         finally:
             if not whole:
                 response.close()  # so that the server stops, and nobody reads the rest of this answer as the next one
+            line.over(None)
             response.release_conn()
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ def guardrails_of(definition: Mapping[str, Any], ports: Mapping[str, Any] | None
 
 def policy_of(definition: Mapping[str, Any], ports: Mapping[str, Any] | None = None, log: Log | None = None) -> Policy:
     """The policy of `Policy.definition()`. Raises `BadRule`."""
-    return Policy(guardrails_of(definition["default"], ports, log), definition["tenants"])
+    return Policy(guardrails_of(definition["default"], ports, log), definition["tenants"], definition.get("unknown", "default"))
 
 
 def _rule(said: Mapping[str, Any], ports: Mapping[str, Any]) -> DeclaredRule:

@@ -23,6 +23,7 @@ from noria.models.runtimes.messages import Answered, Ask, Begin, Failed, Load, O
 from noria.models.runtimes.port import ModelFailed, RuntimeOptions
 from noria.models.runtimes.printed import Printed
 from noria.models.runtimes.python_spec import PythonSpec
+from noria.models.runtimes.refused import ModelRefused
 from noria.models.runtimes.shared import Reader, Writer, new_region
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -96,7 +97,7 @@ class Child:
         if not isinstance(reply, Ready):
             self.end()
             raise NotStarted(bundle, reply.reason if isinstance(reply, Failed) else repr(reply))
-        self.predicts, self.streams = reply.predicts, reply.streams
+        self.predicts, self.streams, self.waits = reply.predicts, reply.streams, reply.waits
 
     @property
     def pid(self) -> int:
@@ -149,7 +150,7 @@ class Child:
     def rows(self, reply: Reply) -> Rows:
         """The answers of a reply. Raises `ModelFailed` for one that has none."""
         if isinstance(reply, Failed):
-            raise ModelFailed(reply.reason)
+            raise ModelFailed(reply.reason) if reply.refusal is None else ModelRefused(reply.refusal)
         assert isinstance(reply, Answered)
         try:
             return self._answers.copied(self._signature.outputs, reply.size)

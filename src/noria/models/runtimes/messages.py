@@ -55,10 +55,12 @@ class ListImports(msgspec.Struct, tag="imports"):
 
 
 class Ready(msgspec.Struct, tag="ready"):
-    """The model is loaded. predicts, streams: whether it answers at once, and whether in parts"""
+    """The model is loaded. predicts, streams: whether it answers at once, and whether in parts; waits: whether its streams are made side by
+    side, since they wait for a network"""
 
     predicts: bool = True
     streams: bool = False
+    waits: bool = False
 
 
 class Answered(msgspec.Struct, tag="answered"):
@@ -80,8 +82,20 @@ class Part(msgspec.Struct, tag="part"):
     text: str
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """An error that is for who asks. mistake: of who asks, so that asking another model instead is no help"""
+
+    code: str
+    what: str
+    where: str
+    fix: str
+    status: int
+    retry_after: int | None = None
+    mistake: bool = False
+
+
 class StreamEnded(msgspec.Struct, tag="stream_ended"):
-    """A stream is over: complete, or for a reason. too_long: whether the reason is its length
+    """A stream is over: complete, or for a reason. too_long: whether the reason is its length; refusal: where the reason is for who asks
 
     row: the complete answer of a model of several outputs, packed. (The region of answers is that of calls: a stream may end while the
         answers of one lie in it.)
@@ -91,6 +105,7 @@ class StreamEnded(msgspec.Struct, tag="stream_ended"):
     reason: str | None = None
     too_long: bool = False
     row: bytes | None = None
+    refusal: Refusal | None = None
 
 
 class Imported(msgspec.Struct, tag="imported"):
@@ -100,10 +115,11 @@ class Imported(msgspec.Struct, tag="imported"):
 
 
 class Failed(msgspec.Struct, tag="failed"):
-    """It did not do what was asked. ends: whether this process is of no more use"""
+    """It did not do what was asked. ends: whether this process is of no more use; refusal: where the reason is for who asks"""
 
     reason: str
     ends: bool = False
+    refusal: Refusal | None = None
 
 
 Order = Load | Ask | Begin | Grant | Cancel | ListImports

@@ -17,6 +17,7 @@ class ModelFailed(OutsideWorld):
     code = "NR-304"
     http_status = 500
     alive = True
+    mistake = False  # of who asked: asking another model instead is no help
 
     def __init__(self, reason: str, *, alive: bool = True) -> None:
         self.alive = alive
@@ -39,7 +40,7 @@ class ModelBusy(ModelFailed):
         super(ModelFailed, self).__init__(
             what="the model is generating as many texts as it may",
             where=f"{streams} streams are open and {waiting} are queued",
-            fix="try again in a moment, or raise serving.model_streams, or run more workers",
+            fix="try again in a moment, or raise serving.model_streams (waiting_streams, where it waits), or run more workers",
         )
 
 
@@ -53,6 +54,20 @@ class AnswerTooLong(ModelFailed):
             what="the answer is longer than allowed",
             where=reason,
             fix="have the model stop earlier, or raise the serving.stream_… setting that it exceeded",
+        )
+
+
+class AnswerLate(ModelFailed):
+    """A model that waits for a network made no part of an answer for longer than it may; its other answers go on."""
+
+    code = "NR-566"
+    http_status = 504
+
+    def __init__(self, seconds: float) -> None:
+        super(ModelFailed, self).__init__(
+            what="the answer is late",
+            where=f"the model made no part of it for {seconds:g} s",
+            fix="see what keeps the service that it waits for, or give the endpoint a longer deadline",
         )
 
 
@@ -78,7 +93,8 @@ class RuntimeOptions:
     deadline_seconds: what a step of a model in a process of its own may take, a call or the making of one part of a streamed answer
     start_seconds: what the start of its process may take
     memory_gb: the address space of such a process
-    streams: answers in parts that such a process makes at once; stream_…: what each of them may have in all
+    streams: answers in parts that such a process makes at once; waiting_streams: the same of a model that waits for a network while it does
+    stream_…: what each of them may have in all
     locked: whether it must find the versions that its bundle was made with
     """
 
@@ -89,6 +105,7 @@ class RuntimeOptions:
     memory_gb: float | None = None
     locked: bool = True
     streams: int = 8
+    waiting_streams: int = 32
     stream_seconds: float = 300.0
     stream_parts: int = 16_384
     stream_bytes: int = 1 << 20
@@ -146,13 +163,18 @@ class StreamingRuntime(AsyncRuntime, Protocol):
     """A runtime whose model may answer in parts: texts that, joined, are its first output. Its others, if it has any, come with the end.
 
     streams: whether this model does; predicts: whether it also answers batches at once, without which `answer` and `ask` join parts
-    alive: whether there is a process to ask
+    waits: whether it waits for a network, and its answers are made side by side; alive: whether there is a process to ask
     """
 
     streams: bool
     predicts: bool
+    waits: bool
 
     @property
     def alive(self) -> bool: ...
+    @property
+    def queued_streams(self) -> int:
+        """Answers in parts that wait for their turn."""
+
     def stream(self, row: Rows, reader: PartsReader) -> AnswerStream:
         """Have one row answered in parts, beside calls and other streams; what comes when is told to the reader, later."""

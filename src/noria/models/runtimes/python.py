@@ -63,13 +63,13 @@ class PythonRuntime:
         self._name = short(folder.name)
         first = self._started()
         self._child: Child | None = first
-        self.predicts, self.streams = first.predicts, first.streams
+        self.predicts, self.streams, self.waits = first.predicts, first.streams, first.waits
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[tuple[Rows, Then]] = deque()
         self._then: Then | None = None
         self._asked: Rows | None = None
-        self._open = PythonStreams(signature, options, self._give)
+        self._open = PythonStreams(signature, options, self._give, self._place_free, waits=first.waits)
         self._beginning = False  # a stream's row lies in the region of questions, and was not taken yet
         self._timer: asyncio.TimerHandle | None = None
         self._quiet_since = 0.0  # when the process, which owes something, last said something
@@ -160,7 +160,7 @@ class PythonRuntime:
         elif not len(rows):
             loop.call_soon(then, Rows.unknown(self._signature.outputs, 0))
         elif not self.predicts:
-            WholeTexts(self.stream, rows, then).begin(self._options.streams)
+            WholeTexts(self.stream, rows, then).begin(self._open.most)
         else:
             self._waiting.append((rows, then))
             self._go_on()
@@ -225,6 +225,18 @@ class PythonRuntime:
         except Ended:
             self._lose("")
 
+    def _place_free(self, stuck: int) -> None:
+        """A stream was cancelled and does not end: another may begin in its place, unless as many don't as may be open."""
+        if stuck >= self._open.most:
+            self._lose(f"{stuck} answers do not end though they were cancelled")
+        else:
+            self._go_on()
+
+    @property
+    def queued_streams(self) -> int:
+        """Answers in parts that wait for their turn."""
+        return self._open.queued
+
     @property
     def _busy(self) -> bool:
         """Whether the process owes something."""
@@ -261,12 +273,15 @@ class PythonRuntime:
 
     def _replied(self, child: Child, reply: Reply) -> None:
         assert self._loop is not None
-        self._quiet_since = self._loop.time()
         if isinstance(reply, Part | StreamEnded):
+            if not self.waits:  # otherwise threads say that, and nothing of the one that takes orders
+                self._quiet_since = self._loop.time()
             self._open.heard(reply)
             if isinstance(reply, StreamEnded):
                 self._go_on()
-        elif isinstance(reply, Taken):
+            return
+        self._quiet_since = self._loop.time()
+        if isinstance(reply, Taken):
             self._beginning = False
             self._go_on()
         elif isinstance(reply, Failed) and reply.ends:

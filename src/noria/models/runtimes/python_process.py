@@ -11,7 +11,10 @@ import importlib
 import os
 import socket
 import sys
+import threading
 import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,9 @@ from typing import Any
 import msgspec
 
 from noria.core.processes import bound_memory, end_with, go_first
-from noria.data.rows import stacked
+from noria.data.rows import Rows, stacked
 from noria.models.runtimes.columns import Columns, answered
+from noria.models.runtimes.declared import predict_of, stream_of, waits
 from noria.models.runtimes.formats import answering
 from noria.models.runtimes.messages import (
     Answered,
@@ -37,27 +41,34 @@ from noria.models.runtimes.messages import (
     Reply,
     Taken,
 )
-from noria.models.runtimes.process_streams import Streams, TooLong, predict_of, stream_of
+from noria.models.runtimes.one_answer import Making, Row, TooLong
+from noria.models.runtimes.process_streams import Streams
 from noria.models.runtimes.python_spec import FILES_FOLDER, SOURCE_FOLDER, distributions
+from noria.models.runtimes.refused import refusal_of
 from noria.models.runtimes.shared import Reader, Writer
+from noria.models.runtimes.waiting_streams import WaitingStreams
 
 MAX_REASON = 2_000  # characters
+WHOLE_AT_ONCE = 8  # answers of a call that are made side by side by a model that waits, and only makes parts
 NO_MEMORY = 71  # exit code (EX_OSERR of sysexits.h)
 CHUNK = 1 << 16
 OURS = str(Path(__file__).parent)
 
 
 class Served:
-    """A loaded model, asked through shared memory."""
+    """A loaded model, asked through shared memory. say: to who asks, from any thread"""
 
-    def __init__(self, load: Load, questions: int, answers: int) -> None:
-        self._questions, self._answers = Reader(questions), Writer(answers)
+    def __init__(self, load: Load, questions: int, answers: int, say: Callable[[Reply], None]) -> None:
+        self._questions, self._answers, self._say = Reader(questions), Writer(answers), say
         self._signature, self._before = load.signature, set(sys.modules)
         model = _loaded(load)
         stream = stream_of(model, load.signature)
         self._predict = predict_of(model, streams=stream is not None)
-        self.streams = Streams(stream or _nothing, load.signature.outputs, load.stream_parts, load.stream_bytes, _told)
-        self.ready = Ready(self._predict is not None, stream is not None)
+        self._making = Making(stream or _nothing, load.signature.outputs, load.stream_parts, load.stream_bytes)
+        self._waits = waits(model, stream)
+        self.streams = WaitingStreams(self._making, _told, say) if self._waits else Streams(self._making, _told)
+        # answers that wait are asked for one by one, so that none waits for the batch of another
+        self.ready = Ready(self._predict is not None and not self._waits, stream is not None, self._waits)
 
     def reply(self, order: Order) -> Reply | None:
         """What an order gives; an exception of the model is a reply as well."""
@@ -67,11 +78,13 @@ class Served:
             except MemoryError as error:  # what it has taken it keeps: a new process begins without
                 return Failed(described(error), ends=True)
             except Exception as error:  # noqa: BLE001 - whatever a model raises is told to who asked
-                return Failed(_told(error))
+                refusal = refusal_of(error)
+                return Failed(_told(error) if refusal is None else refusal.what, refusal=refusal)
         if isinstance(order, Begin):
             [row] = self._questions.rows(self._signature.inputs, order.size).dicts()
+            self._say(Taken(order.stream))  # first: from now on it may say anything of that stream
             self.streams.begin(order.stream, row, order.credit)
-            return Taken(order.stream)
+            return None
         if isinstance(order, Grant):
             self.streams.grant(order.stream, order.parts)
             return None
@@ -85,8 +98,14 @@ class Served:
     def _answered(self, order: Ask) -> int:
         rows = self._questions.rows(self._signature.inputs, order.size)
         if self._predict is None:
-            return self._answers.put(stacked([self.streams.whole(row) for row in rows.dicts()]))
+            return self._answers.put(stacked(list(self._wholes(rows.dicts()))))
         return self._answers.put(answered(self._signature.outputs, self._predict(Columns(rows)), len(rows)))
+
+    def _wholes(self, rows: list[Row]) -> Iterable[Rows]:
+        if not self._waits or len(rows) == 1:
+            return map(self._making.whole, rows)
+        with ThreadPoolExecutor(WHOLE_AT_ONCE) as threads:
+            return list(threads.map(self._making.whole, rows))
 
 
 def _nothing(_row: Any) -> Any:
@@ -152,8 +171,12 @@ class Orders:
 def work(channel: socket.socket, questions: int, answers: int) -> None:
     """Load and answer by the orders of the one at the other end of a socket, until it is gone."""
 
+    lock = threading.Lock()
+
     def say(reply: Reply) -> None:
-        channel.sendall(msgspec.json.encode(reply) + b"\n")
+        line = msgspec.json.encode(reply) + b"\n"
+        with lock:
+            channel.sendall(line)
 
     orders = Orders(channel)
     load = orders.next()
@@ -162,7 +185,7 @@ def work(channel: socket.socket, questions: int, answers: int) -> None:
     go_first()
     bound_memory(load.memory_gb)
     try:
-        served = Served(load, questions, answers)
+        served = Served(load, questions, answers, say)
     except Exception as error:  # noqa: BLE001 - whatever a loader raises is told to who started this
         say(Failed(_told(error), ends=True))
         return

@@ -2,6 +2,9 @@
 
 So many streams are open at once, the rest wait in their order. A stream is granted some parts ahead of its reader, and more as they come:
 a reader that pauses has the model pause, after at most so many parts.
+
+Streams of a model that waits for a network have a deadline each, from part to part: one that is late fails alone, and is cancelled. Where
+it does not end even then, its place is given to another, until as many are lost as may be open.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from weakref import WeakMethod
 from noria.core.signature import Signature
 from noria.data.rows import Rows, stacked
 from noria.models.runtimes.messages import Cancel, Grant, Part, StreamEnded
-from noria.models.runtimes.port import AnswerStream, AnswerTooLong, ModelBusy, ModelFailed, PartsReader, RuntimeOptions
+from noria.models.runtimes.port import AnswerLate, AnswerStream, AnswerTooLong, ModelBusy, ModelFailed, PartsReader, RuntimeOptions
+from noria.models.runtimes.refused import ModelRefused
 from noria.models.runtimes.shared import unpacked
 
 AHEAD = 32  # parts of a stream that may be on their way
@@ -31,6 +35,8 @@ class PythonStream:
         self._streams, self._reader = streams, reader
         self._live, self._paused, self._texts = True, False, list[str]()
         self.timer: asyncio.TimerHandle | None = None
+        self.late: asyncio.TimerHandle | None = None
+        self.heard_at = 0.0  # when it last said something, or began to owe something
 
     def pause(self) -> None:
         self._paused = True
@@ -65,8 +71,13 @@ class PythonStream:
 
     def over(self, ended: StreamEnded, signature: Signature) -> None:
         """The model has ended it."""
+        if not self._live:  # which was why
+            self.stop_timers()
+            return
         if ended.reason is None:
             self.end(self._complete(ended, signature))
+        elif ended.refusal is not None:
+            self.end(ModelRefused(ended.refusal))
         else:
             self.end((AnswerTooLong if ended.too_long else ModelFailed)(ended.reason))
 
@@ -80,31 +91,45 @@ class PythonStream:
 
     def end(self, found: Rows | ModelFailed) -> None:
         """Tell the reader, unless it has gone or was told."""
-        if self.timer is not None:
-            self.timer.cancel()
+        self.stop_timers()
         if self._live:
             self._live = False
             self._reader.ended(found)
 
+    def stop_timers(self) -> None:
+        for timer in (self.timer, self.late):
+            if timer is not None:
+                timer.cancel()
+
 
 class PythonStreams:
-    """The streams of one process. give: says an order to it, where it is there; a method of who holds this, who is not held in turn"""
+    """The streams of one process. waits: whether they are made side by side
 
-    def __init__(self, signature: Signature, options: RuntimeOptions, give: Give) -> None:
-        self._signature, self._options, self._give = signature, options, WeakMethod(give)
+    give: says an order to it, where it is there; freed: told when a place is free, and how many streams do not end. Both are methods of who
+        holds this, who is not held in turn
+    """
+
+    def __init__(self, signature: Signature, options: RuntimeOptions, give: Give, freed: Callable[[int], None], *, waits: bool) -> None:
+        self._signature, self._options, self._give, self._freed = signature, options, WeakMethod(give), WeakMethod(freed)
+        self.waits, self.most = waits, options.waiting_streams if waits else options.streams
         self._waiting: deque[PythonStream] = deque()
         self._open: dict[int, PythonStream] = {}
+        self._stuck = set[int]()  # cancelled ones that do not end, and have lost their places
         self._number = 0
 
     @property
+    def queued(self) -> int:
+        """Streams that wait for their turn."""
+        return len(self._waiting)
+
+    @property
     def busy(self) -> bool:
-        """Whether the process owes a part, or an end."""
-        return any(stream.owed or stream.closing for stream in self._open.values())
+        """Whether the process owes a part, or an end, at once: what waits for a network has a deadline of its own."""
+        return not self.waits and any(stream.owed or stream.closing for stream in self._open.values())
 
     def add(self, row: Rows, reader: PartsReader) -> PythonStream:
         """A stream that waits for its turn; where too many wait, one that fails at once."""
-        most = self._options.streams
-        if len(self._open) >= most and len(self._waiting) >= QUEUED * most:
+        if len(self._open) + len(self._waiting) >= (1 + QUEUED) * self.most:
             return self.refuse(row, reader, ModelBusy(len(self._open), len(self._waiting)))
         self._number += 1
         stream = PythonStream(self, self._number, row, reader)
@@ -119,17 +144,26 @@ class PythonStreams:
 
     def next(self) -> PythonStream | None:
         """The one that may begin now, if any may: it is then open."""
-        if not self._waiting or len(self._open) >= self._options.streams:
+        if not self._waiting or len(self._open) >= self.most:
             return None
         stream = self._waiting.popleft()
         self._open[stream.number] = stream
-        seconds = self._options.stream_seconds
-        stream.timer = asyncio.get_running_loop().call_later(seconds, self._too_slow, stream)
+        loop, seconds = asyncio.get_running_loop(), self._options.stream_seconds
+        stream.timer = loop.call_later(seconds, self._too_slow, stream)
+        if self.waits:
+            stream.heard_at = loop.time()
+            stream.late = loop.call_later(self._options.deadline_seconds, self._look, stream)
         return stream
 
     def heard(self, reply: Part | StreamEnded) -> None:
         """What the process said of a stream."""
+        if reply.stream in self._stuck:
+            if isinstance(reply, StreamEnded):
+                self._stuck.discard(reply.stream)
+            return
         stream = self._open[reply.stream]
+        if self.waits:
+            stream.heard_at = asyncio.get_running_loop().time()
         if isinstance(reply, Part):
             stream.took(reply.text)
         else:
@@ -138,17 +172,20 @@ class PythonStreams:
 
     def grant(self, stream: PythonStream, parts: int) -> None:
         if stream.number in self._open and not stream.closing:
+            if self.waits and not stream.owed:
+                stream.heard_at = asyncio.get_running_loop().time()
             self._say(Grant(stream.number, parts))
             stream.owed += parts
 
     def drop(self, stream: PythonStream) -> None:
         """Nobody reads it: it leaves the queue, or is closed. Its place is free once the process says so."""
-        if stream.timer is not None:
-            stream.timer.cancel()
+        stream.stop_timers()
         if stream.number in self._open:
             if not stream.closing:
                 self._say(Cancel(stream.number))
                 stream.closing = True
+                if self.waits:
+                    stream.late = asyncio.get_running_loop().call_later(self._options.deadline_seconds, self._give_up, stream)
         elif stream in self._waiting:
             self._waiting.remove(stream)
 
@@ -161,8 +198,28 @@ class PythonStreams:
         stream.end(AnswerTooLong(f"it took longer than {self._options.stream_seconds:g} s in all (serving.stream_seconds)"))
         self.drop(stream)
 
+    def _look(self, stream: PythonStream) -> None:
+        """The stream of a model that waits may be late by now."""
+        loop, seconds = asyncio.get_running_loop(), self._options.deadline_seconds
+        since = stream.heard_at if stream.owed else loop.time()
+        if loop.time() >= since + seconds:
+            stream.end(AnswerLate(seconds))
+            self.drop(stream)
+        else:
+            stream.late = loop.call_at(since + seconds, self._look, stream)
+
+    def _give_up(self, stream: PythonStream) -> None:
+        """A stream was cancelled, and has not ended since."""
+        if self._open.pop(stream.number, None) is not None:
+            self._stuck.add(stream.number)
+            if (freed := self._freed()) is not None:
+                freed(len(self._stuck))
+
     def lose(self, opened: ModelFailed, waiting: ModelFailed) -> None:
         """The process is gone, and with it all that was open."""
+        self._stuck.clear()
+        for stream in self._open.values():
+            stream.stop_timers()
         streams, self._open, queued, self._waiting = self._open, {}, self._waiting, deque()
         for stream in streams.values():
             stream.end(opened)

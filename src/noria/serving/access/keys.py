@@ -46,6 +46,7 @@ class Key(msgspec.Struct, frozen=True):
 
     until: when it ends, as seconds since 1970-01-01 UTC (0: never); a token's is the token's
     labels: what it may read of a search's documents, beside what everybody may (see `noria.serving.access.labels`)
+    tenant: on whose behalf it asks (see `noria.serving.access.tenants`); empty: nobody's in particular
     """
 
     name: str
@@ -55,6 +56,7 @@ class Key(msgspec.Struct, frozen=True):
     quota: int = 0
     until: float = 0.0
     labels: tuple[str, ...] = ()
+    tenant: str = ""
 
 
 class Unauthenticated(UserMistake):
@@ -249,13 +251,13 @@ class KeyFile:
             what = "the key file can't be read"
             raise UnknownKey(what=what, where=f"{self._path}: {error}", fix="restore it from a backup") from error
 
-    def add(self, name: str, role: Role, rate: float, quota: int = 0, labels: Sequence[str] = ()) -> str:
+    def add(self, name: str, role: Role, rate: float, quota: int = 0, labels: Sequence[str] = (), tenant: str = "") -> str:
         """Make a key; returns its secret, which is kept nowhere. Raises `UnknownKey` if the name is taken."""
         keys = self.read()
         if any(key.name == name for key in keys):
             raise UnknownKey(what=f"key {name!r} already exists", where=str(self._path), fix="choose another name, or revoke it first")
         secret = PREFIX + secrets.token_urlsafe(32)
-        self._write([*keys, Key(name, hashed(secret), role, rate, quota, labels=tuple(labels))])
+        self._write([*keys, Key(name, hashed(secret), role, rate, quota, labels=tuple(labels), tenant=tenant)])
         return secret
 
     def revoke(self, name: str) -> None:

@@ -31,13 +31,17 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class Issuer(msgspec.Struct, frozen=True):
-    """A provider: what its tokens say of themselves, and its public keys (JSON Web Keys, RFC 7517). labels: the claim with access labels"""
+    """A provider: what its tokens say of themselves, and its public keys (JSON Web Keys, RFC 7517).
+
+    labels, tenant: the claims with access labels, and with the tenant on whose behalf it asks
+    """
 
     url: str
     audience: str
     claim: str
     keys: list[dict[str, Any]]
     labels: str | None = None
+    tenant: str | None = None
 
 
 class NoIssuer(OutsideWorld):
@@ -71,7 +75,7 @@ def find_issuer(settings: ServingSettings) -> Issuer | None:
     if not isinstance(keys, list) or not keys:
         raise NoIssuer(url, "it publishes no keys")
     named = [key for key in keys if isinstance(key, dict)]
-    return Issuer(url, settings.oidc_audience, settings.oidc_claim, named, settings.oidc_labels_claim)
+    return Issuer(url, settings.oidc_audience, settings.oidc_claim, named, settings.oidc_labels_claim, settings.oidc_tenant_claim)
 
 
 def _fetched(url: str) -> dict[str, Any]:
@@ -121,7 +125,10 @@ class Tokens:
             return self._known[digest]
         claims = self._claims(token)
         labels = () if self._issuer.labels is None else _words(claims.get(self._issuer.labels))
-        key = Key(str(claims["sub"]), "", Role.READ, until=float(claims["exp"]), labels=tuple(labels))
+        tenant = "" if self._issuer.tenant is None else claims.get(self._issuer.tenant)
+        if not isinstance(tenant, str):  # of several, or of none, it asks on nobody's behalf
+            tenant = ""
+        key = Key(str(claims["sub"]), "", Role.READ, until=float(claims["exp"]), labels=tuple(labels), tenant=tenant)
         found = key, frozenset(_words(claims.get(self._issuer.claim)))
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()

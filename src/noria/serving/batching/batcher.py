@@ -23,6 +23,7 @@ from noria.core.ids import short
 from noria.data.rows import Rows
 from noria.models.runtimes.port import ModelBusy, ModelFailed
 from noria.serving.access.labels import limit, place_of_labels
+from noria.serving.access.tenants import place_of_tenant, set_tenant
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup
 from noria.serving.batching.recorder import MAX_UNSAFE, Recorder
@@ -89,7 +90,7 @@ class Batcher:
         self._shadowing = self._shadowing_bytes = 0
         self._closed = False
         self.decoder: Decoder = route.champion.decoder
-        self._labels = place_of_labels(route.champion.bundle)
+        self._set_places(route)
         self.recorder, self.counts, self._clock, self._measures = recorder, recorder.counts, clock, measures
         self._loop = asyncio.get_running_loop()
         bounds = {"most_bytes": most_bytes, "most_batch_bytes": most_batch_bytes}
@@ -104,8 +105,7 @@ class Batcher:
         counts.requests += 1
         counts.asked += rows
         self._require_log(rows)
-        if self._labels is not None:
-            limit(asked, self._labels, terms.labels)
+        self._say_who_asks(asked, terms)
         # requests read from sockets in one turn of the loop share a time: it is the first's, so latencies are never too low
         asked.client, asked.stamp = client, self._stamp or (since_epoch(self._clock.now()), Stopwatch())
         if terms.timeout_seconds is not None:
@@ -126,14 +126,24 @@ class Batcher:
         counts, route = self.counts, self.route
         counts.requests, counts.asked, counts.streams = counts.requests + 1, counts.asked + 1, counts.streams + 1
         self._require_log(1)
-        if self._labels is not None:
-            limit(asked, self._labels, terms.labels)
+        self._say_who_asks(asked, terms)
         asked.client, asked.stamp = client, (since_epoch(self._clock.now()), Stopwatch())
         if terms.timeout_seconds is not None:
             asked.deadline = self._loop.time() + terms.timeout_seconds
         self.recorder.reserve_id(asked)
         self.recorder.begin_trace(asked, terms.parent)
         self._begin_stream(asked, route, client)
+
+    def _set_places(self, route: Route) -> None:
+        bundle = route.champion.bundle
+        self._labels, self._tenant = place_of_labels(bundle), place_of_tenant(bundle)
+
+    def _say_who_asks(self, asked: PredictRequest, terms: RequestOptions) -> None:
+        """Put what the key says of the asker into the rows, in place of what the request says."""
+        if self._labels is not None:
+            limit(asked, self._labels, terms.labels)
+        if self._tenant is not None:
+            set_tenant(asked, self._tenant, terms.tenant)
 
     def refuse(self, asked: PredictRequest, client: Responder, error: NoriaError) -> None:
         """Don't score a request: it gets the endpoint's default, where there is one, or the error."""
@@ -199,7 +209,8 @@ class Batcher:
                 self._before.append((before, batch))
         while self._before and not self._computing:
             self._score_batch(*self._before.popleft())
-        self._route, self.decoder, self._labels = route, route.champion.decoder, place_of_labels(route.champion.bundle)
+        self._route, self.decoder = route, route.champion.decoder
+        self._set_places(route)
         if before is not None:
             self._retire([model for model in before.models if all(model is not each for each in route.models)])
 
@@ -329,7 +340,7 @@ class Batcher:
         if isinstance(found, Rows):
             self.recorder.record([asked], route.champion.bundle, rows, found)
         else:
-            if found.alive:  # otherwise its runtime has said so, once
+            if found.alive and not found.mistake:  # otherwise its runtime has said so, once
                 logger.error("bundle %s: %s", short(route.champion.bundle.id), found)
             self._fall_back(asked, route, rows, found)
 
@@ -339,6 +350,12 @@ class Batcher:
     def open_streams(self) -> int:
         """Answers that are made in parts, or wait for their turn."""
         return len(self._streams)
+
+    @property
+    def queued_streams(self) -> int:
+        """Those of them that wait for their turn."""
+        streaming = None if self._route is None else self._route.champion.streaming
+        return 0 if streaming is None else streaming.queued_streams
 
     def stop_streams(self, error: NoriaError) -> None:
         """End all answers that are made in parts where they are."""
@@ -456,7 +473,7 @@ class Batcher:
 
     def _fall_back(self, asked: PredictRequest, route: Route, rows: Rows, error: NoriaError) -> None:
         """Answer as the endpoint declares where its champion can't: by the version before, by the default, or with the error."""
-        if not isinstance(error, ModelFailed) or route.previous is None:
+        if not isinstance(error, ModelFailed) or error.mistake or route.previous is None:
             self._answer_default(asked, route, rows, error)
             return
         previous, inputs = route.previous, route.previous.inputs(rows)
@@ -472,7 +489,7 @@ class Batcher:
         previous.ask(inputs, answered)
 
     def _answer_default(self, asked: PredictRequest, route: Route, rows: Rows, error: NoriaError) -> None:
-        if route.default is None or isinstance(error, UserMistake):
+        if route.default is None or isinstance(error, UserMistake) or (isinstance(error, ModelFailed) and error.mistake):
             self.recorder.fail([asked], error)
         else:
             default = Rows.of_scores(route.champion.bundle.signature.outputs, np.tile(route.default, (len(rows), 1)))

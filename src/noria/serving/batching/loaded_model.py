@@ -18,6 +18,7 @@ from noria.models.bundle import Bundle, open_bundle, sample_of
 from noria.models.columns import lacking
 from noria.models.runtimes import open_runtime
 from noria.models.runtimes.port import AsyncRuntime, ModelFailed, Runtime, RuntimeOptions, StreamingRuntime
+from noria.serving.access.tenants import added_by_us
 from noria.serving.batching.cache import AnswerCache
 from noria.serving.protocol.decoder import Decoder
 from noria.serving.protocol.request import rows_of
@@ -70,7 +71,7 @@ class LoadedModel:
         model = open_runtime(bundle, options)
         apart = model if isinstance(model, AsyncRuntime) else None
         streaming = model if isinstance(model, StreamingRuntime) and model.streams else None
-        deployment = LoadedModel(bundle, model, Decoder(bundle.signature), golden, answers, cache, apart, streaming)
+        deployment = LoadedModel(bundle, model, Decoder(bundle.signature, added_by_us(bundle)), golden, answers, cache, apart, streaming)
         try:
             deployment.prove()
         except BaseException:

@@ -16,7 +16,7 @@ from noria.data.rows import Rows
 from noria.models.bundle import Bundle
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.models.runtimes.port import ModelFailed
-from noria.serving.generated import generates
+from noria.serving.generated import TENANT, generates
 from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.predictions import CUT, FALLBACK, Predictions, Values
@@ -141,6 +141,7 @@ class Recorder:
             return
         # what waits for the log's disk must hold no inputs
         ids, count, kept = rows.ids, len(rows), 0 if logged is None else len(logged)
+        tenants = inputs.column(TENANT).to_pylist() if generates(bundle) and TENANT in inputs.names else ()
         told = self._spans(batch, bundle, ids, Values(inputs, answers)) if self._traced and generates(bundle) else {}
         for asked in batch:
             asked.forget()
@@ -162,7 +163,7 @@ class Recorder:
                 self._end_traces(batch, [*stages, ("commit", appended, seconds)], seconds, about, told)
             self._measures.answered(count, seconds, seconds - appended)
             if generates(bundle):
-                self.generated.saw(answers)
+                self.generated.saw(answers, tenants)
 
         self._commit.after(self._log, done)
 

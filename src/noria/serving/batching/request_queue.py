@@ -50,13 +50,14 @@ def priority_of(text: str) -> Priority:
 class RequestOptions:
     """How a request wants to be treated. timeout_seconds: when its answer is no longer of use; parent: its caller's trace
 
-    labels: those of its key, which say what it may read
+    labels, tenant: those of its key, which say what it may read, and on whose behalf it asks
     """
 
     priority: Priority = Priority.NORMAL
     timeout_seconds: float | None = None
     parent: str = ""
     labels: tuple[str, ...] = ()
+    tenant: str = ""
 
 
 ORDINARY = RequestOptions()

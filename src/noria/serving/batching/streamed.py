@@ -16,6 +16,8 @@ from noria.serving.protocol.request import PredictRequest, Responder
 if TYPE_CHECKING:
     from noria.serving.batching.batcher import Batcher, Route
 
+LOOK_SECONDS = 1.0  # between two looks whether who waits for a whole answer is still there
+
 
 class ServerStopping(OutsideWorld):
     """The server was stopped while an answer was being made."""
@@ -51,6 +53,7 @@ class StreamedAnswer:
         self._batcher, self._texts, self._first, self._over = batcher, list[str](), 0.0, False
         self._stream: AnswerStream | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._looks: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """Ask the champion, which streams."""
@@ -61,6 +64,15 @@ class StreamedAnswer:
         self._stream = streaming.stream(self.row, self)
         if self.asked.deadline is not None:
             self._timer = asyncio.get_running_loop().call_at(self.asked.deadline, self.stop, TooLate())
+        if self.client is None:
+            self._look_for_client()
+
+    def _look_for_client(self) -> None:
+        """Who waits for a whole answer may leave before there is a part of it."""
+        if self.asked.client.gone():
+            self.leave()
+        elif not self._over:
+            self._looks = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_for_client)
 
     # --- what the model says ---
 
@@ -107,8 +119,9 @@ class StreamedAnswer:
         if self._over:
             return
         self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._looks):
+            if timer is not None:
+                timer.cancel()
         self._batcher.stream_ended(self, found)
 
     def was_cut(self, error: NoriaError | None, prediction_id: str | None) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from noria.data.rows import Rows
 from noria.serving.generated import BLOCKED, COMPLETION_TOKENS, COST, FINISH, LENGTH, PROMPT_TOKENS, UNKNOWN
+from noria.serving.observe.tenants import Tenants
 
 COUNTERS = {
     "generated": "Answers generated, or searches made",
@@ -31,11 +33,14 @@ class Generated:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_dollars: float = 0.0
+    tenants: Tenants = field(default_factory=Tenants)
 
-    def saw(self, answers: Rows) -> None:
-        """Count answers that were given."""
+    def saw(self, answers: Rows, tenants: Sequence[str | None] = ()) -> None:
+        """Count answers that were given. tenants: on whose behalf they were asked, where their keys say"""
         import pyarrow.compute as pc
 
+        if any(tenants):
+            self.tenants.saw(answers, tenants)
         names = answers.names
         self.generated += len(answers)
         if FINISH in names:
@@ -48,4 +53,4 @@ class Generated:
                 setattr(self, total, getattr(self, total) + (pc.sum(answers.column(column)).as_py() or 0))
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**{name: getattr(self, name) for name in COUNTERS}, "tenants": self.tenants.to_dict()}

@@ -26,6 +26,7 @@ from noria.serving.generated import (
     PROMPT_TOKENS,
     QUESTION,
     SEARCH,
+    TENANT,
     finish_reason,
 )
 from noria.serving.protocol.v1.chat import found_of
@@ -67,6 +68,8 @@ def spans_of(
         "llm.cost.total": said.get(COST),
     }
     attributes |= {name: value for name, value in known.items() if value is not None}
+    if asked.get(TENANT):
+        attributes["noria.tenant"] = asked[TENANT]
     if contents:
         attributes |= _contents(asked, str(said.get(ANSWER) or ""), finish_reason(said))
     retrieval = _retrieval(endpoint, asked, said, contents=contents) if FOUND in said else None

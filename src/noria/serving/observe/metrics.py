@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from noria.serving.observe.generated import COUNTERS as GENERATED
+from noria.serving.observe.tenants import COUNTERS as TENANTS
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -123,6 +124,12 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
         for worker, e in generating:
             counter.add_metric([e["endpoint"], worker], e["generated"][name])
         yield counter
+    for name, words in TENANTS.items() if generating else ():
+        counter = CounterMetricFamily(f"noria_tenant_{name}", words, labels=[*labels, "tenant"])
+        for worker, e in generating:
+            for tenant, sums in e["generated"]["tenants"].items():
+                counter.add_metric([e["endpoint"], worker, tenant], sums[name])
+        yield counter
     for name, (metric, words, bounds) in HISTOGRAMS.items():
         histogram = HistogramMetricFamily(metric, words, labels=labels)
         for worker, e in endpoints:
@@ -138,17 +145,19 @@ def collect(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
     yield served
     waiting = GaugeMetricFamily("noria_waiting_rows", "Rows queued for scoring", labels=labels)
     streams = GaugeMetricFamily("noria_open_streams", "Answers being made in parts, or queued for it", labels=labels)
+    queued = GaugeMetricFamily("noria_queued_streams", "Answers in parts that wait for their turn", labels=labels)
     age = GaugeMetricFamily("noria_feature_age_seconds", "Age of the features in the online store", labels=labels)
     hits = CounterMetricFamily("noria_cache_hits", "Rows answered from the cache", labels=labels)
     restarts = CounterMetricFamily("noria_model_restarts", "Processes of models that were lost and replaced", labels=labels)
     for worker, e in endpoints:
         waiting.add_metric([e["endpoint"], worker], e["waiting"])
         streams.add_metric([e["endpoint"], worker], e["open_streams"])
+        queued.add_metric([e["endpoint"], worker], e["queued_streams"])
         restarts.add_metric([e["endpoint"], worker], e["model_restarts"])
         hits.add_metric([e["endpoint"], worker], e["cache_hits"])
         if e["feature_age_seconds"] is not None:
             age.add_metric([e["endpoint"], worker], e["feature_age_seconds"])
-    yield from (waiting, streams, age, hits, restarts)
+    yield from (waiting, streams, queued, age, hits, restarts)
     for told, (metric, words) in LIVE.items():
         gauge = GaugeMetricFamily(metric, words, labels=[*labels, "feature"])
         for worker, e in endpoints:

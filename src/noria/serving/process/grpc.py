@@ -293,8 +293,8 @@ class GrpcServices:
             try:  # asked of every call: blocks of headers are known for as long as the connection lives, keys are not
                 key = self.access.require(secret, role)
                 self.access.spend(key)
-                if key is not None and key.labels:
-                    call.terms = replace(terms, labels=key.labels)
+                if key is not None and (key.labels or key.tenant):
+                    call.terms = replace(terms, labels=key.labels, tenant=key.tenant)
             except NoriaError as error:
                 call.fail(error)
             return call

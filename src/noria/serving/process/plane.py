@@ -453,6 +453,7 @@ class DataPlane:
             "counts": asdict(served.batcher.counts),
             "waiting": served.batcher.waiting,
             "open_streams": served.batcher.open_streams,
+            "queued_streams": served.batcher.queued_streams,
             "model_restarts": sum(model.apart.restarts for model in route.models if model.apart is not None),
             "cache_hits": route.champion.cache.hits if route.champion.cache else 0,
             "conserved": self._balance(name, served).holds,

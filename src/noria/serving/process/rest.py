@@ -166,7 +166,7 @@ class Rest:
         rule, variables = found[method]
         access = self.access
         key = access.require(secret_of(head.header(b"authorization"), head.header(b"x-api-key")), rule.role)
-        head.labels = () if key is None else key.labels
+        head.labels, head.tenant = ((), "") if key is None else (key.labels, key.tenant)
         if "endpoint" in variables and self._plane.unloaded(variables["endpoint"]):
             answer = self._after_waking(variables["endpoint"], lambda: rule.make(self, head, **variables))
         else:

@@ -264,6 +264,7 @@ def _target(order: Serve, settings: ServingSettings) -> Target:
         memory_gb=settings.model_memory_gb,
         locked=settings.model_versions == "locked",
         streams=settings.model_streams,
+        waiting_streams=settings.waiting_streams,
         stream_seconds=settings.stream_seconds,
         stream_parts=settings.stream_parts,
         stream_bytes=settings.stream_bytes,

@@ -11,7 +11,7 @@ Two protocols reach the same rows:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any
@@ -45,20 +45,28 @@ class _InferRequest(msgspec.Struct):
 
 
 class Decoder:
-    """Requests into the rows of a bundle's signature: made once, used for every request."""
+    """Requests into the rows of a bundle's signature: made once, used for every request.
 
-    def __init__(self, signature: Signature) -> None:
+    added: inputs that the server adds, so that no request has to send them
+    """
+
+    def __init__(self, signature: Signature, added: Collection[str] = ()) -> None:
+        self._added = frozenset(added)
         self.signature, self.fields, self.features = signature, signature.inputs, signature.names
         self.outputs = outputs(signature).fields
         self._dense = dense_type(self.fields)
         self._place = {name: i for i, name in enumerate(self.features)}
-        fields = [(f"f{i}", _python_type(field)) for i, field in enumerate(self.fields)]
+        fields: list[Any] = [
+            (f"f{i}", _python_type(field) | None, None) if field.name in self._added else (f"f{i}", _python_type(field))
+            for i, field in enumerate(self.fields)
+        ]
         row = msgspec.defstruct(
             "Row",
             fields,
             rename={f"f{i}": n for i, n in enumerate(self.features)},
             forbid_unknown_fields=True,
             array_like=False,
+            kw_only=bool(self._added),
         )
         fields_of_body: list[tuple[str, Any] | tuple[str, Any, Any]] = [
             ("rows", list.__class_getitem__(row)),
@@ -143,7 +151,9 @@ class Decoder:
                 raise BadRequest(what=f"input {tensor.name!r} is given twice", where="inputs", fix="send it once")
             columns[tensor.name] = self._column(tensor, self.fields[self._place[tensor.name]])
         for name in self.features:
-            if name not in columns:
+            if name not in columns and name in self._added and columns:
+                columns[name] = _unknown_values(self.fields[self._place[name]], len(next(iter(columns.values()))))
+            elif name not in columns:
                 raise self._missing(name)
         lengths = {len(c) for c in columns.values()}
         if len(lengths) != 1:
@@ -207,6 +217,10 @@ class Decoder:
             fix=f"the model's features are {', '.join(self.features)}; columns from which features are looked up go to "
             "/predict/<endpoint>/entities",
         )
+
+
+def _unknown_values(field: Field, rows: int) -> Any:
+    return Rows.unknown((field,), rows).column(field.name)
 
 
 def _malformed(error: Exception, body: bytes | memoryview = b"", example: str = "") -> BadRequest:

@@ -82,16 +82,17 @@ class Head:
     """A request without its body. Header names are lower case; the values of lines with the same name are joined by commas.
 
     target: what is asked for, without scheme and host; old: whether the request is HTTP/1.0; length: the body's bytes, None where
-    it comes in chunks; expects: whether the client waits to be told to send its body; labels: of its key, once that is known
+    it comes in chunks; expects: whether the client waits to be told to send its body; labels, tenant: of its key, once that is known
     """
 
-    __slots__ = ("expects", "headers", "keep_alive", "labels", "length", "method", "old", "target")
+    __slots__ = ("expects", "headers", "keep_alive", "labels", "length", "method", "old", "target", "tenant")
 
     def __init__(self, method: str, target: bytes, *, old: bool, headers: dict[bytes, bytes]) -> None:
         self.method, self.target, self.old, self.headers = method, target, old, headers
         self.keep_alive, self.expects = not old, False
         self.length: int | None = 0
         self.labels: tuple[str, ...] = ()
+        self.tenant = ""
 
     @property
     def path(self) -> str:

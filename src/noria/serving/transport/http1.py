@@ -24,6 +24,7 @@ from noria.serving.transport.reply import OPENAI, AnswerHeads, HeadOnly, Reply, 
 logger = logging.getLogger("noria.serving")
 
 LINGER_SECONDS = 2.0
+KNOCK_SECONDS = 1.0
 MAX_WAITING = 256  # pipelined requests of one connection that may wait for answers
 KNOWN_HEAD_BYTES = 2_048
 MAX_KNOWN_HEADS = 4_096
@@ -124,7 +125,21 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client will send no more; what it asked for is still answered. Returns whether the connection stays open."""
         self._half_closed = True
+        if self._waiting:
+            asyncio.get_running_loop().call_later(KNOCK_SECONDS, self._knock)
         return bool(self._waiting)
+
+    def _knock(self) -> None:
+        """A client that has sent all looks like one that has left, until something is sent to it: then the system of one that has left
+        says so, and the connection is lost. An answer that takes long may be in vain."""
+        if self._transport is None or not self._waiting:
+            return
+        reply = self._waiting[0]
+        if isinstance(reply, Streamed):
+            reply.knock()
+        elif not reply.old:
+            self._transport.write(GO_ON)  # an interim answer, which every client passes over (RFC 9110, section 15.2)
+        asyncio.get_running_loop().call_later(KNOCK_SECONDS, self._knock)
 
     def pause_writing(self) -> None:
         self.paused = True

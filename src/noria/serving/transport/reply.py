@@ -145,6 +145,11 @@ class Streamed(Reply):
         self.data = (self.data or b"") + (b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self._connection.flush()
 
+    def knock(self) -> None:
+        """Send what says nothing, to see whether the client is there: a comment between two events."""
+        if not self.ended and not self.full:
+            self.part(b":\n\n")
+
     def end(self) -> None:
         """Nothing more comes."""
         self.on_gone = self.on_room = None
