@@ -1,0 +1,11 @@
+"""Watching applications in production: judges of a sample of their answers, and steps of an answer in a trace.
+
+In:  a judge, and what is known of its errors
+Out: what `nr.Monitor(judged=…)` takes; the loop asks it (`noria.monitoring.sampling`)
+
+    sampled.py   a judge as monitors take it
+"""
+
+from noria.llm.monitoring.sampled import sampled
+
+__all__ = ["sampled"]
