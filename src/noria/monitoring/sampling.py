@@ -56,7 +56,8 @@ class Sampling:
         """Judge what closed windows have, up to now; returns how many answers were judged. Raises `sqlite3.Error`, `OSError`."""
         now, done = self.clock.now(), 0
         until, before = self.grid.floor(now), self.verdicts.until(judge.key)
-        start = max(self.grid.ceiling(now - BEHIND), until - self.grid.tick if before is None else before)
+        least = self.grid.ceiling(now - BEHIND)
+        start = least if before is None else max(least, before)
         while start < until:
             for answer in self._drawn(judge, start):
                 if self.stopped() or not self._may(judge):

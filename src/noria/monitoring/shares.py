@@ -27,17 +27,17 @@ from noria.statistics.e_detector import MAX_EVIDENCE
 Floats = NDArray[np.float64]
 
 SHARES = {
-    "unanswered": "answers that say that they don't know",
-    "missed": "questions for which nothing near enough was found",
-    "blocked": "answers that a guardrail blocked",
-    "cut": "answers that ended at their greatest length",
+    "unanswered": "of the answers say that they don't know",
+    "missed": "of the questions found nothing near enough to be answered from",
+    "blocked": "of the answers were blocked by a guardrail",
+    "cut": "of the answers ended at their greatest length",
 }
 MIN_REFERENCE = 20  # answers of the release's own, below which they say nothing of a share
 MIN_DEGREES = 13  # of the windows that show how far windows stray
 UPPER = 0.1  # the level of the upper bound of the release's share
 SURE = 0.8  # the quantile by which the spread between windows is rather taken for too large
 MIN_RHO = 0.01  # of rows of one window, whatever they show: of more than a hundred, no further one says anything new
-MAX_PAST = 200  # windows that are learnt from
+MAX_PAST, RELEARN = 200, 7  # windows that are learnt from; after how many more they are learnt from anew
 CALM_AGAIN = 1.0  # evidence, below which all windows until then are learnt from: nothing had begun in them
 LAG, CALM = 28, 0.01  # windows, after which one is learnt from all the same, while the evidence is below this share of the threshold
 ODDS = (1.5, 2.5, 5.0)  # by how much those of a share may have grown
@@ -131,7 +131,7 @@ class ShareReading:
         if not self.learnt:
             return Unknown(f"{len(self.windows)} windows with answers; more are needed to learn how far they stray")
         if self.alarming:
-            return Unhealthy(f"{self.recent():.1%} of the newest are {SHARES[self.name]}; it was {self.reference:.1%} when this was built")
+            return Unhealthy(f"{self.recent():.1%} {SHARES[self.name]}; {self.reference:.1%} when this version was built")
         return Healthy({"windows": len(self.windows), "share": self.recent(), "limit": self.limit})
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,38 +162,68 @@ def read_share(share: AnswerShare, reference: Sequence[tuple[int, int]], since: 
         lacking = f"the release answered {answers} questions when it was built; {MIN_REFERENCE} are needed to compare with"
         return ShareReading(share, windows, np.zeros(len(windows)), threshold, None, math.nan, False, lacking)
     known = before[:, 0].sum() / answers
-    limit = min(_upper(before) + share.by, 0.99)
-    evidence, learnt = _accumulated(before, windows, limit, threshold)
+    evidence, limit, learnt = _accumulated(before, windows, share.by, threshold)
     return ShareReading(share, windows, evidence, threshold, float(known), limit, learnt)
 
 
-def _upper(before: Floats) -> float:
-    """The upper bound of the release's share, of as many answers as its windows' spread leaves."""
-    design = 1 + (before[:, 1].mean() - 1) * correlation([before])
+def _limit(before: Floats, alike: float, by: float) -> float:
+    """Above which a share is too large: the upper bound of the release's, of as many answers as count where rows of a window are alike, and
+    the tolerated rise."""
+    design = 1 + (before[:, 1].mean() - 1) * alike
     count, of = before[:, 0].sum() / design, before[:, 1].sum() / design
-    return float(betaincinv(count + 1, max(of - count, 1e-9), 1 - UPPER))
+    return min(float(betaincinv(count + 1, max(of - count, 1e-9), 1 - UPPER)) + by, 0.99)
 
 
-def _accumulated(before: Floats, windows: Sequence[Counted], limit: float, threshold: float) -> tuple[Floats, bool]:
-    """The evidence after each window, and whether the newest could be judged."""
-    detectors, found, learnt = np.zeros(len(ODDS)), np.zeros(len(windows)), False
-    past, unsure = list[tuple[float, float]](), list[tuple[float, float]]()
+class _Spread:
+    """How far windows stray, learnt from those of the release and from those since in which nothing has begun.
+
+    alike: how far rows of one window resemble each other; wide: how many times larger the error of a mean over windows is for resembling
+    each other
+    """
+
+    def __init__(self, before: Floats) -> None:
+        self._before, self._past, self._unsure = before, list[tuple[int, int]](), list[tuple[int, int]]()
+        self._seen = self._known = 0
+        self.alike, self.wide = correlation([before]), 1.0
+
+    @property
+    def learnt(self) -> bool:
+        return len(self._before) - 1 + max(len(self._past) - 1, 0) >= MIN_DEGREES  # each has a mean of its own
+
+    def add(self, window: Counted, evidence: float, threshold: float) -> bool:
+        """Take in a window after which the evidence was this; returns whether the spread was learnt anew."""
+        self._unsure.append((window.count, window.of))
+        sure = len(self._unsure) if evidence < CALM_AGAIN else int(len(self._unsure) > LAG and evidence < CALM * threshold)
+        self._past, self._unsure = [*self._past, *self._unsure[:sure]][-MAX_PAST:], self._unsure[sure:]
+        self._seen += sure
+        if self._seen - self._known < (RELEARN if self._seen > MIN_DEGREES + RELEARN else 1):
+            return False
+        since, self._known = np.array(self._past, np.float64).reshape(-1, 2), self._seen
+        self.alike, self.wide = correlation([self._before, since]), _widened(since)
+        return True
+
+
+def _accumulated(before: Floats, windows: Sequence[Counted], by: float, threshold: float) -> tuple[Floats, float, bool]:
+    """The evidence after each window, the limit of the newest, and whether that could be judged."""
+    evidence, found, learnt, spread = np.zeros(len(ODDS)), np.zeros(len(windows)), False, _Spread(before)
+    limit = _limit(before, spread.alike, by)
+    for place, window in enumerate(windows):
+        learnt = spread.learnt
+        if learnt:
+            design = (1 + (window.of - 1) * spread.alike) * spread.wide**2
+            evidence = np.minimum((1 + evidence) * np.exp(_logs(window, limit) / design), MAX_EVIDENCE)
+        found[place] = evidence.mean()
+        if spread.add(window, found[place], threshold):
+            limit = _limit(before, spread.alike, by)
+    return found, limit, learnt
+
+
+def _logs(window: Counted, limit: float) -> Floats:
+    """The log-likelihood ratios of a window's counts, of shares whose odds have grown by each of `ODDS`, against the limit."""
     odds = np.array(ODDS) * limit / (1 - limit)
     raised = odds / (1 + odds)
-    for place, window in enumerate(windows):
-        parts = [before, np.array(past).reshape(-1, 2)]
-        learnt = sum(max(len(part) - 1, 0) for part in parts) >= MIN_DEGREES
-        if learnt:
-            design = (1 + (window.of - 1) * correlation(parts)) * _widened(parts[1]) ** 2
-            logs = window.count * np.log(raised / limit) + (window.of - window.count) * np.log((1 - raised) / (1 - limit))
-            detectors = np.minimum((1 + detectors) * np.exp(np.minimum(logs / design, 700.0)), MAX_EVIDENCE)
-        found[place] = detectors.mean()
-        unsure.append((window.count, window.of))
-        if found[place] < CALM_AGAIN:
-            past, unsure = [*past, *unsure][-MAX_PAST:], []
-        elif len(unsure) > LAG and found[place] < CALM * threshold:
-            past, unsure = [*past, unsure[0]][-MAX_PAST:], unsure[1:]
-    return found, learnt
+    logs = window.count * np.log(raised / limit) + (window.of - window.count) * np.log((1 - raised) / (1 - limit))
+    return np.asarray(np.minimum(logs, 700.0))  # what is more is no number
 
 
 def correlation(parts: Sequence[Floats]) -> float:

@@ -75,7 +75,7 @@ class AnswerShares:
     def _finding(self, reading: ShareReading, first: int) -> Finding:
         windows, kind = reading.windows[first:], reading.name
         share, before = share_of(windows), reading.reference
-        summary = f"{share:.1%} are {SHARES[kind]}; {before:.1%} were when this version was built (tolerance {reading.share.by:g})"
+        summary = f"{share:.1%} {SHARES[kind]}; {before:.1%} when this version was built (tolerance {reading.share.by:g})"
         evidence = {**reading.to_dict(), "since": share}
         if kind == "unanswered":
             missed = sum(self.missed[window.start] for window in windows)

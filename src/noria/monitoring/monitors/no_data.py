@@ -55,12 +55,9 @@ def _missing(context: WatchedEndpoint, now: datetime) -> Iterator[Blind]:
     if lost:
         yield Blind("due windows", min(lost), f"{len(lost)} windows are due and can't be evaluated: their log is gone")
     matured = [(r.start, Performance.of(r.performance)) for r in rows if r.performance is not None and r.rows]
-    known = _given if isinstance(context.endpoint.task, Generation) else _due
-    dark = next((i for i, (_, p) in enumerate(matured) if known(p)), len(matured))
-    rest = [p for _, p in matured[dark:]]
-    if isinstance(context.endpoint.task, Generation) and not _missed(rest, [p for _, p in matured[:dark]]):
-        return
-    if dark >= DARK:
+    rated = isinstance(context.endpoint.task, Generation)  # by who likes to
+    dark = next((i for i, (_, p) in enumerate(matured) if (_given if rated else _due)(p)), len(matured))
+    if dark >= DARK and (not rated or _missed([p for _, p in matured[dark:]], [p for _, p in matured[:dark]])):
         newest = matured[0][1]
         share = newest.rows / max(newest.rows + newest.missing, 1)
         why = f"only {share:.0%} of the due outcomes have arrived: performance can't be evaluated"
