@@ -78,22 +78,19 @@ class SampledJudge:
     @property
     def lacking(self) -> str:
         """Why what it says is not what people say; empty where that is known."""
+        if not self.human:
+            return "it was never measured against people"
         if len(self.human) < MIN_LABELS:
-            return (
-                f"{len(self.human)} answers were labelled by people to measure it; {MIN_LABELS} are needed"
-                if self.human
-                else "it was never measured against people"
-            )
-        if self.errors.lacking:
-            return self.errors.lacking
-        return "" if 0 < self.limit < 1 else f"it errs too much to tell a share of {self.at_least:.0%} from a lower one"
+            return f"{len(self.human)} answers were labelled by people to measure it; {MIN_LABELS} are needed"
+        return self.errors.lacking
 
     @cached_property
     def limit(self) -> float:
-        """The mean of its own scores that is too low: what it says at least of answers of which as many are good as was promised."""
-        human, judged = np.array(self.human), np.array(self.judged)
-        if len(human) < MIN_LABELS:
+        """The mean of its own scores that is too low: what it says at least where as many answers are good as was promised; where it was
+        not measured, that share itself."""
+        if self.lacking:
             return self.at_least
+        human, judged = np.array(self.human), np.array(self.judged)
         return judge_errors(judged[human >= GOOD], judged[human < GOOD], 2 * RISK).least_said(self.at_least)
 
 
@@ -179,14 +176,13 @@ def read_judged(judge: SampledJudge, verdicts: Sequence[AnswerVerdict], threshol
     """Judge the verdicts since a release, in the order of their answers. threshold: of the evidence of a fall"""
     known = [verdict for verdict in verdicts if verdict.score is not None]
     scores = np.array([verdict.score for verdict in known], np.float64)
-    measured, limit = not judge.lacking, judge.limit if not judge.lacking else judge.at_least
     said = people = None
     if len(scores) >= MIN_JUDGED:
         lower, upper = bounded_sequence(scores, 0.0, 1.0, alpha=ALPHA / 2)
         said = Bounds(float(lower[-1]), float(scores.mean()), float(upper[-1]))
-        people = Bounds(*judge.errors.share(said.lower, said.mean, said.upper)) if measured else None
+        people = Bounds(*judge.errors.share(said.lower, said.mean, said.upper)) if not judge.lacking else None
     starts, predictions = tuple(v.received for v in known), tuple(v.prediction for v in known)
-    evidence, missing = evidence_of_fall(scores, limit), len(verdicts) - len(known)
+    evidence, missing = evidence_of_fall(scores, judge.limit), len(verdicts) - len(known)
     return JudgedReading(judge, starts, predictions, scores, evidence, threshold, said, people, missing, _trouble(verdicts))
 
 
