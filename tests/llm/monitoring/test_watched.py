@@ -91,6 +91,7 @@ def test_an_application_is_watched_as_other_models_are(tmp_path: Path, noria: Ru
     assert "it was never measured against people" in told["judged: faithfulness"]["why"]
     assert told["answers: unanswered"]["health"] == "unhealthy"
     assert told["spending: tokens a day"]["health"] == "healthy"
+    assert "outcomes" not in {each["subject"] for each in endpoint["findings"]}  # nobody has to say if an answer helped
     found = {each["subject"]: each for each in endpoint["findings"] if each["kind"] in ("answers", "faithfulness")}
     assert {name: each["severity"] for name, each in found.items()} == {"unanswered": "page", "missed": "page", "faithfulness": "inform"}
     assert "nothing near enough was found for most of them; such as prediction" in found["unanswered"]["summary"]

@@ -57,7 +57,7 @@ def _missing(context: WatchedEndpoint, now: datetime) -> Iterator[Blind]:
     matured = [(r.start, Performance.of(r.performance)) for r in rows if r.performance is not None and r.rows]
     rated = isinstance(context.endpoint.task, Generation)  # by who likes to
     dark = next((i for i, (_, p) in enumerate(matured) if (_given if rated else _due)(p)), len(matured))
-    if dark >= DARK and (not rated or _missed([p for _, p in matured[dark:]], [p for _, p in matured[:dark]])):
+    if dark >= DARK and (not rated or ratings_stopped([p for _, p in matured[dark:]], [p for _, p in matured[:dark]])):
         newest = matured[0][1]
         share = newest.rows / max(newest.rows + newest.missing, 1)
         why = f"only {share:.0%} of the due outcomes have arrived: performance can't be evaluated"
@@ -74,7 +74,7 @@ def _given(window: Performance) -> bool:
     return window.rows > 0
 
 
-def _missed(before: Sequence[Performance], dark: Sequence[Performance]) -> bool:
-    """Whether ratings have stopped: by how many of the answers before were rated, some were to be expected since."""
+def ratings_stopped(before: Sequence[Performance], dark: Sequence[Performance]) -> bool:
+    """Whether nobody rates answers any more: by how many were rated in the windows before, some ratings were to be expected since."""
     rated, answers = sum(p.rows for p in before), sum(p.rows + p.missing for p in before)
     return rated * sum(p.rows + p.missing for p in dark) >= MIN_MISSED * max(answers, 1)
