@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         Toxicity,
     )
     from noria.llm.index import LanceStore, open_store
-    from noria.llm.monitoring import sampled
+    from noria.llm.monitoring import sampled, step
     from noria.llm.retrieval import Retriever
     from noria.llm.tuning import tune_chunks
 
@@ -122,7 +122,7 @@ _HOMES = {
         "Toxicity",
     ],
     "noria.llm.index": ["LanceStore", "open_store"],
-    "noria.llm.monitoring": ["sampled"],
+    "noria.llm.monitoring": ["sampled", "step"],
     "noria.llm.retrieval": ["Retriever"],
     "noria.llm.tuning": ["tune_chunks"],
 }
@@ -186,6 +186,7 @@ __all__ = [
     "read_documents",
     "reranker",
     "sampled",
+    "step",
     "tune_chunks",
     "within",
     "without_near_duplicates",

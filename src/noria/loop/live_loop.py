@@ -46,6 +46,7 @@ LOOP, WATCH = "loop", "watch"
 WAITING = "waiting for the next round"
 PROJECT = "project"  # in the place of an endpoint, where a finding is about all of them
 TELLING, JUDGES, CHANNEL = "telling", "judges", "alerts/"
+JUDGED_WITHIN = timedelta(minutes=10)  # so long the last round of its process waits for judges
 
 
 @dataclass
@@ -215,7 +216,7 @@ class LiveLoop:
     def _judge(self, done: Round, endpoints: Sequence[Endpoint]) -> None:
         """Have judges asked beside the rounds; the last round of its process waits for them, and sees what they say."""
         self._judging.begin(self._project, self._workspace, endpoints)
-        if self._waits and self._judging.wait(duration(self._project.settings.loop.training_limit)):
+        if self._waits and self._judging.wait(JUDGED_WITHIN):
             self._reconcile_all(done, endpoints)
 
     def _beat(self) -> None:
