@@ -112,7 +112,8 @@ class JudgedReading:
 
     starts, evidence: of the verdicts with a score, when their answers were asked for, and the evidence of a fall after each `(judged,)`
     said: the judge's mean; people: the share that people would call good, None where the judge was not measured
-    missing: how many verdicts have no score; troubled: why nothing is said of the newest answers, empty where something is
+    missing: how many verdicts have no score; dollars: what the judge took, as far as it says
+    troubled: why nothing is said of the newest answers, empty where something is
     """
 
     judge: SampledJudge
@@ -124,6 +125,7 @@ class JudgedReading:
     said: Bounds | None
     people: Bounds | None
     missing: int
+    dollars: float = 0.0
     troubled: str = ""
 
     @property
@@ -164,6 +166,7 @@ class JudgedReading:
             "at_least": self.judge.at_least,
             "judged": len(self.scores),
             "missing": self.missing,
+            "dollars": self.dollars,
             "said": None if self.said is None else vars(self.said),
             "people": None if self.people is None else vars(self.people),
             "limit": self.judge.limit,
@@ -183,7 +186,8 @@ def read_judged(judge: SampledJudge, verdicts: Sequence[AnswerVerdict], threshol
         people = Bounds(*judge.errors.share(said.lower, said.mean, said.upper)) if not judge.lacking else None
     starts, predictions = tuple(v.received for v in known), tuple(v.prediction for v in known)
     evidence, missing = evidence_of_fall(scores, judge.limit), len(verdicts) - len(known)
-    return JudgedReading(judge, starts, predictions, scores, evidence, threshold, said, people, missing, _trouble(verdicts))
+    dollars = sum(verdict.dollars or 0.0 for verdict in verdicts)
+    return JudgedReading(judge, starts, predictions, scores, evidence, threshold, said, people, missing, dollars, _trouble(verdicts))
 
 
 def _trouble(verdicts: Sequence[AnswerVerdict]) -> str:
