@@ -30,6 +30,7 @@ YEARS = int(os.environ.get("WATCHED_YEARS", "40"))  # of each kind of windows, a
 BUDGET = 0.4 / 3  # false alarms a year of each of three such monitors, where four are allowed to all monitors together
 START = datetime(2026, 1, 1, tzinfo=UTC)
 USUAL, RISE = 0.1, 0.3
+PROMISED, A_DAY = 0.9, 50  # the share of good answers; how many are judged
 WITHIN = {24: 72, 1: 14}  # windows in which the rise is to be found, by how many a day has
 KINDS = ("steady", "straying", "by the hour", "like the last one")
 
@@ -37,6 +38,7 @@ KINDS = ("steady", "straying", "by the hour", "like the last one")
 def prove() -> Proof:
     yield from shares()
     yield from judges()
+    yield from falls()
     yield from spending()
 
 
@@ -99,23 +101,22 @@ def _rates(rng: np.random.Generator, kind: str, a_day: int, count: int) -> Float
 
 
 def judges() -> Proof:
-    """Years in which as many are good as was promised, the bounds, and falls."""
-    promised, a_day, days = 0.9, 50, 365
-    threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=a_day * days)
+    """Years in which as many are good as was promised, and the bounds."""
+    threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=A_DAY * 365)
     alarms = missed = runs = 0
     for right_good, right_bad in ((0.98, 0.98), (0.95, 0.8), (0.85, 0.9), (0.75, 0.75)):
         for labels in (60, 200):
             own = list[int]()
             for seed in range(YEARS):
                 rng = np.random.default_rng([seed, int(100 * right_good), int(100 * right_bad), labels])
-                judge = _measured(rng, right_good, right_bad, labels, promised, a_day)
-                reading = read_judged(judge, _verdicts(rng, promised, right_good, right_bad, a_day * days), threshold)
+                judge = _measured(rng, right_good, right_bad, labels, PROMISED, A_DAY)
+                reading = read_judged(judge, _verdicts(rng, PROMISED, right_good, right_bad, A_DAY * 365), threshold)
                 if judge.lacking:
                     continue
                 runs, own = runs + 1, [*own, int((reading.evidence >= threshold).any())]
                 lower, upper = bounded_sequence(reading.scores, 0.0, 1.0, alpha=ALPHA / 2)
                 shown = [judge.errors.share(low, 0.5, high) for low, high in zip(lower[19::50], upper[19::50], strict=True)]
-                missed += any(not low <= promised <= high for low, _, high in shown)
+                missed += any(not low <= PROMISED <= high for low, _, high in shown)
             alarms += sum(own)
             lacking = YEARS - len(own)
             unmeasured = f"; in {lacking} more it was measured too little" if lacking else ""
@@ -124,19 +125,24 @@ def judges() -> Proof:
     level = BUDGET + RISK
     yield Figure("judged answers: years with a false alarm", alarms / runs, f"of {runs}, good just as was promised", "<=", level)
     yield Figure("judged answers: bounds that miss, at any look of a year", missed / runs, f"of {runs} years", "<=", ALPHA)
-    for fallen, within in ((0.75, 28), (0.6, 5)):
+
+
+def falls() -> Proof:
+    """From 97 % good answers to fewer, after sixty days."""
+    threshold = threshold_for(alarms_per_year=BUDGET, windows_per_year=A_DAY * 365)
+    for fallen, within in ((0.75, 28), (0.7, 14), (0.6, 5)):
         waited = list[float]()
         for seed in range(YEARS):
             rng = np.random.default_rng([seed, int(100 * fallen), 3])
-            judge = _measured(rng, 0.95, 0.95, 200, promised, a_day)
-            scores = [*_verdicts(rng, 0.97, 0.95, 0.95, a_day * 60), *_verdicts(rng, fallen, 0.95, 0.95, a_day * 60, a_day * 60)]
+            judge = _measured(rng, 0.95, 0.95, 200, PROMISED, A_DAY)
+            scores = [*_verdicts(rng, 0.97, 0.95, 0.95, A_DAY * 60), *_verdicts(rng, fallen, 0.95, 0.95, A_DAY * 60, A_DAY * 60)]
             reading = read_judged(judge, scores, threshold)
             over = np.flatnonzero(reading.evidence >= threshold)
-            later = over[over >= a_day * 60]
-            waited.append((later[0] - a_day * 60) / a_day if len(later) else 10**6)
-        yield f"# from 97 % to {fallen:.0%} good answers, {a_day} judged a day: found after {np.median(waited):.1f} days (median)"
+            later = over[over >= A_DAY * 60]
+            waited.append((later[0] - A_DAY * 60) / A_DAY if len(later) else 10**6)
+        yield f"# from 97 % to {fallen:.0%} good answers, {A_DAY} judged a day: found after {np.median(waited):.1f} days (median)"
         found = float(np.mean(np.array(waited) <= within))
-        yield Figure(f"judged answers: found, a fall to {fallen:.0%}", found, f"of {YEARS} runs within {within} days", ">=", 0.9)
+        yield Figure(f"judged answers: found, a fall to {fallen:.0%}", found, f"of {YEARS} runs within {within} days", ">=", 0.85)
 
 
 def _measured(rng: np.random.Generator, right_good: float, right_bad: float, labels: int, promised: float, a_day: int) -> SampledJudge:
