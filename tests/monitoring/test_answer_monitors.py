@@ -8,14 +8,16 @@ import pytest
 
 import noria as nr
 from noria import llm
+from noria.core.calendar import Calendar
 from noria.core.errors import UserMistake
+from noria.evidence.problems import health_dict, said
 from noria.monitoring.judged import Said, SampledJudge, read_judged
 from noria.monitoring.monitor import Monitor, NotInWords
 from noria.monitoring.monitors.answer_shares import AnswerShares
 from noria.monitoring.monitors.judged_answers import JudgedAnswers
 from noria.monitoring.monitors.spending import Spending
 from noria.monitoring.shares import AnswerShare, Counted, ShareReading, read_share
-from noria.monitoring.spending import SpendingReading
+from noria.monitoring.spending import SpendingReading, Took, read_spending
 from noria.stores.answer_counts import AnswerCounts
 from noria.stores.verdicts import AnswerVerdict
 
@@ -65,13 +67,22 @@ def test_what_is_spent_calls_somebody_and_what_will_be_informs() -> None:
     assert [name for name, _ in Spending((), "no window with answers yet").healths()] == ["spending"]
 
 
+def test_what_is_healthy_is_said_with_its_figures() -> None:
+    day = read_spending(nr.SpendingLimit("day", dollars=5.0), [Took(START, 10, 1.0)], Calendar(timedelta(hours=1)))
+    usual = read_share(AnswerShare("cut", by=0.05), [(1, 10)] * 20, [Counted(START, 5, 50)], 365 / 0.13)
+    parts = [*Spending(tuple(day)).healths(), *AnswerShares((usual,), {}, AnswerCounts(200)).healths()]
+    told = [said({"monitor": name, **health_dict(health)}) for name, health in parts]
+    assert told[0] == "spent 1, limit 5"
+    assert "share 0.1" in told[1]
+
+
 def test_a_judge_calls_somebody_only_where_it_was_measured() -> None:
     times = [START + place * timedelta(minutes=30) for place in range(300)]
-    said = [AnswerVerdict(f"p{place}", "b", at, at, float(place < 200)) for place, at in enumerate(times)]
+    verdicts = [AnswerVerdict(f"p{place}", "b", at, at, float(place < 200)) for place, at in enumerate(times)]
     labels = (1.0,) * 60 + (0.0,) * 40
     for human, severity in ((labels, "page"), ((), "inform")):
         judge = SampledJudge("faithfulness", "j", 0.9, 48, None, human, human, ask=lambda *_: Said(1.0))
-        told = JudgedAnswers((read_judged(judge, said, 48 * 365 / 0.13),))
+        told = JudgedAnswers((read_judged(judge, verdicts, 48 * 365 / 0.13),))
         [finding] = told.findings()
         assert finding.severity == severity
         assert finding.summary.startswith("the judge says: ") == (severity == "inform")

@@ -158,7 +158,8 @@ class JudgedReading:
             return Unhealthy(f"{self.name} has fallen below {self.judge.at_least:.0%}: {self.summary}")
         if self.people.lower < self.judge.at_least:
             return Unknown(f"not shown yet to be {self.judge.at_least:.0%} or more: {self.summary}")
-        return Healthy({"judged": len(self.scores), "lower": self.people.lower, "at_least": self.judge.at_least})
+        strength = {"evidence": float(self.evidence[-1]), "threshold": self.threshold}
+        return Healthy({"judged": len(self.scores), "lower": self.people.lower, "at_least": self.judge.at_least, **strength})
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -132,7 +132,8 @@ class ShareReading:
             return Unknown(f"{len(self.windows)} windows with answers; more are needed to learn how far they stray")
         if self.alarming:
             return Unhealthy(f"{self.recent():.1%} {SHARES[self.name]}; {self.reference:.1%} when this version was built")
-        return Healthy({"windows": len(self.windows), "share": self.recent(), "limit": self.limit})
+        strength = {"evidence": float(self.evidence[-1]), "threshold": self.threshold}
+        return Healthy({"windows": len(self.windows), "share": self.recent(), "limit": self.limit, **strength})
 
     def to_dict(self) -> dict[str, Any]:
         return {

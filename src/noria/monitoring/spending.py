@@ -116,7 +116,8 @@ class SpendingReading:
             return Unhealthy(self.summary)
         if self.unit == "dollars" and self.unpriced:
             return Unknown(f"{self.unpriced:,.0f} answers of this {self.each} took tokens and have no price")
-        return Healthy({"spent": self.spent, "limit": self.limit, "forecast": self.forecast})
+        forecast = {} if self.forecast is None else {"forecast": self.forecast}
+        return Healthy({"spent": self.spent, "limit": self.limit, **forecast})
 
     def to_dict(self) -> dict[str, Any]:
         found = {"spent": self.spent, "limit": self.limit, "forecast": self.forecast, "unpriced": self.unpriced}
