@@ -103,6 +103,11 @@ def test_verdicts_that_are_missing_count_neither_for_nor_against() -> None:
     assert isinstance(reading.health, Healthy)
     silent = read([*scores, *[None] * 15])
     assert silent.health == Unknown("the judge could not judge 15 of the newest 20 answers: timed_out")
+    unpriced = [AnswerVerdict("p", "b", START, START, 1.0, "", 9)]
+    dear = read_judged(judge(dollars=1.0), unpriced, THRESHOLD).health
+    assert isinstance(dear, Unknown)
+    assert "does not say what it costs" in dear.why
+    assert read_judged(judge(), unpriced, THRESHOLD).health == Unknown("1 answers judged; 20 are needed")
 
 
 @dataclass

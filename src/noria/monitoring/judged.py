@@ -188,12 +188,14 @@ def read_judged(judge: SampledJudge, verdicts: Sequence[AnswerVerdict], threshol
     starts, predictions = tuple(v.received for v in known), tuple(v.prediction for v in known)
     evidence, missing = evidence_of_fall(scores, judge.limit), len(verdicts) - len(known)
     dollars = sum(verdict.dollars or 0.0 for verdict in verdicts)
-    return JudgedReading(judge, starts, predictions, scores, evidence, threshold, said, people, missing, dollars, _trouble(verdicts))
+    return JudgedReading(judge, starts, predictions, scores, evidence, threshold, said, people, missing, dollars, _trouble(judge, verdicts))
 
 
-def _trouble(verdicts: Sequence[AnswerVerdict]) -> str:
-    """Why nothing is known of the newest answers, where the judge mostly fails."""
+def _trouble(judge: SampledJudge, verdicts: Sequence[AnswerVerdict]) -> str:
+    """Why nothing is known of the newest answers: the judge mostly fails, or can't be asked within its money."""
     newest = verdicts[-NEWEST:]
+    if judge.dollars is not None and any(verdict.tokens and verdict.dollars is None for verdict in newest):
+        return "the judge does not say what it costs, so that only one answer a day is judged: give its generator prices, or no dollars"
     failed = [verdict.missing for verdict in newest if verdict.score is None]
     if len(newest) < NEWEST or len(failed) < MAX_MISSING * len(newest):
         return ""
