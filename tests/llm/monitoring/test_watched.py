@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from desk import MODULE, served, write_desk
+from desk import MODULE, write_desk
 from noria.cli.exits import ended
 from noria.cli.main import command
 from noria.core.clock import ReplayClock, SystemClock, since_epoch
+from noria.data.rows import Rows
+from noria.evaluation.generation import INPUTS
 from noria.llm.guardrails import searched as searched_for
+from noria.loop.context import EndpointContext, Policy
 from noria.loop.live_loop import LiveLoop
-from noria.loop.project import load_project
-from noria.serving.log.segments import PredictionLog, read_log
+from noria.loop.project import Project, load_project
+from noria.models.registry import CHAMPION
+from noria.models.runtimes import open_runtime
+from noria.release.releases import current_release
+from noria.serving.log.predictions import Predictions, Values
+from noria.serving.log.segments import PredictionLog
 from noria.stores.verdicts import Verdicts
 from noria.stores.workspace import Workspace
 from projects import edit, edited
@@ -50,6 +56,7 @@ monitor = nr.Monitor(
 )
 """
 HOUR, HOUR_US = timedelta(hours=1), 3_600_000_000
+QUESTIONS = ("Which form is it for laptops?", "When do I write to the office of travel?", "Was ist die Hauptstadt von Peru?")
 Run = Callable[..., Any]
 
 
@@ -73,16 +80,10 @@ def test_an_application_is_watched_as_other_models_are(tmp_path: Path, noria: Ru
     assert "unanswered by 0.05, missed by 0.05, faithfulness of 0.9 or more, spending a day" in json.dumps(noria("check"))
     noria("ingest")
     noria("train")
-    with served(tmp_path) as desk:
-        form = desk.answer("Which form is it for laptops?")
-        office = desk.answer("When do I write to the office of travel?")
-        unknown = desk.answer("Was ist die Hauptstadt von Peru?")
-    assert [each["finish"] for each in (form, office, unknown)] == ["answered", "answered", "unknown"]
-    assert ("number 7" in form["answer"], "number 7" in office["answer"]) == (True, False)
     project = load_project(tmp_path)
     workspace = Workspace.of(tmp_path, project.settings)
     now = SystemClock().now()
-    log_again(workspace, now)
+    log_answers(project, workspace, now)
     with closing(LiveLoop(project, workspace, ReplayClock(now + 31 * HOUR), HOUR, waits=True)) as loop:
         assert not loop.run().troubles
     [endpoint] = noria("status")["endpoints"]
@@ -105,17 +106,24 @@ def test_an_application_is_watched_as_other_models_are(tmp_path: Path, noria: Ru
     assert "faithfulness" in Path(noria("monitor", "report", "--out", str(tmp_path / "report.html"))["report"]).read_text()
 
 
-def log_again(workspace: Workspace, now: datetime) -> None:
-    """Log what was answered again: a form each quarter of an hour for a day, then hardly any answer, and none that names a form."""
-    logged = read_log(workspace.log("desk"), now - HOUR, now + HOUR, workspace.files)
-    assert logged is not None
-    answers = [row["answer"] for row in next(iter(logged.values.values())).outputs.dicts()]
-    form, office, unknown = (next(i for i, text in enumerate(answers) if words in text) for words in ("number 7", "office", "don't know"))
+def log_answers(project: Project, workspace: Workspace, now: datetime) -> None:
+    """Log what the champion answers: a form each quarter of an hour for a day, then hardly any answer, and none that names a form."""
+    context = EndpointContext.open(project, workspace, project.endpoint(), Policy.declared(project, project.endpoint()))
+    with closing(context.stores.catalog):
+        release = current_release(context)
+        assert release is not None
+        questions = Rows.of_values(INPUTS, [(question, None, None, None, None) for question in QUESTIONS])
+        with closing(open_runtime(context.stores.bundle(release.champion), context.stores.options)) as model:
+            answers = model.answer(questions)
+    finishes, texts = answers.column("finish").to_pylist(), answers.column("answer").to_pylist()
+    assert finishes == ["answered", "answered", "unknown"]
+    assert ["number 7" in text for text in texts] == [True, False, False]
     log, first = PredictionLog(workspace.log("desk"), "again", workspace.files), since_epoch(now) // HOUR_US * HOUR_US
     for hour in range(1, 31):
-        kept = [form] * 4 if hour < 25 else [unknown] * 6 + [office] * 3
+        kept = np.array([0] * 4 if hour < 25 else [2] * 6 + [1] * 3)
         times = first + hour * HOUR_US + 60_000_000 * np.arange(len(kept))
-        places = [logged.where(np.arange(len(logged)) == place) for place in kept]
-        for number, (row, at) in enumerate(zip(places, times, strict=True)):
-            log.append(replace(row, ids=[f"{int(at) // 1000:012x}-again-{number:08x}"], received_us=np.array([at])))
+        ids = [f"{int(at) // 1000:012x}-again-{number:08x}" for number, at in enumerate(times)]
+        values = {release.champion: Values(questions.take(kept), answers.take(kept))}
+        count, latency = len(kept), np.full(len(kept), 900, np.int32)
+        log.append(Predictions(ids, [None] * count, [CHAMPION] * count, [release.champion] * count, times, latency, values))
     log.close()
