@@ -51,5 +51,11 @@ answers = nr.Model(
 # --- How it is released, watched and renewed --------------------------------------------------------------------------
 
 endpoint = nr.Endpoint("assistant", answers)
-monitor = nr.Monitor(endpoint, false_alarms_per_year=4, performance=[nr.Tolerance("helpful", by=0.1)])
+monitor = nr.Monitor(
+    endpoint,
+    false_alarms_per_year=4,
+    performance=[nr.Tolerance("helpful", by=0.1)],
+    answers=[nr.AnswerShare("unanswered", by=0.05), nr.AnswerShare("missed", by=0.05)],
+    spending=[nr.SpendingLimit("day", tokens=1_000_000)],  # nothing, until a generator writes the answers
+)
 retrain = nr.Retrain(answers, when=[nr.changed(docs)])

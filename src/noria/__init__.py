@@ -11,6 +11,7 @@
     nr.beats_champion, nr.no_slice_worse       what a candidate must show
     nr.Endpoint, nr.Rollout, nr.SLO            how it is released
     nr.Monitor, nr.Tolerance                   what is watched
+    nr.AnswerShare, nr.SpendingLimit           the same, of answers in words
     nr.judge_predictions                       predictions of a model that runs elsewhere
     nr.judge_table                             any table, without a project
     nr.open, nr.features_for                   a project, and features, from Python and notebooks
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     )
     from noria.loop import Retrain, changed, drift, regression, stale
     from noria.models import Model, PythonModel
-    from noria.monitoring import BusinessMetric, Monitor, Tolerance
+    from noria.monitoring import AnswerShare, BusinessMetric, Monitor, SpendingLimit, Tolerance
     from noria.monitoring.table import judge_table
     from noria.release import SLO, Endpoint, Immediate, Rollout
     from noria.training import model_file, sklearn, trainer
@@ -104,7 +105,7 @@ _HOMES = {
     ],
     "noria.loop": ["Retrain", "changed", "drift", "regression", "stale"],
     "noria.models": ["Model", "PythonModel"],
-    "noria.monitoring": ["BusinessMetric", "Monitor", "Tolerance"],
+    "noria.monitoring": ["AnswerShare", "BusinessMetric", "Monitor", "SpendingLimit", "Tolerance"],
     "noria.monitoring.table": ["judge_table"],
     "noria.release": ["SLO", "Endpoint", "Immediate", "Rollout"],
     "noria.training": ["model_file", "sklearn", "trainer"],
@@ -115,6 +116,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "INGESTED",
     "SLO",
+    "AnswerShare",
     "AsNumbers",
     "Binary",
     "BusinessMetric",
@@ -138,6 +140,7 @@ __all__ = [
     "Regression",
     "Retrain",
     "Rollout",
+    "SpendingLimit",
     "Table",
     "Task",
     "Tolerance",

@@ -140,6 +140,9 @@ def _rollout(plan: Rollout | Immediate, task: Task) -> dict[str, Any]:
 
 def _monitor(monitor: Monitor) -> dict[str, Any]:
     watched = ["drift", *(f"{t.metric} by {t.by:g}" for t in monitor.performance), *(m.name for m in monitor.metrics)]
+    watched += [f"{share.name} by {share.by:g}" for share in monitor.answers]
+    watched += [f"{each.name} of {each.at_least:g} or more" for each in monitor.judged]
+    watched += [f"spending a {limit.each}" for limit in monitor.spending]
     if monitor.skew is not None:
         watched.append(f"skew by {monitor.skew:g}")
     slices = f", in slices by {', '.join(monitor.slices)}" if monitor.slices else ""

@@ -13,6 +13,7 @@ Out:  a model that answers questions with the sources it cites, which is evaluat
     guardrails/  what may go in and come out: rules that allow, flag, redact or block
     evaluation/  sets of questions, metrics, judges and gates
     application/ all of it as one model
+    monitoring/  judges of a sample of what was answered in production
 
 `from noria import llm` has the names that a project needs, loaded when they are first used: `llm.document_files`, `llm.Application`, ….
 """
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         Toxicity,
     )
     from noria.llm.index import LanceStore, open_store
+    from noria.llm.monitoring import sampled, step
     from noria.llm.retrieval import Retriever
     from noria.llm.tuning import tune_chunks
 
@@ -120,6 +122,7 @@ _HOMES = {
         "Toxicity",
     ],
     "noria.llm.index": ["LanceStore", "open_store"],
+    "noria.llm.monitoring": ["sampled", "step"],
     "noria.llm.retrieval": ["Retriever"],
     "noria.llm.tuning": ["tune_chunks"],
 }
@@ -182,6 +185,8 @@ __all__ = [
     "questions",
     "read_documents",
     "reranker",
+    "sampled",
+    "step",
     "tune_chunks",
     "within",
     "without_near_duplicates",

@@ -28,6 +28,7 @@ from noria.loop.attempts import Attempts
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.controller import reconcile
 from noria.loop.history import is_history
+from noria.loop.judging import Judging
 from noria.loop.project import Project, load_project
 from noria.loop.state import Action
 from noria.loop.trainings import Trainings
@@ -44,7 +45,8 @@ logger = logging.getLogger("noria.loop")
 LOOP, WATCH = "loop", "watch"
 WAITING = "waiting for the next round"
 PROJECT = "project"  # in the place of an endpoint, where a finding is about all of them
-TELLING, CHANNEL = "telling", "alerts/"
+TELLING, JUDGES, CHANNEL = "telling", "judges", "alerts/"
+JUDGED_WITHIN = timedelta(minutes=10)  # so long the last round of its process waits for judges
 
 
 @dataclass
@@ -113,7 +115,7 @@ class LiveLoop:
     def __init__(self, project: Project, workspace: Workspace, clock: Clock, period: timedelta, *, waits: bool) -> None:
         self._project, self._workspace, self._clock, self._period, self._waits = project, workspace, clock, period, waits
         self._place = Place(workspace.root)
-        self._trainings = Trainings()
+        self._trainings, self._judging = Trainings(), Judging(clock)
         self._remembered: dict[str, Remembered] = {}  # by endpoint
         self._untold: dict[str, NoriaError] = {}  # troubles of a round that could tell nobody: of a locked catalog, of a full disk
         self._doing, self._since = "nothing yet", clock.now()
@@ -139,6 +141,7 @@ class LiveLoop:
     def close(self) -> None:
         """Leave the place to others. A training that has not ended is ended: the next loop begins it again."""
         self._trainings.end()
+        self._judging.end()
         self._place.leave()
 
     def run(self, endpoint: str | None = None) -> Round:
@@ -163,6 +166,7 @@ class LiveLoop:
             self._begin("training")
             self._trainings.wait(duration(self._project.settings.loop.training_limit))
             self._reconcile_all(done, endpoints)
+        self._tried(done, JUDGES, self._judge, done, endpoints)
         self._tried(done, TELLING, self._tell, done)
         self._untold = dict(done.troubles) if TELLING in done.troubles else {}
         self._begin(WAITING)
@@ -208,6 +212,12 @@ class LiveLoop:
             if is_history(context, now):
                 done.history.append(endpoint)
             done.actions += reconcile(context, now, Attempts(self._trainings, duration(loop.retry), duration(loop.training_limit)))
+
+    def _judge(self, done: Round, endpoints: Sequence[Endpoint]) -> None:
+        """Have judges asked beside the rounds; the last round of its process waits for them, and sees what they say."""
+        self._judging.begin(self._project, self._workspace, endpoints)
+        if self._waits and self._judging.wait(JUDGED_WITHIN):
+            self._reconcile_all(done, endpoints)
 
     def _beat(self) -> None:
         """A heartbeat that can't be written is no reason to die of: the watcher will tell that it is overdue."""

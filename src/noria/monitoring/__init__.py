@@ -6,5 +6,7 @@ Out: Findings within a stated budget of false alarms; a monitor that saw nothing
 
 from noria.monitoring.business import BusinessMetric
 from noria.monitoring.monitor import Monitor, Tolerance
+from noria.monitoring.shares import AnswerShare
+from noria.monitoring.spending import SpendingLimit
 
-__all__ = ["BusinessMetric", "Monitor", "Tolerance"]
+__all__ = ["AnswerShare", "BusinessMetric", "Monitor", "SpendingLimit", "Tolerance"]

@@ -19,6 +19,7 @@ Severity = Literal["page", "inform"]
 SEVERITIES = ("page", "inform")  # the worst first
 KINDS = (  # of the same severity, which is told first
     *("performance", "stalled", "no_data", "data_quality", "skew", "volume", "objective", "action", "metric"),
+    *("faithfulness", "answers", "spending"),
     *("estimated_performance", "drift"),
 )
 OVER = 0.2  # of the alarm threshold, below which an episode of evidence is over

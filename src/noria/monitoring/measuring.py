@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from noria.core.clock import duration, microseconds
 from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import finite
+from noria.evaluation.answer_counts import counted, spent
+from noria.evaluation.generation import Generation
 from noria.evaluation.performance import Performance, measure
 from noria.features.outcomes import known_rows
 from noria.models.registry import CHALLENGER, CHAMPION
@@ -28,6 +30,7 @@ from noria.release.releases import current_release, released_champions
 from noria.serving.log.predictions import CUT, FALLBACK, Predictions
 from noria.serving.log.segments import read_log
 from noria.serving.observe.failures import FailuresUnread, failed_between
+from noria.stores.answer_counts import AnswerCounts, SpentCounts, answers_summed, spent_summed
 from noria.stores.progress import progress_of, set_progress
 from noria.stores.windows import (
     ExpectedLoss,
@@ -132,9 +135,10 @@ def _traffic(context: WatchedEndpoint, start: datetime, logged: Predictions | No
     except FailuresUnread as error:
         logger.error("%s", error)
         failed = None
-    freshness = context.endpoint.slo.freshness
+    freshness, (answers, took) = context.endpoint.slo.freshness, _answers(context, logged)
     if logged is None:
-        return TrafficCounts(0, 0, 0, 0, fallbacks=0, failed=failed, stale=dict.fromkeys(freshness, 0))
+        stale = dict.fromkeys(freshness, 0)
+        return TrafficCounts(0, 0, 0, 0, fallbacks=0, failed=failed, stale=stale, answers=answers, spent=took)
     rows, fallbacks = logged.by(CHAMPION), logged.by(FALLBACK)
     keys = [key for key in rows.keys if key is not None]
     return TrafficCounts(
@@ -145,7 +149,19 @@ def _traffic(context: WatchedEndpoint, start: datetime, logged: Predictions | No
         fallbacks=len(fallbacks),
         failed=failed,
         stale={name: _late(context.known.ages(name, rows.received_us), span) for name, span in freshness.items()},
+        answers=answers,
+        spent=took,
     )
+
+
+def _answers(context: WatchedEndpoint, logged: Predictions | None) -> tuple[AnswerCounts | None, SpentCounts | None]:
+    """How champions answered in words, and what all that was logged took; None where an endpoint does not answer in words."""
+    if not isinstance(context.endpoint.task, Generation):
+        return None, None
+    if logged is None:
+        return AnswerCounts(), SpentCounts()
+    ended = answers_summed(counted(values.outputs) for values in logged.by(CHAMPION).values.values())
+    return ended, spent_summed(spent(values.outputs) for values in logged.values.values())
 
 
 def _late(ages: NDArray[np.int64], span: str | timedelta) -> int:

@@ -13,16 +13,33 @@ from noria.core.calendar import Period
 from noria.core.clock import moment, require_utc
 from noria.core.declarations import declare
 from noria.core.errors import UserMistake
+from noria.evaluation.generation import Generation
 from noria.evaluation.metric import Metric
 from noria.evaluation.metrics import require_metric
 from noria.evaluation.task import Task
 from noria.monitoring.business import BusinessMetric
+from noria.monitoring.judged import SampledJudge
+from noria.monitoring.shares import AnswerShare
+from noria.monitoring.spending import SpendingLimit
 
 # How the budget of false alarms is shared between the lanes (performance pages; drift informs).
 PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE, METRICS_SHARE = 0.45, 0.35, 0.1, 0.1
 # How much lower than the budget's own threshold drift may alarm, by simulation (benchmarks/monitoring): the mean over so many statistics is
 # careful, and leaves most of the budget unspent.
 SENSITIVITY = 20.0
+
+
+class NotInWords(UserMistake):
+    """A monitor of answers in words is declared for an endpoint that gives none."""
+
+    code = "NR-586"
+
+    def __init__(self, endpoint: str, given: Sequence[str]) -> None:
+        super().__init__(
+            what=f"endpoint {endpoint!r} does not answer in words, so that {' and '.join(given)} can't be watched",
+            where=f"nr.Monitor({', '.join(f'{name}=…' for name in given)})",
+            fix="leave them out; they are for models with task=nr.Generation()",
+        )
 
 
 class Named(Protocol):
@@ -66,6 +83,8 @@ class Monitor:
         with the rows of that period; None: with all
     rolling: a stretch such as `"60d"`: inputs are compared with the newest windows before, whatever those were like, so that a change is
         told once and is usual afterwards; None: with what the champion was trained on, and what was well since
+    answers: of an endpoint that answers in words, shares of its answers that may not rise: `nr.AnswerShare("unanswered", by=0.05)`
+    spending: what these may cost in a day or a month; judged: judges that are asked about a sample of them: `llm.sampled(…)`
     sensitivity: of the drift lane, as `noria monitor backtest --suggest` finds it for this project's own past
     """
 
@@ -78,12 +97,19 @@ class Monitor:
     slices: Sequence[str] = ()
     reference: tuple[str | datetime, str | datetime] | None = None
     rolling: str | timedelta | None = None
+    answers: Sequence[AnswerShare] = ()
+    spending: Sequence[SpendingLimit] = ()
+    judged: Sequence[SampledJudge] = ()
 
     def __post_init__(self) -> None:
         if not hasattr(self.endpoint, "model"):  # which tells an endpoint from a model of its name; endpoints are declared downstream
             raise WrongArgument("nr.Monitor", "endpoint", self.endpoint, "write nr.Monitor(endpoint, …): what nr.Endpoint(…) gave")
         require_each("nr.Monitor", "performance", self.performance, Tolerance, 'performance=[nr.Tolerance("log_loss", by=0.03)]')
         require_each("nr.Monitor", "metrics", self.metrics, BusinessMetric, 'metrics=[nr.BusinessMetric("revenue", …)]')
+        require_each("nr.Monitor", "answers", self.answers, AnswerShare, 'answers=[nr.AnswerShare("unanswered", by=0.05)]')
+        require_each("nr.Monitor", "spending", self.spending, SpendingLimit, 'spending=[nr.SpendingLimit("day", dollars=5.0)]')
+        require_each("nr.Monitor", "judged", self.judged, SampledJudge, "judged=[llm.sampled(judge, at_least=0.9)]")
+        self._require_words()
         require_each("nr.Monitor", "slices", self.slices, str, 'slices=["city"], of names of features')
         if not (self.false_alarms_per_year > 0 and self.sensitivity >= 1):
             raise UserMistake(
@@ -104,6 +130,13 @@ class Monitor:
             raise self._no_period("a reference period needs a start and an end")
         start, end = (moment(each) if isinstance(each, str) else require_utc(each) for each in self.reference)
         return Period(start, end)
+
+    def _require_words(self) -> None:
+        """What is of answers in words is watched where an endpoint has any."""
+        given = [name for name in ("answers", "spending", "judged") if getattr(self, name)]
+        task = getattr(getattr(self.endpoint, "model", None), "task", None)
+        if given and not isinstance(task, Generation):
+            raise NotInWords(self.endpoint.name, given)
 
     def _no_period(self, what: str) -> UserMistake:
         fix = "give (start, end): rows from the start on and before the end are the reference"
@@ -130,8 +163,8 @@ class Monitor:
 
     @property
     def metric_budget(self) -> float:
-        """False alarms a year that each business metric may raise."""
-        return METRICS_SHARE * self.false_alarms_per_year / max(1, len(self.metrics))
+        """False alarms a year that each business metric, each share of answers and each judge may raise."""
+        return METRICS_SHARE * self.false_alarms_per_year / max(1, len(self.metrics) + len(self.answers) + len(self.judged))
 
     def volume_budget(self, series: int) -> float:
         """False alarms a year that each series of counts may raise."""

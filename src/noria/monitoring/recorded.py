@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,4 +74,4 @@ def skew_of(context: OpenEndpoint, start: datetime) -> Mapping[str, Any] | None:
 def traffic_of(context: OpenEndpoint) -> list[Traffic]:
     """What the traffic of the last windows was like, in the order of time."""
     found = newest_traffic(context.stores.catalog, context.endpoint.name, MAX_TRAFFIC)
-    return [Traffic(start, **msgspec.structs.asdict(counts)) for start, counts in found]
+    return [Traffic(start, c.rows, c.keys, c.repeated, c.slow, c.fallbacks, c.failed, c.stale) for start, c in found]

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.conservation import Balance
 from noria.core.ids import canonical_json
+from noria.stores.answer_counts import AnswerCounts
 from noria.stores.catalog import Catalog, Connection
 from noria.stores.schema import candidates
 
@@ -64,6 +65,7 @@ class CandidateDetail(msgspec.Struct, frozen=True):
     calibration: what the task's estimator fitted to the holdout
     task: its definition, None where none was stated
     rows: the sum of the training set of this id
+    answers: of a model that answers in words, how it answered the newest questions of the training set, window by window
     """
 
     gates: tuple[GateResult, ...] = ()
@@ -75,6 +77,7 @@ class CandidateDetail(msgspec.Struct, frozen=True):
     rows: Balance = Balance("", 0, {})
     training_set: str = ""
     compared: Comparisons = Comparisons()
+    answers: tuple[AnswerCounts, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As it is stored."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from noria.core.clock import from_epoch, since_epoch
 from noria.core.ids import canonical_json
+from noria.stores.answer_counts import AnswerCounts, SpentCounts
 from noria.stores.catalog import Catalog, Connection
 from noria.stores.schema import windows
 
@@ -28,7 +29,10 @@ class ExpectedLoss(msgspec.Struct, frozen=True):
 
 
 class TrafficCounts(msgspec.Struct, frozen=True):
-    """Counts of the rows of a window, as `noria.monitoring.traffic.Traffic` explains them."""
+    """Counts of the rows of a window, as `noria.monitoring.traffic.Traffic` explains them.
+
+    answers: how champions' answers in words ended; spent: what all that was logged took, shadows included; None: it is no such endpoint
+    """
 
     rows: int
     keys: int
@@ -37,6 +41,8 @@ class TrafficCounts(msgspec.Struct, frozen=True):
     fallbacks: int = 0
     failed: int | None = 0
     stale: dict[str, int] = {}
+    answers: AnswerCounts | None = None
+    spent: SpentCounts | None = None
 
 
 class PairedCounts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -161,6 +167,15 @@ def newest_traffic(catalog: Catalog, endpoint: str, at_most: int) -> list[tuple[
         .limit(at_most)
     )
     return [(from_epoch(row.start), _traffic(row)) for row in reversed(rows)]
+
+
+def answers_by_window(catalog: Catalog, endpoint: str, since: datetime) -> list[tuple[datetime, str, TrafficCounts]]:
+    """The traffic of windows that began since a moment, where answers in words were counted (start, bundle, counts), in order of time."""
+    mine = sa.and_(windows.c.endpoint == endpoint, windows.c.start >= since_epoch(since), windows.c.traffic.is_not(None))
+    columns = sa.select(windows.c.start, windows.c.bundle, windows.c.rows, windows.c.traffic)
+    rows = catalog.rows(columns.where(mine).order_by(windows.c.start))
+    found = [(from_epoch(row.start), str(row.bundle), _traffic(row)) for row in rows]
+    return [each for each in found if each[2].answers is not None]
 
 
 def skew_at(catalog: Catalog, endpoint: str, start: datetime) -> Mapping[str, Any] | None:

@@ -7,6 +7,7 @@
         online/                the newest values of every entity
         mlflow.db              runs and registry
         catalog.db             what the loop knows     log/<endpoint>/<writer>/  predictions
+        judged/<endpoint>.db   what judges said of logged answers
         replays/<policy>/      a catalog and a log of its own for every policy that is replayed
 
 Tables, objects, features and runs are shared by all replays, because they are named by their content.
@@ -79,6 +80,10 @@ class Workspace:
 
     def log(self, endpoint: str) -> Path:
         return self.own / "log" / endpoint
+
+    def verdicts(self, endpoint: str) -> Path:
+        """The file of what judges said of an endpoint's logged answers."""
+        return self.own / "judged" / f"{endpoint}.db"
 
     def catalog(self) -> Catalog:
         from noria.stores.catalog import Catalog

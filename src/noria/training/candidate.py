@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from noria.core.calendar import Period
 from noria.core.ids import canonical_json, digest
 from noria.core.progress import Progress, Tell, silence
+from noria.evaluation.answer_counts import counted
 from noria.evaluation.binary import Binary
 from noria.evaluation.gates import Evaluation, Gate, ModelGate, Verdict, all_passed
+from noria.evaluation.generation import Generation
 from noria.evaluation.holdout import bounds_of_gains, bounds_of_losses, constant
 from noria.evaluation.performance import by_window, counted_groups, value_of
 from noria.evaluation.task import Task
@@ -28,6 +30,7 @@ from noria.models.lineage import environment
 from noria.models.model import Model
 from noria.release.open_endpoint import OpenEndpoint
 from noria.release.rollout import units_of
+from noria.stores.answer_counts import AnswerCounts
 from noria.stores.candidates import CandidateDetail, Comparisons, GateResult, HoldoutMetrics
 from noria.training.champion_answers import champion_answers
 from noria.training.fit import Fitted, build_candidate, fit_candidate, opened
@@ -182,6 +185,7 @@ def _sealed(
         metrics["calibration"] = reliability.to_dict()
     bundle = seal(context, training_set, fitted, metrics, verdicts, reliability, run)
     detail = _detail(context, training_set, evaluation, verdicts, metrics, _compared(training_set, fitted, evaluation))
+    detail = msgspec.structs.replace(detail, answers=_answers(context, training_set, fitted))
     return Candidate(bundle.id, run, all_passed(verdicts), detail, fitted.seconds)
 
 
@@ -218,6 +222,14 @@ def _detail(
         training_set=training_set.id,
         compared=compared,
     )
+
+
+def _answers(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted) -> tuple[AnswerCounts, ...]:
+    """How the model answered what it was asked of the training set, window by window; empty where it does not answer in words."""
+    if not isinstance(context.endpoint.task, Generation):
+        return ()
+    windows = context.grid.numbers(training_set.at[fitted.answered])
+    return tuple(counted(fitted.answers.where(windows == window)) for window in np.unique(windows))
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, Any]:
