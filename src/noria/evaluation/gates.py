@@ -113,6 +113,14 @@ class Answers(Protocol):
     def answer(self, rows: Rows) -> Rows: ...
 
 
+@dataclass(frozen=True)
+class ModelVerdicts:
+    """What a `ModelGate` says: a verdict for each of its rules. page: a whole HTML page for people to see why, empty where it has none"""
+
+    verdicts: Sequence[Verdict]
+    page: str = ""
+
+
 @runtime_checkable
 class ModelGate(Protocol):
     """Rules for which the models themselves are asked, such as on a set of questions."""
@@ -120,7 +128,7 @@ class ModelGate(Protocol):
     @property
     def name(self) -> str: ...
 
-    def judge_models(self, candidate: Answers, champion: Answers | None, tell: Tell) -> Sequence[Verdict]:
+    def judge_models(self, candidate: Answers, champion: Answers | None, tell: Tell) -> ModelVerdicts:
         """A verdict for each rule. champion: None where there is none yet"""
 
 

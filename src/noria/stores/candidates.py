@@ -64,6 +64,7 @@ class CandidateDetail(msgspec.Struct, frozen=True):
     calibration: what the task's estimator fitted to the holdout
     task: its definition, None where none was stated
     rows: the sum of the training set of this id
+    reports: the pages that show what its gates saw, as (title, path from the project's folder)
     """
 
     gates: tuple[GateResult, ...] = ()
@@ -75,6 +76,7 @@ class CandidateDetail(msgspec.Struct, frozen=True):
     rows: Balance = Balance("", 0, {})
     training_set: str = ""
     compared: Comparisons = Comparisons()
+    reports: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As it is stored."""

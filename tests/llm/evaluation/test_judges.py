@@ -215,6 +215,10 @@ def test_a_small_model_tells_supported_from_unsupported_on_texts_that_it_has_not
     assert [model.supports(source, text) >= 0.5 for text in good + bad] == [True] * 3 + [False] * 3
     found = model.judge("?", f"{good[0]} [1] {bad[2]} [1]", [source])
     assert (found.score, found.why) == (0.5, f"not supported: {bad[2]}")
+    again = "Forty euros is what one pays each year for permission to park."
+    assert (model.sure(source, good[0]), model.sure(source, bad[0]), model.sure(source, again)) == (True, True, False)
+    told = model.judge("?", again, [source])
+    assert (told.score, told.missing, told.claims[0].verdict, told.why) == (None, "unsure", "unsure", f"not sure: {again}")
     assert model.judge("?", DONT_KNOW, []).score == 1
     assert model.judge("?", "Anything.", []).score == 0
     assert model.judge("?", "", [source]).missing == "no_answer"
