@@ -33,7 +33,7 @@ WORDS = {"not_in_sources": "not supported", "unsure": "not sure"}
 PENALTY = 1.0
 SURE = 0.3  # from which distance of even odds a chance counts
 IN_ITS_WORDS = 0.3  # of the pairs of neighbouring words that may be missing where a statement is in the words of its source
-OF_ANOTHER = 0.7  # of a statement's words that a source must lack to be about something else
+OF_ANOTHER = 0.9  # of a statement's words that a source must lack to be about something else
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,10 @@ class SupportModel:
         if not chunks:
             return Judgement(0.0, why="nothing was found", seconds=watch.seconds)
         rows = self._rows([(chunk, text) for text in told for chunk in chunks])
-        every = self._of_rows(rows)
-        chances, sure = (each.reshape(len(told), len(chunks)) for each in (every, _sure(rows, every)))
-        good, bad = ((chances >= SUPPORTED) & sure).any(axis=1), ((chances < SUPPORTED) & sure).all(axis=1)
+        shape, every = (len(told), len(chunks)), self._of_rows(rows)
+        chances, sure = every.reshape(shape), _sure(rows, every).reshape(shape)
+        good = np.asarray(((chances >= SUPPORTED) & sure).any(axis=1))
+        bad = np.asarray(((chances < SUPPORTED) & sure).all(axis=1))
         claims = tuple(
             Claim(text, "supported" if is_good else "not_in_sources" if is_bad else "unsure")
             for text, is_good, is_bad in zip(told, good.tolist(), bad.tolist(), strict=True)
