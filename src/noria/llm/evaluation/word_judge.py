@@ -68,7 +68,8 @@ class Preferred:
 
 def word_of(text: str, allowed: Sequence[str]) -> str:
     """The one of the words that a reply has. Raises `Unjudged` where it has none of them, or several."""
-    found = set(re.findall(r"[a-z]+", text.casefold())) & set(allowed)
+    words: list[str] = re.findall(r"[a-z]+", text.casefold())
+    found = set(words) & set(allowed)
     if len(found) != 1:
         raise Unjudged("unreadable", f"the judge did not answer as asked: {text[:120]!r}")
     return found.pop()

@@ -32,8 +32,8 @@ CHUNK_THRESHOLD = 0.7  # of a thousand passages of libraries' docs that it was n
 class Injection(DeclaredRule):
     """Scores a question or a chunk; from `threshold` on, it is an attack. chunk_threshold: of chunks, which nobody asked in person
 
-    unread: what becomes of a question in a language of which no attacks are known (`phrases.read_languages`): "allow", or "block", by which it
-    fails closed. It takes py3langid, and tells no language below twenty letters.
+    unread: what becomes of a question in a language of which no attacks are known (`phrases.read_languages`): "allow", or "block", by
+    which it fails closed. It takes py3langid, and tells no language below twenty letters.
     """
 
     rule: ClassVar[str] = "injection"
