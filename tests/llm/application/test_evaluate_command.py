@@ -171,7 +171,7 @@ def test_training_leaves_the_answers_side_by_side_of_candidates_that_were_promot
     assert refuse["action"] == "refuse"
     assert refuse["reason"].endswith(f"; side by side: `noria models show {refuse['subject'][:12]}`")
     page = page_of(train["trained"])
-    assert "The candidate failed" in page
+    assert "The candidate may not go live: 2 of 2 gates are unknown" in page
     assert "<figcaption>Champion</figcaption>" in page
     [endpoint] = typed("status")["endpoints"]
     assert endpoint["reports"] == typed("models", "show", promote["subject"])["trained"]["reports"]
