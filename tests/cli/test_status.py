@@ -28,7 +28,7 @@ def finding(key: str, **more: Any) -> dict[str, Any]:
 def project(**more: Any) -> dict[str, Any]:
     endpoint = {"name": "shop", "champion": "a" * 64, "since": "2024-01-01T00:00:00+00:00", "trained_as_of": "2024-01-01T00:00:00+00:00"}
     bad = {"monitor": "table: orders", "health": "unhealthy", "cause": "no rows [since Monday]"}
-    endpoint |= {"challenger": None, "history": None, "decisions": [], "monitors": [{"monitor": "drift", **HEALTHY}, bad]}
+    endpoint |= {"challenger": None, "reports": [], "history": None, "decisions": [], "monitors": [{"monitor": "drift", **HEALTHY}, bad]}
     return {
         "project": "shop",
         "folder": "/srv/shop",

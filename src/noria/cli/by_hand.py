@@ -58,7 +58,9 @@ def show_model(bundle: BundleId, endpoint: Chosen = None, project: Folder = HERE
         show_json(found)
         return
     out = console()
-    for line in (found["card"], f"bundle: {found['path']}", f"runtime: {found['runtime']}", f"inputs: {', '.join(found['inputs'])}"):
+    reports = [f"{report['title']}: {report['path']}" for report in found["trained"]["reports"]]
+    told = (found["card"], f"bundle: {found['path']}", f"runtime: {found['runtime']}", f"inputs: {', '.join(found['inputs'])}", *reports)
+    for line in told:
         out.print(line, markup=False, highlight=False)
 
 

@@ -63,6 +63,8 @@ def show_explanation(found: Mapping[str, Any]) -> None:
         out.print(f"  trained  on {run['rows']['rows_out']['training rows']:,} rows, training set {run['training_set'][:12]}")
     if run is not None:
         out.print(f"  features definitions {found['definition_hash'][:12]}")
+        for report in run.get("reports", []):  # a model file has none
+            out.print(f"  gates    {escape(report['title'])}: {escape(report['path'])}")
     for table in found["tables"]:
         out.print(f"  table    {table['table']} version {table['version']} ({table['rows']:,} rows, {table['digest'][:12]})")
     table = grid("feature", "value", "from", "definition")

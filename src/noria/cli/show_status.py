@@ -75,6 +75,8 @@ def _endpoint(out: Any, e: Mapping[str, Any]) -> None:
         + (f"trained as of {e['trained_as_of'][:10]}" if e["trained_as_of"] else f"from {escape(e['file'])}")
         + (f"; {e['challenger'][:12]} in shadow" if e["challenger"] else "")
     )
+    for report in e["reports"]:
+        out.print(f"  [dim]{escape(report['title'])}: {escape(report['path'])}[/]")
     if e["history"]:
         out.print(f"  [cyan]history[/] replayed until {e['history']['until'][:10]}; nothing has happened since")
     for m in sorted(e["monitors"], key=lambda m: ("unhealthy", "unknown", "healthy").index(m["health"])):

@@ -22,6 +22,7 @@ from noria.features.groups import whole_groups
 Floats = NDArray[np.float64]
 Outcome = Literal["passed", "failed", "unknown"]
 
+NO_CHAMPION = "there is no champion yet"  # why gates on a difference pass then
 MIN_ROWS = 200  # a slice below this says nothing about itself
 
 
@@ -113,6 +114,14 @@ class Answers(Protocol):
     def answer(self, rows: Rows) -> Rows: ...
 
 
+@dataclass(frozen=True)
+class ModelVerdicts:
+    """What a `ModelGate` says: a verdict for each of its rules. page: a whole HTML page for people to see why, empty where it has none"""
+
+    verdicts: Sequence[Verdict]
+    page: str = ""
+
+
 @runtime_checkable
 class ModelGate(Protocol):
     """Rules for which the models themselves are asked, such as on a set of questions."""
@@ -120,7 +129,7 @@ class ModelGate(Protocol):
     @property
     def name(self) -> str: ...
 
-    def judge_models(self, candidate: Answers, champion: Answers | None, tell: Tell) -> Sequence[Verdict]:
+    def judge_models(self, candidate: Answers, champion: Answers | None, tell: Tell) -> ModelVerdicts:
         """A verdict for each rule. champion: None where there is none yet"""
 
 
@@ -141,7 +150,7 @@ class BeatsChampion:
         if evaluation.lost:
             return Verdict(self.name, "unknown", evaluation.lost)
         if evaluation.champion is None:
-            return Verdict(self.name, "passed", "there is no champion yet")
+            return Verdict(self.name, "passed", NO_CHAMPION)
         metric = evaluation.task.metric(self.metric)
         *losses, _ = evaluation.compared(metric)
         before, after = map(_mean, losses)
@@ -171,7 +180,7 @@ class NoSliceWorse:
         if evaluation.lost:
             return Verdict(self.name, "unknown", evaluation.lost)
         if evaluation.champion is None:
-            return Verdict(self.name, "passed", "there is no champion yet")
+            return Verdict(self.name, "passed", NO_CHAMPION)
         missing = [column for column in self.over if column not in evaluation.slices]
         if missing:
             return Verdict(self.name, "unknown", f"column {missing[0]!r} is not in the evaluation")

@@ -14,6 +14,7 @@ from noria.core.errors import UserMistake
 from noria.core.ids import PredictionIds
 from noria.core.signature import Signature, all_floats
 from noria.evaluation.task import Task
+from noria.evidence.training import reports_of
 from noria.features.outcomes import known_rows
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.project import Project
@@ -22,6 +23,7 @@ from noria.release.endpoint import Endpoint
 from noria.serving.log.predictions import Predictions
 from noria.serving.log.seal import read_sealed
 from noria.serving.log.segments import read_log
+from noria.stores.candidates import candidate_of
 from noria.stores.decisions import decisions_of
 from noria.stores.workspace import Workspace
 
@@ -120,6 +122,7 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
             "trainer_code": lineage.trainer_code,
             "parameters": lineage.parameters,
             "environment": bundle.manifest.environment,
+            "reports": [] if (row := candidate_of(context.stores.catalog, endpoint.name, bundle.id)) is None else reports_of(row),
         },
         "features": [{"name": name, "value": value, **_defined(bundle, name)} for name, value in values.items()],
         "definition_hash": bundle.manifest.definition_hash,

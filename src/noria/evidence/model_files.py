@@ -172,6 +172,7 @@ def _endpoint(served: ModelFiles, name: str) -> dict[str, Any]:
         "kind": bundle.manifest.lineage.parameters.get("kind"),
         "trained_as_of": None,
         "challenger": None,
+        "reports": [],
         "watched": watched,
         "inputs": figures,
         "monitors": [{"monitor": "inputs against the sample", **health_dict(health)}],

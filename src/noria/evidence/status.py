@@ -18,6 +18,7 @@ from noria.data.table import Table
 from noria.evidence.figures import decisions, findings
 from noria.evidence.monitoring import newest
 from noria.evidence.problems import health_dict, incidents, told_monitors
+from noria.evidence.training import reports_of
 from noria.loop.context import EndpointContext, Policy
 from noria.loop.history import is_history
 from noria.loop.live_loop import PROJECT, stalled_stages
@@ -27,6 +28,7 @@ from noria.monitoring.monitors.served import served_balances
 from noria.release.endpoint import Endpoint
 from noria.release.releases import Release, current_release
 from noria.stores.balances import balances_of
+from noria.stores.candidates import candidate_of
 from noria.stores.history import history_of
 from noria.stores.workspace import Workspace
 
@@ -82,7 +84,15 @@ def _endpoint(project: Project, workspace: Workspace, endpoint: Endpoint, *, ing
             release = current_release(context)
             if release is not None:
                 return _released(context, release)
-    nothing: dict[str, Any] = {"champion": None, "challenger": None, "monitors": [], "decisions": [], "findings": [], "history": None}
+    nothing: dict[str, Any] = {
+        "champion": None,
+        "challenger": None,
+        "reports": [],
+        "monitors": [],
+        "decisions": [],
+        "findings": [],
+        "history": None,
+    }
     return {"name": endpoint.name, **nothing, "health": health_dict(Unknown("nothing has been released here yet"))}
 
 
@@ -94,12 +104,14 @@ def _released(context: EndpointContext, release: Release) -> dict[str, Any]:
     open_now = [f for f in findings(context.stores.catalog, [context.endpoint.name, PROJECT]) if f["closed_at"] is None]
     monitors = told_monitors(state.monitors, open_now)
     lineage = context.stores.bundle(release.champion).manifest.lineage
+    trained = candidate_of(context.stores.catalog, context.endpoint.name, release.champion)
     return {
         "name": context.endpoint.name,
         "champion": release.champion,
         "since": release.champion_since.isoformat(),
         "trained_as_of": lineage.as_of.isoformat(),
         "challenger": release.challenger,
+        "reports": [] if trained is None else reports_of(trained),
         "observed_at": now.isoformat(),
         "monitors": monitors,
         "findings": open_now,

@@ -39,7 +39,13 @@ def told_of(row: CandidateRow) -> dict[str, Any]:
         "gates": msgspec.to_builtins(detail.gates),
         "compared": msgspec.to_builtins(detail.compared),
         "run": row.run,
+        "reports": reports_of(row),
     }
+
+
+def reports_of(row: CandidateRow) -> list[dict[str, str]]:
+    """The pages of its gates: of what, and where, from the project's folder."""
+    return [{"title": title, "path": path} for title, path in row.detail.reports]
 
 
 def lines(told: Mapping[str, Any]) -> list[str]:
@@ -62,6 +68,7 @@ def lines(told: Mapping[str, Any]) -> list[str]:
         found
         + [f"gate {gate['outcome']}: {gate['gate']} ({gate['why']})" for gate in told["gates"]]
         + ([] if told["gates"] else ["no gates"])
+        + [f"{report['title']}, side by side: {report['path']}" for report in told["reports"]]
     )
 
 

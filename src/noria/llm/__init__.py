@@ -20,8 +20,9 @@ Out:  a model that answers questions with the sources it cites, which is evaluat
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from noria.core.lazy import lazily
 
 if TYPE_CHECKING:
     from noria.llm.application import Application, Terms, judged, questions
@@ -126,7 +127,6 @@ _HOMES = {
     "noria.llm.retrieval": ["Retriever"],
     "noria.llm.tuning": ["tune_chunks"],
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Application",
@@ -192,12 +192,4 @@ __all__ = [
     "without_near_duplicates",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        from noria.core.errors import nearest
-
-        raise AttributeError(f"module 'noria.llm' has no attribute {name!r}{nearest(name, __all__)}")
-    value = getattr(importlib.import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -37,10 +37,12 @@ def release_candidate(state: State) -> Iterator[Action]:
     """A candidate that passed its gates shadows (or serves at once); one that did not is refused."""
     if state.pending is None:
         return
-    bundle, evidence = state.pending.bundle, {"gates": [gate.to_dict() for gate in state.pending.gates]}
+    bundle, reports = state.pending.bundle, state.pending.reports
+    evidence = {"gates": [gate.to_dict() for gate in state.pending.gates], **({"reports": list(reports)} if reports else {})}
     if state.gated and not state.pending.passed:
         blocking = next(g for g in state.pending.gates if g.outcome != "passed")
-        yield _action(state, "refuse", bundle, f"gate {blocking.outcome}: {blocking.gate} ({blocking.why})", evidence)
+        seen = f"; side by side: `noria models show {short(bundle)}`" if reports else ""
+        yield _action(state, "refuse", bundle, f"gate {blocking.outcome}: {blocking.gate} ({blocking.why}){seen}", evidence)
     elif state.champion is None:
         yield _action(state, "promote", bundle, "the first model", evidence)
     elif isinstance(state.rollout, Immediate):

@@ -85,4 +85,5 @@ def _pending(context: EndpointContext) -> Pending | None:
     newest = newest_candidate(context.stores.catalog, context.endpoint.name)
     if newest is None or was_decided_about(context.stores.catalog, context.endpoint.name, newest.bundle, newest.at):
         return None
-    return Pending(newest.bundle, newest.passed, tuple(Verdict(g.gate, g.outcome, g.why) for g in newest.detail.gates))
+    verdicts = tuple(Verdict(g.gate, g.outcome, g.why) for g in newest.detail.gates)
+    return Pending(newest.bundle, newest.passed, verdicts, tuple(path for _, path in newest.detail.reports))

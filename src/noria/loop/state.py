@@ -17,11 +17,12 @@ from noria.stores.decisions import Verb
 
 @dataclass(frozen=True)
 class Pending:
-    """A candidate that was trained and judged, and about which nothing has been decided yet."""
+    """A candidate that was trained and judged, and about which nothing has been decided yet. reports: the pages of its gates, by path"""
 
     bundle: str
     passed: bool
     gates: tuple[Verdict, ...]
+    reports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class CandidateDetail(msgspec.Struct, frozen=True):
     task: its definition, None where none was stated
     rows: the sum of the training set of this id
     answers: of a model that answers in words, how it answered the newest questions of the training set, window by window
+    reports: the pages that show what its gates saw, as (title, path from the project's folder)
     """
 
     gates: tuple[GateResult, ...] = ()
@@ -78,6 +79,7 @@ class CandidateDetail(msgspec.Struct, frozen=True):
     training_set: str = ""
     compared: Comparisons = Comparisons()
     answers: tuple[AnswerCounts, ...] = ()
+    reports: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As it is stored."""

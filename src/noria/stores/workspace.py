@@ -3,6 +3,7 @@
     <project>/.noria/
         tables/                Delta tables
         objects/bundles/<id>/  bundles          objects/runs/<id>.json  what a training gave
+                                                objects/runs/<id>/*.html  what its gates saw, for people
         features/              offline features, by content
         online/                the newest values of every entity
         mlflow.db              runs and registry
@@ -63,6 +64,10 @@ class Workspace:
     @property
     def runs(self) -> Path:
         return self.root / "objects" / "runs"
+
+    def reports(self, run: str) -> Path:
+        """The folder with the pages of a run's gates."""
+        return self.runs / run
 
     @property
     def features(self) -> Path:

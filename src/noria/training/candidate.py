@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +35,7 @@ from noria.stores.answer_counts import AnswerCounts
 from noria.stores.candidates import CandidateDetail, Comparisons, GateResult, HoldoutMetrics
 from noria.training.champion_answers import champion_answers
 from noria.training.fit import Fitted, build_candidate, fit_candidate, opened
+from noria.training.reports import Page, Reports, write_reports
 from noria.training.sealing import LIBRARIES, seal
 
 if TYPE_CHECKING:
@@ -76,27 +78,32 @@ def make_candidate(context: OpenEndpoint, as_of: datetime, champion: str | None,
     else:
         fitted = build_candidate(model, training_set, context.facts.tables, with_probe=with_probe, tell=tell)
     evaluation = _evaluate(context, training_set, fitted, champion)
-    verdicts = list(_verdicts(context, fitted, evaluation, champion, tell)) if with_probe else []
-    candidate = _sealed(context, training_set, fitted, evaluation, verdicts, run)
+    verdicts, pages = _verdicts(context, fitted, evaluation, champion, tell) if with_probe else ([], [])
+    reports = write_reports(context.stores.workspace, run, pages)
+    candidate = _sealed(context, training_set, fitted, evaluation, verdicts, run, reports)
     _track(context, candidate, training_set)
     context.stores.workspace.files.make_folder(record.parent)
     context.stores.workspace.files.write(record, canonical_json(candidate.to_dict()).encode())
     return candidate
 
 
-def _verdicts(context: OpenEndpoint, fitted: Fitted, evaluation: Evaluation, champion: str | None, tell: Tell) -> Iterator[Verdict]:
-    """What the model's gates say, in their order; those that ask the models themselves are given them."""
-    model = context.endpoint.model
+def _verdicts(
+    context: OpenEndpoint, fitted: Fitted, evaluation: Evaluation, champion: str | None, tell: Tell
+) -> tuple[list[Verdict], list[Page]]:
+    """What the model's gates say, in their order, and the pages of those that ask the models themselves, which are given them."""
+    model, verdicts, pages = context.endpoint.model, list[Verdict](), list[Page]()
     if not any(isinstance(gate, ModelGate) for gate in model.gates):
-        yield from (gate.judge(evaluation) for gate in model.gates if isinstance(gate, Gate))
-        return
+        return [gate.judge(evaluation) for gate in model.gates if isinstance(gate, Gate)], pages
     before = None if champion is None else context.stores.model(champion)
     with opened(model, fitted) as candidate:
         for gate in model.gates:
             if isinstance(gate, ModelGate):
-                yield from gate.judge_models(candidate, before, tell)
+                found = gate.judge_models(candidate, before, tell)
+                verdicts += found.verdicts
+                pages += [Page(gate.name, found.page)] if found.page else []
             else:
-                yield gate.judge(evaluation)
+                verdicts.append(gate.judge(evaluation))
+    return verdicts, pages
 
 
 def run_id(context: OpenEndpoint, training_set: TrainingSet, champion: str | None, with_probe: bool) -> str:
@@ -175,7 +182,13 @@ def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, 
 
 
 def _sealed(
-    context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, evaluation: Evaluation, verdicts: list[Verdict], run: str
+    context: OpenEndpoint,
+    training_set: TrainingSet,
+    fitted: Fitted,
+    evaluation: Evaluation,
+    verdicts: list[Verdict],
+    run: str,
+    reports: Reports,
 ) -> Candidate:
     metrics, task, unseen = _metrics(evaluation), evaluation.task, fitted.holdout  # all of it, whatever the champion has seen
     known = known_rows(training_set.labels[unseen])
@@ -183,9 +196,9 @@ def _sealed(
     reliability = task.reliability(training_set.labels[unseen][known], fitted.probe[known], at[known])
     if reliability is not None:
         metrics["calibration"] = reliability.to_dict()
-    bundle = seal(context, training_set, fitted, metrics, verdicts, reliability, run)
+    bundle = seal(context, training_set, fitted, metrics, verdicts, reliability, run, reports)
     detail = _detail(context, training_set, evaluation, verdicts, metrics, _compared(training_set, fitted, evaluation))
-    detail = msgspec.structs.replace(detail, answers=_answers(context, training_set, fitted))
+    detail = msgspec.structs.replace(detail, answers=_answers(context, training_set, fitted), reports=reports)
     return Candidate(bundle.id, run, all_passed(verdicts), detail, fitted.seconds)
 
 
@@ -262,9 +275,15 @@ def _track(context: OpenEndpoint, candidate: Candidate, training_set: TrainingSe
         at=training_set.as_of,
         parameters={**bundle.manifest.lineage.parameters, "rows": len(training_set.labels), "as_of": training_set.as_of},
         metrics={**{k: v for k, v in numbers.items() if np.isfinite(v)}, "training_seconds": candidate.seconds},
-        tags={"noria.bundle": candidate.bundle, "noria.training_set": training_set.id},
+        tags={"noria.bundle": candidate.bundle, "noria.training_set": training_set.id, **_report_tags(context, candidate)},
     )
     tracking.register(context.endpoint.model.name, bundle, candidate.run)
+
+
+def _report_tags(context: OpenEndpoint, candidate: Candidate) -> dict[str, str]:
+    """Where the pages of its gates lie."""
+    folder = context.stores.workspace.folder
+    return {f"noria.report.{Path(path).stem}": (folder / path).resolve().as_uri() for _, path in candidate.detail.reports}
 
 
 def _slice_columns(model: Model) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from noria.core.ids import short
 from noria.evaluation.gates import Verdict
@@ -10,6 +11,7 @@ from noria.evaluation.task import Reliability
 from noria.features.fields import is_block
 from noria.models.bundle import Manifest
 from noria.models.model import Model
+from noria.training.reports import Reports
 
 
 def model_card(
@@ -20,9 +22,13 @@ def model_card(
     unprofiled: Mapping[str, str],
     note: str = "",
     reference: str = "",
+    reports: Reports = (),
 ) -> str:
-    """The card of a bundle, in Markdown. unprofiled: inputs that no profile has, and why; note: on how its model runs; reference: on what
-    its answers are compared with"""
+    """The card of a bundle, in Markdown. unprofiled: inputs that no profile has, and why; note: on how its model runs
+
+    reference: on what its answers are compared with
+    reports: the pages of its gates, which lie beside the bundle in the project that trained it
+    """
     lineage, metrics, task = manifest.lineage, manifest.metrics, model.task
     tables = "\n".join(f"- {t.table} version {t.version} ({t.rows:,} rows, {short(t.digest)})" for t in lineage.tables)
     figures = "\n".join(
@@ -51,13 +57,18 @@ Feature set `{manifest.feature_set}` ({short(manifest.definition_hash)}), {len(m
 {figures or "not evaluated"}
 
 {gates or "no gates"}
-
+{_seen(manifest.run, reports)}
 ## Calibration
 
 {task.uncalibrated if reliability is None else reliability.summary}
 
 The evaluated model had the same training configuration but no holdout rows; the served model was trained on all rows.
 {remembers}{runs}"""
+
+
+def _seen(run: str, reports: Reports) -> str:
+    pages = "\n".join(f"- [{title}](../../runs/{run}/{PurePath(path).name})" for title, path in reports)
+    return f"\nWhat the gates saw, in the project that trained it:\n\n{pages}\n" if pages else ""
 
 
 def _unprofiled(unprofiled: Mapping[str, str]) -> str:

@@ -35,6 +35,7 @@ from noria.profiles.profile import Profile, profile
 from noria.release.open_endpoint import OpenEndpoint
 from noria.training.card import model_card
 from noria.training.fit import Fitted
+from noria.training.reports import Reports
 
 SAMPLE_ROWS = 32
 FITTED = 3  # every so many windows is one from which projections are learnt, where they learn closely
@@ -49,8 +50,9 @@ def seal(
     verdicts: list[Verdict],
     reliability: Reliability | None,
     run: str,
+    reports: Reports = (),
 ) -> Bundle:
-    """The bundle of a fitted model, verified. metrics: the holdout's figures; run: the id of the run that made it"""
+    """The bundle of a fitted model, verified. metrics: the holdout's figures; run: the id of the run that made it; reports: of its gates"""
     files = context.stores.workspace.files
     reference, projections = _reference(context, training_set, fitted)
     manifest = _manifest(context, training_set, fitted.exported, metrics, run)
@@ -60,7 +62,9 @@ def seal(
         **fitted.exported.files,
         PROFILE_FILE: reference.to_json(),
         SAMPLE_FILE: json.dumps(msgspec.to_builtins(_sample(*fitted.proof))).encode(),
-        CARD_FILE: model_card(manifest, context.endpoint.model, verdicts, reliability, left_out, fitted.exported.note, told).encode(),
+        CARD_FILE: model_card(
+            manifest, context.endpoint.model, verdicts, reliability, left_out, fitted.exported.note, told, reports
+        ).encode(),
         **({} if projections is None else {PROJECTION_FILE: projections.to_json()}),
     }
     return open_bundle(write_bundle(context.stores.workspace.bundles, manifest, contents, files).path, files)

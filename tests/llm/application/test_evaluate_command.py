@@ -139,3 +139,39 @@ def test_gates_on_a_file_count_the_decisions_beside_it_and_their_metrics(tmp_pat
     found.questions.require_reviewed()
     assert len(found.questions) == 24
     assert repr(found) != repr(judged(asked, [at_least("recall@3", 0.5)], metrics=retrieval_metrics(["recall@4"])))
+
+
+def test_training_leaves_the_answers_side_by_side_of_candidates_that_were_promoted_and_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = written(tmp_path / "questions.jsonl")
+    write_desk(tmp_path, MODULE.replace("task=nr.Generation())", GATES.format(file=asked)))
+
+    def typed(*arguments: str) -> Any:
+        capsys.readouterr()
+        assert ended(command, [*arguments, "--project", str(tmp_path), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    def page_of(trained: dict[str, Any]) -> str:
+        [report] = trained["reports"]
+        assert report["title"] == "answers to questions"
+        shown = typed("models", "show", trained["bundle"])
+        link = shown["card"].partition("[answers to questions](")[2].partition(")")[0]
+        assert (Path(shown["path"]) / link).resolve() == (tmp_path / report["path"]).resolve()
+        return (tmp_path / report["path"]).read_text()
+
+    typed("ingest")
+    train, promote = typed("train")
+    assert promote["action"] == "promote"
+    assert "The candidate passed all 2 gates" in page_of(train["trained"])
+    for topic in ("parking", "laptops", "travel"):
+        (tmp_path / "handbook" / f"{topic}.md").write_text("# Moved\n\nThis page has moved.")
+    typed("ingest")
+    train, refuse = typed("train")
+    assert refuse["action"] == "refuse"
+    assert refuse["reason"].endswith(f"; side by side: `noria models show {refuse['subject'][:12]}`")
+    page = page_of(train["trained"])
+    assert "The candidate may not go live: 2 of 2 gates are unknown" in page
+    assert "<figcaption>Champion</figcaption>" in page
+    [endpoint] = typed("status")["endpoints"]
+    assert endpoint["reports"] == typed("models", "show", promote["subject"])["trained"]["reports"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from noria.llm.evaluation import (
     HumanLabel,
     Judgement,
     JudgeRecord,
+    Preferred,
+    Supported,
     SupportModel,
     judge_digest,
     measured,
@@ -173,6 +176,31 @@ def test_a_liking_for_length_shows() -> None:
     assert record.bias_bounds[0] > 0.1
 
 
+def test_a_judge_that_goes_by_length_or_by_order_may_not_gate() -> None:
+    class Reversed(Noisy):
+        def judge(self, question: str, answer: str, chunks: Any, reference: str | None = None) -> Judgement:
+            found = super().judge(question, answer, chunks, reference)
+            return found if chunks[0] == "a" else replace(found, score=1 - (found.score or 0))
+
+    assert measured(Noisy(), labels()).why_not() == ""
+    long = measured(Noisy(1.0, likes_length=1.0), [replace(each, score=each.score * 0.4) for each in labels()])
+    assert "goes by the length of answers" in replace(long, slope_bounds=(0.5, 1.0)).why_not()
+    assert "in reverse, 100% of its scores are others" in measured(Reversed(), labels()).why_not()
+    assert "follows people too little (accuracy 48%" in measured(Noisy(0.5), labels()).why_not()
+
+
+def test_a_judge_that_writes_no_json_is_answered_in_a_word() -> None:
+    yes, no, both, failing = (Scripted(lambda _, text=text: text) for text in ("Yes, all.", "No", "yes or no", TimeoutError("late")))
+    judged = [Supported(each).judge("?", ANSWER, ["x"]) for each in (yes, no, both, failing)]
+    assert [(each.score, each.missing) for each in judged] == [(1, ""), (0, ""), (None, "unreadable"), (None, "timed_out")]
+    assert (Supported(no).judge("?", DONT_KNOW, []).score, Supported(yes).judge("?", ANSWER, []).score) == (1, 0)
+    assert Supported(yes).judge("?", " [1] ", ["x"]).missing == "no_answer"
+    said = {"First.": 1, "second": 0, "neither": 0.5, "the first or the second": None}
+    found = {each: Preferred(Scripted(lambda _, each=each: each)).prefer("?", "a", "b", ["x"]).first for each in said}
+    assert found == said
+    assert judge_digest(Preferred(yes)) != judge_digest(Preferred(Scripted(lambda _: "yes", name="other")))
+
+
 def test_a_record_is_kept_as_json_and_odd_ones_are_refused(tmp_path: Path) -> None:
     record = measured(Noisy(), labels())
     record.write(tmp_path / "judge.json")
@@ -215,6 +243,10 @@ def test_a_small_model_tells_supported_from_unsupported_on_texts_that_it_has_not
     assert [model.supports(source, text) >= 0.5 for text in good + bad] == [True] * 3 + [False] * 3
     found = model.judge("?", f"{good[0]} [1] {bad[2]} [1]", [source])
     assert (found.score, found.why) == (0.5, f"not supported: {bad[2]}")
+    again = "Forty euros is what one pays each year for permission to park."
+    assert (model.sure(source, good[0]), model.sure(source, bad[0]), model.sure(source, again)) == (True, True, False)
+    told = model.judge("?", again, [source])
+    assert (told.score, told.missing, told.claims[0].verdict, told.why) == (None, "unsure", "unsure", f"not sure: {again}")
     assert model.judge("?", DONT_KNOW, []).score == 1
     assert model.judge("?", "Anything.", []).score == 0
     assert model.judge("?", "", [source]).missing == "no_answer"

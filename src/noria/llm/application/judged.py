@@ -10,7 +10,7 @@ from typing import Any
 from noria.core.clock import Stopwatch
 from noria.core.progress import Tell
 from noria.data.rows import Rows
-from noria.evaluation.gates import Answers, Verdict
+from noria.evaluation.gates import Answers, ModelVerdicts
 from noria.evaluation.generation import QUESTION
 from noria.llm.evaluation.answered import Answered, answered_rows
 from noria.llm.evaluation.compare import Compared, compare
@@ -67,9 +67,11 @@ class Judged:
     def name(self) -> str:
         return f"answers to {self.questions.name}"
 
-    def judge_models(self, candidate: Answers, champion: Answers | None, tell: Tell) -> list[Verdict]:
-        """Raises `NotReviewed` where questions count that nobody has looked at, and `UnknownAnswerMetric`."""
-        return list(self.compared(candidate, champion, tell).verdicts)
+    def judge_models(self, candidate: Answers, champion: Answers | None, tell: Tell) -> ModelVerdicts:
+        """The verdicts, and the answers side by side. Raises `NotReviewed` where questions count that nobody has looked at, and
+        `UnknownAnswerMetric`."""
+        compared = self.compared(candidate, champion, tell)
+        return ModelVerdicts(compared.verdicts, compared.page())
 
     def compared(self, candidate: Answers, champion: Answers | None, tell: Tell) -> Compared:
         """The two side by side, for verdicts and for the report."""

@@ -37,6 +37,7 @@ from noria.llm.evaluation.review import Decision, Reviewed, decide, decisions, r
 from noria.llm.evaluation.support import SupportModel
 from noria.llm.evaluation.text_metrics import exact, similarity, token_f1, token_recall
 from noria.llm.evaluation.toxicity import toxicity
+from noria.llm.evaluation.word_judge import Preferred, Supported
 
 __all__ = [
     "AnswerGate",
@@ -69,12 +70,14 @@ __all__ = [
     "PairJudge",
     "PositionBias",
     "Preference",
+    "Preferred",
     "Question",
     "QuestionSet",
     "Record",
     "Reviewed",
     "SameName",
     "SupportModel",
+    "Supported",
     "UnknownAnswerMetric",
     "answer_metrics",
     "answered_rows",

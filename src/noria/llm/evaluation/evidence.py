@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.llm.evaluation.judge_record import JudgeRecord
+from noria.llm.evaluation.judge_record import MIN_SLOPE, JudgeRecord
 from noria.llm.evaluation.pairs import Comparison, Differences
 from noria.statistics.bounded_mean import BoundedMean, bounded_mean, free_mean
 from noria.statistics.prediction_powered import MIN_LABELS, powered_mean
@@ -17,7 +17,6 @@ from noria.statistics.prediction_powered import MIN_LABELS, powered_mean
 Floats = NDArray[np.float64]
 MIN_QUESTIONS = 20
 HALF_THE_LEVEL = 1.25  # by how much further a bound lies at half the level, for levels up to 0.05
-MIN_SLOPE = 0.2  # of a judge's scores on people's, below which it says too little of them
 
 
 @dataclass(frozen=True)

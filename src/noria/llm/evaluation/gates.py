@@ -18,17 +18,16 @@ from typing import Protocol
 
 import numpy as np
 
-from noria.evaluation.gates import Outcome, Verdict
+from noria.evaluation.gates import NO_CHAMPION, Outcome, Verdict
 from noria.llm.evaluation.evidence import Evidence, evidence_of, of_people
 from noria.llm.evaluation.failures import BadGate
-from noria.llm.evaluation.pairs import Comparison, Differences
+from noria.llm.evaluation.pairs import Comparison
+from noria.llm.evaluation.slice_gate import LEVEL, NoSliceWorse
 from noria.statistics.agreement import share_bounds
 from noria.statistics.bounded_mean import bounded_mean, free_mean, needed
 
-LEVEL = 0.05
 MIN_QUESTIONS = 20
 POWER = 0.975  # of passing where nothing changed: two runs of one application then differ in 5 % at most
-NO_CHAMPION = "there is no champion yet"
 
 
 class AnswerGate(Protocol):
@@ -56,11 +55,9 @@ class NotWorse:
         return f"not worse in {self.metric} by {self.by:g}"
 
     def judge(self, comparison: Comparison) -> Verdict:
-        if comparison.before is None:
-            return Verdict(self.name, "passed", NO_CHAMPION)
-        found = evidence_of(comparison, self.metric, self.name, self.level)
-        if isinstance(found, str):
-            return Verdict(self.name, "unknown", found)
+        found = _gain(self.name, self.metric, self.level, comparison)
+        if isinstance(found, Verdict):
+            return found
         if found.lower > -self.by:
             more = _more(found, self.by, self.level) if self.steady and not found.clearly_better else ""
             if more:
@@ -84,11 +81,9 @@ class Better:
         return f"better in {self.metric} by {self.by:g}"
 
     def judge(self, comparison: Comparison) -> Verdict:
-        if comparison.before is None:
-            return Verdict(self.name, "passed", NO_CHAMPION)
-        found = evidence_of(comparison, self.metric, self.name, self.level)
-        if isinstance(found, str):
-            return Verdict(self.name, "unknown", found)
+        found = _gain(self.name, self.metric, self.level, comparison)
+        if isinstance(found, Verdict):
+            return found
         if found.lower > 0 and found.mean >= self.by:
             return Verdict(self.name, "passed", found.words("better, and by enough"))
         if found.upper < self.by:
@@ -203,104 +198,12 @@ class NotAbove:
         return Verdict(self.name, outcome, f"{metric.format(means[0])}, champion {metric.format(means[1])} on {len(both)} questions")
 
 
-@dataclass(frozen=True)
-class NoSliceWorse:
-    """Fails where it is shown of a slice that it is worse by more than `by`, however the mean rises; the level is shared among the slices
-    (Holm 1979). Unknown where a slice looks so without enough evidence. With `strict`, passes only if of every slice the opposite is shown.
-
-    A slice of fewer than `least` questions is judged together with the others of its kind.
-    """
-
-    metric: str
-    over: tuple[str, ...]
-    by: float
-    level: float = LEVEL
-    least: int = 5
-    strict: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"no slice over {', '.join(self.over)} worse in {self.metric} by {self.by:g}"
-
-    def judge(self, comparison: Comparison) -> Verdict:
-        if comparison.before is None:
-            return Verdict(self.name, "passed", NO_CHAMPION)
-        metric = comparison.after.metric(self.metric, self.name)
-        record, why = comparison.record(metric)
-        if why:
-            return Verdict(self.name, "unknown", why)
-        if not metric.bounded:
-            return Verdict(self.name, "unknown", f"{self.metric} has no ends, which the test of small slices needs")
-        by = self.by * (1.0 if record is None else min(max(record.slope, 0.0), 1.0))  # a judge that errs shrinks differences
-        differences = comparison.differences(self.metric, self.name)
-        slices = self._slices(differences)
-        if not slices:
-            return Verdict(self.name, "unknown", f"no slice over {', '.join(self.over)} has {self.least} questions")
-        shown, level = list[str](), self.level
-        for name, part in sorted(slices, key=lambda each: _chance(each[1], by)):
-            chance = _chance(part, by)
-            if chance > level / (len(slices) - len(shown)):
-                break
-            shown.append(f"{name}: {part.highest.mean():+.3f} on {len(part.questions)} questions")
-        if shown:
-            return Verdict(self.name, "failed", f"worse by more than {self.by:g}, as is shown: {'; '.join(shown)}")
-        return self._without_loss(slices, by)
-
-    def _without_loss(self, slices: Sequence[tuple[str, Differences]], by: float) -> Verdict:
-        worst, part = min(slices, key=lambda each: float(each[1].lowest.mean()))
-        mean = float(part.lowest.mean())
-        said = f"worst of {len(slices)} slices is {worst}: {mean:+.3f} on {len(part.questions)} questions"
-        lacking = sum(each.missing for _, each in slices)
-        if mean < -by:
-            why = "with what is missing counted as worst" if part.missing else "which is not shown at the level"
-            return Verdict(self.name, "unknown", f"{said}, {why}")
-        unseen = [name for name, each in slices if bounded_mean(each.lowest, *each.ends, self.level).lower <= -by]
-        if self.strict and unseen:
-            return Verdict(self.name, "unknown", f"{said}; too few questions to rule it out in {', '.join(unseen[:5])}")
-        return Verdict(self.name, "passed", f"{said}{f', {lacking} missing' if lacking else ''}")
-
-    def _slices(self, differences: Differences) -> list[tuple[str, Differences]]:
-        """The slices that are judged; small ones as one for each column."""
-        found = list[tuple[str, Differences]]()
-        for column in self.over:
-            values = np.array([question.slices.get(column, "") for question in differences.questions], object)
-            small = np.zeros(len(values), bool)
-            for value in sorted(set(values.tolist()) - {""}):
-                inside = values == value
-                if inside.sum() >= self.least:
-                    found.append((f"{column}={value}", differences.of(inside)))
-                else:
-                    small |= inside
-            if small.sum() >= self.least:
-                found.append((f"the small slices of {column}", differences.of(small)))
-        return found
-
-
-def _chance(part: Differences, by: float) -> float:
-    """How likely it is that a slice which is worse by no more than `by` looks as it does: the smaller of two bounds.
-
-    Hoeffding's inequality in its sharper form (1963, theorem 1), which is exact where every value lies at an end; and that of
-    `bounded_mean`, which keeps its level from six values on (simulated).
-    """
-    low, high = part.ends
-    seen = (float(part.highest.mean()) - low) / (high - low)
-    least = (-by - low) / (high - low)
-    if seen >= least:
-        return 1.0
-    distance = (1 - seen) * math.log((1 - seen) / (1 - least)) + (seen * math.log(seen / least) if seen > 0 else 0.0)
-    exact = math.exp(-len(part.questions) * distance)
-    return min(exact, _by_t(part, by))
-
-
-def _by_t(part: Differences, by: float) -> float:
-    """The smallest level at which the upper bound of the mean lies below −by, by halving."""
-    under, over = 1e-9, 0.5
-    if bounded_mean(part.highest, *part.ends, over).upper >= -by:
-        return 1.0
-    for _ in range(30):
-        middle = math.sqrt(under * over)
-        under, over = (under, middle) if bounded_mean(part.highest, *part.ends, middle).upper < -by else (middle, over)
-    return over
+def _gain(gate: str, metric: str, level: float, comparison: Comparison) -> Evidence | Verdict:
+    """What is shown of a candidate's gain; or the verdict where there is no champion, or no evidence."""
+    if comparison.before is None:
+        return Verdict(gate, "passed", NO_CHAMPION)
+    found = evidence_of(comparison, metric, gate, level)
+    return Verdict(gate, "unknown", found) if isinstance(found, str) else found
 
 
 def _more(found: Evidence, by: float, level: float) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 from noria.core.ids import digest
 from noria.llm.generation.port import Usage
 
-ClaimVerdict = Literal["supported", "contradicted", "not_in_sources"]
-Missing = Literal["", "timed_out", "refused", "unreadable", "failed", "no_answer"]
+ClaimVerdict = Literal["supported", "contradicted", "not_in_sources", "unsure"]
+Missing = Literal["", "timed_out", "refused", "unreadable", "failed", "no_answer", "unsure"]
 
 
 @dataclass(frozen=True)

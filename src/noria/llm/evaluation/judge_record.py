@@ -24,6 +24,9 @@ MIN_LABELS = 50  # human labels, below which a judge counts as not measured
 GOOD = 0.5  # from which an answer counts as good, for agreement
 DRAWS = 2_000
 ALPHA = 0.05
+MIN_SLOPE = 0.2  # of a judge's scores on people's, below which it says too little of them
+MAX_LENGTH_BIAS = 0.3  # of the correlation of its error with an answer's length, above which it goes by the length
+MAX_ORDER = 0.25  # of the answers whose score changes with the order of the chunks
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,21 @@ class JudgeRecord:
             f"{self.name}: agrees with people on {self.accuracy:.0%} of {self.labels} answers ({low:.0%} to {high:.0%}), "
             f"kappa {self.kappa:.2f}, bias {self.bias:+.3f}, length bias {self.length_bias:+.2f}"
         )
+
+    def why_not(self) -> str:
+        """Why no gate may go by it; empty where one may: too few labels, too little agreement, or a bias by length or by order."""
+        if self.labels < MIN_LABELS:
+            return f"the judge was measured on {self.labels} human labels; {MIN_LABELS} are needed"
+        least = self.slope_bounds[0]
+        if math.isnan(least) or least < MIN_SLOPE:  # whatever it is corrected by, it would then say the same of every candidate
+            rises = f"its scores rise by {least:.2f} or more where theirs rise by 1; {MIN_SLOPE} is needed"
+            return f"the judge follows people too little (accuracy {self.accuracy:.0%}, kappa {self.kappa:.2f}): {rises}"
+        low, high = self.length_bias_bounds
+        if low > MAX_LENGTH_BIAS or high < -MAX_LENGTH_BIAS:
+            return f"the judge goes by the length of answers: its error has a correlation of {self.length_bias:+.2f} with it"
+        if self.order is not None and self.order > MAX_ORDER:
+            return f"the judge goes by the order of the chunks: in reverse, {self.order:.0%} of its scores are others"
+        return ""
 
     def write(self, path: str | Path) -> None:
         LocalFiles().write(Path(path), json.dumps(finite(self.to_dict()), indent=1).encode())

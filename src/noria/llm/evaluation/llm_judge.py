@@ -43,7 +43,7 @@ def prompt(name: str) -> Prompt:
     return Prompt.read(PROMPTS / f"{name}.md")
 
 
-class _Unjudged(Exception):
+class Unjudged(Exception):
     """Why there is no judgement."""
 
     def __init__(self, missing: Missing, why: str) -> None:
@@ -52,7 +52,7 @@ class _Unjudged(Exception):
 
 
 @dataclass
-class _Asked:
+class Asked:
     """What was asked for one judgement. usage: of all of it"""
 
     generator: Generator
@@ -60,28 +60,32 @@ class _Asked:
     usage: Usage = field(default_factory=Usage)
 
     def json(self, messages: Sequence[Message], schema: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
-        """What `read` makes of the answer's JSON. It returns None for what is not as asked for. Raises `_Unjudged`."""
+        """What `read` makes of the answer's JSON. It returns None for what is not as asked for. Raises `Unjudged`."""
         options, last = replace(self.options, schema=schema), ""
         for attempt in range(TRIES):
             if attempt and options.seed is not None:
                 options = replace(options, seed=options.seed + attempt)
-            answer = self._answer(messages, options)
-            self.usage = self.usage + answer.usage
-            if answer.finish == "filtered":
-                raise _Unjudged("refused", "the provider's filter withheld the judge's answer")
-            last = answer.text
+            last = self._answer(messages, options).text
             value = read(json_of(last))
             if value is not None:
                 return value
-        raise _Unjudged("unreadable", f"the judge did not answer as asked: {last[:120]!r}")
+        raise Unjudged("unreadable", f"the judge did not answer as asked: {last[:120]!r}")
+
+    def text(self, messages: Sequence[Message]) -> str:
+        """The answer as it is. Raises `Unjudged`."""
+        return self._answer(messages, self.options).text
 
     def _answer(self, messages: Sequence[Message], options: Options) -> Completion:
         try:
-            return self.generator.generate(messages, options)
+            answer = self.generator.generate(messages, options)
         except NoriaError as error:
-            raise _Unjudged(KINDS.get(error.code, "failed"), error.what) from error
+            raise Unjudged(KINDS.get(error.code, "failed"), error.what) from error
         except TimeoutError as error:
-            raise _Unjudged("timed_out", str(error) or "it took too long") from error
+            raise Unjudged("timed_out", str(error) or "it took too long") from error
+        self.usage = self.usage + answer.usage
+        if answer.finish == "filtered":
+            raise Unjudged("refused", "the provider's filter withheld the judge's answer")
+        return answer
 
 
 def json_of(text: str) -> Any:
@@ -94,7 +98,7 @@ def json_of(text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class _LlmJudge:
+class LlmJudge:
     """What these judges share. generator: what is asked; options: how; it is asked at their temperature, 0 unless said otherwise"""
 
     generator: Generator
@@ -106,14 +110,14 @@ class _LlmJudge:
 
     def judge(self, question: str, answer: str, chunks: Sequence[str], reference: str | None = None) -> Judgement:
         """The judgement; never raises for what the model answers, or fails to."""
-        asked, watch = _Asked(self.generator, self.options), Stopwatch()
+        asked, watch = Asked(self.generator, self.options), Stopwatch()
         try:
             found = self._judged(asked, question, answer, chunks, reference)
-        except _Unjudged as error:
+        except Unjudged as error:
             found = Judgement(None, error.missing, error.why)
         return replace(found, usage=asked.usage, seconds=watch.seconds)
 
-    def _judged(self, asked: _Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
+    def _judged(self, asked: Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
         raise NotImplementedError
 
     def definition(self) -> dict[str, Any]:
@@ -128,7 +132,7 @@ class _LlmJudge:
         }
 
 
-class Faithfulness(_LlmJudge):
+class Faithfulness(LlmJudge):
     """The share of an answer's claims that the sources support: 1 where it claims nothing.
 
     Claim by claim, as in FActScore (Min et al., EMNLP 2023): the claims are taken out first, without the sources; then each is checked.
@@ -137,7 +141,7 @@ class Faithfulness(_LlmJudge):
     name = "faithfulness"
     prompts = ("claims", "verdicts")
 
-    def _judged(self, asked: _Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
+    def _judged(self, asked: Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
         del reference
         clean = CITED.sub("", answer).strip()
         if not clean:
@@ -158,13 +162,13 @@ class Faithfulness(_LlmJudge):
         return Judgement(1 - len(wrong) / len(claims), why="; ".join(wrong)[:1_000], claims=judged)
 
 
-class ContextRelevance(_LlmJudge):
+class ContextRelevance(LlmJudge):
     """The share of the found texts that help to answer the question; 0 where none was found. It does not look at the answer."""
 
     name = "context_relevance"
     prompts = ("relevance",)
 
-    def _judged(self, asked: _Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
+    def _judged(self, asked: Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
         del answer, reference
         if not chunks:
             return Judgement(0.0, why="nothing was found")
@@ -174,14 +178,14 @@ class ContextRelevance(_LlmJudge):
         return Judgement(sum(relevant) / len(chunks))
 
 
-class Correctness(_LlmJudge):
+class Correctness(LlmJudge):
     """Whether an answer says what the reference says: 1, partly 0.5, or 0. Without a reference it can't say."""
 
     name = "correctness"
     needs_reference = True
     prompts = ("correctness",)
 
-    def _judged(self, asked: _Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
+    def _judged(self, asked: Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
         del chunks
         if reference is None:
             return Judgement(None, "failed", "no right answer is known")
@@ -212,7 +216,7 @@ class BetterAnswer:
     name = "better_answer"
 
     def prefer(self, question: str, one: str, other: str, chunks: Sequence[str]) -> Preference:
-        asked = _Asked(self.generator, self.options)
+        asked = Asked(self.generator, self.options)
         values = {
             "question": fenced("question", question),
             "sources": fenced_all("source", chunks),
@@ -227,7 +231,7 @@ class BetterAnswer:
         }
         try:
             better = asked.json(prompt("preference").filled(values), schema, _one_of("better", tuple(PREFERENCE)))
-        except _Unjudged as error:
+        except Unjudged as error:
             return Preference(None, error.missing, error.why, asked.usage)
         return Preference(PREFERENCE[better], usage=asked.usage)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from noria.llm.evaluation.evaluated import Evaluated
 from noria.llm.evaluation.failures import NotComparable
-from noria.llm.evaluation.judge_record import MIN_LABELS, JudgeRecord
+from noria.llm.evaluation.judge_record import JudgeRecord
 from noria.llm.evaluation.metrics import AnswerMetric
 from noria.llm.evaluation.questions import Question
 
@@ -92,6 +92,5 @@ class Comparison:
             other = any(record.name == metric.name for record in self.records)
             why = "another version of the judge was measured, not this one" if other else "the judge was not measured against human labels"
             return None, f"{why}: measured(judge, labels)"
-        if found.labels < MIN_LABELS:
-            return None, f"the judge was measured on {found.labels} human labels; {MIN_LABELS} are needed"
-        return found, ""
+        why = found.why_not()
+        return (None, why) if why else (found, "")

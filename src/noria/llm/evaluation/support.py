@@ -1,9 +1,9 @@
 """A judge without a language model: whether the sources support what an answer says, by a small model that is trained here.
 
 For applications that answer in the words of their sources. It is a logistic regression on what can be counted: words, pairs of words,
-numbers, names, negations, opposites. It knows no language, so that it takes a free paraphrase for unsupported, and may take what is made
-of two sentences of a source for supported. How good it is on sentences held out is part of it (`quality`); how well it agrees with people
-is measured as for any judge (`measured`).
+numbers, names, negations, opposites. It knows no language. What says something in words of its own it is therefore not sure of, and says so
+(`sure`): an answer of which it is sure of less than half has no score. How good it is on sentences held out is part of it (`quality`); how
+well it agrees with people is measured as for any judge (`measured`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ from noria.llm.evaluation.support_pairs import Pair, pairs_of
 
 HELD_OUT = 5  # one text in so many is kept for measuring
 LEAST = 60  # pairs to be trained on
+WORDS = {"not_in_sources": "not supported", "unsure": "not sure"}
 PENALTY = 1.0
+SURE = 0.3  # from which distance of even odds a chance counts
+IN_ITS_WORDS = 0.3  # of the pairs of neighbouring words that may be missing where a statement is in the words of its source
+OF_ANOTHER = 0.9  # of a statement's words that a source must lack to be about something else
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,15 @@ class SupportModel:
         """How likely it is that a source supports a statement, 0 to 1."""
         return float(self._chances([(source, statement)])[0])
 
+    def sure(self, source: str, statement: str) -> bool:
+        """Whether `supports` is to be gone by: not where a statement is about the same, and in other words than its source."""
+        pairs = [(source, statement)]
+        rows = self._rows(pairs)
+        return bool(_sure(rows, self._of_rows(rows))[0])
+
     def judge(self, question: str, answer: str, chunks: Sequence[str], reference: str | None = None) -> Judgement:
-        """The share of the answer's sentences that one of the chunks supports."""
+        """The share of the answer's sentences that one of the chunks supports; a sentence that it is not sure of counts by its chance, and
+        where these are more than half of them, it can't say."""
         del question, reference
         watch, told = Stopwatch(), [text for text, _ in statements(answer)]
         if says_unknown(answer):
@@ -72,12 +83,20 @@ class SupportModel:
             return Judgement(None, "no_answer", "the answer is empty", seconds=watch.seconds)
         if not chunks:
             return Judgement(0.0, why="nothing was found", seconds=watch.seconds)
-        chances = self._chances([(chunk, text) for text in told for chunk in chunks]).reshape(len(told), len(chunks)).max(axis=1)
+        rows = self._rows([(chunk, text) for text in told for chunk in chunks])
+        shape, every = (len(told), len(chunks)), self._of_rows(rows)
+        chances, sure = every.reshape(shape), _sure(rows, every).reshape(shape)
+        good = np.asarray(((chances >= SUPPORTED) & sure).any(axis=1))
+        bad = np.asarray(((chances < SUPPORTED) & sure).all(axis=1))
         claims = tuple(
-            Claim(text, "supported" if chance >= SUPPORTED else "not_in_sources") for text, chance in zip(told, chances, strict=True)
+            Claim(text, "supported" if is_good else "not_in_sources" if is_bad else "unsure")
+            for text, is_good, is_bad in zip(told, good.tolist(), bad.tolist(), strict=True)
         )
-        why = "; ".join(f"not supported: {claim.text}" for claim in claims if claim.verdict != "supported")
-        return Judgement(float((chances >= SUPPORTED).mean()), why=why[:1_000], claims=claims, seconds=watch.seconds)
+        why = "; ".join(f"{WORDS[claim.verdict]}: {claim.text}" for claim in claims if claim.verdict != "supported")[:1_000]
+        if 2 * int((good | bad).sum()) < len(told):
+            return Judgement(None, "unsure", why, claims, seconds=watch.seconds)
+        scores = np.where(good, 1.0, np.where(bad, 0.0, chances.max(axis=1)))
+        return Judgement(float(scores.mean()), why=why, claims=claims, seconds=watch.seconds)
 
     def definition(self) -> dict[str, Any]:
         """Its weights, and the embedder where it has one."""
@@ -97,8 +116,22 @@ class SupportModel:
         return digest(self.definition())
 
     def _chances(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        rows = feature_rows(pairs, _cosines(pairs, self.embedder))
+        return self._of_rows(self._rows(pairs))
+
+    def _rows(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        return feature_rows(pairs, _cosines(pairs, self.embedder))
+
+    def _of_rows(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(1 / (1 + np.exp(-np.clip(rows @ np.array(self.weights[:-1]) + self.weights[-1], -30, 30))))
+
+
+def _sure(rows: NDArray[np.float64], chances: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of which pairs `(pairs,)` the chances are to be gone by: far from even, and the statement in its source's words; or not supported,
+    with a number or a name that its source lacks, or about something else."""
+    literal = rows[:, NAMES.index("pairs_missing")] <= IN_ITS_WORDS
+    lacks = (rows[:, NAMES.index("number_missing_of_all")] > 0) | (rows[:, NAMES.index("name_missing")] > 0)
+    foreign = lacks | (rows[:, NAMES.index("words_missing_of_all")] >= OF_ANOTHER)
+    return np.asarray((np.abs(chances - 0.5) >= SURE) & (literal | (foreign & (chances < SUPPORTED))))
 
 
 def _rows(pairs: Sequence[Pair], embedder: Embedder | None) -> NDArray[np.float64]:
@@ -134,7 +167,9 @@ def _quality(model: SupportModel, pairs: Sequence[Pair]) -> dict[str, Any]:
     """How well it tells pairs apart: the area under the ROC curve, the accuracy, and that of each kind of pair."""
     from scipy.stats import rankdata
 
-    chances = model._chances([(pair.source, pair.statement) for pair in pairs])
+    rows = _rows(pairs, model.embedder)
+    chances = model._of_rows(rows)
+    sure = _sure(rows, chances)
     labels = np.array([pair.supported for pair in pairs])
     right = (chances >= SUPPORTED) == labels
     ranks, good = rankdata(chances), int(labels.sum())
@@ -146,5 +181,7 @@ def _quality(model: SupportModel, pairs: Sequence[Pair]) -> dict[str, Any]:
         "pairs": len(pairs),
         "auc": round(float(area), 4),
         "accuracy": round(float(right.mean()), 4),
+        "unsure": round(1 - float(sure.mean()), 4),
+        "accuracy_where_sure": round(float(right[sure].mean()), 4) if sure.any() else None,
         "accuracy_by_kind": {kind: round(sum(hits) / len(hits), 4) for kind, hits in sorted(of_kind.items())},
     }

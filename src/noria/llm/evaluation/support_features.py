@@ -19,7 +19,7 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d.,]*(?:e[-+]?\d+)?%?", re.IGNORECASE)
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 UNITS = "zero one two three four five six seven eight nine ten eleven twelve"  # of 0, 1, …
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-SPELLED = {word: str(number) for number, word in enumerate(UNITS.split(" "))} | {
+SPELLED = {word: str(number) for number, word in enumerate(UNITS.split(" ")) if word != "one"} | {  # "one" is seldom meant as a number
     word: str(number) for number, word in zip(range(20, 100, 10), TENS.split(" "), strict=True)
 }
 NO = "not no never none neither nor without cannot isn't aren't wasn't weren't don't doesn't didn't won't can't couldn't"

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from noria.llm.guardrails.ngrams import LinearModel
+from noria.llm.guardrails.phrases import SCORE, phrase_in, phrases_version, unread_language
 from noria.llm.guardrails.plain_text import disguised, folded, hidden
 from noria.llm.guardrails.rule import BadRule, Context, Decision, DeclaredRule, Finding, Where
 
@@ -29,23 +30,38 @@ CHUNK_THRESHOLD = 0.7  # of a thousand passages of libraries' docs that it was n
 
 @dataclass(frozen=True, kw_only=True)
 class Injection(DeclaredRule):
-    """Scores a question or a chunk; from `threshold` on, it is an attack. chunk_threshold: of chunks, which nobody asked in person"""
+    """Scores a question or a chunk; from `threshold` on, it is an attack. chunk_threshold: of chunks, which nobody asked in person
+
+    unread: what becomes of a question in a language of which no attacks are known (`phrases.read_languages`): "allow", or "block", by
+    which it fails closed. It takes py3langid, and tells no language below twenty letters.
+    """
 
     rule: ClassVar[str] = "injection"
     places: tuple[Where, ...] = ("question", "chunk")
     threshold: float = THRESHOLD
     chunk_threshold: float = CHUNK_THRESHOLD
+    unread: Literal["allow", "block"] = "allow"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("threshold", "chunk_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise BadRule(self.name, f"{name} can't be {getattr(self, name)!r}", "give a number between 0 and 1")
+        if self.unread not in ("allow", "block"):
+            raise BadRule(self.name, f"unread can't be {self.unread!r}", 'give "allow" or "block"')
 
     def check(self, text: str, where: Where, _context: Context) -> Decision:
         """The decision, with the score of the worst part also where it is allowed: its distribution is worth watching."""
         score, span = scored(text)
         threshold = self.chunk_threshold if where == "chunk" else self.threshold
+        if score < threshold and (found := phrase_in(text[:MOST])) is not None:
+            score, span = max(score, SCORE), (0, len(text))
+            return Decision(
+                self.name, self.action, f"injection_{found}", (Finding(*span, f"injection_{found}", score),), score, self.model_version
+            )
+        if score < threshold and self.unread == "block" and where == "question" and (language := unread_language(text)):
+            unread = f"unread_{language}"
+            return Decision(self.name, self.action, unread, (Finding(0, len(text), unread),), score, self.model_version)
         if score < threshold:
             return Decision(self.name, "allow", score=score, version=self.model_version)
         return Decision(self.name, self.action, "injection", (Finding(*span, "injection", score),), score, self.model_version)
@@ -58,7 +74,7 @@ class Injection(DeclaredRule):
 
     @property
     def model_version(self) -> str:
-        return f"{self.version}-{injection_model().version}"
+        return f"{self.version}-{injection_model().version}-{phrases_version()}"
 
 
 @lru_cache(maxsize=1)
