@@ -92,7 +92,7 @@ ROUTES: dict[tuple[str, str], Callable[[QdrantClient, str, Body], Any]] = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+    protocol_version, wbufsize = "HTTP/1.1", 65_536  # head and body in one packet
     served: Served
     key: str | None
 
