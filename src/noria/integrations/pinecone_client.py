@@ -16,14 +16,14 @@ import httpx
 from pinecone import Pinecone
 from pinecone.errors.exceptions import ConflictError, NotFoundError, PineconeError
 
-from noria.core.clock import SystemClock
+from noria.core.clock import Clock, SystemClock
 from noria.core.errors import OutsideWorld
 from noria.llm.index.port import StoreFailed
 
 CONTROL = "https://api.pinecone.io"
 CLOUD, REGION = "aws", "us-east-1"  # the ones of Pinecone's free plan
 READ_SECONDS, CREATED_SECONDS = 30.0, 300
-SHORTEST, LONGEST = 0.005, 1.0  # seconds between two looks
+SHORTEST, LONGEST = 0.01, 1.0  # seconds between two looks
 T = TypeVar("T")
 
 
@@ -46,12 +46,12 @@ class Pinecones:
     The client itself asks again after 429 and 5xx, when `Retry-After` says; it reports to nobody.
     """
 
-    def __init__(self, url: str, key: str, patience: timedelta) -> None:
+    def __init__(self, url: str, key: str, patience: timedelta, clock: Clock | None = None) -> None:
         address = self._address(url)
         self._where = {"cloud": address.params.get("cloud", CLOUD), "region": address.params.get("region", REGION)}
         self._host = str(address.copy_with(query=None, username=None, password=None)).rstrip("/")
         self.place = f"Pinecone {self._host}"
-        self._key, self._patience, self._lock = key, patience, threading.Lock()
+        self._key, self._patience, self._clock, self._lock = key, patience, clock or SystemClock(), threading.Lock()
         self._client: Pinecone | None = None
         self._indexes = dict[str, Any]()
 
@@ -109,7 +109,7 @@ class Pinecones:
         yield
         waited, pause = 0.0, SHORTEST
         while waited < self._patience.total_seconds():
-            SystemClock().sleep(timedelta(seconds=pause))
+            self._clock.sleep(timedelta(seconds=pause))
             waited, pause = waited + pause, min(2 * pause, LONGEST)
             yield
 

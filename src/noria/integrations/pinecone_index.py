@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.core.clock import Clock
 from noria.core.ids import digest
 from noria.integrations.pinecone_client import CONTROL, Pinecones, is_missing, is_taken
 from noria.integrations.pinecone_kept import Kept
@@ -50,9 +51,9 @@ def open_store(collection: str, environ: Mapping[str, str]) -> VersionedStore:
     return pinecone_store(key, collection, environ.get("NORIA_INDEX_URL") or CONTROL)
 
 
-def pinecone_store(key: str, collection: str, url: str = CONTROL, patience: timedelta = PATIENCE) -> VersionedStore:
+def pinecone_store(key: str, collection: str, url: str = CONTROL, clock: Clock | None = None) -> VersionedStore:
     """The store of a project. url: where its control plane is, with `cloud` and `region` of indexes that are made"""
-    return VersionedStore(PineconeRows(Pinecones(url, key, patience), collection))
+    return VersionedStore(PineconeRows(Pinecones(url, key, PATIENCE, clock), collection), clock)
 
 
 class PineconeRows:

@@ -77,7 +77,7 @@ class Weaviate:
 
     def __init__(self, url: str, key: str | None) -> None:
         self._rest, self._grpc = addresses(url)
-        self.place = f"Weaviate {self._rest.scheme}://{self._rest.host}:{_port(self._rest)}"
+        self.place = f"Weaviate {self._rest.scheme}://{self._rest.host}:{_port(self._rest, REST_PORT)}"
         self._key, self._lock, self._opened = key, threading.Lock(), None
 
     def ask(self, call: Any, *args: Any, **kwargs: Any) -> Any:
@@ -99,10 +99,10 @@ class Weaviate:
         timeout = Timeout(init=CONNECT_SECONDS, query=READ_SECONDS, insert=WRITE_SECONDS)
         return weaviate.connect_to_custom(
             http_host=self._rest.host,
-            http_port=_port(self._rest),
+            http_port=_port(self._rest, REST_PORT),
             http_secure=self._rest.scheme == "https",
             grpc_host=self._grpc.host,
-            grpc_port=_port(self._grpc),
+            grpc_port=_port(self._grpc, GRPC_PORT),
             grpc_secure=self._grpc.scheme == "https",
             auth_credentials=Auth.api_key(self._key) if self._key else None,
             additional_config=AdditionalConfig(timeout=timeout),
@@ -136,8 +136,8 @@ def addresses(url: str) -> tuple[httpx.URL, httpx.URL]:
         raise StoreFailed("Weaviate", f"its address can't be read: {error}", "write it as http://host:8080?grpc=host:50051") from error
 
 
-def _port(url: httpx.URL) -> int:
-    return url.port or (443 if url.scheme == "https" else REST_PORT)
+def _port(url: httpx.URL, usual: int) -> int:
+    return url.port or (443 if url.scheme == "https" else usual)
 
 
 class WeaviateRows:

@@ -54,7 +54,7 @@ def weaviate_url() -> Iterator[str]:
 
 @pytest.fixture
 def pinecone_url() -> Iterator[str]:
-    with served_pinecone() as (url, _):
+    with served_pinecone(lag=0) as (url, _):  # what is seen later is waited for in test_hosted
         yield url
 
 
