@@ -16,7 +16,6 @@ import httpx
 from pinecone import Pinecone
 from pinecone.errors.exceptions import ConflictError, NotFoundError, PineconeError
 
-from noria.core.clock import Clock, SystemClock
 from noria.core.errors import OutsideWorld
 from noria.llm.index.port import StoreFailed
 
@@ -46,12 +45,12 @@ class Pinecones:
     The client itself asks again after 429 and 5xx, when `Retry-After` says; it reports to nobody.
     """
 
-    def __init__(self, url: str, key: str, patience: timedelta, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, key: str, patience: timedelta, pause: Callable[[timedelta], None]) -> None:
         address = self._address(url)
         self._where = {"cloud": address.params.get("cloud", CLOUD), "region": address.params.get("region", REGION)}
         self._host = str(address.copy_with(query=None, username=None, password=None)).rstrip("/")
         self.place = f"Pinecone {self._host}"
-        self._key, self._patience, self._clock, self._lock = key, patience, clock or SystemClock(), threading.Lock()
+        self._key, self._patience, self._pause, self._lock = key, patience, pause, threading.Lock()
         self._client: Pinecone | None = None
         self._indexes = dict[str, Any]()
 
@@ -109,7 +108,7 @@ class Pinecones:
         yield
         waited, pause = 0.0, SHORTEST
         while waited < self._patience.total_seconds():
-            self._clock.sleep(timedelta(seconds=pause))
+            self._pause(timedelta(seconds=pause))
             waited, pause = waited + pause, min(2 * pause, LONGEST)
             yield
 

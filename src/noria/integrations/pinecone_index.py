@@ -16,7 +16,7 @@ Searches are approximate; by meaning they find 10,000 rows at most, by words 1,0
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.core.clock import Clock
+from noria.core.clock import SystemClock
 from noria.core.ids import digest
 from noria.integrations.pinecone_client import CONTROL, Pinecones, is_missing, is_taken
 from noria.integrations.pinecone_kept import Kept
@@ -41,6 +41,7 @@ MOST, MOST_BY_WORDS, WITH_METADATA = 10_000, 1_000, 100  # rows of one answer; a
 IDS_AT_ONCE, MARKED_AT_ONCE = 100, 1_000
 VERSION = "version."  # of the namespaces of versions
 EVERYTHING = Conditions()
+Pause = Callable[[timedelta], None]
 
 
 def open_store(collection: str, environ: Mapping[str, str]) -> VersionedStore:
@@ -51,9 +52,9 @@ def open_store(collection: str, environ: Mapping[str, str]) -> VersionedStore:
     return pinecone_store(key, collection, environ.get("NORIA_INDEX_URL") or CONTROL)
 
 
-def pinecone_store(key: str, collection: str, url: str = CONTROL, clock: Clock | None = None) -> VersionedStore:
-    """The store of a project. url: where its control plane is, with `cloud` and `region` of indexes that are made"""
-    return VersionedStore(PineconeRows(Pinecones(url, key, PATIENCE, clock), collection), clock)
+def pinecone_store(key: str, collection: str, url: str = CONTROL, pause: Pause = SystemClock().sleep) -> VersionedStore:
+    """The store of a project. url: where its control plane is, with `cloud` and `region` of indexes that are made; pause: between two looks"""
+    return VersionedStore(PineconeRows(Pinecones(url, key, PATIENCE, pause), collection))
 
 
 class PineconeRows:
