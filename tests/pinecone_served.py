@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,6 +61,17 @@ class Namespace:
             self.reached += 1
 
 
+class Server(ThreadingHTTPServer):
+    """One whose clients may be killed."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is gone is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Served:
     """A project. requests, filters: those that came; lag: requests until a write is seen; fault: asked first, what it raises is answered"""
 
@@ -71,8 +83,7 @@ class Served:
 
     def start(self, routes: Callable[[str, str, dict[str, list[str]], Any], tuple[int, Any, dict[str, str]]]) -> str:
         """A server of its own; its address."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneHandler", (Handler,), {"served": self, "routes": staticmethod(routes)}))
-        server.daemon_threads = True
+        server = Server(("127.0.0.1", 0), type("OneHandler", (Handler,), {"served": self, "routes": staticmethod(routes)}))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         self.servers.append((server, thread))

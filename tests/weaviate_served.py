@@ -12,6 +12,7 @@ import json
 import math
 import re
 import struct
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -370,6 +371,17 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         return aggregate_pb2.AggregateReply(single_result=aggregate_pb2.AggregateReply.Single(objects_count=len(rows)))
 
 
+class Server(ThreadingHTTPServer):
+    """One whose clients may be killed."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is gone is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Rest(BaseHTTPRequestHandler):
     """The REST half."""
 
@@ -433,8 +445,7 @@ class Rest(BaseHTTPRequestHandler):
 def served_weaviate(key: str | None = None) -> Iterator[tuple[str, Served]]:
     """The address of a server of its own, and what it keeps. key: that it wants"""
     served = Served()
-    rest = ThreadingHTTPServer(("127.0.0.1", 0), type("OneRest", (Rest,), {"served": served, "key": key}))
-    rest.daemon_threads = True
+    rest = Server(("127.0.0.1", 0), type("OneRest", (Rest,), {"served": served, "key": key}))
     thread = threading.Thread(target=rest.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     workers = ThreadPoolExecutor(8)
