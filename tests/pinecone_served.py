@@ -40,7 +40,7 @@ def require(met: bool, message: str, status: int = 400) -> None:
 
 @dataclass
 class Namespace:
-    """A namespace: what is seen of it, and writes that are not. schema: of its creation, if it was created; seen_in: lists until it is listed"""
+    """A namespace: what is seen of it, and writes that are not. schema: of its creation, if it was created"""
 
     schema: dict[str, Any] | None = None
     records: dict[str, Record] = field(default_factory=dict)
@@ -226,7 +226,8 @@ class Index:
         scored = sorted(((self._score(body, each), each) for each in rows), key=lambda pair: -pair[0])
         found = [(score, each) for score, each in scored if score > 0 or not self.sparse][: body["topK"]]
         matches = [
-            {"id": each["id"], "score": score, **({"metadata": each["metadata"]} if body["includeMetadata"] else {})} for score, each in found
+            {"id": each["id"], "score": score, **({"metadata": each["metadata"]} if body["includeMetadata"] else {})}
+            for score, each in found
         ]
         require(len(json.dumps(matches)) <= 4 * 1024 * 1024, "a result has 4 MB at most")
         return 200, {"matches": matches, "namespace": body["namespace"]}, {"x-pinecone-max-indexed-lsn": str(space.reached)}

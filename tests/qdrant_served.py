@@ -20,7 +20,7 @@ Body = dict[str, Any]
 
 
 class Served:
-    """What is asked for, by method and path below `/collections/<name>`, in strict mode: a filter names fields that have an index, or is refused.
+    """What is asked for, by method and path below `/collections/<name>`, in strict mode: a filter on a field without an index is refused.
 
     requests: those that came, for tests that read them; indexed: the fields of each collection that have an index
     """

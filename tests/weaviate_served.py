@@ -1,9 +1,9 @@
-"""Weaviate's two APIs on loopback, in the client's own protobufs and Weaviate's REST shapes. It is not Weaviate: it keeps objects in a dict.
+"""Weaviate's two APIs on loopback, in the client's own protobufs and Weaviate's REST shapes. It is not Weaviate: it is a dict.
 
 What it answers is what Weaviate documents, and where that says nothing, what its source does: a filter holds before the nearest are taken,
 `NotEqual` is the contrary of `Equal` and so is met by an object without the property, texts compare by their tokens' bytes, a filter on a
-property that the class does not have is an error, an id that is there can't be inserted by REST and is replaced by a batch, one deletion and
-one answer have at most 10,000 objects. Whatever it does not know is refused.
+property that the class does not have is an error, an id that is there can't be inserted by REST and is replaced by a batch, one deletion
+and one answer have at most 10,000 objects. Whatever it does not know is refused.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A hundred builders of each store are killed (SIGKILL) at random moments: the version before always serves, and the build succeeds again.
 
-Of Weaviate and Pinecone, twenty each, against servers of the tests that speak their protocols: they end with the process, not with a builder.
+Of Weaviate and Pinecone, twenty each, against servers of the tests that speak their protocols, which go on when a builder dies.
 
 python -m benchmarks.llm.kills [kills [store …]]
 """

@@ -61,7 +61,9 @@ class Pinecones:
             if address.scheme not in ("http", "https") or not address.host:
                 raise ValueError("it is no http:// or https:// URL with a host")
         except (httpx.InvalidURL, ValueError) as error:
-            raise StoreFailed("Pinecone", f"its address can't be read: {error}", f"write it as {CONTROL}?cloud=aws&region=us-east-1") from error
+            raise StoreFailed(
+                "Pinecone", f"its address can't be read: {error}", f"write it as {CONTROL}?cloud=aws&region=us-east-1"
+            ) from error
         return address
 
     def ask(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -6,8 +6,8 @@ with both can't be searched by words alone. Three things of Pinecone's shape all
 
 - *What was written is seen later.* A build waits for the log positions of its writes, and counts by the filter that searches will use, in
   both indexes, before its version is there.
-- *No write is conditional,* but a namespace is created only once. So a version is a namespace `version.<name>` whose schema names its build;
-  the manifest stands in records (`pinecone_kept`).
+- *No write is conditional,* but a namespace is created only once. So a version is a namespace `version.<name>` whose schema names its
+  build; the manifest stands in records (`pinecone_kept`).
 - *Texts have no order.* Which ones a field has stands in each build's entry (`noria.llm.index.ledger`), and they are compared here.
 
 Searches are approximate; by meaning they find 10,000 rows at most, by words 1,000.
@@ -53,7 +53,7 @@ def open_store(collection: str, environ: Mapping[str, str]) -> VersionedStore:
 
 
 def pinecone_store(key: str, collection: str, url: str = CONTROL, pause: Pause = SystemClock().sleep) -> VersionedStore:
-    """The store of a project. url: where its control plane is, with `cloud` and `region` of indexes that are made; pause: between two looks"""
+    """The store of a project. url: its control plane, with `cloud` and `region` of indexes that are made; pause: between two looks"""
     return VersionedStore(PineconeRows(Pinecones(url, key, PATIENCE, pause), collection))
 
 
@@ -228,9 +228,9 @@ class PineconeBuild:
             found = self._of.ask(self._of.words.fetch, ids=some, namespace=ROWS).vectors
             terms += [terms_of(found[each]) if each in found else [] for each in some]
         for at in range(0, len(ids), MARKED_AT_ONCE):
-            some = {"filter": {"row": {"$in": list(ids[at : at + MARKED_AT_ONCE])}}, "set_metadata": {f"removed_{self._build}": True}}
+            marked = {"filter": {"row": {"$in": list(ids[at : at + MARKED_AT_ONCE])}}, "set_metadata": {f"removed_{self._build}": True}}
             for which in ("rows", "words"):
-                self._reached(which, self._of.ask(getattr(self._of, which).update, **some, namespace=ROWS))
+                self._reached(which, self._of.ask(getattr(self._of, which).update, **marked, namespace=ROWS))
         self._marked_words = sum(bool(each) for each in terms)
         self._removed += ids
         return terms
@@ -241,8 +241,11 @@ class PineconeBuild:
         for which, asked in (("rows", {"vector": of.kept.unit()}), ("words", {"sparse_vector": {"indices": [0], "values": [1.0]}})):
             if self._positions[which]:
                 of.client.reached(getattr(of, which), {**asked, "namespace": ROWS}, self._positions[which])
-        for limited_by, wanted in ((mine, self._with_words), (marked, self._marked_words)):
-            of.client.until(lambda what=limited_by, many=wanted: of.counted(of.words, what) == many, "the words of all rows")
+        self._require_words(mine, self._with_words)
+        self._require_words(marked, self._marked_words)
+
+    def _require_words(self, limited_by: dict[str, Any], wanted: int) -> None:
+        self._of.client.until(lambda: self._of.counted(self._of.words, limited_by) == wanted, "the words of all rows")
 
     def entry(self) -> Entry:
         return Entry(self._build, self._added, tuple(self._removed), limited(self._texts))

@@ -1,4 +1,4 @@
-"""Texts of any length in Pinecone, whose records have 40 kB of metadata at most: in pieces, written once, and read when all of them are seen."""
+"""Texts of any length in Pinecone, whose records have 40 kB of metadata at most: in pieces, written once, read when all are seen."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Weaviate as the store of indexes (https://weaviate.io): NORIA_INDEX_URL, `http://host:8080?grpc=host:50051`; NORIA_INDEX_KEY if it has one.
+"""Weaviate as the store of indexes (https://weaviate.io): NORIA_INDEX_URL, `http://host:8080?grpc=host:50051`; NORIA_INDEX_KEY if any.
 
-A collection is two of Weaviate's, `NoriaRows_<collection>` and `NoriaVersions_<collection>`. It has no transactions: a build goes by the rules
-of `noria.llm.index.versions`, and the first manifest of a name stands, since it is inserted and never updated. Weaviate looks whether an id
-is there and then writes it, which is not one step: two processes that seal the same name within the same milliseconds may both think that
-they were first.
+A collection is two of Weaviate's, `NoriaRows_<collection>` and `NoriaVersions_<collection>`. It has no transactions: a build goes by the
+rules of `noria.llm.index.versions`, and the first manifest of a name stands, since it is inserted and never updated. Weaviate looks whether
+an id is there and then writes it, which is not one step: two processes that seal the same name within the same milliseconds may both think
+that they were first.
 
-What removed a row stands in a list, and a list is read, made longer and written back. So a builder says that it is there before it looks for
-others; who finds another one removes nothing, and writes its version whole. Words are found by Weaviate's own BM25 over our terms: how rare
-a term is counts over all rows of the collection, and not over one version as elsewhere.
+What removed a row stands in a list, and a list is read, made longer and written back. So a builder says that it is there before it looks
+for others; who finds another one removes nothing, and writes its version whole. Words are found by Weaviate's own BM25 over our terms: how
+rare a term is counts over all rows of the collection, and not over one version as elsewhere.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Weaviate:
     def __init__(self, url: str, key: str | None) -> None:
         self._rest, self._grpc = addresses(url)
         self.place = f"Weaviate {self._rest.scheme}://{self._rest.host}:{_port(self._rest, REST_PORT)}"
-        self._key, self._lock, self._opened = key, threading.Lock(), None
+        self._key, self._lock = key, threading.Lock()
+        self._opened: weaviate.WeaviateClient | None = None
 
     def ask(self, call: Any, *args: Any, **kwargs: Any) -> Any:
         """Call something of the client's."""
@@ -90,9 +91,9 @@ class Weaviate:
     @property
     def client(self) -> weaviate.WeaviateClient:
         with self._lock:
-            if self._opened is None:
-                self._opened = self.ask(self._connected)
-            return self._opened
+            opened: weaviate.WeaviateClient = self._opened or self.ask(self._connected)
+            self._opened = opened
+            return opened
 
     def _connected(self) -> weaviate.WeaviateClient:
         """With its first checks, the client would also ask PyPI for its newest version."""

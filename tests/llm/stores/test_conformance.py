@@ -36,7 +36,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    servers = {"pgvector": "postgres_url", "pgvector_hnsw": "postgres_url", "qdrant_http": "qdrant_url", "weaviate": "weaviate_url", "pinecone": "pinecone_url"}
+    servers = {
+        "pgvector": "postgres_url",
+        "pgvector_hnsw": "postgres_url",
+        "qdrant_http": "qdrant_url",
+        "weaviate": "weaviate_url",
+        "pinecone": "pinecone_url",
+    }
     return request.getfixturevalue(servers[kind]) if kind in servers else str(tmp_path)
 
 

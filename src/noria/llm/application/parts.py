@@ -1,7 +1,7 @@
 """Parts of an application as plain data, by which a server makes them again: their class, and the arguments it is made with.
 
-Only classes of Noria are made of what a bundle says. A part that uses a secret, or asks a server on another machine, is made where the bundle
-is trusted: the secret, the questions and the texts would be sent to whatever server the bundle names.
+Only classes of Noria are made of what a bundle says. A part that uses a secret, or asks a server on another machine, is made where the
+bundle is trusted: the secret, the questions and the texts would be sent to whatever server the bundle names.
 """
 
 from __future__ import annotations

@@ -37,7 +37,10 @@ NO_MODEL = re.compile(
 
 @dataclass(frozen=True)
 class ModelServer:
-    """A server that is asked, and as whom. key_env: where the key is, None: there is none; given: whether a key was sent; secrets: what no error may show"""
+    """A server that is asked, and as whom.
+
+    key_env: where the key is, None: there is none; given: whether a key was sent; secrets: what no error may show
+    """
 
     provider: str
     model: str

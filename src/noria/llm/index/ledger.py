@@ -1,4 +1,4 @@
-"""What each build added and removed, for stores that can't list the rows of a chain: written once, beside the rows, when a build is sealed."""
+"""What each build added and removed, for stores that can't list the rows of a chain: written once, when a build is sealed."""
 
 from __future__ import annotations
 
