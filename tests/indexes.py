@@ -15,7 +15,7 @@ DIMENSION = 8
 def store_of(kind: str, place: str, collection: str = "docs") -> IndexStore:
     """A store: `lance` and `qdrant` in a folder, `pgvector` in a database; `pgvector_hnsw` with an approximate index from the first row.
 
-    `qdrant_http` at an address.
+    `qdrant_http`, `weaviate` and `pinecone` at an address.
     """
     if kind.startswith("pgvector"):
         from psycopg.conninfo import make_conninfo
@@ -29,6 +29,14 @@ def store_of(kind: str, place: str, collection: str = "docs") -> IndexStore:
         from noria.integrations.qdrant_index import qdrant_store
 
         return qdrant_store(place, collection)
+    if kind == "weaviate":
+        from noria.integrations.weaviate_index import weaviate_store
+
+        return weaviate_store(place, collection)
+    if kind == "pinecone":
+        from noria.integrations.pinecone_index import pinecone_store
+
+        return pinecone_store("right", collection, place)
     return LanceStore(f"{place}/{collection}")
 
 

@@ -1,5 +1,7 @@
 """A hundred builders of each store are killed (SIGKILL) at random moments: the version before always serves, and the build succeeds again.
 
+Of Weaviate and Pinecone, twenty each, against servers of the tests that speak their protocols, which go on when a builder dies.
+
 python -m benchmarks.llm.kills [kills [store …]]
 """
 
@@ -19,23 +21,27 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.figure import Figure, Proof
-from benchmarks.llm.stocked import STORES, chunks_of, postgres, store_of, unit
+from benchmarks.llm.stocked import SERVED, STORES, chunks_of, hosted, postgres, store_of, unit
 from noria.llm.chunking import Chunk
 from noria.llm.index import IndexStore
 
-KILLS = 100
+KILLS, KILLS_SERVED = 100, 20
 CHUNKS, DIMENSION = 200, 32
 SWEPT_EVERY = 10  # kills
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a kill is no power cut: what was written is there, on whatever disk
 OLD, VECTORS = chunks_of(CHUNKS, "old"), unit(CHUNKS, DIMENSION)
 
 
-def prove(count: int = KILLS, kinds: Sequence[str] = STORES) -> Proof:
+def prove(count: int | None = None, kinds: Sequence[str] = (*STORES, *SERVED)) -> Proof:
     os.environ["PYTHONWARNINGS"] = "ignore:lancedb fork support"  # builders are forked from a process that has used nothing yet
     multiprocessing.set_forkserver_preload(["benchmarks.llm.stocked", "benchmarks.llm.preloaded"])
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder, postgres(Path(folder)) as url:
         for kind in kinds:
-            yield from _kills(kind, url if kind == "pgvector" else str(Path(folder) / kind), count)
+            if kind in SERVED:
+                with hosted(kind) as address:
+                    yield from _kills(kind, address, count or KILLS_SERVED)
+            else:
+                yield from _kills(kind, url if kind == "pgvector" else str(Path(folder) / kind), count or KILLS)
 
 
 def _kills(kind: str, place: str, count: int) -> Proof:
@@ -118,7 +124,7 @@ def _builds(kind: str, place: str, number: int, begun: Connection) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    for each in prove(int(arguments[0]) if arguments else KILLS, arguments[1:] or STORES):
+    for each in prove(int(arguments[0]) if arguments else None, arguments[1:] or (*STORES, *SERVED)):
         print(each, flush=True)
 
 

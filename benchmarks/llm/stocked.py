@@ -13,6 +13,7 @@ from noria.llm.chunking import Chunk
 from noria.llm.index import IndexStore, LanceStore
 
 STORES = ("lance", "pgvector", "qdrant")
+SERVED = ("weaviate", "pinecone")  # by servers of the tests, since the vendors' can't be had: what they measure is not the vendors' speed
 
 
 def store_of(kind: str, place: str, collection: str = "docs") -> IndexStore:
@@ -25,6 +26,14 @@ def store_of(kind: str, place: str, collection: str = "docs") -> IndexStore:
         from noria.integrations.qdrant_index import qdrant_store
 
         return qdrant_store(f"{place}/{collection}", collection)
+    if kind == "weaviate":
+        from noria.integrations.weaviate_index import weaviate_store
+
+        return weaviate_store(place, collection)
+    if kind == "pinecone":
+        from noria.integrations.pinecone_index import pinecone_store
+
+        return pinecone_store("right", collection, place)
     return LanceStore(f"{place}/{collection}")
 
 
@@ -41,6 +50,21 @@ def postgres(folder: Path) -> Iterator[str]:
         yield str(server.get_uri())
     finally:
         server.cleanup()
+
+
+@contextmanager
+def hosted(kind: str) -> Iterator[str]:
+    """The address of a server of the tests that speaks a vendor's protocol, in this process."""
+    if kind == "weaviate":
+        from tests.weaviate_served import served_weaviate
+
+        with served_weaviate() as (url, _):
+            yield url
+    else:
+        from tests.pinecone_served import served_pinecone
+
+        with served_pinecone() as (url, _):
+            yield url
 
 
 def unit(count: int, dimension: int, seed: int = 0, centres: int = 50) -> np.ndarray:

@@ -426,6 +426,16 @@ def test_no_key_where_none_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
             of(server.base_url).generate(HI)
 
 
+def test_a_server_that_needs_no_key_is_told_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    with chat_server(fine("a"), status(401)) as server:
+        generator = OpenAICompatible.opened(OpenAICompatible("m", server.base_url, key_env=None, retries=NEVER).definition())
+        assert generator.generate(HI).text == "a"
+        assert "authorization" not in server.headers[0]
+        with pytest.raises(BadKey, match="key_env=None says that there is none"):
+            generator.generate(HI)
+
+
 def test_a_key_that_no_header_may_have_is_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORIA_TEST_KEY", "secret\nX: y")
     with pytest.raises(BadKey) as caught:

@@ -101,6 +101,7 @@ class QdrantRows:
         self._name = require_name("collection", collection, 40)
         self.client, self.collection, self._versions = client, f"noria_{collection}", f"noria_{collection}_versions"
         self.place = f"{client.place}, collection {collection}"
+        self._indexed = frozenset[str]()
 
     def manifests(self) -> list[Manifest]:
         if not self.client.ask("collection_exists", self._versions):
@@ -133,9 +134,18 @@ class QdrantRows:
             if not self.client.local:
                 self.client.ask("create_payload_index", self.collection, field, INDEXED[kind], wait=True)
 
+    def knows(self, fields: Iterable[str]) -> bool:
+        """Whether there is an index of each of these fields: without one, no row has a value there."""
+        asked = set(fields)
+        if not self.client.local and not asked <= self._indexed:
+            self._indexed = frozenset(self.client.ask("get_collection", self.collection).payload_schema)
+        return self.client.local or asked <= self._indexed
+
     @contextmanager
     def begin(self, manifest: Manifest) -> Iterator[Build]:
         self.put(manifest)
+        if manifest.builds[1:]:  # every chain from here on asks what it removed
+            self.require_indexed({f"removed.{manifest.builds[-1]}": "flag"})
         yield QdrantBuild(self, manifest)
 
     def put(self, manifest: Manifest) -> Manifest:
@@ -159,6 +169,14 @@ class QdrantRows:
     def sweep(self, chains: Sequence[Sequence[str]]) -> None:
         unseen = models.Filter(must_not=[_seen(chain) for chain in chains])
         self.client.ask("delete", self.collection, models.FilterSelector(filter=unseen), wait=True)
+        self._drop_indexes({build for chain in chains for build in chain})
+
+    def _drop_indexes(self, alive: Collection[str]) -> None:
+        """Remove the indexes of what builds removed of which no chain is left."""
+        there = () if self.client.local else self.client.ask("get_collection", self.collection).payload_schema
+        for field in there:
+            if field.startswith("removed.") and field.removeprefix("removed.") not in alive:
+                self.client.ask("delete_payload_index", self.collection, field, wait=True)
 
     def index(self, manifest: Manifest) -> QdrantIndex:
         return QdrantIndex(self, manifest)
@@ -223,6 +241,8 @@ class QdrantIndex:
 
     def _nearest(self, asked: Any, using: str, count: int, conditions: Conditions, params: Any = None) -> list[Hit]:
         if count < 1 or not len(self):
+            return []
+        if not self._of.knows(field_and_values(each)[0] for each in conditions.of):
             return []
         own = list(self._conditions(conditions))
         query = {

@@ -11,13 +11,15 @@ import pytest
 from chat_server import chat_server, fine
 from noria import llm
 from noria.llm.application.answering import Answering, Terms
-from noria.llm.application.parts import LostPart, NotAPart, made, uses_secrets, written
+from noria.llm.application.opening import INDEX, SETTINGS, opened, opening
+from noria.llm.application.parts import LostPart, NotAPart, made, needs_trust, written
 from noria.llm.chunking import ByKind
 from noria.llm.documents import Document
 from noria.llm.embedding import HashedEmbedder
 from noria.llm.generation import Options, Prompt
 from noria.llm.index import build
 from noria.llm.retrieval import Retriever
+from noria.models.runtimes.python_spec import APPLICATION
 
 PAGES = {
     "holidays.md": "# Holidays\n\nThe form for holidays is number 71. Ask two weeks before.",
@@ -111,8 +113,52 @@ def test_parts_are_made_again_from_plain_data() -> None:
         again = made(json.loads(json.dumps(written(part))))
         assert type(again) is type(part)
         assert written(again) == written(part)
-    assert uses_secrets(llm.OpenAICompatible("m", "http://localhost:1/v1").definition())
-    assert not uses_secrets(written(HashedEmbedder()))
+    assert not needs_trust(written(HashedEmbedder()))
+
+
+@pytest.mark.parametrize(
+    ("address", "key_env", "needed"),
+    [
+        ("http://localhost:1/v1", None, False),
+        ("http://127.0.0.2:1/v1", None, False),
+        ("http://[::1]:1/v1", None, False),
+        ("http://localhost:1/v1", "OPENAI_API_KEY", True),
+        ("http://localhost.example.org/v1", None, True),
+        ("http://10.0.0.1/v1", None, True),
+        ("http://127.0.0.1.nip.io/v1", None, True),
+    ],
+)
+def test_a_part_needs_trust_where_a_secret_or_a_question_leaves_the_machine(address: str, key_env: str | None, needed: bool) -> None:
+    for part in (
+        llm.OpenAICompatible("m", address, key_env=key_env).definition(),
+        written(llm.OpenAIEmbedder("m", address, key_env=key_env, dimensions=8)),
+    ):
+        assert needs_trust({"parts": [part]}) == needed
+
+
+def test_a_server_without_a_key_on_this_machine_needs_no_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundle of an application with one is opened by the loader that trusts nobody, and no key is sent."""
+    monkeypatch.setenv("OPENAI_API_KEY", "hush-hush")
+    with chat_server(fine("Two weeks before [1].")) as server:
+        settings = {
+            "embedder": written(HashedEmbedder(64)),
+            "reranker": None,
+            "definitions": {"embedder": HashedEmbedder(64).definition(), "reranker": None},
+            "generator": llm.OpenAICompatible("m", server.base_url, key_env=None).definition(),
+            "search": {},
+            "prompt": written(PROMPT),
+            "guardrails": llm.Policy(llm.Guardrails(())).definition(),
+            "terms": written(Terms(rewrites=False)),
+        }
+        assert opening(trusted=needs_trust(settings)) == APPLICATION
+        build([Document("holidays.md", PAGES["holidays.md"])], ByKind(), HashedEmbedder(64), tmp_path / INDEX)
+        (tmp_path / SETTINGS).write_text(json.dumps(settings))
+        told = opened(tmp_path).answer(row("What is the form for holidays?"))
+        assert (told["answer"], server.headers[0].get("authorization")) == ("Two weeks before [1].", None)
+    settings["generator"] = llm.OpenAICompatible("m", server.base_url).definition()
+    (tmp_path / SETTINGS).write_text(json.dumps(settings))
+    with pytest.raises(LostPart, match="uses a secret"):
+        opened(tmp_path)
 
 
 class Own:

@@ -19,10 +19,12 @@ from indexes import DIMENSION, chunk, chunks_of, store_of, unit
 from noria.llm.chunking import Chunk
 from noria.llm.index import BadChunk, BadName, Index, IndexStore, NoVersion, OtherDimension, VersionTaken
 from noria.llm.retrieval import Conditions
+from pinecone_served import served_pinecone
 from qdrant_served import served_qdrant
 from servers import soon
+from weaviate_served import served_weaviate
 
-KINDS = ("lance", "pgvector", "pgvector_hnsw", "qdrant", "qdrant_http")
+KINDS = ("lance", "pgvector", "pgvector_hnsw", "qdrant", "qdrant_http", "weaviate", "pinecone")
 TEXTS = ["the cat sleeps", "a dog barks at the cat", "taxes are due in May", "the law of taxes", "naïve café 日本"]
 Open = Callable[[str], IndexStore]
 
@@ -34,13 +36,31 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    servers = {"pgvector": "postgres_url", "pgvector_hnsw": "postgres_url", "qdrant_http": "qdrant_url"}
+    servers = {
+        "pgvector": "postgres_url",
+        "pgvector_hnsw": "postgres_url",
+        "qdrant_http": "qdrant_url",
+        "weaviate": "weaviate_url",
+        "pinecone": "pinecone_url",
+    }
     return request.getfixturevalue(servers[kind]) if kind in servers else str(tmp_path)
 
 
 @pytest.fixture
 def qdrant_url() -> Iterator[str]:
     with served_qdrant() as (url, _):
+        yield url
+
+
+@pytest.fixture
+def weaviate_url() -> Iterator[str]:
+    with served_weaviate() as (url, _):
+        yield url
+
+
+@pytest.fixture
+def pinecone_url() -> Iterator[str]:
+    with served_pinecone(lag=0) as (url, _):  # what is seen later is waited for in test_hosted
         yield url
 
 

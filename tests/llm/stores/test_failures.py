@@ -112,6 +112,26 @@ def test_texts_in_qdrant_are_compared_only_while_they_are_few(monkeypatch: pytes
     store.close()
 
 
+def test_every_field_that_a_filter_names_has_an_index_in_qdrant() -> None:
+    """A server in strict mode, as the one of these tests is, refuses a filter on another field."""
+    with served_qdrant() as (url, served):
+        store = store_of("qdrant_http", url)
+        chunks = [chunk(n, "cat", {"team": "a"}) for n in range(6)]
+        store.write("one", chunks, unit(6))
+        index = store.write("two", chunks[:5], unit(6)[:5]).index
+        indexed = served.indexed["noria_docs"]
+        assert {"added", "chunk_id", "access", "open", f"text_{b'team'.hex()}"} < set(indexed)
+        assert sum(field.startswith("removed.") for field in indexed) == 1
+        assert len(index.search(unit(1)[0], 9, Conditions.read({"team": "a"}))) == 5
+        assert index.search(unit(1)[0], 9, Conditions.read({"none has it": "a"})) == []
+        indexed.pop(f"text_{b'team'.hex()}")
+        with pytest.raises(StoreFailed, match="Index required but not found"):
+            index.search(unit(1)[0], 9, Conditions.read({"team": "a"}))
+        store.drop("two")
+        assert not any(field.startswith("removed.") for field in indexed)
+        store.close()
+
+
 def test_an_approximate_index_is_searched_and_what_it_misses_is_found(postgres_url: str) -> None:
     """Among many rows PostgreSQL goes by the HNSW index; where that gives up before it has enough, the search is done again, exactly."""
     store = store_of("pgvector_hnsw", f"{postgres_url}")

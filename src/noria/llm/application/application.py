@@ -16,7 +16,7 @@ from noria.data.table import SnapshotRows, Table
 from noria.llm.application.answering import Terms
 from noria.llm.application.declared import policy, require_parts
 from noria.llm.application.opening import INDEX, SETTINGS, opening
-from noria.llm.application.parts import uses_secrets, written
+from noria.llm.application.parts import needs_trust, written
 from noria.llm.chunking import ByKind
 from noria.llm.chunking.chunk import Chunker
 from noria.llm.documents.source import documents_at
@@ -103,7 +103,7 @@ class Application:
             files = {str(path.relative_to(name)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         settings["built"] = {"documents": built.documents, "chunks": built.chunks, "repeated": built.repeated, "index": built.digest}
         files[SETTINGS] = json.dumps(settings, sort_keys=True, indent=1).encode()
-        return Saved("application", opening(secrets=uses_secrets(settings)), files)
+        return Saved("application", opening(trusted=needs_trust(settings)), files)
 
     def _index(self, facts: SnapshotRows, as_of: datetime, folder: Path, tell: Tell) -> Built:
         def progress(done: int, of: int) -> None:

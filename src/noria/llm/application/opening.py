@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.llm.application.answering import Answering
-from noria.llm.application.parts import LostPart, made, uses_secrets
+from noria.llm.application.parts import LostPart, made, needs_trust
 from noria.llm.generation.definitions import generator_of
 from noria.llm.guardrails.declared import policy_of
 from noria.llm.index.lance import LanceIndex
@@ -22,16 +22,16 @@ SETTINGS, INDEX = "application.json", "index"
 PARTS = ("embedder", "reranker")
 
 
-def opening(*, secrets: bool) -> str:
-    """The loader of a bundle, which has to be trusted where a part of it uses a secret."""
-    return APPLICATION_TRUSTED if secrets else APPLICATION
+def opening(*, trusted: bool) -> str:
+    """The loader of a bundle, which has to be trusted where a part of it uses a secret or asks another machine."""
+    return APPLICATION_TRUSTED if trusted else APPLICATION
 
 
 def opened(folder: Path) -> Answering:
-    """The application of a folder, of whose parts none uses a secret. Raises `LostPart` and `BadIndex`."""
+    """The application of a folder, of whose parts none uses a secret or asks another machine. Raises `LostPart` and `BadIndex`."""
     settings = json.loads((folder / SETTINGS).read_bytes())
-    if uses_secrets(settings):
-        raise LostPart("generator", "it uses a secret, and the bundle says that none of its parts does")
+    if needs_trust(settings):
+        raise LostPart("generator", "it uses a secret or asks another machine, and the bundle says that none of its parts does")
     return _opened(folder, settings)
 
 

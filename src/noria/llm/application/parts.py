@@ -1,7 +1,7 @@
 """Parts of an application as plain data, by which a server makes them again: their class, and the arguments it is made with.
 
-Only classes of Noria are made of what a bundle says. A part that uses a secret is made where the bundle is trusted: it would be sent to
-whatever server the bundle names.
+Only classes of Noria are made of what a bundle says. A part that uses a secret, or asks a server on another machine, is made where the
+bundle is trusted: the secret, the questions and the texts would be sent to whatever server the bundle names.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from noria.core.errors import UserMistake
 from noria.llm.generation.definitions import BUDGET
@@ -91,6 +93,11 @@ def made(given: Any) -> Any:
     return kind(**{name: made(value) for name, value in given.items() if name != CLASS})
 
 
+def needs_trust(given: Any) -> bool:
+    """Whether a written part, or one that it is made of, tells another machine something, or uses a secret."""
+    return uses_secrets(given) or _asks_elsewhere(given)
+
+
 def uses_secrets(given: Any) -> bool:
     """Whether a written part names a secret, or a folder to write to as a budget does, or one that it is made of does."""
     if isinstance(given, list):
@@ -98,3 +105,21 @@ def uses_secrets(given: Any) -> bool:
     if not isinstance(given, Mapping):
         return False
     return given.get("generator") == BUDGET or any(given.get(name) for name in SECRETS) or any(map(uses_secrets, given.values()))
+
+
+def _asks_elsewhere(given: Any) -> bool:
+    if isinstance(given, list):
+        return any(map(_asks_elsewhere, given))
+    if not isinstance(given, Mapping):
+        return False
+    address = given.get("base_url")
+    return (isinstance(address, str) and not _is_here(address)) or any(map(_asks_elsewhere, given.values()))
+
+
+def _is_here(url: str) -> bool:
+    """Whether an address is this machine's own, by its number or as `localhost`: another name could lead anywhere."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -32,9 +32,12 @@ class BadKey(NoAnswer, UserMistake):
 
     code = "NR-831"
 
-    def __init__(self, provider: str, key_env: str, reason: str, *, given: bool) -> None:
+    def __init__(self, provider: str, key_env: str | None, reason: str, *, given: bool) -> None:
         what = f"the key in {key_env} is refused" if given else f"a key is asked for, and {key_env} is not set"
         fix = f"set {key_env} to a key that this server accepts and that may use the model"
+        if key_env is None:
+            what = "a secret header is refused" if given else "a key is asked for, and key_env=None says that there is none"
+            fix = "name the environment's variable that has the key, as key_env"
         super().__init__(what=f"{what}: {reason}" if reason else what, where=provider, fix=fix, provider=provider)
 
 

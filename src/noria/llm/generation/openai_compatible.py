@@ -32,7 +32,8 @@ class OpenAICompatible:
     """A `Generator` of a server that speaks OpenAI's chat completions.
 
     base_url: what stands before /chat/completions; key_env: the environment's variable that has the key, which may be unset where none is
-    asked; headers_env: further headers whose values are secrets too, with the variables that have them; prices: None: cost is unknown
+    asked, None: there is none, so that a server on this machine may be asked by a bundle that nobody trusts; headers_env: further headers
+    whose values are secrets too, with the variables that have them; prices: None: cost is unknown
     connect, first_part, between: seconds until the connection, from the request to the first part of a stream, and from part to part; the
     whole takes `Options.timeout`, with all attempts; retries: on 408, 409, 425, 429, 5xx and broken connections, never once a part was
     handed out; schema_mode: how a server is told a schema; corrections: how often an answer that does not meet it is given back
@@ -47,7 +48,7 @@ class OpenAICompatible:
         model: str,
         base_url: str = OPENAI,
         *,
-        key_env: str = "OPENAI_API_KEY",
+        key_env: str | None = "OPENAI_API_KEY",
         headers_env: Mapping[str, str] | None = None,
         prices: Prices | None = None,
         connect: float = 5.0,
@@ -159,7 +160,8 @@ class OpenAICompatible:
         return ModelServer(self.provider, self.model, self._key_env, bool(secrets), tuple(secrets.values())), headers
 
     def _secrets(self) -> list[tuple[str, str]]:
-        return [("Authorization", self._key_env), *self._headers_env.items()]
+        key = [("Authorization", self._key_env)] if self._key_env else []
+        return [*key, *self._headers_env.items()]
 
     def _again(self, failure: NoAnswer, tries: int, pace: Pace) -> None:
         """Wait until the next try, or raise why there is none."""

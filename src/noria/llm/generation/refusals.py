@@ -37,11 +37,14 @@ NO_MODEL = re.compile(
 
 @dataclass(frozen=True)
 class ModelServer:
-    """A server that is asked, and as whom. given: whether a key was sent; secrets: what no error may show"""
+    """A server that is asked, and as whom.
+
+    key_env: where the key is, None: there is none; given: whether a key was sent; secrets: what no error may show
+    """
 
     provider: str
     model: str
-    key_env: str
+    key_env: str | None
     given: bool
     secrets: tuple[str, ...] = ()
 

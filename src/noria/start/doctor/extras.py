@@ -29,6 +29,8 @@ GIVES = {  # extra → (the library that is looked for, what it gives)
     "postgres": ("psycopg", "a database as a source: PostgreSQL"),
     "pgvector": ("pgvector", "indexes of chunks in PostgreSQL with pgvector"),
     "qdrant": ("qdrant_client", "indexes of chunks in Qdrant"),
+    "weaviate": ("weaviate", "indexes of chunks in Weaviate"),
+    "pinecone": ("pinecone", "indexes of chunks in Pinecone"),
     "redis": ("redis", "the online store in Redis; Redis streams as a source"),
     "s3": ("s3fs", "data on S3"),
     "spark": ("pyspark", "features computed by Spark"),
