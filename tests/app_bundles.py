@@ -14,7 +14,7 @@ from noria.evaluation.generation import OUTPUTS
 from noria.llm.application.answering import Terms
 from noria.llm.application.application import Application
 from noria.llm.application.opening import INDEX, SETTINGS, opened_with_secrets, opening
-from noria.llm.application.parts import uses_secrets
+from noria.llm.application.parts import needs_trust
 from noria.llm.documents import Document, document_files
 from noria.llm.embedding import HashedEmbedder
 from noria.llm.index import build
@@ -39,7 +39,7 @@ def application_bundle(root: Path, application: Application, run: str = "run") -
         (Path(name) / SETTINGS).write_bytes(msgspec.json.encode(settings))
         answer = opened_with_secrets(Path(name)).answer(row)
         files = {f"{FILES_FOLDER}/{p.relative_to(name)}": p.read_bytes() for p in sorted(Path(name).rglob("*")) if p.is_file()}
-    spec = PythonSpec(opening(secrets=uses_secrets(settings)), this_python(), {})
+    spec = PythonSpec(opening(trusted=needs_trust(settings)), this_python(), {})
     exported = Exported("python", {PYTHON_FILE: msgspec.json.encode(spec), **files}, trust=spec.runs_its_own_code)
     sample = [[row[field.name] for field in SIGNATURE.inputs]], [[answer[field.name] for field in OUTPUTS]]
     return seal_exported(root, exported, SIGNATURE, sample, run, TASK)

@@ -51,6 +51,10 @@ class Upstream:
             fine("at last")(exchange)
         elif "limited" in asked:
             status(429, "slow down", wait=7)(exchange)
+        elif "locked" in asked:
+            status(401, "Incorrect API key")(exchange)
+        elif "away" in asked:
+            status(500, "out of memory")(exchange)
         else:
             fine("at ", "once")(exchange)
 
@@ -140,7 +144,21 @@ def test_a_limit_of_the_server_of_models_is_told_as_one(server: Standalone) -> N
     with pytest.raises(openai.RateLimitError) as limited:
         client.chat.completions.create(**body("limited"))
     assert limited.value.response.headers["retry-after"] == "7"
-    assert (limited.value.code, "slow down" in limited.value.message) == ("NR-835", True)
+    assert (limited.value.code, "asked more often" in limited.value.message) == ("NR-835", True)
+
+
+@pytest.mark.parametrize(("what", "code", "error"), [("locked", 502, "NR-831"), ("away", 503, "NR-836")])
+def test_who_asks_is_told_of_no_machine_and_no_key(server: Standalone, what: str, code: int, error: str) -> None:
+    found, told = server.http("POST", "/v1/chat/completions", as_json(body(what)))
+    assert (found, told["error"]["code"]) == (code, error)
+    assert "no answer could be written" in told["error"]["message"]
+    for private in ("127.0.0.1", "KEY", ".py"):
+        assert private not in json.dumps(told)
+
+
+def test_a_search_that_cannot_be_is_the_fault_of_who_asks(server: Standalone) -> None:
+    found, told = server.http("POST", "/v1/chat/completions", as_json(body("now", noria={"conditions": {"year": {"greater": 2020}}})))
+    assert (found, told["error"]["code"]) == (422, "NR-803")
 
 
 def test_a_server_that_stops_tells_each_client_that_waits_and_leaves_no_request(server: Standalone, upstream: Upstream) -> None:

@@ -15,6 +15,7 @@ class NoAnswer(NoriaError):
     attempts: that were made
     """
 
+    http_status = 502
     provider = ""
     partial = ""
     again = False
@@ -25,6 +26,12 @@ class NoAnswer(NoriaError):
     def __init__(self, *, what: str, where: str, fix: str, provider: str = "", partial: str = "") -> None:
         self.provider, self.partial = provider, partial
         super().__init__(what=what, where=where, fix=fix)
+
+    @property
+    def for_asker(self) -> dict[str, str]:
+        """The words for who asks an application: they name no machine and no key."""
+        fix = "ask again later" if self.again else "tell who runs this application: its log says what is wrong"
+        return {"what": "no answer could be written", "where": "the model that this application asks", "fix": fix}
 
 
 class BadKey(NoAnswer, UserMistake):
@@ -84,11 +91,16 @@ class TooManyRequests(NoAnswer, OutsideWorld):
         fix = "raise the account's quota" if for_good else "ask less often, or raise the limit"
         super().__init__(what=f"the provider's limit is reached: {reason}", where=provider, fix=fix, provider=provider)
 
+    @property
+    def for_asker(self) -> dict[str, str]:
+        return super().for_asker | {"what": "the model is asked more often than it may be"}
+
 
 class NotAnswered(NoAnswer, OutsideWorld):
     """A provider can't be reached, fails, or breaks off."""
 
     code = "NR-836"
+    http_status = 503
     again = True
 
     def __init__(self, provider: str, reason: str, *, partial: str = "", wait: float | None = None) -> None:
@@ -132,6 +144,7 @@ class OverBudget(NoAnswer, UserMistake):
     code = "NR-839"
     http_status = 429
     of_request = True
+    for_asker: dict[str, str] = {}  # noqa: RUF012 - never changed; its own words
 
     def __init__(self, who: str, needed: str, left: str, day: str, retry_after: int) -> None:
         self.retry_after = retry_after

@@ -21,6 +21,7 @@ class BadCondition(UserMistake):
     """A search is limited in a way that can't be."""
 
     code = "NR-803"
+    http_status = 422
 
     def __init__(self, name: str, why: str) -> None:
         fix = f"write a value, or one of {', '.join(RELATIONS)}, such as {{{name!r}: {{'any_of': ['a', 'b']}}}}"

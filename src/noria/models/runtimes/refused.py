@@ -1,11 +1,13 @@
 """Errors that a model raises for its asker: who asks is told them as they are, with their code and their status.
 
-What else a model raises is a failure of the model (NR-304). The errors of Noria that say "not now" or "not you" are none: a budget that is
-spent, a provider that limits how often it is asked, a time-out.
+What else a model raises is a failure of the model (NR-304). The errors of Noria that say "not now", "not you" or "not so" are none: a budget that
+is spent, a provider that limits how often it is asked, a time-out, a search that can't be. Those that name the machines behind an application
+have other words for who asks (`for_asker`), and their own stand in the log.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from noria.core.errors import NoriaError, UserMistake
@@ -13,7 +15,8 @@ from noria.models.runtimes.messages import Refusal, StreamEnded
 from noria.models.runtimes.one_answer import TooLong
 from noria.models.runtimes.port import ModelFailed
 
-TOLD = (403, 429, 503, 504)  # the statuses of such errors
+SERVERS = 500  # from which a status says that it is no fault of who asks
+TOLD = (403, 422, 429, 502, 503, 504)  # the statuses of such errors
 
 
 class ModelRefused(ModelFailed):
@@ -31,8 +34,11 @@ def refusal_of(error: BaseException) -> Refusal | None:
     """What who asks is to be told of an error; None where it is a failure of the model."""
     if not isinstance(error, NoriaError) or error.http_status not in TOLD:
         return None
-    mistake = isinstance(error, UserMistake)
-    return Refusal(error.code, error.what, error.where, error.fix, error.http_status, error.retry_after, mistake)
+    told = error.to_dict() | getattr(error, "for_asker", {})
+    if told != error.to_dict():
+        print(f"{error.code}: {error}", file=sys.stderr, flush=True)
+    mistake = isinstance(error, UserMistake) and error.http_status < SERVERS
+    return Refusal(error.code, told["what"], told["where"], told["fix"], error.http_status, error.retry_after, mistake)
 
 
 def failed_stream(number: int, error: Exception, described: Callable[[BaseException], str]) -> StreamEnded:
