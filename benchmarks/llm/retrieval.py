@@ -2,8 +2,8 @@
 
 Settings are chosen on one half of the docstrings' questions; figures are of the other half, and of a corpus that nothing was chosen on.
 `python -m benchmarks.llm.retrieval`; RETRIEVAL_COUNT documents of each corpus, RETRIEVAL_RERANKED questions with a reranker and
-RETRIEVAL_PEERED with others' libraries, the model RETRIEVAL_MODEL by RETRIEVAL_RUNTIME (default: measured). Vectors are kept in RETRIEVAL_CACHE. What is not
-installed is left out, and said.
+RETRIEVAL_PEERED with others' libraries, the model RETRIEVAL_MODEL by RETRIEVAL_RUNTIME (default: measured). Vectors are kept in
+RETRIEVAL_CACHE. What is not installed is left out, and said.
 """
 
 from __future__ import annotations

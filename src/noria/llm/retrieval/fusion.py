@@ -27,8 +27,8 @@ def combined(results: Sequence[Sequence[tuple[str, float]]], weights: Sequence[f
     """Ids with their combined scores from 0 to 1, best first: the weighted mean over the results, of which each is scaled.
 
     A convex combination of scores (Bruch, Gai & Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023): unlike ranks,
-    it keeps how far a result is ahead of the next. What is not among a search's results has 0 in it. weights: of the results, 1 each if left
-    out. Equal scores stand in the order in which they were met
+    it keeps how far a result is ahead of the next. What is not among a search's results has 0 in it. weights: of the results, 1 each if
+    left out. Equal scores stand in the order in which they were met
     """
     weights = weights or [1.0] * len(results)
     whole = sum(weights) or 1.0
