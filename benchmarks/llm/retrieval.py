@@ -26,7 +26,7 @@ from noria.llm.chunking import ByKind
 from noria.llm.embedding import CachedEmbedder, Embedder, NoSuchModel, Reranker, embedder, reranker, reranker_choice, runtime_choice
 from noria.llm.index import Hit, Index, build
 from noria.llm.retrieval import Retriever
-from noria.llm.retrieval.retriever import Fusion, trusting
+from noria.llm.retrieval.retriever import Fusion, together, trusting
 from noria.llm.tuning.intervals import mean_interval
 
 COUNT = int(os.environ.get("RETRIEVAL_COUNT", "2000"))
@@ -115,9 +115,7 @@ def _documents(hits: Sequence[Hit]) -> Ranking:
 
 def _ranked(each: Searched, words: float, fusion: Fusion = "scores") -> list[tuple[str, float]]:
     """Ids of chunks, as `Retriever` fuses them."""
-    retriever: Any = Retriever(None, None, fusion=fusion)  # type: ignore[arg-type]  # of which the fusion is asked alone
-    ranked: list[tuple[str, float]] = retriever.together([each.meaning, each.words], [1.0, words])[:DEPTH]
-    return ranked
+    return together([each.meaning], [each.words], words, DEPTH, fusion)
 
 
 def _hits(each: Searched, ranked: Sequence[tuple[str, float]]) -> list[Hit]:

@@ -13,7 +13,7 @@ import pytest
 from noria.llm.chunking import ByKind
 from noria.llm.documents import Document
 from noria.llm.index import Built, build
-from noria.llm.retrieval import Conditions, Retriever, combined, fused
+from noria.llm.retrieval import Conditions, Result, Retriever, combined, fused
 from noria.llm.retrieval.retriever import trusting
 
 WORDS = ["cat", "feline", "dog", "tax", "levy", "law", "park"]
@@ -103,16 +103,18 @@ def test_a_reranker_has_the_last_word_and_several_questions_are_one(built: Built
 
 
 def test_combined_scores_keep_how_far_one_is_ahead(built: Built) -> None:
-    meaning, words = [("a", 0.9), ("b", 0.5), ("c", 0.4)], [("b", 7.0), ("a", 6.5), ("d", 2.0)]
-    assert combined([meaning, words], [1.0, 1.0]) == pytest.approx([("a", 0.95), ("b", 0.6), ("c", 0.0), ("d", 0.0)])
-    assert combined([meaning, words], [0.0, 3.0]) == pytest.approx([("b", 1.0), ("a", 0.9), ("c", 0.0), ("d", 0.0)])
-    assert [each for each, _ in fused([["a", "b", "c"], ["b", "a", "d"]])][:2] == ["a", "b"]  # whose ranks can't tell them apart
-    assert combined([[("a", 3.0), ("b", 3.0)], []]) == [("a", 0.5), ("b", 0.5)]
-    assert combined([[("a", 3.0), ("a", 1.0)]]) == [("a", 1.0)]
+    meaning, words = [("a", 0.9), ("b", 0.5), ("c", 0.425)], [("b", 7.0), ("a", 6.5), ("d", 2.0)]
+    found = combined([Result(meaning, 1.0, -1.0, whole=False), Result(words, 0.25)])
+    expected = {"a": 1 + 0.25 * 6.5 / 7, "b": 1.5 / 1.9 + 0.25, "c": 0.75, "d": 0.75 + 0.25 * 2 / 7}
+    assert dict(found) == pytest.approx({name: score / 1.25 for name, score in expected.items()})
+    assert [name for name, _ in found] == ["a", "b", "d", "c"]
+    assert [each for each, _ in fused([["b", "a"], ["a", "b"]])] == ["b", "a"]  # whose ranks can't tell them apart
+    assert combined([Result([("a", 3.0), ("b", 3.0)]), Result([])]) == [("a", 0.5), ("b", 0.5)]
+    assert combined([Result([("a", 0.0), ("a", 0.0)])]) == [("a", 1.0)]
     assert combined([]) == []
     by_ranks = Retriever(built.index, Meanings(), fusion="ranks").find("cat", 1)
     assert by_ranks[0].score == pytest.approx(1 / 61, rel=0.5)
-    assert Retriever(built.index, Meanings()).find("feline", 1)[0].score == pytest.approx(1.0)
+    assert Retriever(built.index, Meanings()).find("feline", 1)[0].score == pytest.approx(1.0)  # first by meaning and by words
 
 
 def test_a_reranker_that_is_trusted_by_half_moves_what_it_is_sure_of() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,23 +24,42 @@ def fused(rankings: Sequence[Sequence[str]], weights: Sequence[float] = (), k: i
     return sorted(scores.items(), key=lambda pair: -pair[1])
 
 
-def combined(results: Sequence[Sequence[tuple[str, float]]], weights: Sequence[float] = ()) -> list[tuple[str, float]]:
-    """Ids with their combined scores from 0 to 1, best first: the weighted mean over the results, of which each is scaled.
+@dataclass(frozen=True)
+class Result:
+    """What a search found: ids with scores, best first.
+
+    weight: how much it counts; least: the lowest score that there can be; whole: whether nothing more would have been found
+    """
+
+    found: Sequence[tuple[str, float]]
+    weight: float = 1.0
+    least: float = 0.0
+    whole: bool = True
+
+
+def combined(results: Sequence[Result]) -> list[tuple[str, float]]:
+    """Ids with their combined scores from 0 to 1, best first: the weighted mean over the results, each scaled to its theoretical least.
 
     A convex combination of scores (Bruch, Gai & Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023): unlike ranks,
-    it keeps how far a result is ahead of the next. What is not among a search's results has 0 in it. weights: of the results, 1 each if
-    left out. Equal scores stand in the order in which they were met
+    it keeps how far a result is ahead of the next, and a search whose results are all alike decides little. What a search did not find
+    has the least score that it did find, or 0 if it found all that there is. Equal scores stand in the order in which they were met
     """
-    weights = weights or [1.0] * len(results)
-    whole = sum(weights) or 1.0
+    total = sum(result.weight for result in results) or 1.0
+    scaled_results = [(result, _scaled_to_least(result)) for result in results]
     scores = dict[str, float]()
-    for result, weight in zip(results, weights, strict=True):
-        first = dict[str, float]()
-        for each, score in result:
-            first.setdefault(each, score)
-        for each, value in zip(first, scaled(list(first.values())), strict=True):
-            scores[each] = scores.get(each, 0.0) + weight * value / whole
-    return sorted(scores.items(), key=lambda pair: -pair[1])
+    for each in dict.fromkeys(name for _, found in scaled_results for name in found):
+        scores[each] = sum(
+            result.weight * found.get(each, 0.0 if result.whole else min(found.values(), default=0.0)) for result, found in scaled_results
+        )
+    return sorted(((each, score / total) for each, score in scores.items()), key=lambda pair: -pair[1])
+
+
+def _scaled_to_least(result: Result) -> dict[str, float]:
+    most = max((score for _, score in result.found), default=0.0)
+    scaled_scores = dict[str, float]()
+    for each, score in result.found:
+        scaled_scores.setdefault(each, (score - result.least) / (most - result.least) if most > result.least else 1.0)
+    return scaled_scores
 
 
 def scaled(scores: Sequence[float]) -> list[float]:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from noria.llm.retrieval.conditions import Conditions
-from noria.llm.retrieval.fusion import combined, diverse, fused, scaled
+from noria.llm.retrieval.fusion import Result, combined, diverse, fused, scaled
 
 if TYPE_CHECKING:
     from noria.llm.embedding.port import Embedder, Reranker
     from noria.llm.index.port import Hit, Index
 
 CANDIDATES = 50  # of each search, from which the best are chosen
+LEAST_COSINE = -1.0
+BESIDE_MEANING = 0.25  # of scores by words where `words` is 1: cosines of the best differ by about a quarter of what they could
 Fusion = Literal["scores", "ranks"]
 
 
@@ -48,16 +50,15 @@ class Retriever:
         """The same for several ways to ask one thing, the first of which is the question itself."""
         conditions = conditions or Conditions()
         known: dict[str, Hit] = {}
-        results, weights = list[list[Hit]](), list[float]()
+        meaning: list[list[Hit]] = []
+        words: list[list[Hit]] = []
         for question in dict.fromkeys(questions):
-            searches = [(self.index.search(self.embedder.embed_query(question), self.candidates, conditions), 1.0)]
+            meaning.append(self.index.search(self.embedder.embed_query(question), self.candidates, conditions))
             if self.words > 0:
-                searches.append((self.index.search_words(question, self.candidates, conditions), self.words))
-            for hits, weight in searches:
-                known |= {hit.chunk.id: hit for hit in hits if hit.chunk.id not in known}
-                results.append(hits)
-                weights.append(weight)
-        ranked = self.together(results, weights)[: self.candidates]
+                words.append(self.index.search_words(question, self.candidates, conditions))
+        for hits in (*meaning, *words):
+            known |= {hit.chunk.id: hit for hit in hits if hit.chunk.id not in known}
+        ranked = together(meaning, words, self.words, self.candidates, self.fusion)
         if self.reranker is not None and ranked:
             ranked = self._reread(self.reranker, questions[0], ranked, known)
         if self.balance < 1 and ranked:
@@ -77,12 +78,6 @@ class Retriever:
             "fusion": self.fusion,
         }
 
-    def together(self, results: Sequence[Sequence[Hit]], weights: Sequence[float]) -> list[tuple[str, float]]:
-        """The ids of what several searches found, best first, with their scores."""
-        if self.fusion == "ranks":
-            return fused([[hit.chunk.id for hit in hits] for hits in results], weights)
-        return combined([[(hit.chunk.id, hit.score) for hit in hits] for hits in results], weights)
-
     def _reread(self, reranker: Reranker, question: str, ranked: list[tuple[str, float]], known: dict[str, Hit]) -> list[tuple[str, float]]:
         """The best of a ranking in the order that the reranker sees; or all of it, in an order between the reranker's and its own."""
         best = [each for each, _ in ranked[: self.reranked]]
@@ -94,6 +89,25 @@ class Retriever:
     def _diverse(self, question: str, ranked: list[tuple[str, float]], count: int) -> list[tuple[str, float]]:
         vectors = self.index.vectors([each for each, _ in ranked])
         return [ranked[place] for place in diverse(self.embedder.embed_query(question), vectors, count, self.balance)]
+
+
+def together(
+    meaning: Sequence[Sequence[Hit]], words: Sequence[Sequence[Hit]], weight: float, count: int, fusion: Fusion
+) -> list[tuple[str, float]]:
+    """The ids of at most `count` chunks that searches by meaning and by words found, best first, with their scores.
+
+    weight: of the searches by words; count: also that each search was asked for
+    """
+    if fusion == "ranks":
+        rankings = [[hit.chunk.id for hit in hits] for hits in (*meaning, *words)]
+        return fused(rankings, [1.0] * len(meaning) + [weight] * len(words))[:count]
+    near = [Result(_scores(hits), 1.0, LEAST_COSINE, len(hits) < count) for hits in meaning]
+    alike = [Result(_scores(hits), weight * BESIDE_MEANING, 0.0, len(hits) < count) for hits in words]
+    return combined([*near, *alike])[:count]
+
+
+def _scores(hits: Sequence[Hit]) -> list[tuple[str, float]]:
+    return [(hit.chunk.id, hit.score) for hit in hits]
 
 
 def trusting(ranked: Sequence[tuple[str, float]], judged: Mapping[str, float], trust: float) -> list[tuple[str, float]]:
