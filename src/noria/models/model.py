@@ -91,6 +91,9 @@ class Model:
             raise WrongArgument(call, "task", self.task, "write task=nr.Binary(), task=nr.Regression() or another, with its brackets")
         self._check_task(call)
         require_each(call, "gates", self.gates, (Gate, ModelGate), 'gates=[nr.beats_champion("log_loss", by=-0.02)]')
+        for gate in self.gates:
+            if getattr(gate, "compares", "") == "answers":
+                raise WrongArgument(call, "gates", gate, 'put it into llm.judged("questions.jsonl", gates=[…]), which asks the questions')
         duration(self.holdout)
 
     def _check_task(self, call: str) -> None:

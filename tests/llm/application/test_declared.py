@@ -10,6 +10,7 @@ import pytest
 import noria as nr
 from noria import llm
 from noria.core.errors import NoriaError
+from noria.llm.evaluation.questions import Question, QuestionSet
 from noria.llm.guardrails import Policy
 
 DOCS = nr.Table("docs", llm.document_files("handbook"), key="id", event_time="changed_at", deleted="deleted")
@@ -81,3 +82,24 @@ def fitted(train: Any, *, seed: int) -> Any:
 def test_an_application_and_its_task_come_together(trainer: Callable[[], Any], task: Callable[[], Any], told: str) -> None:
     with pytest.raises(NoriaError, match=told):
         nr.Model("desk", llm.questions(ASKED), label=nr.Label(GIVEN, "helpful"), trainer=trainer(), task=task())
+
+
+def test_gates_on_answers_are_asked_through_their_questions() -> None:
+    with pytest.raises(NoriaError, match="gates is") as refused:
+        nr.Model(
+            "desk",
+            llm.questions(ASKED),
+            label=nr.Label(GIVEN, "helpful"),
+            trainer=declared(),
+            task=nr.Generation(),
+            gates=[llm.not_worse("recall@5", by=0.03)],
+        )
+    assert "llm.judged" in refused.value.fix
+
+
+def test_a_gate_on_what_is_not_measured_is_refused_before_anything_is_asked() -> None:
+    questions = QuestionSet("few", (Question("q1", "How?", reviewed=True),))
+    with pytest.raises(NoriaError, match=r"no metric 'recal@5' \(did you mean 'recall@5'"):
+        llm.judged(questions, gates=[llm.at_least("recal@5", 0.5)])
+    with pytest.raises(NoriaError, match="gates is"):
+        llm.judged(questions, gates=["recall@5"])  # type: ignore[list-item]

@@ -29,6 +29,7 @@ from noria.llm.guardrails.guardrails import Guardrails
 from noria.llm.guardrails.policy import Policy
 from noria.llm.guardrails.rule import Rule
 from noria.llm.index.build import Built, build
+from noria.llm.retrieval.retriever import Fusion
 from noria.models.export.port import Saved
 
 PROMPT = Path(__file__).with_name("answer.md")
@@ -44,7 +45,7 @@ class Application:
     generator: writes the answers; None: the sentences of the sources that say most about the question, word by word
     guardrails: what may be asked, told and answered: rules, or those of all and of tenants; the settings are sealed in the bundle
     prompt: what the generator is told, with the variables `question` and `sources`; a file, or a `Prompt`
-    words, candidates, balance, reranked, trust: of the search, as `Retriever` has them; terms: of the answers
+    words, candidates, balance, reranked, trust, fusion: of the search, as `Retriever` has them; terms: of the answers
     name: what it is called
     """
 
@@ -60,6 +61,7 @@ class Application:
     balance: float = 1.0
     reranked: int = 50
     trust: float = 1.0
+    fusion: Fusion = "scores"
     terms: Terms = field(default_factory=Terms)
     name: str = "application"
 
@@ -75,7 +77,7 @@ class Application:
 
     @property
     def _search(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("words", "candidates", "balance", "reranked", "trust")}
+        return {name: getattr(self, name) for name in ("words", "candidates", "balance", "reranked", "trust", "fusion")}
 
     def parameters(self) -> dict[str, Any]:
         """What its answers depend on, beside the corpus: as a run and a bundle's lineage state it."""

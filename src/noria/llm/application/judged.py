@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from noria.core.arguments import require_each
 from noria.core.clock import Stopwatch
 from noria.core.progress import Tell
 from noria.data.rows import Rows
@@ -16,10 +17,11 @@ from noria.llm.evaluation.answered import Answered, answered_rows
 from noria.llm.evaluation.compare import Compared, compare
 from noria.llm.evaluation.evaluate import evaluate
 from noria.llm.evaluation.evaluated import Evaluated
+from noria.llm.evaluation.failures import UnknownAnswerMetric
 from noria.llm.evaluation.gates import AnswerGate
 from noria.llm.evaluation.judge import Judge
 from noria.llm.evaluation.judge_record import JudgeRecord
-from noria.llm.evaluation.metrics import AnswerMetric
+from noria.llm.evaluation.metrics import AnswerMetric, answer_metrics, retrieval_metrics
 from noria.llm.evaluation.questions import Question, QuestionSet
 from noria.llm.evaluation.review import read_reviewed
 
@@ -114,8 +116,20 @@ def judged(
     repeats: how often each question is asked, where answers are sampled; unreviewed: whether questions count that nobody has looked at
     metrics: what is measured beside the judges; those of retrieval and of answers that need no model, if left out
 
-    Raises `BadQuestionSet` and `BadReview`.
+    Raises `BadQuestionSet`, `BadReview`, and `UnknownAnswerMetric` for a gate on what is not measured.
     """
+    require_each("llm.judged", "gates", gates, AnswerGate, 'gates=[llm.at_least("recall@5", 0.8)]')
     found = questions if isinstance(questions, QuestionSet) else read_reviewed(questions).questions
     measured = None if metrics is None else tuple(metrics)
+    _require_metrics(
+        gates, [metric.name for metric in measured or [*retrieval_metrics(), *answer_metrics()]] + [each.name for each in judges]
+    )
     return Judged(found, tuple(gates), tuple(judges), tuple(records), repeats, unreviewed, measured)
+
+
+def _require_metrics(gates: Sequence[AnswerGate], known: Sequence[str]) -> None:
+    """Raise `UnknownAnswerMetric` before anything is built and asked, which may cost something."""
+    for gate in gates:
+        metric = getattr(gate, "metric", None)
+        if isinstance(metric, str) and metric not in known:
+            raise UnknownAnswerMetric(metric, known, f"llm.judged(…), the gate {gate.name!r}")

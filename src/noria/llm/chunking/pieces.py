@@ -46,14 +46,3 @@ def merged(found: Sequence[Piece], size: int, overlap: int) -> list[Piece]:
             back += 1
         i = back
     return whole
-
-
-def earlier(text: str, at: int, least: int) -> int:
-    """The first place from `least` on at which a sentence before `at` begins, or a word where no sentence does."""
-    if least >= at or least == 0:
-        return min(least, at)
-    for border in (SENTENCES, WORDS):
-        found = next((m.end() for m in border.finditer(text, least, at) if least < m.end() < at), None)
-        if found is not None:
-            return found
-    return at

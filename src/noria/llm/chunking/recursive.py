@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from noria.llm.chunking.chunk import Span, require_sizes
-from noria.llm.chunking.pieces import earlier, merged, pieces
+from noria.llm.chunking.pieces import merged, pieces
 from noria.llm.documents.document import Document
 
 
 @dataclass(frozen=True)
 class Recursive:
-    """At most `size` characters, of whole paragraphs where they fit. Each begins with the end of the one before: whole sentences or words,
+    """At most `size` characters, of whole paragraphs where they fit. Each begins with the last pieces of the one before, whole ones of
     `overlap` characters at most."""
 
     size: int = 800
@@ -27,9 +27,8 @@ class Recursive:
 
     def within(self, text: str, at: int, end: int, headings: tuple[str, ...] = ()) -> Iterator[Span]:
         """The chunks of a part of a text."""
-        new = self.size - self.overlap
-        for start, stop in merged(pieces(text, at, end, new), new, 0):
-            yield Span(earlier(text, start, max(at, start - self.overlap)), stop, headings)
+        for start, stop in merged(pieces(text, at, end, self.size), self.size, self.overlap):
+            yield Span(start, stop, headings)
 
     def definition(self) -> dict[str, Any]:
         return {"chunker": "recursive", "size": self.size, "overlap": self.overlap}

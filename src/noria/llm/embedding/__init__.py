@@ -7,9 +7,10 @@ Out:  vectors of length 1, `(texts, dimension)` float32; or a score for each tex
 from noria.llm.embedding.cached import CachedEmbedder
 from noria.llm.embedding.hashed import HashedEmbedder
 from noria.llm.embedding.onnx_embedder import OnnxEmbedder
-from noria.llm.embedding.onnx_reranker import OnnxReranker
+from noria.llm.embedding.onnx_reranker import OnnxReranker, OpenVinoReranker
 from noria.llm.embedding.openai_embedder import BadEmbeddings, EmbeddingsAway, EmbeddingsRefused, NoKey, OpenAIEmbedder
-from noria.llm.embedding.opening import NoSuchModel, embedder, reranker, runtime_choice
+from noria.llm.embedding.opening import NoSuchModel, embedder, reranker, reranker_choice, runtime_choice
+from noria.llm.embedding.openvino_embedder import OpenVinoEmbedder
 from noria.llm.embedding.port import Embedded, Embedder, NotAnEmbedder, Reranker, embed_told
 from noria.llm.embedding.runtimes import Choice, Measured
 from noria.llm.embedding.torch_embedder import TorchEmbedder
@@ -30,10 +31,13 @@ __all__ = [
     "OnnxEmbedder",
     "OnnxReranker",
     "OpenAIEmbedder",
+    "OpenVinoEmbedder",
+    "OpenVinoReranker",
     "Reranker",
     "TorchEmbedder",
     "embed_told",
     "embedder",
     "reranker",
+    "reranker_choice",
     "runtime_choice",
 ]

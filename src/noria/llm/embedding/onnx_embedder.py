@@ -19,7 +19,7 @@ class OnnxEmbedder(FolderEmbedder):
     graph: another file than the folder's `model.onnx`; threads: that a batch is computed with, 0: as many as there are cores
     """
 
-    kind = "onnx"
+    kind: str = "onnx"
 
     def __init__(
         self,
@@ -32,13 +32,16 @@ class OnnxEmbedder(FolderEmbedder):
         threads: int = 0,
         graph: str | Path | None = None,
     ) -> None:
-        self._model, self._threads = OnnxFolder(Path(folder), max_tokens, threads, None if graph is None else Path(graph)), threads
+        self._model, self._threads = self._opened(Path(folder), max_tokens, threads, None if graph is None else Path(graph)), threads
         super().__init__(self._model, pooling, query_prefix, text_prefix)
+
+    def _opened(self, folder: Path, max_tokens: int | None, threads: int, graph: Path | None) -> OnnxFolder:
+        return OnnxFolder(folder, max_tokens, threads, graph)
 
     @property
     def dimension(self) -> int:
-        size = self._model.session.get_outputs()[0].shape[-1]
-        if not isinstance(size, int):
+        size = self._model.size
+        if size is None:
             raise NotAnEmbedder(self._model.folder, "its graph does not say how long its vectors are")
         return size
 

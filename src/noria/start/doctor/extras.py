@@ -18,6 +18,7 @@ GIVES = {  # extra → (the library that is looked for, what it gives)
     "keras": ("keras", "Keras models, from their own files"),
     "llm": ("markitdown", "documents of applications of language models"),
     "llm-local": ("tokenizers", "a small language model in the process"),
+    "openvino": ("openvino", "embedders and rerankers by OpenVINO, in bfloat16 where the processor has it"),
     "ragas": ("ragas", "RAGAS's metrics as judges"),
     "deepeval": ("deepeval", "DeepEval's metrics as judges"),
     "torch": ("torch", "PyTorch models, served as ONNX"),
