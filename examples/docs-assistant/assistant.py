@@ -50,6 +50,8 @@ answers = nr.Model(
 
 # --- How it is released, watched and renewed --------------------------------------------------------------------------
 
-endpoint = nr.Endpoint("assistant", answers)
+# A new version answers the questions of live traffic unseen, at most 500 of them, and takes over once it is certain that it answers no fewer.
+# With a judge among the gates, which says how far answers are supported by what was found, a shadow is decided by that.
+endpoint = nr.Endpoint("assistant", answers, release=nr.Rollout(shadow="1d", at_most="7d", score="answered", margin=0.1, answers=500))
 monitor = nr.Monitor(endpoint, false_alarms_per_year=4, performance=[nr.Tolerance("helpful", by=0.1)])
 retrain = nr.Retrain(answers, when=[nr.changed(docs)])

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from noria.core.signature import Field
 from noria.data.rows import Rows
+from noria.evaluation.answer_scores import AnswerScore
 from noria.evaluation.binary import Binary
+from noria.evaluation.generation_scores import ANSWER_SCORES
 from noria.evaluation.metric import Floats, Metric
 from noria.evaluation.metrics import registered
 from noria.evaluation.task import Answers
@@ -64,6 +66,7 @@ class Generation(Binary):
     name: ClassVar[str] = "generation"
     title: ClassVar[str] = "generation"
     learns: ClassVar[bool] = False
+    outcomes_belong_to_the_answer: ClassVar[bool] = True
 
     @property
     def outputs(self) -> tuple[Field, ...]:
@@ -72,6 +75,10 @@ class Generation(Binary):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return (*registered(Generation.name), *super().metrics)
+
+    @property
+    def answer_scores(self) -> tuple[AnswerScore, ...]:
+        return ANSWER_SCORES
 
     @property
     def monitored(self) -> tuple[str, ...]:

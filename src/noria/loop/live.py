@@ -11,7 +11,9 @@ from noria.core.heartbeat import require_this_host
 from noria.core.settings import ServingSettings
 from noria.release.endpoint import Endpoint
 from noria.release.releases import Release, latest_release
+from noria.release.rollout import Rollout
 from noria.serving.access.keys import KeyFile
+from noria.serving.batching.allowance import ShadowTerms
 from noria.serving.process.supervisor import Supervisor
 from noria.serving.process.worker import Serve
 from noria.stores.workspace import Workspace
@@ -65,4 +67,13 @@ def _serve(workspace: Workspace, endpoint: Endpoint, release: Release) -> Serve:
         endpoint.cached_rows,
         endpoint.model.trust,
         endpoint.deadline_seconds,
+        _shadow_terms(endpoint, release),
     )
+
+
+def _shadow_terms(endpoint: Endpoint, release: Release) -> ShadowTerms | None:
+    """What a shadow may be asked, where its answers are scored by themselves and may cost money."""
+    plan = endpoint.release
+    if release.challenger is None or not isinstance(plan, Rollout) or not endpoint.task.outcomes_belong_to_the_answer:
+        return None
+    return ShadowTerms(plan.share, plan.answers, release.challenger_since)

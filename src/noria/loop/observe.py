@@ -11,6 +11,7 @@ from noria.data.table import microseconds_of
 from noria.evaluation.gates import Verdict
 from noria.loop.context import EndpointContext
 from noria.loop.state import Pending, State
+from noria.monitoring.answer_shadow import answer_shadow, compares_answers
 from noria.monitoring.monitors.reading import Monitors, read_monitors
 from noria.monitoring.offline_shadow import refused_shadow
 from noria.monitoring.shadow import shadow_gains
@@ -69,6 +70,8 @@ def _shadow(context: EndpointContext, release: Release, now: datetime) -> Shadow
     refused = refused_shadow(context, release)
     if refused is not None:
         return ShadowVerdict("refuse", f"{refused.what}; {refused.where}; {refused.fix}", None)
+    if compares_answers(context):
+        return answer_shadow(context, release, plan, now)
     metric = context.endpoint.task.metric(plan.metric).name
     gains = shadow_gains(context, release.challenger, release.challenger_since, metric)
     before = np.array(context.stores.candidate_detail(release.challenger).gains.get(metric, []), dtype=np.float64)

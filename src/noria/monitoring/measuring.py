@@ -194,11 +194,16 @@ def _matured_window(context: WatchedEndpoint, start: datetime, now: datetime) ->
     shadows = set(watched.by(CHALLENGER).bundle)
     for bundle in sorted(set(watched.bundle)):
         rows = watched.of(bundle)
+        if bundle in shadows and task.outcomes_belong_to_the_answer:
+            rows = rows.where(np.array([variant != CHALLENGER for variant in rows.variant], bool))  # unseen, so that nobody said anything
+            if not len(rows):
+                found.append(MaturedWindow(start, bundle, nothing))
+                continue
         labels = context.facts.outcomes.known_at(rows.keys, now)
         cut_by = _cut_by(context, bundle, rows) if bundle in released else {}
         groups = context.endpoint.model.groups_of(rows.keys)
         matured = MaturedWindow(start, bundle, measure(task, labels, task.scores(rows), cut_by, groups).to_dict())
-        if bundle in shadows:
+        if bundle in shadows and not task.outcomes_belong_to_the_answer:
             known = context.facts.outcomes.known_at(champions.keys, now)
             asked_together = context.endpoint.model.groups_of(champions.keys)
             matured = replace(matured, paired=pairing(task, champions, rows.by(CHALLENGER), known, asked_together))

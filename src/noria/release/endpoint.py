@@ -13,6 +13,7 @@ from noria.core.declarations import declare
 from noria.core.errors import UserMistake, nearest
 from noria.evaluation.task import Task
 from noria.models.model import Model
+from noria.release.answer_shadow import answer_plan, require_outcomes_of_rows
 from noria.release.rollout import Immediate, Rollout
 
 PREVIOUS = "previous"
@@ -79,7 +80,7 @@ class Endpoint:
                     fix=f"name some of {', '.join(tables)}",
                 )
         if isinstance(self.release, Rollout):
-            self.task.metric(self.release.metric)
+            self._check_rollout(self.release)
         for part in self._fallbacks:
             if part != PREVIOUS and self.task.default(part) is None:
                 raise UserMistake(
@@ -94,6 +95,13 @@ class Endpoint:
                 fix='give a span of time above 0, such as "500ms", or leave it out',
             )
         declare(self)
+
+    def _check_rollout(self, plan: Rollout) -> None:
+        if self.task.outcomes_belong_to_the_answer:
+            answer_plan(self.name, self.model, plan)
+        else:
+            require_outcomes_of_rows(self.name, plan)
+            self.task.metric(plan.metric)
 
     @property
     def deadline_seconds(self) -> float | None:

@@ -23,11 +23,13 @@ from noria.core.ids import short
 from noria.data.rows import Rows
 from noria.models.runtimes.port import ModelBusy, ModelFailed
 from noria.serving.access.labels import limit, place_of_labels
+from noria.serving.batching.allowance import Allowance
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup
 from noria.serving.batching.recorder import MAX_UNSAFE, Recorder
 from noria.serving.batching.request_queue import ORDINARY, Overloaded, Priority, RequestOptions, RequestQueue, TooLate
 from noria.serving.batching.streamed import PartsResponder, StreamedAnswer
+from noria.serving.generated import searching
 from noria.serving.log.predictions import Values
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stage, Stages
@@ -47,6 +49,7 @@ class Route:
     """Who answers an endpoint's requests, and who scores them unseen.
 
     previous: answers what the champion fails on, where that was asked for; default: the answer where nobody has one
+    allowance: what the shadow may still be asked; None: everything
     """
 
     champion: LoadedModel
@@ -54,6 +57,7 @@ class Route:
     lookup: GuardedLookup | None = None
     previous: LoadedModel | None = None
     default: tuple[float, ...] | None = None
+    allowance: Allowance | None = None
 
     @property
     def models(self) -> list[LoadedModel]:
@@ -295,8 +299,7 @@ class Batcher:
         if self.live is not None:
             self.live.saw(rows, answers)
         self.recorder.record(batch, route.champion.bundle, rows, answers, stages=stages)
-        if route.shadow is not None:
-            self._shadow(route.shadow, batch, rows)
+        self._shadow(route, batch, rows)
 
     # --- models in processes of their own: what is asked of them is answered later, and what comes meanwhile waits in the line ---
 
@@ -385,8 +388,7 @@ class Batcher:
         if self.live is not None:
             self.live.saw(rows, found)
         self.recorder.record([asked], route.champion.bundle, rows, found, stages=stages)
-        if route.shadow is not None:
-            self._shadow(route.shadow, [asked], rows)
+        self._shadow(route, [asked], rows)
 
     def first_part(self, seconds: float) -> None:
         """An answer's first part was made, so long after it was asked for."""
@@ -478,8 +480,15 @@ class Batcher:
             default = Rows.of_scores(route.champion.bundle.signature.outputs, np.tile(route.default, (len(rows), 1)))
             self.recorder.record([asked], route.champion.bundle, rows, default, "default")
 
-    def _shadow(self, shadow: LoadedModel, batch: Sequence[PredictRequest], given: Rows) -> None:
+    def _shadow(self, route: Route, batch: Sequence[PredictRequest], given: Rows) -> None:
         """Score the same rows unseen, its inputs by their names. What goes wrong here is logged and changes no answer."""
+        shadow, received_us = route.shadow, batch[0].stamp[0]
+        if shadow is None:
+            return
+        if route.allowance is not None:
+            batch, given = _allowed(route.allowance, batch, given)
+            if not batch:
+                return
         watch, inputs = Stopwatch(), shadow.inputs(given)
         size = inputs.nbytes if shadow.apart is not None else 0
         behind = self._shadowing >= MAX_SHADOWING or (self._shadowing and self._shadowing_bytes + size > MAX_SHADOWING_BYTES)
@@ -490,11 +499,23 @@ class Batcher:
         def answered(found: Rows | ModelFailed) -> None:
             self._shadowing -= 1
             self._shadowing_bytes -= size
-            self.recorder.record_shadow(shadow.bundle, batch, inputs, found, int(1e6 * watch.seconds))
+            self.recorder.record_shadow(shadow.bundle, batch, inputs, found, received_us, int(1e6 * watch.seconds))
 
         self._shadowing += 1
         self._shadowing_bytes += size
         shadow.ask(inputs, answered)
+
+
+def _allowed(allowance: Allowance, batch: Sequence[PredictRequest], given: Rows) -> tuple[list[PredictRequest], Rows]:
+    """The requests of a batch that a shadow is asked as well, with their rows; those that only search are no answers."""
+    chosen, places, at, searches = list[PredictRequest](), list[int](), 0, searching(given)
+    for asked in batch:
+        rows = range(at, at + asked.count)
+        at += asked.count
+        if not all(searches[row] for row in rows) and allowance.takes(asked.stamp[0], rows.start):
+            chosen.append(asked)
+            places += rows
+    return chosen, given if len(places) == len(given) else given.take(places)
 
 
 def _within_range(rows: Rows) -> Rows:

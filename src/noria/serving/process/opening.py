@@ -19,6 +19,7 @@ from noria.data.rows import width
 from noria.models.bundle import megabytes_of
 from noria.models.runtimes.port import RuntimeOptions
 from noria.models.runtimes.python_spec import PYTHON_FILE
+from noria.serving.batching.allowance import ShadowTerms
 from noria.serving.batching.batcher import Route
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.log.records import warm_up
@@ -51,6 +52,7 @@ class Target:
 
     previous, default: who answers, and what is answered, where the champion can't; cached_rows: answers to remember
     options: how its models may run
+    shadow_terms: what its shadow may be asked; None: everything
     """
 
     endpoint: str
@@ -61,6 +63,7 @@ class Target:
     default: tuple[float, ...] | None = None
     cached_rows: int = 0
     options: RuntimeOptions = field(default_factory=RuntimeOptions)
+    shadow_terms: ShadowTerms | None = None
 
     @property
     def bundles(self) -> list[Path]:
