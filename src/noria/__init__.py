@@ -9,7 +9,7 @@
     nr.PythonModel                             a model that Python loads and runs
     nr.Binary, nr.Ranking, nr.Forecast, …      what labels and answers mean, and how they are judged
     nr.beats_champion, nr.no_slice_worse       what a candidate must show
-    nr.Endpoint, nr.Rollout, nr.SLO            how it is released
+    nr.Endpoint, nr.Rollout, nr.ABTest, nr.SLO how it is released
     nr.Monitor, nr.Tolerance                   what is watched
     nr.judge_predictions                       predictions of a model that runs elsewhere
     nr.judge_table                             any table, without a project
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from noria.models import Model, PythonModel
     from noria.monitoring import BusinessMetric, Monitor, Tolerance
     from noria.monitoring.table import judge_table
-    from noria.release import SLO, Endpoint, Immediate, Rollout
+    from noria.release import SLO, ABTest, Endpoint, Immediate, Rollout
     from noria.training import model_file, sklearn, trainer
     from noria.workbench import features_for, open
 
@@ -104,7 +104,7 @@ _HOMES = {
     "noria.models": ["Model", "PythonModel"],
     "noria.monitoring": ["BusinessMetric", "Monitor", "Tolerance"],
     "noria.monitoring.table": ["judge_table"],
-    "noria.release": ["SLO", "Endpoint", "Immediate", "Rollout"],
+    "noria.release": ["SLO", "ABTest", "Endpoint", "Immediate", "Rollout"],
     "noria.training": ["model_file", "sklearn", "trainer"],
     "noria.workbench": ["features_for", "open"],
 }
@@ -113,6 +113,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "INGESTED",
     "SLO",
+    "ABTest",
     "Binary",
     "BusinessMetric",
     "Contract",

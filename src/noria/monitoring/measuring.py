@@ -17,7 +17,7 @@ from noria.core.errors import OutsideWorld, UserMistake
 from noria.core.ids import finite
 from noria.evaluation.performance import Performance, measure
 from noria.features.outcomes import known_rows
-from noria.models.registry import CHALLENGER, CHAMPION
+from noria.models.registry import CANDIDATE, CHALLENGER, CHAMPION
 from noria.monitoring.monitor import Monitor
 from noria.monitoring.offline_shadow import offline_challengers, recorded_challengers, with_answers
 from noria.monitoring.recorded import profiled
@@ -135,7 +135,7 @@ def _traffic(context: WatchedEndpoint, start: datetime, logged: Predictions | No
     freshness = context.endpoint.slo.freshness
     if logged is None:
         return TrafficCounts(0, 0, 0, 0, fallbacks=0, failed=failed, stale=dict.fromkeys(freshness, 0))
-    rows, fallbacks = logged.by(CHAMPION), logged.by(FALLBACK)
+    rows, fallbacks = logged.by(CHAMPION, CANDIDATE), logged.by(FALLBACK)  # in an A/B test both answer
     keys = [key for key in rows.keys if key is not None]
     return TrafficCounts(
         rows=len(rows),

@@ -114,7 +114,9 @@ def answer_plan(endpoint: str, model: Model, plan: Rollout) -> AnswerPlan:
     if not score.bounded:
         raise NoSuchComparison(endpoint, f"{score.name} has no end", f"limit it: not_above={{{score.name!r}: 1.2}}")
     if score.lacking:
-        raise NoSuchComparison(endpoint, score.lacking, 'measure the judge and give its record to llm.judged(…, records=[…]), or score="answered"')
+        raise NoSuchComparison(
+            endpoint, score.lacking, 'measure the judge and give its record to llm.judged(…, records=[…]), or score="answered"'
+        )
     limits = [(_known(endpoint, known, name), times) for name, times in plan.not_above.items()]
     return AnswerPlan(score, limits)
 
@@ -134,9 +136,7 @@ def require_outcomes_of_rows(endpoint: str, plan: Rollout) -> None:
         raise NoSuchComparison(endpoint, why, "leave it out")
 
 
-def judge_answers(
-    plan: Rollout, compared: AnswerPlan, found: ComparedAnswers, lasted: timedelta, *, waited_out: bool
-) -> ShadowVerdict:
+def judge_answers(plan: Rollout, compared: AnswerPlan, found: ComparedAnswers, lasted: timedelta, *, waited_out: bool) -> ShadowVerdict:
     """Decide on a challenger from the answers that were scored so far.
 
     lasted: how long it has shadowed; waited_out: whether that is as long as it may, or all the answers that it may give are given
@@ -153,18 +153,15 @@ def judge_answers(
     if found.questions < MIN_QUESTIONS:
         why = f"{found.questions} questions were answered by both and scored; {MIN_QUESTIONS} are needed to say anything"
         return ShadowVerdict("refuse" if waited_out else "wait", why, None, seen)
-    level, (least, most) = _level(plan, compared.score)
-    if least < MIN_SLOPE:
+    level, slopes = _level(plan, compared.score)
+    if slopes[0] < MIN_SLOPE:
         return ShadowVerdict("refuse", f"the judge {compared.score.name} follows people too little to decide by it", None, seen)
-    low, high = _ends(compared.score)
-    interval = _interval(found.gains, (low, high), level, (least, most))
+    interval = _interval(found.gains, _ends(compared.score), level, slopes)
     words = (
         f"{compared.score.name} {interval.mean:+.3f} in [{interval.lower:+.3f}, {interval.upper:+.3f}] on {found.questions:,} questions"
         f"{_lacking(found)}"
     )
-    # what is shown stays shown, however the mean goes on: the bets hold over all looks, and so do they here, beyond the bounds of now
-    worse = shown_above(-found.gains.highest, -high, plan.margin * most, level)
-    not_worse = shown_above(found.gains.lowest, low, -plan.margin * least, level)
+    worse, not_worse = shown(plan, compared.score, found.gains)
     over, unsure = _limited(plan, compared, found)
     if worse or over:
         return ShadowVerdict("refuse", f"the challenger is worse: {over or words}", interval, seen)
@@ -174,6 +171,13 @@ def judge_answers(
     if waited_out:
         return ShadowVerdict("refuse", f"still undecided: {waits}", interval, seen)
     return ShadowVerdict("wait", f"undecided: {waits}", interval, seen)
+
+
+def shown(plan: Rollout, score: AnswerScore, gains: Gains) -> tuple[bool, bool]:
+    """Whether it is shown that the challenger is worse by more than the margin, and that it is not. What is shown stays shown."""
+    (low, high), (level, (least, most)) = _ends(score), _level(plan, score)
+    worse = shown_above(-gains.highest, -high, plan.margin * most, level)
+    return worse, shown_above(gains.lowest, low, -plan.margin * least, level)
 
 
 def _level(plan: Rollout, score: AnswerScore) -> tuple[float, tuple[float, float]]:

@@ -5,8 +5,8 @@ capital ever reaches 1/α is at most α (Ville 1939): Waudby-Smith & Ramdas, "Es
 with a fixed share of what may be lost staked on each value, and the capital of several such shares averaged. It holds for any distribution
 between the ends, and for values that depend on those before, as long as each is expected to be at most m.
 
-Most differences of two versions of one application are nought, on which bounds that go by an estimated variance close in slowly: that 40 such
-values are not worse by a tenth of the range's half is shown here, and by those of `bounded_sequence` after some 120.
+Most differences of two versions of one application are nought, on which bounds that go by an estimated variance close in slowly. That
+values between −1 and 1 are not worse than −0.1 in the mean is shown here by 38 noughts, and by `bounded_sequence` by 93.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 STAKES = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95])  # of what may be lost on one value
-HALVINGS = 40
+HALVINGS = 16  # of the range, in which a bound is looked for
 
 
 def log_capital(values: Floats, low: float, mean: float) -> float:

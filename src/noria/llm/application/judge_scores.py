@@ -1,7 +1,7 @@
 """What a judge says of live answers, as a score by which a shadow is decided: only as far as the judge was measured against people.
 
-An answer that is none (unknown, blocked, failed) counts 0, since it helps nobody: or else a candidate would look better for each question that
-it refuses. Of a question that nothing answers both count 0, and neither is better.
+An answer that is none (unknown, blocked, failed) counts 0, since it helps nobody: or else a candidate would look better for each question
+that it refuses. Of a question that nothing answers both count 0, and neither is better.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -20,10 +20,11 @@ import numpy as np
 from noria.core.clock import Clock, Stopwatch, from_epoch, since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import short
-from noria.data.rows import Rows
+from noria.data.rows import Fields, Rows
+from noria.models.registry import CANDIDATE, CHAMPION
 from noria.models.runtimes.port import ModelBusy, ModelFailed
 from noria.serving.access.labels import limit, place_of_labels
-from noria.serving.batching.allowance import Allowance
+from noria.serving.batching.allowance import Allowance, drawn
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup
 from noria.serving.batching.recorder import MAX_UNSAFE, Recorder
@@ -50,6 +51,8 @@ class Route:
 
     previous: answers what the champion fails on, where that was asked for; default: the answer where nobody has one
     allowance: what the shadow may still be asked; None: everything
+    candidate, share: who answers a share of the requests in an A/B test
+    variant, fields: of the route of such an arm: as what its answers are logged, and the inputs that requests were decoded to
     """
 
     champion: LoadedModel
@@ -58,11 +61,48 @@ class Route:
     previous: LoadedModel | None = None
     default: tuple[float, ...] | None = None
     allowance: Allowance | None = None
+    candidate: LoadedModel | None = None
+    share: float = 0.0
+    variant: str = CHAMPION
+    fields: Fields = ()
 
     @property
     def models(self) -> list[LoadedModel]:
         """All that are open for it."""
-        return [model for model in (self.champion, self.shadow, self.previous) if model is not None]
+        return [model for model in (self.champion, self.shadow, self.previous, self.candidate) if model is not None]
+
+    @property
+    def decoded(self) -> Fields:
+        """The inputs that its requests are decoded to."""
+        return self.fields or self.champion.bundle.signature.inputs
+
+    def rows(self, batch: Sequence[PredictRequest]) -> Rows:
+        """The rows of requests, as who answers reads them. Raises `BadRequest`."""
+        rows = rows_of(batch, self.decoded)
+        return self.champion.inputs(rows) if self.fields else rows
+
+    def of(self, asked: PredictRequest, place: int) -> Route:
+        """The route of a request, by its arm. place: in its batch, by which those who don't say who they are are told apart"""
+        if self.candidate is None:
+            return self
+        unit = asked.unit or (asked.keys and asked.keys[0]) or f"{asked.stamp[0]}/{place}"
+        return self._arm if drawn(f"{self.candidate.bundle.id}/{unit}", self.share) else self
+
+    @cached_property
+    def _arm(self) -> Route:
+        assert self.candidate is not None
+        fields = self.champion.bundle.signature.inputs
+        return replace(self, champion=self.candidate, shadow=None, allowance=None, candidate=None, variant=CANDIDATE, fields=fields)
+
+    def by_arm(self, batch: list[PredictRequest]) -> list[tuple[Route, list[PredictRequest]]]:
+        """A batch as one of each arm that has requests in it."""
+        if self.candidate is None:
+            return [(self, batch)]
+        found = dict[str, tuple[Route, list[PredictRequest]]]()
+        for place, asked in enumerate(batch):
+            route = self.of(asked, place)
+            found.setdefault(route.variant, (route, []))[1].append(asked)
+        return list(found.values())
 
 
 class Batcher:
@@ -137,7 +177,7 @@ class Batcher:
             asked.deadline = self._loop.time() + terms.timeout_seconds
         self.recorder.reserve_id(asked)
         self.recorder.begin_trace(asked, terms.parent)
-        self._begin_stream(asked, route, client)
+        self._begin_stream(asked, route.of(asked, counts.streams), client)
 
     def refuse(self, asked: PredictRequest, client: Responder, error: NoriaError) -> None:
         """Don't score a request: it gets the endpoint's default, where there is one, or the error."""
@@ -202,7 +242,7 @@ class Batcher:
             if before is not None and batch:
                 self._before.append((before, batch))
         while self._before and not self._computing:
-            self._score_batch(*self._before.popleft())
+            self._score_arms(*self._before.popleft())
         self._route, self.decoder, self._labels = route, route.champion.decoder, place_of_labels(route.champion.bundle)
         if before is not None:
             self._retire([model for model in before.models if all(model is not each for each in route.models)])
@@ -234,9 +274,9 @@ class Batcher:
         if self._computing:
             return  # what gathers meanwhile is the next batch
         if self._before:
-            self._score_batch(*self._before.popleft())
+            self._score_arms(*self._before.popleft())
         elif self.line and (batch := self._next_batch()):
-            self._score_batch(self.route, batch)
+            self._score_arms(self.route, batch)
         if (self.line or self._before) and not self._computing:
             self._loop.call_soon(self._score)
 
@@ -250,6 +290,10 @@ class Batcher:
         self.counts.late += asked.count if error is not None else 0
         self.counts.gone += asked.count if error is None else 0
         self.recorder.fail([asked], error or TooLate(), ours=error is not None)
+
+    def _score_arms(self, route: Route, batch: list[PredictRequest]) -> None:
+        for own, part in route.by_arm(batch):
+            self._score_batch(own, part)
 
     def _score_batch(self, route: Route, batch: list[PredictRequest]) -> None:
         """Score a batch by one route: what changes it comes between batches."""
@@ -267,7 +311,7 @@ class Batcher:
             if not batch:
                 return
         try:
-            rows = rows_of(batch, route.champion.bundle.signature.inputs)
+            rows = route.rows(batch)
         except BadRequest:
             self._each_alone(batch, route)
             return
@@ -298,7 +342,7 @@ class Batcher:
         stages.append(("score", stages[-1][2], since.seconds))
         if self.live is not None:
             self.live.saw(rows, answers)
-        self.recorder.record(batch, route.champion.bundle, rows, answers, stages=stages)
+        self.recorder.record(batch, route.champion.bundle, rows, answers, stages=stages, variant=route.variant)
         self._shadow(route, batch, rows)
 
     # --- models in processes of their own: what is asked of them is answered later, and what comes meanwhile waits in the line ---
@@ -326,11 +370,11 @@ class Batcher:
             self._retry(batch, route, found)
         else:  # its process is gone: each of them may be why, and asking them again would cost the next process its life
             for asked in batch:
-                self._one_answered(asked, route, rows_of([asked], route.champion.bundle.signature.inputs), found)
+                self._one_answered(asked, route, route.rows([asked]), found)
 
     def _one_answered(self, asked: PredictRequest, route: Route, rows: Rows, found: Rows | ModelFailed) -> None:
         if isinstance(found, Rows):
-            self.recorder.record([asked], route.champion.bundle, rows, found)
+            self.recorder.record([asked], route.champion.bundle, rows, found, variant=route.variant)
         else:
             if found.alive:  # otherwise its runtime has said so, once
                 logger.error("bundle %s: %s", short(route.champion.bundle.id), found)
@@ -350,7 +394,7 @@ class Batcher:
 
     def _begin_stream(self, asked: PredictRequest, route: Route, client: PartsResponder | None) -> None:
         try:
-            row = _within_range(rows_of([asked], route.champion.bundle.signature.inputs))
+            row = _within_range(route.rows([asked]))
         except BadRequest as error:
             self.recorder.fail([asked], error)
             return
@@ -367,7 +411,7 @@ class Batcher:
                 self._begin_stream(asked, route, None)
                 continue
             try:
-                rows = rows_of([asked], route.champion.bundle.signature.inputs)
+                rows = route.rows([asked])
             except BadRequest as error:
                 self.recorder.fail([asked], error)
                 continue
@@ -387,7 +431,7 @@ class Batcher:
             return
         if self.live is not None:
             self.live.saw(rows, found)
-        self.recorder.record([asked], route.champion.bundle, rows, found, stages=stages)
+        self.recorder.record([asked], route.champion.bundle, rows, found, stages=stages, variant=route.variant)
         self._shadow(route, [asked], rows)
 
     def first_part(self, seconds: float) -> None:
@@ -437,7 +481,7 @@ class Batcher:
         assert route.lookup is not None
         entities = [entity for asked in asking for entity in asked.entities or ()]
         found = route.lookup.features(entities, from_epoch(asking[0].stamp[0]))
-        rows, at = found.select(route.champion.bundle.signature.inputs, "the model"), 0
+        rows, at = found.select(route.decoded, "the model"), 0
         for asked in asking:
             asked.rows, asked.entities = rows.part(at, at + asked.count), None
             at += asked.count
@@ -446,7 +490,7 @@ class Batcher:
         """A bad row fails alone: its batch's other requests are scored one by one."""
         for asked in batch:
             try:
-                rows = _within_range(rows_of([asked], route.champion.bundle.signature.inputs))
+                rows = _within_range(route.rows([asked]))
             except BadRequest as error:
                 self.recorder.fail([asked], error)
                 continue

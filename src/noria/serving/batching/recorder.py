@@ -123,10 +123,11 @@ class Recorder:
         answers: Rows,
         fallback: str | None = None,
         stages: Stages = (),
+        variant: str = CHAMPION,
     ) -> None:
-        """Log a scored batch, and let its answers go once the log is safe."""
+        """Log a scored batch, and let its answers go once the log is safe. variant: whose answers these are"""
         received_us, watch = batch[0].stamp
-        variant = FALLBACK if fallback else CHAMPION
+        variant = FALLBACK if fallback else variant
         rows = self._logged_rows(variant, bundle.id, batch, Values(inputs, answers), received_us, int(1e6 * watch.seconds))
         if generates(bundle):
             rows = _named(rows, batch)

@@ -453,6 +453,7 @@ class DataPlane:
             "endpoint": name,
             "bundle": route.champion.bundle.id,
             "shadow": route.shadow.bundle.id if route.shadow else None,
+            "candidate": route.candidate.bundle.id if route.candidate else None,
             "health": word(served.health),
             "trouble": "; ".join(filter(None, self._troubles(name, served))) or None,
             "feature_age_seconds": served.feature_age,

@@ -56,6 +56,7 @@ class Serve(msgspec.Struct, tag="serve"):
     trust: whether code that they carry may run
     deadline_seconds: what a call of a model in a process of its own may take; None: as the settings say
     shadow_terms: what the shadow may be asked; None: everything
+    candidate, share: the bundle that answers a share of the requests in an A/B test
     """
 
     endpoint: str
@@ -68,6 +69,8 @@ class Serve(msgspec.Struct, tag="serve"):
     trust: bool = False
     deadline_seconds: float | None = None
     shadow_terms: ShadowTerms | None = None
+    candidate: str | None = None
+    share: float = 0.0
 
 
 class Admit(msgspec.Struct, tag="admit"):
@@ -273,7 +276,17 @@ def _target(order: Serve, settings: ServingSettings) -> Target:
     )
     log = Path(order.log)
     return Target(
-        order.endpoint, Path(order.champion), shadow, log, previous, order.default, order.cached_rows, options, order.shadow_terms
+        order.endpoint,
+        Path(order.champion),
+        shadow,
+        log,
+        previous,
+        order.default,
+        order.cached_rows,
+        options,
+        order.shadow_terms,
+        None if order.candidate is None else Path(order.candidate),
+        order.share,
     )
 
 
