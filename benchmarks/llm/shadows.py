@@ -35,13 +35,13 @@ def prove() -> Proof:
     allowed = PLAN.alpha + 3 * (PLAN.alpha * (1 - PLAN.alpha) / RUNS) ** 0.5
     for judge in ("sure", "noisy", "missing"):
         same, worse, lost = (shadows(judge, gain, RUNS) for gain in (0.0, -PLAN.margin, -0.3))
-        yield f"# judge {judge}: equal ones promoted {same['promote'] / RUNS:.0%}, after {same['questions'] / RUNS:.0f} questions in the mean"
+        yield f"# judge {judge}: equal ones promoted {same['promote'] / RUNS:.0%}, after {same['questions'] / RUNS:.0f} questions"
         yield Figure(f"shadow_aa_worse: judge {judge}", same["worse"] / RUNS, f"of {RUNS} equal ones", "<=", allowed)
         yield Figure(f"shadow_wrong_promotions: judge {judge}", worse["promote"] / RUNS, f"of {RUNS}, worse by the margin", "<=", allowed)
         found_in = 0.5 if judge == "missing" else 0.9
         yield Figure(f"shadow_loss_found: judge {judge}", lost["worse"] / RUNS, f"of {RUNS} shadows, worse by 0.3", ">=", found_in)
         yield f"# judge {judge}: a loss of 0.3 is refused after {lost['questions'] / RUNS:.0f} questions in the mean"
-    yield f"# {RUNS} A/B tests of each kind, 28 days at most, 60 answers with feedback a day and arm, 2,000 users of whom some come back"
+    yield f"# {RUNS} A/B tests of each kind, 28 days at most, 60 answers with feedback a day and arm, 2,000 users a day has 600 requests an arm"
     same, worse, lost = (ab_tests(gain, RUNS) for gain in (0.0, -TEST.margin, -0.3))
     yield f"# equal arms promoted {same['promote'] / RUNS:.0%}, after {same['days'] / RUNS:.0f} days in the mean"
     yield Figure("ab_aa_worse", same["worse"] / RUNS, f"of {RUNS} tests of equal arms", "<=", allowed)
@@ -104,7 +104,9 @@ def _days(gain: float, lacking: float, rng: np.random.Generator) -> list[ArmWind
         helped, mine = rng.random(120) < chance, arm[who]
         mine_too = mine & (rng.random(120) >= lacking)
         a, b = helped[~mine], helped[mine_too]
-        found.append(ArmWindow(number, 10 * len(a), 10 * len(b), (len(a), len(b)), float(b.mean() - a.mean())))
+        mine_of_all = rng.binomial(1_200, TEST.share)  # requests, of which one in ten gets feedback
+        answered = 1_200 - mine_of_all, rng.binomial(mine_of_all, 1 - lacking)
+        found.append(ArmWindow(number, *answered, (len(a), len(b)), float(b.mean() - a.mean())))
     return found
 
 

@@ -20,13 +20,13 @@ from noria.core.errors import UserMistake
 from noria.evaluation.metric import Metric
 from noria.evaluation.metrics import require_metric
 from noria.release.rollout import Immediate, Rollout, ShadowVerdict, judge_shadow, unit_of
-from noria.statistics.confidence import mean_sequence
+from noria.statistics.confidence import paired_sequence
 
 Floats = NDArray[np.float64]
 
 LEAST_UNITS = 7  # days, or windows that are longer, before which the spread of days is not known
 SHARE_LEVEL = 0.001  # at which the arms did not get the shares that they were to get
-MIN_OFF = 0.02  # by which a share may be off whatever is shown: users weigh unlike, and some ask a thousand times
+MIN_OFF = 0.01  # by which a share may be off whatever is shown: users weigh unlike, and some ask a thousand times
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _off_share(plan: ABTest, units: Sequence[Sequence[ArmWindow]]) -> str:
     shares = shares[:, 1] / shares.sum(axis=1)
     if len(shares) < LEAST_UNITS:
         return ""
-    found = mean_sequence(shares, np.empty(0), alpha=SHARE_LEVEL, planned=2 * LEAST_UNITS)
+    found = paired_sequence(shares, np.empty(0), alpha=SHARE_LEVEL, planned=2 * LEAST_UNITS)
     if found is None or found.lower - MIN_OFF <= plan.share <= found.upper + MIN_OFF:
         return ""
     got = f"{found.mean:.1%} of the requests instead of {plan.share:.1%}"

@@ -177,7 +177,10 @@ def _sealed(
     metrics, task, unseen = _metrics(evaluation), evaluation.task, fitted.holdout  # all of it, whatever the champion has seen
     known = known_rows(training_set.labels[unseen])
     at = context.grid.numbers(training_set.at[unseen])
-    reliability = task.reliability(training_set.labels[unseen][known], fitted.probe[known], at[known])
+    if task.outcomes_belong_to_the_answer:  # what was said of other answers does not tell how sure these may be
+        reliability = fitted.reliability
+    else:
+        reliability = task.reliability(training_set.labels[unseen][known], fitted.probe[known], at[known])
     if reliability is not None:
         metrics["calibration"] = reliability.to_dict()
     bundle = seal(context, training_set, fitted, metrics, verdicts, reliability, run)

@@ -12,6 +12,7 @@ import numpy as np
 
 from noria.data.rows import Rows
 from noria.evaluation.generation import OUTPUTS, SEARCH
+from noria.llm.application.confidence import Curve
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.generation.citations import CitedStream
 from noria.llm.generation.extractive import DONT_KNOW, extracted
@@ -52,6 +53,7 @@ class Answering:
     """An opened application: what its bundle's process runs. generator: None where the answer is the sentences of the sources themselves
 
     guardrails: what may be asked, told and answered. What they redact is not put back, since answers are logged
+    curve: the chance that an answer helps by how near its nearest source is; None: confidence is how near that is
     """
 
     retriever: Retriever
@@ -59,6 +61,7 @@ class Answering:
     generator: Generator | None = None
     guardrails: Guardrails = field(default_factory=Guardrails)
     terms: Terms = field(default_factory=Terms)
+    curve: Curve | None = None
 
     def predict(self, columns: Mapping[str, Any]) -> Rows:
         """The answers of a batch, as rows of the task's outputs."""
@@ -97,7 +100,7 @@ class Answering:
         near = self._nearness(searched, hits)
         if not hits or near < self.terms.least:
             yield DONT_KNOW
-            yield _outputs(hits, finish="unknown", checked=checked)
+            yield {**_outputs(hits, finish="unknown", checked=checked), "similarity": near if hits else None}
             return
         sources, given = told([hit.chunk for hit in hits], self.terms.most)
         context = Context(question=question, chunks=tuple(chunk.told for chunk in given))
@@ -112,7 +115,8 @@ class Answering:
         if rest := cited.add(guarded.end()) + cited.end():
             text.append(rest)
             yield rest
-        yield _ended("".join(text), completion, hits, cited, near, [*checked, guarded.checked])
+        ended = _ended("".join(text), completion, hits, cited, near, [*checked, guarded.checked])
+        yield ended if self.curve is None or ended["finish"] != "answered" else {**ended, "confidence": float(self.curve(near))}
 
     def _standalone(self, question: str, row: Row) -> str:
         """The question in full, where it leans on the conversation before it."""
@@ -181,7 +185,7 @@ def _ended(
         else "answered"
     )
     found = _outputs(hits, finish=finish, usage=completion.usage, cited=() if blocked else cited.chunks, checked=checked)
-    return {**found, "confidence": near if finish == "answered" else 0.0}
+    return {**found, "confidence": near if finish == "answered" else 0.0, "similarity": near}
 
 
 def _outputs(
@@ -201,6 +205,7 @@ def _outputs(
         "completion_tokens": usage.completion_tokens if usage else 0,
         "cost": usage.cost if usage else None,
         "decisions": json.dumps(decided) if decided else None,
+        "similarity": None,
     }
 
 

@@ -14,13 +14,17 @@ from noria.core.ids import digest
 from noria.core.progress import Progress, Tell
 from noria.data.table import SnapshotRows, Table
 from noria.llm.application.answering import Terms
-from noria.llm.application.opening import INDEX, SETTINGS, opening
+from noria.llm.application.confidence import Calibrated, calibrated
+from noria.llm.application.known_answers import known_answers
+from noria.llm.application.opening import INDEX, SETTINGS, opened_folder, opening
 from noria.llm.application.parts import uses_secrets, written
 from noria.llm.chunking import ByKind
 from noria.llm.chunking.chunk import Chunker
 from noria.llm.documents.source import documents_at
 from noria.llm.embedding.cached import CachedEmbedder
 from noria.llm.embedding.port import Embedder, Reranker
+from noria.llm.evaluation.questions import QuestionSet
+from noria.llm.evaluation.review import read_reviewed
 from noria.llm.generation.port import Generator
 from noria.llm.generation.prompt import Prompt
 from noria.llm.guardrails.guardrails import Guardrails
@@ -28,6 +32,7 @@ from noria.llm.guardrails.policy import Policy
 from noria.llm.index.build import Built, build
 from noria.models.export.port import Saved
 
+CALIBRATED_ON = 300  # questions at most
 PROMPT = Path(__file__).with_name("answer.md")
 
 
@@ -42,6 +47,8 @@ class Application:
     guardrails: what may be asked, told and answered, of all and of tenants; the settings are sealed in the bundle
     prompt: what the generator is told, with the variables `question` and `sources`; a file, or a `Prompt`
     words, candidates, balance, reranked, trust: of the search, as `Retriever` has them; terms: of the answers
+    calibrated_on: questions whose right answers are known, or their file: it answers some of them when it is built, so that confidence is
+        the chance that an answer helps; None: it is how near the nearest source is
     name: what it is called
     """
 
@@ -58,6 +65,7 @@ class Application:
     reranked: int = 50
     trust: float = 1.0
     terms: Terms = field(default_factory=Terms)
+    calibrated_on: QuestionSet | Path | str | None = None
     name: str = "application"
 
     def __post_init__(self) -> None:
@@ -65,6 +73,8 @@ class Application:
             object.__setattr__(self, "prompt", Prompt.read(Path(self.prompt)))
         if isinstance(self.guardrails, Guardrails):
             object.__setattr__(self, "guardrails", Policy(self.guardrails))
+        if isinstance(self.calibrated_on, Path | str):
+            object.__setattr__(self, "calibrated_on", read_reviewed(self.calibrated_on).questions)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -86,6 +96,7 @@ class Application:
             "guardrails": self.guardrails.definition(),
             "search": self._search,
             "terms": written(self.terms),
+            **({"calibrated_on": self.calibrated_on.version} if isinstance(self.calibrated_on, QuestionSet) else {}),
         }
 
     def code_hash(self) -> str:
@@ -97,10 +108,19 @@ class Application:
         with TemporaryDirectory(prefix="noria-index-") as name:
             folder = Path(name) / INDEX
             built = self._index(facts[self.corpus.name], as_of, folder, tell)
+            found = self._calibrated(Path(name), settings, tell)
             files = {str(path.relative_to(name)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         settings["built"] = {"documents": built.documents, "chunks": built.chunks, "repeated": built.repeated, "index": built.digest}
+        settings["confidence"] = found.to_dict()
         files[SETTINGS] = json.dumps(settings, sort_keys=True, indent=1).encode()
-        return Saved("application", opening(secrets=uses_secrets(settings)), files)
+        return Saved("application", opening(secrets=uses_secrets(settings)), files, reliability=found)
+
+    def _calibrated(self, folder: Path, settings: dict[str, Any], tell: Tell) -> Calibrated:
+        """What confidence means, by answers to questions whose right answers are known. Each costs what an answer costs."""
+        if not isinstance(self.calibrated_on, QuestionSet):
+            return Calibrated(None, "no questions were given to calibrate it on (calibrated_on)")
+        asked = self.calibrated_on.questions[:CALIBRATED_ON]
+        return calibrated(known_answers(opened_folder(folder, settings), asked, tell))
 
     def _index(self, facts: SnapshotRows, as_of: datetime, folder: Path, tell: Tell) -> Built:
         def progress(done: int, of: int) -> None:

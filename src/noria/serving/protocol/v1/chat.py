@@ -210,7 +210,7 @@ class Answered(msgspec.Struct):
         """What Noria says beside OpenAI's fields. sent: what was sent in parts; the logged text is told where it is another"""
         values = self.values
         told: dict[str, Any] = {"prediction_id": self.id, "bundle": self.bundle.id}
-        told |= {name: values[name] for name in (CITED, "confidence", "finish", "cost", "decisions") if name in values}
+        told |= {name: values[name] for name in (CITED, "confidence", "similarity", "finish", "cost", "decisions") if name in values}
         if FOUND in values:
             told[FOUND] = found_of(values)
         if self.fallback is not None:
