@@ -41,7 +41,7 @@ def prove() -> Proof:
         found_in = 0.5 if judge == "missing" else 0.9
         yield Figure(f"shadow_loss_found: judge {judge}", lost["worse"] / RUNS, f"of {RUNS} shadows, worse by 0.3", ">=", found_in)
         yield f"# judge {judge}: a loss of 0.3 is refused after {lost['questions'] / RUNS:.0f} questions in the mean"
-    yield f"# {RUNS} A/B tests of each kind, 28 days at most, 60 answers with feedback a day and arm, 2,000 users a day has 600 requests an arm"
+    yield f"# {RUNS} A/B tests of each kind, 28 days at most, 600 requests a day and arm, a tenth with feedback, of 2,000 users"
     same, worse, lost = (ab_tests(gain, RUNS) for gain in (0.0, -TEST.margin, -0.3))
     yield f"# equal arms promoted {same['promote'] / RUNS:.0%}, after {same['days'] / RUNS:.0f} days in the mean"
     yield Figure("ab_aa_worse", same["worse"] / RUNS, f"of {RUNS} tests of equal arms", "<=", allowed)

@@ -1,7 +1,7 @@
 """Confidence as the chance that an answer helps: a map from how near the nearest source is, fitted to answers of which it is known.
 
 Feedback is no such evidence: it was given on another version's answers. Questions whose right answers are known are: the application
-answers them when it is built, and an answer helps if it cites what is relevant, or has most words of a right answer. The map is a logistic curve
+answers them when it is built, and an answer helps if it cites what is relevant, or has most words of a right answer. It is a logistic curve
 (Platt 1999, "Probabilistic outputs for support vector machines", with his smoothed targets, which keep it from certainty), rising or flat.
 How good it is is measured on answers that it was not fitted on.
 """
@@ -66,12 +66,18 @@ class Calibrated:
             return f"Not calibrated: {self.lacking}. The confidence of an answer is how near its nearest source is, and no probability."
         return (
             f"Confidence is the chance that an answer helps, fitted on {self.answers} answers to questions whose right answers are known, "
-            f"of which {self.helped} helped. On answers that it was not fitted on (five folds): expected calibration error {self.error:.3f} "
-            f"(of the similarity itself {self.similarity_error:.3f}), Brier score {self.brier:.3f} ({self.similarity_brier:.3f})."
+            f"of which {self.helped} helped. On answers that it was not fitted on (five folds), the expected calibration error is "
+            f"{self.error:.3f} (of the similarity itself {self.similarity_error:.3f}) and the Brier score {self.brier:.3f} "
+            f"({self.similarity_brier:.3f})."
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_dict(self) -> dict[str, float]:
+        """The figures, and the curve where there is one, as a run and a bundle state them."""
+        found: dict[str, float] = {"answers": self.answers, "helped": self.helped}
+        if self.curve is None:
+            return found
+        measured = {name: getattr(self, name) for name in ("error", "brier", "similarity_error", "similarity_brier")}
+        return {**found, **measured, **asdict(self.curve)}
 
 
 def helped(question: Question, answered: Answered) -> float | None:
@@ -121,5 +127,5 @@ def fitted(similarity: Floats, outcomes: Floats) -> Curve:
 
 def curve_of(settings: Mapping[str, Any] | None) -> Curve | None:
     """The curve of a bundle's settings; None where it has none."""
-    found = (settings or {}).get("curve")
-    return None if found is None else Curve(**found)
+    found = settings or {}
+    return Curve(found["slope"], found["intercept"]) if "slope" in found else None
