@@ -14,13 +14,13 @@ from noria.serving.log.segments import read_log
 from noria.stores.decisions import decisions_of
 from projects import MODULE, START, edited, write_project
 
-FIRST, LAST = START + timedelta(days=40), START + timedelta(days=56)
+FIRST, LAST = START + timedelta(days=40), START + timedelta(days=53)
 PLAN = 'endpoint = nr.Endpoint("returns", model, release=nr.ABTest(share=0.4, at_least="7d", at_most="20d", margin=0.3))\n'
 WITHOUT_SLICES = edited(MODULE, {', nr.no_slice_worse("log_loss", over=["city"], by=0.5)': ""})  # of which a few days have too few rows
 DECLARED = (
     WITHOUT_SLICES[: WITHOUT_SLICES.index("endpoint = nr.Endpoint")]
     + PLAN
-    + 'retrain = nr.Retrain(model, when=[nr.stale("3d")], cooldown="3d")\n'
+    + 'retrain = nr.Retrain(model, when=[nr.stale("2d")], cooldown="2d")\n'
 )
 
 

@@ -1,4 +1,4 @@
-"""A new version of an application answers live questions unseen, and is decided on by both answers, whatever people said of one."""
+"""A new version of an application answers live questions unseen, and is promoted by both answers, whatever people said of one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def concluded(folder: Path, desk: Desk, shadow: str) -> Action:
                 "messages": [{"role": "user", "content": f"Which form is it for {TOPICS[number % 5]}?"}],
             }
             code, told = desk.post("/v1/chat/completions", body)
-            assert (code, told["noria"]["bundle"] != shadow) == (200, True), told
+            assert code == 200, told
+            assert (told["noria"]["bundle"] != shadow, told["noria"]["finish"]) == (True, "answered")
             assert desk.post("/v1/feedback", {"prediction_id": told["id"], "helpful": False})[0] == 200
         done = [action for action in turn(folder) if action.verb != "train"]
         if done:
@@ -64,20 +65,17 @@ def test_a_shadow_is_decided_by_both_answers_and_not_by_feedback(tmp_path: Path)
     (tmp_path / "handbook" / "bicycles.md").write_text("# Bicycles\n\nThe key of the bicycles is in drawer 12.")
     *_, shadow = turn(tmp_path, train=True)
     assert shadow.verb == "shadow"
+    project = load_project(tmp_path)
+    workspace = Workspace.of(tmp_path, project.settings)
+    [told] = status(project, workspace)["endpoints"]
+    assert (told["challenger"], told["shadow"]["verdict"]) == (shadow.subject, "wait")
+    assert told["shadow"]["why"].startswith("0 questions were answered by both and scored")
     with served(tmp_path) as desk:
         promote = concluded(tmp_path, desk, shadow.subject)
         assert (promote.verb, promote.subject) == ("promote", shadow.subject), promote.reason
         assert promote.reason.startswith("not worse by 0.2: answered +0.000")
-        assert promote.evidence["seen"]["outcomes"] == "of the champion's answers, and not used"
-        (tmp_path / "desk.py").write_text(PLAN.replace("least=0.1", "least=0.99"))  # which answers next to nothing
-        *_, shadow = turn(tmp_path, train=True)
-        assert shadow.verb == "shadow"
-        [told] = status(load_project(tmp_path), Workspace.of(tmp_path, load_project(tmp_path).settings))["endpoints"]
-        assert told["shadow"]["why"].startswith("0 questions were answered by both and scored")
-        refuse = concluded(tmp_path, desk, shadow.subject)
-        assert (refuse.verb, refuse.subject) == ("refuse", shadow.subject)
-        assert refuse.reason.startswith("the challenger is worse: answered -1.000")
-        assert 20 <= refuse.evidence["seen"]["questions"] <= 60
-    bundle = open_bundle(Workspace.of(tmp_path, load_project(tmp_path).settings).bundles / promote.subject, LocalFiles())
+        seen = promote.evidence["seen"]
+        assert (seen["outcomes"], 20 <= seen["questions"] <= seen["answers"] <= 60) == ("of the champion's answers, and not used", True)
+    bundle = open_bundle(workspace.bundles / promote.subject, LocalFiles())
     card = (bundle.path / CARD_FILE).read_text()
     assert "Not calibrated: no questions were given to calibrate it on" in card
