@@ -15,7 +15,7 @@ from noria.release.answer_shadow import NoSuchComparison, answer_plan
 
 CITIES = {"Bern": "Switzerland", "Rome": "Italy", "Oslo": "Norway", "Cairo": "Egypt", "Quito": "Ecuador", "Lima": "Peru"}
 TEXTS = [
-    f"{city} is the capital of {country} since {1800 + n}. It has {n + 2} bridges and no harbour. The old town of {city} was built by {who}."
+    f"{city} is the capital of {country} since {1800 + n}. It has {n + 2} bridges and no harbour. The old town of {city} is by {who}."
     for n, (city, country) in enumerate(CITIES.items())
     for who in ("monks", "merchants", "soldiers", "farmers", "sailors")
 ]
