@@ -34,7 +34,7 @@ from noria.stores.workspace import Workspace
 NAME, ENDPOINT = "docs-assistant", "assistant"
 FILES = ("noria.toml", "assistant.py", "prepare.py", "README.md")
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
-ASKED = 80  # questions of users, in the demo's shadow
+ASKED = 60  # questions of users, in the demo's shadow
 PATIENCE = 60.0  # seconds
 QUESTION = "How do I solve a linear matrix equation?"
 NEW_QUESTION = "How do I tell the times of high water at a harbour?"
@@ -106,7 +106,7 @@ def _shadowed(project: Project, workspace: Workspace, endpoint: Endpoint, ask: A
     watch = Stopwatch()
     while not (decided := _decided(project, workspace, quick)) and watch.seconds < PATIENCE:
         time.sleep(0.5)  # its answers come after the champion's
-    return decided
+    return decided or [{"action": "wait", "reason": f"not decided within {PATIENCE:g} s", "seen": {}}]
 
 
 def _decided(project: Project, workspace: Workspace, endpoint: Endpoint) -> list[dict[str, Any]]:
