@@ -89,7 +89,8 @@ def score_shadow(context: WatchedEndpoint, now: datetime) -> None:
     found = replace(found, repeated=found.repeated + len(repeated), answers=len(answers))
     seen |= {_brief(pair.id) for pair in fresh if pair.id in done}
     asked |= {pair.repeats for pair, _ in scored if pair.repeats}
-    told = {**to_plain(found), "bundle": release.challenger, "seen": sorted(seen), "asked": sorted(asked)}
+    waiting = len(wanted) - len(scored)
+    told = {**to_plain(found), "bundle": release.challenger, "seen": sorted(seen), "asked": sorted(asked), "waiting": waiting}
     with context.stores.catalog.transaction() as c:
         set_progress(c, _name(context), now, told)
 
@@ -97,8 +98,10 @@ def score_shadow(context: WatchedEndpoint, now: datetime) -> None:
 def answer_shadow(context: WatchedEndpoint, release: Release, plan: Rollout, now: datetime) -> ShadowVerdict:
     """What a shadow of answers says now, from what is kept of it."""
     compared = answer_plan(context.endpoint.name, context.endpoint.model, plan)
-    found, lasted = of_plain(_kept(context, release)), now - release.challenger_since
-    waited_out = lasted >= plan.longest or found.answers >= plan.answers
+    kept, lasted = _kept(context, release), now - release.challenger_since
+    found = of_plain(kept)
+    spent = found.answers >= plan.answers and not kept.get("waiting")
+    waited_out = lasted >= plan.longest or spent
     return judge_answers(plan, compared, found, lasted, waited_out=waited_out)
 
 

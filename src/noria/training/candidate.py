@@ -142,6 +142,8 @@ def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, 
     have seen them all, the probe alone."""
     judged, seen, groups = fitted.holdout.copy(), "", training_set.groups
     if not context.endpoint.task.learns:  # an outcome is of the answer that was given then
+        if champion is not None and context.endpoint.task.outcomes_belong_to_the_answer:
+            seen = "what people said is of the answers that they were shown"  # so that no gate on outcomes passes for want of a champion
         champion, judged = None, judged & known_rows(training_set.labels)
     if champion is not None:
         trained = context.stores.bundle(champion).manifest.lineage.as_of

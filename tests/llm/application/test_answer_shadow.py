@@ -18,6 +18,7 @@ from noria.loop.controller import reconcile, train_now
 from noria.loop.project import load_project
 from noria.loop.state import Action
 from noria.models.bundle import CARD_FILE, open_bundle
+from noria.stores.candidates import newest_candidate
 from noria.stores.workspace import Workspace
 
 RELEASE = 'release=nr.Rollout(shadow="1s", at_most="1d", score="answered", margin=0.2, answers=60)'
@@ -67,6 +68,10 @@ def test_a_shadow_is_decided_by_both_answers_and_not_by_feedback(tmp_path: Path)
     assert shadow.verb == "shadow"
     project = load_project(tmp_path)
     workspace = Workspace.of(tmp_path, project.settings)
+    with closing(workspace.catalog()) as catalog:
+        candidate = newest_candidate(catalog, "desk")
+    assert candidate is not None
+    assert candidate.detail.compared.lost == "what people said is of the answers that they were shown"  # a gate on it is unknown
     [told] = status(project, workspace)["endpoints"]
     assert (told["challenger"], told["shadow"]["verdict"]) == (shadow.subject, "wait")
     assert told["shadow"]["why"].startswith("0 questions were answered by both and scored")
