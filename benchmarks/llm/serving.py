@@ -38,6 +38,7 @@ class Model:
         yield {
             "cited": CHUNKS[:1], "found": CHUNKS, "found_texts": ["text " * 100] * 8, "found_places": CHUNKS, "found_scores": [0.5] * 8,
             "confidence": 0.5, "finish": "answered", "prompt_tokens": 7, "completion_tokens": 3, "cost": None, "decisions": None,
+            "similarity": 0.5,
         }
 
 

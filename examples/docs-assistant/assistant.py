@@ -30,6 +30,7 @@ assistant = llm.Application(
     guardrails=llm.Guardrails((llm.Length(), llm.Injection(), llm.Secrets())),
     words=2.0,
     terms=llm.Terms(count=10, least=0.1),
+    calibrated_on=HERE / "data" / "questions.jsonl",  # so that confidence is the chance that an answer cites the right document
 )
 
 # --- What a new version must show: candidate and champion answer the same questions -----------------------------------
@@ -50,7 +51,9 @@ answers = nr.Model(
 
 # --- How it is released, watched and renewed --------------------------------------------------------------------------
 
-endpoint = nr.Endpoint("assistant", answers)
+# A new version answers the questions of live traffic unseen, 500 at most, and takes over once it is certain that it answers no fewer. With
+# a judge among the gates, which says how far answers are supported by what was found, a shadow is decided by that.
+endpoint = nr.Endpoint("assistant", answers, release=nr.Rollout(shadow="1d", at_most="7d", score="answered", margin=0.1, answers=500))
 monitor = nr.Monitor(
     endpoint,
     false_alarms_per_year=4,

@@ -9,7 +9,7 @@
     nr.PythonModel                             a model that Python loads and runs
     nr.Binary, nr.Ranking, nr.Forecast, …      what labels and answers mean, and how they are judged
     nr.beats_champion, nr.no_slice_worse       what a candidate must show
-    nr.Endpoint, nr.Rollout, nr.SLO            how it is released
+    nr.Endpoint, nr.Rollout, nr.ABTest, nr.SLO how it is released
     nr.Monitor, nr.Tolerance                   what is watched
     nr.AnswerShare, nr.SpendingLimit           the same, of answers in words
     nr.judge_predictions                       predictions of a model that runs elsewhere
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from noria.models import Model, PythonModel
     from noria.monitoring import AnswerShare, BusinessMetric, Monitor, SpendingLimit, Tolerance
     from noria.monitoring.table import judge_table
-    from noria.release import SLO, Endpoint, Immediate, Rollout
+    from noria.release import SLO, ABTest, Endpoint, Immediate, Rollout
     from noria.training import model_file, sklearn, trainer
     from noria.workbench import features_for, open
 
@@ -108,7 +108,7 @@ _HOMES = {
     "noria.models": ["Model", "PythonModel"],
     "noria.monitoring": ["AnswerShare", "BusinessMetric", "Monitor", "SpendingLimit", "Tolerance"],
     "noria.monitoring.table": ["judge_table"],
-    "noria.release": ["SLO", "Endpoint", "Immediate", "Rollout"],
+    "noria.release": ["SLO", "ABTest", "Endpoint", "Immediate", "Rollout"],
     "noria.training": ["model_file", "sklearn", "trainer"],
     "noria.workbench": ["features_for", "open"],
 }
@@ -116,6 +116,7 @@ _HOMES = {
 __all__ = [
     "INGESTED",
     "SLO",
+    "ABTest",
     "AnswerShare",
     "AsNumbers",
     "Binary",

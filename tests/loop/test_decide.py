@@ -91,6 +91,7 @@ def test_a_candidate_that_passed_shadows_or_serves_at_once_as_the_plan_says() ->
     waiting = Pending("new", True, PASSED)
     assert verbs(state(pending=waiting)) == [("shadow", "all gates passed")]
     assert verbs(state(pending=waiting, rollout=Immediate())) == [("promote", "this policy releases immediately")]
+    assert verbs(state(pending=waiting, rollout=nr.ABTest())) == [("test", "all gates passed")]
     assert verbs(state(pending=waiting, champion=None)) == [("promote", "the first model")]
 
 
@@ -127,7 +128,7 @@ def test_the_same_state_gives_the_same_single_step_and_nothing_unproven_is_relea
     assert actions == decide(s)
     assert len(actions) <= 1
     for action in actions:
-        if action.verb in ("promote", "shadow") and s.gated and s.pending is not None:
+        if action.verb in ("promote", "shadow", "test") and s.gated and s.pending is not None:
             assert s.pending.passed
         if action.verb == "train":
             assert s.challenger is None or s.champion is None

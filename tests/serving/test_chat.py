@@ -417,7 +417,7 @@ def test_the_names_are_those_of_the_task() -> None:
         generated.FINISH,
     ]
     own += [generated.PROMPT_TOKENS, generated.COMPLETION_TOKENS, generated.COST]
-    assert set(own) == set(names) - {"confidence", "decisions"}
+    assert set(own) == set(names) - {"confidence", "decisions", "similarity"}
     assert Generation.name == generated.TASK
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,14 +23,19 @@ from noria.data.ingest import ingest
 from noria.evidence.training import trained
 from noria.llm.chunking import Fixed
 from noria.loop.context import EndpointContext, Policy
-from noria.loop.controller import train_now
+from noria.loop.controller import reconcile, train_now
 from noria.loop.project import Project, load_project
 from noria.release.endpoint import Endpoint
+from noria.release.releases import latest_release
+from noria.release.rollout import Rollout
 from noria.stores.catalog import PATIENCE_SECONDS
 from noria.stores.workspace import Workspace
 
 NAME, ENDPOINT = "docs-assistant", "assistant"
 FILES = ("noria.toml", "assistant.py", "prepare.py", "README.md")
+Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
+ASKED = 60  # questions of users, in the demo's shadow
+PATIENCE = 60.0  # seconds
 QUESTION = "How do I solve a linear matrix equation?"
 NEW_QUESTION = "How do I tell the times of high water at a harbour?"
 NEW_PAGE = (
@@ -47,7 +54,7 @@ def run_assistant(folder: Path, tell: Tell) -> dict[str, Any]:
     workspace, endpoint = Workspace.of(folder, project.settings), project.endpoint(ENDPOINT)
     told: dict[str, Any] = {"documents": _ingest(project, workspace, tell), "first": _train(project, workspace, endpoint, tell)}
     with _served(folder, tell) as ask:
-        told["answer"] = ask("/v1/chat/completions", {"model": ENDPOINT, "messages": [{"role": "user", "content": QUESTION}]})
+        told["answer"] = ask("/v1/chat/completions", _chat(QUESTION))
         told["answered_after"] = watch.seconds
         tell(Progress("feedback", "saying that the answer helped"))
         told["feedback"] = ask("/v1/feedback", {"prediction_id": told["answer"]["id"], "helpful": True})
@@ -58,7 +65,8 @@ def run_assistant(folder: Path, tell: Tell) -> dict[str, Any]:
     _ingest(project, workspace, tell)
     told["update"] = _train(project, workspace, endpoint, tell)
     with _served(folder, tell) as ask:
-        told["new_answer"] = ask("/v1/chat/completions", {"model": ENDPOINT, "messages": [{"role": "user", "content": NEW_QUESTION}]})
+        told["shadow"] = _shadowed(project, workspace, endpoint, ask, tell)
+        told["new_answer"] = _answered_by(_champion(project, workspace, endpoint), ask)
     return {**told, "seconds": watch.seconds}
 
 
@@ -85,6 +93,51 @@ def _train(project: Project, workspace: Workspace, endpoint: Endpoint, tell: Tel
     ]
 
 
+def _shadowed(project: Project, workspace: Workspace, endpoint: Endpoint, ask: Ask, tell: Tell) -> list[dict[str, Any]]:
+    """What is decided of a candidate by the questions of live traffic, which it answers unseen. The project's shadow lasts a day; here the
+    questions of that day are asked at once."""
+    assert isinstance(endpoint.release, Rollout)
+    quick = replace(endpoint, release=replace(endpoint.release, shadow="1s"))
+    with (project.folder / "data" / "asked.csv").open(encoding="utf-8") as file:
+        questions = [row["question"] for row in csv.DictReader(file)][:ASKED]
+    tell(Progress("shadow", f"{len(questions)} questions of users, which the champion answers, and the candidate unseen"))
+    for question in questions:
+        ask("/v1/chat/completions", _chat(question))
+    watch = Stopwatch()
+    while not (decided := _decided(project, workspace, quick)) and watch.seconds < PATIENCE:
+        time.sleep(0.5)  # its answers come after the champion's
+    return decided or [{"action": "wait", "reason": f"not decided within {PATIENCE:g} s", "seen": {}}]
+
+
+def _decided(project: Project, workspace: Workspace, endpoint: Endpoint) -> list[dict[str, Any]]:
+    context = EndpointContext.open(project, workspace, endpoint, Policy("loop", None, endpoint.release), live=True)
+    with closing(context.stores.catalog) as catalog:
+        catalog.take_lease(PATIENCE_SECONDS)
+        done = reconcile(context, SystemClock().now())
+    return [{"action": action.verb, "reason": action.reason, "seen": action.evidence.get("seen", {})} for action in done]
+
+
+def _champion(project: Project, workspace: Workspace, endpoint: Endpoint) -> str:
+    with closing(workspace.catalog()) as catalog:
+        release = latest_release(catalog, endpoint.name)
+    assert release is not None, f"{project.settings.project.name} has a champion by now"
+    return release.champion
+
+
+def _answered_by(bundle: str, ask: Ask) -> dict[str, Any]:
+    """The answer to the question about the new document, once the running server has the bundle."""
+    watch = Stopwatch()
+    while True:
+        found = ask("/v1/chat/completions", _chat(NEW_QUESTION))
+        if found["noria"]["bundle"] == bundle or watch.seconds > PATIENCE:
+            return found
+        time.sleep(0.2)
+
+
+def _chat(question: str) -> dict[str, Any]:
+    return {"model": ENDPOINT, "messages": [{"role": "user", "content": question}]}
+
+
 def _with_small_chunks(endpoint: Endpoint) -> Endpoint:
     """The endpoint with a chunker that somebody might have tried."""
     trainer = replace(endpoint.model.trainer, chunker=Fixed(size=60, overlap=0))  # type: ignore[type-var]
@@ -92,7 +145,7 @@ def _with_small_chunks(endpoint: Endpoint) -> Endpoint:
 
 
 @contextmanager
-def _served(folder: Path, tell: Tell) -> Iterator[Any]:
+def _served(folder: Path, tell: Tell) -> Iterator[Ask]:
     """A real server of the champion, in processes of its own, and what asks it."""
     tell(Progress("serve", "the champion, in a separate process, queried over HTTP"))
     start = [sys.executable, "-m", "noria", "serve", ENDPOINT, "--project", str(folder), "--port", "0", "--json"]

@@ -13,12 +13,13 @@ MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "unknown": "[
 
 
 def show_assistant(told: Mapping[str, Any], folder: Path) -> None:
-    """The answers with their sources, and what the gates said of three candidates."""
+    """The answers with their sources, and what the gates said of three candidates, and the shadow of the last."""
     out = console()
     _show_answer(QUESTION, told["answer"])
     out.print(f"after {told['answered_after']:.0f} s, over HTTP, from {told['documents']:,} documents\n", style="dim")
     for title, key in (("the first version", "first"), ("chunks of 60 characters", "worse"), ("one document more", "update")):
         _show_decision(title, told[key])
+    _show_decision("its shadow, on questions of users", told["shadow"])
     _show_answer(NEW_QUESTION, told["new_answer"])
     out.print(f"took {told['seconds']:.0f} s\n\nnext:   [bold]cd {folder} && noria serve[/]", highlight=False)
 
@@ -35,5 +36,5 @@ def _show_answer(question: str, answer: Mapping[str, Any]) -> None:
 def _show_decision(title: str, actions: Sequence[Mapping[str, Any]]) -> None:
     out = console()
     out.print(f"[bold]{title}[/]: {actions[-1]['action']}, {actions[-1]['reason']}", highlight=False)
-    for gate in actions[0]["gates"]:
+    for gate in actions[0].get("gates", ()):
         out.print(f"  {MARKS[gate['outcome']]}: {gate['gate']} ({gate['why']})", highlight=False)

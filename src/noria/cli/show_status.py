@@ -73,8 +73,10 @@ def _endpoint(out: Any, e: Mapping[str, Any]) -> None:
     out.print(
         f"\nendpoint [bold]{e['name']}[/]: champion {e['champion'][:12]} since {e['since'][:10]}, "
         + (f"trained as of {e['trained_as_of'][:10]}" if e["trained_as_of"] else f"from {escape(e['file'])}")
-        + (f"; {e['challenger'][:12]} in shadow" if e["challenger"] else "")
+        + (f"; {e['challenger'][:12]} on trial" if e["challenger"] else "")
     )
+    if e.get("shadow"):
+        out.print(f"  {escape(_shadow(e['shadow']))}", highlight=False)
     for report in e["reports"]:
         out.print(f"  [dim]{escape(report['title'])}: {escape(report['path'])}[/]")
     if e["history"]:
@@ -84,6 +86,12 @@ def _endpoint(out: Any, e: Mapping[str, Any]) -> None:
         out.print(f"  {MARKS[m['health']]} {m['monitor']}: {escape(words)}")
     for d in e["decisions"]:
         out.print(f"  [dim]{d['time'][:10]}[/] {d['action']:<8} {escape(d['reason'])}")
+
+
+def _shadow(shadow: Mapping[str, Any]) -> str:
+    """What a shadow or an A/B test says so far; of a shadow of answers, that outcomes are not used."""
+    told = "; outcomes of the champion's answers are not used" if "outcomes" in shadow.get("seen", {}) else ""
+    return f"its trial says {shadow['verdict']}: {shadow['why']}{told}"
 
 
 def _tables(out: Any, tables: Sequence[Mapping[str, Any]]) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from noria.core.signature import Field
 from noria.data.rows import Rows
+from noria.evaluation.answer_scores import AnswerScore
 from noria.evaluation.binary import Binary
+from noria.evaluation.generation_scores import ANSWER_SCORES
 from noria.evaluation.metric import Floats, Metric
 from noria.evaluation.metrics import registered
 from noria.evaluation.task import Answers
@@ -28,6 +30,7 @@ PROMPT_TOKENS = Field("prompt_tokens", "int64")
 COMPLETION_TOKENS = Field("completion_tokens", "int64")
 COST = Field("cost", "float64")
 DECISIONS = Field("decisions", "string")
+SIMILARITY = Field("similarity", "float64")
 
 QUESTION = Field("question", "string", nullable=False)
 CONVERSATION = Field("conversation", "string")
@@ -37,7 +40,7 @@ MODE = Field("mode", "string")
 TENANT = Field("tenant", "string")
 SEARCH = "search"
 TOOK = (PROMPT_TOKENS, COMPLETION_TOKENS, COST)
-OUTPUTS = (ANSWER, CITED, FOUND, FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES, CONFIDENCE, FINISH, *TOOK, DECISIONS)
+OUTPUTS = (ANSWER, CITED, FOUND, FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES, CONFIDENCE, FINISH, *TOOK, DECISIONS, SIMILARITY)
 INPUTS = (QUESTION, CONVERSATION, ACCESS, CONDITIONS, MODE, TENANT)
 
 
@@ -53,10 +56,11 @@ class Generation(Binary):
         cited        the ids of the chunks that it cites
         found        the ids of the chunks that were found for the question, the most relevant first; as many are their texts, their
                      places (the document and the part of it) and their scores: found_texts, found_places, found_scores
-        confidence   the chance that it helps
+        confidence   the chance that it helps, where it is calibrated (see the bundle's card); otherwise the similarity
         finish       answered, unknown (nothing relevant was found), blocked (by a guardrail), length (it was cut), or searched (mode)
         prompt_tokens, completion_tokens, cost    what it took; cost in US dollars, unknown where there is no price
         decisions    what the guardrails said, as JSON; unknown where there are none
+        similarity   how near the nearest source is in meaning, a cosine from 0 to 1; unknown where nothing was compared
 
     What one reads: the question; the conversation before it, JSON as `[{"role": …, "content": …}, …]`; the access labels of who asks, none:
     what everybody may read; conditions on the documents' metadata, JSON; the mode: `answer`, or `search` for the chunks alone; and the
@@ -66,6 +70,7 @@ class Generation(Binary):
     name: ClassVar[str] = "generation"
     title: ClassVar[str] = "generation"
     learns: ClassVar[bool] = False
+    outcomes_belong_to_the_answer: ClassVar[bool] = True
 
     @property
     def outputs(self) -> tuple[Field, ...]:
@@ -74,6 +79,10 @@ class Generation(Binary):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return (*registered(Generation.name), *super().metrics)
+
+    @property
+    def answer_scores(self) -> tuple[AnswerScore, ...]:
+        return ANSWER_SCORES
 
     @property
     def monitored(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from noria.core.errors import UserMistake, nearest
 from noria.core.signature import SCORE, Field
 from noria.data.rows import Rows
+from noria.evaluation.answer_scores import AnswerScore
 from noria.evaluation.estimation import Estimator
 from noria.evaluation.metric import Floats, Metric, UnknownMetric
 from noria.evaluation.yes_or_no import require_yes_or_no
@@ -73,6 +74,8 @@ class Task(Protocol):
     tolerance: by how much two scores may differ that count as the same answer
     learns: whether its models learn from outcomes. Where not, they are built: rows without an outcome count as well, answers may take
         seconds, cost money, and differ from one time to the next, so that only a few are asked for in training
+    outcomes_belong_to_the_answer: whether an outcome is of the answer that was shown, such as that it helped, and says nothing of what
+        another model would have answered. Such models are compared in a shadow by `answer_scores`, or with outcomes of their own
     """
 
     name: ClassVar[str]
@@ -81,6 +84,7 @@ class Task(Protocol):
     exclusive: ClassVar[bool] = False
     tolerance: ClassVar[float] = 1e-6
     learns: ClassVar[bool] = True
+    outcomes_belong_to_the_answer: ClassVar[bool] = False
     uncalibrated: ClassVar[str] = "Not measured."
 
     @property
@@ -134,6 +138,11 @@ class Task(Protocol):
     @property
     def estimator(self) -> Estimator | None:
         return None
+
+    @property
+    def answer_scores(self) -> Sequence[AnswerScore]:
+        """What can be said of one answer without its outcome, by which shadows are judged where outcomes belong to the answer."""
+        return ()
 
     @property
     def losses(self) -> list[Metric]:

@@ -14,6 +14,8 @@ from noria.loop.project import Project
 from noria.loop.retrain import Retrain, Stale, Trigger
 from noria.models.model import Model
 from noria.monitoring.monitor import Monitor
+from noria.release.ab_test import ABTest, ReleasePlan
+from noria.release.answer_shadow import answer_plan
 from noria.release.endpoint import Endpoint
 from noria.release.rollout import Immediate, Rollout
 
@@ -117,16 +119,20 @@ def _endpoint(project: Project, endpoint: Endpoint) -> dict[str, Any]:
         "model": endpoint.model.name,
         "features": len(endpoint.model.features.features),
         "gates": len(endpoint.model.gates),
-        "rollout": _rollout(endpoint.release, endpoint.task),
+        "rollout": _rollout(endpoint.release, endpoint),
         "monitored": project.monitor(endpoint) is not None,
         "retrained": project.retrain(endpoint) is not None,
     }
 
 
-def _rollout(plan: Rollout | Immediate, task: Task) -> dict[str, Any]:
+def _rollout(plan: ReleasePlan, endpoint: Endpoint) -> dict[str, Any]:
     if isinstance(plan, Immediate):
         return {"plan": "immediate", "summary": "a candidate that passes its gates is released immediately"}
-    metric = task.metric(plan.metric)
+    if isinstance(plan, ABTest):
+        return _ab_test(plan, endpoint.task)
+    if endpoint.task.outcomes_belong_to_the_answer:
+        return _answer_shadow(plan, endpoint)
+    metric = endpoint.task.metric(plan.metric)
     summary = f"shadows for {plan.shadow} to {plan.at_most}, promoted once it is not worse in {metric} by {plan.margin:g}"
     return {
         "plan": "shadow",
@@ -136,6 +142,22 @@ def _rollout(plan: Rollout | Immediate, task: Task) -> dict[str, Any]:
         "margin": plan.margin,
         "summary": summary,
     }
+
+
+def _ab_test(plan: ABTest, task: Task) -> dict[str, Any]:
+    metric = task.metric(plan.metric)
+    summary = f"answers {plan.share:.0%} of the requests for {plan.at_least} to {plan.at_most}, "
+    summary += f"promoted once it is not worse in {metric} by {plan.margin:g}"
+    told = {"share": plan.share, "at_least": plan.at_least, "at_most": plan.at_most, "metric": metric.name, "margin": plan.margin}
+    return {"plan": "ab_test", **told, "summary": summary}
+
+
+def _answer_shadow(plan: Rollout, endpoint: Endpoint) -> dict[str, Any]:
+    score = answer_plan(endpoint.name, endpoint.model, plan).score.name
+    summary = f"answers {plan.share:.0%} of the requests unseen, {plan.answers:,} at most, for {plan.shadow} to {plan.at_most}, "
+    summary += f"promoted once it is not worse in {score} by {plan.margin:g}; outcomes of the champion's answers are not used"
+    told = {"shadow": plan.shadow, "at_most": plan.at_most, "score": score, "margin": plan.margin}
+    return {"plan": "shadow", **told, "share": plan.share, "answers": plan.answers, "summary": summary}
 
 
 def _monitor(monitor: Monitor) -> dict[str, Any]:

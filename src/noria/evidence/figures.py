@@ -24,6 +24,7 @@ from noria.loop.context import EndpointContext
 from noria.loop.replay import Span
 from noria.models.registry import CHAMPION
 from noria.monitoring.recorded import windows_of
+from noria.release.ab_test import ABTest
 from noria.release.releases import released_champions
 from noria.release.rollout import Rollout
 from noria.serving.log.predictions import Predictions
@@ -110,7 +111,7 @@ def _words(context: EndpointContext) -> dict[str, Any]:
         "discrimination": _metric(model.task.discrimination),
         "holdout": in_words(model.holdout_span),
         "every": in_words(context.grid.tick),
-        "confidence": 1 - rollout.alpha if isinstance(rollout, Rollout) else None,
+        "confidence": 1 - rollout.alpha if isinstance(rollout, Rollout | ABTest) else None,
     }
 
 

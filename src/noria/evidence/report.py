@@ -14,8 +14,15 @@ from noria.evidence.tables import Cell, findings_table, table
 from noria.evidence.thinned import firsts, means, places
 from noria.evidence.to_do import by_incident
 
-LANES = (("train", "trained"), ("shadow", "in shadow"), ("promote", "promoted"), ("refuse", "refused"), ("finding", "findings"))
-VERB = {"train": "trained", "shadow": "put in shadow", "promote": "promoted", "refuse": "refused"}
+LANES = (
+    ("train", "trained"),
+    ("shadow", "in shadow"),
+    ("test", "in an A/B test"),
+    ("promote", "promoted"),
+    ("refuse", "refused"),
+    ("finding", "findings"),
+)
+VERB = {"train": "trained", "shadow": "put in shadow", "test": "put in an A/B test", "promote": "promoted", "refuse": "refused"}
 STRONG_SHIFT = 0.25
 MAX_ROWS, MAX_CELLS = 20, 60  # of the map of input drift
 

@@ -77,6 +77,10 @@ def perform(context: EndpointContext, action: Action) -> None:
         case "shadow":
             champion = _champion(context)
             _release(context, action, champion, action.subject, f"{short(action.subject)} shadows {short(champion)}")
+        case "test":
+            champion = _champion(context)
+            outcome = f"{short(action.subject)} answers a share of the requests beside {short(champion)}"
+            _release(context, action, champion, action.subject, outcome)
         case "promote":
             _release(context, action, action.subject, None, f"{short(action.subject)} is the champion")
         case "refuse":

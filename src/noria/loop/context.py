@@ -18,8 +18,8 @@ from noria.models.own_features import OwnFeatures
 from noria.models.runtimes.port import RuntimeOptions
 from noria.monitoring.detectors import Remembered
 from noria.monitoring.watched import WatchedEndpoint
+from noria.release.ab_test import ReleasePlan
 from noria.release.endpoint import Endpoint
-from noria.release.rollout import Immediate, Rollout
 from noria.stores.workspace import Workspace
 
 
@@ -29,7 +29,7 @@ class Policy:
 
     name: str
     retrain: Retrain | None
-    rollout: Rollout | Immediate
+    rollout: ReleasePlan
     gated: bool = True
 
     @staticmethod

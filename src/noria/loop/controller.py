@@ -18,6 +18,7 @@ from noria.loop.history import is_history
 from noria.loop.observe import observe
 from noria.loop.state import Action, State
 from noria.loop.trainings import training
+from noria.monitoring.answer_shadow import score_shadow
 from noria.monitoring.measuring import measure_windows
 from noria.release.releases import current_release
 from noria.stores.decisions import BY_HAND
@@ -35,6 +36,7 @@ def reconcile(context: EndpointContext, now: datetime, carry_out: CarryOut = at_
     if context.live and is_history(context, now):
         return []
     measure_windows(context, now)
+    score_shadow(context, now)
     done: list[Action] = []
     for _ in range(MAX_STEPS):
         state = look(context, now)

@@ -12,6 +12,7 @@ from noria.loop.retrain import Changed, Drift, Regression, Stale, Trigger
 from noria.loop.state import Action, State
 from noria.monitoring.monitors.drift import InputDrift
 from noria.monitoring.monitors.performance import Performance
+from noria.release.ab_test import ABTest
 from noria.release.rollout import Immediate
 from noria.stores.decisions import Verb
 
@@ -34,7 +35,7 @@ def decide(state: State) -> list[Action]:
 
 
 def release_candidate(state: State) -> Iterator[Action]:
-    """A candidate that passed its gates shadows (or serves at once); one that did not is refused."""
+    """A candidate that passed its gates shadows, answers a share of the requests, or serves at once; one that did not is refused."""
     if state.pending is None:
         return
     bundle, reports = state.pending.bundle, state.pending.reports
@@ -47,6 +48,8 @@ def release_candidate(state: State) -> Iterator[Action]:
         yield _action(state, "promote", bundle, "the first model", evidence)
     elif isinstance(state.rollout, Immediate):
         yield _action(state, "promote", bundle, "this policy releases immediately", evidence)
+    elif isinstance(state.rollout, ABTest):
+        yield _action(state, "test", bundle, "all gates passed", evidence)
     else:
         yield _action(state, "shadow", bundle, "all gates passed", evidence)
 

@@ -9,9 +9,12 @@ from noria.core.clock import SystemClock
 from noria.core.errors import UserMistake
 from noria.core.heartbeat import require_this_host
 from noria.core.settings import ServingSettings
+from noria.release.ab_test import ABTest
 from noria.release.endpoint import Endpoint
 from noria.release.releases import Release, latest_release
+from noria.release.rollout import Rollout
 from noria.serving.access.keys import KeyFile
+from noria.serving.batching.allowance import ShadowTerms
 from noria.serving.process.supervisor import Supervisor
 from noria.serving.process.worker import Serve
 from noria.stores.workspace import Workspace
@@ -52,7 +55,9 @@ def open_supervisor(workspace: Workspace, endpoints: Sequence[Endpoint], setting
 
 def _serve(workspace: Workspace, endpoint: Endpoint, release: Release) -> Serve:
     previous = release.previous if endpoint.falls_back else None
-    champion, shadow, before = (b and str(workspace.bundles / b) for b in (release.champion, release.challenger, previous))
+    tested = endpoint.release if isinstance(endpoint.release, ABTest) else None
+    shadow_of, arm = (release.challenger, None) if tested is None else (None, release.challenger)
+    champion, shadow, before, candidate = (b and str(workspace.bundles / b) for b in (release.champion, shadow_of, previous, arm))
     assert champion is not None
     log = str(workspace.log(endpoint.name))
     return Serve(
@@ -65,4 +70,15 @@ def _serve(workspace: Workspace, endpoint: Endpoint, release: Release) -> Serve:
         endpoint.cached_rows,
         endpoint.model.trust,
         endpoint.deadline_seconds,
+        _shadow_terms(endpoint, release),
+        candidate,
+        0.0 if tested is None else tested.share,
     )
+
+
+def _shadow_terms(endpoint: Endpoint, release: Release) -> ShadowTerms | None:
+    """What a shadow may be asked, where its answers are scored by themselves and may cost money."""
+    plan = endpoint.release
+    if release.challenger is None or not isinstance(plan, Rollout) or not endpoint.task.outcomes_belong_to_the_answer:
+        return None
+    return ShadowTerms(plan.share, plan.answers, release.challenger_since)

@@ -11,11 +11,14 @@ from noria.data.table import microseconds_of
 from noria.evaluation.gates import Verdict
 from noria.loop.context import EndpointContext
 from noria.loop.state import Pending, State
+from noria.monitoring.answer_shadow import answer_shadow, compares_answers
+from noria.monitoring.arms import arms_verdict
 from noria.monitoring.monitors.reading import Monitors, read_monitors
 from noria.monitoring.offline_shadow import refused_shadow
 from noria.monitoring.shadow import shadow_gains
+from noria.release.ab_test import ABTest
 from noria.release.releases import Release, current_release
-from noria.release.rollout import Rollout, ShadowVerdict, judge_shadow, unit_of
+from noria.release.rollout import Immediate, ShadowVerdict, judge_shadow, unit_of
 from noria.stores.candidates import newest_candidate
 from noria.stores.decisions import newest_decision, training_decided_at, was_decided_about
 
@@ -67,11 +70,15 @@ def _changed(context: EndpointContext, champion: str, now: datetime) -> dict[str
 
 def _shadow(context: EndpointContext, release: Release, now: datetime) -> ShadowVerdict | None:
     plan = context.policy.rollout
-    if release.challenger is None or not isinstance(plan, Rollout):
+    if release.challenger is None or isinstance(plan, Immediate):
         return None
+    if isinstance(plan, ABTest):
+        return arms_verdict(context, release, plan, now)
     refused = refused_shadow(context, release)
     if refused is not None:
         return ShadowVerdict("refuse", f"{refused.what}; {refused.where}; {refused.fix}", None)
+    if compares_answers(context):
+        return answer_shadow(context, release, plan, now)
     metric = context.endpoint.task.metric(plan.metric).name
     gains = shadow_gains(context, release.challenger, release.challenger_since, metric)
     before = np.array(context.stores.candidate_detail(release.challenger).gains.get(metric, []), dtype=np.float64)

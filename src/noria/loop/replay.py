@@ -25,12 +25,14 @@ from noria.loop.project import Project
 from noria.loop.retrain import Retrain, stale
 from noria.loop.state import Action
 from noria.models.columns import in_order
-from noria.models.registry import CHALLENGER, CHAMPION
+from noria.models.registry import CANDIDATE, CHALLENGER, CHAMPION
 from noria.monitoring.measuring import measure_windows
 from noria.monitoring.offline_shadow import unserved
+from noria.release.ab_test import ABTest
 from noria.release.endpoint import Endpoint
 from noria.release.releases import Release, current_release
 from noria.release.rollout import Immediate
+from noria.serving.batching.allowance import drawn
 from noria.serving.log.predictions import Predictions, Values
 from noria.serving.log.segments import PredictionLog, read_log
 from noria.stores.balances import add_balance
@@ -155,31 +157,37 @@ def _tick(context: EndpointContext, log: PredictionLog, clock: ReplayClock, span
 def _requests_logged(context: EndpointContext, requests: int, now: datetime, after: datetime) -> Balance:
     """Every request of a tick has one answer of the champion in the log, as read back from it."""
     logged = read_log(context.stores.log_folder, now, after, context.stores.workspace.files)
-    rows = 0 if logged is None else logged.variant.count(CHAMPION)
+    rows = 0 if logged is None else len(logged.by(CHAMPION, CANDIDATE))
     return Balance(f"requests of {context.endpoint.name}", requests, {"logged": rows}).checked()
 
 
 def answer(context: EndpointContext, release: Release, requests: pa.Table) -> Predictions:
     """The champion's answers to requests (rows of offline features) on its own features, and the challenger's where one shadows on them.
+    In an A/B test, each request is answered by its arm.
 
     A challenger that reads other features is scored from the tables (`noria.monitoring.offline_shadow`), in replay as live.
     """
     champion = context.stores.bundle(release.champion)
     inputs = context.own.inputs(champion.id, requests)
     received = requests.column(AT).to_numpy().astype("datetime64[us]").astype(np.int64)
-    keys = requests.column(KEY).to_pylist()
-    parts = [(CHAMPION, champion.id, inputs)]
+    keys = np.array(requests.column(KEY).to_pylist(), object)
+    everybody = np.ones(len(keys), np.bool_)
+    parts = [(CHAMPION, champion.id, inputs, everybody)]
     if release.challenger is not None and not unserved(context, release):
-        parts.append((CHALLENGER, release.challenger, in_order(context.stores.bundle(release.challenger), champion, inputs)))
-    rows = len(keys)
+        theirs, plan = in_order(context.stores.bundle(release.challenger), champion, inputs), context.policy.rollout
+        if isinstance(plan, ABTest):
+            arm = np.array([drawn(f"{release.challenger}/{key}", plan.share) for key in keys], np.bool_)
+            parts = [(CHAMPION, champion.id, inputs.where(~arm), ~arm), (CANDIDATE, release.challenger, theirs.where(arm), arm)]
+            parts = [part for part in parts if len(part[2])]
+        else:
+            parts.append((CHALLENGER, release.challenger, theirs, everybody))
     ids = PredictionIds(f"{WRITER}-{context.endpoint.name}")  # an id names one prediction in the whole project
-    milliseconds = (received // 1000).tolist()
     return Predictions(
-        ids=[i for _ in parts for i in ids.take(milliseconds)],
-        keys=keys * len(parts),
-        variant=[role for role, _, _ in parts for _ in range(rows)],
-        bundle=[bundle for _, bundle, _ in parts for _ in range(rows)],
-        received_us=np.tile(received, len(parts)),
-        latency_us=np.zeros(rows * len(parts), np.int32),
-        values={bundle: Values(given, context.stores.model(bundle).answer(given)) for _, bundle, given in parts},
+        ids=[i for *_, own in parts for i in ids.take((received[own] // 1000).tolist())],
+        keys=[key for *_, own in parts for key in keys[own]],
+        variant=[role for role, *_, own in parts for _ in range(int(own.sum()))],
+        bundle=[bundle for _, bundle, _, own in parts for _ in range(int(own.sum()))],
+        received_us=np.concatenate([received[own] for *_, own in parts]),
+        latency_us=np.zeros(sum(int(own.sum()) for *_, own in parts), np.int32),
+        values={bundle: Values(given, context.stores.model(bundle).answer(given)) for _, bundle, given, _ in parts},
     )

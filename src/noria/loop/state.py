@@ -11,7 +11,8 @@ from noria.core.clock import since_epoch
 from noria.evaluation.gates import Verdict
 from noria.loop.retrain import Retrain
 from noria.monitoring.monitors.reading import Monitors
-from noria.release.rollout import Immediate, Rollout, ShadowVerdict
+from noria.release.ab_test import ReleasePlan
+from noria.release.rollout import ShadowVerdict
 from noria.stores.decisions import Verb
 
 
@@ -40,7 +41,7 @@ class State:
 
     now: datetime
     endpoint: str
-    rollout: Rollout | Immediate
+    rollout: ReleasePlan
     retrain: Retrain | None
     gated: bool
     champion: str | None

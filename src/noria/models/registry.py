@@ -8,6 +8,7 @@ from typing import Protocol
 from noria.models.bundle import Bundle
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+CANDIDATE = "candidate"  # who answers a share of the requests in an A/B test
 
 
 @dataclass(frozen=True)

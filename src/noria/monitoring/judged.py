@@ -3,7 +3,7 @@
 Three things are held apart. *What the judge says on average* has bounds that hold however often one looks: the predictable plug-in
 empirical Bernstein confidence sequence (Waudby-Smith & Ramdas 2024, theorem 2). *What people would say* is seen through the judge's errors,
 as far as these were measured (`noria.statistics.seen_through`). *Whether it has got worse* is told by bets that begin at every answer
-(`noria.statistics.betting`), since a mean since the release hides a fall.
+(`noria.statistics.falling_mean`), since a mean since the release hides a fall.
 
 Answers are drawn at random among those of each window, so that it is no matter how they resemble each other: each verdict has the mean
 of its window's answers as its expectation. What the judge could not say is unknown, and counts neither for nor against.
@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.core.health import Health, Healthy, Unhealthy, Unknown
-from noria.statistics.betting import evidence_of_fall
 from noria.statistics.confidence import bounded_sequence
+from noria.statistics.falling_mean import evidence_of_fall
 from noria.statistics.seen_through import JudgeErrors, judge_errors
 from noria.stores.verdicts import AnswerVerdict
 

@@ -19,7 +19,7 @@ from noria.evaluation.answer_counts import counted, spent
 from noria.evaluation.generation import Generation
 from noria.evaluation.performance import Performance, measure
 from noria.features.outcomes import known_rows
-from noria.models.registry import CHALLENGER, CHAMPION
+from noria.models.registry import CANDIDATE, CHALLENGER, CHAMPION
 from noria.monitoring.monitor import Monitor
 from noria.monitoring.offline_shadow import offline_challengers, recorded_challengers, with_answers
 from noria.monitoring.recorded import profiled
@@ -139,7 +139,7 @@ def _traffic(context: WatchedEndpoint, start: datetime, logged: Predictions | No
     if logged is None:
         stale = dict.fromkeys(freshness, 0)
         return TrafficCounts(0, 0, 0, 0, fallbacks=0, failed=failed, stale=stale, answers=answers, spent=took)
-    rows, fallbacks = logged.by(CHAMPION), logged.by(FALLBACK)
+    rows, fallbacks = logged.by(CHAMPION, CANDIDATE), logged.by(FALLBACK)  # in an A/B test both answer
     keys = [key for key in rows.keys if key is not None]
     return TrafficCounts(
         rows=len(rows),
@@ -210,11 +210,16 @@ def _matured_window(context: WatchedEndpoint, start: datetime, now: datetime) ->
     shadows = set(watched.by(CHALLENGER).bundle)
     for bundle in sorted(set(watched.bundle)):
         rows = watched.of(bundle)
+        if bundle in shadows and task.outcomes_belong_to_the_answer:
+            rows = rows.where(np.array([variant != CHALLENGER for variant in rows.variant], bool))  # unseen, so that nobody said anything
+            if not len(rows):
+                found.append(MaturedWindow(start, bundle, nothing))
+                continue
         labels = context.facts.outcomes.known_at(rows.keys, now)
         cut_by = _cut_by(context, bundle, rows) if bundle in released else {}
         groups = context.endpoint.model.groups_of(rows.keys)
         matured = MaturedWindow(start, bundle, measure(task, labels, task.scores(rows), cut_by, groups).to_dict())
-        if bundle in shadows:
+        if bundle in shadows and not task.outcomes_belong_to_the_answer:
             known = context.facts.outcomes.known_at(champions.keys, now)
             asked_together = context.endpoint.model.groups_of(champions.keys)
             matured = replace(matured, paired=pairing(task, champions, rows.by(CHALLENGER), known, asked_together))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from noria.evaluation.performance import Performance
 from noria.models.profiled import profiled_columns
-from noria.models.registry import CHAMPION
+from noria.models.registry import CANDIDATE, CHAMPION
 from noria.monitoring.traffic import Traffic
 from noria.monitoring.windows import Window
 from noria.release.open_endpoint import OpenEndpoint
@@ -62,8 +62,9 @@ def baseline_windows(context: OpenEndpoint, bundle: str) -> list[Performance]:
 
 
 def answered_by_window(context: OpenEndpoint, after: datetime | None = None) -> list[tuple[datetime, int]]:
-    """How many rows champions answered in each window (start, rows) that began after a moment, in the order of time."""
-    return rows_by_window(context.stores.catalog, context.endpoint.name, CHAMPION, after)
+    """How many rows champions, and candidates in A/B tests, answered in each window (start, rows) that began after a moment, in the order
+    of time."""
+    return rows_by_window(context.stores.catalog, context.endpoint.name, (CHAMPION, CANDIDATE), after)
 
 
 def skew_of(context: OpenEndpoint, start: datetime) -> Mapping[str, Any] | None:

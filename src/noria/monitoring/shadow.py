@@ -22,6 +22,7 @@ from noria.evaluation.task import Task
 from noria.features.groups import whole_groups
 from noria.models.registry import CHALLENGER
 from noria.monitoring.watched import WatchedEndpoint
+from noria.release.answer_shadow import OutcomeOfAnotherAnswer
 from noria.release.rollout import gains_by_unit
 from noria.serving.log.predictions import Predictions
 from noria.stores.windows import PairedCounts, pairs_by_window
@@ -95,7 +96,11 @@ def pairing(
     """What is kept of a shadow's window, with the gains once there are labels of the champions' rows (NaN where not known).
 
     groups: the number of the group of each of the champions' rows, where the task has groups
+
+    Raises `OutcomeOfAnotherAnswer` for labels of a task whose outcomes belong to the answer: they say nothing of the challengers'.
     """
+    if labels is not None and task.outcomes_belong_to_the_answer:
+        raise OutcomeOfAnotherAnswer(task, "the challenger's answers were to be judged")
     mine, theirs = pairs(champions, challengers)
     counts = PairedCounts(len(champions), len(challengers), len(mine))
     if labels is None:

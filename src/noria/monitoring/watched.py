@@ -9,8 +9,9 @@ from noria.core.clock import YEAR, duration
 from noria.features.known_rows import KnownTimes
 from noria.monitoring.detectors import Detectors, Remembered
 from noria.monitoring.monitor import Monitor
+from noria.release.ab_test import ReleasePlan
 from noria.release.open_endpoint import OpenEndpoint
-from noria.release.rollout import Immediate, Rollout
+from noria.release.rollout import Immediate
 from noria.statistics.e_detector import threshold_for
 
 
@@ -22,7 +23,7 @@ class WatchedEndpoint(OpenEndpoint):
     """
 
     monitor: Monitor | None = None
-    rollout: Rollout | Immediate = field(default_factory=Immediate)
+    rollout: ReleasePlan = field(default_factory=Immediate)
     live: bool = False
     remembered: Remembered = field(default_factory=Remembered)
 
@@ -39,8 +40,8 @@ class WatchedEndpoint(OpenEndpoint):
 
     @property
     def watched(self) -> bool:
-        """Whether anything reads this endpoint's windows: a monitor, or a rollout that compares losses."""
-        return self.monitor is not None or isinstance(self.rollout, Rollout)
+        """Whether anything reads this endpoint's windows: a monitor, or a rollout or A/B test that compares losses."""
+        return self.monitor is not None or not isinstance(self.rollout, Immediate)
 
     def threshold(self, alarms_per_year: float) -> float:
         """The threshold at which an e-detector over this endpoint's windows keeps such a budget."""

@@ -13,6 +13,8 @@ from noria.core.declarations import declare
 from noria.core.errors import UserMistake, nearest
 from noria.evaluation.task import Task
 from noria.models.model import Model
+from noria.release.ab_test import ABTest, ReleasePlan
+from noria.release.answer_shadow import answer_plan, require_outcomes_of_rows
 from noria.release.rollout import Immediate, Rollout
 
 PREVIOUS = "previous"
@@ -48,7 +50,8 @@ class Endpoint:
 
     name: as clients ask for it: `POST /predict/NAME`
     model: whose champion answers
-    release: how a candidate that passed its gates becomes champion: `nr.Immediate()`, or after a shadow deployment, `nr.Rollout(…)`
+    release: how a candidate that passed its gates becomes champion: `nr.Immediate()`, after a shadow deployment, `nr.Rollout(…)`, or after
+        it answered a share of the requests, `nr.ABTest(…)`
     slo: what callers are promised; a monitor watches it
     fallback: who answers where the champion can't: `"previous"` (the champion before it, on the same features), the answer to give (a
         number, or what its task answers with by name), both in that order, or nobody: then the request fails
@@ -59,7 +62,7 @@ class Endpoint:
 
     name: str
     model: Model
-    release: Rollout | Immediate = field(default_factory=Immediate)
+    release: ReleasePlan = field(default_factory=Immediate)
     slo: SLO = field(default_factory=SLO)
     fallback: Fallback | tuple[Fallback, ...] = ()
     cached_rows: int = 0
@@ -68,7 +71,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         call = f"nr.Endpoint({self.name!r})"
         require(call, "model", self.model, Model, f"nr.Endpoint({self.name!r}, model): what nr.Model(…) gave, not its name")
-        require(call, "release", self.release, (Rollout, Immediate), 'release=nr.Rollout(shadow="3d", at_most="14d")')
+        require(call, "release", self.release, (Rollout, ABTest, Immediate), 'release=nr.Rollout(shadow="3d", at_most="14d")')
         require(call, "slo", self.slo, SLO, "slo=nr.SLO(p99_ms=20)")
         tables = [table.name for table in (*self.model.features.tables, self.model.label.table)]
         for name in self.slo.freshness:
@@ -79,6 +82,8 @@ class Endpoint:
                     fix=f"name some of {', '.join(tables)}",
                 )
         if isinstance(self.release, Rollout):
+            self._check_rollout(self.release)
+        elif isinstance(self.release, ABTest):
             self.task.metric(self.release.metric)
         for part in self._fallbacks:
             if part != PREVIOUS and self.task.default(part) is None:
@@ -94,6 +99,13 @@ class Endpoint:
                 fix='give a span of time above 0, such as "500ms", or leave it out',
             )
         declare(self)
+
+    def _check_rollout(self, plan: Rollout) -> None:
+        if self.task.outcomes_belong_to_the_answer:
+            answer_plan(self.name, self.model, plan)
+        else:
+            require_outcomes_of_rows(self.name, plan)
+            self.task.metric(plan.metric)
 
     @property
     def deadline_seconds(self) -> float | None:

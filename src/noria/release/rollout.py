@@ -8,7 +8,8 @@ without spending its level.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from noria.evaluation.metrics import require_metric
 from noria.statistics.confidence import Interval, paired_sequence
 
 DAY = timedelta(days=1)
+MOST_ANSWERS = 1_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class Rollout:
     metric: the mean over rows by which the two are compared; None: the task's default, such as log-loss
     margin: promote once it is certain, at level 1 − alpha, that the challenger is not worse by more than this, in the metric's unit
     alpha: how often, at most, a challenger that is worse by more than the margin may be promoted
+
+    Where an outcome is of the answer that was shown (`nr.Generation`), both answers to a question are scored, and no outcome counts:
+
+    score: by which: a judge of the model's gates, `answered` or `confidence`; None: the first judge, or `answered` without one
+    not_above: how many times what the champion takes the challenger may take, such as `{"cost": 1.2, "seconds": 2}`
+    share: of the requests that the challenger answers too; answers: how many it may give in all, since each costs time and perhaps money
     """
 
     shadow: str = "3d"
@@ -44,10 +52,20 @@ class Rollout:
     metric: Metric | str | None = None
     margin: float = 0.01
     alpha: float = 0.1
+    score: str | None = None
+    not_above: Mapping[str, float] = field(default_factory=dict)
+    share: float = 1.0
+    answers: int = MOST_ANSWERS
 
     def __post_init__(self) -> None:
         if self.metric is not None:
             require_metric(self.metric, averaged=True, where="nr.Rollout(metric=…)")
+        if not 0 < self.share <= 1 or self.answers < 1 or not all(times > 0 for times in self.not_above.values()):
+            raise UserMistake(
+                what="this rollout asks its challenger nothing, or forbids it to answer",
+                where=f"share={self.share}, answers={self.answers}, not_above={dict(self.not_above)}",
+                fix="keep 0 < share <= 1, answers > 0, and each of not_above above 0",
+            )
         if self.shortest > self.longest or self.margin <= 0 or not 0 < self.alpha < 1:
             raise UserMistake(
                 what="this rollout can never decide",
@@ -66,17 +84,19 @@ class Rollout:
 
 @dataclass(frozen=True)
 class ShadowVerdict:
-    """What a shadow says today, and why."""
+    """What a shadow says today, and why. seen: what else was seen, of a shadow whose answers are scored"""
 
     verdict: Literal["promote", "refuse", "wait"]
     why: str
     interval: Interval | None
+    seen: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "verdict": self.verdict,
             "why": self.why,
             "interval": None if self.interval is None else self.interval.to_dict(),
+            **({"seen": dict(self.seen)} if self.seen else {}),
         }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from noria.data.rows import Fields, Rows
 from noria.models.bundle import Bundle
 
 TASK = "generation"
@@ -18,6 +19,8 @@ FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES = "found_texts", "found_places", "found_
 FINISH, PROMPT_TOKENS, COMPLETION_TOKENS, COST = "finish", "prompt_tokens", "completion_tokens", "cost"
 SEARCH = "search"  # the mode in which chunks are found, and no answer is made
 UNKNOWN, BLOCKED, LENGTH = "unknown", "blocked", "length"  # how an answer may finish, other than answered
+FAILED = "failed"  # how an answer of a shadow finishes that failed: others get an error
+CONFIDENCE = "confidence"
 
 REASONS = {BLOCKED: "content_filter", LENGTH: "length"}
 
@@ -25,6 +28,19 @@ REASONS = {BLOCKED: "content_filter", LENGTH: "length"}
 def generates(bundle: Bundle) -> bool:
     """Whether a bundle was sealed for the task `generation`."""
     return bundle.manifest.task.get("name") == TASK
+
+
+def searching(rows: Rows) -> list[bool]:
+    """Which rows of inputs ask for a search, and for no answer."""
+    if MODE not in rows.names:
+        return [False] * len(rows)
+    return [each == SEARCH for each in rows.column(MODE).to_pylist()]
+
+
+def failed_answers(outputs: Fields, count: int) -> Rows:
+    """What is logged of so many rows that a shadow failed to answer."""
+    said = {ANSWER: "", CONFIDENCE: 0.0, FINISH: FAILED}
+    return Rows.of_values(outputs, [tuple(said.get(field.name) for field in outputs)] * count)
 
 
 def finish_reason(values: Mapping[str, Any]) -> str:

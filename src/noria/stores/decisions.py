@@ -15,7 +15,7 @@ from noria.core.ids import canonical_json, finite
 from noria.stores.catalog import Catalog, Connection
 from noria.stores.schema import decisions
 
-Verb = Literal["train", "shadow", "promote", "refuse"]
+Verb = Literal["train", "shadow", "test", "promote", "refuse"]
 
 BY_HAND = "requested manually"  # the reason of what a person asked for
 

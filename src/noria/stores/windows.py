@@ -126,11 +126,17 @@ def window_span(catalog: Catalog, endpoint: str) -> tuple[datetime, datetime] | 
     return None if first is None else (from_epoch(first), from_epoch(last))
 
 
-def rows_by_window(catalog: Catalog, endpoint: str, role: str, after: datetime | None = None) -> list[tuple[datetime, int]]:
-    """How many rows a role had in each window (start, rows) that began after a moment, in the order of time."""
+def rows_by_window(
+    catalog: Catalog, endpoint: str, role: str | Collection[str], after: datetime | None = None
+) -> list[tuple[datetime, int]]:
+    """How many rows a role had, or several together, in each window (start, rows) that began after a moment, in the order of time."""
     rows = catalog.rows(
         sa.select(windows.c.start, sa.func.sum(windows.c.rows).label("rows"))
-        .where(windows.c.endpoint == endpoint, windows.c.role == role, windows.c.start > (since_epoch(after) if after else -1))
+        .where(
+            windows.c.endpoint == endpoint,
+            windows.c.role.in_([role] if isinstance(role, str) else role),
+            windows.c.start > (since_epoch(after) if after else -1),
+        )
         .group_by(windows.c.start)
         .order_by(windows.c.start)
     )

@@ -152,6 +152,8 @@ def _evaluate(context: OpenEndpoint, training_set: TrainingSet, fitted: Fitted, 
     have seen them all, the probe alone."""
     judged, seen, groups = fitted.holdout.copy(), "", training_set.groups
     if not context.endpoint.task.learns:  # an outcome is of the answer that was given then
+        if champion is not None and context.endpoint.task.outcomes_belong_to_the_answer:
+            seen = "what people said is of the answers that they were shown"  # so that no gate on outcomes passes for want of a champion
         champion, judged = None, judged & known_rows(training_set.labels)
     if champion is not None:
         trained = context.stores.bundle(champion).manifest.lineage.as_of
@@ -193,7 +195,10 @@ def _sealed(
     metrics, task, unseen = _metrics(evaluation), evaluation.task, fitted.holdout  # all of it, whatever the champion has seen
     known = known_rows(training_set.labels[unseen])
     at = context.grid.numbers(training_set.at[unseen])
-    reliability = task.reliability(training_set.labels[unseen][known], fitted.probe[known], at[known])
+    if task.outcomes_belong_to_the_answer:  # what was said of other answers does not tell how sure these may be
+        reliability = fitted.reliability
+    else:
+        reliability = task.reliability(training_set.labels[unseen][known], fitted.probe[known], at[known])
     if reliability is not None:
         metrics["calibration"] = reliability.to_dict()
     bundle = seal(context, training_set, fitted, metrics, verdicts, reliability, run, reports)

@@ -23,7 +23,7 @@ from noria.core.randomness import Randomness
 from noria.core.signature import Signature
 from noria.data.rows import Rows, stacked
 from noria.data.table import TableRows
-from noria.evaluation.task import Task
+from noria.evaluation.task import Reliability, Task
 from noria.features.training_set import TrainingSet
 from noria.models.attribution import attribute
 from noria.models.export import Exported, Wanted, export
@@ -52,6 +52,7 @@ class Fitted:
     proof: rows and the answers to them, of which some show a server that it has the model
     attribution: how much of them hangs on each feature `(features,)`, summing to 1
     seconds: wall time of the trainings (the probe's included)
+    reliability: what its builder measured of its scores; None: nothing, or it has no builder
     """
 
     exported: Exported
@@ -63,6 +64,7 @@ class Fitted:
     attribution: NDArray[np.float64]
     seconds: float
     remembered: Remembered | None = None
+    reliability: Reliability | None = None
 
 
 def fit_candidate(model: Model, training_set: TrainingSet, randomness: Randomness, *, with_probe: bool, tell: Tell = silence) -> Fitted:
@@ -137,7 +139,8 @@ def build_candidate(
     watch, builder = Stopwatch(), model.trainer
     assert isinstance(builder, Builder), "a model is declared with a trainer or a builder"
     whole = {table.name: facts[table.name].whole for table in builder.tables}
-    exported = _exported(model, builder.build(whole, training_set.as_of, tell), training_set, tell)
+    built = builder.build(whole, training_set.as_of, tell)
+    exported = _exported(model, built, training_set, tell)
     answered = np.zeros(len(training_set.labels), np.bool_)
     answered[np.argsort(training_set.at, kind="stable")[-ANSWERED_ROWS:]] = True
     asked, parts = training_set.features.where(answered), list[Rows]()
@@ -150,7 +153,8 @@ def build_candidate(
     answers, count = stacked(parts), len(training_set.fields)
     holdout = answered if with_probe else np.zeros_like(answered)
     probe = model.task.scores(answers if with_probe else Rows.unknown(model.task.outputs, 0))
-    return Fitted(exported, holdout, probe, answered, answers, proof, np.full(count, 1 / count), watch.seconds)
+    told = getattr(built, "reliability", None)
+    return Fitted(exported, holdout, probe, answered, answers, proof, np.full(count, 1 / count), watch.seconds, told)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 
 from noria.data.rows import Rows
 from noria.evaluation.generation import OUTPUTS, SEARCH
+from noria.llm.application.confidence import Curve
 from noria.llm.application.declared import require_terms
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.generation.citations import CitedStream
@@ -59,6 +60,7 @@ class Answering:
     """An opened application: what its bundle's process runs. generator: None where the answer is the sentences of the sources themselves
 
     guardrails: what may be asked, told and answered, of all and of tenants. What they redact is not put back, since answers are logged
+    curve: the chance that an answer helps by how near its nearest source is; None: confidence is how near that is
     """
 
     retriever: Retriever
@@ -66,6 +68,7 @@ class Answering:
     generator: Generator | None = None
     guardrails: Policy | Guardrails = field(default_factory=Guardrails)
     terms: Terms = field(default_factory=Terms)
+    curve: Curve | None = None
     # One search at a time, where embedder and reranker compute here: each uses all cores, and not every library is safe for threads (ONNX
     # Runtime and LanceDB are). Where one of them waits for a network, searches stand side by side.
     _searches: AbstractContextManager[Any] = field(init=False, repr=False, compare=False)
@@ -126,7 +129,7 @@ class Answering:
             near = self._nearness(searched, hits)
         if not hits or near < self.terms.least:
             yield DONT_KNOW
-            yield _outputs(hits, finish="unknown", checked=checked)
+            yield {**_outputs(hits, finish="unknown", checked=checked), "similarity": near if hits else None}
             return
         sources, given = told([hit.chunk for hit in hits], self.terms.most)
         context = replace(about, question=question, chunks=tuple(chunk.told for chunk in given))
@@ -142,7 +145,8 @@ class Answering:
         if rest := cited.add(guarded.end()) + cited.end():
             text.append(rest)
             yield rest
-        yield _ended("".join(text), completion, hits, cited, near, [*checked, guarded.checked])
+        ended = _ended("".join(text), completion, hits, cited, near, [*checked, guarded.checked])
+        yield ended if self.curve is None or ended["finish"] != "answered" else {**ended, "confidence": float(self.curve(near))}
 
     def _before(self, row: Row, guardrails: Guardrails, about: Context) -> tuple[list[Message], list[Checked]]:
         """The conversation before the question, as a generator may see it, and what was said of what it may not.
@@ -225,7 +229,7 @@ def _ended(
         else "answered"
     )
     found = _outputs(hits, finish=finish, usage=completion.usage, cited=() if blocked else cited.chunks, checked=checked)
-    return {**found, "confidence": near if finish == "answered" else 0.0}
+    return {**found, "confidence": near if finish == "answered" else 0.0, "similarity": near}
 
 
 def _outputs(
@@ -245,6 +249,7 @@ def _outputs(
         "completion_tokens": usage.completion_tokens if usage else 0,
         "cost": usage.cost if usage else None,
         "decisions": json.dumps(decided) if decided else None,
+        "similarity": None,
     }
 
 

@@ -14,14 +14,18 @@ from noria.core.ids import digest
 from noria.core.progress import Progress, Tell
 from noria.data.table import SnapshotRows, Table
 from noria.llm.application.answering import Terms
+from noria.llm.application.confidence import Calibrated, calibrated
 from noria.llm.application.declared import policy, require_parts
-from noria.llm.application.opening import INDEX, SETTINGS, opening
+from noria.llm.application.known_answers import known_answers
+from noria.llm.application.opening import INDEX, SETTINGS, opened_folder, opening
 from noria.llm.application.parts import needs_trust, written
 from noria.llm.chunking import ByKind
 from noria.llm.chunking.chunk import Chunker
 from noria.llm.documents.source import documents_at
 from noria.llm.embedding.cached import CachedEmbedder
 from noria.llm.embedding.port import Embedder, Reranker
+from noria.llm.evaluation.questions import QuestionSet
+from noria.llm.evaluation.review import read_reviewed
 from noria.llm.generation.definitions import sealed
 from noria.llm.generation.port import Generator
 from noria.llm.generation.prompt import Prompt
@@ -32,6 +36,7 @@ from noria.llm.index.build import Built, build
 from noria.llm.retrieval.retriever import Fusion
 from noria.models.export.port import Saved
 
+CALIBRATED_ON = 300  # questions at most
 PROMPT = Path(__file__).with_name("answer.md")
 
 
@@ -46,6 +51,8 @@ class Application:
     guardrails: what may be asked, told and answered: rules, or those of all and of tenants; the settings are sealed in the bundle
     prompt: what the generator is told, with the variables `question` and `sources`; a file, or a `Prompt`
     words, candidates, balance, reranked, trust, fusion: of the search, as `Retriever` has them; terms: of the answers
+    calibrated_on: questions whose right answers are known, or their file: it answers some of them when it is built, so that confidence is
+        the chance that an answer helps; None: it is how near the nearest source is
     name: what it is called
     """
 
@@ -63,12 +70,15 @@ class Application:
     trust: float = 1.0
     fusion: Fusion = "scores"
     terms: Terms = field(default_factory=Terms)
+    calibrated_on: QuestionSet | Path | str | None = None
     name: str = "application"
 
     def __post_init__(self) -> None:
         if isinstance(self.prompt, str | Path):
             object.__setattr__(self, "prompt", Prompt.read(Path(self.prompt)))
         object.__setattr__(self, "guardrails", policy(self.guardrails))
+        if isinstance(self.calibrated_on, Path | str):
+            object.__setattr__(self, "calibrated_on", read_reviewed(self.calibrated_on).questions)
         require_parts(self)
 
     @property
@@ -91,6 +101,7 @@ class Application:
             "guardrails": policy(self.guardrails).definition(),
             "search": self._search,
             "terms": written(self.terms),
+            **({"calibrated_on": self.calibrated_on.version} if isinstance(self.calibrated_on, QuestionSet) else {}),
         }
 
     def code_hash(self) -> str:
@@ -102,10 +113,19 @@ class Application:
         with TemporaryDirectory(prefix="noria-index-") as name:
             folder = Path(name) / INDEX
             built = self._index(facts[self.corpus.name], as_of, folder, tell)
+            found = self._calibrated(Path(name), settings, tell)
             files = {str(path.relative_to(name)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         settings["built"] = {"documents": built.documents, "chunks": built.chunks, "repeated": built.repeated, "index": built.digest}
+        settings["confidence"] = found.to_dict()
         files[SETTINGS] = json.dumps(settings, sort_keys=True, indent=1).encode()
-        return Saved("application", opening(trusted=needs_trust(settings)), files)
+        return Saved("application", opening(trusted=needs_trust(settings)), files, reliability=found)
+
+    def _calibrated(self, folder: Path, settings: dict[str, Any], tell: Tell) -> Calibrated:
+        """What confidence means, by answers to questions whose right answers are known. Each costs what an answer costs."""
+        if not isinstance(self.calibrated_on, QuestionSet):
+            return Calibrated(None, "no questions were given to calibrate it on (calibrated_on)")
+        asked = self.calibrated_on.questions[:CALIBRATED_ON]
+        return calibrated(known_answers(opened_folder(folder, settings), asked, tell))
 
     def _index(self, facts: SnapshotRows, as_of: datetime, folder: Path, tell: Tell) -> Built:
         def progress(done: int, of: int) -> None:

@@ -11,8 +11,10 @@ from noria.core.arguments import require_each
 from noria.core.clock import Stopwatch
 from noria.core.progress import Tell
 from noria.data.rows import Rows
+from noria.evaluation.answer_scores import AnswerScore
 from noria.evaluation.gates import Answers, ModelVerdicts
 from noria.evaluation.generation import QUESTION
+from noria.llm.application.judge_scores import judge_scores
 from noria.llm.evaluation.answered import Answered, answered_rows
 from noria.llm.evaluation.compare import Compared, compare
 from noria.llm.evaluation.evaluate import evaluate
@@ -68,6 +70,11 @@ class Judged:
     @property
     def name(self) -> str:
         return f"answers to {self.questions.name}"
+
+    @property
+    def answer_scores(self) -> tuple[AnswerScore, ...]:
+        """What its judges say of live answers, by which a shadow may be decided."""
+        return judge_scores(self.judges, self.records)
 
     def judge_models(self, candidate: Answers, champion: Answers | None, tell: Tell) -> ModelVerdicts:
         """The verdicts, and the answers side by side. Raises `NotReviewed` where questions count that nobody has looked at, and

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.llm.application.answering import Answering
+from noria.llm.application.confidence import curve_of
 from noria.llm.application.parts import LostPart, made, needs_trust
 from noria.llm.generation.definitions import generator_of
 from noria.llm.guardrails.declared import policy_of
@@ -32,15 +33,16 @@ def opened(folder: Path) -> Answering:
     settings = json.loads((folder / SETTINGS).read_bytes())
     if needs_trust(settings):
         raise LostPart("generator", "it uses a secret or asks another machine, and the bundle says that none of its parts does")
-    return _opened(folder, settings)
+    return opened_folder(folder, settings)
 
 
 def opened_with_secrets(folder: Path) -> Answering:
     """The same of one that is trusted."""
-    return _opened(folder, json.loads((folder / SETTINGS).read_bytes()))
+    return opened_folder(folder, json.loads((folder / SETTINGS).read_bytes()))
 
 
-def _opened(folder: Path, settings: dict[str, Any]) -> Answering:
+def opened_folder(folder: Path, settings: dict[str, Any]) -> Answering:
+    """The application of an index in a folder, with these settings."""
     parts = {name: _part(name, settings) for name in PARTS}
     index = LanceIndex(folder / INDEX)
     if parts["embedder"].dimension != index.dimension:
@@ -49,7 +51,8 @@ def _opened(folder: Path, settings: dict[str, Any]) -> Answering:
     generator = None if settings["generator"] is None else generator_of(settings["generator"])
     ports = {"embedder": parts["embedder"], "generator": generator}
     guardrails = policy_of(settings["guardrails"], {name: port for name, port in ports.items() if port is not None})
-    return Answering(retriever, made(settings["prompt"]), generator, guardrails, made(settings["terms"]))
+    curve = curve_of(settings.get("confidence"))
+    return Answering(retriever, made(settings["prompt"]), generator, guardrails, made(settings["terms"]), curve)
 
 
 def _part(name: str, settings: dict[str, Any]) -> Any:

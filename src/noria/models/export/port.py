@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from noria.core.signature import Signature
 from noria.data.rows import Rows, width
+from noria.evaluation.task import Reliability
 from noria.models.export.refusal import CannotExport
 from noria.models.runtimes import open_files
 from noria.models.runtimes.port import Runtime, RuntimeOptions
@@ -100,6 +101,7 @@ class Saved:
 
     kind: for people; loader: one of `python_spec`; files: that it reads, name → content; source: modules that it imports, path → text
     fitted: the same model in this process, None where it is not loaded here
+    reliability: what was measured of its scores when it was built, where that was
     """
 
     kind: str
@@ -107,6 +109,7 @@ class Saved:
     files: Mapping[str, bytes]
     fitted: Any = None
     source: Mapping[str, bytes] = field(default_factory=dict)
+    reliability: Reliability | None = None
 
 
 class Exporter(Protocol):

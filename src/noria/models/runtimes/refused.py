@@ -1,6 +1,6 @@
 """Errors that a model raises for its asker: who asks is told them as they are, with their code and their status.
 
-What else a model raises is a failure of the model (NR-304). The errors of Noria that say "not now", "not you" or "not so" are none: a budget
+What else a model raises is a failure of the model (NR-304). Errors of Noria that say "not now", "not you" or "not so" are none: a budget
 that is spent, a provider that limits how often it is asked, a time-out, a search that can't be. Those that name the machines behind an
 application have other words for who asks (`for_asker`), and their own stand in the log.
 """

@@ -11,8 +11,8 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -20,15 +20,18 @@ import numpy as np
 from noria.core.clock import Clock, Stopwatch, from_epoch, since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import short
-from noria.data.rows import Rows
+from noria.data.rows import Fields, Rows
+from noria.models.registry import CANDIDATE, CHAMPION
 from noria.models.runtimes.port import ModelBusy, ModelFailed
 from noria.serving.access.labels import limit, place_of_labels
 from noria.serving.access.tenants import place_of_tenant, set_tenant
+from noria.serving.batching.allowance import Allowance, drawn
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup
 from noria.serving.batching.recorder import MAX_UNSAFE, Recorder
 from noria.serving.batching.request_queue import ORDINARY, Overloaded, Priority, RequestOptions, RequestQueue, TooLate
 from noria.serving.batching.streamed import PartsResponder, StreamedAnswer
+from noria.serving.generated import searching
 from noria.serving.log.predictions import Values
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stage, Stages
@@ -48,6 +51,9 @@ class Route:
     """Who answers an endpoint's requests, and who scores them unseen.
 
     previous: answers what the champion fails on, where that was asked for; default: the answer where nobody has one
+    allowance: what the shadow may still be asked; None: everything
+    candidate, share: who answers a share of the requests in an A/B test
+    variant, fields: of the route of such an arm: as what its answers are logged, and the inputs that requests were decoded to
     """
 
     champion: LoadedModel
@@ -55,11 +61,49 @@ class Route:
     lookup: GuardedLookup | None = None
     previous: LoadedModel | None = None
     default: tuple[float, ...] | None = None
+    allowance: Allowance | None = None
+    candidate: LoadedModel | None = None
+    share: float = 0.0
+    variant: str = CHAMPION
+    fields: Fields = ()
 
     @property
     def models(self) -> list[LoadedModel]:
         """All that are open for it."""
-        return [model for model in (self.champion, self.shadow, self.previous) if model is not None]
+        return [model for model in (self.champion, self.shadow, self.previous, self.candidate) if model is not None]
+
+    @property
+    def decoded(self) -> Fields:
+        """The inputs that its requests are decoded to."""
+        return self.fields or self.champion.bundle.signature.inputs
+
+    def rows(self, batch: Sequence[PredictRequest]) -> Rows:
+        """The rows of requests, as who answers reads them. Raises `BadRequest`."""
+        rows = rows_of(batch, self.decoded)
+        return self.champion.inputs(rows) if self.fields else rows
+
+    def of(self, asked: PredictRequest, place: int) -> Route:
+        """The route of a request, by its arm. place: in its batch, by which those who don't say who they are are told apart"""
+        if self.candidate is None:
+            return self
+        unit = asked.unit or (asked.keys and asked.keys[0]) or f"{asked.stamp[0]}/{place}"
+        return self._arm if drawn(f"{self.candidate.bundle.id}/{unit}", self.share) else self
+
+    @cached_property
+    def _arm(self) -> Route:
+        assert self.candidate is not None
+        fields = self.champion.bundle.signature.inputs
+        return replace(self, champion=self.candidate, shadow=None, allowance=None, candidate=None, variant=CANDIDATE, fields=fields)
+
+    def by_arm(self, batch: list[PredictRequest]) -> list[tuple[Route, list[PredictRequest]]]:
+        """A batch as one of each arm that has requests in it."""
+        if self.candidate is None:
+            return [(self, batch)]
+        found = dict[str, tuple[Route, list[PredictRequest]]]()
+        for place, asked in enumerate(batch):
+            route = self.of(asked, place)
+            found.setdefault(route.variant, (route, []))[1].append(asked)
+        return list(found.values())
 
 
 class Batcher:
@@ -132,7 +176,7 @@ class Batcher:
             asked.deadline = self._loop.time() + terms.timeout_seconds
         self.recorder.reserve_id(asked)
         self.recorder.begin_trace(asked, terms.parent)
-        self._begin_stream(asked, route, client)
+        self._begin_stream(asked, route.of(asked, counts.streams), client)
 
     def _set_places(self, route: Route) -> None:
         bundle = route.champion.bundle
@@ -208,7 +252,7 @@ class Batcher:
             if before is not None and batch:
                 self._before.append((before, batch))
         while self._before and not self._computing:
-            self._score_batch(*self._before.popleft())
+            self._score_arms(*self._before.popleft())
         self._route, self.decoder = route, route.champion.decoder
         self._set_places(route)
         if before is not None:
@@ -241,9 +285,9 @@ class Batcher:
         if self._computing:
             return  # what gathers meanwhile is the next batch
         if self._before:
-            self._score_batch(*self._before.popleft())
+            self._score_arms(*self._before.popleft())
         elif self.line and (batch := self._next_batch()):
-            self._score_batch(self.route, batch)
+            self._score_arms(self.route, batch)
         if (self.line or self._before) and not self._computing:
             self._loop.call_soon(self._score)
 
@@ -257,6 +301,10 @@ class Batcher:
         self.counts.late += asked.count if error is not None else 0
         self.counts.gone += asked.count if error is None else 0
         self.recorder.fail([asked], error or TooLate(), ours=error is not None)
+
+    def _score_arms(self, route: Route, batch: list[PredictRequest]) -> None:
+        for own, part in route.by_arm(batch):
+            self._score_batch(own, part)
 
     def _score_batch(self, route: Route, batch: list[PredictRequest]) -> None:
         """Score a batch by one route: what changes it comes between batches."""
@@ -274,7 +322,7 @@ class Batcher:
             if not batch:
                 return
         try:
-            rows = rows_of(batch, route.champion.bundle.signature.inputs)
+            rows = route.rows(batch)
         except BadRequest:
             self._each_alone(batch, route)
             return
@@ -305,9 +353,8 @@ class Batcher:
         stages.append(("score", stages[-1][2], since.seconds))
         if self.live is not None:
             self.live.saw(rows, answers)
-        self.recorder.record(batch, route.champion.bundle, rows, answers, stages=stages)
-        if route.shadow is not None:
-            self._shadow(route.shadow, batch, rows)
+        self.recorder.record(batch, route.champion.bundle, rows, answers, stages=stages, variant=route.variant)
+        self._shadow(route, batch, rows)
 
     # --- models in processes of their own: what is asked of them is answered later, and what comes meanwhile waits in the line ---
 
@@ -334,11 +381,11 @@ class Batcher:
             self._retry(batch, route, found)
         else:  # its process is gone: each of them may be why, and asking them again would cost the next process its life
             for asked in batch:
-                self._one_answered(asked, route, rows_of([asked], route.champion.bundle.signature.inputs), found)
+                self._one_answered(asked, route, route.rows([asked]), found)
 
     def _one_answered(self, asked: PredictRequest, route: Route, rows: Rows, found: Rows | ModelFailed) -> None:
         if isinstance(found, Rows):
-            self.recorder.record([asked], route.champion.bundle, rows, found)
+            self.recorder.record([asked], route.champion.bundle, rows, found, variant=route.variant)
         else:
             if found.alive and not found.mistake:  # otherwise its runtime has said so, once
                 logger.error("bundle %s: %s", short(route.champion.bundle.id), found)
@@ -364,7 +411,7 @@ class Batcher:
 
     def _begin_stream(self, asked: PredictRequest, route: Route, client: PartsResponder | None) -> None:
         try:
-            row = _within_range(rows_of([asked], route.champion.bundle.signature.inputs))
+            row = _within_range(route.rows([asked]))
         except BadRequest as error:
             self.recorder.fail([asked], error)
             return
@@ -381,7 +428,7 @@ class Batcher:
                 self._begin_stream(asked, route, None)
                 continue
             try:
-                rows = rows_of([asked], route.champion.bundle.signature.inputs)
+                rows = route.rows([asked])
             except BadRequest as error:
                 self.recorder.fail([asked], error)
                 continue
@@ -401,9 +448,8 @@ class Batcher:
             return
         if self.live is not None:
             self.live.saw(rows, found)
-        self.recorder.record([asked], route.champion.bundle, rows, found, stages=stages)
-        if route.shadow is not None:
-            self._shadow(route.shadow, [asked], rows)
+        self.recorder.record([asked], route.champion.bundle, rows, found, stages=stages, variant=route.variant)
+        self._shadow(route, [asked], rows)
 
     def first_part(self, seconds: float) -> None:
         """An answer's first part was made, so long after it was asked for."""
@@ -452,7 +498,7 @@ class Batcher:
         assert route.lookup is not None
         entities = [entity for asked in asking for entity in asked.entities or ()]
         found = route.lookup.features(entities, from_epoch(asking[0].stamp[0]))
-        rows, at = found.select(route.champion.bundle.signature.inputs, "the model"), 0
+        rows, at = found.select(route.decoded, "the model"), 0
         for asked in asking:
             asked.rows, asked.entities = rows.part(at, at + asked.count), None
             at += asked.count
@@ -461,7 +507,7 @@ class Batcher:
         """A bad row fails alone: its batch's other requests are scored one by one."""
         for asked in batch:
             try:
-                rows = _within_range(rows_of([asked], route.champion.bundle.signature.inputs))
+                rows = _within_range(route.rows([asked]))
             except BadRequest as error:
                 self.recorder.fail([asked], error)
                 continue
@@ -495,8 +541,15 @@ class Batcher:
             default = Rows.of_scores(route.champion.bundle.signature.outputs, np.tile(route.default, (len(rows), 1)))
             self.recorder.record([asked], route.champion.bundle, rows, default, "default")
 
-    def _shadow(self, shadow: LoadedModel, batch: Sequence[PredictRequest], given: Rows) -> None:
+    def _shadow(self, route: Route, batch: Sequence[PredictRequest], given: Rows) -> None:
         """Score the same rows unseen, its inputs by their names. What goes wrong here is logged and changes no answer."""
+        shadow, received_us = route.shadow, batch[0].stamp[0]
+        if shadow is None:
+            return
+        if route.allowance is not None:
+            batch, given = _allowed(route.allowance, batch, given)
+            if not batch:
+                return
         watch, inputs = Stopwatch(), shadow.inputs(given)
         size = inputs.nbytes if shadow.apart is not None else 0
         behind = self._shadowing >= MAX_SHADOWING or (self._shadowing and self._shadowing_bytes + size > MAX_SHADOWING_BYTES)
@@ -507,11 +560,23 @@ class Batcher:
         def answered(found: Rows | ModelFailed) -> None:
             self._shadowing -= 1
             self._shadowing_bytes -= size
-            self.recorder.record_shadow(shadow.bundle, batch, inputs, found, int(1e6 * watch.seconds))
+            self.recorder.record_shadow(shadow.bundle, batch, inputs, found, received_us, int(1e6 * watch.seconds))
 
         self._shadowing += 1
         self._shadowing_bytes += size
         shadow.ask(inputs, answered)
+
+
+def _allowed(allowance: Allowance, batch: Sequence[PredictRequest], given: Rows) -> tuple[list[PredictRequest], Rows]:
+    """The requests of a batch that a shadow is asked as well, with their rows; those that only search are no answers."""
+    chosen, places, at, searches = list[PredictRequest](), list[int](), 0, searching(given)
+    for asked in batch:
+        rows = range(at, at + asked.count)
+        at += asked.count
+        if not all(searches[row] for row in rows) and allowance.takes(asked.stamp[0], rows.start):
+            chosen.append(asked)
+            places += rows
+    return chosen, given if len(places) == len(given) else given.take(places)
 
 
 def _within_range(rows: Rows) -> Rows:

@@ -16,7 +16,7 @@ from noria.data.rows import Rows
 from noria.models.bundle import Bundle
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.models.runtimes.port import ModelFailed
-from noria.serving.generated import TENANT, generates
+from noria.serving.generated import TENANT, failed_answers, generates
 from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.predictions import CUT, FALLBACK, Predictions, Values
@@ -123,10 +123,11 @@ class Recorder:
         answers: Rows,
         fallback: str | None = None,
         stages: Stages = (),
+        variant: str = CHAMPION,
     ) -> None:
-        """Log a scored batch, and let its answers go once the log is safe."""
+        """Log a scored batch, and let its answers go once the log is safe. variant: whose answers these are"""
         received_us, watch = batch[0].stamp
-        variant = FALLBACK if fallback else CHAMPION
+        variant = FALLBACK if fallback else variant
         rows = self._logged_rows(variant, bundle.id, batch, Values(inputs, answers), received_us, int(1e6 * watch.seconds))
         if generates(bundle):
             rows = _named(rows, batch)
@@ -203,13 +204,23 @@ class Recorder:
         self._commit.after(self._log, done)
 
     def record_shadow(
-        self, bundle: Bundle, batch: Sequence[PredictRequest], inputs: Rows, found: Rows | ModelFailed, latency_us: int
+        self,
+        bundle: Bundle,
+        batch: Sequence[PredictRequest],
+        inputs: Rows,
+        found: Rows | ModelFailed,
+        received_us: int,
+        latency_us: int,
     ) -> None:
-        """Log what a shadow said of a batch. What goes wrong here changes no answer."""
+        """Log what a shadow said of a batch. What goes wrong here changes no answer. That an application failed is logged as well: one
+        that fails on the hard questions would look better for it, if these were left out."""
         try:
             if not isinstance(found, Rows):
-                raise found
-            rows = self._logged_rows(CHALLENGER, bundle.id, batch, Values(inputs, found), batch[0].stamp[0], latency_us)
+                if not generates(bundle):
+                    raise found
+                logger.error("shadow %s: %s", short(bundle.id), found)
+                found = failed_answers(bundle.signature.outputs, len(inputs))
+            rows = self._logged_rows(CHALLENGER, bundle.id, batch, Values(inputs, found), received_us, latency_us)
             logged = self._kept(rows, _together(bundle, batch))
             if logged is not None:
                 self._log.append(logged)

@@ -16,13 +16,14 @@ import numpy as np
 from noria.core.files import Files
 from noria.core.signature import Field
 from noria.data.rows import Rows
+from noria.models.registry import CANDIDATE, CHAMPION
 from noria.serving.log.predictions import FALLBACK, Predictions, Values
 from noria.serving.log.segments import SEGMENTS, read_segment
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SENT = ("champion", FALLBACK)
+SENT = (CHAMPION, CANDIDATE, FALLBACK)
 ID_SHOWN = 12  # letters of a bundle's id
 MAX_APART = 64  # numbers of a list that are columns of their own
 

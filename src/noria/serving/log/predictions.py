@@ -32,7 +32,8 @@ class Values(NamedTuple):
 class Predictions:
     """Predictions with all that explains them; every array is `(rows,)`.
 
-    variant: `champion`, `challenger` (a shadow's answers are not sent), `fallback` or `cut`; received_us: microseconds since 1970-01-01 UTC
+    variant: `champion`, `challenger` (a shadow's answers are not sent), `candidate` (of an A/B test), `fallback` or `cut`
+    received_us: microseconds since 1970-01-01 UTC
     values: of each bundle, in the order of its rows; bundles differ in the columns they read
     """
 
@@ -108,9 +109,9 @@ class Predictions:
         """Those of one bundle."""
         return self.where(self._are_of(bundle))
 
-    def by(self, variant: str) -> Predictions:
-        """The rows that one variant answered."""
-        return self.where(np.array([v == variant for v in self.variant], dtype=bool))
+    def by(self, *variants: str) -> Predictions:
+        """The rows that these variants answered."""
+        return self.where(np.array([v in variants for v in self.variant], dtype=bool))
 
     def where(self, keep: NDArray[np.bool_]) -> Predictions:
         """The rows at which `keep` is true."""

@@ -19,6 +19,7 @@ from noria.data.rows import width
 from noria.models.bundle import megabytes_of
 from noria.models.runtimes.port import RuntimeOptions
 from noria.models.runtimes.python_spec import PYTHON_FILE
+from noria.serving.batching.allowance import ShadowTerms
 from noria.serving.batching.batcher import Route
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.log.records import warm_up
@@ -51,6 +52,8 @@ class Target:
 
     previous, default: who answers, and what is answered, where the champion can't; cached_rows: answers to remember
     options: how its models may run
+    shadow_terms: what its shadow may be asked; None: everything
+    candidate, share: the bundle that answers a share of the requests in an A/B test
     """
 
     endpoint: str
@@ -61,11 +64,14 @@ class Target:
     default: tuple[float, ...] | None = None
     cached_rows: int = 0
     options: RuntimeOptions = field(default_factory=RuntimeOptions)
+    shadow_terms: ShadowTerms | None = None
+    candidate: Path | None = None
+    share: float = 0.0
 
     @property
     def bundles(self) -> list[Path]:
         """The folders of all that are to be opened."""
-        return [path for path in (self.champion, self.shadow, self.previous) if path is not None]
+        return [path for path in (self.champion, self.shadow, self.previous, self.candidate) if path is not None]
 
     @property
     def megabytes(self) -> float:
@@ -108,8 +114,10 @@ def _opened(target: Target, now: Route | None, files: Files) -> Route:
         champion = opened(target.champion, target.cached_rows)
         assert champion is not None
         previous, shadow = (None if d is None else d.beside(champion) for d in (opened(target.previous), opened(target.shadow)))
+        candidate = _as_arm(opened(target.candidate, target.cached_rows), champion)
         warm_up(champion.bundle.signature)
-        route = Route(champion, shadow, None, previous, _fitting(target.default, champion))
+        default = _fitting(target.default, champion)
+        route = Route(champion, shadow, None, previous, default, candidate=candidate, share=target.share)
     except BaseException:
         for model in new:
             model.close()
@@ -118,6 +126,17 @@ def _opened(target: Target, now: Route | None, files: Files) -> Route:
         if all(model is not each for each in route.models):
             model.close()
     return route
+
+
+def _as_arm(candidate: LoadedModel | None, champion: LoadedModel) -> LoadedModel | None:
+    """A candidate that can answer in the champion's place: from the same inputs, in the same form."""
+    if candidate is None or candidate.beside(champion) is None:
+        return None
+    same = candidate.bundle.signature.outputs == champion.bundle.signature.outputs
+    if not same or (candidate.streaming is None) != (champion.streaming is None):
+        logger.error("bundle %s answers nobody here: its answers have another form than the champion's", short(candidate.bundle.id))
+        return None
+    return candidate
 
 
 def _fitting(default: tuple[float, ...] | None, champion: LoadedModel) -> tuple[float, ...] | None:

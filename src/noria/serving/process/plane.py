@@ -25,6 +25,7 @@ from noria.core.ids import PredictionIds
 from noria.core.settings import ServingSettings
 from noria.core.signature import Signature
 from noria.models.bundle import PROFILE_FILE
+from noria.serving.batching.allowance import Allowance, left_of
 from noria.serving.batching.batcher import Batcher, Route
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures, in_order_of
@@ -139,7 +140,7 @@ class DataPlane:
         try:
             route = await open_route(target, served.batcher.route if served else None, self._files)
             lookup, no_lookup = await in_thread(lambda: self._lookup(target.endpoint, route.champion))
-            route = replace(route, lookup=lookup)
+            route = replace(route, lookup=lookup, allowance=await in_thread(lambda: self._allowance(target, route)))
         except NoriaError as error:
             if served is None:
                 raise
@@ -211,6 +212,12 @@ class DataPlane:
                 self._unloaded[name] = served.target, served
                 served.batcher.rest()
         self._changed()
+
+    def _allowance(self, target: Target, route: Route) -> Allowance | None:
+        """What is left of what the shadow may be asked here; None where it may be asked everything."""
+        if target.shadow_terms is None or route.shadow is None:
+            return None
+        return left_of(target.shadow_terms, target.log, route.shadow.bundle.id, self.writer, self._settings.workers, self._files)
 
     def _lookup(self, endpoint: str, champion: LoadedModel) -> tuple[GuardedLookup | None, str]:
         """The endpoint's lookup, if it has just the definitions that its champion was trained with; otherwise why not."""
@@ -446,6 +453,7 @@ class DataPlane:
             "endpoint": name,
             "bundle": route.champion.bundle.id,
             "shadow": route.shadow.bundle.id if route.shadow else None,
+            "candidate": route.candidate.bundle.id if route.candidate else None,
             "health": word(served.health),
             "trouble": "; ".join(filter(None, self._troubles(name, served))) or None,
             "feature_age_seconds": served.feature_age,

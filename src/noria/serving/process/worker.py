@@ -30,6 +30,7 @@ from noria.core.telemetry import begin_logging
 from noria.models.runtimes.port import RuntimeOptions
 from noria.serving.access.keys import Key
 from noria.serving.access.tokens import Issuer, Tokens
+from noria.serving.batching.allowance import ShadowTerms
 from noria.serving.batching.lookup import OpenLookup
 from noria.serving.process.frontend import Frontend
 from noria.serving.process.opening import Target
@@ -54,6 +55,8 @@ class Serve(msgspec.Struct, tag="serve"):
 
     trust: whether code that they carry may run
     deadline_seconds: what a call of a model in a process of its own may take; None: as the settings say
+    shadow_terms: what the shadow may be asked; None: everything
+    candidate, share: the bundle that answers a share of the requests in an A/B test
     """
 
     endpoint: str
@@ -65,6 +68,9 @@ class Serve(msgspec.Struct, tag="serve"):
     cached_rows: int = 0
     trust: bool = False
     deadline_seconds: float | None = None
+    shadow_terms: ShadowTerms | None = None
+    candidate: str | None = None
+    share: float = 0.0
 
 
 class Admit(msgspec.Struct, tag="admit"):
@@ -269,7 +275,20 @@ def _target(order: Serve, settings: ServingSettings) -> Target:
         stream_parts=settings.stream_parts,
         stream_bytes=settings.stream_bytes,
     )
-    return Target(order.endpoint, Path(order.champion), shadow, Path(order.log), previous, order.default, order.cached_rows, options)
+    log = Path(order.log)
+    return Target(
+        order.endpoint,
+        Path(order.champion),
+        shadow,
+        log,
+        previous,
+        order.default,
+        order.cached_rows,
+        options,
+        order.shadow_terms,
+        None if order.candidate is None else Path(order.candidate),
+        order.share,
+    )
 
 
 def run_worker(channel: int, open_lookup: OpenLookup | None = None, files: Files | None = None) -> None:

@@ -62,11 +62,13 @@ class PredictRequest:
     wanted: the outputs that are asked for, and whether each as bytes (none: all, as they are)
     entities: what the rows are yet to be looked up by
     size, weight: bytes of its values where they are many, and what it weighs beside its rows where these have no fixed size (0: nothing)
+    unit: who asks, as far as that is told: in an A/B test, all of one's requests are answered by one arm
     prediction_id: of one row whose answer is made in parts, each of which may name it; others get theirs when they are logged
     client, stamp, deadline: who gets the answer, since when it waits, and until when it is of use; set by the batcher, as is its trace
     """
 
     request_id: str | None = None
+    unit: str | None = None
     prediction_id: str | None = None
     wanted: Mapping[str, bool] = ALL
     entities: list[tuple[Any, ...]] | None = None

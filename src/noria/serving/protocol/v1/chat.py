@@ -171,7 +171,10 @@ def row_of(asked: Any, signature: Signature, question: str) -> PredictRequest:
             param = "messages" if name == CONVERSATION else "noria"
             reads = "one message, and no conversation" if name == CONVERSATION else f"no {name}"
             raise UnsupportedParameter(param, f"the model reads {reads}", "leave it out: its inputs are " + ", ".join(names))
-    return PredictRequest([tuple(_value(field, known, asked) for field in signature.inputs)], [extension.key] if extension.key else None)
+    row = tuple(_value(field, known, asked) for field in signature.inputs)
+    found = PredictRequest([row], [extension.key] if extension.key else None)
+    found.unit = str(asked.safety_identifier or asked.user or asked.messages[0].text)  # a conversation goes on where it began
+    return found
 
 
 def _value(field: Field, known: dict[str, Any], asked: Any) -> Any:
@@ -207,7 +210,7 @@ class Answered(msgspec.Struct):
         """What Noria says beside OpenAI's fields. sent: what was sent in parts; the logged text is told where it is another"""
         values = self.values
         told: dict[str, Any] = {"prediction_id": self.id, "bundle": self.bundle.id}
-        told |= {name: values[name] for name in (CITED, "confidence", "finish", "cost", "decisions") if name in values}
+        told |= {name: values[name] for name in (CITED, "confidence", "similarity", "finish", "cost", "decisions") if name in values}
         if FOUND in values:
             told[FOUND] = found_of(values)
         if self.fallback is not None:
