@@ -49,6 +49,7 @@ class Assistant:
             "cost": 0.001 if row["question"] != "unpriced" else None,
             "decisions": None,
             "similarity": 0.75,
+            "asked": None,
         }
 
     def stream(self, row):
@@ -151,7 +152,7 @@ def sample_row(question: str = "say golden rows", answer: str = "golden rows ") 
     """A row of the sample and its answer."""
     found = [["c1"], ["c1", "c3"], ["Noria sends predictions over HTTP.", "Keys are kept as hashes."]]
     places, scores = ["serving.md#http", "serving.md#keys"], [0.9, 0.5]
-    return [question, None, None, None, None, None], [answer, *found, places, scores, 0.75, "answered", 7, 3, 0.001, None, 0.75]
+    return [question, None, None, None, None, None, None], [answer, *found, places, scores, 0.75, "answered", 7, 3, 0.001, None, 0.75, None]
 
 
 def application(root: Path, source: str = SOURCE, run: str = "run", said: str = "golden rows ") -> Bundle:

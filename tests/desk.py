@@ -22,9 +22,6 @@ module = "desk"
 
 [loop]
 tick = "1h"
-
-[serving]
-redact = ["question", "conversation"]
 """
 MODULE = """
 import noria as nr

@@ -54,8 +54,8 @@ def desk(tmp_path: Path) -> Iterator[Open]:
     declared = {"monitor = nr.Monitor(endpoint, false_alarms_per_year=2)\n": WAITING.replace("GATE", str(tmp_path / "gate"))}
     project = load_project(write_desk(tmp_path, edited(MODULE, declared)))
     workspace, at = Workspace.of(tmp_path, project.settings), SystemClock().now() + timedelta(hours=2)
-    inputs = Rows.of_values(INPUTS, [("Which form?", None, None, None, None)])
-    outputs = Rows.of_values(OUTPUTS, [("Number 7.", [], ["c"], ["text"], ["p"], [0.5], 0.9, "answered", 0, 0, None, None)])
+    inputs = Rows.of_values(INPUTS, [("Which form?", None, None, None, None, None, None)])
+    outputs = Rows.of_values(OUTPUTS, [("Number 7.", [], ["c"], ["text"], ["p"], [0.5], 0.9, "answered", 0, 0, None, None, None, None)])
     times = np.array([since_epoch(at - timedelta(hours=1))])
     row = Predictions(["0-w-0"], [None], ["champion"], ["b"], times, np.zeros(1, np.int32), {"b": Values(inputs, outputs)})
     log = PredictionLog(workspace.log("desk"), "w", LocalFiles())

@@ -409,6 +409,7 @@ def test_the_names_are_those_of_the_task() -> None:
     own = [generated.QUESTION, generated.CONVERSATION, generated.ACCESS, generated.CONDITIONS, generated.MODE, generated.ANSWER]
     own += [
         generated.TENANT,
+        generated.OPTIONS,
         generated.CITED,
         generated.FOUND,
         generated.FOUND_TEXTS,
@@ -416,7 +417,7 @@ def test_the_names_are_those_of_the_task() -> None:
         generated.FOUND_SCORES,
         generated.FINISH,
     ]
-    own += [generated.PROMPT_TOKENS, generated.COMPLETION_TOKENS, generated.COST]
+    own += [generated.PROMPT_TOKENS, generated.COMPLETION_TOKENS, generated.COST, generated.ASKED]
     assert set(own) == set(names) - {"confidence", "decisions", "similarity"}
     assert Generation.name == generated.TASK
 

@@ -31,6 +31,7 @@ COMPLETION_TOKENS = Field("completion_tokens", "int64")
 COST = Field("cost", "float64")
 DECISIONS = Field("decisions", "string")
 SIMILARITY = Field("similarity", "float64")
+ASKED = Field("asked", "string")
 
 QUESTION = Field("question", "string", nullable=False)
 CONVERSATION = Field("conversation", "string")
@@ -38,10 +39,12 @@ ACCESS = Field("access", "string", (None,))
 CONDITIONS = Field("conditions", "string")
 MODE = Field("mode", "string")
 TENANT = Field("tenant", "string")
+OPTIONS = Field("options", "string")
 SEARCH = "search"
+ALSO = "; also "  # in a place, before the name of each other document that has the same text
 TOOK = (PROMPT_TOKENS, COMPLETION_TOKENS, COST)
-OUTPUTS = (ANSWER, CITED, FOUND, FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES, CONFIDENCE, FINISH, *TOOK, DECISIONS, SIMILARITY)
-INPUTS = (QUESTION, CONVERSATION, ACCESS, CONDITIONS, MODE, TENANT)
+OUTPUTS = (ANSWER, CITED, FOUND, FOUND_TEXTS, FOUND_PLACES, FOUND_SCORES, CONFIDENCE, FINISH, *TOOK, DECISIONS, SIMILARITY, ASKED)
+INPUTS = (QUESTION, CONVERSATION, ACCESS, CONDITIONS, MODE, TENANT, OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,13 @@ class Generation(Binary):
         prompt_tokens, completion_tokens, cost    what it took; cost in US dollars, unknown where there is no price
         decisions    what the guardrails said, as JSON; unknown where there are none
         similarity   how near the nearest source is in meaning, a cosine from 0 to 1; unknown where nothing was compared
+        asked        the question and the conversation as guardrails let them be written, as JSON: a log has these in place of what was
+                     sent; unknown where no guardrail redacts
 
     What one reads: the question; the conversation before it, JSON as `[{"role": …, "content": …}, …]`; the access labels of who asks, none:
     what everybody may read; conditions on the documents' metadata, JSON; the mode: `answer`, or `search` for the chunks alone; and the
-    tenant on whose behalf it is asked, as the key or token says: empty where it says nothing, unknown where no request is answered.
+    tenant on whose behalf it is asked, as the key or token says: empty where it says nothing, unknown where no request is answered;
+    and how the answer is to be written, JSON such as `{"max_tokens": 100, "temperature": 0, "stop": ["."], "seed": 1}`.
     """
 
     name: ClassVar[str] = "generation"

@@ -138,7 +138,7 @@ def test_gates_on_a_file_count_the_decisions_beside_it_and_their_metrics(tmp_pat
     found = judged(asked, [at_least("recall@3", 0.5)], metrics=retrieval_metrics(["recall@3"]))
     found.questions.require_reviewed()
     assert len(found.questions) == 24
-    assert repr(found) != repr(judged(asked, [at_least("recall@3", 0.5)], metrics=retrieval_metrics(["recall@4"])))
+    assert repr(found) != repr(judged(asked, [at_least("recall@3", 0.5)], metrics=retrieval_metrics(["recall@3", "recall@4"])))
 
 
 def test_training_leaves_the_answers_side_by_side_of_candidates_that_were_promoted_and_refused(

@@ -46,6 +46,8 @@ def test_retrieval_is_measured_by_chunk_or_document_each_once() -> None:
 def test_a_document_is_not_another_whose_name_begins_alike() -> None:
     question = Question("q", "?", relevant={"a.md": 1})
     assert ranking(question, Answered("q", found=("c",), found_places=("a.md.bak, x",))) == ["a.md.bak, x"]
+    copied = Question("q", "?", relevant={"b.md": 1})
+    assert ranking(copied, Answered("q", found=("c",), found_places=("z.md, Costs; also b.md; also y.md",))) == ["b.md"]
 
 
 def test_metrics_have_the_names_that_people_know() -> None:
@@ -154,8 +156,10 @@ def test_whether_a_metric_says_something_does_not_depend_on_the_answer() -> None
 
 
 def test_what_a_model_of_the_task_answers_is_read_row_by_row() -> None:
-    values = [["Forty. [1]", ["c"], ["c", "d"], ["text", "more"], ["a.md", "b.md"], [0.5, 0.4], 0.9, "answered", 100, 7, None, None]]
-    values += [[DONT_KNOW, [], [], [], [], [], 0.1, "unknown", None, None, 0.01, None]]
+    values = [
+        ["Forty. [1]", ["c"], ["c", "d"], ["text", "more"], ["a.md", "b.md"], [0.5, 0.4], 0.9, "answered", 100, 7, None, None, None, None]
+    ]
+    values += [[DONT_KNOW, [], [], [], [], [], 0.1, "unknown", None, None, 0.01, None, None, None]]
     first, second = answered_rows(Rows.of_values(Generation().outputs, values), ["q1", "q2"], [0.5, None])
     assert (first.question_id, first.cited, first.found_texts, first.usage.prompt_tokens, first.usage.cost) == (
         "q1",

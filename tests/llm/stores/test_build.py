@@ -15,6 +15,7 @@ from noria.llm.chunking.chunk import Span
 from noria.llm.documents import Document
 from noria.llm.embedding import CachedEmbedder
 from noria.llm.index import Failure, UnknownStore, VersionTaken, build_in, open_index, open_store, reference
+from noria.llm.retrieval.conditions import Conditions
 
 
 class Hashed:
@@ -73,6 +74,8 @@ def test_every_document_is_accounted_for(tmp_path: Path) -> None:
     assert "half a character" in reasons["half.md"]
     assert (built.documents, built.empty, built.chunks, built.repeated, len(built.index)) == (8, 1, 3, 1, 3)
     assert told == [(3, 3)]
+    named = {hit.chunk.document: hit.chunk.also for hit in built.index.search_words("text", 5, Conditions())}
+    assert named == {"d0.md": ("copy.md",), "d1.md": (), "d2.md": ()}
 
 
 @pytest.mark.parametrize("kind", ["lance", "pgvector", "qdrant"])

@@ -7,18 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from noria.data.rows import Rows
-from noria.evaluation.generation import OUTPUTS, SEARCH
+from noria.evaluation.generation import ALSO, OUTPUTS, SEARCH
 from noria.llm.application.confidence import Curve
-from noria.llm.application.declared import require_terms
+from noria.llm.application.declared import BadOptions, require_terms
 from noria.llm.chunking.chunk import Chunk
 from noria.llm.generation.citations import CitedStream
 from noria.llm.generation.extractive import DONT_KNOW, extracted
+from noria.llm.generation.failures import BadRequest
 from noria.llm.generation.port import Completion, Generator, Options, Usage, parts_of, waits
 from noria.llm.generation.prompt import Message, Prompt
 from noria.llm.generation.rewriting import SHORT, rewritten
@@ -106,6 +108,21 @@ class Answering:
 
     def stream(self, row: Row) -> Iterator[str | dict[str, Any]]:
         """The parts of an answer, and last its other outputs. Raises `UnknownTenant` before there is any."""
+        for part in self._answered(row):
+            yield part if isinstance(part, str) else {**part, "asked": self._asked(row)}
+
+    def _asked(self, row: Row) -> str | None:
+        """What was asked, as it may be written down; None where no guardrail takes anything out of it."""
+        assert isinstance(self.guardrails, Policy)
+        if not self.guardrails.redacts("question"):
+            return None
+        about = Context(tenant=row.get("tenant") or "")
+        written = partial(self.guardrails.of(row.get("tenant")).redacted, where="question", context=about)
+        before = [{"role": each.role, "content": written(each.content)} for each in _conversation(row)]
+        conversation = json.dumps(before) if before else None
+        return json.dumps({"question": written(row["question"] or ""), "conversation": conversation})
+
+    def _answered(self, row: Row) -> Iterator[str | dict[str, Any]]:
         assert isinstance(self.guardrails, Policy)
         tenant = row.get("tenant")
         guardrails = self.guardrails.of(tenant)
@@ -136,7 +153,7 @@ class Answering:
         cited, guarded = CitedStream(given), GuardedStream(guardrails, context, restored=False)
         text, completion = list[str](), Completion("")
         looked_at = any("answer" in rule.places for rule in guardrails.rules)  # otherwise no part has to wait for its sentence's end
-        for part in self._written(question, before, sources, given, about.tenant):
+        for part in self._written(question, before, sources, given, self._options(row)):
             if isinstance(part, Completion):
                 completion = part
             elif kept := cited.add(guarded.add(part) if looked_at else part):
@@ -166,13 +183,29 @@ class Answering:
         return rewritten(question, before, self.generator, replace(SHORT, tenant=tenant)).text
 
     def _written(
-        self, question: str, before: Sequence[Message], sources: str, given: Sequence[Chunk], tenant: str
+        self, question: str, before: Sequence[Message], sources: str, given: Sequence[Chunk], options: Options
     ) -> Iterator[str | Completion]:
         """The answer as it is made, before anything is taken out of it."""
         if self.generator is None:
             return iter([extracted(PLACEHOLDER.sub(" ", question), given)])
         filled = self.prompt.filled({"question": question, "sources": sources})
-        return parts_of(self.generator, [*filled[:-1], *before, filled[-1]], replace(self.terms.options, tenant=tenant))
+        return parts_of(self.generator, [*filled[:-1], *before, filled[-1]], options)
+
+    def _options(self, row: Row) -> Options:
+        """How an answer is to be written: as who asks has it, but no longer than the application allows. Raises `BadOptions`."""
+        own, given = self.terms.options, row.get("options")
+        try:
+            asked = json.loads(given) if given else {}
+            return replace(
+                own,
+                most_tokens=min(own.most_tokens, asked.get("max_tokens", own.most_tokens)),
+                temperature=asked.get("temperature", own.temperature),
+                stop=(*own.stop, *asked.get("stop", ())),
+                seed=asked.get("seed", own.seed),
+                tenant=row.get("tenant") or "",
+            )
+        except (AttributeError, TypeError, ValueError, BadRequest) as error:
+            raise BadOptions(str(error)) from error
 
     def _found(self, question: str, row: Row) -> list[Hit]:
         if not question:
@@ -250,6 +283,7 @@ def _outputs(
         "cost": usage.cost if usage else None,
         "decisions": json.dumps(decided) if decided else None,
         "similarity": None,
+        "asked": None,
     }
 
 
@@ -260,8 +294,9 @@ def _decided(checked: Checked) -> dict[str, Any]:
 
 
 def _place(chunk: Chunk) -> str:
-    """Where a chunk stands, as people find it: the document, the headings above it, the page."""
-    return ", ".join(part for part in (chunk.document, " > ".join(chunk.headings), chunk.place) if part)
+    """Where a chunk stands, as people find it: the document, the headings above it, the page; and the other documents that say the same."""
+    place = ", ".join(part for part in (chunk.document, " > ".join(chunk.headings), chunk.place) if part)
+    return place + ALSO + ALSO.join(chunk.also) if chunk.also else place
 
 
 def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:

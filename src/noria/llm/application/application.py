@@ -13,11 +13,12 @@ from typing import Any
 from noria.core.ids import digest
 from noria.core.progress import Progress, Tell
 from noria.data.table import SnapshotRows, Table
+from noria.evaluation.generation import CONVERSATION, QUESTION
 from noria.llm.application.answering import Terms
 from noria.llm.application.confidence import Calibrated, calibrated
 from noria.llm.application.declared import policy, require_parts
 from noria.llm.application.known_answers import known_answers
-from noria.llm.application.opening import INDEX, SETTINGS, opened_folder, opening
+from noria.llm.application.opening import INDEX, PRIVATE, SETTINGS, opened_folder, opening
 from noria.llm.application.parts import needs_trust, written
 from noria.llm.chunking import ByKind
 from noria.llm.chunking.chunk import Chunker
@@ -118,6 +119,8 @@ class Application:
         settings["built"] = {"documents": built.documents, "chunks": built.chunks, "repeated": built.repeated, "index": built.digest}
         settings["confidence"] = found.to_dict()
         files[SETTINGS] = json.dumps(settings, sort_keys=True, indent=1).encode()
+        if policy(self.guardrails).redacts("question"):
+            files[PRIVATE] = json.dumps([QUESTION.name, CONVERSATION.name]).encode()
         return Saved("application", opening(trusted=needs_trust(settings)), files, reliability=found)
 
     def _calibrated(self, folder: Path, settings: dict[str, Any], tell: Tell) -> Calibrated:

@@ -36,6 +36,20 @@ class BadSetting(UserMistake):
         super().__init__(what=f"{name} can't be {described(given)}", where=f"{call}({name}=…)", fix=f"give {wanted}")
 
 
+class BadOptions(UserMistake):
+    """A request says how its answer is to be written in a way that can't be."""
+
+    code = "NR-875"
+    http_status = 422
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            what=f"the answer can't be written by these options: {reason}",
+            where="the input `options`",
+            fix='give JSON such as {"max_tokens": 100, "temperature": 0, "stop": ["."], "seed": 1}, or leave it out',
+        )
+
+
 def require_parts(application: Application) -> None:
     """Raise `WrongArgument`, `BadSetting` or `BadPrompt` for what an application can't be built or asked with."""
     require(CALL, "corpus", application.corpus, Table, 'corpus=docs, the table that nr.Table("docs", llm.document_files(…), …) gave')

@@ -2,6 +2,7 @@
 
 files/application.json    its parts and settings, as plain data
 files/index/              the index of its corpus
+files/private.json        where guardrails redact what is asked: the inputs that a log has as they left them, and never as they were sent
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from noria.llm.index.lance import LanceIndex
 from noria.llm.retrieval.retriever import Retriever
 from noria.models.runtimes.python_spec import APPLICATION, APPLICATION_TRUSTED
 
-SETTINGS, INDEX = "application.json", "index"
+SETTINGS, INDEX, PRIVATE = "application.json", "index", "private.json"
 PARTS = ("embedder", "reranker")
 
 

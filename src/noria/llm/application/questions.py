@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from noria.core.signature import Field
 from noria.data.table import Table
-from noria.evaluation.generation import ACCESS, CONDITIONS, CONVERSATION, INPUTS, MODE, QUESTION, TENANT
+from noria.evaluation.generation import ACCESS, CONDITIONS, CONVERSATION, INPUTS, MODE, OPTIONS, QUESTION, TENANT
 from noria.features.feature_set import FeatureSet, RequestTransform
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OTHERS = (CONVERSATION, ACCESS, CONDITIONS, MODE, TENANT)
+OTHERS = (CONVERSATION, ACCESS, CONDITIONS, MODE, TENANT, OPTIONS)
 
 
 def questions(asked: Table, *, name: str = "questions") -> FeatureSet:
     """The features of an application, from a table of questions that were asked: a row for each, with a column `question`, and
-    `conversation`, `access`, `conditions`, `mode` and `tenant` where there are any (see `nr.Generation`).
+    `conversation`, `access`, `conditions`, `mode`, `tenant` and `options` where there are any (see `nr.Generation`).
 
     asked: the table; name: of the features
     """

@@ -54,6 +54,7 @@ class Chunk:
 
     id: of its document and its text, so that a change elsewhere in the document does not make it another
     place: such as `page 3`; wider: the text that a generator is given in its stead
+    also: other documents that have the same text, of which an index has one chunk
     """
 
     id: str
@@ -66,6 +67,7 @@ class Chunk:
     wider: str = ""
     metadata: Mapping[str, Value] = field(default_factory=dict)
     access: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def embedded(self) -> str:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from noria.core.errors import MissingExtra
+from noria.evaluation.generation import ALSO
 from noria.llm.evaluation.answered import Answered
 from noria.llm.evaluation.questions import Question
 
@@ -20,16 +21,17 @@ def ranking(question: Question, answered: Answered) -> list[str]:
     found = list[str]()
     places = answered.found_places or ("",) * len(answered.found)
     for chunk, place in zip(answered.found, places, strict=False):
-        found.append(chunk if chunk in question.relevant else _document(place, question) or place or chunk)
+        found += [chunk] if chunk in question.relevant else _documents(place, question) or [place or chunk]
     return list(dict.fromkeys(found))
 
 
-def _document(place: str, question: Question) -> str:
-    """The relevant document that a place lies in; empty where it lies in none."""
+def _documents(place: str, question: Question) -> list[str]:
+    """The relevant documents that a place lies in: the one that it names, and those that say the same."""
+    first, *others = place.split(ALSO)
     inside = [
-        name for name in question.relevant if place == name or (place.startswith(name) and AFTER.match(place[len(name) : len(name) + 1]))
+        name for name in question.relevant if first == name or (first.startswith(name) and AFTER.match(first[len(name) : len(name) + 1]))
     ]
-    return max(inside, key=len, default="")
+    return [*sorted(inside, key=len)[-1:], *(name for name in others if name in question.relevant)]
 
 
 def retrieval_values(question: Question, answered: Answered, measures: Sequence[str]) -> dict[str, float]:

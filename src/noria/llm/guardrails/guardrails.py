@@ -107,6 +107,18 @@ class Guardrails:
             self.log(checked.to_dict())
         return checked
 
+    def redacts(self, where: Where) -> bool:
+        """Whether a rule takes something out of such texts."""
+        return any(where in rule.places and getattr(rule, "action", "") == "redact" for rule in self.rules)
+
+    def redacted(self, text: str, where: Where, context: Context | None = None) -> str:
+        """A text as it may be written down: with all redactions, whatever other rules say of it; empty where a rule that redacts can't."""
+        rules = [rule for rule in self.rules if where in rule.places and getattr(rule, "action", "") == "redact"]
+        decisions = [decided(rule, text, where, context or Context()) for rule in rules]
+        if any(each.action == "block" for each in decisions):
+            return ""
+        return Restorer(()).redact(text, [finding for each in decisions for finding in each.found], where)
+
     def check_chunks(self, texts: Sequence[str], context: Context | None = None, restorer: Restorer | None = None) -> list[Checked]:
         """The same for each of the chunks that were found. Those that are blocked are left out of what a generator is given."""
         return [self.check(text, "chunk", context, restorer) for text in texts]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from noria.core.errors import UserMistake
 from noria.core.ids import digest
 from noria.llm.guardrails.guardrails import Guardrails
-from noria.llm.guardrails.rule import BadRule
+from noria.llm.guardrails.rule import BadRule, Where
 
 Changes = Mapping[str, Mapping[str, Any] | None]
 
@@ -53,6 +53,10 @@ class Policy:
         if self.unknown == "refuse" and tenant is not None and tenant not in self._of:
             raise UnknownTenant(tenant)
         return self._of.get(tenant or "", self.default)
+
+    def redacts(self, where: Where) -> bool:
+        """Whether something is taken out of such texts, of all or of a tenant."""
+        return any(guardrails.redacts(where) for guardrails in (self.default, *self._of.values()))
 
     def definition(self) -> dict[str, Any]:
         """All settings, as a bundle has them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from noria.llm.index.lance import LanceIndex, write_lance
 from noria.llm.index.port import Index, IndexStore, VersionTaken, Written
 from noria.llm.index.rows import BadChunk, chunk_json, require_chunk
 
+MOST_NAMED = 20  # documents that a chunk names as having the same text: what stands in all of them is about none
 EMBEDDED_AT_ONCE = 512  # chunks between two reports of progress
 Told = Callable[[int, int], None]
 
@@ -79,7 +80,7 @@ def _silent(_done: int, _all: int) -> None:
 def build(documents: Iterable[Document], chunker: Chunker, embedder: Embedder, folder: Path, progress: Told = _silent) -> Built:
     """Build the index of documents as the new folder `folder`. progress: is told how many chunks of how many are embedded
 
-    Chunks with the same text, the same access labels and the same metadata are one: the first's.
+    Chunks with the same text, the same access labels and the same metadata are one: the first's, which names the documents of the others.
     """
 
     def write(chunks: list[Chunk], vectors: NDArray[np.float32], _digest: str) -> tuple[Written, str]:
@@ -148,7 +149,7 @@ def _built(
 def cut_of(documents: Iterable[Document], chunker: Chunker) -> Cut:
     """The chunks of documents. One that can't be cut or stored, or has the id of another, is left out, with its reason."""
     count, empty, repeated, chunks, failed = 0, 0, 0, list[Chunk](), list[Failure]()
-    seen, ids = set[str](), set[str]()
+    seen, ids, also = dict[str, int](), set[str](), dict[int, list[str]]()
     for document in documents:
         count += 1
         if document.id in ids:
@@ -167,9 +168,13 @@ def cut_of(documents: Iterable[Document], chunker: Chunker) -> Cut:
             same = digest([chunk.text, dict(chunk.metadata), list(chunk.access)])
             if same in seen:
                 repeated += 1
+                also.setdefault(seen[same], []).append(document.id)
                 continue
-            seen.add(same)
+            seen[same] = len(chunks)
             chunks.append(chunk)
+    for place, others in also.items():
+        own = chunks[place].document
+        chunks[place] = replace(chunks[place], also=tuple(name for name in dict.fromkeys(others) if name != own)[:MOST_NAMED])
     return Cut(chunks, count, empty, tuple(failed), repeated)
 
 

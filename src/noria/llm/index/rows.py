@@ -63,15 +63,27 @@ def field_and_values(condition: Condition) -> tuple[str, list[Value]]:
 
 def chunk_json(chunk: Chunk) -> str:
     """All of a chunk but its id, in ASCII."""
+    also = [chunk.also] if chunk.also else []  # most have none
     return json.dumps(
-        [chunk.document, chunk.text, chunk.at, chunk.end, chunk.headings, chunk.place, chunk.wider, dict(chunk.metadata), chunk.access]
+        [
+            chunk.document,
+            chunk.text,
+            chunk.at,
+            chunk.end,
+            chunk.headings,
+            chunk.place,
+            chunk.wider,
+            dict(chunk.metadata),
+            chunk.access,
+            *also,
+        ]
     )
 
 
 def chunk_of(id: str, written: str) -> Chunk:
     """The chunk that was written."""
-    document, text, at, end, headings, place, wider, metadata, access = json.loads(written)
-    return Chunk(id, document, text, at, end, tuple(headings), place, wider, metadata, tuple(access))
+    document, text, at, end, headings, place, wider, metadata, access, *also = json.loads(written)
+    return Chunk(id, document, text, at, end, tuple(headings), place, wider, metadata, tuple(access), tuple(also[0]) if also else ())
 
 
 def keys_of(chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> list[str]:
@@ -112,7 +124,7 @@ def require_chunk(chunk: Chunk) -> None:
 
 
 def _texts(chunk: Chunk) -> Iterable[str]:
-    yield from (chunk.document, chunk.text, *chunk.headings, chunk.place, chunk.wider, *chunk.access, *chunk.metadata)
+    yield from (chunk.document, chunk.text, *chunk.headings, chunk.place, chunk.wider, *chunk.access, *chunk.metadata, *chunk.also)
     yield from (value for value in chunk.metadata.values() if isinstance(value, str))
 
 

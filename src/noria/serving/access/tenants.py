@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from noria.data.rows import Rows
 from noria.models.bundle import Bundle
-from noria.serving.generated import TENANT, generates
+from noria.serving.generated import OPTIONS, TENANT, generates
 from noria.serving.protocol.request import PredictRequest
 
 
@@ -40,4 +40,5 @@ def _of_columns(rows: Rows, place: int, tenant: str) -> Rows:
 
 def added_by_us(bundle: Bundle) -> tuple[str, ...]:
     """The inputs that no request has to send."""
-    return () if place_of_tenant(bundle) is None else (TENANT,)
+    names = bundle.signature.names if generates(bundle) else ()
+    return tuple(name for name in (TENANT, OPTIONS) if name in names)

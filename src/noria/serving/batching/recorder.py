@@ -16,7 +16,7 @@ from noria.data.rows import Rows
 from noria.models.bundle import Bundle
 from noria.models.registry import CHALLENGER, CHAMPION
 from noria.models.runtimes.port import ModelFailed
-from noria.serving.generated import TENANT, failed_answers, generates
+from noria.serving.generated import TENANT, failed_answers, generates, values_to_write
 from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
 from noria.serving.log.predictions import CUT, FALLBACK, Predictions, Values
@@ -128,7 +128,8 @@ class Recorder:
         """Log a scored batch, and let its answers go once the log is safe. variant: whose answers these are"""
         received_us, watch = batch[0].stamp
         variant = FALLBACK if fallback else variant
-        rows = self._logged_rows(variant, bundle.id, batch, Values(inputs, answers), received_us, int(1e6 * watch.seconds))
+        written = _written(bundle, Values(inputs, answers))
+        rows = self._logged_rows(variant, bundle.id, batch, written, received_us, int(1e6 * watch.seconds))
         if generates(bundle):
             rows = _named(rows, batch)
         self.counts.batches += 1
@@ -143,7 +144,7 @@ class Recorder:
         # what waits for the log's disk must hold no inputs
         ids, count, kept = rows.ids, len(rows), 0 if logged is None else len(logged)
         tenants = inputs.column(TENANT).to_pylist() if generates(bundle) and TENANT in inputs.names else ()
-        told = self._spans(batch, bundle, ids, Values(inputs, answers)) if self._traced and generates(bundle) else {}
+        told = self._spans(batch, bundle, ids, written) if self._traced and generates(bundle) else {}
         for asked in batch:
             asked.forget()
         self._unsafe += count
@@ -181,7 +182,7 @@ class Recorder:
         """Log what was sent of an answer that ends before it is complete; `then` gets its prediction id once that is safe, None where it is
         not logged."""
         received_us, watch = asked.stamp
-        rows = self._logged_rows(CUT, bundle.id, [asked], sent, received_us, int(1e6 * watch.seconds))
+        rows = self._logged_rows(CUT, bundle.id, [asked], _written(bundle, sent), received_us, int(1e6 * watch.seconds))
         if generates(bundle):
             rows = _named(rows, [asked])
         logged = self._kept(rows)
@@ -220,7 +221,8 @@ class Recorder:
                     raise found
                 logger.error("shadow %s: %s", short(bundle.id), found)
                 found = failed_answers(bundle.signature.outputs, len(inputs))
-            rows = self._logged_rows(CHALLENGER, bundle.id, batch, Values(inputs, found), received_us, latency_us)
+            written = _written(bundle, Values(inputs, found))
+            rows = self._logged_rows(CHALLENGER, bundle.id, batch, written, received_us, latency_us)
             logged = self._kept(rows, _together(bundle, batch))
             if logged is not None:
                 self._log.append(logged)
@@ -290,6 +292,10 @@ class Recorder:
         """The log can't be written: refuse this batch and everything after it."""
         self.failed = error
         self.fail(batch, error)
+
+
+def _written(bundle: Bundle, values: Values) -> Values:
+    return values_to_write(bundle, values) if generates(bundle) else values
 
 
 def _named(rows: Predictions, batch: Sequence[PredictRequest]) -> Predictions:

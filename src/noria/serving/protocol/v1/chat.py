@@ -26,6 +26,7 @@ from noria.serving.generated import (
     FOUND_SCORES,
     FOUND_TEXTS,
     MODE,
+    OPTIONS,
     QUESTION,
     finish_reason,
     usage_of,
@@ -34,6 +35,7 @@ from noria.serving.protocol.generate import is_text
 from noria.serving.protocol.request import PredictRequest
 from noria.serving.protocol.v1.errors import NotForThisModel, UnsupportedParameter, not_a_request
 
+MOST_HEAT, MOST_STOPS = 2, 4  # as OpenAI has them
 EXAMPLE = '{"model": "…", "messages": [{"role": "user", "content": "…"}]}'
 ROLES = ("system", "developer", "user", "assistant")
 # What is refused, since an answer without it would not be what was asked for, and the value that asks for nothing.
@@ -166,6 +168,8 @@ def row_of(asked: Any, signature: Signature, question: str) -> PredictRequest:
         told = [{"role": each.role, "content": each.text} for each in earlier]
         known[CONVERSATION] = msgspec.json.encode(told).decode()
     names = signature.names
+    if OPTIONS in names:
+        known[OPTIONS] = _options(asked)
     for name, given in ((CONVERSATION, bool(earlier)), (CONDITIONS, extension.conditions), (MODE, extension.mode)):
         if given and name not in names:
             param = "messages" if name == CONVERSATION else "noria"
@@ -175,6 +179,27 @@ def row_of(asked: Any, signature: Signature, question: str) -> PredictRequest:
     found = PredictRequest([row], [extension.key] if extension.key else None)
     found.unit = str(asked.safety_identifier or asked.user or asked.messages[0].text)  # a conversation goes on where it began
     return found
+
+
+def _options(asked: Any) -> str | None:
+    """How the answer is to be written, as an application reads it. Raises `UnsupportedParameter` for values that can't be."""
+    most = asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens
+    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
+    wanted = {
+        "max_tokens": (most, "a whole number of 1 or more", isinstance(most, int) and not isinstance(most, bool) and most >= 1),
+        "temperature": (asked.temperature, "a number from 0 to 2", _is_number(asked.temperature) and 0 <= asked.temperature <= MOST_HEAT),
+        "stop": (stop, "a text, or four at most", isinstance(stop, list) and len(stop) <= MOST_STOPS and all(type(s) is str for s in stop)),
+        "seed": (asked.seed, "a whole number", isinstance(asked.seed, int) and not isinstance(asked.seed, bool)),
+    }
+    for name, (value, what, fits) in wanted.items():
+        if value is not None and not fits:
+            raise UnsupportedParameter(name, f"{name} is no value that it can have", f"give {what}, or leave it out")
+    given = {name: value for name, (value, _, _) in wanted.items() if value is not None}
+    return msgspec.json.encode(given).decode() if given else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _value(field: Field, known: dict[str, Any], asked: Any) -> Any:
