@@ -79,7 +79,7 @@ def resolve(path: str) -> tuple[Any, str]:
 
 def noria_data(name: str) -> str:
     """What a public name that is a plain value means; such a value has no docstring."""
-    module = inspect.getsource(importlib.import_module(noria._HOME_OF[name] + ".table"))
+    module = inspect.getsource(importlib.import_module(next(home for home, names in noria._HOMES.items() if name in names) + ".table"))
     [said] = re.findall(rf"^{name} = .+?#\s*(.+)$", module, re.MULTILINE)
     return str(said)
 

@@ -13,7 +13,7 @@ from noria.stores.answer_counts import AnswerCounts, SpentCounts, answers_summed
 
 
 def answer(finish: str, *, found: int = 1, tokens: tuple[int | None, int | None] = (7, 3), cost: float | None = 0.001) -> tuple[Any, ...]:
-    return ("a", [], ["c"] * found, ["t"] * found, ["p"] * found, [0.5] * found, 0.5, finish, *tokens, cost, None)
+    return ("a", [], ["c"] * found, ["t"] * found, ["p"] * found, [0.5] * found, 0.5, finish, *tokens, cost, *[None] * 3)
 
 
 ANSWERS = Rows.of_values(

@@ -61,7 +61,7 @@ def test_a_gate_over_a_column_that_is_not_there_is_found_by_check(shop: Path, ca
 def test_figures_of_candidate_and_champion_stand_side_by_side() -> None:
     told: dict[str, Any] = {"holdout_rows": 1_200, "holdout_positives": 0.25, "gates": [], "task": {"name": "binary"}}
     told |= {"candidate": {"log_loss": 0.4, "auc": 0.75}, "champion": {"log_loss": 0.5}}
-    told["run"] = "r1"
+    told |= {"run": "r1", "reports": []}
     told["compared"] = {"bounds": {}, "gains": {}, "constant": {}, "importance": {}, "lost": ""}
     assert lines(told) == [
         "evaluated on 1,200 unseen rows, 25.0% of them positive",

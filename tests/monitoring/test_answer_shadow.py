@@ -23,7 +23,7 @@ NOTHING = ComparedAnswers(Gains(np.empty(0), np.empty(0)))
 def logged(variant: str, rows: list[dict[str, Any]]) -> Predictions:
     """Rows of one bundle: each with a question, and how its answer finished."""
     n, outputs = len(rows), Generation().outputs
-    asked = Rows.of_values(INPUTS, [(row["question"], row.get("conversation"), None, None, None) for row in rows])
+    asked = Rows.of_values(INPUTS, [(row["question"], row.get("conversation"), *[None] * 5) for row in rows])
     said = {
         "answer": "x",
         "cited": [],

@@ -125,8 +125,8 @@ class Counting:
 def rows(hour: int, count: int, *, finish: str = "answered", variant: str = "champion", redacted: bool = False) -> Predictions:
     times = since_epoch(START + hour * HOUR) + 1_000_000 * np.arange(count)
     ids = [f"{int(at) // 1000:012x}-{variant}{finish}-{i:08x}" for i, at in enumerate(times)]
-    inputs = Rows.of_values(INPUTS, [(f"question {i}", None, None, None, None) for i in range(count)])
-    given = [(f"answer {hour}/{i}", ["c"], ["c"], ["a text"], ["a.md"], [0.5], 0.9, finish, 7, 3, 0.001, None) for i in range(count)]
+    inputs = Rows.of_values(INPUTS, [(f"question {i}", *[None] * 6) for i in range(count)])
+    given = [(f"answer {hour}/{i}", ["c"], ["c"], ["a text"], ["a.md"], [0.5], 0.9, finish, 7, 3, 0.001, *[None] * 3) for i in range(count)]
     values = {"b": Values(inputs.without(("question",)) if redacted else inputs, Rows.of_values(OUTPUTS, given))}
     return Predictions(ids, [None] * count, [variant] * count, ["b"] * count, times, np.zeros(count, np.int32), values)
 

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.llm.shadows import shadows
 
 import noria as nr
+from noria import llm
 from noria.core.errors import UserMistake
 from noria.evaluation.answer_scores import AnswerScore, ShownAnswer
 from noria.evaluation.generation_scores import ANSWER_SCORES
@@ -171,14 +172,14 @@ def test_an_endpoint_says_by_what_answers_are_compared(model: nr.Model) -> None:
         nr.Endpoint("a", model, release=nr.Rollout(score="cost"))
     with pytest.raises(NoSuchComparison, match="there is no score 'money'"):
         nr.Endpoint("a", model, release=nr.Rollout(not_above={"money": 2}))
-    ordinary = replace(model, task=nr.Binary())
+    ordinary = replace(model, task=nr.Binary(), trainer=nr.model_file("m.onnx"))
     with pytest.raises(NoSuchComparison, match="share, answers is for models whose outcomes belong to the answer"):
         nr.Endpoint("a", ordinary, release=nr.Rollout(share=0.5, answers=10))
 
 
 @pytest.fixture
 def model() -> nr.Model:
-    asked, said = (nr.Table(name, nr.files(f"{name}.csv"), key="id", event_time="at") for name in ("asked", "said"))
+    asked, said, docs = (nr.Table(name, nr.files(f"{name}.csv"), key="id", event_time="at") for name in ("asked", "said", "docs"))
     features = nr.FeatureSet("asked", spine=asked, request=[])
-    trainer = nr.model_file("m.onnx")
-    return nr.Model("m", features, label=nr.Label(said, "helpful"), trainer=trainer, task=nr.Generation())
+    application = llm.Application(docs, llm.HashedEmbedder())
+    return nr.Model("m", features, label=nr.Label(said, "helpful"), trainer=application, task=nr.Generation())

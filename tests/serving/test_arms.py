@@ -119,7 +119,7 @@ def test_a_shadow_answers_so_many_and_what_it_failed_is_logged(tmp_path: Path) -
         assert len(found) <= 12
         for row in found:
             assert (row["finish"], row["answer"]) == (
-                ("answered", row["asked"][4:] + " ") if row["asked"].startswith("say") else ("failed", "")
+                ("answered", row["question"][4:] + " ") if row["question"].startswith("say") else ("failed", "")
             )
         assert {"answered", "failed"} <= {row["finish"] for row in found}
         status, told = server.http("POST", "/v1/feedback", as_json({"prediction_id": found[0]["id"], "helpful": True}))
@@ -135,7 +135,7 @@ def shadowed(server: Standalone) -> list[dict[str, Any]]:
     rows = found.by("challenger")
     asked = [row for values in rows.values.values() for row in values.inputs.dicts()]
     said = [row for values in rows.values.values() for row in values.outputs.dicts()]
-    return [{"id": each, "asked": one["question"], **other} for each, one, other in zip(rows.ids, asked, said, strict=True)]
+    return [{"id": each, "question": one["question"], **other} for each, one, other in zip(rows.ids, asked, said, strict=True)]
 
 
 @pytest.mark.parametrize("share", [0.2, 0.7])

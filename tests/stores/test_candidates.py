@@ -52,7 +52,19 @@ def test_its_detail_is_stored_by_the_keys_of_ever(catalog: Catalog) -> None:
     with catalog.transaction() as c:
         add_candidate(c, candidate("a", "b1", NOW))
         stored = json.loads(c.execute(sa.select(schema.candidates.c.detail)).scalar_one())
-    assert set(stored) == {"gates", "gains", "baseline", "calibration", "metrics", "task", "rows", "training_set", "compared"}
+    assert set(stored) == {
+        "gates",
+        "gains",
+        "baseline",
+        "calibration",
+        "metrics",
+        "task",
+        "rows",
+        "training_set",
+        "compared",
+        "answers",
+        "reports",
+    }
     assert stored["gates"] == [{"gate": "beats champion", "outcome": "passed", "why": "there is no champion yet"}]
     assert stored["rows"] == {"stage": "training set", "rows_in": 5, "rows_out": {"training rows": 4, "no outcome": 1}, "holds": True}
     assert set(stored["metrics"]) == {"holdout_rows", "holdout_positives", "candidate", "calibration"}

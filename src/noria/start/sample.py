@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noria.core.sql import connect, quoted
-from noria.data.sources.csv_lines import NOT_UTF_8, NotUtf8
+from noria.data.sources.csv_lines import NOT_UTF_8
 from noria.data.sources.files import CSV, JSON_LINES, PARQUET, FileSource, file_piece, files
 from noria.data.sources.port import Piece, UnreadableData
 from noria.data.sources.sql import SqlSource
@@ -62,9 +62,10 @@ def _in_its_encoding(pattern: str, folder: Path) -> Sample:
     """Read as UTF-8; where that is wrong, as Windows writes files in the west, of which ISO 8859-1 is a part."""
     try:
         found = _sample(files(pattern), folder)
-    except NotUtf8:
-        with suppress(UnreadableData):
-            return _as_windows(pattern, folder)
+    except UnreadableData as error:
+        if error.not_utf8:
+            with suppress(UnreadableData):
+                return _as_windows(pattern, folder)
         raise
     if found.not_utf8:
         with suppress(UnreadableData):

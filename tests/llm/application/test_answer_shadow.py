@@ -47,7 +47,7 @@ def concluded(folder: Path, desk: Desk, shadow: str) -> Action:
             number += 1
             body: dict[str, Any] = {
                 "model": "desk",
-                "messages": [{"role": "user", "content": f"Which form is it for {TOPICS[number % 5]}, case {number}?"}],
+                "messages": [{"role": "user", "content": f"Which form is it for {TOPICS[number % 5]}{'?' * number}"}],
             }
             code, told = desk.post("/v1/chat/completions", body)
             assert code == 200, told

@@ -112,7 +112,7 @@ def log_answers(project: Project, workspace: Workspace, now: datetime) -> None:
     with closing(context.stores.catalog):
         release = current_release(context)
         assert release is not None
-        questions = Rows.of_values(INPUTS, [(question, None, None, None, None) for question in QUESTIONS])
+        questions = Rows.of_values(INPUTS, [(question, *[None] * 6) for question in QUESTIONS])
         with closing(open_runtime(context.stores.bundle(release.champion), context.stores.options)) as model:
             answers = model.answer(questions)
     finishes, texts = answers.column("finish").to_pylist(), answers.column("answer").to_pylist()

@@ -35,13 +35,6 @@ AS_UTF_8 = 'save it as UTF-8, or write its encoding: nr.files(…, encoding="lat
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-class NotUtf8(UnreadableData):
-    """The names of a file's columns, or most of its lines, are in another encoding."""
-
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(place, reason, AS_UTF_8)
-
-
 @dataclass(frozen=True)
 class CsvForm:
     """How a CSV file is written; None for what is to be found out."""
@@ -139,7 +132,7 @@ def _first_lines(path: Path, place: str) -> str:
     try:  # names that are replaced by marks would be those of no column
         re.split(rb"[\r\n]", start, maxsplit=1)[0].decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise NotUtf8(place, "the names of its columns are not UTF-8") from error
+        raise UnreadableData(place, "the names of its columns are not UTF-8", AS_UTF_8, not_utf8=True) from error
     return start.decode("utf-8-sig", "replace")
 
 
@@ -183,7 +176,7 @@ def _refuse_preamble(place: str, names: Sequence[str], rows: int, raw: Sequence[
         [(reason, _)] = Counter(r.reason for r in raw).most_common(1)
         head = f"the columns {', '.join(names)[:100]} of its first line"
         why = f"most of its lines do not match {head} ({raw[0].place}: {reason})"
-        raise NotUtf8(place, why) if reason == NOT_UTF_8 else UnreadableData(place, why, "correct these lines")
+        raise UnreadableData(place, why, AS_UTF_8 if reason == NOT_UTF_8 else "correct these lines", not_utf8=reason == NOT_UTF_8)
 
 
 def _rejected(reading: duckdb.DuckDBPyConnection, place: str) -> tuple[RawRow, ...]:

@@ -101,12 +101,13 @@ class Source(Protocol):
 
 
 class UnreadableData(OutsideWorld):
-    """A file is there and can't be read as what its name says."""
+    """A file is there and can't be read as what its name says. not_utf8: since its text has another encoding"""
 
     code = "NR-202"
     exit_code = 2
 
-    def __init__(self, pattern: str, reason: str, fix: str = "replace the damaged file") -> None:
+    def __init__(self, pattern: str, reason: str, fix: str = "replace the damaged file", *, not_utf8: bool = False) -> None:
+        self.not_utf8 = not_utf8
         self.pattern, self.reason = pattern, (reason.strip().splitlines() or ["no reason was given"])[0]
         super().__init__(
             what=f"{pattern!r} could not be read",

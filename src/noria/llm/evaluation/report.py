@@ -43,7 +43,7 @@ def headline(compared: Compared) -> str:
     outcomes = [verdict.outcome for verdict in compared.verdicts]
     if not outcomes:
         called = _called(compared)
-        return f"{'The ' if called in ('candidate', 'champion') else ''}{called} was measured by itself: nothing is compared."
+        return f"{'The ' if called in ('candidate', 'champion') else ''}{called} was measured by itself: no gate was asked."
     if compared.passed:
         return f"The candidate passed {'its gate' if len(outcomes) == 1 else f'all {len(outcomes)} gates'}."
     failed, unknown = outcomes.count("failed"), outcomes.count("unknown")
