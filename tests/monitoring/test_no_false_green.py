@@ -9,6 +9,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from tests.projects import MODULE, SETTINGS, edit, edited, write_project
 
-from noria.core.clock import since_epoch
+from noria.core.clock import SystemClock, since_epoch
 from noria.core.files import LocalFiles
 from noria.core.heartbeat import FOLDER, beat
 from noria.evidence.status import status
@@ -241,6 +242,18 @@ def test_a_clock_that_goes_back_is_refused(well: Path, tmp_path: Path) -> None:
     sql(folder, "DELETE FROM progress WHERE name = 'history/returns'")  # as if it had been live
     ran = typed(folder, "loop", "--json")
     assert json.loads(ran.stdout)["error"]["code"] == "NR-403"
+
+
+def test_windows_go_on_with_a_longer_tick_than_before(well: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(well, folder)
+    measured = since_epoch(SystemClock().now() - timedelta(seconds=1))  # by ticks of a second; they are days now
+    sql(folder, "UPDATE progress SET at = ? WHERE name = 'windows/returns'", measured)
+    sql(folder, "DELETE FROM progress WHERE name = 'history/returns'")
+    told = json.loads(typed(folder, "loop", "--json").stdout)
+    assert "NR-403" not in json.dumps(told)
+    with closing(sqlite3.connect(folder / ".noria" / "catalog.db")) as catalog:
+        assert catalog.execute("SELECT at FROM progress WHERE name = 'windows/returns'").fetchone() == (measured,)
 
 
 def test_a_report_of_a_null_column_is_json_as_well(well: Path, tmp_path: Path) -> None:

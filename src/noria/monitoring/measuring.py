@@ -68,13 +68,15 @@ def measure_windows(context: WatchedEndpoint, now: datetime) -> None:
     tick, name = context.grid.tick, context.endpoint.name
     before = progress_of(context.stores.catalog, f"windows/{name}")
     measured = context.grid.floor(release.champion_since) if before is None else before.at
-    if context.grid.floor(now) < measured:
+    if now < measured:
         raise ClockWentBack(now, measured)
-    closed = [measured + i * tick for i in range((context.grid.floor(now) - measured) // tick)]
+    first = context.grid.floor(measured)
+    first = first if first == measured else first + tick  # with a longer tick than before, windows go on from its next border
+    closed = [first + i * tick for i in range((context.grid.floor(now) - first) // tick)]
     fresh = [row for start in closed for row in _closed_window(context, start, newest=start == closed[-1])]
     with context.stores.catalog.transaction() as c:
         add_windows(c, fresh)
-        set_progress(c, f"windows/{name}", measured + len(closed) * tick)
+        set_progress(c, f"windows/{name}", closed[-1] + tick if closed else measured)
     # of those just recorded as well: after a rest, a loop finds windows that are due already
     due = windows_due(context.stores.catalog, name, now - context.endpoint.model.label.maturity - tick)
     matured = [found for start in due for found in _matured_window(context, start, now)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,3 +106,17 @@ def test_a_gate_on_what_is_not_measured_is_refused_before_anything_is_asked() ->
         llm.judged(questions, gates=[llm.at_least("recal@5", 0.5)])
     with pytest.raises(NoriaError, match="gates is"):
         llm.judged(questions, gates=["recall@5"])  # type: ignore[list-item]
+
+
+def test_files_stand_beside_the_module_wherever_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.md").write_text("---\nvariables: question, sources\n---\n# user\n{sources} {question}\n")
+    (tmp_path / "asked.jsonl").write_text(json.dumps({"id": "q1", "question": "How?"}) + "\n")
+    (tmp_path / "mine.py").write_text(
+        "from noria import llm\n"
+        "def declared(docs):\n"
+        "    return llm.Application(docs, llm.HashedEmbedder(), prompt='own.md'), llm.judged('asked.jsonl', gates=[])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    application, gates = importlib.import_module("mine").declared(DOCS)
+    assert application.prompt.name == "own"
+    assert len(gates.questions) == 1

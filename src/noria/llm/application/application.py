@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from noria.core.callers import beside_caller
 from noria.core.ids import digest
 from noria.core.progress import Progress, Tell
 from noria.data.table import SnapshotRows, Table
@@ -37,6 +38,7 @@ from noria.llm.index.build import Built, build
 from noria.llm.retrieval.retriever import Fusion
 from noria.models.export.port import Saved
 
+DECLARED = 2  # calls between the module that declares an application and what checks it
 CALIBRATED_ON = 300  # questions at most
 PROMPT = Path(__file__).with_name("answer.md")
 
@@ -76,10 +78,10 @@ class Application:
 
     def __post_init__(self) -> None:
         if isinstance(self.prompt, str | Path):
-            object.__setattr__(self, "prompt", Prompt.read(Path(self.prompt)))
+            object.__setattr__(self, "prompt", Prompt.read(beside_caller(self.prompt, DECLARED)))
         object.__setattr__(self, "guardrails", policy(self.guardrails))
         if isinstance(self.calibrated_on, Path | str):
-            object.__setattr__(self, "calibrated_on", read_reviewed(self.calibrated_on).questions)
+            object.__setattr__(self, "calibrated_on", read_reviewed(beside_caller(self.calibrated_on, DECLARED)).questions)
         require_parts(self)
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.arguments import require_each
+from noria.core.callers import beside_caller
 from noria.core.clock import Stopwatch
 from noria.core.progress import Tell
 from noria.data.rows import Rows
@@ -117,7 +118,7 @@ def judged(
 ) -> Judged:
     """Gates of a model: before each release, candidate and champion answer a set of questions, and each gate compares them.
 
-    questions: the set, or its file, of which the decisions beside it count (`noria llm review`)
+    questions: the set, or its file (from where the module stands), of which the decisions beside it count (`noria llm review`)
     gates: `llm.not_worse("recall@5", by=0.03)` and its like, which are unknown where something is missing
     judges: a metric each, which may gate once it was measured against people: its record is among `records`
     repeats: how often each question is asked, where answers are sampled; unreviewed: whether questions count that nobody has looked at
@@ -126,7 +127,7 @@ def judged(
     Raises `BadQuestionSet`, `BadReview`, and `UnknownAnswerMetric` for a gate on what is not measured.
     """
     require_each("llm.judged", "gates", gates, AnswerGate, 'gates=[llm.at_least("recall@5", 0.8)]')
-    found = questions if isinstance(questions, QuestionSet) else read_reviewed(questions).questions
+    found = questions if isinstance(questions, QuestionSet) else read_reviewed(beside_caller(questions, 1)).questions
     measured = None if metrics is None else tuple(metrics)
     _require_metrics(
         gates, [metric.name for metric in measured or [*retrieval_metrics(), *answer_metrics()]] + [each.name for each in judges]
