@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from benchmarks.figure import Figure, Proof, most_a_year
 from noria.core.calendar import Calendar
-from noria.monitoring.judged import ALPHA, RISK, Said, SampledJudge, read_judged
-from noria.monitoring.shares import AnswerShare, Counted, read_share
-from noria.monitoring.spending import SpendingLimit, Took, read_spending
+from noria.monitoring.answers.judged import ALPHA, RISK, Said, SampledJudge, read_judged
+from noria.monitoring.answers.shares import AnswerShare, Counted, read_share
+from noria.monitoring.answers.spending import SpendingLimit, Took, read_spending
 from noria.statistics.confidence import bounded_sequence
 from noria.statistics.e_detector import threshold_for
 from noria.stores.verdicts import AnswerVerdict

@@ -11,13 +11,13 @@ from noria import llm
 from noria.core.calendar import Calendar
 from noria.core.errors import UserMistake
 from noria.evidence.problems import health_dict, said
-from noria.monitoring.judged import Said, SampledJudge, read_judged
+from noria.monitoring.answers.judged import Said, SampledJudge, read_judged
+from noria.monitoring.answers.shares import AnswerShare, Counted, ShareReading, read_share
+from noria.monitoring.answers.spending import SpendingReading, Took, read_spending
 from noria.monitoring.monitor import Monitor, NotInWords
 from noria.monitoring.monitors.answer_shares import AnswerShares
 from noria.monitoring.monitors.judged_answers import JudgedAnswers
 from noria.monitoring.monitors.spending import Spending
-from noria.monitoring.shares import AnswerShare, Counted, ShareReading, read_share
-from noria.monitoring.spending import SpendingReading, Took, read_spending
 from noria.stores.answer_counts import AnswerCounts
 from noria.stores.verdicts import AnswerVerdict
 

@@ -12,7 +12,7 @@ from noria.data.rows import Rows
 from noria.evaluation.answer_scores import AnswerScore, ShownAnswer
 from noria.evaluation.generation import INPUTS, Generation
 from noria.evaluation.generation_scores import ANSWER_SCORES
-from noria.monitoring.answer_shadow import Pair, _added, _first_asked, _of_pair, _pairs, _scored
+from noria.monitoring.answers.shadow import Pair, _added, _first_asked, _of_pair, _pairs, _scored
 from noria.release.answer_shadow import AnswerPlan, ComparedAnswers, Gains
 from noria.serving.log.predictions import Predictions, Values
 

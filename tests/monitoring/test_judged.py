@@ -16,8 +16,8 @@ from noria.core.grid import Grid
 from noria.core.health import Healthy, Unhealthy, Unknown
 from noria.data.rows import Rows
 from noria.evaluation.generation import INPUTS, OUTPUTS
-from noria.monitoring.judged import JudgedReading, Said, SampledJudge, read_judged
-from noria.monitoring.sampling import Sampling, logged_answers
+from noria.monitoring.answers.judged import JudgedReading, Said, SampledJudge, read_judged
+from noria.monitoring.answers.sampling import Sampling, logged_answers
 from noria.serving.log.predictions import Predictions, Values
 from noria.serving.log.segments import PredictionLog
 from noria.stores.verdicts import AnswerVerdict, Verdicts

@@ -9,8 +9,8 @@ import pytest
 
 from noria.core.errors import UserMistake
 from noria.core.health import Healthy, Unhealthy, Unknown
+from noria.monitoring.answers.shares import AnswerShare, Counted, ShareReading, UnknownShare, correlation, read_share
 from noria.monitoring.findings import began
-from noria.monitoring.shares import AnswerShare, Counted, ShareReading, UnknownShare, correlation, read_share
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SHARE = AnswerShare("unanswered", by=0.05)

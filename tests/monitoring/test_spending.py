@@ -8,7 +8,7 @@ import pytest
 
 from noria.core.calendar import Calendar
 from noria.core.health import Healthy, Unhealthy, Unknown
-from noria.monitoring.spending import BadSpendingLimit, SpendingLimit, SpendingReading, Took, read_spending
+from noria.monitoring.answers.spending import BadSpendingLimit, SpendingLimit, SpendingReading, Took, read_spending
 from noria.stores.answer_counts import SpentCounts
 
 HOUR, HOURS = timedelta(hours=1), Calendar(timedelta(hours=1))

@@ -18,7 +18,7 @@ from noria.loop.history import is_history
 from noria.loop.observe import observe
 from noria.loop.state import Action, State
 from noria.loop.trainings import training
-from noria.monitoring.answer_shadow import score_shadow
+from noria.monitoring.answers.shadow import score_shadow
 from noria.monitoring.measuring import measure_windows
 from noria.release.releases import current_release
 from noria.stores.decisions import BY_HAND

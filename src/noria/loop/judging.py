@@ -12,7 +12,7 @@ from noria.core.clock import Clock, duration, zone_named
 from noria.core.errors import NoriaError, as_noria
 from noria.core.grid import Grid
 from noria.loop.project import Project
-from noria.monitoring.sampling import Sampling
+from noria.monitoring.answers.sampling import Sampling
 from noria.release.endpoint import Endpoint
 from noria.stores.verdicts import Verdicts
 from noria.stores.workspace import Workspace

@@ -11,7 +11,7 @@ from noria.data.table import microseconds_of
 from noria.evaluation.gates import Verdict
 from noria.loop.context import EndpointContext
 from noria.loop.state import Pending, State
-from noria.monitoring.answer_shadow import answer_shadow, compares_answers
+from noria.monitoring.answers.shadow import answer_shadow, compares_answers
 from noria.monitoring.arms import arms_verdict
 from noria.monitoring.monitors.reading import Monitors, read_monitors
 from noria.monitoring.offline_shadow import refused_shadow

@@ -17,10 +17,10 @@ from noria.evaluation.generation import Generation
 from noria.evaluation.metric import Metric
 from noria.evaluation.metrics import require_metric
 from noria.evaluation.task import Task
+from noria.monitoring.answers.judged import SampledJudge
+from noria.monitoring.answers.shares import AnswerShare
+from noria.monitoring.answers.spending import SpendingLimit
 from noria.monitoring.business import BusinessMetric
-from noria.monitoring.judged import SampledJudge
-from noria.monitoring.shares import AnswerShare
-from noria.monitoring.spending import SpendingLimit
 
 # How the budget of false alarms is shared between the lanes (performance pages; drift informs).
 PERFORMANCE_SHARE, DRIFT_SHARE, VOLUME_SHARE, METRICS_SHARE = 0.45, 0.35, 0.1, 0.1

@@ -206,6 +206,16 @@ class Correctness(LlmJudge):
         return Judgement(CORRECT[verdict])
 
 
+def both_shown(question: str, one: str, other: str, chunks: Sequence[str]) -> dict[str, str]:
+    """What a prompt is filled with that asks which of two answers is better: without what they cite, which is no merit of the words."""
+    return {
+        "question": fenced("question", question),
+        "sources": fenced_all("source", chunks),
+        "first": fenced("first", CITED.sub("", one)),
+        "second": fenced("second", CITED.sub("", other)),
+    }
+
+
 @dataclass(frozen=True)
 class BetterAnswer:
     """Which of two answers a model prefers, by what the sources say. Measure its liking for the first or the second: `position_bias`."""
@@ -217,12 +227,7 @@ class BetterAnswer:
 
     def prefer(self, question: str, one: str, other: str, chunks: Sequence[str]) -> Preference:
         asked = Asked(self.generator, self.options)
-        values = {
-            "question": fenced("question", question),
-            "sources": fenced_all("source", chunks),
-            "first": fenced("first", CITED.sub("", one)),
-            "second": fenced("second", CITED.sub("", other)),
-        }
+        values = both_shown(question, one, other, chunks)
         schema = {
             "type": "object",
             "properties": {"better": {"enum": list(PREFERENCE)}},

@@ -9,7 +9,7 @@ from typing import Any
 
 from noria.llm.evaluation.fenced import fenced, fenced_all
 from noria.llm.evaluation.judge import Judgement, Preference
-from noria.llm.evaluation.llm_judge import PREFERENCE, Asked, LlmJudge, Unjudged, prompt
+from noria.llm.evaluation.llm_judge import PREFERENCE, Asked, LlmJudge, Unjudged, both_shown, prompt
 from noria.llm.evaluation.refusals import says_unknown
 from noria.llm.generation.citations import CITED
 from noria.llm.generation.port import Generator, Options
@@ -50,12 +50,7 @@ class Preferred:
 
     def prefer(self, question: str, one: str, other: str, chunks: Sequence[str]) -> Preference:
         asked = Asked(self.generator, self.options)
-        values = {
-            "question": fenced("question", question),
-            "sources": fenced_all("source", chunks),
-            "first": fenced("first", CITED.sub("", one)),
-            "second": fenced("second", CITED.sub("", other)),
-        }
+        values = both_shown(question, one, other, chunks)
         try:
             found = word_of(asked.text(prompt("preferred").filled(values)), tuple(PREFERENCE))
         except Unjudged as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from noria.core.errors import UserMistake
 from noria.llm.evaluation.judge import Judge, judge_digest
 from noria.llm.evaluation.judge_record import JudgeRecord
-from noria.monitoring.judged import Said, SampledJudge
+from noria.monitoring.answers.judged import Said, SampledJudge
 
 A_DAY = 50
 

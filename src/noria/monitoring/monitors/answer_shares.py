@@ -10,11 +10,11 @@ from typing import ClassVar, Self
 
 from noria.core.health import Health
 from noria.evaluation.answer_counts import counts_to
+from noria.monitoring.answers.shares import SHARES, Counted, ShareReading, read_share, share_of
 from noria.monitoring.findings import Finding, Kind, began
 from noria.monitoring.monitors.drift import InputDrift
 from noria.monitoring.monitors.reading import At, monitor
 from noria.monitoring.recorded import answered_rows
-from noria.monitoring.shares import SHARES, Counted, ShareReading, read_share, share_of
 from noria.stores.answer_counts import AnswerCounts
 from noria.stores.windows import answers_by_window
 

@@ -8,8 +8,8 @@ from typing import ClassVar, Self
 
 from noria.core.clock import YEAR
 from noria.core.health import Health
+from noria.monitoring.answers.judged import JudgedReading, read_judged
 from noria.monitoring.findings import Finding, Kind, Severity, began
-from noria.monitoring.judged import JudgedReading, read_judged
 from noria.monitoring.monitors.reading import At, monitor
 from noria.statistics.e_detector import threshold_for
 from noria.stores.verdicts import Verdicts

@@ -63,7 +63,7 @@ class Shadow:
     def read(cls, at: At) -> Self | None:
         """The first window is left out: a server begins with a challenger when it hears of it."""
         if at.release.challenger is None or at.context.endpoint.task.outcomes_belong_to_the_answer:
-            return None  # of answers, a share is asked for on purpose: see `noria.monitoring.answer_shadow`
+            return None  # of answers, a share is asked for on purpose: see `noria.monitoring.answers.shadow`
         return cls(tuple(shadow_windows(at.context, at.release.challenger, at.release.challenger_since + at.context.grid.tick)))
 
     def healths(self) -> Iterator[tuple[str, Health]]:

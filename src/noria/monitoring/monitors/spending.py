@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from noria.core.health import Health, Unknown
+from noria.monitoring.answers.spending import PAST, SpendingReading, Took, read_spending
 from noria.monitoring.findings import Finding, Kind
 from noria.monitoring.monitors.reading import At, monitor
-from noria.monitoring.spending import PAST, SpendingReading, Took, read_spending
 from noria.stores.windows import answers_by_window
 
 SPENDING: Kind = "spending"

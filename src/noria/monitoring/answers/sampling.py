@@ -19,7 +19,7 @@ from noria.core.files import Files
 from noria.core.grid import Grid
 from noria.core.ids import digest
 from noria.models.registry import CHAMPION
-from noria.monitoring.judged import Said, SampledJudge
+from noria.monitoring.answers.judged import Said, SampledJudge
 from noria.serving.log.segments import read_log
 from noria.stores.verdicts import AnswerVerdict, Verdicts
 
