@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,14 @@ def test_equal_content_has_an_equal_digest_whatever_the_files_order(tmp_path: Pa
     pq.write_table(table.slice(0, 10), halves / "b.parquet")
     one, two = DeltaTables(whole / "t"), DeltaTables(halves / "t")
     assert ingest(TABLE, one, whole).snapshot.digest == ingest(TABLE, two, halves).snapshot.digest
+
+
+def test_a_table_that_is_declared_by_another_key_is_refused_before_anything_is_read(tmp_path: Path, store: DeltaTables) -> None:
+    pq.write_table(rows(0, 5), tmp_path / "a.parquet")
+    ingest(TABLE, store, tmp_path)
+    pq.write_table(rows(5, 5).rename_columns(["key" if name == "id" else name for name in rows(5, 5).column_names]), tmp_path / "a.parquet")
+    with pytest.raises(SchemaChanged, match="declared by 'key', and was stored without: give it another name"):
+        ingest(replace(TABLE, key="key"), store, tmp_path)
 
 
 def test_a_dropped_or_retyped_column_is_refused_and_nothing_is_stored(tmp_path: Path, store: DeltaTables) -> None:

@@ -87,12 +87,23 @@ class Ingested:
 def ingest(table: Table, store: DeltaTables, folder: Path, clock: Clock | None = None) -> Ingested:
     """Bring `table` up to date with its source. Raises before anything is stored if the source can't be used."""
     with store.writing(table.name):
+        _require_same_key(table, store)
         batch = table.source.read(folder, store.details(table.name).get("watermark"))
         if batch is None:
             if store.latest(table.name) is None:
                 raise NothingThere(table.name, table.source.describe())
             return Ingested(current(table, store), Balance(f"ingest {table.name}", 0, storing.rows_out()), {})
         return _store(table, store, batch, clock or SystemClock())
+
+
+def _require_same_key(table: Table, store: DeltaTables) -> None:
+    """Raise `SchemaChanged` where the table was stored under another declaration, with another key or event time."""
+    there = store.schema(table.name)
+    lacking = [] if there is None else [name for name in (*table.keys, table.event_time) if name not in there.names]
+    if lacking:
+        raise SchemaChanged(
+            table=table.name, changes=[f"it is declared by {', '.join(map(repr, lacking))}, and was stored without: give it another name"]
+        )
 
 
 def push(table: Table, store: DeltaTables, rows: pa.Table, clock: Clock | None = None) -> Ingested:
