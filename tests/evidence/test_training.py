@@ -82,3 +82,12 @@ def test_figures_of_candidate_and_champion_stand_side_by_side() -> None:
         "auc: candidate 0.7500",
         "most important: city 70%, price 20%, hour 10%",
     ]
+
+
+def test_what_people_said_of_other_answers_is_no_figure_of_a_candidate() -> None:
+    told: dict[str, Any] = {"holdout_rows": 32, "holdout_positives": 0.75, "gates": [], "task": {"name": "generation"}}
+    told |= {"candidate": {"helpful": 0.78, "log_loss": 0.9}, "champion": None, "run": "r1", "reports": []}
+    told["compared"] = {"bounds": {}, "gains": {}, "constant": {}, "importance": {}, "lost": ""}
+    found = "\n".join(lines(told))
+    assert "what people said of earlier answers: helpful 0.7800" in found
+    assert "log_loss" not in found

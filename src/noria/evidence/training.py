@@ -55,9 +55,7 @@ def lines(told: Mapping[str, Any]) -> list[str]:
         found = ["not evaluated: no holdout rows"]
     else:
         found = [f"evaluated on {told['holdout_rows']:,} unseen rows{_groups(told)}, {task.format_rows(told['holdout_positives'])}"]
-    for metric in task.metrics:
-        if values := [*_figures(metric, told)]:
-            found.append(f"{metric}: {', '.join(values)}")
+    found += _of_other_answers(task, told) if task.outcomes_belong_to_the_answer else _measured(task, told)
     if told["compared"]["lost"]:
         found.append(f"not compared with the champion: {told['compared']['lost']}")
     importance = told["compared"]["importance"]
@@ -70,6 +68,20 @@ def lines(told: Mapping[str, Any]) -> list[str]:
         + ([] if told["gates"] else ["no gates"])
         + [f"{report['title']}, side by side: {report['path']}" for report in told["reports"]]
     )
+
+
+def _measured(task: Task, told: Mapping[str, Any]) -> list[str]:
+    """A line for each metric that was measured."""
+    figures = ((metric, [*_figures(metric, told)]) for metric in task.metrics)
+    return [f"{metric}: {', '.join(values)}" for metric, values in figures if values]
+
+
+def _of_other_answers(task: Task, told: Mapping[str, Any]) -> list[str]:
+    """What people said of the answers that they were shown, which is no figure of the candidate's."""
+    first, said = task.metric(), told["candidate"] or {}
+    if first.name not in said:
+        return []
+    return [f"what people said of earlier answers: {first} {first.format(said[first.name])}; the candidate's own are judged by its gates"]
 
 
 def _figures(metric: Metric, told: Mapping[str, Any]) -> Iterator[str]:
