@@ -11,8 +11,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -20,90 +19,26 @@ import numpy as np
 from noria.core.clock import Clock, Stopwatch, from_epoch, since_epoch
 from noria.core.errors import NoriaError, UserMistake
 from noria.core.ids import short
-from noria.data.rows import Fields, Rows
-from noria.models.registry import CANDIDATE, CHAMPION
+from noria.data.rows import Rows
 from noria.models.runtimes.port import ModelBusy, ModelFailed
 from noria.serving.access.labels import limit, place_of_labels
 from noria.serving.access.tenants import place_of_tenant, set_tenant
-from noria.serving.batching.allowance import Allowance, drawn
 from noria.serving.batching.loaded_model import LoadedModel
-from noria.serving.batching.lookup import GuardedLookup
 from noria.serving.batching.recorder import MAX_UNSAFE, Recorder
 from noria.serving.batching.request_queue import ORDINARY, Overloaded, Priority, RequestOptions, RequestQueue, TooLate
+from noria.serving.batching.route import Route
+from noria.serving.batching.shadowed import Shadowed
 from noria.serving.batching.streamed import PartsResponder, StreamedAnswer
-from noria.serving.generated import searching
 from noria.serving.log.predictions import Values
 from noria.serving.observe.metrics import Measures
 from noria.serving.observe.traces import Stage, Stages
 from noria.serving.protocol.decoder import Decoder
-from noria.serving.protocol.request import BadRequest, PredictRequest, Responder, Stamp, rows_of
+from noria.serving.protocol.request import BadRequest, PredictRequest, Responder, Stamp
 
 if TYPE_CHECKING:
     from noria.serving.observe.live_profile import LiveProfile
 
 logger = logging.getLogger("noria.serving")
-
-MAX_SHADOWING, MAX_SHADOWING_BYTES = 32, 2**26  # batches, and bytes of them, that a shadow in a process of its own may be behind
-
-
-@dataclass(frozen=True)
-class Route:
-    """Who answers an endpoint's requests, and who scores them unseen.
-
-    previous: answers what the champion fails on, where that was asked for; default: the answer where nobody has one
-    allowance: what the shadow may still be asked; None: everything
-    candidate, share: who answers a share of the requests in an A/B test
-    variant, fields: of the route of such an arm: as what its answers are logged, and the inputs that requests were decoded to
-    """
-
-    champion: LoadedModel
-    shadow: LoadedModel | None = None
-    lookup: GuardedLookup | None = None
-    previous: LoadedModel | None = None
-    default: tuple[float, ...] | None = None
-    allowance: Allowance | None = None
-    candidate: LoadedModel | None = None
-    share: float = 0.0
-    variant: str = CHAMPION
-    fields: Fields = ()
-
-    @property
-    def models(self) -> list[LoadedModel]:
-        """All that are open for it."""
-        return [model for model in (self.champion, self.shadow, self.previous, self.candidate) if model is not None]
-
-    @property
-    def decoded(self) -> Fields:
-        """The inputs that its requests are decoded to."""
-        return self.fields or self.champion.bundle.signature.inputs
-
-    def rows(self, batch: Sequence[PredictRequest]) -> Rows:
-        """The rows of requests, as who answers reads them. Raises `BadRequest`."""
-        rows = rows_of(batch, self.decoded)
-        return self.champion.inputs(rows) if self.fields else rows
-
-    def of(self, asked: PredictRequest, place: int) -> Route:
-        """The route of a request, by its arm. place: in its batch, by which those who don't say who they are are told apart"""
-        if self.candidate is None:
-            return self
-        unit = asked.unit or (asked.keys and asked.keys[0]) or f"{asked.stamp[0]}/{place}"
-        return self._arm if drawn(f"{self.candidate.bundle.id}/{unit}", self.share) else self
-
-    @cached_property
-    def _arm(self) -> Route:
-        assert self.candidate is not None
-        fields = self.champion.bundle.signature.inputs
-        return replace(self, champion=self.candidate, shadow=None, allowance=None, candidate=None, variant=CANDIDATE, fields=fields)
-
-    def by_arm(self, batch: list[PredictRequest]) -> list[tuple[Route, list[PredictRequest]]]:
-        """A batch as one of each arm that has requests in it."""
-        if self.candidate is None:
-            return [(self, batch)]
-        found = dict[str, tuple[Route, list[PredictRequest]]]()
-        for place, asked in enumerate(batch):
-            route = self.of(asked, place)
-            found.setdefault(route.variant, (route, []))[1].append(asked)
-        return list(found.values())
 
 
 class Batcher:
@@ -131,7 +66,7 @@ class Batcher:
         self._whole_texts = 0  # calls for several texts, which nothing waits for
         self._streams: set[StreamedAnswer] = set()
         self._retired: list[LoadedModel] = []
-        self._shadowing = self._shadowing_bytes = 0
+        self._shadowed = Shadowed(recorder)
         self._closed = False
         self.decoder: Decoder = route.champion.decoder
         self._set_places(route)
@@ -354,7 +289,7 @@ class Batcher:
         if self.live is not None:
             self.live.saw(rows, answers)
         self.recorder.record(batch, route.champion.bundle, rows, answers, stages=stages, variant=route.variant)
-        self._shadow(route, batch, rows)
+        self._shadowed.ask(route, batch, rows)
 
     # --- models in processes of their own: what is asked of them is answered later, and what comes meanwhile waits in the line ---
 
@@ -449,7 +384,7 @@ class Batcher:
         if self.live is not None:
             self.live.saw(rows, found)
         self.recorder.record([asked], route.champion.bundle, rows, found, stages=stages, variant=route.variant)
-        self._shadow(route, [asked], rows)
+        self._shadowed.ask(route, [asked], rows)
 
     def first_part(self, seconds: float) -> None:
         """An answer's first part was made, so long after it was asked for."""
@@ -540,43 +475,6 @@ class Batcher:
         else:
             default = Rows.of_scores(route.champion.bundle.signature.outputs, np.tile(route.default, (len(rows), 1)))
             self.recorder.record([asked], route.champion.bundle, rows, default, "default")
-
-    def _shadow(self, route: Route, batch: Sequence[PredictRequest], given: Rows) -> None:
-        """Score the same rows unseen, its inputs by their names. What goes wrong here is logged and changes no answer."""
-        shadow, received_us = route.shadow, batch[0].stamp[0]
-        if shadow is None:
-            return
-        if route.allowance is not None:
-            batch, given = _allowed(route.allowance, batch, given)
-            if not batch:
-                return
-        watch, inputs = Stopwatch(), shadow.inputs(given)
-        size = inputs.nbytes if shadow.apart is not None else 0
-        behind = self._shadowing >= MAX_SHADOWING or (self._shadowing and self._shadowing_bytes + size > MAX_SHADOWING_BYTES)
-        if shadow.apart is not None and behind:
-            logger.warning("shadow %s is slower than the champion: %d rows are not scored by it", short(shadow.bundle.id), len(given))
-            return
-
-        def answered(found: Rows | ModelFailed) -> None:
-            self._shadowing -= 1
-            self._shadowing_bytes -= size
-            self.recorder.record_shadow(shadow.bundle, batch, inputs, found, received_us, int(1e6 * watch.seconds))
-
-        self._shadowing += 1
-        self._shadowing_bytes += size
-        shadow.ask(inputs, answered)
-
-
-def _allowed(allowance: Allowance, batch: Sequence[PredictRequest], given: Rows) -> tuple[list[PredictRequest], Rows]:
-    """The requests of a batch that a shadow is asked as well, with their rows; those that only search are no answers."""
-    chosen, places, at, searches = list[PredictRequest](), list[int](), 0, searching(given)
-    for asked in batch:
-        rows = range(at, at + asked.count)
-        at += asked.count
-        if not all(searches[row] for row in rows) and allowance.takes(asked.stamp[0], rows.start):
-            chosen.append(asked)
-            places += rows
-    return chosen, given if len(places) == len(given) else given.take(places)
 
 
 def _within_range(rows: Rows) -> Rows:

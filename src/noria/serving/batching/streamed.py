@@ -14,7 +14,8 @@ from noria.serving.observe.traces import Stage
 from noria.serving.protocol.request import PredictRequest, Responder
 
 if TYPE_CHECKING:
-    from noria.serving.batching.batcher import Batcher, Route
+    from noria.serving.batching.batcher import Batcher
+    from noria.serving.batching.route import Route
 
 LOOK_SECONDS = 1.0  # between two looks whether who waits for a whole answer is still there
 

@@ -20,8 +20,8 @@ from noria.models.bundle import megabytes_of
 from noria.models.runtimes.port import RuntimeOptions
 from noria.models.runtimes.python_spec import PYTHON_FILE
 from noria.serving.batching.allowance import ShadowTerms
-from noria.serving.batching.batcher import Route
 from noria.serving.batching.loaded_model import LoadedModel
+from noria.serving.batching.route import Route
 from noria.serving.log.records import warm_up
 
 logger = logging.getLogger("noria.serving")

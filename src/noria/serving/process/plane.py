@@ -26,10 +26,11 @@ from noria.core.settings import ServingSettings
 from noria.core.signature import Signature
 from noria.models.bundle import PROFILE_FILE
 from noria.serving.batching.allowance import Allowance, left_of
-from noria.serving.batching.batcher import Batcher, Route
+from noria.serving.batching.batcher import Batcher
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup, Lookup, OpenLookup, StaleFeatures, in_order_of
 from noria.serving.batching.recorder import Recorder
+from noria.serving.batching.route import Route
 from noria.serving.generated import generates
 from noria.serving.log.commit import GroupCommit
 from noria.serving.log.log_filter import LogFilter
