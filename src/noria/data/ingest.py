@@ -98,8 +98,10 @@ def ingest(table: Table, store: DeltaTables, folder: Path, clock: Clock | None =
 
 def _require_same_key(table: Table, store: DeltaTables) -> None:
     """Raise `SchemaChanged` where the table was stored under another declaration, with another key or event time."""
-    there = store.schema(table.name)
-    lacking = [] if there is None else [name for name in (*table.keys, table.event_time) if name not in there.names]
+    there, balance = store.schema(table.name), store.details(table.name).get("balance")
+    if there is None or balance is None or not balance["rows_out"]["stored"]:  # files that had but a head made no columns
+        return
+    lacking = [name for name in (*table.keys, table.event_time) if name not in there.names]
     if lacking:
         raise SchemaChanged(
             table=table.name, changes=[f"it is declared by {', '.join(map(repr, lacking))}, and was stored without: give it another name"]
