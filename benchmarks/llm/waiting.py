@@ -112,7 +112,7 @@ def application_bundle(root: Path, models: str) -> Bundle:
         files = {f"{FILES_FOLDER}/{p.relative_to(name)}": p.read_bytes() for p in sorted(Path(name).rglob("*")) if p.is_file()}
     contents = {
         **files,
-        PYTHON_FILE: msgspec.json.encode(PythonSpec(opening(secrets=False), this_python(), {})),
+        PYTHON_FILE: msgspec.json.encode(PythonSpec(opening(trusted=False), this_python(), {})),
         SAMPLE_FILE: msgspec.json.encode({"inputs": [list(row.values())], "outputs": [[answered[field.name] for field in OUTPUTS]]}),
         PROFILE_FILE: b"{}",
         CARD_FILE: b"",
