@@ -222,9 +222,9 @@ def test_a_dropped_version_is_gone_and_the_others_are_whole(store: IndexStore) -
 
 
 def test_a_long_chain_of_versions_stays_whole(kind: str, store: IndexStore) -> None:
-    """Longer than the chain that a search names."""
+    """Longer than the chain that a search names, where that takes a second: chains are the same in all servers, and a folder has none."""
     texts = [f"text {n}" for n in range(12)]
-    for number in range(6 if kind == "lance" else 36):  # a folder has no chain
+    for number in range(36 if kind in ("pgvector", "qdrant") else 6):
         texts[number % 12] = f"text of {number}"
         index = store.write(f"v{number}", chunks_of(texts), unit(12)).index
         assert everything(index) == pairs(chunks_of(texts))
