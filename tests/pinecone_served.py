@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 Record = dict[str, Any]
-MOST_BODY, MOST_METADATA = 2 * 1024 * 1024, 40 * 1024
+MOST_BODY, MAX_METADATA = 2 * 1024 * 1024, 40 * 1024
 
 
 class Refused(Exception):
@@ -293,7 +293,7 @@ def _require_keys(body: Any, known: set[str]) -> None:
 
 
 def _require_metadata(metadata: Any) -> None:
-    require(len(json.dumps(metadata).encode()) <= MOST_METADATA, "Metadata size exceeds the limit of 40960 bytes per vector")
+    require(len(json.dumps(metadata).encode()) <= MAX_METADATA, "Metadata size exceeds the limit of 40960 bytes per vector")
     for name, value in metadata.items():
         texts = isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
         require(not name.startswith("$") and (texts or isinstance(value, str | int | float)), f"bad metadata {name}: {value!r:.60}")

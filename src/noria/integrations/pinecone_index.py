@@ -37,7 +37,7 @@ from noria.llm.index.versions import Build, Manifest, Row, VersionedStore
 from noria.llm.retrieval.conditions import BadCondition, Conditions
 
 PATIENCE = timedelta(seconds=120)  # for what was written to be seen
-MOST, MOST_BY_WORDS, WITH_METADATA = 10_000, 1_000, 100  # rows of one answer; and of one that has their chunks, which may be 40 kB each
+MOST, MAX_BY_WORDS, WITH_METADATA = 10_000, 1_000, 100  # rows of one answer; and of one that has their chunks, which may be 40 kB each
 IDS_AT_ONCE, MARKED_AT_ONCE = 100, 1_000
 VERSION = "version."  # of the namespaces of versions
 EVERYTHING = Conditions()
@@ -278,7 +278,7 @@ class PineconeIndex:
         if not asked:
             return []
         vector = {"indices": list(asked), "values": list(asked.values())}
-        return self._nearest(self._of.words, {"sparse_vector": vector}, min(count, MOST_BY_WORDS), conditions)
+        return self._nearest(self._of.words, {"sparse_vector": vector}, min(count, MAX_BY_WORDS), conditions)
 
     def _nearest(self, index: Any, asked: dict[str, Any], count: int, conditions: Conditions) -> list[Hit]:
         limited, most = self._limited(conditions), min(count, len(self))

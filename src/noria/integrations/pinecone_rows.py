@@ -19,9 +19,9 @@ from noria.llm.index.rows import chunk_json, chunk_of
 from noria.llm.index.versions import Row
 
 ROWS = "rows"  # the namespace of rows, in both indexes
-MOST_METADATA = 40 * 1024  # bytes of one record
-MOST_TERMS = 1_000  # of a sparse vector
-MOST_RECORDS, MOST_BYTES = 1_000, 1_900_000  # of one request, which may have 2 MB
+MAX_METADATA = 40 * 1024  # bytes of one record
+MAX_TERMS = 1_000  # of a sparse vector
+MAX_RECORDS, MAX_BYTES = 1_000, 1_900_000  # of one request, which may have 2 MB
 PACKED_FROM = 8_000  # characters of a chunk: longer ones are stored compressed
 Filter = dict[str, Any]
 
@@ -48,14 +48,14 @@ def record(row: Row, build: str) -> dict[str, Any]:
     """A row of the index with dense vectors. Raises `RowTooLarge`."""
     metadata = {**_metadata(row, build), "chunk_id": token(row.chunk.id)}
     size = len(json.dumps(metadata).encode())
-    if size > MOST_METADATA:
-        raise RowTooLarge(row.chunk.document, size, MOST_METADATA)
+    if size > MAX_METADATA:
+        raise RowTooLarge(row.chunk.document, size, MAX_METADATA)
     return {"id": row.id, "values": row.vector.tolist(), "metadata": metadata}
 
 
 def words_record(row: Row, build: str) -> dict[str, Any]:
     """A row of the index with sparse vectors: of a chunk with very many different terms, those that weigh most."""
-    terms = sorted(sorted(row.words, key=lambda place: -row.words[place])[:MOST_TERMS])
+    terms = sorted(sorted(row.words, key=lambda place: -row.words[place])[:MAX_TERMS])
     values = {"indices": terms, "values": [row.words[place] for place in terms]}
     return {"id": row.id, "sparse_values": values, "metadata": {**_metadata(row, build), "chunk_id": token(row.chunk.id)}}
 
@@ -87,7 +87,7 @@ def batches(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
     some, size = list[dict[str, Any]](), 0
     for each in records:
         more = len(json.dumps(each))
-        if some and (len(some) >= MOST_RECORDS or size + more > MOST_BYTES):
+        if some and (len(some) >= MAX_RECORDS or size + more > MAX_BYTES):
             yield some
             some, size = [], 0
         some.append(each)

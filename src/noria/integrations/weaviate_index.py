@@ -45,7 +45,7 @@ from noria.llm.retrieval.conditions import Conditions
 CONNECT_SECONDS, READ_SECONDS, WRITE_SECONDS = 10, 30, 120
 ROWS_AT_ONCE, MARKED_AT_ONCE = 100, 8
 MOST = 10_000  # of one answer, and of one deletion: QUERY_MAXIMUM_RESULTS as it is by default
-MOST_ROUNDS = 1_000  # of deletions
+MAX_ROUNDS = 1_000  # of deletions
 REST_PORT, GRPC_PORT = 8080, 50051
 HOSTED = (".weaviate.cloud", ".weaviate.network")
 EVERYTHING = Conditions()
@@ -269,7 +269,7 @@ class WeaviateRows:
 
     def sweep(self, chains: Sequence[Sequence[str]]) -> None:
         unseen = [_unseen(chain) for chain in chains] or [Filter.by_property("added").not_equal("-")]
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             if self.ask(lambda: self.rows.data.delete_many(where=Filter.all_of(unseen))).matches < MOST:
                 break
         self._forget_entries({build for chain in chains for build in chain})

@@ -24,7 +24,7 @@ from noria.statistics.confidence import paired_sequence
 
 Floats = NDArray[np.float64]
 
-LEAST_UNITS = 7  # days, or windows that are longer, before which the spread of days is not known
+MIN_UNITS = 7  # days, or windows that are longer, before which the spread of days is not known
 SHARE_LEVEL = 0.001  # at which the arms did not get the shares that they were to get
 MIN_OFF = 0.01  # by which a share may be off whatever is shown: users weigh unlike, and some ask a thousand times
 
@@ -97,10 +97,10 @@ def judge_arms(plan: ABTest, windows: Sequence[ArmWindow], tick: timedelta, *, w
     if off:
         return ShadowVerdict("refuse" if waited_out else "wait", off, None, seen)
     gains = np.array([gain for each in units if not np.isnan(gain := _gain(each))])
-    if len(gains) < LEAST_UNITS and not waited_out:
-        why = f"{len(gains)} days on which both arms have outcomes; the first look is after {LEAST_UNITS}"
+    if len(gains) < MIN_UNITS and not waited_out:
+        why = f"{len(gains)} days on which both arms have outcomes; the first look is after {MIN_UNITS}"
         return ShadowVerdict("wait", why, None, seen)
-    found = judge_shadow(plan.rollout, gains if len(gains) >= LEAST_UNITS else np.empty(0), np.empty(0), unit, waited_out=waited_out)
+    found = judge_shadow(plan.rollout, gains if len(gains) >= MIN_UNITS else np.empty(0), np.empty(0), unit, waited_out=waited_out)
     return ShadowVerdict(found.verdict, found.why, found.interval, seen)
 
 
@@ -127,9 +127,9 @@ def _off_share(plan: ABTest, units: Sequence[Sequence[ArmWindow]]) -> str:
     counts = np.array([[sum(w.champion for w in unit), sum(w.candidate for w in unit)] for unit in units], np.float64).reshape(-1, 2)
     shares = counts[counts.sum(axis=1) > 0]
     shares = shares[:, 1] / shares.sum(axis=1)
-    if len(shares) < LEAST_UNITS:
+    if len(shares) < MIN_UNITS:
         return ""
-    found = paired_sequence(shares, np.empty(0), alpha=SHARE_LEVEL, planned=2 * LEAST_UNITS)
+    found = paired_sequence(shares, np.empty(0), alpha=SHARE_LEVEL, planned=2 * MIN_UNITS)
     if found is None or found.lower - MIN_OFF <= plan.share <= found.upper + MIN_OFF:
         return ""
     got = f"{found.mean:.1%} of the requests instead of {plan.share:.1%}"

@@ -23,7 +23,7 @@ from noria.evaluation.metrics import require_metric
 from noria.statistics.confidence import Interval, paired_sequence
 
 DAY = timedelta(days=1)
-MOST_ANSWERS = 1_000
+MAX_ANSWERS = 1_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Rollout:
     score: str | None = None
     not_above: Mapping[str, float] = field(default_factory=dict)
     share: float = 1.0
-    answers: int = MOST_ANSWERS
+    answers: int = MAX_ANSWERS
 
     def __post_init__(self) -> None:
         if self.metric is not None:

@@ -35,6 +35,15 @@ def generates(bundle: Bundle) -> bool:
     return bundle.manifest.task.get("name") == TASK
 
 
+def place_of_input(bundle: Bundle, name: str, shape: tuple[int | None, ...] = ()) -> int | None:
+    """Where an input of texts stands among those of a bundle of this task; None where it reads none of that name."""
+    if generates(bundle):
+        for place, field in enumerate(bundle.signature.inputs):
+            if (field.name, field.type, field.shape) == (name, "string", shape):
+                return place
+    return None
+
+
 def values_to_write(bundle: Bundle, values: Values) -> Values:
     """What the log and traces get of an application's inputs and answers. Where its guardrails redact what is asked, they get that as
     they left it; of an answer that says nothing of it, such as one that failed, they get no word of the question."""

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from desk import MODULE, served, write_desk
-from noria.cli.exits import ended
-from noria.cli.main import command
+from llm.conftest import Run
 from noria.core.clock import ReplayClock, SystemClock
 from noria.core.files import LocalFiles
 from noria.llm.guardrails import searched as searched_for
@@ -25,7 +19,6 @@ from noria.stores.workspace import Workspace
 from projects import edited
 
 MAIL = "ada.lovelace@analytical.example"
-Run = Callable[..., Any]
 BEFORE = """
 from pathlib import Path
 
@@ -41,20 +34,6 @@ class OnlyBefore:
 
 
 application ="""
-
-
-@pytest.fixture
-def noria(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Types a command for the project in the test's folder; gives what it prints with --json. One that fails fails the test."""
-
-    def typed(*arguments: str) -> Any:
-        capsys.readouterr()
-        code = ended(command, [*arguments, "--project", str(tmp_path), "--json"])
-        said = capsys.readouterr()
-        assert code == 0, said.out + said.err
-        return json.loads(said.out)
-
-    return typed
 
 
 def looped(folder: Path, hours: float) -> list[Action]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 
 from desk import MODULE, write_desk
-from noria.cli.exits import ended
-from noria.cli.main import command
+from llm.conftest import Run
 from noria.core.clock import ReplayClock, SystemClock, since_epoch
 from noria.data.rows import Rows
 from noria.evaluation.generation import INPUTS
@@ -57,21 +53,6 @@ monitor = nr.Monitor(
 """
 HOUR, HOUR_US = timedelta(hours=1), 3_600_000_000
 QUESTIONS = ("Which form is it for laptops?", "When do I write to the office of travel?", "Was ist die Hauptstadt von Peru?")
-Run = Callable[..., Any]
-
-
-@pytest.fixture
-def noria(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Types a command for the project in the test's folder; gives what it prints with --json. One that fails fails the test."""
-
-    def typed(*arguments: str) -> Any:
-        capsys.readouterr()
-        code = ended(command, [*arguments, "--project", str(tmp_path), "--json"])
-        said = capsys.readouterr()
-        assert code == 0, said.out + said.err
-        return json.loads(said.out)
-
-    return typed
 
 
 def test_an_application_is_watched_as_other_models_are(tmp_path: Path, noria: Run) -> None:

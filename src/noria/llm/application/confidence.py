@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 MIN_ANSWERS, MIN_OF_EACH = 50, 10  # of answers, and of those that helped, and of those that did not
 FOLDS = 5
-MOST_WORDS = 0.5  # of a right answer's, from which an answer is one
+MAX_WORDS = 0.5  # of a right answer's, from which an answer is one
 STEPS, DONE = 100, 1e-10
 EDGE = 1e-6
 
@@ -87,7 +87,7 @@ def helped(question: Question, answered: Answered) -> float | None:
     if question.relevant:
         return cited_relevant(question, answered)
     if question.references:
-        return float(token_recall(answered.answer, question.references) >= MOST_WORDS)
+        return float(token_recall(answered.answer, question.references) >= MAX_WORDS)
     return None
 
 

@@ -52,7 +52,7 @@ class Unjudged(Exception):
 
 
 @dataclass
-class Asked:
+class JudgeCall:
     """What was asked for one judgement. usage: of all of it"""
 
     generator: Generator
@@ -110,14 +110,14 @@ class LlmJudge:
 
     def judge(self, question: str, answer: str, chunks: Sequence[str], reference: str | None = None) -> Judgement:
         """The judgement; never raises for what the model answers, or fails to."""
-        asked, watch = Asked(self.generator, self.options), Stopwatch()
+        asked, watch = JudgeCall(self.generator, self.options), Stopwatch()
         try:
             found = self._judged(asked, question, answer, chunks, reference)
         except Unjudged as error:
             found = Judgement(None, error.missing, error.why)
         return replace(found, usage=asked.usage, seconds=watch.seconds)
 
-    def _judged(self, asked: Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
+    def _judged(self, asked: JudgeCall, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
         raise NotImplementedError
 
     def definition(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Faithfulness(LlmJudge):
     name = "faithfulness"
     prompts = ("claims", "verdicts")
 
-    def _judged(self, asked: Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
+    def _judged(self, asked: JudgeCall, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
         del reference
         clean = CITED.sub("", answer).strip()
         if not clean:
@@ -168,7 +168,7 @@ class ContextRelevance(LlmJudge):
     name = "context_relevance"
     prompts = ("relevance",)
 
-    def _judged(self, asked: Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
+    def _judged(self, asked: JudgeCall, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
         del answer, reference
         if not chunks:
             return Judgement(0.0, why="nothing was found")
@@ -185,7 +185,7 @@ class Correctness(LlmJudge):
     needs_reference = True
     prompts = ("correctness",)
 
-    def _judged(self, asked: Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
+    def _judged(self, asked: JudgeCall, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
         del chunks
         if reference is None:
             return Judgement(None, "failed", "no right answer is known")
@@ -226,7 +226,7 @@ class BetterAnswer:
     name = "better_answer"
 
     def prefer(self, question: str, one: str, other: str, chunks: Sequence[str]) -> Preference:
-        asked = Asked(self.generator, self.options)
+        asked = JudgeCall(self.generator, self.options)
         values = both_shown(question, one, other, chunks)
         schema = {
             "type": "object",

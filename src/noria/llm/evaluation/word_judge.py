@@ -9,7 +9,7 @@ from typing import Any
 
 from noria.llm.evaluation.fenced import fenced, fenced_all
 from noria.llm.evaluation.judge import Judgement, Preference
-from noria.llm.evaluation.llm_judge import PREFERENCE, Asked, LlmJudge, Unjudged, both_shown, prompt
+from noria.llm.evaluation.llm_judge import PREFERENCE, JudgeCall, LlmJudge, Unjudged, both_shown, prompt
 from noria.llm.evaluation.refusals import says_unknown
 from noria.llm.generation.citations import CITED
 from noria.llm.generation.port import Generator, Options
@@ -26,7 +26,7 @@ class Supported(LlmJudge):
     name = "supported"
     prompts = ("supported",)
 
-    def _judged(self, asked: Asked, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
+    def _judged(self, asked: JudgeCall, question: str, answer: str, chunks: Sequence[str], reference: str | None) -> Judgement:
         del question, reference
         clean = CITED.sub("", answer).strip()
         if not clean:
@@ -49,7 +49,7 @@ class Preferred:
     name = "preferred"
 
     def prefer(self, question: str, one: str, other: str, chunks: Sequence[str]) -> Preference:
-        asked = Asked(self.generator, self.options)
+        asked = JudgeCall(self.generator, self.options)
         values = both_shown(question, one, other, chunks)
         try:
             found = word_of(asked.text(prompt("preferred").filled(values)), tuple(PREFERENCE))

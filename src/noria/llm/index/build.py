@@ -20,7 +20,7 @@ from noria.llm.index.lance import LanceIndex, write_lance
 from noria.llm.index.port import Index, IndexStore, VersionTaken, Written
 from noria.llm.index.rows import BadChunk, chunk_json, require_chunk
 
-MOST_NAMED = 20  # documents that a chunk names as having the same text: what stands in all of them is about none
+MAX_NAMED = 20  # documents that a chunk names as having the same text: what stands in all of them is about none
 EMBEDDED_AT_ONCE = 512  # chunks between two reports of progress
 Told = Callable[[int, int], None]
 
@@ -174,7 +174,7 @@ def cut_of(documents: Iterable[Document], chunker: Chunker) -> Cut:
             chunks.append(chunk)
     for place, others in also.items():
         own = chunks[place].document
-        chunks[place] = replace(chunks[place], also=tuple(name for name in dict.fromkeys(others) if name != own)[:MOST_NAMED])
+        chunks[place] = replace(chunks[place], also=tuple(name for name in dict.fromkeys(others) if name != own)[:MAX_NAMED])
     return Cut(chunks, count, empty, tuple(failed), repeated)
 
 

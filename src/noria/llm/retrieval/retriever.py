@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from noria.llm.index.port import Hit, Index
 
 CANDIDATES = 50  # of each search, from which the best are chosen
-LEAST_COSINE = -1.0
+MIN_COSINE = -1.0
 BESIDE_MEANING = 0.25  # of scores by words where `words` is 1: cosines of the best differ by about a quarter of what they could
 Fusion = Literal["scores", "ranks"]
 
@@ -101,7 +101,7 @@ def together(
     if fusion == "ranks":
         rankings = [[hit.chunk.id for hit in hits] for hits in (*meaning, *words)]
         return fused(rankings, [1.0] * len(meaning) + [weight] * len(words))[:count]
-    near = [Result(_scores(hits), 1.0, LEAST_COSINE, len(hits) < count) for hits in meaning]
+    near = [Result(_scores(hits), 1.0, MIN_COSINE, len(hits) < count) for hits in meaning]
     alike = [Result(_scores(hits), weight * BESIDE_MEANING, 0.0, len(hits) < count) for hits in words]
     return combined([*near, *alike])[:count]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from noria.data.rows import Rows
 from noria.models.bundle import Bundle
-from noria.serving.generated import ACCESS, generates
+from noria.serving.generated import ACCESS, place_of_input
 from noria.serving.protocol.request import PredictRequest
 
 ANY = "*"
@@ -20,11 +20,7 @@ ANY = "*"
 
 def place_of_labels(bundle: Bundle) -> int | None:
     """Where the labels stand among a bundle's inputs; None where it reads none."""
-    if generates(bundle):
-        for place, field in enumerate(bundle.signature.inputs):
-            if (field.name, field.type, field.shape) == (ACCESS, "string", (None,)):
-                return place
-    return None
+    return place_of_input(bundle, ACCESS, (None,))
 
 
 def allowed(named: Sequence[str] | None, labels: Sequence[str]) -> list[str]:
@@ -52,4 +48,4 @@ def _of_columns(rows: Rows, place: int, labels: Sequence[str]) -> Rows:
     own = rows.fields[place]
     given = [(allowed(named, labels),) for named in rows.column(own.name).to_pylist()]
     narrowed = Rows.of_values((own,), given).column(own.name)
-    return Rows.of(rows.fields, [narrowed if i == place else rows.column(field.name) for i, field in enumerate(rows.fields)])
+    return rows.replaced(own.name, narrowed)

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from noria.data.rows import Rows
 from noria.models.bundle import Bundle
-from noria.serving.generated import OPTIONS, TENANT, generates
+from noria.serving.generated import OPTIONS, TENANT, generates, place_of_input
 from noria.serving.protocol.request import PredictRequest
 
 
 def place_of_tenant(bundle: Bundle) -> int | None:
     """Where the tenant stands among a bundle's inputs; None where it reads none."""
-    if generates(bundle):
-        for place, field in enumerate(bundle.signature.inputs):
-            if (field.name, field.type, field.shape) == (TENANT, "string", ()):
-                return place
-    return None
+    return place_of_input(bundle, TENANT)
 
 
 def set_tenant(asked: PredictRequest, place: int, tenant: str) -> None:
@@ -35,7 +31,7 @@ def set_tenant(asked: PredictRequest, place: int, tenant: str) -> None:
 def _of_columns(rows: Rows, place: int, tenant: str) -> Rows:
     own = rows.fields[place]
     column = Rows.of_values((own,), [(tenant,)] * len(rows)).column(own.name)
-    return Rows.of(rows.fields, [column if i == place else rows.column(field.name) for i, field in enumerate(rows.fields)])
+    return rows.replaced(own.name, column)
 
 
 def added_by_us(bundle: Bundle) -> tuple[str, ...]:

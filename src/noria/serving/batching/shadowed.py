@@ -28,9 +28,10 @@ class Shadowed:
 
     def ask(self, route: Route, batch: Sequence[PredictRequest], given: Rows) -> None:
         """Have the shadow of a route, if it has one, score a batch too. given: its inputs by their names"""
-        shadow, received_us = route.shadow, batch[0].stamp[0]
+        shadow = route.shadow
         if shadow is None:
             return
+        received_us = batch[0].stamp[0]
         if route.allowance is not None:
             batch, given = _allowed(route.allowance, batch, given)
             if not batch:

@@ -35,7 +35,7 @@ from noria.serving.protocol.generate import is_text
 from noria.serving.protocol.request import PredictRequest
 from noria.serving.protocol.v1.errors import NotForThisModel, UnsupportedParameter, not_a_request
 
-MOST_HEAT, MOST_STOPS = 2, 4  # as OpenAI has them
+MAX_HEAT, MAX_STOPS = 2, 4  # as OpenAI has them
 EXAMPLE = '{"model": "…", "messages": [{"role": "user", "content": "…"}]}'
 ROLES = ("system", "developer", "user", "assistant")
 # What is refused, since an answer without it would not be what was asked for, and the value that asks for nothing.
@@ -187,8 +187,8 @@ def _options(asked: Any) -> str | None:
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
     wanted = {
         "max_tokens": (most, "a whole number of 1 or more", isinstance(most, int) and not isinstance(most, bool) and most >= 1),
-        "temperature": (asked.temperature, "a number from 0 to 2", _is_number(asked.temperature) and 0 <= asked.temperature <= MOST_HEAT),
-        "stop": (stop, "a text, or four at most", isinstance(stop, list) and len(stop) <= MOST_STOPS and all(type(s) is str for s in stop)),
+        "temperature": (asked.temperature, "a number from 0 to 2", _is_number(asked.temperature) and 0 <= asked.temperature <= MAX_HEAT),
+        "stop": (stop, "a text, or four at most", isinstance(stop, list) and len(stop) <= MAX_STOPS and all(type(s) is str for s in stop)),
         "seed": (asked.seed, "a whole number", isinstance(asked.seed, int) and not isinstance(asked.seed, bool)),
     }
     for name, (value, what, fits) in wanted.items():
