@@ -32,7 +32,7 @@ from noria.release.ab_test import ABTest
 from noria.release.endpoint import Endpoint
 from noria.release.releases import Release, current_release
 from noria.release.rollout import Immediate
-from noria.serving.batching.allowance import drawn
+from noria.serving.batching.allowance import in_candidates_arm
 from noria.serving.log.predictions import Predictions, Values
 from noria.serving.log.segments import PredictionLog, read_log
 from noria.stores.balances import add_balance
@@ -176,7 +176,7 @@ def answer(context: EndpointContext, release: Release, requests: pa.Table) -> Pr
     if release.challenger is not None and not unserved(context, release):
         theirs, plan = in_order(context.stores.bundle(release.challenger), champion, inputs), context.policy.rollout
         if isinstance(plan, ABTest):
-            arm = np.array([drawn(f"{release.challenger}/{key}", plan.share) for key in keys], np.bool_)
+            arm = np.array([in_candidates_arm(release.challenger, str(key), plan.share) for key in keys], np.bool_)
             parts = [(CHAMPION, champion.id, inputs.where(~arm), ~arm), (CANDIDATE, release.challenger, theirs.where(arm), arm)]
             parts = [part for part in parts if len(part[2])]
         else:

@@ -45,6 +45,11 @@ def drawn(name: str, share: float) -> bool:
     return share >= 1 or int(digest(name)[:LETTERS], 16) < share * 16**LETTERS
 
 
+def in_candidates_arm(bundle: str, unit: str, share: float) -> bool:
+    """Whether who asks is answered by the candidate in an A/B test, in a server and in a replay alike. bundle: the candidate's"""
+    return drawn(f"{bundle}/{unit}", share)
+
+
 def left_of(terms: ShadowTerms, log: Path, bundle: str, writer: str, workers: int, files: Files) -> Allowance:
     """What a worker may still ask: its part, less what the log has of the shadow by those who were in its place before."""
     place = _place(writer)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from noria.data.rows import Fields, Rows
 from noria.models.registry import CANDIDATE, CHAMPION
-from noria.serving.batching.allowance import Allowance, drawn
+from noria.serving.batching.allowance import Allowance, in_candidates_arm
 from noria.serving.batching.loaded_model import LoadedModel
 from noria.serving.batching.lookup import GuardedLookup
 from noria.serving.protocol.request import PredictRequest, rows_of
@@ -55,7 +55,7 @@ class Route:
         if self.candidate is None:
             return self
         unit = asked.unit or (asked.keys and asked.keys[0]) or f"{asked.stamp[0]}/{place}"
-        return self._arm if drawn(f"{self.candidate.bundle.id}/{unit}", self.share) else self
+        return self._arm if in_candidates_arm(self.candidate.bundle.id, str(unit), self.share) else self
 
     @cached_property
     def _arm(self) -> Route:
