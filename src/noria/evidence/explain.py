@@ -122,7 +122,7 @@ def _explained(project: Project, workspace: Workspace, endpoint: Endpoint, found
             "trainer_code": lineage.trainer_code,
             "parameters": lineage.parameters,
             "environment": bundle.manifest.environment,
-            "reports": [] if (row := candidate_of(context.stores.catalog, endpoint.name, bundle.id)) is None else reports_of(row),
+            "reports": reports_of(candidate_of(context.stores.catalog, endpoint.name, bundle.id)),
         },
         "features": [{"name": name, "value": value, **_defined(bundle, name)} for name, value in values.items()],
         "definition_hash": bundle.manifest.definition_hash,

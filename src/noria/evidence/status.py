@@ -111,7 +111,7 @@ def _released(context: EndpointContext, release: Release) -> dict[str, Any]:
         "since": release.champion_since.isoformat(),
         "trained_as_of": lineage.as_of.isoformat(),
         "challenger": release.challenger,
-        "reports": [] if trained is None else reports_of(trained),
+        "reports": reports_of(trained),
         "shadow": None if state.shadow is None else state.shadow.to_dict(),
         "observed_at": now.isoformat(),
         "monitors": monitors,

@@ -43,9 +43,9 @@ def told_of(row: CandidateRow) -> dict[str, Any]:
     }
 
 
-def reports_of(row: CandidateRow) -> list[dict[str, str]]:
-    """The pages of its gates: of what, and where, from the project's folder."""
-    return [{"title": title, "path": path} for title, path in row.detail.reports]
+def reports_of(row: CandidateRow | None) -> list[dict[str, str]]:
+    """The pages of its gates: of what, and where, from the project's folder; none of what was not trained here."""
+    return [] if row is None else [{"title": title, "path": path} for title, path in row.detail.reports]
 
 
 def lines(told: Mapping[str, Any]) -> list[str]:
